@@ -1,0 +1,43 @@
+# The service and its tests, on a machine that has Python >= 3.11, make and a C library.
+PORT ?= 8000
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv, ensurepip; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test check format lock
+
+run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration and an admin
+	@$(BIN)/python manage.py bootstrap --port $(PORT)
+	@exec $(BIN)/python manage.py runserver --noreload $(PORT)
+
+test: .venv/develop  ## Every check and every test
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/develop
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/develop  ## Pin anew what requirements*.in name
+	for name in requirements requirements-dev; do \
+	  $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-header --no-emit-index-url \
+	    --no-emit-find-links --no-emit-options -o $$name.txt $$name.in || exit 1; \
+	done
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python >= 3.11 with venv is needed; set PYTHON=/path/to/python." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/service: .venv/bin/python requirements.txt
+	$(PIP) install -r requirements.txt
+	@touch $@
+
+.venv/develop: .venv/service requirements-dev.txt
+	$(PIP) install -r requirements.txt -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,118 @@
+"""System checks of the app's settings: `manage.py check` tells what is wrong, and the fix, before anything runs."""
+
+from collections.abc import Iterator, Sequence
+from numbers import Real
+from typing import Any
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+from .conf import DEFAULTS
+
+ROUTER = "memory.routers.MemoryRouter"
+POSITIVE_INTEGERS = ("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES")
+# Firestore's batches and a request's time both argue against more (docs: 10 MiB a commit).
+LARGEST_BULK = 500
+
+
+@register("memory")
+def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Check `settings.MEMORY`, key by key."""
+    given = getattr(settings, "MEMORY", {})
+    if not isinstance(given, dict):
+        return [
+            Error(
+                f"MEMORY must be a dict, not {type(given).__name__}.",
+                hint="Write MEMORY = {...} in your settings, or leave it out.",
+                id="memory.E001",
+            )
+        ]
+    values = {**DEFAULTS, **given}
+    return [
+        *_unknown_keys(given),
+        *_aliases(values),
+        *_numbers(values),
+        *_page_sizes(values),
+        *_principal(values),
+        *_router(values),
+    ]
+
+
+def _unknown_keys(given: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key in sorted(map(str, given.keys() - DEFAULTS.keys())):
+        yield Error(
+            f"MEMORY has the unknown key {key!r}.",
+            hint=f"Known keys: {', '.join(sorted(DEFAULTS))}.",
+            id="memory.E002",
+        )
+
+
+def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key, setting, check_id in (
+        ("DATABASE", "DATABASES", "memory.E003"),
+        ("CACHE", "CACHES", "memory.E004"),
+    ):
+        alias, known = values[key], getattr(settings, setting)
+        if alias not in known:
+            yield Error(
+                f"MEMORY[{key!r}] is {alias!r}, which is not in {setting}.",
+                hint=f"Add {alias!r} to {setting}, or use one of: {', '.join(sorted(known)) or 'none there yet'}.",
+                id=check_id,
+            )
+
+
+def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key in POSITIVE_INTEGERS:
+        value = values[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            yield _not_a_number(key, value, "a whole number of at least 1")
+    timeout = values["HEALTH_TIMEOUT"]
+    if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout <= 0:
+        yield _not_a_number("HEALTH_TIMEOUT", timeout, "a number of seconds above 0")
+    bulk = values["BULK_LIMIT"]
+    if isinstance(bulk, int) and bulk > LARGEST_BULK:
+        yield _not_a_number("BULK_LIMIT", bulk, f"at most {LARGEST_BULK}")
+
+
+def _not_a_number(key: str, value: object, wanted: str) -> CheckMessage:
+    return Error(
+        f"MEMORY[{key!r}] is {value!r}; it must be {wanted}.",
+        hint=f"Leave it out for the default, {DEFAULTS[key]!r}.",
+        id="memory.E005",
+    )
+
+
+def _page_sizes(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    size, largest = values["PAGE_SIZE"], values["MAX_PAGE_SIZE"]
+    if isinstance(size, int) and isinstance(largest, int) and size > largest:
+        yield Error(
+            f"MEMORY['PAGE_SIZE'] ({size}) is above MEMORY['MAX_PAGE_SIZE'] ({largest}).",
+            hint="Raise MAX_PAGE_SIZE, or lower PAGE_SIZE.",
+            id="memory.E006",
+        )
+
+
+def _principal(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    path = values["PRINCIPAL"]
+    try:
+        found = import_string(path)
+    except (ImportError, AttributeError, TypeError, ValueError):
+        found = None
+    if not callable(found):
+        yield Error(
+            f"MEMORY['PRINCIPAL'] is {path!r}, which cannot be imported or called.",
+            hint="Give the dotted path of a function that takes a Django user and returns a string.",
+            id="memory.E007",
+        )
+
+
+def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    if values["DATABASE"] != "default" and ROUTER not in settings.DATABASE_ROUTERS:
+        yield Warning(
+            f"MEMORY['DATABASE'] is {values['DATABASE']!r}, but the app's router is not installed: "
+            "its models are kept in 'default'.",
+            hint=f"Add {ROUTER!r} to DATABASE_ROUTERS.",
+            id="memory.W001",
+        )

@@ -1,0 +1,76 @@
+"""The app's settings: one dict, `MEMORY`, in the project's settings. Every key is optional.
+
+A value is read when it is used, so `override_settings` works, and a wrong one is reported by `manage.py check`
+(`memory.E001` ...) before it is used.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+DEFAULTS: Mapping[str, Any] = {
+    "DATABASE": "default",
+    "CACHE": "default",
+    "PRINCIPAL": "memory.api.permissions.username",
+    "PAGE_SIZE": 50,
+    "MAX_PAGE_SIZE": 200,
+    "BULK_LIMIT": 500,
+    "MAX_BODY_BYTES": 16 * 1024 * 1024,
+    "HEALTH_TIMEOUT": 2.0,
+}
+
+
+class MemorySettings:
+    """Typed access to `settings.MEMORY`, one property a key."""
+
+    def _get(self, key: str) -> Any:
+        return getattr(settings, "MEMORY", {}).get(key, DEFAULTS[key])
+
+    @property
+    def database(self) -> str:
+        """`DATABASE`: alias in `DATABASES` that holds the app's models. Default "default"."""
+        return str(self._get("DATABASE"))
+
+    @property
+    def cache(self) -> str:
+        """`CACHE`: alias in `CACHES` for throttles and health. Default "default"."""
+        return str(self._get("CACHE"))
+
+    @property
+    def principal(self) -> Callable[[Any], str]:
+        """`PRINCIPAL`: dotted path of a function from a Django user to the owner's id of its records.
+
+        Default "memory.api.permissions.username": the user's name is the `user_id` (or `agent_id`) of what it owns.
+        """
+        function: Callable[[Any], str] = import_string(self._get("PRINCIPAL"))
+        return function
+
+    @property
+    def page_size(self) -> int:
+        """`PAGE_SIZE`: records on a page of the API when `limit` is not given. Default 50."""
+        return int(self._get("PAGE_SIZE"))
+
+    @property
+    def max_page_size(self) -> int:
+        """`MAX_PAGE_SIZE`: the largest `limit` that the API takes; a larger one is a 400. Default 200."""
+        return int(self._get("MAX_PAGE_SIZE"))
+
+    @property
+    def bulk_limit(self) -> int:
+        """`BULK_LIMIT`: records in one bulk request. Default 500."""
+        return int(self._get("BULK_LIMIT"))
+
+    @property
+    def max_body_bytes(self) -> int:
+        """`MAX_BODY_BYTES`: size of a request's body, in bytes. Default 16 MiB."""
+        return int(self._get("MAX_BODY_BYTES"))
+
+    @property
+    def health_timeout(self) -> float:
+        """`HEALTH_TIMEOUT`: the budget for all health checks together, in seconds. Default 2.0."""
+        return float(self._get("HEALTH_TIMEOUT"))
+
+
+memory_settings = MemorySettings()

@@ -1,0 +1,251 @@
+"""The app's field types: ids that Firestore takes, maps, vectors, and the hash that finds duplicates."""
+
+import hashlib
+import json
+import math
+import struct
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.core import checks
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.deconstruct import deconstructible
+from django.utils.translation import gettext_lazy as _
+
+from . import limits
+
+
+def new_id() -> str:
+    """A random id of 32 hexadecimal digits: no hot spot in Firestore, and nobody's guess."""
+    return uuid.uuid4().hex
+
+
+def validate_document_id(value: str) -> None:
+    """Refuse what cannot be a Firestore document's id."""
+    if problem := limits.document_id_problem(value):
+        raise ValidationError(problem, code="invalid_id")
+
+
+def validate_text(value: str) -> None:
+    """Refuse text that no engine could store."""
+    if problem := limits.text_problem(value):
+        raise ValidationError(problem, code="invalid_text")
+
+
+def validate_json(value: object) -> None:
+    """Refuse JSON that Firestore could not keep: too deep, odd keys, NaN."""
+    if problem := limits.json_problem(value):
+        raise ValidationError(problem, code="invalid_json")
+
+
+def validate_map(value: object) -> None:
+    """Refuse what is not a map."""
+    if not isinstance(value, Mapping):
+        raise ValidationError(_("This must be a map, with strings as keys."), code="not_a_map")
+
+
+@deconstructible
+class DimensionValidator:
+    """Refuse a vector whose length is not `dimension`."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+
+    def __call__(self, value: Sequence[float]) -> None:
+        if len(value) != self.dimension:
+            raise ValidationError(
+                _("This vector has %(found)d dimensions; the field takes %(wanted)d."),
+                code="wrong_dimension",
+                params={"found": len(value), "wanted": self.dimension},
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DimensionValidator) and other.dimension == self.dimension
+
+    def __hash__(self) -> int:
+        return hash(self.dimension)
+
+
+class DocumentIdField(models.CharField):  # type: ignore[type-arg]
+    """A primary key that is the document's id: at most 1,500 bytes of UTF-8, no slash, not reserved."""
+
+    default_validators = [validate_document_id]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", limits.MAX_ID_BYTES)
+        kwargs.setdefault("primary_key", True)
+        super().__init__(*args, **kwargs)
+
+
+class NameField(models.CharField):  # type: ignore[type-arg]
+    """A short indexed text (who, which session, which kind): at most 255 characters, so below 1,500 bytes."""
+
+    default_validators = [validate_text]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 255)
+        super().__init__(*args, **kwargs)
+
+
+class LongTextField(models.TextField):  # type: ignore[type-arg]
+    """Text of any length that a document holds."""
+
+    default_validators = [validate_text]
+
+
+class AnyJSONField(models.JSONField):
+    """Any JSON value, at most 20 levels deep."""
+
+    default_validators = [validate_json]
+
+
+class MapField(AnyJSONField):
+    """A JSON object, `{}` unless given."""
+
+    default_validators = [validate_map, validate_json]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("default", dict)
+        kwargs.setdefault("blank", True)
+        super().__init__(*args, **kwargs)
+
+
+class VectorField(models.Field):  # type: ignore[type-arg]
+    """A list of finite floats (1 to 2,048), kept at double precision; `dimension` fixes its length.
+
+    Relational engines hold it as packed little-endian doubles. An engine with a vector type of its own converts in
+    `connection.ops.adapt_vector`, and hands a list of floats back.
+    """
+
+    description = _("Vector")
+    empty_strings_allowed = False
+
+    def __init__(self, *args: Any, dimension: int | None = None, **kwargs: Any) -> None:
+        self.dimension = dimension
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        if self.dimension is not None:
+            kwargs["dimension"] = self.dimension
+        return name, path, args, kwargs
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return [*super().check(**kwargs), *self._check_dimension()]
+
+    def _check_dimension(self) -> list[checks.CheckMessage]:
+        if self.dimension is None or 1 <= self.dimension <= limits.MAX_DIMENSIONS:
+            return []
+        return [
+            checks.Error(
+                f"A vector has 1 to {limits.MAX_DIMENSIONS} dimensions, not {self.dimension}.",
+                hint="Set `dimension` to the length of what your embedder returns.",
+                obj=self,
+                id="memory.E008",
+            )
+        ]
+
+    def get_internal_type(self) -> str:
+        return "VectorField"
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        types: Mapping[str, Any] = connection.data_types
+        return str(types.get("VectorField", types["BinaryField"]))
+
+    @property
+    def validators(self) -> list[Any]:
+        own = [] if self.dimension is None else [DimensionValidator(self.dimension)]
+        return [*super().validators, *own]
+
+    def to_python(self, value: Any) -> list[float] | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError as error:
+                raise ValidationError(_("A vector is a list of numbers."), code="not_a_vector") from error
+        if isinstance(value, bytes | memoryview):
+            return unpack(value)
+        return self._floats(value)
+
+    def _floats(self, value: Any) -> list[float]:
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(member, int | float) and not isinstance(member, bool) for member in value
+        ):
+            raise ValidationError(_("A vector is a list of numbers."), code="not_a_vector")
+        if not 1 <= len(value) <= limits.MAX_DIMENSIONS:
+            raise ValidationError(
+                _("A vector has 1 to %(most)d dimensions; this one has %(found)d."),
+                code="wrong_dimension",
+                params={"most": limits.MAX_DIMENSIONS, "found": len(value)},
+            )
+        try:
+            floats = [float(member) for member in value]
+        except OverflowError as error:
+            raise ValidationError(_("A vector's numbers must fit a double."), code="not_finite") from error
+        if not all(map(math.isfinite, floats)):
+            raise ValidationError(_("A vector's numbers must be finite."), code="not_finite")
+        return floats
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return value if value is None or hasattr(value, "resolve_expression") else self.to_python(value)
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        value = super().get_db_prep_value(value, connection, prepared)
+        if value is None or hasattr(value, "resolve_expression"):
+            return value
+        adapt = getattr(connection.ops, "adapt_vector", pack)
+        return adapt(value)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> list[float] | None:
+        return self.to_python(value)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return json.dumps(self.value_from_object(obj))
+
+    def formfield(self, **kwargs: Any) -> forms.Field | None:  # type: ignore[override]
+        return super().formfield(**{"form_class": forms.JSONField, **kwargs})
+
+
+def pack(vector: Sequence[float]) -> bytes:
+    """Little-endian doubles."""
+    return struct.pack(f"<{len(vector)}d", *vector)
+
+
+def unpack(packed: bytes | memoryview) -> list[float]:
+    """The inverse of `pack`."""
+    return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+
+
+def content_hash(text: str | None) -> str:
+    """SHA-256 of a text in hexadecimal; empty where there is no text, which is nobody's duplicate."""
+    return hashlib.sha256(text.encode()).hexdigest() if text is not None else ""
+
+
+class ContentHashField(models.CharField):  # type: ignore[type-arg]
+    """The hash of another field's text, renewed by every write of the record."""
+
+    def __init__(self, *args: Any, source: str = "", **kwargs: Any) -> None:
+        self.source = source
+        kwargs.setdefault("max_length", 64)
+        kwargs.setdefault("editable", False)
+        kwargs.setdefault("blank", True)
+        kwargs.setdefault("default", "")
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, {**kwargs, "source": self.source}
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        value = content_hash(getattr(model_instance, self.source))
+        setattr(model_instance, self.attname, value)
+        return value

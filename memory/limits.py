@@ -1,0 +1,115 @@
+"""Firestore's limits as pure functions, held on every engine: what development accepts, production accepts.
+
+Sizes follow https://firebase.google.com/docs/firestore/storage-size, limits
+https://firebase.google.com/docs/firestore/quotas.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+MAX_DOCUMENT_BYTES = 1_048_576
+MAX_FIELD_BYTES = 1_048_487
+MAX_ID_BYTES = 1_500
+MAX_INDEXED_BYTES = 1_500
+MAX_KEY_BYTES = 1_500
+MAX_DEPTH = 20
+MAX_DIMENSIONS = 2_048
+
+DOCUMENT_OVERHEAD_BYTES = 32
+NAME_OVERHEAD_BYTES = 16
+RESERVED_ID = re.compile(r"__.*__", re.DOTALL)
+
+
+def document_id_problem(value: str) -> str | None:
+    """Why `value` cannot be a document's id, or None where it can."""
+    if not value:
+        return "An id cannot be empty."
+    if value in (".", ".."):
+        return f"{value!r} cannot be an id."
+    if "/" in value:
+        return "An id cannot contain a slash."
+    if RESERVED_ID.fullmatch(value):
+        return "Ids that start and end with two underscores are reserved."
+    if problem := text_problem(value):
+        return problem
+    if (size := len(value.encode())) > MAX_ID_BYTES:
+        return f"An id has at most {MAX_ID_BYTES} bytes; this one has {size}."
+    return None
+
+
+def text_problem(value: str) -> str | None:
+    """Why `value` cannot be stored as text, or None where it can."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "This text has a lone surrogate, which no encoding of Unicode can store."
+    return None
+
+
+def json_problem(value: object, depth: int = 1) -> str | None:
+    """Why `value` cannot be stored as JSON, or None where it can; looks no deeper than the limit."""
+    if isinstance(value, str):
+        return text_problem(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"JSON has no {value}; use null or a string."
+    if value is None or isinstance(value, bool | int | float):
+        return None
+    if not isinstance(value, Mapping | list | tuple):
+        return f"A {type(value).__name__} cannot be stored as JSON."
+    if depth > MAX_DEPTH:
+        return f"Maps and lists nest at most {MAX_DEPTH} levels deep."
+    return next(_problems_inside(value, depth), None)
+
+
+def _problems_inside(value: object, depth: int) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key in value:
+            if problem := _key_problem(key):
+                yield problem
+        members: Iterator[object] = iter(value.values())
+    else:
+        members = iter(value)  # type: ignore[call-overload]
+    for member in members:
+        if problem := json_problem(member, depth + 1):
+            yield problem
+
+
+def _key_problem(key: object) -> str | None:
+    if not isinstance(key, str):
+        return f"Keys must be strings; {key!r} is a {type(key).__name__}."
+    if problem := text_problem(key):
+        return problem
+    if (size := len(key.encode())) > MAX_KEY_BYTES:
+        return f"A key has at most {MAX_KEY_BYTES} bytes; one here has {size}."
+    return None
+
+
+def value_size(value: object) -> int:
+    """Bytes that Firestore counts for a value, however deep it nests."""
+    total, pending = 0, [value]
+    while pending:
+        member = pending.pop()
+        if isinstance(member, Mapping):
+            pending.extend(member.keys())
+            pending.extend(member.values())
+        elif isinstance(member, list | tuple):
+            pending.extend(member)
+        else:
+            total += _scalar_size(member)
+    return total
+
+
+def _scalar_size(value: object) -> int:
+    if value is None or isinstance(value, bool):
+        return 1
+    if isinstance(value, int | float | datetime):
+        return 8
+    return len(str(value).encode(errors="surrogatepass")) + 1
+
+
+def document_size(collection: str, document_id: str, fields: Mapping[str, object]) -> int:
+    """Bytes that Firestore counts for a document, its name included."""
+    name = value_size(collection) + value_size(document_id) + NAME_OVERHEAD_BYTES
+    return name + value_size(fields) + DOCUMENT_OVERHEAD_BYTES

@@ -1,0 +1,279 @@
+"""What is stored: memory items, agents' data, and the sessions that the items belong to.
+
+A table is a Firestore collection, a primary key its document id. `Meta.indexes` name the composite indexes that the
+queries of `querysets.py` need, on every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import models, router, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import limits
+from .exceptions import ValidationError
+from .fields import (
+    AnyJSONField,
+    ContentHashField,
+    DocumentIdField,
+    LongTextField,
+    MapField,
+    NameField,
+    VectorField,
+    content_hash,
+    new_id,
+)
+from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
+
+ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
+
+
+class Document(models.Model):
+    """A row that Firestore could hold as one document: `save()` refuses what it would refuse."""
+
+    class Meta:
+        abstract = True
+
+    def clean(self) -> None:
+        """Refuse a document above Firestore's size, naming the field that takes most of it."""
+        super().clean()
+        sizes = {
+            field.name: limits.value_size(field.name) + limits.value_size(field.value_from_object(self))
+            for field in self._meta.concrete_fields
+        }
+        total = limits.document_size(self._meta.db_table, str(self.pk), {}) + sum(sizes.values())
+        largest = max(sizes, key=lambda name: sizes[name])
+        if sizes[largest] > limits.MAX_FIELD_BYTES or total > limits.MAX_DOCUMENT_BYTES:
+            raise ValidationError(
+                {
+                    largest: ValidationError(
+                        _("The record has %(total)d bytes, %(field)d of them here; Firestore holds %(most)d."),
+                        code="too_large",
+                        params={
+                            "total": total,
+                            "field": sizes[largest],
+                            "most": limits.MAX_DOCUMENT_BYTES,
+                        },
+                    )
+                }
+            )
+
+    def check_limits(self, fields: Collection[str] | None = None) -> None:
+        """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
+        names = {field.name for field in self._meta.concrete_fields}
+        unloaded = self.get_deferred_fields()
+        try:
+            self.clean_fields(exclude=(names - set(names if fields is None else fields)) | unloaded)
+            self.clean()
+        except DjangoValidationError as error:
+            raise ValidationError(error) from error
+
+
+class Record(Document):
+    """What items and agents' data share: a time, a map of metadata, and an end."""
+
+    id = DocumentIdField(default=new_id)
+    timestamp = models.DateTimeField(_("time"), default=timezone.now)
+    metadata = MapField(_("metadata"))
+    expiration = models.DateTimeField(
+        _("expiration"),
+        null=True,
+        blank=True,
+        help_text=_("Not returned from this time on. Empty: never expires."),
+    )
+
+    SIZED_FIELDS: ClassVar[frozenset[str]] = frozenset({"metadata"})
+    all_objects: ClassVar[models.Manager[Any]]
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
+        """`fields`, and those whose value follows from them."""
+        return list(fields)
+
+    @classmethod
+    def after_write(cls, records: Sequence[Any], using: str) -> None:
+        """What a write of these records brings about elsewhere, in the same transaction."""
+
+    def renew_derived_fields(self) -> None:
+        """Compute the fields that follow from others."""
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Django's `save`, within the limits."""
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
+        self.check_limits(kwargs.get("update_fields"))
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using, savepoint=False):
+            super().save(*args, **kwargs)
+            self.after_write([self], using)
+
+    def refresh_from_db(
+        self, using: str | None = None, fields: Iterable[str] | None = None, from_queryset: Any = None
+    ) -> None:
+        """Django's `refresh_from_db`; a record that has expired meanwhile is `DoesNotExist`."""
+        if from_queryset is None:
+            alias = using or router.db_for_read(type(self), instance=self)
+            from_queryset = type(self)._default_manager.using(alias)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+
+
+class MemoryItem(Record):
+    """One thing that was said, done or learnt, in a user's memory."""
+
+    user_id = NameField(_("user"))
+    session_id = NameField(_("session"), null=True, blank=True)
+    item_type = NameField(_("type"), help_text=_("What it is: message, fact, event, ..."))
+    persona_active = NameField(_("persona"), null=True, blank=True)
+    text_content = LongTextField(_("text"), null=True, blank=True)
+    embedding = VectorField(_("embedding"), null=True, blank=True)
+    content_hash = ContentHashField(source="text_content")
+
+    SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
+
+    objects = LiveManager.from_queryset(MemoryItemQuerySet)()
+    all_objects = MemoryItemQuerySet.as_manager()
+
+    class Meta:
+        db_table = "memory_items"
+        base_manager_name = "all_objects"
+        verbose_name = _("memory item")
+        verbose_name_plural = _("memory items")
+        ordering = ("-timestamp", "-id")
+        permissions = (("act_for_any_user", _("Can act for any user over the API")),)
+        indexes = (
+            models.Index(fields=["user_id", "item_type", "-timestamp"], name="memory_items_user_type_time"),
+            models.Index(fields=["user_id", "session_id", "-timestamp"], name="memory_items_user_session_time"),
+            models.Index(fields=["user_id", "-timestamp"], name="memory_items_user_time"),
+            models.Index(fields=["user_id", "content_hash"], name="memory_items_user_content"),
+            models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
+            models.Index(fields=["expiration"], name="memory_items_expiration"),
+        )
+
+    def __str__(self) -> str:
+        text = self.text_content or ""
+        return f"{self.user_id}: {text[:60]}{'…' if len(text) > 60 else ''}" if text else f"{self.user_id}: {self.id}"
+
+    @property
+    def role(self) -> str:
+        """Who speaks: `metadata["role"]` (user, assistant, ...) where it is given, or else empty."""
+        role = self.metadata.get("role", "")
+        return role if isinstance(role, str) else ""
+
+    @classmethod
+    def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
+        """`fields`, and `content_hash` with its text."""
+        names = list(fields)
+        return [*names, "content_hash"] if "text_content" in names and "content_hash" not in names else names
+
+    def clean(self) -> None:
+        """As `Document.clean`; user and session must also make an id for the session's row."""
+        super().clean()
+        if self.session_id is not None:
+            refuse_session(self.user_id, self.session_id)
+
+    def renew_derived_fields(self) -> None:
+        """Compute `content_hash`."""
+        self.content_hash = content_hash(self.text_content)
+
+    @classmethod
+    def after_write(cls, records: Sequence[MemoryItem], using: str) -> None:
+        """A session's row is made with its first item, and its times follow its items'."""
+        UserSession.objects.using(using).touch(records)
+
+
+class AgentData(Record):
+    """Raw data that an agent produced."""
+
+    agent_id = NameField(_("agent"))
+    data_type = NameField(_("type"))
+    content = AnyJSONField(_("content"), null=True, blank=True)
+
+    SIZED_FIELDS = frozenset({"metadata", "content"})
+
+    objects = LiveManager.from_queryset(AgentDataQuerySet)()
+    all_objects = AgentDataQuerySet.as_manager()
+
+    class Meta:
+        db_table = "agent_data"
+        base_manager_name = "all_objects"
+        verbose_name = _("agent data")
+        verbose_name_plural = _("agent data")
+        ordering = ("-timestamp", "-id")
+        indexes = (
+            models.Index(fields=["agent_id", "data_type", "-timestamp"], name="agent_data_agent_type_time"),
+            models.Index(fields=["agent_id", "-timestamp"], name="agent_data_agent_time"),
+            models.Index(fields=["-timestamp", "-id"], name="agent_data_time"),
+            models.Index(fields=["expiration"], name="agent_data_expiration"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.agent_id}: {self.data_type}"
+
+
+class UserSession(Document):
+    """A conversation of one user. Its id is made of both ids, so that it can be neither doubled nor missed."""
+
+    id = DocumentIdField(editable=False)
+    user_id = NameField(_("user"))
+    session_id = NameField(_("session"))
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    last_activity = models.DateTimeField(_("last activity"), default=timezone.now)
+    metadata = MapField(_("metadata"))
+
+    objects = UserSessionQuerySet.as_manager()
+
+    class Meta:
+        db_table = "user_sessions"
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        ordering = ("-last_activity", "-id")
+        indexes = (
+            models.Index(fields=["user_id", "-last_activity"], name="user_sessions_user_activity"),
+            models.Index(fields=["-last_activity", "-id"], name="user_sessions_activity"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.session_id}"
+
+    @staticmethod
+    def make_id(user_id: str, session_id: str) -> str:
+        """The row's id, `user:session`, with `%`, `/` and `:` inside them percent-encoded: no two are one."""
+        user, session = user_id.translate(ESCAPES), session_id.translate(ESCAPES)
+        # An id that starts and ends with two underscores is reserved.
+        return f"%5F{user[1:]}:{session}" if user.startswith("__") else f"{user}:{session}"
+
+    def check_limits(self, fields: Collection[str] | None = None) -> None:
+        """As `Document.check_limits`; also refuses to give the row to another user or session."""
+        made = self.make_id(self.user_id, self.session_id)
+        if not self._state.adding and self.pk != made:
+            raise ValidationError({"session_id": _("A session keeps its user and its session id.")})
+        self.id = made
+        refuse_session(self.user_id, self.session_id)
+        super().check_limits(fields)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Django's `save`, within the limits, under the id that follows from user and session."""
+        self.check_limits(kwargs.get("update_fields"))
+        super().save(*args, **kwargs)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete the session with its conversation: every item in it, expired ones too."""
+        return type(self).objects.using(using or self._state.db).filter(pk=self.pk).delete()
+
+    def items(self) -> MemoryItemQuerySet:
+        """The session's live items, newest first."""
+        live: MemoryItemQuerySet = MemoryItem.objects.using(self._state.db)
+        return live.for_user(self.user_id).in_session(self.session_id).newest_first()
+
+
+def refuse_session(user_id: str, session_id: str) -> None:
+    """Raise `ValidationError` where the two cannot make a session's document id."""
+    if problem := limits.document_id_problem(UserSession.make_id(user_id, session_id)):
+        raise ValidationError({"session_id": _("With its user's id: %s") % problem})

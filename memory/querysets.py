@@ -1,0 +1,297 @@
+"""The vocabulary of the records, sync and async, exposed as the models' managers.
+
+`objects` leaves out what has expired; `all_objects` does not, and is what the purge and Django's own saving use. Every
+write path (save, `bulk_create`, `bulk_update`, `update`) holds the limits of `limits.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from django.db import models, transaction
+from django.db.models.expressions import Expression
+from django.utils import timezone
+
+from .fields import content_hash
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
+
+    from .models import MemoryItem, Record, UserSession
+
+    RecordT = TypeVar("RecordT", bound=Record)
+else:
+    RecordT = TypeVar("RecordT")
+
+ROWS_AT_ONCE = 500
+
+
+class CurrentTime(Expression):
+    """The time at which a query runs, by this process' clock.
+
+    Unlike `timezone.now()` it does not age in a queryset that is built once and run often (a view's, a form field's),
+    and unlike the database's `Now()` it is a plain parameter, which every engine can compare natively.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(output_field=models.DateTimeField())
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        now = models.Value(timezone.now(), output_field=self.output_field)
+        sql, params = now.as_sql(compiler, connection)
+        return sql, tuple(params)
+
+
+class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
+    """What all records share: expiration, limits, time."""
+
+    _checked = False
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]
+        clone._checked = self._checked
+        return clone
+
+    def live(self) -> Self:
+        """Records that have not expired."""
+        return self.filter(models.Q(expiration__isnull=True) | models.Q(expiration__gt=CurrentTime()))
+
+    def expired(self) -> Self:
+        """Records whose time is up; on `all_objects`, since `objects` has none."""
+        return self.filter(expiration__lte=CurrentTime())
+
+    def between(self, start: datetime | None = None, end: datetime | None = None) -> Self:
+        """Records from `start` on, up to but not including `end`; None leaves that side open."""
+        bounds = {"timestamp__gte": start, "timestamp__lt": end}
+        return self.filter(**{lookup: bound for lookup, bound in bounds.items() if bound is not None})
+
+    def newest_first(self) -> Self:
+        """By time, latest first; the id settles ties."""
+        return self.order_by("-timestamp", "-id")
+
+    def recent(self, count: int) -> Self:
+        """The `count` newest records, newest first."""
+        return self.newest_first()[:count]
+
+    def bulk_create(self, objs: Iterable[RecordT], *args: Any, **kwargs: Any) -> list[RecordT]:
+        """Django's `bulk_create`, within the limits: one record that breaks them, and none is written."""
+        records = list(objs)
+        for record in records:
+            record.check_limits()
+        with transaction.atomic(using=self.db, savepoint=False):
+            created = super().bulk_create(records, *args, **kwargs)
+            self.model.after_write(records, self.db)
+        return created
+
+    def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
+        """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
+        records, names = list(objs), self.model.with_derived_fields(fields)
+        for record in records:
+            record.check_limits()
+            record.renew_derived_fields()
+        unchecked = self._chain()  # type: ignore[attr-defined]
+        unchecked._checked = True
+        with transaction.atomic(using=self.db, savepoint=False):
+            changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
+            self.model.after_write(records, self.db)
+        return changed
+
+    def update(self, **values: Any) -> int:
+        """Django's `update`, within the limits.
+
+        A change to text, maps or vectors is made record by record, since a document's size depends on the rest of it.
+        """
+        if self._checked:
+            return super().update(**values)
+        if self.model.SIZED_FIELDS.isdisjoint(values):
+            self._check_values(values)
+            return super().update(**values)
+        return self._update_records(values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def _check_values(self, values: Mapping[str, Any]) -> None:
+        names = {field.name for field in self.model._meta.concrete_fields}
+        plain = {name: value for name, value in values.items() if name in names and not is_expression(value)}
+        self.model(**plain).clean_fields(exclude=names - plain.keys())
+
+    def _update_records(self, values: Mapping[str, Any]) -> int:
+        if self.query.is_sliced:
+            raise TypeError("Cannot update a query once a slice has been taken.")
+        everything = self.model.all_objects.using(self.db)
+        with transaction.atomic(using=self.db, savepoint=False):
+            # The ids are taken first: a change to what the filter looks at must not hide or repeat a record.
+            ids = list(self.order_by().values_list("pk", flat=True))
+            return sum(
+                everything.bulk_update(_with_new_values(everything.filter(pk__in=some), values), list(values))
+                for some in batched(ids, ROWS_AT_ONCE)
+            )
+
+
+def is_expression(value: object) -> bool:
+    """Whether the database, not we, computes the value."""
+    return hasattr(value, "resolve_expression")
+
+
+def _with_new_values(records: RecordQuerySet[RecordT], values: Mapping[str, Any]) -> list[RecordT]:
+    fields = {field.name: field for field in records.model._meta.concrete_fields}
+    computed = {
+        f"new_{name}": models.ExpressionWrapper(value, output_field=fields[name])
+        for name, value in values.items()
+        if is_expression(value)
+    }
+    found = list(records.annotate(**computed))
+    for record in found:
+        for name, value in values.items():
+            setattr(record, name, getattr(record, f"new_{name}", value))
+    return found
+
+
+class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
+    """Items of users' memories."""
+
+    def for_user(self, user_id: str) -> Self:
+        """One user's items."""
+        return self.filter(user_id=user_id)
+
+    def in_session(self, session_id: str | None) -> Self:
+        """Items of one session; None means those of no session."""
+        return self.filter(session_id=session_id)
+
+    def of_type(self, *item_types: str) -> Self:
+        """Items of any of these types."""
+        return self.filter(item_type__in=item_types)
+
+    def duplicates_of(self, item: MemoryItem) -> Self:
+        """The same user's live items of the same type with the same text; none where the item has no text."""
+        if item.text_content is None:
+            return self.none()
+        return self.live().filter(
+            user_id=item.user_id, content_hash=content_hash(item.text_content), item_type=item.item_type
+        )
+
+    def update(self, **values: Any) -> int:
+        """As `RecordQuerySet.update`; items that move to another session or time are told to their sessions."""
+        if self._checked or {"user_id", "session_id", "timestamp"}.isdisjoint(values):
+            return super().update(**values)
+        return self._update_records(values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
+class AgentDataQuerySet(RecordQuerySet["AgentData"]):
+    """What agents produced."""
+
+    def for_agent(self, agent_id: str) -> Self:
+        """One agent's data."""
+        return self.filter(agent_id=agent_id)
+
+    def of_type(self, *data_types: str) -> Self:
+        """Data of any of these types."""
+        return self.filter(data_type__in=data_types)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """When a session was first and last heard of."""
+
+    user_id: str
+    session_id: str
+    first: datetime
+    last: datetime
+
+
+def activities(items: Iterable[MemoryItem]) -> list[Activity]:
+    """One `Activity` for each session that the items belong to."""
+    found: dict[tuple[str, str], Activity] = {}
+    for item in items:
+        if item.session_id is None:
+            continue
+        key = (item.user_id, item.session_id)
+        known = found.get(key, Activity(*key, first=item.timestamp, last=item.timestamp))
+        found[key] = Activity(*key, first=min(known.first, item.timestamp), last=max(known.last, item.timestamp))
+    return list(found.values())
+
+
+class UserSessionQuerySet(models.QuerySet["UserSession"]):
+    """Sessions. They do not expire; their items do."""
+
+    def for_user(self, user_id: str) -> Self:
+        """One user's sessions."""
+        return self.filter(user_id=user_id)
+
+    def newest_first(self) -> Self:
+        """By last activity, latest first; the id settles ties."""
+        return self.order_by("-last_activity", "-id")
+
+    def recent(self, count: int) -> Self:
+        """The `count` sessions that were active last."""
+        return self.newest_first()[:count]
+
+    def touch(self, items: Iterable[MemoryItem]) -> None:
+        """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
+
+        Safe beside other writers: a row is inserted unless there, and a time only ever moves outwards.
+        """
+        seen = {self.model.make_id(found.user_id, found.session_id): found for found in activities(items)}
+        if not seen:
+            return
+        self.bulk_create(
+            [
+                self.model(
+                    user_id=found.user_id,
+                    session_id=found.session_id,
+                    started_at=found.first,
+                    last_activity=found.last,
+                )
+                for found in seen.values()
+            ],
+            ignore_conflicts=True,
+        )
+        for pk, started_at, last_activity in self.filter(pk__in=seen).values_list("pk", "started_at", "last_activity"):
+            if seen[pk].last > last_activity:
+                self.filter(pk=pk, last_activity__lt=seen[pk].last).update(last_activity=seen[pk].last)
+            if seen[pk].first < started_at:
+                self.filter(pk=pk, started_at__gt=seen[pk].first).update(started_at=seen[pk].first)
+
+    def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
+        """Django's `bulk_create`, within the limits."""
+        sessions = list(objs)
+        for session in sessions:
+            session.check_limits()
+        return super().bulk_create(sessions, *args, **kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the sessions with their conversations: every item in them, expired ones too."""
+        from .models import MemoryItem
+
+        items = MemoryItem.all_objects.using(self.db)
+        counts: Counter[str] = Counter()
+        with transaction.atomic(using=self.db, savepoint=False):
+            for user_id, session_id in list(self.values_list("user_id", "session_id")):
+                counts.update(items.for_user(user_id).in_session(session_id).delete()[1])
+            counts.update(super().delete()[1])
+        return counts.total(), dict(counts)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """`rows` in lists of at most `size`."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+class LiveManager(models.Manager[Any]):
+    """Base of `objects`: starts from what has not expired."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().live()  # type: ignore[attr-defined]

@@ -1,0 +1,94 @@
+"""The only reader of the process' environment: variables, or the `.env` file beside `manage.py`, in this order.
+
+Every variable is described in `.env.example`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+SQLITE = "django.db.backends.sqlite3"
+ENVIRONMENTS = ("development", "test", "staging", "production")
+
+
+class ConfigurationError(Exception):
+    """One sentence that names the variable, what is wrong, and what to do; never its value."""
+
+
+environ.Env.read_env(os.environ.get("ENV_FILE") or BASE_DIR / ".env", parse_comments=True)
+
+
+def app_env() -> str:
+    """The environment that `APP_ENV` names; development where it names none."""
+    name = text("APP_ENV", "development")
+    if name not in ENVIRONMENTS:
+        raise ConfigurationError(f"APP_ENV is {name!r}; set it to one of: {', '.join(ENVIRONMENTS)}.")
+    return name
+
+
+def text(name: str, default: str = "") -> str:
+    """A variable's text without surrounding space; an empty one counts as missing."""
+    return os.environ.get(name, "").strip() or default
+
+
+def required(name: str, why: str) -> str:
+    """A variable that must be there."""
+    if value := text(name):
+        return value
+    raise ConfigurationError(f"{name} is missing: {why}.")
+
+
+def integer(name: str, default: int, least: int = 0) -> int:
+    """A whole number, of at least `least`."""
+    try:
+        value = int(text(name, str(default)))
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise ConfigurationError(f"{name} must be a whole number of at least {least}.")
+    return value
+
+
+def boolean(name: str, default: bool) -> bool:
+    """true/false, yes/no, on/off, 1/0."""
+    value = text(name, str(default)).lower()
+    meanings = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+    if value not in meanings:
+        raise ConfigurationError(f"{name} must be true or false.")
+    return meanings[value]
+
+
+def words(name: str) -> list[str]:
+    """A list whose members are separated by commas."""
+    return [word.strip() for word in text(name).split(",") if word.strip()]
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """A database from a URL such as `sqlite:///data/db.sqlite3` or `postgres://user:password@host/name`."""
+    wanted = ConfigurationError(f"{name} is not the URL of a database, such as sqlite:///data/db.sqlite3.")
+    try:
+        config: dict[str, Any] = environ.Env.db_url_config(text(name, default))
+    except (ImproperlyConfigured, ValueError, KeyError):
+        raise wanted from None  # the cause's text holds the URL, and so its password
+    if not config.get("ENGINE"):
+        raise wanted
+    if config["ENGINE"] == SQLITE:
+        return embedded(config["NAME"])
+    return config
+
+
+def embedded(name: str) -> dict[str, Any]:
+    """An SQLite file that several processes can use at once; a relative name is below the project's folder."""
+    return {
+        "ENGINE": SQLITE,
+        "NAME": name if name == ":memory:" else BASE_DIR / name,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,  # seconds that a writer waits for another
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }

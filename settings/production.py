@@ -1,0 +1,27 @@
+"""A deployed service: required variables are required, transport is secure, nothing is guessed."""
+
+from .base import *  # noqa: F403
+from .base import APP_ENV
+from .environment import ConfigurationError, boolean, integer, required, text, words
+
+if APP_ENV == "production" and text("FIRESTORE_EMULATOR_HOST"):
+    raise ConfigurationError("FIRESTORE_EMULATOR_HOST is set: unset it, production never uses the emulator.")
+
+SECRET_KEY = required("SECRET_KEY", f"{APP_ENV} needs a random key of at least 50 characters")
+GCP_PROJECT_ID = required("GCP_PROJECT_ID", f"{APP_ENV} needs the Google Cloud project that holds its data")
+required("ALLOWED_HOSTS", f"{APP_ENV} needs the host names that it serves, separated by commas")
+ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+
+SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", True)
+# Orchestrators probe over plain HTTP, inside.
+SECURE_REDIRECT_EXEMPT = [r"^api/health"]
+SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}

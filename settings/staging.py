@@ -1,0 +1,3 @@
+"""Staging is production with staging's variables: what is tried here is what runs there."""
+
+from .production import *  # noqa: F403

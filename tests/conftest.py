@@ -1,0 +1,89 @@
+"""What all tests share: which backends there are, and the makers of users and records."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ["APP_ENV"] = "test"
+
+import pytest
+from django.contrib.auth import get_user_model
+from rest_framework.test import APIClient
+
+from memory.models import AgentData, MemoryItem
+
+from . import backends
+
+TestDatabases = ("default", "memory")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in backends.BACKENDS:
+        config.addinivalue_line("markers", f"{name}: needs the real backend {name}")
+    if backends.required() and (missing := backends.missing()):
+        raise pytest.UsageError(f"MEMORY_REQUIRE_BACKENDS=1, but this machine lacks: {', '.join(missing)}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if missing := backends.missing():
+        terminalreporter.write_line(f"Backends missing here, their tests skipped: {', '.join(missing)}", yellow=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = set(backends.missing())
+    for item in items:
+        for name in missing & {marker.name for marker in item.iter_markers()}:
+            item.add_marker(pytest.mark.skip(reason=f"{name} is missing on this machine"))
+
+
+@pytest.fixture
+def make_item() -> Callable[..., MemoryItem]:
+    """Saves a memory item; what a test does not care about gets a value."""
+    numbers = itertools.count(1)
+
+    def make(**values: Any) -> MemoryItem:
+        defaults = {"user_id": "ada", "item_type": "message", "text_content": f"text {next(numbers)}"}
+        return MemoryItem.objects.create(**{**defaults, **values})
+
+    return make
+
+
+@pytest.fixture
+def make_agent_data() -> Callable[..., AgentData]:
+    """Saves agent data; what a test does not care about gets a value."""
+
+    def make(**values: Any) -> AgentData:
+        defaults = {"agent_id": "planner", "data_type": "plan", "content": {"steps": [1, 2]}}
+        return AgentData.objects.create(**{**defaults, **values})
+
+    return make
+
+
+@pytest.fixture
+def make_user() -> Callable[..., Any]:
+    """Saves a Django user; `permissions` are of the app `memory`."""
+    from django.contrib.auth.models import Permission
+
+    def make(username: str = "ada", permissions: tuple[str, ...] = (), **values: Any) -> Any:
+        user = get_user_model().objects.create_user(username, password="secret-for-tests", **values)
+        found = Permission.objects.filter(content_type__app_label="memory", codename__in=permissions)
+        assert len(found) == len(permissions), "a permission that the test names does not exist"
+        user.user_permissions.set(found)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def client_for() -> Callable[[Any], APIClient]:
+    """An API client that is logged in as a user."""
+
+    def make(user: Any) -> APIClient:
+        client = APIClient()
+        client.force_authenticate(user)
+        return client
+
+    return make
