@@ -87,7 +87,6 @@ class Record(Document):
     )
 
     SIZED_FIELDS: ClassVar[frozenset[str]] = frozenset({"metadata"})
-    all_objects: ClassVar[models.Manager[Any]]
 
     class Meta:
         abstract = True

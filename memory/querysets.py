@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql.compiler import SQLCompiler
 
-    from .models import MemoryItem, Record, UserSession
+    from .models import AgentData, MemoryItem, Record, UserSession  # noqa: F401  (AgentData: in a string below)
 
     RecordT = TypeVar("RecordT", bound=Record)
 else:
@@ -124,12 +124,12 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
     def _update_records(self, values: Mapping[str, Any]) -> int:
         if self.query.is_sliced:
             raise TypeError("Cannot update a query once a slice has been taken.")
-        everything = self.model.all_objects.using(self.db)
+        everything = self.model._base_manager.using(self.db)
         with transaction.atomic(using=self.db, savepoint=False):
-            # The ids are taken first: a change to what the filter looks at must not hide or repeat a record.
+            # The ids are taken first: a change to what the filter looks at must not bring a record up twice.
             ids = list(self.order_by().values_list("pk", flat=True))
             return sum(
-                everything.bulk_update(_with_new_values(everything.filter(pk__in=some), values), list(values))
+                everything.bulk_update(_with_new_values(self.order_by().filter(pk__in=some), values), list(values))
                 for some in batched(ids, ROWS_AT_ONCE)
             )
 

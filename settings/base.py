@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .environment import BASE_DIR, app_env, boolean, database, embedded, integer, text, words
+from .environment import BASE_DIR, app_env, boolean, database, integer, text, words
 from .redis import redis_cache
 
 APP_ENV = app_env()
@@ -60,7 +60,7 @@ TEMPLATES = [
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database("DATABASE_URL", "sqlite:///data/orchestra.sqlite3"),
-    "memory": embedded("data/memory.sqlite3"),
+    "memory": database("MEMORY_DATABASE_URL", "sqlite:///data/memory.sqlite3"),
 }
 DATABASE_ROUTERS = ["memory.routers.MemoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

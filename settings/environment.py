@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
+import dj_database_url
+from dotenv import load_dotenv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 SQLITE = "django.db.backends.sqlite3"
@@ -19,7 +19,8 @@ class ConfigurationError(Exception):
     """One sentence that names the variable, what is wrong, and what to do; never its value."""
 
 
-environ.Env.read_env(os.environ.get("ENV_FILE") or BASE_DIR / ".env", parse_comments=True)
+# No interpolation: a `$` in a password is a `$`. Variables that the environment has are left alone.
+load_dotenv(os.environ.get("ENV_FILE") or BASE_DIR / ".env", interpolate=False)
 
 
 def app_env() -> str:
@@ -69,16 +70,13 @@ def words(name: str) -> list[str]:
 
 def database(name: str, default: str) -> dict[str, Any]:
     """A database from a URL such as `sqlite:///data/db.sqlite3` or `postgres://user:password@host/name`."""
-    wanted = ConfigurationError(f"{name} is not the URL of a database, such as sqlite:///data/db.sqlite3.")
     try:
-        config: dict[str, Any] = environ.Env.db_url_config(text(name, default))
-    except (ImproperlyConfigured, ValueError, KeyError):
-        raise wanted from None  # the cause's text holds the URL, and so its password
-    if not config.get("ENGINE"):
-        raise wanted
-    if config["ENGINE"] == SQLITE:
-        return embedded(config["NAME"])
-    return config
+        config: dict[str, Any] = {**dj_database_url.parse(text(name, default))}
+    except (dj_database_url.ParseError, dj_database_url.UnknownSchemeError, ValueError):
+        config = {}
+    if not config.get("ENGINE"):  # raised here, without its cause: the cause's text holds the URL's password
+        raise ConfigurationError(f"{name} is not the URL of a database, such as sqlite:///data/db.sqlite3.")
+    return embedded(config["NAME"]) if config["ENGINE"] == SQLITE else config
 
 
 def embedded(name: str) -> dict[str, Any]:

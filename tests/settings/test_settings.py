@@ -1,0 +1,137 @@
+"""The project's settings as a deployer meets them: a process with an environment, its output and its exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "s3cr3t-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2
+DEPLOYED = {"SECRET_KEY": SECRET, "GCP_PROJECT_ID": "a-project", "ALLOWED_HOSTS": "memory.example.org"}
+
+
+def run(*args: str, env_file: str = "/dev/null", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project with only these variables."""
+    environment = {"PATH": "/usr/bin:/bin", "ENV_FILE": env_file, "DJANGO_SETTINGS_MODULE": "settings", **variables}
+    return subprocess.run(
+        [sys.executable, *args], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> object:
+    """The value of an expression over `settings`, by way of JSON."""
+    code = f"import json; from django.conf import settings; print(json.dumps({expression}, default=str))"
+    done = run("-c", code, env_file=env_file, **variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"APP_ENV": "prod"}, "APP_ENV"),
+        ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "many"}, "REDIS_PORT"),
+        ({"APP_ENV": "development", "REDIS_URL": "http://:hunter2@cache"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "CACHE_TTL": "0"}, "CACHE_TTL"),
+        ({"APP_ENV": "development", "DATABASE_URL": "mystery://user:hunter2@host/name"}, "DATABASE_URL"),
+        ({"APP_ENV": "development", "BEHIND_PROXY": "perhaps"}, "BEHIND_PROXY"),
+        ({"APP_ENV": "production", **DEPLOYED, "FIRESTORE_EMULATOR_HOST": "localhost:1"}, "FIRESTORE_EMULATOR_HOST"),
+        *(
+            ({"APP_ENV": name, **{key: value for key, value in DEPLOYED.items() if key != missing}}, missing)
+            for name in ("staging", "production")
+            for missing in DEPLOYED
+        ),
+    ],
+)
+def test_bad_configuration_is_one_sentence_and_exit_code_1(variables: dict[str, str], named: str) -> None:
+    """A wrong or missing variable is told by name in one line, without a traceback and without any secret."""
+    done = run("manage.py", "check", **variables)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Configuration error: ")
+    assert named in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+    assert SECRET not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_deployment_check_is_clean(name: str) -> None:
+    """`check --deploy` finds nothing to warn of, where the required variables are set."""
+    done = run("-W", "error", "manage.py", "check", "--deploy", "--fail-level", "WARNING", APP_ENV=name, **DEPLOYED)
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["", "development", "test", "staging", "production"])
+def test_each_environment_starts(name: str) -> None:
+    """Every value of `APP_ENV` makes a working project; development is the default."""
+    variables = DEPLOYED if name in ("staging", "production") else {}
+    assert setting("settings.APP_ENV", APP_ENV=name, **variables) == (name or "development")
+    assert setting("settings.DEBUG", APP_ENV=name, **variables) is (name in ("", "development"))
+
+
+def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
+    """A variable of the process hides the file's; comments, `#` and `$` in a value do no harm."""
+    file = tmp_path / "env"
+    file.write_text("APP_ENV=test  # a comment\nCACHE_TTL=60\nSECRET_KEY=pa#ss$word\n")
+    assert setting("[settings.APP_ENV, settings.CACHE_TTL, settings.SECRET_KEY]", str(file), CACHE_TTL="90") == [
+        "test",
+        90,
+        "pa#ss$word",
+    ]
+
+
+def test_without_redis_the_cache_is_local_memory() -> None:
+    """Nothing configured, nothing needed; `CACHE_TTL` is the cache's time in seconds."""
+    assert setting("settings.CACHES['default']", CACHE_TTL="60") == {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "TIMEOUT": 60,
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "location", "password"),
+    [
+        ({"REDIS_HOST": "cache"}, "redis://cache:6379/0", None),
+        ({"REDIS_HOST": "cache", "REDIS_PORT": "7000", "REDIS_PASSWORD": "p"}, "redis://cache:7000/0", "p"),
+        ({"REDIS_URL": "rediss://:p%40ss@cache:7000/3"}, "rediss://cache:7000/3", "p@ss"),
+        ({"REDIS_URL": "redis://ada:p@cache/1", "REDIS_HOST": "ignored"}, "redis://ada@cache/1", "p"),
+    ],
+)
+@pytest.mark.parametrize("name", ["development", "production"])
+def test_redis_is_used_where_it_is_configured(
+    name: str, variables: dict[str, str], location: str, password: str | None
+) -> None:
+    """In any environment; the password is kept out of the URL, under a name that error pages hide."""
+    cache = setting("settings.CACHES['default']", APP_ENV=name, **DEPLOYED, **variables)
+    assert isinstance(cache, dict)
+    assert cache["BACKEND"] == "django_redis.cache.RedisCache"
+    assert cache["LOCATION"] == location
+    assert cache["OPTIONS"].get("PASSWORD") == password
+    assert cache["OPTIONS"]["SOCKET_TIMEOUT"] <= 0.25
+    assert "pickle" not in str(cache).lower()
+
+
+def test_a_database_url_is_used(tmp_path: Path) -> None:
+    """`DATABASE_URL` is the relational side, `MEMORY_DATABASE_URL` the embedded side of the memory."""
+    names = "[settings.DATABASES[alias]['NAME'] for alias in ('default', 'memory')]"
+    assert setting(names, DATABASE_URL=f"sqlite:///{tmp_path}/a.db", MEMORY_DATABASE_URL="sqlite:///b.db") == [
+        f"{tmp_path}/a.db",
+        str(ROOT / "b.db"),
+    ]
+
+
+def test_error_pages_hide_every_secret() -> None:
+    """What Django's error page and mails would show of the settings contains no secret."""
+    code = (
+        "import django; django.setup(); from django.views.debug import SafeExceptionReporterFilter as F; "
+        "print(F().get_safe_settings())"
+    )
+    done = run(
+        "-c", code, REDIS_URL="redis://:hunter2@cache/0", DATABASE_URL="sqlite:///x.db", SECRET_KEY="hunter2" * 9
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cache" in done.stdout
+    assert "hunter2" not in done.stdout
