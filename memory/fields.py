@@ -106,6 +106,7 @@ class AnyJSONField(models.JSONField):
 class MapField(AnyJSONField):
     """A JSON object, `{}` unless given."""
 
+    empty_values = ()  # none is let through unchecked: [] and "" are no maps
     default_validators = [validate_map, validate_json]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -123,6 +124,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
 
     description = _("Vector")
     empty_strings_allowed = False
+    empty_values = (None,)
 
     def __init__(self, *args: Any, dimension: int | None = None, **kwargs: Any) -> None:
         self.dimension = dimension

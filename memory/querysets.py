@@ -82,8 +82,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
     def bulk_create(self, objs: Iterable[RecordT], *args: Any, **kwargs: Any) -> list[RecordT]:
         """Django's `bulk_create`, within the limits: one record that breaks them, and none is written."""
         records = list(objs)
-        for record in records:
-            record.check_limits()
+        _check_all(records)
         with transaction.atomic(using=self.db, savepoint=False):
             created = super().bulk_create(records, *args, **kwargs)
             self.model.after_write(records, self.db)
@@ -125,13 +124,19 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         if self.query.is_sliced:
             raise TypeError("Cannot update a query once a slice has been taken.")
         everything = self.model._base_manager.using(self.db)
-        with transaction.atomic(using=self.db, savepoint=False):
+        with transaction.atomic(using=self.db):
             # The ids are taken first: a change to what the filter looks at must not bring a record up twice.
             ids = list(self.order_by().values_list("pk", flat=True))
-            return sum(
-                everything.bulk_update(_with_new_values(self.order_by().filter(pk__in=some), values), list(values))
-                for some in batched(ids, ROWS_AT_ONCE)
-            )
+            found = [self.order_by().filter(pk__in=some) for some in batched(ids, ROWS_AT_ONCE)]
+            if len(found) > 1:  # one batch is checked before it is written; of several, the last before the first
+                for records in found:
+                    _check_all(_with_new_values(records, values))
+            return sum(everything.bulk_update(_with_new_values(records, values), list(values)) for records in found)
+
+
+def _check_all(records: Iterable[Record]) -> None:
+    for record in records:
+        record.check_limits()
 
 
 def is_expression(value: object) -> bool:
@@ -139,7 +144,7 @@ def is_expression(value: object) -> bool:
     return hasattr(value, "resolve_expression")
 
 
-def _with_new_values(records: RecordQuerySet[RecordT], values: Mapping[str, Any]) -> list[RecordT]:
+def _with_new_values(records: models.QuerySet[Any], values: Mapping[str, Any]) -> list[Any]:
     fields = {field.name: field for field in records.model._meta.concrete_fields}
     computed = {
         f"new_{name}": models.ExpressionWrapper(value, output_field=fields[name])

@@ -1,0 +1,94 @@
+"""The app's settings, their checks, and the router."""
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import router
+from django.test import override_settings
+
+from memory.conf import DEFAULTS, memory_settings
+from memory.models import MemoryItem
+
+
+def found(**values: Any) -> set[str]:
+    """Ids of what the checks say of `MEMORY = values`."""
+    with override_settings(MEMORY=values):
+        messages = run_checks(tags=["memory"])
+    assert all(message.hint for message in messages), "each message tells the fix"
+    return {str(message.id) for message in messages}
+
+
+@pytest.mark.parametrize(
+    ("values", "ids"),
+    [
+        ({}, set()),
+        ({"DATABASE": "memory", "CACHE": "default", "PAGE_SIZE": 10}, set()),
+        ({"DATABSE": "memory"}, {"memory.E002"}),
+        ({"DATABASE": "nowhere"}, {"memory.E003"}),
+        ({"CACHE": "nowhere"}, {"memory.E004"}),
+        ({"PAGE_SIZE": 0}, {"memory.E005"}),
+        ({"BULK_LIMIT": True}, {"memory.E005"}),
+        ({"BULK_LIMIT": 501}, {"memory.E005"}),
+        ({"HEALTH_TIMEOUT": "2"}, {"memory.E005"}),
+        ({"PAGE_SIZE": 300}, {"memory.E006"}),
+        ({"PRINCIPAL": "no.such.function"}, {"memory.E007"}),
+        ({"PRINCIPAL": None}, {"memory.E007"}),
+    ],
+)
+def test_checks(values: dict[str, Any], ids: set[str]) -> None:
+    """Each mistake has its own id; good settings have none."""
+    assert found(**values) == ids
+
+
+def test_settings_that_are_no_dict() -> None:
+    """`MEMORY` must be a dict."""
+    with override_settings(MEMORY=["DATABASE"]):
+        assert [message.id for message in run_checks(tags=["memory"])] == ["memory.E001"]
+
+
+@override_settings(DATABASE_ROUTERS=[])
+def test_a_missing_router_is_told() -> None:
+    """A database of the app's own has no effect without the router."""
+    assert found(DATABASE="memory") == {"memory.W001"}
+
+
+@override_settings(MEMORY={})
+def test_defaults() -> None:
+    """An empty dict, or none, gives the documented defaults."""
+    for key in DEFAULTS.keys() - {"PRINCIPAL"}:
+        assert getattr(memory_settings, key.lower()) == DEFAULTS[key]
+    assert memory_settings.principal.__name__ == "username"
+
+
+def test_settings_are_read_when_used() -> None:
+    """`override_settings` works."""
+    with override_settings(MEMORY={"PAGE_SIZE": 7}):
+        assert memory_settings.page_size == 7
+
+
+def test_the_router_sends_the_app_to_its_database() -> None:
+    """The app's models, and only they, live where `MEMORY["DATABASE"]` says."""
+    user = apps.get_model("auth", "User")
+    assert (router.db_for_read(MemoryItem), router.db_for_write(MemoryItem)) == ("memory", "memory")
+    assert (router.db_for_read(user), router.db_for_write(user)) == ("default", "default")
+    assert router.allow_migrate_model("memory", MemoryItem)
+    assert not router.allow_migrate_model("default", MemoryItem)
+    assert not router.allow_migrate_model("memory", user)
+
+
+@override_settings(MEMORY={})
+def test_one_database_holds_everything_by_default() -> None:
+    """With no setting at all, the app lives in the project's default database."""
+    user = apps.get_model("auth", "User")
+    assert router.db_for_write(MemoryItem) == "default"
+    assert router.allow_migrate_model("default", MemoryItem)
+    assert router.allow_migrate_model("default", user)
+
+
+@pytest.mark.django_db(databases=["default", "memory"])
+def test_migrations_are_complete() -> None:
+    """Models and migrations agree: `makemigrations --check` finds nothing to do."""
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)

@@ -1,0 +1,383 @@
+"""The records on any engine: what a write refuses, what it brings about, what no read returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core import serializers
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+from django.utils import timezone
+
+from memory.exceptions import ValidationError
+from memory.models import AgentData, MemoryItem, UserSession
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+VALID = {"user_id": "ada", "session_id": "s", "item_type": "message"}
+DEEP: dict[str, Any] = {}
+for _ in range(20):
+    DEEP = {"k": DEEP}
+
+REFUSED = [
+    ("id", {"id": "a/b"}),
+    ("id", {"id": "__reserved__"}),
+    ("id", {"id": ""}),
+    ("id", {"id": "é" * 751}),
+    ("user_id", {"user_id": ""}),
+    ("user_id", {"user_id": "x" * 256}),
+    ("user_id", {"user_id": "\ud800"}),
+    ("session_id", {"user_id": "😀" * 250, "session_id": "😀" * 250}),
+    ("item_type", {"item_type": None}),
+    ("text_content", {"text_content": "x" * 1_048_576}),
+    ("text_content", {"text_content": "x" * 600_000, "metadata": {"y": "y" * 500_000}}),
+    ("text_content", {"text_content": "\udfff"}),
+    ("metadata", {"metadata": {"y": "y" * 1_048_576}}),
+    ("metadata", {"metadata": []}),
+    ("metadata", {"metadata": DEEP}),
+    ("metadata", {"metadata": {"x": float("nan")}}),
+    ("metadata", {"metadata": {1: "a"}}),
+    ("embedding", {"embedding": []}),
+    ("embedding", {"embedding": [0.0] * 2049}),
+    ("embedding", {"embedding": [float("inf")]}),
+    ("embedding", {"embedding": ["1"]}),
+    ("embedding", {"embedding": "no list"}),
+    ("timestamp", {"timestamp": "yesterday"}),
+    ("expiration", {"expiration": "never"}),
+]
+
+
+each_refused = pytest.mark.parametrize(
+    ("field", "values"), REFUSED, ids=lambda value: value if isinstance(value, str) else ""
+)
+each_refused_change = pytest.mark.parametrize(
+    ("field", "values"),
+    [row for row in REFUSED if row[0] != "id"],  # an id is for ever
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+
+
+class TestRefusals:
+    """What Firestore would refuse is refused on every engine, by field, before anything is written."""
+
+    @each_refused
+    def test_save(self, field: str, values: dict[str, Any]) -> None:
+        """`create()` and `save()`."""
+        with pytest.raises(ValidationError) as caught:
+            MemoryItem.objects.create(**{**VALID, **values})
+        assert field in caught.value.message_dict
+        assert not MemoryItem.all_objects.exists()
+        assert not UserSession.objects.exists()
+
+    @each_refused
+    def test_bulk_create(self, field: str, values: dict[str, Any]) -> None:
+        """One bad record, and none is written."""
+        with pytest.raises(ValidationError) as caught:
+            MemoryItem.objects.bulk_create([MemoryItem(**VALID), MemoryItem(**{**VALID, **values})])
+        assert field in caught.value.message_dict
+        assert not MemoryItem.all_objects.exists()
+
+    @each_refused
+    def test_full_clean(self, field: str, values: dict[str, Any]) -> None:
+        """What forms call."""
+        with pytest.raises(DjangoValidationError) as caught:
+            MemoryItem(**{**VALID, **values}).full_clean()
+        assert field in caught.value.message_dict
+
+    @each_refused_change
+    def test_update_and_bulk_update(self, field: str, values: dict[str, Any]) -> None:
+        """Changes of stored records; the records stay as they were."""
+        before = MemoryItem.objects.create(**VALID)
+        with pytest.raises(DjangoValidationError) as caught:
+            MemoryItem.objects.update(**values)
+        assert field in caught.value.message_dict
+        with pytest.raises(DjangoValidationError):
+            MemoryItem.objects.bulk_update([MemoryItem(**{**VALID, "id": before.id, **values})], list(values))
+        after = MemoryItem.objects.get()
+        assert [getattr(after, name) for name in values] == [getattr(before, name) for name in values]
+
+
+def test_a_record_at_the_limit_is_kept(make_item: Callable[..., MemoryItem]) -> None:
+    """A document of exactly 1 MiB is stored and read back; one byte more is refused."""
+    small = make_item(text_content="x")
+    used = 1_048_576 - 1_000_000
+    item = MemoryItem(**VALID, id=small.id[::-1], text_content="x" * 1_000_000)
+    with pytest.raises(ValidationError) as caught:
+        MemoryItem(**VALID, id=item.id, text_content="x" * 1_048_480, metadata={"a": 1}).check_limits()
+    total = caught.value.error_dict["text_content"][0].params["total"]
+    room = 1_048_480 - (total - 1_048_576)
+    assert 1_048_480 - used < room < 1_048_480
+    fits = MemoryItem.objects.create(**VALID, id=item.id, text_content="x" * room, metadata={"a": 1})
+    assert len(MemoryItem.objects.get(pk=fits.pk).text_content or "") == room
+    fits.text_content = "x" * (room + 1)
+    with pytest.raises(ValidationError):
+        fits.save()
+
+
+def test_update_counts_the_rest_of_the_document(make_item: Callable[..., MemoryItem]) -> None:
+    """A change that fits by itself is refused where the record has no room left for it."""
+    make_item(text_content="x" * 1_000_000)
+    with pytest.raises(ValidationError) as caught:
+        MemoryItem.objects.update(metadata={"y": "y" * 100_000})
+    assert "text_content" in caught.value.message_dict
+    assert MemoryItem.objects.get().metadata == {}
+
+
+def test_values_round_trip(make_item: Callable[..., MemoryItem]) -> None:
+    """Microseconds, doubles, Unicode, NUL and odd keys come back as they were stored."""
+    stored = make_item(
+        id="id with ü, \x00 and 😀",
+        timestamp=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        text_content="line\nNUL \x00 emoji 😀",
+        embedding=[0.1, -1e300, 5e-324],
+        metadata={"": [], "a.b": {"`": None}, "big": 2**53 + 1, "nested": [[1], [[2]]]},
+    )
+    found = MemoryItem.objects.get(pk=stored.pk)
+    for name in ("id", "timestamp", "text_content", "embedding", "metadata", "session_id"):
+        assert getattr(found, name) == getattr(stored, name)
+
+
+def test_a_taken_id_is_an_integrity_error(make_item: Callable[..., MemoryItem]) -> None:
+    """A new record never overwrites another, whoever holds the id."""
+    make_item(id="taken", text_content="first")
+    with pytest.raises(IntegrityError):
+        make_item(id="taken", text_content="second")
+
+
+def test_serializers_keep_vectors(make_item: Callable[..., MemoryItem]) -> None:
+    """`dumpdata` and `loaddata` carry every field."""
+    stored = make_item(embedding=[0.25, 1e-9], metadata={"a": [1]})
+    (loaded,) = serializers.deserialize("json", serializers.serialize("json", [stored]))
+    assert loaded.object.embedding == [0.25, 1e-9]
+    assert loaded.object.metadata == {"a": [1]}
+
+
+class TestExpiration:
+    """An expired record is returned by no read path."""
+
+    @pytest.fixture
+    def expired(self, make_item: Callable[..., MemoryItem]) -> MemoryItem:
+        """An item whose time was up a second ago, in a session with a live one."""
+        make_item(session_id="s", id="live", expiration=timezone.now() + timedelta(hours=1))
+        return make_item(session_id="s", id="gone", expiration=timezone.now() - timedelta(seconds=1))
+
+    def test_querysets(self, expired: MemoryItem) -> None:
+        """Filters, `get`, counts, aggregates, `in_bulk`, histories and duplicates."""
+        assert list(MemoryItem.objects.values_list("pk", flat=True)) == ["live"]
+        assert MemoryItem.objects.count() == 1
+        assert list(MemoryItem.objects.in_bulk(["live", "gone"])) == ["live"]
+        assert not MemoryItem.all_objects.duplicates_of(expired).exists()
+        assert [item.pk for item in UserSession.objects.get().items()] == ["live"]
+        with pytest.raises(MemoryItem.DoesNotExist):
+            MemoryItem.objects.get(pk="gone")
+
+    def test_refresh(self, expired: MemoryItem) -> None:
+        """`refresh_from_db` of a record that one still holds."""
+        with pytest.raises(MemoryItem.DoesNotExist):
+            expired.refresh_from_db()
+
+    def test_a_queryset_built_earlier(self, make_item: Callable[..., MemoryItem]) -> None:
+        """A queryset looks at the clock when it runs, not when it is built."""
+        built = MemoryItem.objects.all()
+        make_item(expiration=timezone.now() + timedelta(milliseconds=50))
+        assert len(built.all()) == 1
+        asyncio.run(asyncio.sleep(0.06))
+        assert len(built.all()) == 0
+
+    def test_it_can_be_purged_and_saved(self, expired: MemoryItem) -> None:
+        """`all_objects` sees it; saving it with a later end brings it back."""
+        assert [item.pk for item in MemoryItem.all_objects.expired()] == ["gone"]
+        expired.expiration = None
+        expired.save()
+        assert MemoryItem.objects.count() == 2
+
+
+class TestSessions:
+    """A session's row is made with its first item, and its times follow its items'."""
+
+    def test_first_item(self, make_item: Callable[..., MemoryItem]) -> None:
+        """`save()` makes the row; items without a session make none."""
+        make_item(session_id=None)
+        assert not UserSession.objects.exists()
+        make_item(session_id="s", timestamp=NOON)
+        session = UserSession.objects.get()
+        assert (session.user_id, session.session_id, session.pk) == ("ada", "s", "ada:s")
+        assert (session.started_at, session.last_activity) == (NOON, NOON)
+
+    def test_times_only_widen(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Items may come in any order."""
+        for hours in (0, 2, -3, 1):
+            make_item(session_id="s", timestamp=NOON + timedelta(hours=hours))
+        session = UserSession.objects.get()
+        assert session.started_at == NOON - timedelta(hours=3)
+        assert session.last_activity == NOON + timedelta(hours=2)
+
+    def test_bulk_create(self) -> None:
+        """One row for each user and session, whatever the order; metadata of known sessions is kept."""
+        UserSession.objects.create(user_id="ada", session_id="s1", metadata={"title": "kept"}, last_activity=NOON)
+        MemoryItem.objects.bulk_create(
+            MemoryItem(user_id=user, session_id=session, item_type="m", timestamp=NOON + timedelta(minutes=minute))
+            for minute in range(3)
+            for user in ("ada", "bob")
+            for session in ("s1", "s2", None)
+        )
+        assert {session.pk for session in UserSession.objects.all()} == {"ada:s1", "ada:s2", "bob:s1", "bob:s2"}
+        assert {session.last_activity for session in UserSession.objects.all()} == {NOON + timedelta(minutes=2)}
+        assert UserSession.objects.get(pk="ada:s1").metadata == {"title": "kept"}
+
+    def test_update_moves_items(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Items that `update()` or `bulk_update()` move to another session make its row."""
+        item = make_item(session_id="s", timestamp=NOON)
+        MemoryItem.objects.update(session_id="t")
+        item.session_id = "u"
+        MemoryItem.objects.bulk_update([item], ["session_id"])
+        assert {session.session_id for session in UserSession.objects.all()} == {"s", "t", "u"}
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [(("a:b", "c"), ("a", "b:c")), (("a/b", "c"), ("a%2Fb", "c")), (("__a", "b"), ("%5F_a", "b"))],
+    )
+    def test_ids_never_collide(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        """Whatever separators the names contain, two sessions have two ids."""
+        assert UserSession.make_id(*one) != UserSession.make_id(*other)
+
+    def test_names_that_would_make_a_reserved_id(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Slashes and leading underscores are fine in names."""
+        make_item(user_id="__ada", session_id="b__")
+        make_item(user_id="auth0|1/2", session_id="x:y")
+        assert UserSession.objects.count() == 2
+
+    def test_a_session_keeps_its_names(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Renaming a row would lose its conversation, so it is refused."""
+        make_item(session_id="s")
+        session = UserSession.objects.get()
+        session.session_id = "t"
+        with pytest.raises(ValidationError):
+            session.save()
+
+    def test_deleting_takes_the_conversation(self, make_item: Callable[..., MemoryItem]) -> None:
+        """A session goes with its items, expired ones too; other sessions and users stay."""
+        for user, name in (("ada", "s"), ("ada", "t"), ("bob", "s"), ("ada", None)):
+            make_item(user_id=user, session_id=name)
+        make_item(session_id="s", expiration=NOON)
+        assert UserSession.objects.get(pk="ada:s").delete()[1] == {"memory.UserSession": 1, "memory.MemoryItem": 2}
+        assert UserSession.objects.for_user("ada").delete()[0] == 2
+        assert {(item.user_id, item.session_id) for item in MemoryItem.all_objects.all()} == {
+            ("bob", "s"),
+            ("ada", None),
+        }
+
+
+class TestContentHash:
+    """The hash follows the text, by every write path."""
+
+    def test_duplicates(self, make_item: Callable[..., MemoryItem]) -> None:
+        """The same text of the same user and type; not another user's, another type's, or no text."""
+        stored = make_item(text_content="Ada likes tea")
+        for values, duplicate in (
+            ({}, True),
+            ({"session_id": "elsewhere"}, True),
+            ({"user_id": "bob"}, False),
+            ({"item_type": "fact"}, False),
+            ({"text_content": "ada likes tea"}, False),
+            ({"text_content": None}, False),
+        ):
+            item = MemoryItem(
+                **{"user_id": "ada", "item_type": "message", "text_content": stored.text_content, **values}
+            )
+            assert MemoryItem.objects.duplicates_of(item).exists() is duplicate, values
+
+    @pytest.mark.parametrize("path", ["save", "update_fields", "update", "expression", "bulk_update"])
+    def test_write_paths(self, path: str, make_item: Callable[..., MemoryItem]) -> None:
+        """However the text changes, the item is found by the new one."""
+        item = make_item(text_content="old")
+        item.text_content = "old, new"
+        match path:
+            case "save":
+                item.save()
+            case "update_fields":
+                item.save(update_fields=["text_content"])
+            case "update":
+                assert MemoryItem.objects.update(text_content="old, new") == 1
+            case "expression":
+                assert MemoryItem.objects.update(text_content=Concat(F("text_content"), Value(", new"))) == 1
+            case "bulk_update":
+                assert MemoryItem.objects.bulk_update([item], ["text_content"]) == 1
+        assert MemoryItem.objects.get().text_content == "old, new"
+        assert MemoryItem.objects.duplicates_of(item).exists()
+
+
+class TestVocabulary:
+    """The querysets' words, sync and async."""
+
+    def test_items(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Users, sessions, types, times, newest first; the id settles ties."""
+        for name, hours in (("a", 0), ("b", 1), ("c", 1), ("d", 2)):
+            make_item(id=name, session_id="s", timestamp=NOON + timedelta(hours=hours))
+        make_item(id="other", user_id="bob", item_type="fact")
+        mine = MemoryItem.objects.for_user("ada")
+        assert [item.pk for item in mine.recent(3)] == ["d", "c", "b"]
+        assert [item.pk for item in mine.in_session("s").newest_first()] == ["d", "c", "b", "a"]
+        assert not mine.in_session(None).exists()
+        assert [item.pk for item in MemoryItem.objects.of_type("fact", "event")] == ["other"]
+        between = mine.between(NOON + timedelta(hours=1), NOON + timedelta(hours=2)).newest_first()
+        assert [item.pk for item in between] == ["c", "b"]
+        assert mine.between().count() == 4
+
+    def test_agent_data(self, make_agent_data: Callable[..., AgentData]) -> None:
+        """Agents' data speaks the same language, and holds the same limits."""
+        make_agent_data(id="a", timestamp=NOON)
+        make_agent_data(id="b", agent_id="other", data_type="log")
+        assert [data.pk for data in AgentData.objects.for_agent("planner").recent(5)] == ["a"]
+        assert [data.pk for data in AgentData.objects.of_type("log")] == ["b"]
+        with pytest.raises(ValidationError) as caught:
+            make_agent_data(content="x" * 1_048_576)
+        assert "content" in caught.value.message_dict
+
+    @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+    def test_async(self) -> None:
+        """`acreate`, `aget`, `async for`, `acount`, `abulk_create`, `aupdate` and `adelete`."""
+
+        async def story() -> tuple[list[str], int, int]:
+            await MemoryItem.objects.acreate(**VALID, id="a", timestamp=NOON)
+            await MemoryItem.objects.abulk_create([MemoryItem(**VALID, id="b", timestamp=NOON + timedelta(1))])
+            assert (await MemoryItem.objects.aget(pk="a")).user_id == "ada"
+            assert await MemoryItem.objects.aupdate(text_content="changed") == 2
+            seen = [item.pk async for item in MemoryItem.objects.for_user("ada").recent(20)]
+            count = await MemoryItem.objects.acount()
+            await MemoryItem.objects.filter(pk="a").adelete()
+            return seen, count, await MemoryItem.objects.acount()
+
+        assert asyncio.run(story()) == (["b", "a"], 2, 1)
+
+    def test_update_of_a_slice_is_refused(self, make_item: Callable[..., MemoryItem]) -> None:
+        """As Django does it."""
+        make_item()
+        with pytest.raises(TypeError, match="slice"):
+            MemoryItem.objects.recent(1).update(text_content="x")
+
+    def test_update_reaches_every_record(self) -> None:
+        """More records than are handled at once, one of them no longer matching after its own change."""
+        MemoryItem.objects.bulk_create(
+            MemoryItem(user_id="ada", item_type="m", text_content="old") for _ in range(1_001)
+        )
+        assert MemoryItem.objects.filter(text_content="old").update(text_content="new", metadata={"n": 1}) == 1_001
+        assert MemoryItem.objects.filter(text_content="new").count() == 1_001
+
+
+def test_saving_costs_a_constant_number_of_queries(
+    make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
+) -> None:
+    """An item of a known session: its insert, the session's insert-unless-there, one look, one touch."""
+    make_item(session_id="s", timestamp=NOON)
+    with django_assert_num_queries(4, using="memory"):
+        make_item(session_id="s", timestamp=NOON + timedelta(1))
+    with django_assert_num_queries(1, using="memory"):
+        make_item(session_id=None)
