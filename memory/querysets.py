@@ -7,7 +7,7 @@ write path (save, `bulk_create`, `bulk_update`, `update`) holds the limits of `l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -17,6 +17,7 @@ from django.db import models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
 
+from .distances import CosineDistance, VectorDistance
 from .fields import content_hash
 
 if TYPE_CHECKING:
@@ -172,6 +173,14 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
     def of_type(self, *item_types: str) -> Self:
         """Items of any of these types."""
         return self.filter(item_type__in=item_types)
+
+    def nearest(self, vector: Sequence[float], count: int, distance: type[VectorDistance] = CosineDistance) -> Self:
+        """The `count` items whose embeddings are nearest to `vector`, nearest first, each with its `distance`.
+
+        Items without an embedding, or with one of another dimension, are left out.
+        """
+        measured = self.annotate(distance=distance("embedding", vector))
+        return measured.filter(distance__isnull=False).order_by("distance")[:count]
 
     def duplicates_of(self, item: MemoryItem) -> Self:
         """The same user's live items of the same type with the same text; none where the item has no text."""

@@ -1,0 +1,98 @@
+"""Distances between vectors as ORM expressions, by pgvector's conventions: smaller is nearer.
+
+    MemoryItem.objects.annotate(distance=CosineDistance("embedding", query)).order_by("distance")[:5]
+
+On SQLite they run in numpy. An engine with a vector search of its own recognises them by `measure`. A vector that is
+missing, or of another dimension than the query's, has no distance (NULL), and neither has a zero vector's cosine.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from django.db import NotSupportedError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Expression, FloatField, Func, Value
+from django.db.models.sql.compiler import SQLCompiler
+from numpy.typing import NDArray
+
+from .fields import VectorField
+
+Vector = NDArray[np.float64]
+
+
+class VectorDistance(Func):
+    """The distance between a `VectorField` and a query vector; `measure` is Firestore's name for it."""
+
+    arity = 2
+    measure: ClassVar[str]
+
+    def __init__(self, expression: str | Expression, vector: Sequence[float] | Expression, **extra: Any) -> None:
+        if not hasattr(vector, "resolve_expression"):
+            vector = Value(VectorField().to_python(vector), output_field=VectorField())
+        super().__init__(expression, vector, output_field=FloatField(), **extra)
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> Any:  # type: ignore[override]
+        if connection.vendor != "sqlite":
+            raise NotSupportedError(
+                f"{type(self).__name__} is not known on {connection.display_name}: "
+                "keep the app's models on SQLite or Firestore, or load the vectors and compare them in Python."
+            )
+        return super().as_sql(compiler, connection, **extra)
+
+
+class CosineDistance(VectorDistance):
+    """1 - cosine similarity: 0 (same direction) to 2 (opposite)."""
+
+    function = "memory_cosine_distance"
+    measure = "cosine"
+
+
+class L2Distance(VectorDistance):
+    """Euclidean distance."""
+
+    function = "memory_l2_distance"
+    measure = "euclidean"
+
+
+class MaxInnerProduct(VectorDistance):
+    """The negated inner product, so that the largest product comes first."""
+
+    function = "memory_max_inner_product"
+    measure = "dot_product"
+
+
+def _cosine(one: Vector, other: Vector) -> float | None:
+    norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return 1.0 - float(one @ other) / norms if norms else None
+
+
+def _l2(one: Vector, other: Vector) -> float:
+    return float(np.linalg.norm(one - other))
+
+
+def _inner(one: Vector, other: Vector) -> float:
+    return -float(one @ other)
+
+
+FUNCTIONS: dict[str, Callable[[Vector, Vector], float | None]] = {
+    "memory_cosine_distance": _cosine,
+    "memory_l2_distance": _l2,
+    "memory_max_inner_product": _inner,
+}
+
+
+def _on_packed(distance: Callable[[Vector, Vector], float | None]) -> Callable[[Any, Any], float | None]:
+    def compare(one: bytes | None, other: bytes | None) -> float | None:
+        if one is None or other is None or len(one) != len(other):
+            return None
+        return distance(np.frombuffer(one, "<f8"), np.frombuffer(other, "<f8"))
+
+    return compare
+
+
+def register_functions(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Receiver of `connection_created`: teach an SQLite connection the distances."""
+    if connection.vendor == "sqlite":
+        for name, distance in FUNCTIONS.items():
+            connection.connection.create_function(name, 2, _on_packed(distance), deterministic=True)
