@@ -1,0 +1,58 @@
+"""Records as JSON: one object a line, from which `memory_import` makes equal records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from memory.fields import ContentHashField
+from memory.models import AgentData, Document, MemoryItem, UserSession
+
+# In the order in which they are exported: a session's own times and metadata come before the items that touch it.
+MODELS: Mapping[str, type[Document]] = {model.__name__: model for model in (UserSession, MemoryItem, AgentData)}
+ROWS_AT_ONCE = 500
+
+
+def to_dict(record: Document) -> dict[str, Any]:
+    """The record's fields as JSON values, after `model`, the name of its class.
+
+    Times are ISO 8601 in UTC with all their microseconds, vectors lists of floats. What follows from other fields
+    (`content_hash`) is left out.
+    """
+    stored = (field for field in record._meta.concrete_fields if not isinstance(field, ContentHashField))
+    values = {field.name: _to_json(field.value_from_object(record)) for field in stored}
+    return {"model": type(record).__name__, **values}
+
+
+def to_json_line(record: Document) -> str:
+    """The record as one line of JSON, without the line's end."""
+    return json.dumps(to_dict(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def json_lines(
+    models: Iterable[str] = MODELS, user_ids: Iterable[str] = (), include_expired: bool = False
+) -> Iterator[str]:
+    """The lines of all records of these models; `user_ids` leaves out other users' (and agents') records."""
+    wanted = tuple(user_ids)
+    for name in models:
+        for record in records_of(MODELS[name], wanted, include_expired).iterator(chunk_size=ROWS_AT_ONCE):
+            yield to_json_line(record)
+
+
+def records_of(model: type[Document], user_ids: tuple[str, ...], include_expired: bool) -> QuerySet[Any]:
+    """The records to export, by id, so that equal data makes equal files. Agents' data belongs to its `agent_id`."""
+    records: QuerySet[Any] = model._default_manager.all()
+    if include_expired and hasattr(model, "all_objects"):
+        records = model.all_objects.all()
+    if user_ids:
+        owner = "agent_id" if model is AgentData else "user_id"
+        records = records.filter(**{f"{owner}__in": user_ids})
+    return records.order_by("pk")
+
+
+def _to_json(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
