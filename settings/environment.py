@@ -11,7 +11,7 @@ import dj_database_url
 from dotenv import load_dotenv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-SQLITE = "django.db.backends.sqlite3"
+SQLITE = "django.db.backends.sqlite3"  # as URLs name it
 ENVIRONMENTS = ("development", "test", "staging", "production")
 
 
@@ -82,7 +82,7 @@ def database(name: str, default: str) -> dict[str, Any]:
 def embedded(name: str) -> dict[str, Any]:
     """An SQLite file that several processes can use at once; a relative name is below the project's folder."""
     return {
-        "ENGINE": SQLITE,
+        "ENGINE": "memory.backends.sqlite",
         "NAME": name if name == ":memory:" else BASE_DIR / name,
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
