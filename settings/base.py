@@ -107,6 +107,7 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "INFO").upper()},
 }
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "orchestra.reporting.ReporterFilter"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -126,8 +126,10 @@ def test_a_database_url_is_used(tmp_path: Path) -> None:
 def test_error_pages_hide_every_secret() -> None:
     """What Django's error page and mails would show of the settings contains no secret."""
     code = (
-        "import django; django.setup(); from django.views.debug import SafeExceptionReporterFilter as F; "
-        "print(F().get_safe_settings())"
+        "import django; django.setup(); from django.conf import settings; "
+        "settings.DATABASES['default']['OPTIONS']['credentials_json'] = 'hunter2'; "
+        "from django.views.debug import get_default_exception_reporter_filter as default; "
+        "print(default().get_safe_settings())"
     )
     done = run(
         "-c", code, REDIS_URL="redis://:hunter2@cache/0", DATABASE_URL="sqlite:///x.db", SECRET_KEY="hunter2" * 9
