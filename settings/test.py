@@ -1,10 +1,11 @@
 """The tests: databases of their own in memory, fast password hashes, no throttling unless a test asks for it."""
 
 from .base import *  # noqa: F403
-from .base import DATABASES, SECRET_KEY
+from .base import DATABASES, INSTALLED_APPS, SECRET_KEY
 
 SECRET_KEY = SECRET_KEY or "insecure-test-key-that-only-tests-may-use-0123456789"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.differential"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 for _database in DATABASES.values():
     # A file, since threads (live server, async) must see what the test wrote.

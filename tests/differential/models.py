@@ -1,0 +1,29 @@
+"""A model with a field of every type, beside the app's own models."""
+
+from django.db import models
+
+
+class Everything(models.Model):
+    """Every Django field that a database keeps by itself, nullable, and a few that are not."""
+
+    id = models.CharField(primary_key=True, max_length=50)
+    number = models.IntegerField()
+    name = models.CharField(max_length=50)
+    moment = models.DateTimeField()
+    truth = models.BooleanField(null=True)
+    small = models.SmallIntegerField(null=True)
+    big = models.BigIntegerField(null=True)
+    real = models.FloatField(null=True)
+    exact = models.DecimalField(null=True, max_digits=12, decimal_places=4)
+    text = models.TextField(null=True)  # noqa: DJ001 - null and "" must both be kept apart
+    day = models.DateField(null=True)
+    instant = models.DateTimeField(null=True)
+    clock = models.TimeField(null=True)
+    span = models.DurationField(null=True)
+    key = models.UUIDField(null=True)
+    raw = models.BinaryField(null=True)
+    address = models.GenericIPAddressField(null=True)
+    data = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return self.id

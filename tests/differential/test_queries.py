@@ -1,0 +1,44 @@
+"""Hypothesis looks for a query whose answer depends on the database.
+
+`DIFFERENTIAL_EXAMPLES=5000 pytest tests/differential` is the long run; a few hundred are the default.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from .models import Everything
+from .queries import STORIES, Story, outcome, rows
+
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "300"))
+
+
+def fill(alias: str, records: list[dict[str, Any]]) -> None:
+    """Make these the only records of a database."""
+    Everything.objects.using(alias).all().delete()
+    Everything.objects.using(alias).bulk_create(Everything(**values) for values in records)
+
+
+@pytest.mark.firestore
+@pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True)
+class TestQueries:
+    """Reads and writes of a model with every field type."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    )
+    @given(records=rows(), story=STORIES)
+    def test_same_answer(self, records: list[dict[str, Any]], story: Story) -> None:
+        """The same rows, numbers and counts, or the same class of error."""
+        answers = []
+        for alias in ("default", "firestore"):
+            fill(alias, records)
+            answers.append(outcome(lambda alias=alias: story.run(Everything.objects.using(alias))))  # type: ignore[misc]
+        assert answers[1] == answers[0]
