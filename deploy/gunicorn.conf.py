@@ -22,3 +22,5 @@ MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn makes a file of its own there
 worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 accesslog = "-"
 errorlog = "-"
+# Nobody manages the workers from inside; no socket, then.
+control_socket_disable = True
