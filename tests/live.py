@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +53,15 @@ def redis() -> Iterator[Redis]:
     arguments = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _listens(port), "Redis listens")
+        wait_until(lambda: listens(port), "Redis listens")
         yield Redis(process, port)
     finally:
         process.kill()
         process.wait()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether something of this machine listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -67,7 +69,7 @@ def _listens(port: int) -> bool:
 def deployed(folder: Path) -> dict[str, str]:
     """The variables of a production service that keeps its databases in `folder`."""
     return {
-        "PATH": "/usr/bin:/bin",
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": str(folder),
         "ENV_FILE": "/dev/null",
         "DJANGO_SETTINGS_MODULE": "settings",
@@ -115,16 +117,20 @@ class Service:
         return requests.request(method, self.url + path, timeout=30, allow_redirects=False, **options)
 
 
+GUNICORN = ("gunicorn", "-c", "deploy/gunicorn.conf.py", "orchestra.wsgi")
+
+
 @contextmanager
-def service(folder: Path, cwd: Path = ROOT, **variables: str) -> Iterator[Service]:
+def service(folder: Path, cwd: Path = ROOT, command: Sequence[str] = GUNICORN, **variables: str) -> Iterator[Service]:
     """The service on a free port: gunicorn, one process unless `WEB_CONCURRENCY` says otherwise."""
     port, log = free_port(), folder / "service.log"
     environment = {**deployed(folder), "WEB_CONCURRENCY": "1", "PORT": str(port), **variables}
-    arguments = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "orchestra.wsgi"]
+    executable = shutil.which(command[0], path=environment["PATH"])
+    assert executable is not None, command[0]
     with log.open("wb") as output:
-        process = subprocess.Popen(arguments, cwd=cwd, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen([executable, *command[1:]], cwd=cwd, env=environment, stdout=output, stderr=output)
     try:
-        wait_until(lambda: process.poll() is not None or _listens(port), "the service listens")
+        wait_until(lambda: process.poll() is not None or listens(port), "the service listens")
         assert process.poll() is None, log.read_text()
         yield Service(process, f"http://localhost:{port}", log)
     finally:
