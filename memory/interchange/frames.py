@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 CHUNK_BYTES = 1 << 16
 MAX_VALUE_BYTES = 64 << 20
@@ -32,6 +32,13 @@ SEPARATORS = re.compile(rb"[, \t\r\n]*+")
 STRING_REST = re.compile(rb'[^"\\\n]*+(?:\\.[^"\\\n]*+)*+', re.DOTALL)
 TOKEN = re.compile(rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+["\n]|[\[\]{}"]', re.DOTALL)
 SCALAR = re.compile(rb'[^\s,\[\]{}"]*+')
+
+
+class Readable(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Frame:
 class _Input:
     """What has been read of a stream and not been used, and where it starts."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self.stream = stream
         self.data = bytearray()
         self.line = 1
@@ -129,7 +136,7 @@ def _end(pattern: re.Pattern[bytes], data: bytearray, start: int = 0) -> int:
     return found.end() if found else start
 
 
-def frames(stream: BinaryIO, limit: int = MAX_VALUE_BYTES) -> Iterator[Frame]:
+def frames(stream: Readable, limit: int = MAX_VALUE_BYTES) -> Iterator[Frame]:
     """Cut a stream into values. One of more than `limit` bytes, or without an end, is a frame with a `problem`."""
     source = _Input(stream)
     source.ensure(len(BOM))
