@@ -25,14 +25,17 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.urls import URLPattern, path
 from django_redis.cache import RedisCache
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .api.errors import exception_handler
+from .api.schema import described
 from .conf import memory_settings
 from .version import __version__
 
@@ -395,6 +398,13 @@ class ProbeView(APIView):
     permission_classes = (AllowAny,)
     throttle_classes = ()
     renderer_classes = (JSONRenderer,)
+    content_negotiation_class = DefaultContentNegotiation
+    versioning_class = None
+    metadata_class = None
+
+    def get_exception_handler(self) -> Any:
+        """The API's, whatever the project's is."""
+        return exception_handler
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -425,7 +435,7 @@ class HealthView(ProbeView):
 
     components: ClassVar[Sequence[Component]] = SERVICE
 
-    @extend_schema(
+    @described(
         operation_id="health",
         summary="The service and what it stands on",
         tags=["health"],
@@ -449,7 +459,7 @@ class HealthView(ProbeView):
 class LiveView(ProbeView):
     """`GET /api/health/live`."""
 
-    @extend_schema(
+    @described(
         operation_id="health_live",
         summary="The process answers",
         tags=["health"],
@@ -466,7 +476,7 @@ class ReadyView(ProbeView):
 
     components: ClassVar[Sequence[Component]] = READINESS
 
-    @extend_schema(
+    @described(
         operation_id="health_ready",
         summary="Requests may be sent here",
         tags=["health"],

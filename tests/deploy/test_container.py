@@ -205,7 +205,7 @@ def test_compose_configures_the_service_with_variables_that_exist() -> None:
 
 @pytest.mark.redis
 def test_composes_redis_asks_for_its_password(tmp_path: Path) -> None:
-    """The very command, with a Redis of this machine: it refuses strangers, and the list of processes has no password."""
+    """The very command, with a Redis of this machine: it refuses strangers, and no process shows the password."""
     executable, port = backends.redis_server(), live.free_port()
     found = tmp_path / "redis-server"
     found.write_text(f'#!/bin/sh\nexec {executable} "$@" --port {port} --bind 127.0.0.1\n')

@@ -53,11 +53,12 @@ def test_head_is_get_without_a_body(client: Client, path: str) -> None:
     assert answer.content == b""
 
 
-@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options"])
 def test_there_is_nothing_to_write(client: Client, method: str) -> None:
-    """Other methods are 405, not to be cached either."""
+    """Other methods are 405 in the API's shape of errors, not to be cached either."""
     answer = getattr(client, method)("/api/health")
     assert answer.status_code == 405
+    assert answer.json()["error"]["code"] == "method_not_allowed"
     assert answer["Cache-Control"] == "no-store"
 
 
