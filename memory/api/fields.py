@@ -19,8 +19,8 @@ from .permissions import may_act_for
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 TIMESTAMP_WANTED = (
-    "This must be a time with its offset (RFC 3339), such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00%2B01:00 in a "
-    "URL, 2026-01-31T13:00:00+01:00 in a body."
+    "This must be a time with its offset (RFC 3339), such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00; "
+    "in a URL, a plus sign has to be escaped."
 )
 NO_NUL = r"^[^\u0000]*$"
 # Paths of the API below a collection, so not to be ids in it.

@@ -16,7 +16,7 @@ from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, ValidationError
+from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, NotFound, ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -24,6 +24,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.versioning import BaseVersioning
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from .. import limits
@@ -96,6 +97,27 @@ class Endpoint(GenericViewSet[Any]):
                 return taken_by_pages
             case _:
                 return frozenset()
+
+
+class UnknownPathView(APIView):
+    """404 in the API's shape, for a project's last route below its API."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    renderer_classes = (JSONRenderer,)
+    versioning_class = None
+    content_negotiation_class = HeaderNegotiation
+    schema = None
+
+    def get_exception_handler(self) -> Any:
+        """The API's."""
+        return exception_handler
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Nothing is here, whatever is asked of it."""
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is no such path; /api/docs/ tells which there are.")
 
 
 def parameter_errors(request: Request, known: frozenset[str]) -> Iterator[tuple[str, list[ErrorDetail]]]:
