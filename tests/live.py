@@ -66,10 +66,15 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def executables() -> Path:
+    """The folder of the environment's commands."""
+    return Path(sys.executable).parent
+
+
 def deployed(folder: Path) -> dict[str, str]:
     """The variables of a production service that keeps its databases in `folder`."""
     return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PATH": f"{executables()}:/usr/bin:/bin",
         "HOME": str(folder),
         "ENV_FILE": "/dev/null",
         "DJANGO_SETTINGS_MODULE": "settings",
