@@ -9,6 +9,7 @@ from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from ..conf import memory_settings
 from .fields import NO_NUL
 from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WRITING, Operation
 from .serializers import ErrorSerializer
@@ -137,6 +138,8 @@ def be_strict(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
             component["additionalProperties"] = False
             for schema in filter(_is_free_text, properties.values()):
                 schema["pattern"] = NO_NUL
+        if "items" in properties:
+            properties["items"].update(minItems=1, maxItems=memory_settings.bulk_limit)
         elif f"{name}Request" in components:
             component["required"] = sorted(properties)
     return result

@@ -83,6 +83,8 @@ class Endpoint(GenericViewSet[Any]):
         super().initial(request, *args, **kwargs)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired
+        if getattr(self, "action", None) in (None, "metadata"):  # a method that is not allowed: 405 follows
+            return
         errors = dict(parameter_errors(request, self.query_parameters()))
         if errors:
             raise ValidationError(errors)
