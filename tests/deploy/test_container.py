@@ -149,6 +149,17 @@ def test_the_health_check_fails_while_the_service_cannot_work(app: Path, running
         assert len(done.stderr.splitlines()) == 1
 
 
+def test_probes_need_no_tls(app: Path, tmp_path: Path) -> None:
+    """Orchestrators ask over plain HTTP; everybody else is sent to HTTPS."""
+    live.migrate(cwd=app, **live.deployed(tmp_path))
+    with live.service(tmp_path, cwd=app, SECURE_SSL_REDIRECT="true") as service:
+        for path in ("/api/health", "/api/health/live", "/api/health/ready"):
+            assert service.request(path).status_code == 200
+        elsewhere = service.request("/admin/")
+        assert elsewhere.status_code == 301
+        assert elsewhere.headers["Location"].startswith("https://")
+
+
 def test_the_image_does_not_start_half_configured(app: Path, tmp_path: Path) -> None:
     """Without its required variables it says which one is missing, in one sentence, and ends."""
     (command,) = last_stage("CMD")
