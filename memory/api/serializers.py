@@ -147,11 +147,10 @@ class UserSessionSerializer(RecordSerializer):
         sent = attrs.pop("id", None)
         if self.instance is None and sent not in (None, UserSession.make_id(attrs["user_id"], attrs["session_id"])):
             raise ValidationError({"id": [ErrorDetail("The id follows from user and session.", code="immutable")]})
-        for name in ("user_id", "session_id"):
-            if self.instance is not None and attrs.get(name, getattr(self.instance, name)) != getattr(
-                self.instance, name
-            ):
-                raise ValidationError({name: [ErrorDetail("A session keeps this.", code="immutable")]})
+        kept = {name: getattr(self.instance, name) for name in ("user_id", "session_id") if self.instance is not None}
+        changed = [name for name, value in kept.items() if attrs.get(name, value) != value]
+        if changed:
+            raise ValidationError({name: [ErrorDetail("A session keeps this.", code="immutable")] for name in changed})
         return attrs
 
 
