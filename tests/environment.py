@@ -1,4 +1,4 @@
-"""A pytest plugin that is loaded before Django's settings: tests run in the environment "test", whatever the shell says."""
+"""A pytest plugin, loaded before Django's settings: tests run in the environment "test", whatever the shell says."""
 
 import os
 
