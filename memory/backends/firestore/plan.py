@@ -120,7 +120,8 @@ class Ref:
 DOCUMENT_ID: Final = Ref(("__name__",), Kind.TEXT)
 
 # As a read column: the document's update time, opaque, to be handed back as `Update.version` or
-# `Delete.version`. VERSION: Final = Ref(("__version__",), Kind.ANY)
+# `Delete.version`.
+VERSION: Final = Ref(("__version__",), Kind.ANY)
 
 
 class Op(StrEnum):
