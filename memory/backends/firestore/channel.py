@@ -122,7 +122,7 @@ class Wire:
         self.project = project
         self.database = f"projects/{project}/databases/{database}"
         self.documents = f"{self.database}/documents"
-        self._metadata = (("google-cloud-resource-prefix", self.database),)
+        self._metadata: tuple[tuple[str, str], ...] = (("google-cloud-resource-prefix", self.database),)
         if emulator:
             self._metadata += (("authorization", "Bearer owner"),)  # the emulator's word for "rules do not apply"
         self._calls = {method.name: _callable(channel, method) for method in METHODS.values()}
@@ -203,11 +203,14 @@ def _from_json(text: str, setting: str) -> service_account.Credentials:
     if not isinstance(info, dict) or info.get("type") != "service_account":
         raise ImproperlyConfigured(f"{setting} is not a service account's key: its `type` is not `service_account`")
     try:
-        return service_account.Credentials.from_service_account_info(info, scopes=SCOPES)
+        made: service_account.Credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+            info, scopes=SCOPES
+        )
     except (ValueError, TypeError, auth_exceptions.GoogleAuthError) as error:
         raise ImproperlyConfigured(
             f"{setting} is not a complete service account's key ({type(error).__name__}); download it again"
         ) from None
+    return made
 
 
 def _service_wire(to: Target) -> Wire:
@@ -236,8 +239,9 @@ def _callable(channel: grpc.Channel, method: Method) -> Callable[..., Any]:
     return call
 
 
-def _nothing(data: bytes) -> None:
-    """google.protobuf.Empty has nothing to read."""
+def _nothing(data: bytes) -> bytes:
+    """google.protobuf.Empty has nothing to read; None would mean that it could not be read."""
+    return data
 
 
 class _ForkGate:

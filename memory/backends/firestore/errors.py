@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 from django.db import (
@@ -32,7 +32,7 @@ from django.db import (
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-Code = grpc.StatusCode
+Code: TypeAlias = grpc.StatusCode
 
 
 class Contention(OperationalError):  # noqa: N818 - named as Django names database errors: by what is
@@ -54,8 +54,11 @@ class QueryTooBroad(NotSupportedError):  # noqa: N818
     """A query that Firestore cannot answer would have to read more documents than `OPTIONS["mirror_limit"]` allows."""
 
 
-class DuplicateRows(IntegrityError):  # noqa: N818
-    """Documents exist already. `rows` are the positions, in the writes given, of all that were not applied."""
+class RowsRefused(IntegrityError):  # noqa: N818
+    """Documents exist already, or do not exist or are not as they were read, where that was required.
+
+    `rows` are the positions, in the writes given, of all that were not applied.
+    """
 
     def __init__(self, message: str, rows: Sequence[int]) -> None:
         super().__init__(message)
@@ -118,7 +121,7 @@ def status_of(error: BaseException) -> Code | None:
     code = getattr(error, "grpc_status_code", None)
     if isinstance(code, Code):
         return code
-    return next((code for known, code in CLASSES.items() if isinstance(error, known)), None)
+    return next((status for known, status in CLASSES.items() if isinstance(error, known)), None)
 
 
 def details_of(error: BaseException) -> str:

@@ -93,6 +93,6 @@ def test_kinds_that_callers_tell_apart() -> None:
     """Contention may be retried, duplicates are IntegrityError with their positions, bad values DataError."""
     assert isinstance(errors.mapped(Failed(grpc.StatusCode.ABORTED), "a"), errors.Contention)
     assert isinstance(errors.mapped(Failed(grpc.StatusCode.INVALID_ARGUMENT), "a"), DataError)
-    duplicate = errors.DuplicateRows("exists", [3, 1])
+    duplicate = errors.RowsRefused("exists", [3, 1])
     assert isinstance(duplicate, IntegrityError)
     assert duplicate.rows == (3, 1)
