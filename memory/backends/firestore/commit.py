@@ -5,7 +5,7 @@
 `isolate=True` the writes whose precondition fails are found and reported, and the others are sent again.
 
 **Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
-`isolate=True` the writes whose precondition fails are found and told, and the others are sent again.
+writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and since
 a commit is atomic, evidence of one write is evidence of all:
 
     Create              the document's content is ours, and it was created since we began
@@ -152,9 +152,12 @@ class Committer:
             raise with_rows(failures[0], rows) from failures[0].__cause__
 
     def _batches(self) -> list[Batch]:
-        """The writes in commits; a second creation of one document is refused without being sent."""
+        """The writes in commits, each document once in a commit, since conditions on one cannot be mixed there.
+
+        A second creation of a document is refused without being sent.
+        """
         batches = [Batch()]
-        size, exist = 0, set[str]()
+        size, exist, inside = 0, set[str](), set[str]()
         for position, write in enumerate(self._writes):
             name = messages.name_of(write, self._documents)
             if isinstance(write, Create) and name in exist:
@@ -163,9 +166,11 @@ class Committer:
             exist.discard(name) if isinstance(write, Delete) else exist.add(name)
             bytes_ = messages.write(write, self._documents, batches[-1].mark).ByteSize() + ENVELOPE_BYTES
             full = len(batches[-1].writes) >= MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
-            if full and batches[-1].writes and self._transaction is None:
+            if batches[-1].writes and (full or name in inside) and self._transaction is None:
                 batches.append(Batch())
                 size = 0
+                inside.clear()
+            inside.add(name)
             batches[-1].add(position, write)
             size += bytes_
         return batches
