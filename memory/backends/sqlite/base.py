@@ -8,9 +8,16 @@ production. Here LIKE minds the case (which also lets it use an index), and the 
 from typing import Any
 
 from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3.features import DatabaseFeatures as SQLiteFeatures
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOperations
 
 CASE_INSENSITIVE = ("iexact", "icontains", "istartswith", "iendswith")
+
+
+class DatabaseFeatures(SQLiteFeatures):
+    """LIKE minds the case."""
+
+    has_case_insensitive_like = False
 
 
 class DatabaseOperations(SQLiteOperations):
@@ -25,6 +32,7 @@ class DatabaseOperations(SQLiteOperations):
 class DatabaseWrapper(base.DatabaseWrapper):
     """Folds the right side, and makes LIKE mind the case on every connection."""
 
+    features_class = DatabaseFeatures
     ops_class = DatabaseOperations
     operators = {
         **base.DatabaseWrapper.operators,

@@ -1,0 +1,282 @@
+"""`ENGINE = "memory.backends.firestore"`: the connection.
+
+A connection holds no socket: the channel belongs to the process (`channel.py`), calls to the executor. What
+Django calls a cursor carries plans instead of SQL, and is where tests that forbid database access can stop
+us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property, partial
+from typing import Any, NoReturn, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import NotSupportedError
+from django.db import utils as db_utils
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.validation import BaseDatabaseValidation
+
+from . import channel
+from .client import DatabaseClient
+from .creation import DatabaseCreation
+from .executor import Executor
+from .features import DatabaseFeatures
+from .introspection import DatabaseIntrospection
+from .mirror import Mirror
+from .operations import AUTO_IDS, DatabaseOperations
+from .plan import Aggregate, Kind, Outcome, Read, Rpc, Write
+from .schema import DatabaseSchemaEditor
+from .validation import DatabaseValidation
+
+T = TypeVar("T")
+
+OPTIONS: dict[str, Any] = {
+    "timeout": 10.0,  # seconds for one call, with all its retries
+    "mirror_limit": 5000,  # documents that one query may load into the mirror
+    "auto_ids": "random",  # how an AutoField's ids are made: operations.AUTO_IDS
+}
+
+
+class Database:
+    """What Django expects of a driver's module (PEP 249): its errors are Django's own."""
+
+    DataError = db_utils.DataError
+    OperationalError = db_utils.OperationalError
+    IntegrityError = db_utils.IntegrityError
+    InternalError = db_utils.InternalError
+    ProgrammingError = db_utils.ProgrammingError
+    NotSupportedError = db_utils.NotSupportedError
+    DatabaseError = db_utils.DatabaseError
+    InterfaceError = db_utils.InterfaceError
+    Error = db_utils.Error
+    Binary = bytes
+
+
+class Cursor:
+    """Runs plans. SQL is refused, before any call."""
+
+    rowcount = -1
+
+    def __init__(self, connection: DatabaseWrapper, executor: Executor) -> None:
+        self.db = connection
+        self._executor = executor
+
+    def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
+        """The rows of a read, lazily."""
+        self.db.validate_no_broken_transaction()
+        return self._executor.run(read)
+
+    def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
+        """One value for each aggregate."""
+        self.db.validate_no_broken_transaction()
+        return self._executor.aggregate(aggregates)
+
+    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
+        """Applies writes; see `Executor.commit`."""
+        self.db.validate_no_broken_transaction()
+        return self._executor.commit(writes, isolate=isolate)
+
+    def collections(self) -> list[str]:
+        """The ids of the root collections."""
+        return self._executor.collections()
+
+    def clear(self, collection: str) -> int:
+        """Deletes every document of a collection; returns how many there were."""
+        return self._executor.clear(collection)
+
+    def execute(self, sql: Any, params: Any = None) -> NoReturn:
+        """Refuses SQL."""
+        raise NotSupportedError(
+            "Firestore has no SQL: use the ORM instead of raw(), cursor().execute() or RunSQL. "
+            f"Refused: {str(sql)[:100]!r}"
+        )
+
+    def executemany(self, sql: Any, param_list: Any) -> NoReturn:
+        """Refuses SQL."""
+        self.execute(sql)
+
+    callproc = execute
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class DatabaseWrapper(BaseDatabaseWrapper):
+    """One thread's view of a Firestore database."""
+
+    vendor = "firestore"
+    display_name = "Firestore"
+    # A column's type is the name of its `Kind`.
+    data_types = {
+        "AutoField": Kind.INTEGER.value,
+        "BigAutoField": Kind.INTEGER.value,
+        "BinaryField": Kind.BINARY.value,
+        "BooleanField": Kind.BOOLEAN.value,
+        "CharField": Kind.TEXT.value,
+        "DateField": Kind.DATE.value,
+        "DateTimeField": Kind.DATETIME.value,
+        "DecimalField": Kind.DECIMAL.value,
+        "DurationField": Kind.DURATION.value,
+        "FileField": Kind.TEXT.value,
+        "FilePathField": Kind.TEXT.value,
+        "FloatField": Kind.FLOAT.value,
+        "IntegerField": Kind.INTEGER.value,
+        "BigIntegerField": Kind.INTEGER.value,
+        "IPAddressField": Kind.TEXT.value,
+        "GenericIPAddressField": Kind.TEXT.value,
+        "JSONField": Kind.JSON.value,
+        "OneToOneField": Kind.INTEGER.value,
+        "PositiveBigIntegerField": Kind.INTEGER.value,
+        "PositiveIntegerField": Kind.INTEGER.value,
+        "PositiveSmallIntegerField": Kind.INTEGER.value,
+        "SlugField": Kind.TEXT.value,
+        "SmallAutoField": Kind.INTEGER.value,
+        "SmallIntegerField": Kind.INTEGER.value,
+        "TextField": Kind.TEXT.value,
+        "TimeField": Kind.TIME.value,
+        "UUIDField": Kind.UUID.value,
+        "VectorField": Kind.VECTOR.value,
+    }
+    operators: dict[str, str] = {}
+    Database = Database
+    SchemaEditorClass = DatabaseSchemaEditor
+    client_class = DatabaseClient
+    creation_class = DatabaseCreation
+    features_class = DatabaseFeatures
+    introspection_class = DatabaseIntrospection
+    ops_class = DatabaseOperations
+    validation_class: type[BaseDatabaseValidation] = DatabaseValidation
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        self._lane = "native"
+        # Update times of the documents that `select_for_update()` read in this `atomic()` block, by
+        # collection and id.
+        self.locked: dict[tuple[str, str], Any] = {}
+
+    # --- options
+
+    def option(self, name: str) -> Any:
+        """One of OPTIONS, or its default."""
+        return self.settings_dict.get("OPTIONS", {}).get(name, OPTIONS[name])
+
+    @property
+    def auto_ids(self) -> str:
+        """How ids for AutoFields are made."""
+        choice = self.option("auto_ids")
+        if choice not in AUTO_IDS:
+            raise ImproperlyConfigured(
+                f"DATABASES[{self.alias!r}]['OPTIONS']['auto_ids'] is {choice!r}: it is "
+                f"one of {sorted(AUTO_IDS)}."
+            )
+        return str(choice)
+
+    @cached_property
+    def mirror(self) -> Mirror:
+        """The in-memory SQLite that answers what Firestore cannot."""
+        return Mirror(self)
+
+    # --- Django's connection
+
+    def get_connection_params(self) -> dict[str, Any]:
+        return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
+        return Executor(**conn_params, around=self._around, log=self._log)
+
+    def init_connection_state(self) -> None:
+        """Nothing to set up: no call is made to connect."""
+
+    def create_cursor(self, name: str | None = None) -> Cursor:
+        return Cursor(self, self.connection)
+
+    def chunked_cursor(self) -> Cursor:
+        return self.cursor()  # type: ignore[return-value]
+
+    def make_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
+        return cursor
+
+    def make_debug_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
+        return cursor
+
+    @cached_property
+    def wrap_database_errors(self) -> AbstractContextManager[None]:
+        """Errors are Django's already (`errors.py`)."""
+        return nullcontext()
+
+    def set_autocommit(
+        self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
+    ) -> None:
+        """As Django's, but without a BEGIN in `connection.queries`: none is sent."""
+        self.validate_no_atomic_block()
+        self.ensure_connection()
+        self.autocommit = autocommit
+        self.locked.clear()
+        if autocommit and self.run_commit_hooks_on_set_autocommit_on:
+            self.run_and_clear_commit_hooks()
+            self.run_commit_hooks_on_set_autocommit_on = False
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Every statement is its own commit (see `features.supports_transactions`)."""
+
+    def _commit(self) -> None:
+        """Nothing is held back."""
+
+    def _rollback(self) -> None:
+        """Nothing can be taken back."""
+
+    def _close(self) -> None:
+        """The channel belongs to the process and stays open."""
+
+    def is_usable(self) -> bool:
+        try:
+            self.connection.ping()
+        except db_utils.Error:
+            return False
+        return True
+
+    def get_database_version(self) -> tuple[int, ...]:
+        return (1,)
+
+    # --- what each call tells
+
+    @contextmanager
+    def lane(self, name: str) -> Iterator[None]:
+        """Names the lane of the calls made inside, for `connection.queries`."""
+        before, self._lane = self._lane, name
+        try:
+            yield
+        finally:
+            self._lane = before
+
+    def _around(self, description: str, send: Callable[[], T]) -> T:
+        """One call inside Django's `execute_wrappers`."""
+
+        def execute(sql: str, params: Any, many: bool, context: Any) -> T:
+            return send()
+
+        call: Callable[..., T] = execute
+        for wrapper in reversed(self.execute_wrappers):
+            call = partial(wrapper, call)
+        return call(description, None, False, {"connection": self, "cursor": None})
+
+    def _log(self, rpc: Rpc) -> None:
+        if self.queries_logged:
+            self.queries_log.append(
+                {
+                    "sql": rpc.description,
+                    "time": f"{rpc.seconds:.3f}",
+                    "method": rpc.method,
+                    "lane": self._lane,
+                    "documents_read": rpc.documents_read,
+                    "documents_written": rpc.documents_written,
+                }
+            )

@@ -1,0 +1,20 @@
+"""`manage.py dbshell`: Firestore has no shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import NotSupportedError
+from django.db.backends.base.client import BaseDatabaseClient
+
+
+class DatabaseClient(BaseDatabaseClient):
+    """Refuses, and says what to use."""
+
+    executable_name = "firestore"
+
+    def runshell(self, parameters: Iterable[str]) -> None:
+        raise NotSupportedError(
+            "Firestore has no command line: use `manage.py shell`, or the console at "
+            "https://console.cloud.google.com/firestore."
+        )

@@ -1,0 +1,377 @@
+"""Writes: how many commits they are, who is told what failed, and what became of a commit whose answer was lost.
+
+**Batches.** Writes are sent in commits of less than 4 MiB, a few at a time. A commit is all or nothing. With
+`isolate=False` a refused one is an error that carries the positions of every write that was not applied; with
+`isolate=True` the writes whose precondition fails are found and reported, and the others are sent again.
+
+**Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
+writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and since
+a commit is atomic, evidence of one write is evidence of all:
+
+    Create              the document's content is ours, and it was created since we began
+    Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK
+    Delete              the document is gone
+
+Evidence against it: the document is as it was before we began, by the server's clock. Then the commit is sent again,
+and a guarded update with the version that was seen, so that a first attempt that arrives late excludes the second.
+Where somebody else has written the same document since, there is no evidence left; the answer then is an
+OperationalError that says so, never a guess.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+import grpc
+from django.db import DatabaseError, OperationalError
+
+from . import codec, errors, messages
+from .calls import Calls, Deadline, batch_get_at, is_about_database
+from .channel import Message, pb
+from .plan import Create, Delete, Outcome, Put, Update, Write
+
+Code: TypeAlias = grpc.StatusCode
+
+MAX_COMMIT_BYTES: Final = 4_000_000
+"""The emulator takes 4 MiB, the service 10 MiB a request."""
+
+MAX_COMMIT_WRITES: Final = 500
+"""Firestore counts no writes since 2023; more at once is no faster, and fewer fail together."""
+
+SIDE_BY_SIDE: Final = 4
+"""Commits of one call under way at a time."""
+
+LOST: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
+"""Statuses after which a commit may or may not have been applied."""
+
+NOT_APPLIED_YET: Final = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED})
+"""Statuses of a commit that was not applied and may be sent again."""
+
+REFUSED: Final = frozenset({Code.ALREADY_EXISTS, Code.NOT_FOUND, Code.FAILED_PRECONDITION})
+"""Statuses of a commit in which some write's precondition does not hold."""
+
+CLOCK_SECONDS: Final = 0.05
+"""How much earlier than our own count a commit may be stamped by the server."""
+
+
+ENVELOPE_BYTES: Final = 8
+"""What a write takes in a commit beside itself, at most."""
+
+MAX_WITNESSES: Final = 10
+"""Documents beside the guarded ones that are asked what became of a commit."""
+
+
+class Evidence(Enum):
+    """What is known of a commit whose answer was lost."""
+
+    APPLIED = auto()
+    NOT_APPLIED = auto()
+    NONE = auto()
+
+
+@dataclass
+class Batch:
+    """Writes of one commit: positions in the caller's list, and the mark that they are recognised by."""
+
+    positions: list[int] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    lost: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, position: int, write: Write) -> None:
+        """Take a write in."""
+        self.positions.append(position)
+        self.writes.append(write)
+
+
+def guarded(write: Write) -> bool:
+    """Whether applying an update twice would do more than applying it once."""
+    return isinstance(write, Update) and (bool(write.increments) or write.version is not None)
+
+
+def repeatable(write: Write) -> bool:
+    """Whether a write may be sent again without knowing what became of it."""
+    return isinstance(write, Put) or (isinstance(write, Update) and not guarded(write)) or _deletes_anyway(write)
+
+
+def _deletes_anyway(write: Write) -> bool:
+    return isinstance(write, Delete) and not write.must_exist and write.version is None
+
+
+class Committer:
+    """One call of `Executor.commit`."""
+
+    def __init__(
+        self, calls: Calls, writes: Sequence[Write], *, isolate: bool, transaction: bytes | None = None
+    ) -> None:
+        self._calls = calls
+        self._writes = writes
+        self._isolate = isolate
+        self._transaction = transaction
+        self._documents = calls.wire.documents
+        self._outcomes: list[Outcome | None] = [None] * len(writes)
+
+    def run(self) -> list[Outcome]:
+        """Outcomes in the order of the writes. Raises Django's errors, with `rows` that were not applied."""
+        return self._calls.around(describe(self._writes), self._run)  # type: ignore[no-any-return]
+
+    def _run(self) -> list[Outcome]:
+        batches = self._batches()
+        if len(batches) == 1:
+            self._settle(batches[0])
+        else:
+            self._settle_all(batches)
+        return [outcome or Outcome.APPLIED for outcome in self._outcomes]
+
+    def _settle_all(self, batches: list[Batch]) -> None:
+        """Send batches a few at a time; after a failure no further one is sent."""
+        failures: list[DatabaseError] = []
+
+        def settle(batch: Batch) -> None:
+            if failures:
+                return
+            try:
+                self._settle(batch)
+            except DatabaseError as error:
+                failures.append(error)
+
+        names = {messages.name_of(write, self._documents) for write in self._writes}
+        ordered = len(names) < len(self._writes)  # a document that recurs: its writes must not overtake each other
+        with ThreadPoolExecutor(1 if ordered else SIDE_BY_SIDE) as pool:
+            list(pool.map(settle, batches))
+        if failures:
+            rows = [position for position, outcome in enumerate(self._outcomes) if outcome is not Outcome.APPLIED]
+            raise with_rows(failures[0], rows) from failures[0].__cause__
+
+    def _batches(self) -> list[Batch]:
+        """The writes in commits, each document once in a commit, since conditions on one cannot be mixed there.
+
+        A second creation of a document is refused without being sent.
+        """
+        batches = [Batch()]
+        size, exist, inside = 0, set[str](), set[str]()
+        for position, write in enumerate(self._writes):
+            name = messages.name_of(write, self._documents)
+            if isinstance(write, Create) and name in exist:
+                self._refuse_double(position)
+                continue
+            exist.discard(name) if isinstance(write, Delete) else exist.add(name)
+            bytes_ = messages.write(write, self._documents, batches[-1].mark).ByteSize() + ENVELOPE_BYTES
+            full = len(batches[-1].writes) >= MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
+            if batches[-1].writes and (full or name in inside) and self._transaction is None:
+                batches.append(Batch())
+                size = 0
+                inside.clear()
+            inside.add(name)
+            batches[-1].add(position, write)
+            size += bytes_
+        return batches
+
+    def _refuse_double(self, position: int) -> None:
+        if not self._isolate:
+            raise errors.RowsRefused(
+                f"{describe(self._writes)}: two of the writes create {self._writes[position].id!r}; nothing was sent",
+                range(len(self._writes)),
+            )
+        self._outcomes[position] = Outcome.EXISTS
+
+    # One batch: sent until it is known what became of it.
+
+    def _settle(self, batch: Batch) -> None:
+        deadline = Deadline(self._calls.timeout)
+        while batch.writes or self._transaction is not None:
+            try:
+                self._send(batch, deadline.left())
+            except grpc.RpcError as error:
+                if self._is_over(batch, error, deadline):
+                    return
+            else:
+                self._applied(batch)
+                return
+
+    def _send(self, batch: Batch, timeout: float) -> None:
+        request = pb["CommitRequest"](database=self._calls.wire.database)
+        request.writes.extend(self._message(batch, write) for write in batch.writes)
+        if self._transaction is not None:
+            request.transaction = self._transaction
+        self._calls.once("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
+
+    def _message(self, batch: Batch, write: Write) -> Message:
+        marked = guarded(write) or (self._transaction is not None and isinstance(write, Update))
+        return messages.write(write, self._documents, batch.mark if marked else "")
+
+    def _applied(self, batch: Batch) -> None:
+        for position in batch.positions:
+            self._outcomes[position] = Outcome.APPLIED
+
+    def _is_over(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+        """What follows from a failed attempt: True if the batch is settled, False if it is to be sent again."""
+        code = error.code()
+        if code in LOST:
+            batch.lost = True
+        elif not batch.lost:
+            return self._is_refused(batch, error, deadline)
+        if not deadline.pause():
+            raise self._unknown(batch, error) from error
+        if code in LOST and self._transaction is None and all(map(repeatable, batch.writes)):
+            return False
+        found = self._evidence(batch, error, deadline)
+        if found is Evidence.NONE:
+            raise self._unknown(batch, error) from error
+        if found is Evidence.APPLIED:
+            self._applied(batch)
+            return True
+        if code in LOST or code in NOT_APPLIED_YET:
+            return False
+        return self._is_refused(batch, error, deadline)
+
+    def _is_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+        """The same for an attempt of which it is known that nothing was applied."""
+        code = error.code()
+        if code in NOT_APPLIED_YET and self._transaction is None and deadline.pause():
+            return False
+        if code not in REFUSED or is_about_database(error) or not any(map(conditional, batch.writes)):
+            raise self._failed(batch, error) from error
+        if not self._isolate:
+            text = f"{describe(batch.writes)}: {CONDITIONS[code]}; nothing of it was applied ({error.details()[:300]})"
+            raise errors.RowsRefused(text, batch.positions) from error
+        if len(batch.writes) == 1:
+            self._outcomes[batch.positions[0]] = OUTCOMES[code]
+            return True
+        return self._drop_refused(batch, error, deadline)
+
+    def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+        """Find the writes whose precondition does not hold and take them out."""
+        found, _ = self._read(batch.writes, deadline, paths=[codec.quoted(messages.MARK)])
+        kept = Batch(mark=batch.mark, lost=batch.lost, started=batch.started)
+        for position, write in zip(batch.positions, batch.writes, strict=True):
+            outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
+            if outcome is Outcome.APPLIED:
+                kept.add(position, write)
+            else:
+                self._outcomes[position] = outcome
+        if len(kept.writes) == len(batch.writes) and not deadline.pause():
+            raise self._failed(batch, error) from error
+        batch.positions, batch.writes = kept.positions, kept.writes
+        return not batch.writes
+
+    # Evidence.
+
+    def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
+        """What the documents say of a batch whose answer was lost; guards what will be sent again."""
+        if not batch.writes:
+            return Evidence.APPLIED  # a transaction that only read
+        witnesses = [write for write in batch.writes if guarded(write)]
+        others = [write for write in batch.writes if not guarded(write)]
+        witnesses += sorted(others, key=repeatable)[:MAX_WITNESSES]
+        try:
+            found, read_time = self._read(witnesses, deadline)
+        except DatabaseError:
+            raise self._unknown(batch, error) from error
+        began = seconds_of(read_time) - (time.monotonic() - batch.started) - CLOCK_SECONDS
+        seen = {self._testimony(batch, write, found, began) for write in witnesses}
+        if Evidence.APPLIED in seen:
+            return Evidence.APPLIED
+        if Evidence.NOT_APPLIED not in seen:
+            return Evidence.NONE
+        if self._transaction is None:
+            batch.writes = [self._guard(write, found) for write in batch.writes]
+        return Evidence.NOT_APPLIED
+
+    def _testimony(self, batch: Batch, write: Write, found: Mapping[str, Message], began: float) -> Evidence:
+        document = found.get(messages.name_of(write, self._documents))
+        if document is None:
+            return Evidence.APPLIED if isinstance(write, Delete) else Evidence.NOT_APPLIED
+        since = document.create_time if isinstance(write, Create | Delete) else document.update_time
+        if seconds_of(since) < began:
+            return Evidence.NOT_APPLIED
+        if isinstance(write, Create | Put):
+            ours = content_of(messages.write(write, self._documents).update)
+            return Evidence.APPLIED if content_of(document) == ours else Evidence.NONE
+        marked = document.fields[messages.MARK].string_value == batch.mark
+        return Evidence.APPLIED if marked else Evidence.NONE
+
+    def _guard(self, write: Write, found: Mapping[str, Message]) -> Write:
+        """The write again, such that it fails if its first attempt arrives late."""
+        document = found.get(messages.name_of(write, self._documents))
+        if document is None or not isinstance(write, Update) or not write.increments or write.version is not None:
+            return write
+        return replace(write, version=(document.update_time.seconds, document.update_time.nanos))
+
+    def _read(
+        self, writes: Sequence[Write], deadline: Deadline, paths: Sequence[str] | None = None
+    ) -> tuple[dict[str, Message], Message]:
+        names = list(dict.fromkeys(messages.name_of(write, self._documents) for write in writes))
+        return batch_get_at(self._calls.within(deadline.left()), names, paths, f"{describe(writes)}: what became of it")
+
+    # Errors.
+
+    def _failed(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
+        return with_rows(errors.mapped(error, describe(batch.writes)), batch.positions)
+
+    def _unknown(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
+        text = (
+            f"{describe(batch.writes)}: the answer was lost, and whether it was applied cannot be told any more; "
+            f"read before writing again ({error.code().name}: {(error.details() or '')[:300]})"
+        )
+        return with_rows(OperationalError(text), batch.positions)
+
+
+OUTCOMES: Final[Mapping[Code, Outcome]] = {
+    Code.ALREADY_EXISTS: Outcome.EXISTS,
+    Code.NOT_FOUND: Outcome.MISSING,
+    Code.FAILED_PRECONDITION: Outcome.STALE,
+}
+CONDITIONS: Final[Mapping[Code, str]] = {
+    Code.ALREADY_EXISTS: "a document with the same primary key exists already",
+    Code.NOT_FOUND: "a document to be changed does not exist",
+    Code.FAILED_PRECONDITION: "a document was changed since it was read",
+}
+
+
+def conditional(write: Write) -> bool:
+    """Whether a write can be refused for the state of its document."""
+    return isinstance(write, Create | Update) or not _deletes_anyway(write)
+
+
+def outcome_over(write: Write, document: Message | None) -> Outcome:
+    """What a write would meet, its document being so; APPLIED if nothing is in its way."""
+    if isinstance(write, Create):
+        return Outcome.APPLIED if document is None else Outcome.EXISTS
+    if isinstance(write, Put) or _deletes_anyway(write):
+        return Outcome.APPLIED
+    if document is None:
+        return Outcome.MISSING
+    stamp = (document.update_time.seconds, document.update_time.nanos)
+    return Outcome.APPLIED if write.version in (None, stamp) else Outcome.STALE
+
+
+def content_of(document: Message) -> bytes:
+    """A document's fields, so that equal ones are equal (NaN too)."""
+    content: bytes = pb["Document"](fields=document.fields).SerializeToString(deterministic=True)
+    return content
+
+
+def seconds_of(stamp: Message) -> float:
+    """A protobuf timestamp as seconds."""
+    return float(stamp.seconds) + float(stamp.nanos) / 1e9
+
+
+def describe(writes: Sequence[Write]) -> str:
+    """Writes as one line: what is done to which collections how often."""
+    counts = Counter((type(write).__name__.lower(), write.collection) for write in writes)
+    return ", ".join(f"{verb} {count} in {collection}" for (verb, collection), count in counts.items()) or "commit"
+
+
+def with_rows(error: DatabaseError, rows: Iterable[int]) -> DatabaseError:
+    """The error, carrying the positions of the writes that were not applied as `rows`."""
+    vars(error)["rows"] = tuple(rows)
+    return error

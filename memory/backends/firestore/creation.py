@@ -1,0 +1,63 @@
+"""Test databases: another database id in the same project, which the emulator makes when it is first
+named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.creation import BaseDatabaseCreation
+
+
+class DatabaseCreation(BaseDatabaseCreation):
+    """Names, empties and clones test databases."""
+
+    def _get_test_db_name(self) -> str:
+        """The id of the test database: TEST["NAME"], or `test-` and the name; at most 63 letters, digits and
+        hyphens."""
+        settings = self.connection.settings_dict
+        if name := settings["TEST"]["NAME"]:
+            return str(name)
+        return f"test-{settings['NAME'].strip('()') or 'default'}"[:63]
+
+    def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
+        name = self._get_test_db_name()
+        self._refuse_production(name)
+        if not keepdb:
+            self._empty(name)
+        return name
+
+    def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
+        """Clones start empty but for what migrations put there, which the tests' own flush puts back."""
+        self._empty(self.get_test_db_clone_settings(suffix)["NAME"])
+
+    def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
+        settings = self.connection.settings_dict
+        return {**settings, "NAME": f"{settings['NAME'].strip('()')}-{suffix}"}
+
+    def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
+        self._empty(test_database_name)
+
+    def test_db_signature(self) -> tuple[Any, ...]:
+        settings = self.connection.settings_dict
+        return (settings.get("PROJECT"), settings["HOST"], self._get_test_db_name())
+
+    def _refuse_production(self, name: str) -> None:
+        settings = self.connection.settings_dict
+        if not settings["HOST"] and not settings["TEST"]["NAME"]:
+            raise ImproperlyConfigured(
+                f"Tests would empty the database {name!r} of the real project {settings.get('PROJECT')!r}. "
+                f"Set DATABASES[{self.connection.alias!r}]['HOST'] to an emulator, or name the test database "
+                "in ['TEST']['NAME']."
+            )
+
+    def _empty(self, name: str) -> None:
+        """Every document of a database, on a connection of its own."""
+        connection = self.connection.copy()
+        connection.settings_dict = {**self.connection.settings_dict, "NAME": name}
+        try:
+            with connection.cursor() as cursor:
+                for collection in cursor.collections():
+                    cursor.clear(collection)
+        finally:
+            connection.close()

@@ -1,0 +1,341 @@
+"""Runs plans: the engine's one door to Firestore. `plan.py` says what it takes and gives."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from . import codec, errors, indexes, messages
+from .calls import Calls, batch_get, is_about_database
+from .channel import Message, Target, pb
+from .commit import Committer
+from .plan import (
+    DOCUMENT_ID,
+    Aggregate,
+    Delete,
+    Function,
+    Get,
+    Kind,
+    Merge,
+    Nearest,
+    Outcome,
+    Query,
+    Read,
+    Ref,
+    Rpc,
+    Write,
+)
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Documents = Generator[Message, None, None]
+
+GET_BATCH: Final = 300
+"""Documents asked for by id in one call."""
+
+OPEN_STREAMS: Final = 20
+"""Branches of a merge that are read side by side; beyond, they are read one after the other and merged in memory."""
+
+AGGREGATED_ENTRIES: Final = 1000
+"""Index entries that an aggregation reads for the price of one document."""
+
+
+class Executor:
+    """Runs reads and writes against one target; see `plan.py` for what each method takes and gives.
+
+    Every call has a total deadline of `timeout` seconds. Errors are `django.db`'s, mapped by `errors.py`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        timeout: float,
+        around: Callable[[str, Callable[[], T]], T],
+        log: Callable[[Rpc], None],
+    ) -> None:
+        self._calls = Calls(target, timeout, around, log)
+
+    def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[Row]:
+        """Rows of a read, in order; nothing is sent before the first is asked for."""
+        decode = codec.row_decoder(read.columns)
+        if isinstance(read, Nearest):
+            return self._nearest(read, transaction)
+        if isinstance(read, Get):
+            return _rows(self._get(read, transaction), decode)
+        if isinstance(read, Merge):
+            return _rows(self._merge(read, transaction), decode)
+        return _rows(self._query(read, transaction), decode)
+
+    def aggregate(self, aggregates: Sequence[Aggregate], *, transaction: bytes | None = None) -> Row:
+        """One value for each aggregate.
+
+        Those of one column share a call; no others do, since Firestore computes all of a call over the documents that
+        have all of their fields.
+        """
+        values: list[Any] = [None] * len(aggregates)
+        groups: dict[Any, list[int]] = {}
+        for position, aggregate in enumerate(aggregates):
+            groups.setdefault((aggregate.source, aggregate.ref), []).append(position)
+        for (source, _), positions in groups.items():
+            if isinstance(source, Merge):
+                answers = [self._count_merge(source, transaction)] * len(positions)
+            else:
+                answers = self._aggregate(source, [aggregates[position] for position in positions], transaction)
+            for position, answer in zip(positions, answers, strict=True):
+                values[position] = answer
+        return tuple(values)
+
+    def commit(
+        self, writes: Sequence[Write], *, isolate: bool = False, transaction: bytes | None = None
+    ) -> list[Outcome]:
+        """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
+        if not writes and transaction is None:
+            return []
+        return Committer(self._calls, writes, isolate=isolate, transaction=transaction).run()
+
+    def begin(self, *, read_only: bool = False) -> bytes:
+        """Begin a transaction on the server."""
+        request = pb["BeginTransactionRequest"](database=self._calls.wire.database)
+        if read_only:
+            request.options.read_only.SetInParent()
+        answer = self._unary("BeginTransaction", request, "begin")
+        transaction: bytes = answer.transaction
+        return transaction
+
+    def rollback(self, transaction: bytes) -> None:
+        """End a transaction without applying anything."""
+        request = pb["RollbackRequest"](database=self._calls.wire.database, transaction=transaction)
+        self._unary("Rollback", request, "rollback")
+
+    def collections(self) -> list[str]:
+        """Ids of the root collections that hold any document, sorted."""
+        found: list[str] = []
+        request = pb["ListCollectionIdsRequest"](parent=self._calls.wire.documents, page_size=300)
+        while True:
+            answer = self._unary("ListCollectionIds", request, "list collections", read=1)
+            found.extend(answer.collection_ids)
+            if not answer.next_page_token:
+                return sorted(found)
+            request.page_token = answer.next_page_token
+
+    def ping(self) -> None:
+        """One cheap read of a document that need not exist."""
+        try:
+            self._calls.unary("GetDocument", messages.get_document(_PING, self._calls.wire.documents), "ping", read=1)
+        except grpc.RpcError as error:
+            if is_about_database(error):
+                raise errors.mapped(error, "ping") from error
+
+    def clear(self, collection: str) -> int:
+        """Delete every document of a collection; how many there were."""
+        deleted = 0
+        page = Query(collection, columns=(DOCUMENT_ID,), limit=1000)
+        while ids := [row[0] for row in self.run(page)]:
+            self.commit([Delete(collection, id) for id in ids])
+            deleted += len(ids)
+        return deleted
+
+    # Reads, each a lazy iterator of `Document` messages.
+
+    def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
+        if query.limit != 0:
+            yield from _QueryRun(self._calls, query, transaction, extra).documents()
+
+    def _merge(self, merge: Merge, transaction: bytes | None) -> Documents:
+        bound = None if merge.limit is None else merge.offset + merge.limit
+        orders = merge.branches[0].orders
+        extra = [order.ref for order in orders if order.ref not in merge.columns]
+        streams = [self._query(_bounded(branch, bound), transaction, extra) for branch in merge.branches]
+        with contextlib.ExitStack() as stack:
+            for stream in streams:
+                stack.callback(stream.close)
+            if len(streams) > OPEN_STREAMS:
+                sources: list[Iterable[Message]] = [list(stream) for stream in streams]
+            else:
+                sources = list(streams)
+            merged: Iterator[Message] = heapq.merge(*sources, key=partial(codec.order_key, orders=orders))
+            if merge.overlapping:
+                merged = _distinct(merged)
+            yield from itertools.islice(merged, merge.offset, bound)
+
+    def _get(self, read: Get, transaction: bytes | None) -> Documents:
+        if len(read.ids) == 1:
+            yield from self._get_one(read, transaction)
+            return
+        documents = self._calls.wire.documents
+        paths = messages.masked(read.columns)
+        for ids in _chunks(list(dict.fromkeys(read.ids)), GET_BATCH):
+            names = [f"{documents}/{read.collection}/{id}" for id in ids]
+            found = batch_get(self._calls, names, paths, messages.describe(read), transaction)
+            yield from (found[name] for name in names if name in found)
+
+    def _get_one(self, read: Get, transaction: bytes | None) -> Documents:
+        request = messages.get_document(read, self._calls.wire.documents, transaction)
+        try:
+            yield self._calls.unary("GetDocument", request, messages.describe(read), read=1, transaction=transaction)
+        except grpc.RpcError as error:
+            if is_about_database(error):
+                raise errors.mapped(error, messages.describe(read)) from error
+
+    def _nearest(self, read: Nearest, transaction: bytes | None) -> Iterator[Row]:
+        request = messages.nearest(read, self._calls.wire.documents, transaction)
+        found: list[Message] = []
+
+        def again() -> Message:
+            found.clear()
+            return request
+
+        stream = self._calls.stream(
+            "RunQuery",
+            request,
+            messages.describe(read),
+            resume=again,
+            documents=_has_document,
+            transaction=transaction,
+            index=partial(indexes.needed, read),
+        )
+        for answer in stream:  # each may be the first again, after `again`
+            if answer.HasField("document"):
+                found.append(answer.document)  # noqa: PERF401
+        decode = codec.row_decoder(read.columns)
+        for document in found[read.offset :]:
+            distance = (document.fields[messages.DISTANCE].double_value,) if read.distance else ()
+            yield decode(document) + distance
+
+    def _aggregate(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> list[Any]:
+        request = messages.aggregation(source, aggregates, self._calls.wire.documents, transaction)
+        stream = self._calls.stream(
+            "RunAggregationQuery",
+            request,
+            f"{messages.describe(source)} {', '.join(map(_describe_aggregate, aggregates))}",
+            resume=lambda: request,
+            documents=_aggregated_documents,
+            transaction=transaction,
+            index=partial(indexes.needed, source, [one.ref for one in aggregates if one.ref is not None]),
+        )
+        answer = list(stream)[-1]
+        fields = answer.result.aggregate_fields
+        return [codec.decode(fields[f"a{number}"], Kind.ANY) for number in range(len(aggregates))]
+
+    def _count_merge(self, merge: Merge, transaction: bytes | None) -> int:
+        bound = None if merge.limit is None else merge.offset + merge.limit
+        if merge.overlapping:
+            names = _distinct(itertools.chain.from_iterable(self._query(keys, transaction) for keys in _keys_of(merge)))
+            total = sum(1 for _ in names)
+        else:
+            counts = (Aggregate(branch, Function.COUNT) for branch in merge.branches)
+            total = sum(self._aggregate(one.source, [one], transaction)[0] for one in counts)  # type: ignore[arg-type]
+        return max(0, total - merge.offset) if bound is None else max(0, min(total, bound) - merge.offset)
+
+    def _unary(self, method: str, request: Message, description: str, read: int = 0) -> Message:
+        try:
+            return self._calls.unary(method, request, description, read=read)
+        except grpc.RpcError as error:
+            raise errors.mapped(error, description) from error
+
+
+class _QueryRun:
+    """One query, and how much of it has arrived: enough to ask for the rest."""
+
+    def __init__(self, calls: Calls, query: Query, transaction: bytes | None, extra: Sequence[Ref]) -> None:
+        self._calls = calls
+        self._query = query
+        self._transaction = transaction
+        self._orders = messages.total_orders(query)
+        sorted_by = [order.ref for order in self._orders if order.ref not in query.columns]
+        self._extra = (*extra, *sorted_by)
+        self._last: Message | None = None
+        self._seen = 0
+        self._read_time: Message | None = None
+
+    def documents(self) -> Iterator[Message]:
+        """The documents, in order, each once, as of one point in time."""
+        stream = self._calls.stream(
+            "RunQuery",
+            messages.run_query(self._query, self._calls.wire.documents, self._extra, self._transaction),
+            messages.describe(self._query),
+            resume=self._rest,
+            documents=_has_document,
+            transaction=self._transaction,
+            index=partial(indexes.needed, self._query),
+        )
+        for answer in stream:
+            if self._read_time is None and answer.HasField("read_time"):
+                self._read_time = answer.read_time
+            if answer.HasField("document"):
+                self._last = answer.document
+                self._seen += 1
+                yield answer.document
+
+    def _rest(self) -> Message | None:
+        """The request for what comes after the last document; None if there can be nothing."""
+        query = self._query
+        request = messages.run_query(query, self._calls.wire.documents, self._extra, self._transaction)
+        if self._last is None:
+            return request
+        if query.limit is not None and self._seen >= query.limit:
+            return None
+        made = request.structured_query
+        messages.write_orders(made, self._orders)
+        made.ClearField("start_at")
+        made.start_at.values.extend(messages.cursor_values(self._last, self._orders))
+        made.start_at.before = False
+        made.offset = 0
+        if query.limit is not None:
+            made.limit.value = query.limit - self._seen
+        if self._transaction is None and self._read_time is not None:
+            request.read_time.CopyFrom(self._read_time)
+        return request
+
+
+_PING: Final = Get("ping", ("ping",))
+
+
+def _has_document(answer: Message) -> int:
+    return int(answer.HasField("document"))
+
+
+def _aggregated_documents(answer: Message) -> int:
+    counts = [value.integer_value for value in answer.result.aggregate_fields.values()]
+    return max(1, -(-max(counts, default=0) // AGGREGATED_ENTRIES)) if len(counts) == 1 else 1
+
+
+def _describe_aggregate(aggregate: Aggregate) -> str:
+    return f"{aggregate.function.value}({aggregate.ref.name if aggregate.ref else '*'})"
+
+
+def _bounded(query: Query, bound: int | None) -> Query:
+    """A branch of a merge, read no further than the merge can use, and sorted as the merge is."""
+    limits = [limit for limit in (query.limit, bound) if limit is not None]
+    return replace(query, limit=min(limits, default=None))
+
+
+def _keys_of(merge: Merge) -> Iterator[Query]:
+    return (replace(branch, columns=(), orders=()) for branch in merge.branches)
+
+
+def _distinct(documents: Iterator[Message]) -> Iterator[Message]:
+    seen: set[str] = set()
+    for document in documents:
+        if document.name not in seen:
+            seen.add(document.name)
+            yield document
+
+
+def _rows(documents: Documents, decode: Callable[[Message], Row]) -> Iterator[Row]:
+    """Decoded documents; to close these is to close those."""
+    with contextlib.closing(documents):
+        for document in documents:
+            yield decode(document)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,82 @@
+"""`QuerySet.explain()`: the lane, what is asked of Firestore, and how many documents that can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from . import question
+from .plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
+from .planner import Nothing, Sorted, Unanswerable, plan, superset
+from .question import Numbers, Rows
+from .tree import Select, any_of
+
+
+def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
+    """Lines of text for a question."""
+    blame = asked.blame if isinstance(asked, Numbers) else asked.select.blame
+    selects = [number.select for number in asked.numbers] if isinstance(asked, Numbers) else [asked.select]
+    plans = [plan(select) for select in selects]
+    for answer in plans:
+        if isinstance(answer, Unanswerable):
+            blame = (*blame, *answer.blame)
+    if not blame:
+        yield "lane: native"
+        for answer in plans:
+            yield from lines(answer)
+        return
+    yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
+    for collection, conditions in question.uses(compiler, compiler.inner).items():
+        yield from lines(
+            superset(Select(collection, key=selects[0].key, where=any_of(conditions)) if selects else None)
+        )
+    yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
+
+
+def lines(answer: Any) -> Iterator[str]:
+    """What one answer asks of Firestore."""
+    match answer:
+        case Nothing():
+            yield "nothing is asked: no row can match"
+        case Get(collection, ids):
+            yield f"get {len(ids)} from {collection}"
+        case Sorted(read):
+            yield from lines(read)
+        case Query():
+            yield _query(answer)
+        case Merge(branches, _, limit):
+            yield f"merge {len(branches)} queries" + (f", the first {limit}" if limit is not None else "")
+            for branch in branches:
+                yield "  " + _query(branch)
+        case Nearest(query, ref, _, measure, limit):
+            yield f"{limit} nearest by {measure} of {ref.name}: {_query(query)}"
+
+
+def _query(query: Query) -> str:
+    parts = [f"query {query.collection}"]
+    if query.where is not None:
+        parts.append(f"where {condition(query.where)}")
+    if query.orders:
+        parts.append(f"order by {', '.join(_order(order) for order in query.orders)}")
+    if query.limit is not None:
+        parts.append(f"limit {query.limit}")
+    if query.offset:
+        parts.append(f"offset {query.offset} (each skipped document is read and billed)")
+    return " ".join(parts)
+
+
+def _order(order: Order) -> str:
+    return f"{order.ref.name} desc" if order.descending else order.ref.name
+
+
+def condition(where: Filter) -> str:
+    """A filter, without its values (they may be private)."""
+    match where:
+        case And(children):
+            return " and ".join(condition(child) for child in children)
+        case Or(children):
+            return "(" + " or ".join(condition(child) for child in children) + ")"
+        case Compare(ref, Op.IN | Op.NOT_IN, value):
+            return f"{ref.name} {where.op} ({len(value)} values)"
+        case Compare(ref, op):
+            return f"{ref.name} {op}" if op.value.startswith("is ") else f"{ref.name} {op} ?"

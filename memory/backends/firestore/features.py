@@ -1,0 +1,93 @@
+"""What the engine does and does not do, for Django and for its tests: the honest ledger.
+
+Most of what SQL can do is `True`, since the mirror answers it with SQLite; what is `False` states a fact
+about Firestore or about this engine, one sentence each. `docs/known-issues.md` repeats them for users.
+"""
+
+from __future__ import annotations
+
+from django.db.backends.base.features import BaseDatabaseFeatures
+from django.utils.functional import cached_property
+
+
+class DatabaseFeatures(BaseDatabaseFeatures):
+    """The engine's abilities, by Django's names."""
+
+    # An INSERT names every value itself, ids too, so all of them can be handed back.
+    can_return_columns_from_insert = True
+    can_return_rows_from_bulk_insert = True
+    supports_update_conflicts = True
+    supports_update_conflicts_with_target = True
+    supports_unspecified_pk = True
+    has_bulk_insert = True
+    can_use_chunked_reads = True
+
+    # The wire's own types, so that fields hand over Python values as they are.
+    has_native_uuid_field = True
+    has_native_duration_field = True
+    supports_unlimited_charfield = True
+
+    # Firestore sorts null first.
+    order_by_nulls_first = True
+
+    # Answered in the mirror, by SQLite, hence as SQLite does.
+    supports_over_clause = True
+    supports_frame_range_fixed_distance = True
+    supports_frame_exclusion = True
+    supports_aggregate_filter_clause = True
+    supports_temporal_subtraction = True
+    supports_cast_with_precision = False
+    time_cast_precision = 3
+    supports_json_field_contains = False
+    supports_parentheses_in_compound = False
+    supports_tuple_lookups = False
+    supports_default_keyword_in_insert = False
+    supports_default_keyword_in_bulk_insert = False
+    test_collations = {"ci": "nocase", "cs": "binary", "non_default": "nocase", "virtual": "nocase"}
+
+    # `atomic()` does not roll back yet: each statement is its own commit.
+    supports_transactions = False
+    uses_savepoints = False
+    can_release_savepoints = False
+    atomic_transactions = False
+
+    # `select_for_update()` inside `atomic()` makes later writes of its rows fail if they were changed since;
+    # nobody waits. Django's own checks of the clause would expect SQL (reading.py has ours).
+    has_select_for_update = False
+
+    # Firestore has no schema: no foreign keys, checks, indexes on demand, comments, or defaults that it
+    # would apply.
+    supports_foreign_keys = False
+    can_create_inline_fk = False
+    supports_column_check_constraints = False
+    supports_table_check_constraints = False
+    can_introspect_check_constraints = False
+    can_introspect_foreign_keys = False
+    can_introspect_default = False
+    supports_partial_indexes = False
+    supports_functions_in_partial_indexes = False
+    supports_expression_indexes = False
+    supports_index_column_ordering = False
+    supports_deferrable_unique_constraints = False
+    can_rollback_ddl = False
+    supports_collation_on_charfield = True
+    supports_collation_on_textfield = True
+    implied_column_null = True
+
+    # Ids are random, so there is no sequence to put back.
+    supports_sequence_reset = False
+
+    # A Firestore database is made by an administrator; tests use another database id of the same project.
+    can_clone_databases = True
+    test_db_allows_multiple_connections = True
+    supported_explain_formats: set[str] = set()
+
+    @cached_property
+    def supports_explaining_query_execution(self) -> bool:
+        """Whether `QuerySet.explain()` works: it tells the lane and the documents' bound."""
+        return True
+
+    @cached_property
+    def introspected_field_types(self) -> dict[str, str]:  # type: ignore[override]
+        """Collections carry no types."""
+        return {}

@@ -1,0 +1,29 @@
+"""What a Firestore database can tell of itself: the ids of its collections, and no types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.introspection import BaseDatabaseIntrospection, FieldInfo, TableInfo
+
+
+class DatabaseIntrospection(BaseDatabaseIntrospection):
+    """Lists collections. One that holds no document does not exist, in Firestore's eyes."""
+
+    def get_table_list(self, cursor: Any) -> list[TableInfo]:
+        return [TableInfo(name, "t") for name in cursor.collections()]
+
+    def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
+        return []
+
+    def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[str, str]]:
+        return {}
+
+    def get_constraints(self, cursor: Any, table_name: str) -> dict[str, dict[str, Any]]:
+        return {}
+
+    def get_primary_key_columns(self, cursor: Any, table_name: str) -> list[str]:
+        return []
+
+    def get_sequences(self, cursor: Any, table_name: str, table_fields: Any = ()) -> list[dict[str, Any]]:
+        return []

@@ -1,0 +1,324 @@
+"""Lane 2: an in-memory SQLite that answers what Firestore cannot, over the rows that Firestore can narrow it
+to.
+
+Django's own SQLite compiler runs the original query there, so every lookup, function, join and window has
+the meaning that it has in development. SQLite itself tells which columns a statement reads (its authorizer
+is asked while the statement is prepared), so only those are fetched. Tables are made once per thread and
+emptied after each query.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections
+from django.db.models import Field
+from django.utils.dateparse import parse_date, parse_datetime, parse_time
+from django.utils.duration import duration_microseconds
+
+from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+
+from .errors import QueryTooBroad
+from .lowering import column_ref, kind_of
+from .plan import JSON_NULL, VERSION, Kind, Ref
+from .planner import Nothing, Sorted, superset
+from .tree import TRUE, Condition, Select, any_of
+
+if TYPE_CHECKING:
+    from .base import DatabaseWrapper
+
+Convert = Callable[[Any], Any]
+
+# Statements that must not be counted as a table's use: "FROM t", "JOIN t", "UPDATE t".
+USES: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?', re.IGNORECASE)
+WORDS: Final = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A collection's copy: its fields by column, and the key's place."""
+
+    name: str
+    fields: Mapping[str, Field[Any, Any]]
+    key: Ref
+
+    def declaration(self, connection: SQLiteWrapper) -> str:
+        """CREATE TABLE without constraints: the copy holds what Firestore holds, parts of rows too."""
+        columns = ", ".join(_column(field, connection) for field in self.fields.values())
+        return f'CREATE TABLE "{self.name}" ({columns})'
+
+
+def _column(field: Field[Any, Any], connection: SQLiteWrapper) -> str:
+    parameters = field.db_parameters(connection)
+    collation = f" COLLATE {parameters['collation']}" if parameters.get("collation") else ""
+    key = " PRIMARY KEY" if field.primary_key else ""
+    return f'"{field.column}" {parameters["type"]}{collation}{key}'
+
+
+class Mirror:
+    """The SQLite behind one connection."""
+
+    def __init__(self, outer: DatabaseWrapper) -> None:
+        self.outer = outer
+        # Aggregates over subqueries look their compiler up by alias, so the copy needs one: settings and
+        # `connections.all()` do not see it. Its own alias is the outer one, as queries with `using()` check.
+        self.using = f"{outer.alias}:mirror"
+        self.connection = SQLiteWrapper(_sqlite_settings(outer.settings_dict), outer.alias)
+        self._declared: dict[str, str] = {}
+
+    def compiler(self, query: Any, elide_empty: bool = True) -> Any:
+        """Django's compiler for a query, on the copy."""
+        connections[self.using] = self.connection
+        return query.get_compiler(using=self.using, elide_empty=elide_empty)
+
+    @contextmanager
+    def loaded(
+        self,
+        sql: str,
+        params: Sequence[Any],
+        tables: Mapping[str, Table],
+        conditions: Mapping[str, Sequence[Condition]],
+        blame: Sequence[str],
+        versions_of: str | None = None,
+    ) -> Iterator[dict[Any, Any]]:
+        """The copy, with every row that the statement could need; empty again afterwards.
+
+        `conditions` holds, for each table, one condition for each of its uses in the statement. Yields the
+        update times of the documents of `versions_of`, by primary key.
+        """
+        used = _uses(sql, tables)
+        for name in used:
+            self._declare(tables[name])
+        columns = self._columns_read(sql, params)
+        versions: dict[Any, Any] = {}
+        budget = self.outer.option("mirror_limit")
+        try:
+            with self.outer.lane("mirror"):
+                for name, uses in used.items():
+                    known = conditions.get(name, ())
+                    where = any_of(known) if len(known) == uses else TRUE
+                    wanted = columns.get(name, frozenset())
+                    into = versions if name == versions_of else None
+                    budget -= self._load(tables[name], wanted, where, budget, blame, into)
+            yield versions
+        finally:
+            for name in used:
+                self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table, not a user's text
+
+    def returning(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows that a statement returns, as SQLite holds them."""
+        with self.connection.cursor():
+            raw: sqlite3.Connection = self.connection.connection
+        cursor = raw.execute(sql.replace("%s", "?").replace("%%", "%"), tuple(params))
+        return cursor.fetchall()
+
+    def _execute(self, sql: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def _declare(self, table: Table) -> None:
+        declaration = table.declaration(self.connection)
+        if self._declared.get(table.name) == declaration:
+            return
+        self._execute(f'DROP TABLE IF EXISTS "{table.name}"')
+        self._execute(declaration)
+        self._declared[table.name] = declaration
+
+    def _columns_read(self, sql: str, params: Sequence[Any]) -> dict[str, frozenset[str]]:
+        """The columns that SQLite says it would read, by table."""
+        read: dict[str, set[str]] = {}
+
+        def note(action: int, table: str | None, column: str | None, *_: Any) -> int:
+            if action == sqlite3.SQLITE_READ and table:
+                read.setdefault(table, set()).add(column or "")
+            return sqlite3.SQLITE_OK
+
+        with self.connection.cursor() as cursor:
+            raw: sqlite3.Connection = self.connection.connection
+            raw.set_authorizer(note)
+            try:
+                cursor.execute(f"EXPLAIN {sql}", params)
+            finally:
+                raw.set_authorizer(None)
+        return {table: frozenset(columns) for table, columns in read.items()}
+
+    def _load(
+        self,
+        table: Table,
+        wanted: frozenset[str],
+        where: Condition,
+        budget: int,
+        blame: Sequence[str],
+        versions: dict[Any, Any] | None,
+    ) -> int:
+        """Copies one table's rows; returns how many."""
+        fields = [f for f in table.fields.values() if f.column in wanted or f.primary_key]
+        refs = [column_ref(field, self.outer) for field in fields]
+        columns = (*refs, VERSION) if versions is not None else tuple(refs)
+        rows = self._read(Select(table.name, table.key, columns, where), budget, blame)
+        if versions is not None:
+            key = refs.index(table.key)
+            versions.update({row[key]: row[-1] for row in rows})
+        convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
+        values = [
+            tuple(
+                value if f is None or value is None else f(value)
+                for f, value in zip(convert, row, strict=False)
+            )
+            for row in rows
+        ]
+        names = ", ".join(f'"{field.column}"' for field in fields)
+        marks = ", ".join("?" for _ in fields)
+        raw: sqlite3.Connection = self.connection.connection
+        raw.execute("BEGIN")
+        raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
+        raw.execute("COMMIT")
+        return len(values)
+
+    def _read(self, select: Select, budget: int, blame: Sequence[str]) -> list[tuple[Any, ...]]:
+        read = superset(select)
+        if isinstance(read, Nothing):
+            return []
+        if isinstance(read, Sorted):
+            read = read.read
+        elif hasattr(read, "limit"):
+            read = replace(read, limit=budget + 1)
+        with self.outer.cursor() as cursor:
+            rows = list(islice(cursor.run(read), budget + 1))
+        if len(rows) > budget:
+            raise QueryTooBroad(
+                f"Firestore cannot answer {', '.join(blame) or 'this query'}, and what it can filter leaves "
+                f"more than {self.outer.option('mirror_limit')} documents of {select.collection!r}. "
+                "Add a filter that Firestore can apply (an equality, a range, a prefix), or raise "
+                "OPTIONS['mirror_limit']."
+            )
+        return rows
+
+
+def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **outer,
+        "ENGINE": "memory.backends.sqlite",
+        "NAME": ":memory:",
+        "OPTIONS": {},
+        "ATOMIC_REQUESTS": False,
+    }
+
+
+def _uses(sql: str, tables: Mapping[str, Table]) -> dict[str, int]:
+    """The tables that a statement names, and how often it reads each; a name that raw SQL hides counts as
+    two."""
+    uses: dict[str, int] = {}
+    for name in USES.findall(sql):
+        if name in tables:
+            uses[name] = uses.get(name, 0) + 1
+    for word in set(WORDS.findall(sql)):
+        if word in tables and word not in uses:
+            uses[word] = 2
+    return uses
+
+
+def tables_of(models: Iterable[Any], outer: DatabaseWrapper) -> dict[str, Table]:
+    """Tables by name; where several models share one, their columns together."""
+    fields: dict[str, dict[str, Field[Any, Any]]] = {}
+    for model in models:
+        if model._meta.proxy or model._meta.abstract:
+            continue
+        own = fields.setdefault(model._meta.db_table, {})
+        for field in model._meta.local_concrete_fields:
+            if field.column is not None:
+                own.setdefault(field.column, field)
+    return {name: Table(name, own, _key(own, outer)) for name, own in fields.items() if own}
+
+
+def _key(fields: Mapping[str, Field[Any, Any]], outer: DatabaseWrapper) -> Ref:
+    for field in fields.values():
+        if field.primary_key:
+            return column_ref(field, outer)
+    return Ref(("__name__",), Kind.TEXT, key=True)
+
+
+# --- values
+# ---------------------------------------------------------------------------------------------------------
+
+
+def to_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:
+    """How a value of the wire's Python form is kept by SQLite; None where it is kept as it is."""
+    kind = kind_of(field, outer)
+    if kind in (Kind.VECTOR, Kind.ANY):
+        return lambda value: field.get_db_prep_save(value, connection=inner)
+    if kind is Kind.DECIMAL:
+        return lambda value: inner.ops.adapt_decimalfield_value(
+            value, getattr(field, "max_digits", None), getattr(field, "decimal_places", None)
+        )
+    if kind is Kind.DATETIME:
+        return lambda value: str(_naive(value, inner.timezone))
+    return TO_SQLITE.get(kind)
+
+
+def from_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:
+    """The inverse of `to_sqlite`, for values that SQLite computed."""
+    kind = kind_of(field, outer)
+    if kind is Kind.DECIMAL:
+        return lambda value: outer.ops.adapt_decimalfield_value(
+            field.to_python(value), getattr(field, "max_digits", None), getattr(field, "decimal_places", None)
+        )
+    if kind is Kind.DATETIME:
+        return lambda value: _instant(parse_datetime(str(value)), inner.timezone)
+    if kind in (Kind.VECTOR, Kind.ANY):
+        return lambda value: field.get_db_prep_save(field.to_python(value), connection=outer)
+    return FROM_SQLITE.get(kind)
+
+
+def _naive(value: datetime.datetime, zone: datetime.tzinfo | None) -> datetime.datetime:
+    if settings.USE_TZ and zone is not None and zone is not datetime.UTC:
+        value = value.astimezone(zone)
+    return value.replace(tzinfo=None)
+
+
+def _instant(value: datetime.datetime | None, zone: datetime.tzinfo | None) -> datetime.datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=zone if settings.USE_TZ and zone is not None else datetime.UTC)
+    return value.astimezone(datetime.UTC)
+
+
+def _json_text(value: Any) -> str:
+    return "null" if value is JSON_NULL else json.dumps(value)
+
+
+def _json_value(text: Any) -> Any:
+    value = json.loads(text)
+    return JSON_NULL if value is None else value
+
+
+TO_SQLITE: Final[dict[Kind, Convert]] = {
+    Kind.DATE: str,
+    Kind.TIME: str,
+    Kind.DURATION: duration_microseconds,
+    Kind.UUID: lambda value: value.hex,
+    Kind.JSON: _json_text,
+}
+FROM_SQLITE: Final[dict[Kind, Convert]] = {
+    Kind.BOOLEAN: bool,
+    Kind.INTEGER: int,
+    Kind.FLOAT: float,
+    Kind.TEXT: str,
+    Kind.BINARY: bytes,
+    Kind.DATE: lambda value: parse_date(str(value)[:10]),
+    Kind.TIME: lambda value: parse_time(str(value)),
+    Kind.DURATION: lambda value: datetime.timedelta(microseconds=value),
+    Kind.UUID: lambda value: UUID(str(value)),
+    Kind.JSON: _json_value,
+}

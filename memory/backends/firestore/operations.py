@@ -1,0 +1,176 @@
+"""Which Python value a field's value becomes before the codec spells it, and the other way round.
+
+The wire takes most values as they are, so most methods return what they are given. What Django calls SQL is
+refused here, before any call.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import NotSupportedError
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db.backends.utils import format_number
+from django.utils import timezone
+
+from .plan import JSON_NULL
+
+Converter = Callable[[Any, Any, Any], Any]
+
+# The largest integer that JavaScript, and so every browser, can hold exactly.
+MAX_AUTO_ID: Final = 2**53 - 1
+INT64: Final = (-(2**63), 2**63 - 1)
+
+_random = random.SystemRandom()
+
+
+class Clock:
+    """Ids that grow: microseconds since 1970, never the same twice in a process."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> int:
+        """The next id."""
+        with self._lock:
+            self._last = max(self._last + 1, time.time_ns() // 1000)
+            return self._last
+
+
+_clock = Clock()
+
+
+def random_id() -> int:
+    """A random positive id of at most 53 bits: no hot spot in Firestore, exact in JavaScript."""
+    return _random.randint(1, MAX_AUTO_ID)
+
+
+# OPTIONS["auto_ids"]. "time" keeps the order of insertion, at the price of a hot spot above some 500 inserts
+# a second.
+AUTO_IDS: Final[dict[str, Callable[[], int]]] = {"random": random_id, "time": _clock.next}
+
+
+class DatabaseOperations(BaseDatabaseOperations):
+    """Values and names, by Django's hooks."""
+
+    compiler_module = "memory.backends.firestore.compiler"
+    explain_prefix = "EXPLAIN"
+    integer_field_ranges = dict.fromkeys(BaseDatabaseOperations.integer_field_ranges, INT64)
+
+    def quote_name(self, name: str) -> str:
+        return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
+
+    def no_limit_value(self) -> int:
+        return -1
+
+    def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
+        """All at once: the executor cuts commits by their bytes."""
+        return len(objs) or 1
+
+    def max_in_list_size(self) -> None:
+        return None
+
+    # --- Python values for the codec
+
+    def adapt_integerfield_value(self, value: Any, internal_type: str | None) -> Any:
+        return value
+
+    def adapt_datefield_value(self, value: Any) -> Any:
+        return value
+
+    def adapt_timefield_value(self, value: Any) -> Any:
+        if isinstance(value, datetime.time) and timezone.is_aware(value):
+            raise ValueError(
+                "Django does not support timezone-aware times: store the time of day without a zone."
+            )
+        return value
+
+    def adapt_datetimefield_value(self, value: Any) -> Any:
+        """An instant. Without USE_TZ the naive time is kept as if it were UTC."""
+        if not isinstance(value, datetime.datetime):
+            return value
+        if timezone.is_naive(value):
+            return value.replace(tzinfo=datetime.UTC)
+        if not settings.USE_TZ:
+            raise ValueError(
+                "Firestore was given a timezone-aware datetime while USE_TZ is False: make it naive."
+            )
+        return value.astimezone(datetime.UTC)
+
+    def adapt_decimalfield_value(
+        self, value: Any, max_digits: int | None = None, decimal_places: int | None = None
+    ) -> Any:
+        if not isinstance(value, Decimal):
+            return value
+        text = format_number(value, max_digits, decimal_places)
+        return None if text is None else Decimal(text)
+
+    def adapt_ipaddressfield_value(self, value: Any) -> Any:
+        return value or None
+
+    def adapt_json_value(self, value: Any, encoder: Any) -> Any:
+        """The value as JSON would give it back: string keys, lists for tuples, no foreign types."""
+        value = json.loads(json.dumps(value, cls=encoder))
+        return JSON_NULL if value is None else value
+
+    def adapt_vector(self, value: Sequence[float]) -> list[float]:
+        """A vector as the wire takes it."""
+        return list(value)
+
+    # --- and back
+
+    def get_db_converters(self, expression: Any) -> list[Converter]:
+        converters = super().get_db_converters(expression)
+        if expression.output_field.get_internal_type() == "DateTimeField":
+            converters.append(self.convert_datetimefield_value)
+        return converters
+
+    def convert_datetimefield_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """The instant in the connection's time zone, or naive without USE_TZ."""
+        if not isinstance(value, datetime.datetime):
+            return value
+        if not settings.USE_TZ:
+            return value.replace(tzinfo=None)
+        return value if connection.timezone is datetime.UTC else value.astimezone(connection.timezone)
+
+    def new_auto_id(self) -> int:
+        """An id for a new row of a model with an AutoField."""
+        return AUTO_IDS[self.connection.auto_ids]()
+
+    # --- flush, refusals
+
+    def sql_flush(
+        self, style: Any, tables: Iterable[str], *, reset_sequences: bool = False, allow_cascade: bool = False
+    ) -> list[str]:
+        """The collections to empty (there is no SQL to say so)."""
+        return list(tables)
+
+    def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
+        with self.connection.cursor() as cursor:
+            for collection in sql_list:
+                cursor.clear(collection)
+
+    def sequence_reset_sql(self, style: Any, model_list: Any) -> list[str]:
+        return []
+
+    def prepare_sql_script(self, sql: str) -> list[str]:
+        raise NotSupportedError(
+            "Firestore has no SQL: write the script with the ORM, in a RunPython migration."
+        )
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
+        return str(sql)
+
+    def explain_query_prefix(self, format: str | None = None, **options: Any) -> str:
+        if format or options:
+            raise ValueError("explain() takes no format and no options on Firestore.")
+        return "EXPLAIN"

@@ -1,0 +1,380 @@
+"""What is asked of Firestore, as frozen data: the contract between the planner and the executor.
+
+The planner builds these, the executor runs them, and nothing in here knows Django, google or the network.
+
+Values are plain Python. Every value travels with a `Ref`, whose `Kind` tells the codec how the value is
+spelled on the wire; the same `Kind` tells it what to give back. `None` is SQL's NULL and is always written
+as an explicit null. In a `Kind.JSON` column JSON's own null is the constant `JSON_NULL`, at the top level
+only (inside a document it is `None`).
+
+What each kind holds in Python:
+
+    BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
+    DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
+    JSON any JSON value · VECTOR list[float] · ANY whatever the wire's own type says
+
+Executor, as the engine calls it (`executor.py`)::
+
+    class Executor:
+        def __init__(self, target: channel.Target, *, timeout: float,
+                     around: Callable[[str, Callable[[], T]], T], log: Callable[[Rpc], None]) -> None
+            `around(description, send)` must be used to start each RPC (it returns what `send()` returns);
+            `log(rpc)` is called once when an RPC ended, also when it failed. No I/O happens in the
+            constructor.
+        def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[tuple[Any, ...]]
+            Rows in the order of `read.columns` (a `Nearest` with `distance=True` adds the distance as a last
+            float). Lazy: nothing is sent before the first row is asked for; closing the iterator cancels the
+            stream.
+        def aggregate(self, aggregates: Sequence[Aggregate], *, transaction: bytes | None = None) ->
+        tuple[Any, ...]
+            One value for each, as Firestore defines them (count and sum of nothing 0, avg of nothing None);
+            several over the same source may share an RPC, where that cannot change an answer.
+        def commit(self, writes: Sequence[Write], *, isolate: bool = False,
+                   transaction: bytes | None = None) -> list[Outcome]
+            One outcome for each write, in order. `isolate=False`: each commit is all or nothing; a conflict
+            raises IntegrityError whose `rows` are the positions of the writes that were not applied.
+            `isolate=True`: a write whose precondition failed is reported in its outcome and the others are
+            applied. With a transaction, one commit of it all.
+        def begin(self, *, read_only: bool = False) -> bytes
+        def rollback(self, transaction: bytes) -> None
+        def collections(self) -> list[str]           ids of the root collections
+        def ping(self) -> None                       one cheap read
+        def clear(self, collection: str) -> int      deletes every document, returns how many
+
+    channel.target(settings_dict: Mapping[str, Any]) -> channel.Target    from one entry of DATABASES
+    codec.document_id(value: Any, kind: Kind) -> str     ValueError if no document may be called so
+    codec.document_key(id: str, kind: Kind) -> Any       the inverse
+
+Document ids: TEXT is itself, INTEGER is 19 digits ("0000000000000000007"; a negative one is "-" and the
+digits of 10**19 + n), so that the order of ids is the order of numbers, UUID is str(), every other kind its
+stored text form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+
+class Kind(StrEnum):
+    """How a column's values are spelled on the wire. The values are the engine's `db_type`s."""
+
+    ANY = "any"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    FLOAT = "float"
+    TEXT = "text"
+    BINARY = "binary"
+    DATETIME = "datetime"
+    DATE = "date"
+    TIME = "time"
+    DURATION = "duration"
+    DECIMAL = "decimal"
+    UUID = "uuid"
+    JSON = "json"
+    VECTOR = "vector"
+
+
+class JsonNull:
+    """The type of `JSON_NULL`: a JSON column that holds `null`, which is not the same as no value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "JSON_NULL"
+
+    def __copy__(self) -> JsonNull:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JsonNull:
+        return self
+
+    def __reduce__(self) -> str:
+        return "JSON_NULL"
+
+
+JSON_NULL: Final = JsonNull()
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A place in a document: a column, or a path of keys below a JSON column.
+
+    `path` holds raw segments; the codec escapes and quotes them. `key` marks the primary key's column: where
+    a document lacks the field, its value is read from the document's id.
+    """
+
+    path: tuple[str, ...]
+    kind: Kind
+    key: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path as a reader would write it, for messages."""
+        return ".".join(self.path)
+
+
+# The document's id as Firestore orders and compares it. Filters on it hold document ids (str).
+DOCUMENT_ID: Final = Ref(("__name__",), Kind.TEXT)
+
+# As a read column: the document's update time, opaque, to be handed back as `Update.version` or
+# `Delete.version`.
+VERSION: Final = Ref(("__version__",), Kind.ANY)
+
+
+class Op(StrEnum):
+    """Comparisons that Firestore knows. `IN` and `NOT_IN` take a tuple; the unary ones take no value."""
+
+    EQ = "=="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+    IN = "in"
+    NOT_IN = "not-in"
+    IS_NULL = "is null"
+    IS_NOT_NULL = "is not null"
+    IS_NAN = "is nan"
+    IS_NOT_NAN = "is not nan"
+    ARRAY_CONTAINS = "array-contains"
+    ARRAY_CONTAINS_ANY = "array-contains-any"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """One comparison of a place with a constant, of the place's kind."""
+
+    ref: Ref
+    op: Op
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of two or more filters."""
+
+    children: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Any of two or more filters."""
+
+    children: tuple[Filter, ...]
+
+
+Filter: TypeAlias = Compare | And | Or
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One sort key. Firestore sorts nulls first, or last when descending."""
+
+    ref: Ref
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One structured query over a root collection.
+
+    `columns` are what a row holds, in order; empty reads keys only (rows are empty tuples). `start_after`
+    holds one value for each of `orders`. `limit=None` reads to the end.
+    """
+
+    collection: str
+    columns: tuple[Ref, ...] = ()
+    where: Filter | None = None
+    orders: tuple[Order, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+    start_after: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Several queries with the same columns and orders, answered as one in that order.
+
+    For an `in` wider than a query takes, or for more disjunctions. The executor asks each branch for `offset
+    + limit` rows at most, merges by `orders` (by document id where they tie or are empty), drops a document
+    that it has seen if `overlapping`, and then applies `offset` and `limit`. The order columns need not be
+    among `columns`.
+    """
+
+    branches: tuple[Query, ...]
+    overlapping: bool = True
+    limit: int | None = None
+    offset: int = 0
+
+    @property
+    def columns(self) -> tuple[Ref, ...]:
+        """The columns that all branches share."""
+        return self.branches[0].columns
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Documents by id, in the order of `ids`; those that do not exist are left out, doubles are read once."""
+
+    collection: str
+    ids: tuple[str, ...]
+    columns: tuple[Ref, ...] = ()
+
+
+class Measure(StrEnum):
+    """Distances that `find_nearest` knows."""
+
+    COSINE = "cosine"
+    EUCLIDEAN = "euclidean"
+    DOT_PRODUCT = "dot_product"
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The `limit` (1 to 1000) documents nearest to `vector`, nearest first, among those that pass
+    `query.where`.
+
+    `query` carries collection, columns and where; its orders, limit and offset are empty. `offset` rows are
+    dropped from the front by the executor (which asks for `offset + limit`).
+    """
+
+    query: Query
+    ref: Ref
+    vector: tuple[float, ...]
+    measure: Measure
+    limit: int
+    offset: int = 0
+    distance: bool = False
+    threshold: float | None = None
+
+    @property
+    def columns(self) -> tuple[Ref, ...]:
+        """The query's columns; with `distance` a row has one value more."""
+        return self.query.columns
+
+
+Read: TypeAlias = Query | Merge | Get | Nearest
+
+
+class Function(StrEnum):
+    """Aggregations that the server computes."""
+
+    COUNT = "count"
+    SUM = "sum"
+    AVG = "avg"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One number over the rows of `source` (its columns do not matter; its limit and offset do).
+
+    Over a `Merge` only COUNT is asked; where branches overlap, the executor counts distinct ids.
+    """
+
+    source: Query | Merge
+    function: Function
+    ref: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new document. Outcome `EXISTS` if the id is taken."""
+
+    collection: str
+    id: str
+    columns: tuple[Ref, ...]
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A document as given, whether or not there was one (columns not given are dropped)."""
+
+    collection: str
+    id: str
+    columns: tuple[Ref, ...]
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Some columns of a document that must exist (outcome `MISSING`), and, if `version` is given, that must
+    not have been written since it was read (outcome `STALE`).
+
+    `increments` add a constant to numbers on the server; their columns are not among `columns`.
+    """
+
+    collection: str
+    id: str
+    columns: tuple[Ref, ...] = ()
+    values: tuple[Any, ...] = ()
+    increments: tuple[tuple[Ref, int | float], ...] = ()
+    version: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Removes a document. With `must_exist` or a `version` the outcome tells `MISSING` or `STALE`."""
+
+    collection: str
+    id: str
+    must_exist: bool = False
+    version: Any = None
+
+
+Write: TypeAlias = Create | Put | Update | Delete
+
+
+class Outcome(StrEnum):
+    """What became of one write."""
+
+    APPLIED = "applied"
+    EXISTS = "exists"
+    MISSING = "missing"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One call that ended: what `connection.queries` and the cost middleware learn. `error` is the gRPC
+    code's name."""
+
+    method: str
+    description: str
+    seconds: float
+    documents_read: int = 0
+    documents_written: int = 0
+    error: str | None = None
+
+
+# Limits of Firestore (Standard edition), https://firebase.google.com/docs/firestore/quotas
+MAX_IN_VALUES: Final = 30
+MAX_NOT_IN_VALUES: Final = 10
+MAX_DISJUNCTIONS: Final = 30
+MAX_INEQUALITY_FIELDS: Final = 10
+MAX_FILTERS_AND_ORDERS: Final = 100  # counted on the disjunctive normal form
+MAX_NEAREST: Final = 1000
+MAX_FILTER_BYTES: Final = 1500  # a longer value cannot be compared with
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Which lane answers a query, and why: what `explain()` shows.
+
+    `read` is the native read, or the superset that the mirror loads (one for each table). `blame` names what
+    Firestore cannot do, as a reader would write it (`text__icontains`), empty in the native lane.
+    """
+
+    name: str
+    reads: tuple[Read, ...] = ()
+    blame: tuple[str, ...] = field(default=())
+
+
+def conjuncts(where: Filter | None) -> Sequence[Filter]:
+    """The parts of a filter that must all hold."""
+    if where is None:
+        return ()
+    return where.children if isinstance(where, And) else (where,)

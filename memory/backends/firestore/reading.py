@@ -1,0 +1,334 @@
+"""SELECT: the lane is chosen, the plan is run, and rows are handed back as Django expects them.
+
+Django's own SQLite compiler (`inner`) first reads the query. Its select list, `klass_info` and
+`annotation_col_map` are ours in both lanes; in the mirror its rows and converters are too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any, Final
+
+from django.core.exceptions import EmptyResultSet
+from django.db import NotSupportedError
+from django.db.models import JSONField
+from django.db.models.sql import compiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
+from django.db.transaction import TransactionManagementError
+
+from . import question
+from .batching import batches
+from .codec import document_id
+from .explain import describe
+from .mirror import tables_of
+from .plan import (
+    JSON_NULL,
+    MAX_NEAREST,
+    VERSION,
+    Aggregate,
+    Compare,
+    Function,
+    Get,
+    Measure,
+    Nearest,
+    Op,
+    Query,
+    Read,
+)
+from .planner import Nothing, Sorted, Unanswerable, plan, positive
+from .question import Constant, Distance, Number, Numbers, Rows
+from .tree import all_of
+
+Row = tuple[Any, ...]
+
+NATIVE: Final = "native"
+MIRROR: Final = "mirror"
+
+
+class SQLCompiler(compiler.SQLCompiler):
+    """SELECT, in the native lane or in the mirror."""
+
+    inner: Any = None
+    lane: str = NATIVE
+
+    # --- the query as Django's iterators see it
+
+    def setup(self) -> Any:
+        """Django's SQLite compiler for this query, and what it found, as ours."""
+        self.inner = self.connection.mirror.compiler(self.query, self.elide_empty)
+        return self.inner
+
+    def adopt(self) -> None:
+        """Take over the select list that the inner compiler made."""
+        self.select = self.inner.select
+        self.klass_info = self.inner.klass_info
+        self.annotation_col_map = self.inner.annotation_col_map
+        self.col_count = getattr(self.inner, "col_count", None)
+        self.has_extra_select = getattr(self.inner, "has_extra_select", False)
+
+    def get_converters(self, expressions: Iterable[Any]) -> dict[int, Any]:
+        """In the mirror SQLite's; otherwise ours, less JSON's, whose values are no text here."""
+        if self.lane == MIRROR:
+            return dict(self.inner.get_converters(expressions))
+        expressions = list(expressions)
+        converters = super().get_converters(expressions)
+        return {
+            position: ([_without_text(function) for function in functions], expression)
+            for position, (functions, expression) in converters.items()
+        }
+
+    # --- running it
+
+    def execute_sql(
+        self,
+        result_type: str | None = MULTI,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        """The rows: chunks of them, one, or none, as `result_type` asks."""
+        check_locks(self.query, self.connection)
+        try:
+            rows = self.rows()
+        except EmptyResultSet:
+            rows = iter(())
+        match result_type or NO_RESULTS:
+            case kind if kind == MULTI:
+                chunks = batches(rows, chunk_size)
+                return chunks if chunked_fetch else iter(list(chunks))
+            case kind if kind == SINGLE:
+                first = next(rows, None)
+                _close(rows)
+                return first
+            case kind if kind == NO_RESULTS:
+                return None
+            case _:
+                raise NotSupportedError("Firestore has no cursor over a SELECT: iterate the queryset.")
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, in select order. Raises EmptyResultSet where the query cannot have any."""
+        inner = self.setup()
+        asked = question.ask(self, inner)
+        self.adopt()
+        locking = self.query.select_for_update and isinstance(asked, Rows)
+        answer = self.native(self.with_version(asked) if locking else asked)
+        if isinstance(answer, Unanswerable):
+            if locking:
+                raise NotSupportedError(
+                    f"select_for_update() needs a query that Firestore answers itself, "
+                    f"without {answer.blame[0]}."
+                )
+            self.lane = MIRROR
+            return iter(self.mirrored(answer.blame))
+        self.lane = NATIVE
+        return answer
+
+    def native(self, asked: Rows | Numbers) -> Iterator[Row] | Unanswerable:
+        """The rows from Firestore alone, or why that cannot be."""
+        if isinstance(asked, Numbers):
+            return self.native_numbers(asked)
+        read = plan(asked.select) if asked.near is None else nearest(asked)
+        if isinstance(read, Unanswerable):
+            return read
+        if isinstance(read, Nothing):
+            return self.no_rows()
+        rows = self.read(read)
+        if VERSION in asked.select.columns:
+            rows = self.remember(asked, rows)
+        return self.shaped(asked, rows)
+
+    def with_version(self, asked: Rows) -> Rows:
+        """The question, with key and update time read along."""
+        columns = (*asked.select.columns, asked.select.key, VERSION)
+        return replace(asked, select=replace(asked.select, columns=columns))
+
+    def remember(self, asked: Rows, rows: Iterator[Row]) -> Iterator[Row]:
+        """Rows of `with_version`, whose update times writes of this transaction will insist on."""
+        kind = asked.select.key.kind
+        *_, key, version = range(len(asked.select.columns))
+        for row in rows:
+            self.connection.locked[asked.select.collection, document_id(row[key], kind)] = row[version]
+            yield row
+
+    def no_rows(self) -> Iterator[Row] | Unanswerable:
+        """What Django does with a query that it knows to be empty: nothing, unless an aggregate must have a
+        row."""
+        return iter(()) if self.elide_empty else Unanswerable(("an aggregate over no rows",))
+
+    def read(self, read: Read | Sorted) -> Iterator[Row]:
+        """The rows of one read."""
+        cursor = self.connection.cursor()
+        if not isinstance(read, Sorted):
+            return iter(cursor.run(read))
+        rows = list(cursor.run(read.read))
+        for position, descending in reversed(read.orders):
+            rows.sort(key=lambda row: nulls_first(row[position]), reverse=descending)
+        stop = None if read.limit is None else read.offset + read.limit
+        return iter(rows[read.offset : stop])
+
+    def shaped(self, asked: Rows, rows: Iterator[Row]) -> Iterator[Row]:
+        """Rows in select order."""
+        near = asked.near
+        sign = -1 if near is not None and near.measure is Measure.DOT_PRODUCT else 1
+        getters: list[Callable[[Row], Any]] = []
+        for item in asked.shape:
+            match item:
+                case int():
+                    getters.append(itemgetter(item))
+                case Constant(value):
+                    getters.append(lambda row, value=value: value)
+                case Distance():
+                    getters.append(lambda row: sign * row[-1])
+        if list(asked.shape) == list(range(len(asked.select.columns))):
+            return rows if near is None else (row[: len(asked.shape)] for row in rows)
+        return (tuple(get(row) for get in getters) for row in rows)
+
+    # --- aggregates
+
+    def native_numbers(self, asked: Numbers) -> Iterator[Row] | Unanswerable:
+        """One row of aggregates, from as many calls as they need."""
+        sources: list[Any] = []
+        for number in asked.numbers:
+            source = plan(number.select)
+            if not isinstance(source, Unanswerable) and number.function not in (None, Function.COUNT):
+                source = (
+                    source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
+                )
+            if isinstance(source, Unanswerable):
+                return Unanswerable((*asked.blame, *source.blame))
+            sources.append(source)
+        if asked.blame:
+            return Unanswerable(asked.blame)
+        if any(isinstance(source, Nothing) for source in sources):
+            return self.no_rows()
+        return iter([self.numbers(asked.numbers, sources)])
+
+    def numbers(self, numbers: Sequence[Number], sources: Sequence[Any]) -> Row:
+        """The values of aggregates over planned sources; SUM and AVG of nothing are NULL, as in SQL."""
+        server: list[Aggregate] = []
+        results: list[Callable[[Row], Any]] = []
+        for number, source in zip(numbers, sources, strict=True):
+            if number.extreme is not None:
+                value = self.extreme(number)
+                results.append(lambda _, value=value: value)
+            elif isinstance(source, Get | Sorted):
+                count = sum(1 for _ in self.read(source))
+                results.append(lambda _, count=count: count)
+            elif number.function is Function.SUM:
+                server += [
+                    Aggregate(source, Function.SUM, number.ref),
+                    Aggregate(source, Function.AVG, number.ref),
+                ]
+                at = len(server) - 2
+                results.append(lambda row, at=at: None if row[at + 1] is None else row[at])
+            else:
+                server.append(Aggregate(source, number.function or Function.COUNT, number.ref))
+                results.append(itemgetter(len(server) - 1))
+        row = self.connection.cursor().aggregate(server) if server else ()
+        return tuple(result(row) for result in results)
+
+    def extreme(self, number: Number) -> Any:
+        """The least or greatest value that is not null."""
+        if number.extreme is None:
+            raise TypeError("only Min and Max have an order")
+        where = all_of([number.select.where, Compare(number.extreme.ref, Op.IS_NOT_NULL)])
+        select = replace(
+            number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1
+        )
+        read = plan(select)
+        if isinstance(read, Unanswerable | Nothing):
+            return None
+        return next((row[0] for row in self.read(read)), None)
+
+    # --- the mirror
+
+    def mirrored(self, blame: Sequence[str]) -> list[Row]:
+        """The rows from the mirror, all of them (its tables are emptied before this returns)."""
+        sql, params = self.inner.as_sql()
+        self.adopt()
+        with self.mirror_for(sql, params, blame):
+            chunks = self.inner.execute_sql(MULTI)
+            return [row for chunk in chunks for row in chunk]
+
+    def mirror_for(
+        self, sql: str, params: Sequence[Any], blame: Sequence[str], versions_of: str | None = None
+    ) -> AbstractContextManager[dict[Any, Any]]:
+        """The mirror, loaded for a statement."""
+        models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
+        tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
+        conditions = question.uses(self, self.inner)
+        return self.connection.mirror.loaded(sql, params, tables, conditions, blame, versions_of)
+
+    # --- explain
+
+    def explain_query(self) -> Iterator[str]:
+        """The lane, what is asked of Firestore, and the bound on documents read."""
+        asked = question.ask(self, self.setup())
+        yield from describe(self, asked)
+
+
+def nulls_first(value: Any) -> tuple[bool, Any]:
+    """A sort key that puts null before every value."""
+    return (value is not None, value)
+
+
+def nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
+    """The vector search of a question for rows, or why it cannot be one."""
+    select, near = asked.select, asked.near
+    if near is None:
+        raise TypeError("no vector search was asked for")
+    where = positive(select.where)
+    present = Compare(near.ref, Op.IS_NOT_NULL)
+    parts = getattr(where, "children", (where,))
+    base = plan(
+        replace(select, where=all_of(part for part in parts if part != present), limit=None, offset=0)
+    )
+    if isinstance(base, Unanswerable | Nothing):
+        return base
+    if present not in parts:
+        return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
+    if select.limit is None or not isinstance(base, Query) or select.limit + select.offset > MAX_NEAREST:
+        return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
+    wants = any(isinstance(item, Distance) for item in asked.shape)
+    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, distance=wants)
+
+
+def check_locks(query: Any, connection: Any) -> None:
+    """`select_for_update()` has a meaning inside `atomic()` only; what it cannot mean here is refused."""
+    if not query.select_for_update:
+        return
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
+    if query.select_for_update_nowait or query.select_for_update_skip_locked or query.select_for_update_of:
+        raise NotSupportedError(
+            "select_for_update() on Firestore takes no nowait, skip_locked or of: nobody waits for a lock "
+            "there, a write fails if the row was changed since it was read."
+        )
+
+
+def _close(rows: Any) -> None:
+    close = getattr(rows, "close", None)
+    if close is not None:
+        close()
+
+
+def _without_text(function: Any) -> Any:
+    """A JSON field's converter for values that are Python's already."""
+    owner = getattr(function, "__self__", None)
+    if not isinstance(owner, JSONField):
+        return function
+    if owner.decoder is None and function.__func__ is JSONField.from_db_value:
+        return _json_value
+
+    def from_text(value: Any, expression: Any, connection: Any) -> Any:
+        text = None if value is None else json.dumps(None if value is JSON_NULL else value)
+        return function(text, expression, connection)
+
+    return from_text
+
+
+def _json_value(value: Any, expression: Any, connection: Any) -> Any:
+    return None if value is JSON_NULL else value

@@ -1,0 +1,406 @@
+"""INSERT, UPDATE, DELETE.
+
+Rows that are chosen by key are written at once. Rows that are chosen otherwise are read with their update
+time and written on the condition that it still holds; those that changed meanwhile are chosen again. So a
+row is never written that no longer matches, and no lock is held. What SQL would compute (`F()`, `Case`,
+database defaults) is computed by SQLite in the mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from django.core.exceptions import EmptyResultSet, FieldError
+from django.db import DataError, IntegrityError, NotSupportedError
+from django.db.models import AutoField, Field
+from django.db.models.constants import OnConflict
+from django.db.models.expressions import Col, ColPairs, Combinable, CombinedExpression, Value
+from django.db.models.sql import Query, compiler
+
+from . import question
+from .codec import document_id
+from .errors import Contention
+from .lowering import column_ref
+from .mirror import from_sqlite
+from .plan import VERSION, Create, Delete, Get, Outcome, Ref, Update, Write
+from .planner import Nothing, Unanswerable, plan
+from .question import Numbers
+from .reading import MIRROR, Row, SQLCompiler
+
+# How often rows that others keep changing are chosen again, before that is an error.
+ATTEMPTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Documents to write: their ids, and what they must not have changed from (None if only existence
+    matters).
+
+    `locked`: read by `select_for_update()`, so that a change since then is an error, not a reason to choose
+    again.
+    """
+
+    ids: tuple[str, ...]
+    versions: tuple[Any, ...]
+    locked: bool = False
+
+
+def name_of(value: Any, key: Ref) -> str:
+    """The id of a document. Raises DataError if none may be called so."""
+    try:
+        return document_id(value, key.kind)
+    except ValueError as error:
+        raise DataError(f"{key.name}={value!r} cannot be a document's id: {error}") from error
+
+
+def refuse_invalid(field: Field[Any, Any], value: Any) -> None:
+    """The constraints of a column that SQL would keep: NOT NULL, and no negative number where none is
+    allowed."""
+    where = f"{field.model._meta.db_table}.{field.column}"
+    if value is None:
+        if not field.null:
+            raise IntegrityError(f"NOT NULL constraint failed: {where}")
+    elif isinstance(value, int) and value < 0 and field.get_internal_type().startswith("Positive"):
+        raise IntegrityError(f"CHECK constraint failed: {where} is {value}, below 0")
+
+
+class Choosing(SQLCompiler):
+    """Finds the rows that a write is for."""
+
+    def chosen(self, query: Any) -> Chosen:
+        """The rows that match a query's conditions, now."""
+        rows = query.chain(klass=Query)
+        rows.clear_ordering(force=True)
+        rows.clear_select_clause()
+        rows.select_related = False
+        rows.select = (rows.model._meta.pk.get_col(rows.get_initial_alias()),)
+        reader = rows.get_compiler(self.using)
+        asked = question.ask(reader, reader.setup())
+        if isinstance(asked, Numbers):
+            raise TypeError("a query for keys asks for rows")
+        key = asked.select.key
+        answer = plan(replace(asked.select, columns=(key, VERSION)))
+        if isinstance(answer, Unanswerable):
+            return self.chosen_in_mirror(reader, key, answer.blame)
+        if isinstance(answer, Nothing):
+            return Chosen((), ())
+        if isinstance(answer, Get):
+            locked = self.connection.locked
+            versions = tuple(locked.pop((answer.collection, name), None) for name in answer.ids)
+            return Chosen(answer.ids, versions, locked=any(version is not None for version in versions))
+        found = [row[:2] for row in reader.read(answer)]
+        return Chosen(
+            tuple(name_of(value, key) for value, _ in found), tuple(version for _, version in found)
+        )
+
+    def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
+        """The rows by SQLite, with the update times that were read along."""
+        reader.lane = MIRROR
+        sql, params = reader.inner.as_sql()
+        pk = reader.query.model._meta.pk
+        with reader.mirror_for(sql, params, blame, versions_of=reader.query.base_table) as versions:
+            rows = list(reader.inner.results_iter())
+        keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
+        return Chosen(tuple(name_of(value, key) for value in keys), tuple(versions[value] for value in keys))
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Applies writes, each for itself."""
+        if not writes:
+            return []
+        with self.connection.lane("write"):
+            return self.connection.cursor().commit(writes, isolate=True)
+
+
+def contention(table: str) -> Contention:
+    """Others kept changing the rows."""
+    return Contention(
+        f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again."
+    )
+
+
+class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):  # type: ignore[misc]
+    """Deletes what matches, and counts what was there."""
+
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:
+        """The number of rows deleted."""
+        table = self.query.get_meta().db_table
+        count = 0
+        for _ in range(ATTEMPTS):
+            try:
+                chosen = self.chosen(self.query)
+            except EmptyResultSet:
+                return count
+            outcomes = self.write(
+                [
+                    Delete(table, name, must_exist=version is None, version=version)
+                    for name, version in zip(chosen.ids, chosen.versions, strict=True)
+                ]
+            )
+            count += outcomes.count(Outcome.APPLIED)
+            if Outcome.STALE not in outcomes:
+                return count
+            if chosen.locked:
+                break
+        raise contention(table)
+
+
+class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[misc]
+    """Updates what matches: constants and increments directly, expressions by SQLite."""
+
+    locked = False
+
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:
+        """The rows that matched the primary update (the first that is not empty)."""
+        self.pre_sql_setup()
+        rows = self.update_rows()
+        for related in self.query.get_related_updates():
+            more = related.get_compiler(self.using).execute_sql(result_type)
+            rows = more if rows is None and more else rows
+        return rows or 0
+
+    def update_rows(self) -> int | None:
+        """The rows updated, or None if this table has nothing to update."""
+        values = [(field, self.value(field, value)) for field, _, value in self.query.values]
+        if not values:
+            return None
+        if any(field.primary_key for field, _ in values):
+            raise NotSupportedError(
+                "A document's id cannot be changed, so update() cannot set a primary key: copy the row "
+                "and delete it."
+            )
+        increments = {
+            field: delta for field, value in values if (delta := increment(field, value)) is not None
+        }
+        constants = [(field, value) for field, value in values if field not in increments]
+        if any(hasattr(value, "as_sql") for _, value in constants):
+            return self.in_mirror([field for field, _ in values])
+        return self.directly(constants, increments)
+
+    def value(self, field: Any, value: Any) -> Any:
+        """A value as the wire takes it, or a resolved expression."""
+        if hasattr(value, "resolve_expression"):
+            value = value.resolve_expression(self.query, allow_joins=False, for_save=True)
+            _refuse_expression(field, value)
+        elif hasattr(value, "prepare_database_save"):
+            if not field.remote_field:
+                raise TypeError(
+                    f"Tried to update field {field} with a model instance, {value!r}. "
+                    f"Use a value compatible with {field.__class__.__name__}."
+                )
+            value = value.prepare_database_save(field)
+        return field.get_db_prep_save(value, connection=self.connection)
+
+    def directly(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
+        """Values that need no row to be known."""
+        for field, value in constants:
+            refuse_invalid(field, value)
+        table = self.query.base_table
+        columns = tuple(column_ref(field, self.connection) for field, _ in constants)
+        values = tuple(value for _, value in constants)
+        added = tuple((column_ref(field, self.connection), delta) for field, delta in increments.items())
+
+        def writes(query: Any) -> Iterator[Write]:
+            chosen = self.chosen(query)
+            self.locked = chosen.locked
+            for name, version in zip(chosen.ids, chosen.versions, strict=True):
+                yield Update(table, name, columns, values, added, version)
+
+        return self.until_settled(writes)
+
+    def in_mirror(self, fields: Sequence[Any]) -> int:
+        """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
+        written."""
+        key_field = self.query.get_meta().pk
+        key = column_ref(key_field, self.connection)
+        columns = tuple(column_ref(field, self.connection) for field in fields)
+        returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
+
+        def writes(query: Any) -> Iterator[Write]:
+            inner_query = query.clone()
+            inner_query.related_updates = {}
+            self.inner = mirror.compiler(inner_query)
+            sql, params = self.inner.as_sql()
+            sql = f"{sql} RETURNING {returning}"
+            blame = ("update() with an expression",)
+            with self.mirror_for(sql, params, blame, versions_of=query.base_table) as versions:
+                rows = mirror.returning(sql, params)
+            convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
+            for row in rows:
+                first, *values = (
+                    value if f is None or value is None else f(value)
+                    for f, value in zip(convert, row, strict=True)
+                )
+                for field, value in zip(fields, values, strict=True):
+                    refuse_invalid(field, value)
+                name = name_of(first, key)
+                yield Update(query.base_table, name, columns, tuple(values), version=versions[first])
+
+        mirror = self.connection.mirror
+        return self.until_settled(writes)
+
+    def until_settled(self, writes: Any) -> int:
+        """Rows written: those that changed meanwhile are chosen again, and no others."""
+        query, count = self.query, 0
+        for _ in range(ATTEMPTS):
+            try:
+                updates = list(writes(query))
+            except EmptyResultSet:
+                return count
+            outcomes = self.write(updates)
+            count += outcomes.count(Outcome.APPLIED)
+            stale = [
+                write for write, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.STALE
+            ]
+            if not stale:
+                return count
+            if self.locked:
+                break
+            query = self.query.clone()
+            query.add_filter("pk__in", [self.key_value(write.id) for write in stale])
+        raise contention(self.query.base_table)
+
+    def key_value(self, name: str) -> Any:
+        """The primary key's value of a document's id."""
+        from .codec import document_key
+
+        field = self.query.get_meta().pk
+        return document_key(name, column_ref(field, self.connection).kind)
+
+
+def _refuse_expression(field: Any, value: Any) -> None:
+    if value.contains_aggregate:
+        raise FieldError(f"Aggregate functions are not allowed in this query ({field.name}={value!r}).")
+    if value.contains_over_clause:
+        raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
+    if isinstance(value, ColPairs):
+        raise FieldError(
+            f"Composite primary keys expressions are not allowed in this query ({field.name}=F('pk'))."
+        )
+
+
+def increment(field: Any, value: Any) -> int | float | None:
+    """What an expression adds to its own column, where the server can do that and SQL would agree.
+
+    Not on a column that may be null (null + 1 is null to SQL and 1 to Firestore), nor on one that may not
+    get negative.
+    """
+    if not isinstance(value, CombinedExpression) or value.connector not in (Combinable.ADD, Combinable.SUB):
+        return None
+    left, right = value.lhs, value.rhs
+    if isinstance(left, Value) and value.connector == Combinable.ADD:
+        left, right = right, left
+    if not (isinstance(left, Col) and left.target == field and isinstance(right, Value)) or field.null:
+        return None
+    kind, amount = field.get_internal_type(), right.value
+    allowed: tuple[type, ...] = (int, float) if kind == "FloatField" else (int,)
+    if isinstance(amount, bool) or not isinstance(amount, allowed):
+        return None
+    if not (kind == "FloatField" or kind in ("IntegerField", "BigIntegerField", "SmallIntegerField")):
+        return None
+    return -amount if value.connector == Combinable.SUB else amount
+
+
+class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignore[misc]
+    """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
+    for."""
+
+    def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
+        """The values of `returning_fields` for each object."""
+        fields, rows = self.rows_to_insert()
+        self.insert(fields, rows)
+        if not returning_fields:
+            return []
+        position = {field: i for i, field in enumerate(fields)}
+        values: Iterable[Any] = [[row[position[field]] for field in returning_fields] for row in rows]
+        table = self.query.get_meta().db_table
+        converters = self.get_converters([field.get_col(table) for field in returning_fields])
+        if converters:
+            values = self.apply_converters(values, converters)
+        return [tuple(row) for row in values]
+
+    def rows_to_insert(self) -> tuple[list[Any], list[list[Any]]]:
+        """The columns and, for each object, their values: those that Django gives, and the ids that it
+        leaves to us."""
+        meta = self.query.get_meta()
+        fields = [field for field in self.query.fields if field.column is not None]
+        rows = [
+            [self.prepare_value(field, self.pre_save_val(field, obj)) for field in fields]
+            for obj in self.query.objs
+        ]
+        if meta.pk not in fields and not meta.is_composite_pk:
+            fields = [meta.pk, *fields]
+            rows = [[None, *row] for row in rows]
+        for position, field in enumerate(fields):
+            if isinstance(field, AutoField) or field.get_internal_type() in AUTO_TYPES:
+                for row in rows:
+                    if row[position] is None:
+                        row[position] = self.connection.ops.new_auto_id()
+        self.compute(fields, rows)
+        return fields, rows
+
+    def compute(self, fields: Sequence[Any], rows: Sequence[list[Any]]) -> None:
+        """Replaces expressions and database defaults by their values, computed by SQLite."""
+        mirror = self.connection.mirror
+        inner = None
+        for row in rows:
+            for position, (field, value) in enumerate(zip(fields, row, strict=True)):
+                if not hasattr(value, "as_sql"):
+                    continue
+                inner = inner or mirror.compiler(self.query)
+                sql, params = inner.compile(value)
+                [(result,)] = mirror.returning(f"SELECT {sql}", params)
+                convert = from_sqlite(field, self.connection, mirror.connection)
+                row[position] = result if result is None or convert is None else convert(result)
+
+    def insert(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+        """Creates the documents, and settles conflicts as the query says."""
+        meta = self.query.get_meta()
+        columns = tuple(column_ref(field, self.connection) for field in fields)
+        for row in rows:
+            for field, value in zip(fields, row, strict=True):
+                refuse_invalid(field, value)
+        writes = [Create(meta.db_table, self.name(fields, row), columns, tuple(row)) for row in rows]
+        settle = self.query.on_conflict
+        with self.connection.lane("write"):
+            cursor = self.connection.cursor()
+            if settle is None:
+                cursor.commit(writes)
+                return
+            outcomes = cursor.commit(writes, isolate=True)
+            if settle is OnConflict.UPDATE:
+                self.update_existing(cursor, writes, outcomes)
+
+    def name(self, fields: Sequence[Any], row: Sequence[Any]) -> str:
+        """The id of a row's document."""
+        meta = self.query.get_meta()
+        if meta.is_composite_pk:
+            raise NotSupportedError(
+                "Composite primary keys are not supported on Firestore: a document has one id. Use a "
+                "text key."
+            )
+        position = fields.index(meta.pk)
+        return name_of(row[position], column_ref(meta.pk, self.connection))
+
+    def update_existing(self, cursor: Any, writes: Sequence[Create], outcomes: Sequence[Outcome]) -> None:
+        """`update_conflicts`: documents that were there get the new values of the fields named."""
+        names = {field.column for field in self.query.update_fields}
+        updates = []
+        for write, outcome in zip(writes, outcomes, strict=True):
+            if outcome is not Outcome.EXISTS:
+                continue
+            kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
+            updates.append(
+                Update(
+                    write.collection,
+                    write.id,
+                    tuple(write.columns[i] for i in kept),
+                    tuple(write.values[i] for i in kept),
+                )
+            )
+        if updates:
+            cursor.commit(updates, isolate=True)
+
+
+AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})

@@ -1,0 +1,233 @@
+"""The Firestore emulator for tests: one a run, whatever the number of processes, gone when the last of them is gone.
+
+`emulator(run_id)` returns its address. If FIRESTORE_EMULATOR_HOST is set, that one is used and left alone; otherwise
+the gcloud SDK's component `cloud-firestore-emulator` is started with Java. Processes of one run agree through a
+directory named after `run_id`:
+
+    leases   every process that uses the emulator holds a shared lock until it ends, however it ends
+    start    locked exclusively by the process that looks for, or starts, the emulator
+    address  "host:port" of the emulator that runs
+    log      what the emulator said
+
+A supervisor, started with the emulator, waits for an exclusive lock on `leases`. It gets it when no user is left, and
+ends the emulator; the kernel releases locks of killed processes too, so nothing is left behind.
+
+In a shell, `python -m memory.testing.emulator [port]` runs one in the foreground.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+MAIN_CLASS = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
+"""The jar's manifest names none; this is what the component's launcher runs."""
+
+START_SECONDS = 60.0
+"""How long the emulator may take to answer; 3 to 6 s on an idle machine."""
+
+_held_leases: list[int] = []  # descriptors, held until the process ends
+
+
+class EmulatorUnavailable(RuntimeError):  # noqa: N818 - says a state, as django.db.utils' names do
+    """The emulator cannot be had here; the message says what is missing."""
+
+
+def find_jar() -> Path:
+    """The emulator's jar inside the SDK of the `gcloud` on PATH.
+
+    Raises `EmulatorUnavailable` when gcloud, its component or Java is missing.
+    """
+    gcloud = shutil.which("gcloud")
+    if gcloud is None:
+        raise EmulatorUnavailable("gcloud is not on PATH; install the Google Cloud SDK or set FIRESTORE_EMULATOR_HOST")
+    platform = Path(gcloud).resolve().parent.parent / "platform" / "cloud-firestore-emulator"
+    jars = sorted(platform.glob("*.jar"))
+    if not jars:
+        raise EmulatorUnavailable(
+            f"no emulator below {platform}; run `gcloud components install cloud-firestore-emulator` "
+            "or install the package google-cloud-cli-firestore-emulator"
+        )
+    if shutil.which("java") is None:
+        raise EmulatorUnavailable("java is not on PATH; the Firestore emulator needs a Java runtime, 17 or newer")
+    return jars[-1]
+
+
+def unavailable_reason() -> str | None:
+    """Why no emulator can be had here, or None if it can; starts nothing."""
+    if os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        return None
+    try:
+        find_jar()
+    except EmulatorUnavailable as error:
+        return str(error)
+    return None
+
+
+def emulator(run_id: str) -> str:
+    """The address, "host:port", of this run's emulator; starts it if no process of the run has yet.
+
+    Raises `EmulatorUnavailable` if it cannot be started, or if FIRESTORE_EMULATOR_HOST does not answer.
+    """
+    if given := os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        if not _answers(given):
+            raise EmulatorUnavailable(
+                f"FIRESTORE_EMULATOR_HOST={given} does not answer; start it or unset the variable"
+            )
+        return given
+    jar = find_jar()
+    directory = Path(tempfile.gettempdir()) / f"firestore-emulator-{run_id}"
+    _lease(directory)
+    with _locked(directory / "start"):
+        address_file = directory / "address"
+        if address_file.exists() and _answers(address := address_file.read_text()):
+            return address
+        address = _start(directory, jar)
+        address_file.write_text(address)
+        return address
+
+
+def flush(address: str, project: str, database: str = "(default)") -> None:
+    """Delete every document of one project's database."""
+    url = f"http://{address}/emulator/v1/projects/{project}/databases/{database}/documents"
+    request = urllib.request.Request(url, method="DELETE")
+    with urllib.request.urlopen(request, timeout=60):  # noqa: S310
+        pass
+
+
+def command(jar: Path, port: int) -> list[str]:
+    """What runs the emulator on localhost; English, as its own launcher says, is the only language that it speaks."""
+    jvm = ["java", "-XX:+UseSerialGC", "-Duser.language=en", "-cp", str(jar)]
+    return [*jvm, MAIN_CLASS, "--host", "127.0.0.1", "--port", str(port)]
+
+
+def free_port() -> int:
+    """A port on localhost that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _lease(directory: Path) -> None:
+    """Hold a shared lock on `leases`; again from the start if a supervisor removed the directory meanwhile."""
+    path = directory / "leases"
+    while True:
+        directory.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                _held_leases.append(descriptor)
+                return
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start(directory: Path, jar: Path) -> str:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    launched = subprocess.run(  # noqa: S603 - own interpreter, own file
+        [sys.executable, __file__, "launch", str(directory), str(jar), str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # an interrupt at the terminal must not end it before the tests have cleaned up
+        check=True,
+    )
+    supervisor = int(launched.stdout)
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(address):
+        if not _is_running(supervisor) or time.monotonic() > deadline:
+            tail = (directory / "log").read_text(errors="replace")[-2000:]
+            raise EmulatorUnavailable(f"the Firestore emulator did not start on {address}; it said:\n{tail}")
+        time.sleep(0.1)
+    return address
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/", timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _supervise(directory: Path, jar: Path, port: int) -> int:
+    """Run the emulator until nobody holds a lease; the exit status is the emulator's if it ended by itself."""
+    process = subprocess.Popen(command(jar, port))  # noqa: S603
+    with (directory / "leases").open("r+") as leases:
+        while process.poll() is None:
+            try:
+                fcntl.flock(leases, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.25)
+                continue
+            (directory / "address").unlink(missing_ok=True)
+            process.kill()
+            process.wait()
+            shutil.rmtree(directory, ignore_errors=True)
+            return 0
+    return process.returncode
+
+
+def _launch(directory: Path, jar: Path, port: int) -> int:
+    """Leave a supervisor behind that is nobody's child, and print its process id."""
+    if pid := os.fork():
+        sys.stdout.write(str(pid))
+        return 0
+    log = os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    return _supervise(directory, jar, port)
+
+
+def _foreground(port: int) -> int:
+    """Run an emulator until it is interrupted."""
+    sys.stderr.write(f"FIRESTORE_EMULATOR_HOST=127.0.0.1:{port}\n")
+    with subprocess.Popen(command(find_jar(), port)) as process:  # noqa: S603
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            return process.wait()
+
+
+def main(arguments: list[str]) -> int:
+    """`launch DIRECTORY JAR PORT` for the supervisor, else `[PORT]` for a shell; returns the exit status."""
+    if arguments[:1] == ["launch"]:
+        directory, jar, port = arguments[1:]
+        return _launch(Path(directory), Path(jar), int(port))
+    try:
+        return _foreground(int(arguments[0]) if arguments else 8080)
+    except EmulatorUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

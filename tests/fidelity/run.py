@@ -1,0 +1,194 @@
+"""Run Django's own tests, unmodified, on SQLite and on the engine, and write the table of docs/fidelity.md.
+
+    python -m tests.fidelity.run [--source DIR] [--write] [MODULE ...]
+
+Django's source distribution is fetched with pip unless `--source` names an unpacked one. A test counts as
+kept if it passes on both; the bar is a share of those that pass on SQLite. The emulator is the gcloud SDK's,
+or FIRESTORE_EMULATOR_HOST.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import django
+
+from memory.testing.emulator import emulator
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "fidelity.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+BAR = 0.95
+SECONDS = 3600
+
+MODULES = (
+    "basic",
+    "lookup",
+    "or_lookups",
+    "xor_lookups",
+    "null_queries",
+    "ordering",
+    "dates",
+    "datetimes",
+    "get_earliest_or_latest",
+    "bulk_create",
+    "update",
+    "update_only_fields",
+    "delete",
+    "defer",
+    "get_or_create",
+    "custom_pk",
+    "custom_managers",
+    "model_fields",
+    "aggregation",
+    "expressions",
+    "expressions_case",
+    "async",
+    "many_to_one",
+    "one_to_one",
+    "pagination",
+    "from_db_value",
+    "field_defaults",
+    "queryset_pickle",
+    "validation",
+)
+
+Outcomes = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One module on both engines."""
+
+    module: str
+    sqlite: Outcomes
+    firestore: Outcomes
+
+    @property
+    def expected(self) -> list[str]:
+        """The tests that pass on SQLite."""
+        return [test for test, (outcome, _) in self.sqlite.items() if outcome == "passed"]
+
+    @property
+    def lost(self) -> dict[str, Sequence[str]]:
+        """Those of them that do not pass on Firestore, with outcome and reason."""
+        found = {test: self.firestore.get(test, ("missing", "not run")) for test in self.expected}
+        return {test: outcome for test, outcome in found.items() if outcome[0] != "passed"}
+
+
+def source(given: str | None) -> Path:
+    """The directory of Django's tests, of the version that is installed."""
+    if given:
+        return Path(given) / "tests"
+    directory = Path(tempfile.gettempdir()) / f"django-{django.__version__}-source"
+    tests = directory / f"django-{django.__version__}" / "tests"
+    if not tests.exists():
+        directory.mkdir(exist_ok=True)
+        requirement = f"Django=={django.__version__}"
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-binary",
+            ":all:",
+            "--no-deps",
+            requirement,
+        ]
+        subprocess.run([*command, "-d", str(directory)], check=True)
+        [archive] = directory.glob("*.tar.gz")
+        with tarfile.open(archive) as tar:
+            tar.extractall(directory, filter="data")
+    return tests
+
+
+def run(tests: Path, engine: str, module: str, environment: Mapping[str, str]) -> Outcomes:
+    """What became of each test of a module on one engine."""
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.json"
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "runtests.py",
+            f"--settings=tests.fidelity.settings_{engine}",
+        ]
+        subprocess.run(
+            [*command, "--parallel=1", "--noinput", "-v0", module],
+            cwd=tests,
+            env={**environment, "FIDELITY_REPORT": str(report)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=SECONDS,
+            check=False,
+        )
+        outcomes: Outcomes = json.loads(report.read_text()) if report.exists() else {}
+        return outcomes
+
+
+def table(results: Iterable[Result]) -> str:
+    """The results in Markdown: one line a module, then every test that was lost, with its reason."""
+    results = list(results)
+    lines = ["| module | pass on SQLite | of these on Firestore | share |", "|---|---|---|---|"]
+    lines += [_line(result.module, len(result.expected), len(result.lost)) for result in results]
+    lines.append(_line("**all**", sum(len(r.expected) for r in results), sum(len(r.lost) for r in results)))
+    lines += ["", "Not kept:", ""]
+    for result in results:
+        for test, (outcome, reason) in sorted(result.lost.items()):
+            lines.append(f"- `{test}`: {outcome}: {reason}" if reason else f"- `{test}`: {outcome}")
+    return "\n".join(lines)
+
+
+def _line(name: str, expected: int, lost: int) -> str:
+    share = (expected - lost) / expected if expected else 1.0
+    return f"| {name} | {expected} | {expected - lost} | {share:.1%} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 if the bar is reached."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("modules", nargs="*", default=MODULES)
+    parser.add_argument("--source", help="an unpacked source distribution of Django")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}"
+    )
+    options = parser.parse_args(arguments)
+    tests = source(options.source)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "FIRESTORE_EMULATOR_HOST": emulator(uuid.uuid4().hex),
+    }
+    results = []
+    for module in options.modules or MODULES:
+        project = {**environment, "FIDELITY_PROJECT": f"fidelity-{uuid.uuid4().hex[:8]}"}
+        results.append(
+            Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project))
+        )
+        sys.stdout.write(_line(module, len(results[-1].expected), len(results[-1].lost)) + "\n")
+        sys.stdout.flush()
+    text = table(results)
+    sys.stdout.write(text + "\n")
+    if options.write:
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    expected = sum(len(result.expected) for result in results)
+    kept = expected - sum(len(result.lost) for result in results)
+    return 0 if expected and kept / expected >= BAR else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""Django's tests on SQLite, as its own `test_sqlite` settings have them: what the engine is measured
+against."""
+
+SECRET_KEY = "fidelity"
+USE_TZ = False
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+TEST_RUNNER = "tests.fidelity.runner.Runner"
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3"},
+    "other": {"ENGINE": "django.db.backends.sqlite3"},
+}
