@@ -50,7 +50,7 @@ class Cursor:
             parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             ordering, backwards, time, pk = parts
             return cls(str(ordering), bool(backwards), parse_timestamp(time), str(pk))
-        except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
+        except (ValueError, OverflowError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
             raise ValueError("not a cursor") from error
 
 

@@ -35,7 +35,7 @@ class MemorySchema(AutoSchema):
     @property
     def row(self) -> Operation:
         """The action's row."""
-        return OPERATIONS[self.view.basename][self.view.action]
+        return OPERATIONS[self.view.collection][self.view.action]
 
     def get_summary(self) -> str:
         """The row's summary."""
@@ -47,11 +47,11 @@ class MemorySchema(AutoSchema):
 
     def get_operation_id(self) -> str:
         """`memory_items_list`, `sessions_history`, ..."""
-        return f"{self.view.basename}_{self.view.action}".replace("-", "_")
+        return f"{self.view.collection}_{self.view.action}".replace("-", "_")
 
     def get_tags(self) -> list[str]:
         """The collection."""
-        return [self.view.basename]
+        return [self.view.collection]
 
     def get_request_serializer(self) -> Any:
         """The row's, or else the view's."""

@@ -145,6 +145,8 @@ class RecordViewSet(
 
     lookup_value_regex = "[^/]+"
 
+    # The name in paths and in the schema.
+    collection: ClassVar[str]
     model: ClassVar[type[models.Model]]
     replacement_class: ClassVar[type[BaseSerializer[Any]]]
     orderings: ClassVar[Sequence[str]] = ("-timestamp", "timestamp")
@@ -201,6 +203,7 @@ class RecordViewSet(
 class MemoryItemViewSet(RecordViewSet):
     """Memory items."""
 
+    collection = "memory-items"
     model = MemoryItem
     queryset = MemoryItem.objects.none()
     serializer_class = serializers.MemoryItemSerializer
@@ -237,6 +240,7 @@ class MemoryItemViewSet(RecordViewSet):
 class AgentDataViewSet(RecordViewSet):
     """Agents' data."""
 
+    collection = "agent-data"
     model = AgentData
     queryset = AgentData.objects.none()
     serializer_class = serializers.AgentDataSerializer
@@ -248,6 +252,7 @@ class AgentDataViewSet(RecordViewSet):
 class UserSessionViewSet(RecordViewSet):
     """Sessions, and the conversations in them."""
 
+    collection = "sessions"
     model = UserSession
     queryset = UserSession.objects.none()
     serializer_class = serializers.UserSessionSerializer

@@ -36,6 +36,7 @@ BEYOND_OPENAPI: Mapping[str, str] = {
     "immutable": "a record keeps its id, a session's follows from two other fields",
     "invalid_id": "ids are limited in bytes, not in characters, and some are reserved",
     "too_large": "a document is limited as a whole",
+    "out_of_range": "RFC 3339 has times that are in the year 0 or 10000 of UTC",
     "invalid_json": "depth is limited",
     "null_characters_not_allowed": "what a map holds is free otherwise",
     "invalid_cursor": "a cursor is opaque",
