@@ -5,8 +5,8 @@
 - A field that says when a document expires (by its name, `expiration` unless told otherwise) gets a TTL policy, and
   each sort order one more index for readers who leave out what has expired: with the expiration where the planner asks
   for it.
-- A vector field gets an index of its own and one below each field that an index filters by first, since vectors are searched
-  among one owner's.
+- A vector field gets an index of its own and one below each field that an index filters by first, since vectors are
+  searched among one owner's.
 
 The format is that of the Firebase CLI. https://firebase.google.com/docs/reference/firestore/indexes
 """
