@@ -124,16 +124,18 @@ def run(tests: Path, engine: str, module: str, environment: Mapping[str, str]) -
             "runtests.py",
             f"--settings=tests.fidelity.settings_{engine}",
         ]
-        subprocess.run(
+        done = subprocess.run(
             [*command, "--parallel=1", "--noinput", "-v0", module],
             cwd=tests,
             env={**environment, "FIDELITY_REPORT": str(report)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
             timeout=SECONDS,
             check=False,
         )
-        outcomes: Outcomes = json.loads(report.read_text()) if report.exists() else {}
+        if not report.exists():
+            raise SystemExit(f"{module} on {engine} ended before it reported:\n{done.stderr[-2000:]}")
+        outcomes: Outcomes = json.loads(report.read_text())
         return outcomes
 
 

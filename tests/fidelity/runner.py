@@ -28,7 +28,7 @@ class Recorder(unittest.TextTestResult):
 
     def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
         super().addExpectedFailure(test, err)
-        self._note(test, "passed")
+        self._note(test, "failed", "expected on this engine")
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
         super().addSkip(test, reason)

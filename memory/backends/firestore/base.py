@@ -18,6 +18,8 @@ from django.db import utils as db_utils
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.validation import BaseDatabaseValidation
 
+from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+
 from . import channel
 from .client import DatabaseClient
 from .creation import DatabaseCreation
@@ -145,7 +147,10 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         "UUIDField": Kind.UUID.value,
         "VectorField": Kind.VECTOR.value,
     }
-    operators: dict[str, str] = {}
+    # No SQL is run with these; expressions are compiled to learn whether they are one constant.
+    operators = SQLiteWrapper.operators
+    pattern_ops = SQLiteWrapper.pattern_ops
+    pattern_esc = SQLiteWrapper.pattern_esc
     Database = Database
     SchemaEditorClass = DatabaseSchemaEditor
     client_class = DatabaseClient
@@ -232,6 +237,15 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _rollback(self) -> None:
         """Nothing can be taken back."""
+
+    def _savepoint(self, sid: str) -> None:
+        """Each statement is a savepoint of its own: one that failed has written nothing."""
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        """See `_savepoint`."""
+
+    def _savepoint_commit(self, sid: str) -> None:
+        """See `_savepoint`."""
 
     def _close(self) -> None:
         """The channel belongs to the process and stays open."""

@@ -286,4 +286,5 @@ def is_transient(error: grpc.RpcError, transaction: bytes | None = None) -> bool
 
 def is_about_database(error: grpc.RpcError) -> bool:
     """Whether NOT_FOUND is about the database; a document that is not there is said by its name alone."""
-    return error.code() is Code.NOT_FOUND and "database" in (error.details() or "").split("projects/")[0].lower()
+    text = (error.details() or "").split("projects/")[0].lower()
+    return error.code() is Code.NOT_FOUND and "database" in text.replace("database_id:", "")  # the emulator's key

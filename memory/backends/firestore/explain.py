@@ -26,7 +26,7 @@ def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
             yield from lines(answer)
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
-    for collection, conditions in question.uses(compiler, compiler.inner).items():
+    for collection, conditions in question.uses(compiler, compiler.inner.query).items():
         yield from lines(
             superset(Select(collection, key=selects[0].key, where=any_of(conditions)) if selects else None)
         )

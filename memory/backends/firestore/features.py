@@ -45,9 +45,10 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_default_keyword_in_bulk_insert = False
     test_collations = {"ci": "nocase", "cs": "binary", "non_default": "nocase", "virtual": "nocase"}
 
-    # `atomic()` does not roll back yet: each statement is its own commit.
+    # `atomic()` does not roll back yet: each statement is its own commit. Savepoints are accepted, since a
+    # statement that failed has written nothing and the block may go on.
     supports_transactions = False
-    uses_savepoints = False
+    uses_savepoints = True
     can_release_savepoints = False
     atomic_transactions = False
 

@@ -217,6 +217,8 @@ def _in(lowering: Lowering, lookup: Any) -> Condition | None:
 
 
 def _is_null(lowering: Lowering, lookup: Any) -> Condition | None:
+    if not isinstance(lookup.rhs, bool):
+        raise ValueError("The QuerySet value for an isnull lookup must be True or False.")
     ref = lowering.ref(lookup.lhs)
     return None if ref is None else Compare(ref, Op.IS_NULL if lookup.rhs else Op.IS_NOT_NULL)
 
@@ -247,6 +249,8 @@ def _has_key(lowering: Lowering, lookup: Any) -> Condition | None:
 def _range(lowering: Lowering, lookup: Any) -> Condition | None:
     ref = lowering.ref(lookup.lhs)
     if ref is None or lookup.bilateral_transforms or ref.kind in (Kind.JSON, Kind.ANY):
+        return None
+    if not isinstance(lookup.rhs, tuple | list):
         return None
     low, high = (lowering.constant(lookup, value) for value in lookup.rhs)
     if low is None or high is None:

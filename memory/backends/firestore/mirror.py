@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 Convert = Callable[[Any], Any]
 
+# SQLite computes with floats, which hold this many decimal digits.
+FLOAT_DIGITS: Final = Context(prec=15)
 # Statements that must not be counted as a table's use: "FROM t", "JOIN t", "UPDATE t".
 USES: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?', re.IGNORECASE)
 WORDS: Final = re.compile(r"\w+")
@@ -271,7 +274,9 @@ def from_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWra
     kind = kind_of(field, outer)
     if kind is Kind.DECIMAL:
         return lambda value: outer.ops.adapt_decimalfield_value(
-            field.to_python(value), getattr(field, "max_digits", None), getattr(field, "decimal_places", None)
+            FLOAT_DIGITS.create_decimal(value) if isinstance(value, float) else field.to_python(value),
+            getattr(field, "max_digits", None),
+            getattr(field, "decimal_places", None),
         )
     if kind is Kind.DATETIME:
         return lambda value: _instant(parse_datetime(str(value)), inner.timezone)

@@ -218,6 +218,8 @@ def _leaf(leaf: Compare | Opaque) -> Condition:
         case _:
             sizes = (leaf.value,)
     if any(_bytes(value) > MAX_FILTER_BYTES for value in sizes):
+        if leaf.ref.key and leaf.op is Op.EQ:
+            return FALSE  # ids are no longer than that
         return Opaque(f"{leaf.ref.name} (a value of over {MAX_FILTER_BYTES} bytes)")
     return leaf
 

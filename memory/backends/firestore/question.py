@@ -255,11 +255,13 @@ def _over_subquery(outer: Any, inner: Any) -> Numbers:
 # -----------------------------------------------------------------------------
 
 
-def uses(outer: Any, inner: Any) -> dict[str, list[Condition]]:
-    """For each table that a query reads, one condition for each use: what a row must fulfil to matter
-    there."""
+def uses(outer: Any, asked: Any) -> dict[str, list[Condition]]:
+    """For each table that a query (or an expression) reads, one condition for each use.
+
+    It says what a row must fulfil to matter there.
+    """
     found: dict[str, list[Condition]] = {}
-    for query in _queries(inner.query):
+    for query in _queries(asked):
         for alias, table in query.alias_map.items():
             if query.alias_refcount.get(alias) or alias == query.base_table:
                 condition = _condition(outer, query, alias, table)
@@ -278,7 +280,8 @@ def _condition(outer: Any, query: Query, alias: str, table: BaseTable | Join) ->
 
 def _queries(query: Any) -> Iterator[Any]:
     """A query and all that it contains, each once."""
-    todo, seen = [query], set()
+    todo = [query] if isinstance(query, Query) else list(_subqueries((query,)))
+    seen: set[int] = set()
     while todo:
         one = todo.pop()
         if id(one) in seen:

@@ -24,6 +24,7 @@ from . import question
 from .batching import batches
 from .codec import document_id
 from .explain import describe
+from .lowering import column_ref
 from .mirror import tables_of
 from .plan import (
     JSON_NULL,
@@ -33,6 +34,7 @@ from .plan import (
     Compare,
     Function,
     Get,
+    Kind,
     Measure,
     Nearest,
     Op,
@@ -116,13 +118,8 @@ class SQLCompiler(compiler.SQLCompiler):
         locking = self.query.select_for_update and isinstance(asked, Rows)
         answer = self.native(self.with_version(asked) if locking else asked)
         if isinstance(answer, Unanswerable):
-            if locking:
-                raise NotSupportedError(
-                    f"select_for_update() needs a query that Firestore answers itself, "
-                    f"without {answer.blame[0]}."
-                )
             self.lane = MIRROR
-            return iter(self.mirrored(answer.blame))
+            return iter(self.mirrored(answer.blame, locking))
         self.lane = NATIVE
         return answer
 
@@ -245,21 +242,31 @@ class SQLCompiler(compiler.SQLCompiler):
 
     # --- the mirror
 
-    def mirrored(self, blame: Sequence[str]) -> list[Row]:
+    def mirrored(self, blame: Sequence[str], locking: bool = False) -> list[Row]:
         """The rows from the mirror, all of them (its tables are emptied before this returns)."""
         sql, params = self.inner.as_sql()
         self.adopt()
-        with self.mirror_for(sql, params, blame):
+        table = self.query.get_meta().db_table
+        with self.mirror_for(sql, params, blame, versions_of=table if locking else None) as versions:
+            kind = column_ref(self.query.get_meta().pk, self.connection).kind if locking else Kind.TEXT
+            self.connection.locked.update({(table, document_id(k, kind)): v for k, v in versions.items()})
+            if isinstance(self.inner, compiler.SQLAggregateCompiler):
+                return [row for row in [self.inner.execute_sql(SINGLE)] if row is not None]
             chunks = self.inner.execute_sql(MULTI)
             return [row for chunk in chunks for row in chunk]
 
     def mirror_for(
-        self, sql: str, params: Sequence[Any], blame: Sequence[str], versions_of: str | None = None
+        self,
+        sql: str,
+        params: Sequence[Any],
+        blame: Sequence[str],
+        versions_of: str | None = None,
+        among: Any = None,
     ) -> AbstractContextManager[dict[Any, Any]]:
         """The mirror, loaded for a statement."""
         models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
         tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
-        conditions = question.uses(self, self.inner)
+        conditions = question.uses(self, self.inner.query if among is None else among)
         return self.connection.mirror.loaded(sql, params, tables, conditions, blame, versions_of)
 
     # --- explain

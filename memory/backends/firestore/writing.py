@@ -350,7 +350,9 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignor
                     continue
                 inner = inner or mirror.compiler(self.query)
                 sql, params = inner.compile(value)
-                [(result,)] = mirror.returning(f"SELECT {sql}", params)
+                blame = (f"the value of {field.name}",)
+                with self.mirror_for(f"SELECT {sql}", params, blame, among=value):
+                    [(result,)] = mirror.returning(f"SELECT {sql}", params)
                 convert = from_sqlite(field, self.connection, mirror.connection)
                 row[position] = result if result is None or convert is None else convert(result)
 

@@ -1,0 +1,68 @@
+"""Small models, one for each thing that an engine has to get right."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+
+class Author(models.Model):
+    """A parent."""
+
+    name = models.CharField(max_length=50)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Note(models.Model):
+    """Keyed by text; most columns may be null."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    owner = models.CharField(max_length=50, default="ann")
+    text = models.TextField(default="")
+    stars = models.IntegerField(null=True)
+    reads = models.IntegerField(default=0)
+    at = models.DateTimeField(null=True)
+    data = models.JSONField(null=True)
+    author = models.ForeignKey(Author, models.CASCADE, null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Everything(models.Model):
+    """Every field type."""
+
+    big = models.BigIntegerField(null=True)
+    binary = models.BinaryField(null=True)
+    boolean = models.BooleanField(null=True)
+    char = models.CharField(max_length=1000, null=True)  # noqa: DJ001 - null is what is tested
+    date = models.DateField(null=True)
+    datetime = models.DateTimeField(null=True)
+    decimal = models.DecimalField(max_digits=15, decimal_places=4, null=True)
+    duration = models.DurationField(null=True)
+    email = models.EmailField(blank=True)
+    file = models.FileField(blank=True)
+    float = models.FloatField(null=True)
+    ip = models.GenericIPAddressField(null=True)
+    json = models.JSONField(null=True)
+    positive = models.PositiveIntegerField(default=0)
+    slug = models.SlugField(blank=True)
+    small = models.SmallIntegerField(null=True)
+    time = models.TimeField(null=True)
+    url = models.URLField(blank=True)
+    uuid = models.UUIDField(default=uuid.uuid4)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return str(self.pk)
