@@ -5,6 +5,7 @@ from typing import Any
 from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
 from .environment import BASE_DIR, app_env, boolean, database, integer, text, words
+from .firestore import memory_database
 from .redis import redis_cache
 
 APP_ENV = app_env()
@@ -62,7 +63,7 @@ TEMPLATES = [
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": database("DATABASE_URL", "sqlite:///data/orchestra.sqlite3"),
-    "memory": database("MEMORY_DATABASE_URL", "sqlite:///data/memory.sqlite3"),
+    "memory": memory_database(deployed=APP_ENV in ("staging", "production")),
 }
 DATABASE_ROUTERS = ["memory.routers.MemoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -8,7 +8,7 @@ ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.differential"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 for _database in DATABASES.values():
-    # A file, since threads (live server, async) must see what the test wrote.
+    # In memory, shared between threads (live server, async); on Firestore a database id of the tests' own.
     _database["TEST"] = {"NAME": None}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
