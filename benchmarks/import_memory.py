@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
@@ -25,10 +26,10 @@ MEGABYTE = 1_000_000
 
 
 def write_export(path: Path, size: int) -> int:
-    """Write conversations of 100 messages each until the file has `size` bytes; how many messages there are."""
-    pieces = [json.dumps(each) for each in chatgpt_export(20_000)]
+    """Write conversations of 100 messages of 2,000 characters until `size` bytes are there; how many messages."""
+    pieces = [json.dumps(with_longer_texts(each), ensure_ascii=False) for each in chatgpt_export(5_000)]
     count = 0
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         file.write("[")
         while file.tell() < size:
             piece = pieces[count % len(pieces)].replace("conversation-", f"conversation-{count}-")
@@ -36,6 +37,15 @@ def write_export(path: Path, size: int) -> int:
             count += 1
         file.write("]")
     return count * 100
+
+
+def with_longer_texts(conversation: dict[str, Any]) -> dict[str, Any]:
+    """The conversation with its texts ten times as long."""
+    for node in conversation["mapping"].values():
+        if node["message"]:
+            content = node["message"]["content"]
+            content["parts"] = ["\n".join([part] * 10) for part in content["parts"] if part]
+    return conversation
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ class Document(models.Model):
     def clean(self) -> None:
         """Refuse a document above Firestore's size, naming the field that takes most of it."""
         super().clean()
+        self.renew_derived_fields()
         values = {field.name: field.value_from_object(self) for field in self._meta.concrete_fields}
         sizes = {name: limits.value_size(value) for name, value in values.items()}
         total = limits.document_size(self._meta.db_table, str(self.pk), values)
@@ -50,6 +51,9 @@ class Document(models.Model):
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
+
+    def renew_derived_fields(self) -> None:
+        """Compute the fields that follow from others."""
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
@@ -88,9 +92,6 @@ class Record(Document):
     @classmethod
     def after_write(cls, records: Sequence[Any], using: str) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
-
-    def renew_derived_fields(self) -> None:
-        """Compute the fields that follow from others."""
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits."""
