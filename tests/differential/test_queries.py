@@ -23,7 +23,6 @@ def fill(alias: str, records: list[dict[str, Any]]) -> None:
     Everything.objects.using(alias).bulk_create(Everything(**values) for values in records)
 
 
-@pytest.mark.firestore
 @pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True)
 class TestQueries:
     """Reads and writes of a model with every field type."""
