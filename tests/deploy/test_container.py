@@ -232,6 +232,8 @@ def test_composes_redis_asks_for_its_password(tmp_path: Path) -> None:
         with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
             stranger.ping()
         assert live.PASSWORD not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        process.terminate()  # reaches Redis itself, so that a container stops at once
+        assert process.wait(10) == 0
     finally:
         process.kill()
         process.wait()
