@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from datetime import MAXYEAR, date, datetime, time, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Aggregate, QuerySet
 from django.utils import timezone
+
+# All times lie between these; told so, SQLite reads one end of the index instead of sorting the rows.
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def next_month(day: date) -> date:
@@ -34,25 +38,30 @@ class Dates:
     def __init__(self, records: QuerySet[Any]) -> None:
         self.records = records
 
-    def _times(self, field: str, direction: str = "") -> QuerySet[Any]:
-        return self.records.order_by(f"{direction}{field}").values_list(field, flat=True)
+    def _first(self, field: str, start: datetime = EARLIEST) -> datetime | None:
+        return self._times(field).filter(**{f"{field}__gte": start}).order_by(field).first()
+
+    def _last(self, field: str) -> datetime | None:
+        return self._times(field).filter(**{f"{field}__lte": LATEST}).order_by(f"-{field}").first()
+
+    def _times(self, field: str) -> QuerySet[Any, datetime]:
+        return self.records.values_list(field, flat=True)
 
     def aggregate(self, first: Aggregate, last: Aggregate) -> dict[str, datetime | None]:
         """As `QuerySet.aggregate` of the smallest and the largest time."""
         smallest, largest = (expression.get_source_expressions()[0].name for expression in (first, last))
-        return {"first": self._times(smallest).first(), "last": self._times(largest, "-").first()}
+        return {"first": self._first(smallest), "last": self._last(largest)}
 
     def datetimes(self, field: str, kind: str) -> Iterator[datetime]:
         """As `QuerySet.datetimes`; `kind` is year, month or day. Of each period the first record's time."""
-        times = self._times(field)
-        found = times.first()
+        found = self._first(field)
         while found is not None:
             local = timezone.localtime(found)
             yield local
             if local.year == MAXYEAR:
                 return
             start = datetime.combine(FOLLOWING[kind](local.date()), time(), timezone.get_current_timezone())
-            found = times.filter(**{f"{field}__gte": start}).first()
+            found = self._first(field, start)
 
 
 def with_dates(changelist: ChangeList) -> ChangeList:
