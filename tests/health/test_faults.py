@@ -22,7 +22,7 @@ SLACK = 2.0  # seconds that a busy machine may add
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a service has its databases, migrated."""
-    live.migrate(**live.deployed(tmp_path))
+    live.make_databases(tmp_path)
     return tmp_path
 
 
