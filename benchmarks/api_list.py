@@ -1,7 +1,8 @@
 """List requests per second: `python benchmarks/api_list.py [--requests 10000] [--workers 2] [--rows 20000]`.
 
 Serves databases of its own in a temporary folder with gunicorn and production's settings, walks through the pages of
-several users' items over HTTP with tokens, checks every page, and prints requests per second and latencies.
+several users' items over HTTP with tokens, checks every page, and prints requests per second, latencies, and the CPU
+time that the service took for a request: the figure that holds on a machine that others use too. Needs Linux (/proc).
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def fill(env: Mapping[str, str], rows: int) -> list[str]:
 
 
 @contextmanager
-def served(env: Mapping[str, str], workers: int) -> Iterator[int]:
-    """The service under gunicorn; its port."""
+def served(env: Mapping[str, str], workers: int) -> Iterator[tuple[int, int]]:
+    """The service under gunicorn; its port and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -102,7 +103,7 @@ def served(env: Mapping[str, str], workers: int) -> Iterator[int]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        yield port
+        yield port, server.pid
     finally:
         server.terminate()
         server.wait()
@@ -122,6 +123,14 @@ def walk(port: int, token: str, count: int, latencies: list[float]) -> None:
         assert len(page["results"]) == 50 or not page["has_more"]
         following = urlsplit(page["next"] or first)
         path = f"{following.path}?{following.query}"
+
+
+def cpu_seconds(master: int) -> float:
+    """CPU time of gunicorn and its workers so far, those that ended too."""
+    pids = [master, *map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split())]
+    # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: utime, stime, cutime, cstime, in ticks.
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(ticks) for stat in stats for ticks in stat[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(port: int, tokens: list[str], requests: int) -> tuple[float, list[float]]:
@@ -149,15 +158,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="api-list-") as folder:
         env = environment(folder)
         tokens = fill(env, options.rows)
-        with served(env, options.workers) as port:
+        with served(env, options.workers) as (port, master):
             measure(port, tokens, 40)  # imports, caches
+            before = cpu_seconds(master)
             seconds, latencies = measure(port, tokens, options.requests)
+            cpu = cpu_seconds(master) - before
     assert len(latencies) == options.requests // USERS * USERS, "a client stopped early"
     cuts = statistics.quantiles(latencies, n=100)
     print(
         f"{len(latencies)} list requests, 50 items each of {options.rows}, {USERS} clients, {options.workers} workers: "
         f"{len(latencies) / seconds:.0f} requests/s; "
-        f"median {cuts[49] * 1000:.1f} ms, 95 % below {cuts[94] * 1000:.1f} ms, 99 % below {cuts[98] * 1000:.1f} ms"
+        f"median {cuts[49] * 1000:.1f} ms, 95 % below {cuts[94] * 1000:.1f} ms, 99 % below {cuts[98] * 1000:.1f} ms; "
+        f"CPU of the service {cpu / len(latencies) * 1000:.1f} ms a request, "
+        f"it had {cpu / seconds:.2f} cores on average"
     )
 
 

@@ -84,7 +84,7 @@ def seed() -> None:
 
     time = START
     for session_id, minutes, role, item_type, text in TALK:
-        time += timedelta(minutes=minutes)
+        time += timedelta(minutes=minutes, seconds=7)  # no two at one time: their ids are random
         MemoryItem.objects.create(
             user_id="ada",
             session_id=session_id,
