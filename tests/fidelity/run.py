@@ -159,14 +159,10 @@ def _line(name: str, expected: int, lost: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 if the bar is reached."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", default=MODULES)
     parser.add_argument("--source", help="an unpacked source distribution of Django")
-    parser.add_argument(
-        "--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}"
-    )
+    parser.add_argument("--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     tests = source(options.source)
     environment = {
@@ -177,9 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     for module in options.modules or MODULES:
         project = {**environment, "FIDELITY_PROJECT": f"fidelity-{uuid.uuid4().hex[:8]}"}
-        results.append(
-            Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project))
-        )
+        results.append(Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project)))
         sys.stdout.write(_line(module, len(results[-1].expected), len(results[-1].lost)) + "\n")
         sys.stdout.flush()
     text = table(results)

@@ -13,11 +13,11 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import NotSupportedError
 from django.db.models import JSONField
 from django.db.models.sql import compiler
-from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.transaction import TransactionManagementError
 
 from . import question
@@ -93,22 +93,29 @@ class SQLCompiler(compiler.SQLCompiler):
     ) -> Any:
         """The rows: chunks of them, one, or none, as `result_type` asks."""
         check_locks(self.query, self.connection)
-        try:
-            rows = self.rows()
-        except EmptyResultSet:
-            rows = iter(())
-        match result_type or NO_RESULTS:
-            case kind if kind == MULTI:
+        if result_type not in (MULTI, SINGLE):
+            raise NotSupportedError("Firestore has no cursor over a SELECT: iterate the queryset.")
+        with self.connection.asking(self.text):
+            try:
+                rows = self.rows()
+            except EmptyResultSet:
+                rows = iter(())
+            if result_type == MULTI:
                 chunks = batches(rows, chunk_size)
                 return chunks if chunked_fetch else iter(list(chunks))
-            case kind if kind == SINGLE:
-                first = next(rows, None)
-                _close(rows)
-                return first
-            case kind if kind == NO_RESULTS:
-                return None
-            case _:
-                raise NotSupportedError("Firestore has no cursor over a SELECT: iterate the queryset.")
+            first = next(rows, None)
+            _close(rows)
+            return first
+
+    def text(self) -> str:
+        """The query in SQL: nobody runs it, but it is how a reader of `connection.queries` knows their query."""
+        try:
+            sql, params = self.inner.as_sql()
+        except (EmptyResultSet, FullResultSet):
+            return ""
+        mirror = self.connection.mirror.connection
+        mirror.ensure_connection()
+        return str(mirror.ops.last_executed_query(None, sql, params))
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet where the query cannot have any."""
@@ -191,9 +198,7 @@ class SQLCompiler(compiler.SQLCompiler):
         for number in asked.numbers:
             source = plan(number.select)
             if not isinstance(source, Unanswerable) and number.function not in (None, Function.COUNT):
-                source = (
-                    source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
-                )
+                source = source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
             if isinstance(source, Unanswerable):
                 return Unanswerable((*asked.blame, *source.blame))
             sources.append(source)
@@ -232,9 +237,7 @@ class SQLCompiler(compiler.SQLCompiler):
         if number.extreme is None:
             raise TypeError("only Min and Max have an order")
         where = all_of([number.select.where, Compare(number.extreme.ref, Op.IS_NOT_NULL)])
-        select = replace(
-            number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1
-        )
+        select = replace(number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1)
         read = plan(select)
         if isinstance(read, Unanswerable | Nothing):
             return None
@@ -290,9 +293,7 @@ def nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
     where = positive(select.where)
     present = Compare(near.ref, Op.IS_NOT_NULL)
     parts = getattr(where, "children", (where,))
-    base = plan(
-        replace(select, where=all_of(part for part in parts if part != present), limit=None, offset=0)
-    )
+    base = plan(replace(select, where=all_of(part for part in parts if part != present), limit=None, offset=0))
     if isinstance(base, Unanswerable | Nothing):
         return base
     if present not in parts:
