@@ -174,10 +174,7 @@ class Mirror:
             versions.update({row[key]: row[-1] for row in rows})
         convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
         values = [
-            tuple(
-                value if f is None or value is None else f(value)
-                for f, value in zip(convert, row, strict=False)
-            )
+            tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=False))
             for row in rows
         ]
         names = ", ".join(f'"{field.column}"' for field in fields)
@@ -251,8 +248,7 @@ def _key(fields: Mapping[str, Field[Any, Any]], outer: DatabaseWrapper) -> Ref:
     return Ref(("__name__",), Kind.TEXT, key=True)
 
 
-# --- values
-# ---------------------------------------------------------------------------------------------------------
+# --- values ---
 
 
 def to_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:

@@ -41,7 +41,7 @@ from .plan import (
     Query,
     Read,
 )
-from .planner import Nothing, Sorted, Unanswerable, plan, positive
+from .planner import Nothing, Sorted, Unanswerable, plan
 from .question import Constant, Distance, Number, Numbers, Rows
 from .tree import all_of
 
@@ -171,7 +171,8 @@ class SQLCompiler(compiler.SQLCompiler):
         for position, descending in reversed(read.orders):
             rows.sort(key=lambda row: nulls_first(row[position]), reverse=descending)
         stop = None if read.limit is None else read.offset + read.limit
-        return iter(rows[read.offset : stop])
+        width = len(read.read.columns) - len(read.orders)
+        return iter([row[:width] for row in rows[read.offset : stop]])
 
     def shaped(self, asked: Rows, rows: Iterator[Row]) -> Iterator[Row]:
         """Rows in select order."""
@@ -290,13 +291,10 @@ def nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
     select, near = asked.select, asked.near
     if near is None:
         raise TypeError("no vector search was asked for")
-    where = positive(select.where)
-    present = Compare(near.ref, Op.IS_NOT_NULL)
-    parts = getattr(where, "children", (where,))
-    base = plan(replace(select, where=all_of(part for part in parts if part != present), limit=None, offset=0))
+    base = plan(replace(select, limit=None, offset=0))
     if isinstance(base, Unanswerable | Nothing):
         return base
-    if present not in parts:
+    if not near.present:
         return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
     if select.limit is None or not isinstance(base, Query) or select.limit + select.offset > MAX_NEAREST:
         return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))

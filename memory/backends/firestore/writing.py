@@ -16,15 +16,15 @@ from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DataError, IntegrityError, NotSupportedError
 from django.db.models import AutoField, Field
 from django.db.models.constants import OnConflict
-from django.db.models.expressions import Col, ColPairs, Combinable, CombinedExpression, Value
+from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
 
 from . import question, uniqueness
 from .codec import document_id, document_key
 from .errors import Contention
-from .lowering import column_ref
+from .lowering import Lowering, column_ref
 from .mirror import from_sqlite
-from .plan import VERSION, Create, Delete, Get, Outcome, Ref, Update, Write
+from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
 from .planner import Nothing, Unanswerable, plan
 from .question import Numbers
 from .reading import MIRROR, Row, SQLCompiler
@@ -168,6 +168,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
         increments = {field: delta for field, value in values if (delta := increment(field, value)) is not None}
         constants = [(field, value) for field, value in values if field not in increments]
         if any(hasattr(value, "as_sql") for _, value in constants):
+            if (rows := self.by_key(values)) is not None:
+                return self.row_by_row(rows)
             return self.in_mirror([field for field, _ in values])
         return self.directly(constants, increments)
 
@@ -199,6 +201,39 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
             self.locked = chosen.locked
             for name, version in zip(chosen.ids, chosen.versions, strict=True):
                 yield Update(table, name, columns, values, added, version)
+
+        return self.until_settled(writes)
+
+    def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
+        """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
+        rows: dict[str, dict[Any, Any]] = {}
+        lowering = Lowering(self, self.query.base_table)
+        key = self.query.get_meta().pk
+        for field, value in values:
+            if not isinstance(value, Case) or not isinstance(value.default, Value) or value.default.value is not None:
+                return None
+            for when in value.cases:
+                if (name := key_of(lowering, when.condition, key)) is None or not isinstance(when.result, Value):
+                    return None
+                constant = field.get_db_prep_save(when.result.value, connection=self.connection)
+                rows.setdefault(name, {}).setdefault(field, constant)
+        return rows
+
+    def row_by_row(self, rows: dict[str, dict[Any, Any]]) -> int:
+        """Constants that differ from row to row."""
+        table = self.query.base_table
+        fields = list(dict.fromkeys(field for row in rows.values() for field in row))
+        columns = tuple(column_ref(field, self.connection) for field in fields)
+        nothing: dict[Any, Any] = {}
+
+        def writes(query: Any) -> Iterator[Write]:
+            chosen = self.chosen(query)
+            self.locked = chosen.locked
+            for name, version in zip(chosen.ids, chosen.versions, strict=True):
+                values = tuple(rows.get(name, nothing).get(field) for field in fields)
+                for field, value in zip(fields, values, strict=True):
+                    refuse_invalid(field, value)
+                yield Update(table, name, columns, values, version=version)
 
         return self.until_settled(writes)
 
@@ -278,6 +313,18 @@ def _refuse_expression(field: Any, value: Any) -> None:
         raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
     if isinstance(value, ColPairs):
         raise FieldError(f"Composite primary keys expressions are not allowed in this query ({field.name}=F('pk')).")
+
+
+def key_of(lowering: Lowering, condition: Any, key: Any) -> str | None:
+    """The id of the document that a condition names, if it is `pk=constant` and no more."""
+    found = lowering.condition(condition)
+    ref = column_ref(key, lowering.connection)
+    if not isinstance(found, Compare) or found.ref != ref or found.op is not Op.EQ:
+        return None
+    try:
+        return document_id(found.value, ref.kind)
+    except ValueError:
+        return None
 
 
 def increment(field: Any, value: Any) -> int | float | None:
