@@ -203,7 +203,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Cursor:
         return Cursor(self, self.connection)
 
-    def chunked_cursor(self) -> Cursor:
+    def chunked_cursor(self) -> Cursor:  # type: ignore[override]
         return self.cursor()  # type: ignore[return-value]
 
     def make_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
@@ -213,7 +213,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return cursor
 
     @cached_property
-    def wrap_database_errors(self) -> AbstractContextManager[None]:
+    def wrap_database_errors(self) -> AbstractContextManager[None]:  # type: ignore[override]
         """Errors are Django's already (`errors.py`)."""
         return nullcontext()
 
@@ -291,14 +291,13 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _log(self, rpc: Rpc) -> None:
         if self.queries_logged:
-            self.queries_log.append(
-                {
-                    "sql": rpc.description if self._text is None else self._text(),
-                    "call": rpc.description,
-                    "time": f"{rpc.seconds:.3f}",
-                    "method": rpc.method,
-                    "lane": self._lane,
-                    "documents_read": rpc.documents_read,
-                    "documents_written": rpc.documents_written,
-                }
-            )
+            entry: dict[str, Any] = {
+                "sql": rpc.description if self._text is None else self._text(),
+                "call": rpc.description,
+                "time": f"{rpc.seconds:.3f}",
+                "method": rpc.method,
+                "lane": self._lane,
+                "documents_read": rpc.documents_read,
+                "documents_written": rpc.documents_written,
+            }
+            self.queries_log.append(entry)

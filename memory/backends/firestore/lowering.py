@@ -47,8 +47,11 @@ def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
 
 
 def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
-    """The place where a field's values are stored."""
-    return Ref((field.column,), kind_of(field, connection), key=field.primary_key)
+    """The place where a field's values are stored; worked out once for each connection, since every read asks for all."""
+    known: dict[Field[Any, Any], Ref] = vars(connection).setdefault("column_refs", {})
+    if field not in known:
+        known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
+    return known[field]
 
 
 class Lowering:
@@ -115,7 +118,7 @@ class Lowering:
             return Ref((*inner.path, expression.key_name), Kind.JSON)
         return None
 
-    def constant(self, lookup: lookups.Lookup[Any], value: Any) -> Any:
+    def constant(self, lookup: Any, value: Any) -> Any:
         """A right-hand side as the wire's Python value. Raises NotConstantError."""
         if hasattr(value, "as_sql") or hasattr(value, "resolve_expression"):
             return self.expression(value)

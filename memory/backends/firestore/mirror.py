@@ -31,7 +31,7 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from .errors import QueryTooBroad
 from .lowering import column_ref, kind_of
-from .plan import JSON_NULL, VERSION, Kind, Ref
+from .plan import JSON_NULL, VERSION, Kind, Merge, Query, Ref
 from .planner import Nothing, Sorted, superset
 from .tree import TRUE, Condition, Select, any_of
 
@@ -191,7 +191,7 @@ class Mirror:
             return []
         if isinstance(read, Sorted):
             read = read.read
-        elif hasattr(read, "limit"):
+        elif isinstance(read, Query | Merge):
             read = replace(read, limit=budget + 1)
         with self.outer.cursor() as cursor:
             rows = list(islice(cursor.run(read), budget + 1))

@@ -42,7 +42,7 @@ from .plan import (
     Read,
 )
 from .planner import Nothing, Sorted, Unanswerable, plan
-from .question import Constant, Distance, Number, Numbers, Rows
+from .question import Constant, Distance, Item, Number, Numbers, Rows
 from .tree import all_of
 
 Row = tuple[Any, ...]
@@ -54,6 +54,9 @@ MIRROR: Final = "mirror"
 class SQLCompiler(compiler.SQLCompiler):
     """SELECT, in the native lane or in the mirror."""
 
+    connection: Any
+    query: Any
+    elide_empty: bool
     inner: Any = None
     lane: str = NATIVE
 
@@ -122,8 +125,10 @@ class SQLCompiler(compiler.SQLCompiler):
         inner = self.setup()
         asked = question.ask(self, inner)
         self.adopt()
-        locking = self.query.select_for_update and isinstance(asked, Rows)
-        answer = self.native(self.with_version(asked) if locking else asked)
+        locking = bool(self.query.select_for_update)
+        if locking and isinstance(asked, Rows):
+            asked = self.with_version(asked)
+        answer = self.native(asked)
         if isinstance(answer, Unanswerable):
             self.lane = MIRROR
             return iter(self.mirrored(answer.blame, locking))
@@ -178,15 +183,7 @@ class SQLCompiler(compiler.SQLCompiler):
         """Rows in select order."""
         near = asked.near
         sign = -1 if near is not None and near.measure is Measure.DOT_PRODUCT else 1
-        getters: list[Callable[[Row], Any]] = []
-        for item in asked.shape:
-            match item:
-                case int():
-                    getters.append(itemgetter(item))
-                case Constant(value):
-                    getters.append(lambda row, value=value: value)
-                case Distance():
-                    getters.append(lambda row: sign * row[-1])
+        getters = [getter(item, sign) for item in asked.shape]
         if list(asked.shape) == list(range(len(asked.select.columns))):
             return rows if near is None else (row[: len(asked.shape)] for row in rows)
         return (tuple(get(row) for get in getters) for row in rows)
@@ -215,18 +212,15 @@ class SQLCompiler(compiler.SQLCompiler):
         results: list[Callable[[Row], Any]] = []
         for number, source in zip(numbers, sources, strict=True):
             if number.extreme is not None:
-                value = self.extreme(number)
-                results.append(lambda _, value=value: value)
+                results.append(constantly(self.extreme(number)))
             elif isinstance(source, Get | Sorted):
-                count = sum(1 for _ in self.read(source))
-                results.append(lambda _, count=count: count)
+                results.append(constantly(sum(1 for _ in self.read(source))))
             elif number.function is Function.SUM:
                 server += [
                     Aggregate(source, Function.SUM, number.ref),
                     Aggregate(source, Function.AVG, number.ref),
                 ]
-                at = len(server) - 2
-                results.append(lambda row, at=at: None if row[at + 1] is None else row[at])
+                results.append(average_or_null(len(server) - 2))
             else:
                 server.append(Aggregate(source, number.function or Function.COUNT, number.ref))
                 results.append(itemgetter(len(server) - 1))
@@ -255,7 +249,8 @@ class SQLCompiler(compiler.SQLCompiler):
             kind = column_ref(self.query.get_meta().pk, self.connection).kind if locking else Kind.TEXT
             self.connection.locked.update({(table, document_id(k, kind)): v for k, v in versions.items()})
             if isinstance(self.inner, compiler.SQLAggregateCompiler):
-                return [row for row in [self.inner.execute_sql(SINGLE)] if row is not None]
+                row = self.inner.execute_sql(SINGLE)
+                return [] if row is None else [tuple(row)]
             chunks = self.inner.execute_sql(MULTI)
             return [row for chunk in chunks for row in chunk]
 
@@ -271,7 +266,10 @@ class SQLCompiler(compiler.SQLCompiler):
         models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
         tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
         conditions = question.uses(self, self.inner.query if among is None else among)
-        return self.connection.mirror.loaded(sql, params, tables, conditions, blame, versions_of)
+        loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
+            sql, params, tables, conditions, blame, versions_of
+        )
+        return loaded
 
     # --- explain
 
@@ -279,6 +277,27 @@ class SQLCompiler(compiler.SQLCompiler):
         """The lane, what is asked of Firestore, and the bound on documents read."""
         asked = question.ask(self, self.setup())
         yield from describe(self, asked)
+
+
+def getter(item: Item, sign: int) -> Callable[[Row], Any]:
+    """How a selected item is found in a row; `sign` is that of the distance, which comes last."""
+    match item:
+        case Constant(value):
+            return constantly(value)
+        case Distance():
+            return lambda row: sign * row[-1]
+        case position:
+            return itemgetter(position)
+
+
+def constantly(value: Any) -> Callable[[Row], Any]:
+    """The same value for every row."""
+    return lambda row: value
+
+
+def average_or_null(at: int) -> Callable[[Row], Any]:
+    """The sum at a position, null where the average after it says that nothing was summed."""
+    return lambda row: None if row[at + 1] is None else row[at]
 
 
 def nulls_first(value: Any) -> tuple[bool, Any]:

@@ -108,7 +108,8 @@ class Choosing(SQLCompiler):
         if not writes:
             return []
         with self.connection.lane("write"):
-            return self.connection.cursor().commit(writes, isolate=True)
+            outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True)
+            return outcomes
 
 
 def contention(table: str) -> Contention:
@@ -116,10 +117,12 @@ def contention(table: str) -> Contention:
     return Contention(f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again.")
 
 
-class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):  # type: ignore[misc]
+class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
     """Deletes what matches, and counts what was there."""
 
-    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:
+    query: Any
+
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
         count = 0
@@ -142,12 +145,13 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):  # type: ignore[m
         raise contention(table)
 
 
-class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[misc]
+class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
     """Updates what matches: constants and increments directly, expressions by SQLite."""
 
+    query: Any
     locked = False
 
-    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The rows that matched the primary update (the first that is not empty)."""
         self.pre_sql_setup()
         rows = self.update_rows()
@@ -341,17 +345,18 @@ def increment(field: Any, value: Any) -> int | float | None:
     if not (isinstance(left, Col) and left.target == field and isinstance(right, Value)) or field.null:
         return None
     kind, amount = field.get_internal_type(), right.value
-    allowed: tuple[type, ...] = (int, float) if kind == "FloatField" else (int,)
-    if isinstance(amount, bool) or not isinstance(amount, allowed):
+    if kind not in INCREMENTED or isinstance(amount, bool):
         return None
-    if not (kind == "FloatField" or kind in ("IntegerField", "BigIntegerField", "SmallIntegerField")):
+    if not isinstance(amount, int) and not (kind == "FloatField" and isinstance(amount, float)):
         return None
     return -amount if value.connector == Combinable.SUB else amount
 
 
-class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignore[misc]
+class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
     for."""
+
+    query: Any
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
         """The values of `returning_fields` for each object."""
@@ -457,4 +462,6 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignor
             cursor.commit(updates, isolate=True)
 
 
+# Fields whose columns may hold any number, so that an increment breaks no rule.
+INCREMENTED: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})
 AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
