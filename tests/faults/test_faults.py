@@ -36,8 +36,6 @@ from memory.backends.firestore.plan import (
 from .proxy import Fault, Proxy, Script
 from .writes import run
 
-pytest_plugins = ["memory.testing.plugin"]
-
 Code = grpc.StatusCode
 NUMBER, VECTOR = Ref(("number",), Kind.INTEGER), Ref(("vector",), Kind.VECTOR)
 AFTER, BEFORE = Fault("after"), Fault("before")

@@ -1,6 +1,6 @@
 """Run Django's own tests, unmodified, on SQLite and on the engine, and write the table of docs/fidelity.md.
 
-    python -m tests.fidelity.run [--source DIR] [--write] [MODULE ...]
+    python -m tests.fidelity.run [--source DIR] [--jobs N] [--write] [MODULE ...]
 
 Django's source distribution is fetched with pip unless `--source` names an unpacked one. A test counts as
 kept if it passes on both; the bar is a share of those that pass on SQLite. The emulator is the gcloud SDK's,
@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,14 +160,11 @@ def _line(name: str, expected: int, lost: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 if the bar is reached."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", default=MODULES)
     parser.add_argument("--source", help="an unpacked source distribution of Django")
-    parser.add_argument(
-        "--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}"
-    )
+    parser.add_argument("--jobs", type=int, default=1, help="modules to run at the same time")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     tests = source(options.source)
     environment = {
@@ -174,14 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "FIRESTORE_EMULATOR_HOST": emulator(uuid.uuid4().hex),
     }
-    results = []
-    for module in options.modules or MODULES:
+
+    def both(module: str) -> Result:
         project = {**environment, "FIDELITY_PROJECT": f"fidelity-{uuid.uuid4().hex[:8]}"}
-        results.append(
-            Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project))
-        )
-        sys.stdout.write(_line(module, len(results[-1].expected), len(results[-1].lost)) + "\n")
+        result = Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project))
+        sys.stdout.write(_line(module, len(result.expected), len(result.lost)) + "\n")
         sys.stdout.flush()
+        return result
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = list(pool.map(both, options.modules or MODULES))
     text = table(results)
     sys.stdout.write(text + "\n")
     if options.write:

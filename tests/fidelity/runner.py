@@ -60,7 +60,5 @@ class Runner(DiscoverRunner):
         return Recorder
 
     def suite_result(self, suite: Any, result: Any, **kwargs: Any) -> int:
-        Path(os.environ["FIDELITY_REPORT"]).write_text(
-            json.dumps(Recorder.outcomes, indent=0), encoding="utf-8"
-        )
+        Path(os.environ["FIDELITY_REPORT"]).write_text(json.dumps(Recorder.outcomes, indent=0), encoding="utf-8")
         return int(super().suite_result(suite, result, **kwargs))

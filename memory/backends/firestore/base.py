@@ -163,6 +163,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias)
         self._lane = "native"
+        self._text: Callable[[], str] | None = None
         # Update times of the documents that `select_for_update()` read in this `atomic()` block, by
         # collection and id.
         self.locked: dict[tuple[str, str], Any] = {}
@@ -179,8 +180,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         choice = self.option("auto_ids")
         if choice not in AUTO_IDS:
             raise ImproperlyConfigured(
-                f"DATABASES[{self.alias!r}]['OPTIONS']['auto_ids'] is {choice!r}: it is "
-                f"one of {sorted(AUTO_IDS)}."
+                f"DATABASES[{self.alias!r}]['OPTIONS']['auto_ids'] is {choice!r}: it is one of {sorted(AUTO_IDS)}."
             )
         return str(choice)
 
@@ -203,7 +203,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Cursor:
         return Cursor(self, self.connection)
 
-    def chunked_cursor(self) -> Cursor:
+    def chunked_cursor(self) -> Cursor:  # type: ignore[override]
         return self.cursor()  # type: ignore[return-value]
 
     def make_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
@@ -213,13 +213,11 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return cursor
 
     @cached_property
-    def wrap_database_errors(self) -> AbstractContextManager[None]:
+    def wrap_database_errors(self) -> AbstractContextManager[None]:  # type: ignore[override]
         """Errors are Django's already (`errors.py`)."""
         return nullcontext()
 
-    def set_autocommit(
-        self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
-    ) -> None:
+    def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
         """As Django's, but without a BEGIN in `connection.queries`: none is sent."""
         self.validate_no_atomic_block()
         self.ensure_connection()
@@ -271,6 +269,15 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         finally:
             self._lane = before
 
+    @contextmanager
+    def asking(self, text: Callable[[], str]) -> Iterator[None]:
+        """Gives calls made inside the query that they are for, as text for `connection.queries`."""
+        before, self._text = self._text, text
+        try:
+            yield
+        finally:
+            self._text = before
+
     def _around(self, description: str, send: Callable[[], T]) -> T:
         """One call inside Django's `execute_wrappers`."""
 
@@ -284,13 +291,13 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _log(self, rpc: Rpc) -> None:
         if self.queries_logged:
-            self.queries_log.append(
-                {
-                    "sql": rpc.description,
-                    "time": f"{rpc.seconds:.3f}",
-                    "method": rpc.method,
-                    "lane": self._lane,
-                    "documents_read": rpc.documents_read,
-                    "documents_written": rpc.documents_written,
-                }
-            )
+            entry: dict[str, Any] = {
+                "sql": rpc.description if self._text is None else self._text(),
+                "call": rpc.description,
+                "time": f"{rpc.seconds:.3f}",
+                "method": rpc.method,
+                "lane": self._lane,
+                "documents_read": rpc.documents_read,
+                "documents_written": rpc.documents_written,
+            }
+            self.queries_log.append(entry)

@@ -559,7 +559,8 @@ def write_fields(fields: Message, columns: Sequence[Ref], values: Sequence[Any])
         encode(message, value, ref.kind, len(ref.path) - 1)
 
 
-def row_decoder(columns: Sequence[Ref]) -> Callable[[Message], tuple[Any, ...]]:
+@lru_cache(maxsize=1024)
+def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]]:
     """What turns a `Document` message into a row, one value for each column in order; missing fields are None."""
     getters = tuple(_getter(ref) for ref in columns)
 

@@ -20,8 +20,8 @@ OperationalError that says so, never a guess.
 
 from __future__ import annotations
 
+import random
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -80,16 +80,18 @@ class Evidence(Enum):
 class Batch:
     """Writes of one commit: positions in the caller's list, and the mark that they are recognised by."""
 
+    mark: str
     positions: list[int] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    messages: list[Message] = field(default_factory=list)
     lost: bool = False
     started: float = field(default_factory=time.monotonic)
 
-    def add(self, position: int, write: Write) -> None:
-        """Take a write in."""
+    def add(self, position: int, write: Write, message: Message) -> None:
+        """Take a write in, and how it is spelled."""
         self.positions.append(position)
         self.writes.append(write)
+        self.messages.append(message)
 
 
 def guarded(write: Write) -> bool:
@@ -156,7 +158,7 @@ class Committer:
 
         A second creation of a document is refused without being sent.
         """
-        batches = [Batch()]
+        batches = [Batch(new_mark())]
         size, exist, inside = 0, set[str](), set[str]()
         for position, write in enumerate(self._writes):
             name = messages.name_of(write, self._documents)
@@ -164,14 +166,16 @@ class Committer:
                 self._refuse_double(position)
                 continue
             exist.discard(name) if isinstance(write, Delete) else exist.add(name)
-            bytes_ = messages.write(write, self._documents, batches[-1].mark).ByteSize() + ENVELOPE_BYTES
+            message = self._message(batches[-1], write)
+            bytes_ = message.ByteSize() + ENVELOPE_BYTES
             full = len(batches[-1].writes) >= MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or name in inside) and self._transaction is None:
-                batches.append(Batch())
+                batches.append(Batch(new_mark()))
+                message = self._message(batches[-1], write)
                 size = 0
                 inside.clear()
             inside.add(name)
-            batches[-1].add(position, write)
+            batches[-1].add(position, write, message)
             size += bytes_
         return batches
 
@@ -199,7 +203,7 @@ class Committer:
 
     def _send(self, batch: Batch, timeout: float) -> None:
         request = pb["CommitRequest"](database=self._calls.wire.database)
-        request.writes.extend(self._message(batch, write) for write in batch.writes)
+        request.writes.extend(batch.messages)
         if self._transaction is not None:
             request.transaction = self._transaction
         self._calls.once("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
@@ -251,16 +255,16 @@ class Committer:
     def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
         """Find the writes whose precondition does not hold and take them out."""
         found, _ = self._read(batch.writes, deadline, paths=[codec.quoted(messages.MARK)])
-        kept = Batch(mark=batch.mark, lost=batch.lost, started=batch.started)
-        for position, write in zip(batch.positions, batch.writes, strict=True):
+        kept = Batch(batch.mark)
+        for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
             outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
             if outcome is Outcome.APPLIED:
-                kept.add(position, write)
+                kept.add(position, write, message)
             else:
                 self._outcomes[position] = outcome
         if len(kept.writes) == len(batch.writes) and not deadline.pause():
             raise self._failed(batch, error) from error
-        batch.positions, batch.writes = kept.positions, kept.writes
+        batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
         return not batch.writes
 
     # Evidence.
@@ -283,7 +287,7 @@ class Committer:
         if Evidence.NOT_APPLIED not in seen:
             return Evidence.NONE
         if self._transaction is None:
-            batch.writes = [self._guard(write, found) for write in batch.writes]
+            self._guard(batch, found)
         return Evidence.NOT_APPLIED
 
     def _testimony(self, batch: Batch, write: Write, found: Mapping[str, Message], began: float) -> Evidence:
@@ -299,12 +303,14 @@ class Committer:
         marked = document.fields[messages.MARK].string_value == batch.mark
         return Evidence.APPLIED if marked else Evidence.NONE
 
-    def _guard(self, write: Write, found: Mapping[str, Message]) -> Write:
-        """The write again, such that it fails if its first attempt arrives late."""
-        document = found.get(messages.name_of(write, self._documents))
-        if document is None or not isinstance(write, Update) or not write.increments or write.version is not None:
-            return write
-        return replace(write, version=(document.update_time.seconds, document.update_time.nanos))
+    def _guard(self, batch: Batch, found: Mapping[str, Message]) -> None:
+        """Let increments fail if their first attempt arrives late: they hold for the version that was seen only."""
+        for place, write in enumerate(batch.writes):
+            document = found.get(messages.name_of(write, self._documents))
+            if document is None or not isinstance(write, Update) or not write.increments or write.version is not None:
+                continue
+            stamp = (document.update_time.seconds, document.update_time.nanos)
+            batch.messages[place] = self._message(batch, replace(write, version=stamp))
 
     def _read(
         self, writes: Sequence[Write], deadline: Deadline, paths: Sequence[str] | None = None
@@ -337,6 +343,9 @@ CONDITIONS: Final[Mapping[Code, str]] = {
 }
 
 
+VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "update", Delete: "delete"}
+
+
 def conditional(write: Write) -> bool:
     """Whether a write can be refused for the state of its document."""
     return isinstance(write, Create | Update) or not _deletes_anyway(write)
@@ -365,9 +374,16 @@ def seconds_of(stamp: Message) -> float:
     return float(stamp.seconds) + float(stamp.nanos) / 1e9
 
 
+def new_mark() -> str:
+    """A random text of 16 digits."""
+    return f"{random.getrandbits(64):016x}"
+
+
 def describe(writes: Sequence[Write]) -> str:
     """Writes as one line: what is done to which collections how often."""
-    counts = Counter((type(write).__name__.lower(), write.collection) for write in writes)
+    if len(writes) == 1:
+        return f"{VERBS[type(writes[0])]} 1 in {writes[0].collection}"
+    counts = Counter((VERBS[type(write)], write.collection) for write in writes)
     return ", ".join(f"{verb} {count} in {collection}" for (verb, collection), count in counts.items()) or "commit"
 
 

@@ -27,9 +27,7 @@ def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
     for collection, conditions in question.uses(compiler, compiler.inner.query).items():
-        yield from lines(
-            superset(Select(collection, key=selects[0].key, where=any_of(conditions)) if selects else None)
-        )
+        yield from lines(superset(Select(collection, selects[0].key, where=any_of(conditions))) if selects else None)
     yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
 
 

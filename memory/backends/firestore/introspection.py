@@ -19,11 +19,11 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
     def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[str, str]]:
         return {}
 
-    def get_constraints(self, cursor: Any, table_name: str) -> dict[str, dict[str, Any]]:
+    def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:
         return {}
 
     def get_primary_key_columns(self, cursor: Any, table_name: str) -> list[str]:
         return []
 
-    def get_sequences(self, cursor: Any, table_name: str, table_fields: Any = ()) -> list[dict[str, Any]]:
+    def get_sequences(self, cursor: Any, table_name: str, table_fields: Any = ()) -> list[Any]:
         return []

@@ -47,21 +47,25 @@ def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
 
 
 def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
-    """The place where a field's values are stored."""
-    return Ref((field.column,), kind_of(field, connection), key=field.primary_key)
+    """The place where a field's values are stored; worked out once for each connection, since every read asks for all."""
+    known: dict[Field[Any, Any], Ref] = vars(connection).setdefault("column_refs", {})
+    if field not in known:
+        known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
+    return known[field]
 
 
 class Lowering:
     """The conditions of one table of a query as a tree.
 
     `alias` names the table; a condition on any other is opaque. `compiler` and `connection` belong to the
-    engine, so that values are prepared for it.
+    engine, so that values are prepared for it. `implied` tells which conditions the kind of read fulfils by itself.
     """
 
-    def __init__(self, compiler: Any, alias: str) -> None:
+    def __init__(self, compiler: Any, alias: str, implied: Callable[[Any], bool] | None = None) -> None:
         self.compiler = compiler
         self.connection = compiler.connection
         self.alias = alias
+        self.implied = implied
 
     def where(self, node: WhereNode) -> Condition:
         """A where clause, with SQL's meaning of null."""
@@ -85,8 +89,12 @@ class Lowering:
             return FALSE
         if isinstance(node, ExtraWhere):
             return Opaque("extra(where=...)")
-        rule = RULES.get(type(node))
-        if rule is None or not isinstance(node, lookups.Lookup):
+        if not isinstance(node, lookups.Lookup):
+            return Opaque(describe(node))
+        if self.implied is not None and self.implied(node):
+            return TRUE
+        rule = _rule(node)
+        if rule is None:
             return Opaque(describe(node))
         try:
             return rule(self, node) or Opaque(describe(node))
@@ -103,14 +111,14 @@ class Lowering:
             if expression.alias != self.alias or getattr(expression.target, "generated", False):
                 return None
             return column_ref(expression.target, self.connection)
-        if type(expression) is KeyTransform:
+        if isinstance(expression, KeyTransform) and _names_a_key(expression):
             inner = self.ref(expression.lhs)
-            if inner is None or inner.kind is not Kind.JSON or _is_index(expression.key_name):
+            if inner is None or inner.kind is not Kind.JSON:
                 return None
             return Ref((*inner.path, expression.key_name), Kind.JSON)
         return None
 
-    def constant(self, lookup: lookups.Lookup[Any], value: Any) -> Any:
+    def constant(self, lookup: Any, value: Any) -> Any:
         """A right-hand side as the wire's Python value. Raises NotConstantError."""
         if hasattr(value, "as_sql") or hasattr(value, "resolve_expression"):
             return self.expression(value)
@@ -120,14 +128,26 @@ class Lowering:
 
     def expression(self, expression: Any) -> Any:
         """The one parameter that an expression without columns compiles to."""
-        if getattr(expression, "contains_column_references", True) or getattr(
-            expression, "contains_aggregate", True
-        ):
+        if getattr(expression, "contains_column_references", True) or getattr(expression, "contains_aggregate", True):
             raise NotConstantError
         sql, params = self.compiler.compile(expression)
         if sql != "%s" or len(params) != 1:
             raise NotConstantError
         return params[0]
+
+
+def _rule(lookup: Any) -> Rule | None:
+    """What a lookup means: known by its class, or by a parent's if its left side says that it names a map's key."""
+    if getattr(lookup.lhs, "array_index", True) is not False:
+        return RULES.get(type(lookup))
+    return next((RULES[cls] for cls in type(lookup).__mro__ if cls in RULES), None)
+
+
+def _names_a_key(transform: KeyTransform) -> bool:
+    """Whether a transform can only mean a map's key: by `array_index = False`, or as its key is no number."""
+    if getattr(transform, "array_index", True) is False:
+        return True
+    return type(transform) is KeyTransform and not _is_index(transform.key_name)
 
 
 def _is_index(key: str) -> bool:
@@ -149,15 +169,12 @@ def describe(node: Any) -> str:
         inner = getattr(lhs, "lhs", None)
         if inner is None:
             return f"{type(lhs).__name__}(...)__{names[0]}"
-        names.insert(
-            0, getattr(lhs, "key_name", None) or getattr(lhs, "lookup_name", None) or type(lhs).__name__
-        )
+        names.insert(0, getattr(lhs, "key_name", None) or getattr(lhs, "lookup_name", None) or type(lhs).__name__)
         lhs = inner
     return "__".join([lhs.target.name, *names])
 
 
-# --- one rule for each lookup; None where Firestore cannot say it
-# ---------------------------------------------------
+# --- one rule for each lookup; None where Firestore cannot say it ---
 
 Rule = Callable[[Lowering, Any], Condition | None]
 
@@ -209,9 +226,7 @@ def _in(lowering: Lowering, lookup: Any) -> Condition | None:
         return None
     values = [lowering.constant(lookup, value) for value in lookup.rhs if value is not None]
     known = tuple(value for value in values if value is not None and not _out_of_int64(value))
-    if ref.kind is Kind.JSON and any(
-        isinstance(value, dict | list | float) or value is JSON_NULL for value in known
-    ):
+    if ref.kind is Kind.JSON and any(isinstance(value, dict | list | float) or value is JSON_NULL for value in known):
         return None
     return Compare(ref, Op.IN, known) if known else FALSE
 
@@ -236,11 +251,7 @@ def _key_is_null(lowering: Lowering, lookup: Any) -> Condition | None:
 def _has_key(lowering: Lowering, lookup: Any) -> Condition | None:
     keys = [lookup.rhs] if isinstance(lookup, HasKey) else lookup.rhs
     ref = lowering.ref(lookup.lhs)
-    if (
-        ref is None
-        or ref.kind is not Kind.JSON
-        or not all(isinstance(k, str) and not _is_index(k) for k in keys)
-    ):
+    if ref is None or ref.kind is not Kind.JSON or not all(isinstance(k, str) and not _is_index(k) for k in keys):
         return None
     paths = [_has_path(Ref((*ref.path, key), Kind.JSON)) for key in keys]
     return any_of(paths) if isinstance(lookup, HasAnyKeys) else all_of(paths)
@@ -341,9 +352,7 @@ def _or_date(op: Op) -> Rule:
 
 
 RULES: Final[dict[type, Rule]] = {
-    **dict.fromkeys(
-        (lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact), _or_date(Op.EQ)
-    ),
+    **dict.fromkeys((lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact), _or_date(Op.EQ)),
     **dict.fromkeys(
         (lookups.GreaterThan, lookups.IntegerGreaterThan, related_lookups.RelatedGreaterThan), _or_date(Op.GT)
     ),
@@ -355,9 +364,7 @@ RULES: Final[dict[type, Rule]] = {
         ),
         _or_date(Op.GE),
     ),
-    **dict.fromkeys(
-        (lookups.LessThan, lookups.IntegerLessThan, related_lookups.RelatedLessThan), _or_date(Op.LT)
-    ),
+    **dict.fromkeys((lookups.LessThan, lookups.IntegerLessThan, related_lookups.RelatedLessThan), _or_date(Op.LT)),
     **dict.fromkeys(
         (lookups.LessThanOrEqual, lookups.IntegerLessThanOrEqual, related_lookups.RelatedLessThanOrEqual),
         _or_date(Op.LE),

@@ -7,6 +7,7 @@ Every function takes `documents`, the resource name that documents live below
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from . import codec
@@ -101,16 +102,17 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
     return message
 
 
-def selected(columns: Sequence[Ref]) -> list[str]:
+@lru_cache(maxsize=1024)
+def selected(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     """The paths that a projection names; `__name__` alone reads no field."""
     paths = dict.fromkeys(codec.field_path(ref.path) for ref in columns if ref.path not in _WITHOUT_FIELD)
-    return list(paths) or [DOCUMENT_ID.path[0]]
+    return tuple(paths) or DOCUMENT_ID.path
 
 
-def masked(columns: Sequence[Ref]) -> list[str]:
+def masked(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     """The paths that a read by id names; `__name__` is no field there, so a name that no column has reads nothing."""
     paths = selected(columns)
-    return [codec.quoted(MARK)] if paths == [DOCUMENT_ID.path[0]] else paths
+    return (codec.quoted(MARK),) if paths == DOCUMENT_ID.path else paths
 
 
 def write_orders(message: Message, orders: Sequence[Order]) -> None:

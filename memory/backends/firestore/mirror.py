@@ -31,7 +31,7 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from .errors import QueryTooBroad
 from .lowering import column_ref, kind_of
-from .plan import JSON_NULL, VERSION, Kind, Ref
+from .plan import JSON_NULL, VERSION, Kind, Merge, Query, Ref
 from .planner import Nothing, Sorted, superset
 from .tree import TRUE, Condition, Select, any_of
 
@@ -174,10 +174,7 @@ class Mirror:
             versions.update({row[key]: row[-1] for row in rows})
         convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
         values = [
-            tuple(
-                value if f is None or value is None else f(value)
-                for f, value in zip(convert, row, strict=False)
-            )
+            tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=False))
             for row in rows
         ]
         names = ", ".join(f'"{field.column}"' for field in fields)
@@ -194,7 +191,7 @@ class Mirror:
             return []
         if isinstance(read, Sorted):
             read = read.read
-        elif hasattr(read, "limit"):
+        elif isinstance(read, Query | Merge):
             read = replace(read, limit=budget + 1)
         with self.outer.cursor() as cursor:
             rows = list(islice(cursor.run(read), budget + 1))
@@ -251,8 +248,7 @@ def _key(fields: Mapping[str, Field[Any, Any]], outer: DatabaseWrapper) -> Ref:
     return Ref(("__name__",), Kind.TEXT, key=True)
 
 
-# --- values
-# ---------------------------------------------------------------------------------------------------------
+# --- values ---
 
 
 def to_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:

@@ -62,15 +62,13 @@ AUTO_IDS: Final[dict[str, Callable[[], int]]] = {"random": random_id, "time": _c
 class DatabaseOperations(BaseDatabaseOperations):
     """Values and names, by Django's hooks."""
 
+    connection: Any
     compiler_module = "memory.backends.firestore.compiler"
     explain_prefix = "EXPLAIN"
     integer_field_ranges = dict.fromkeys(BaseDatabaseOperations.integer_field_ranges, INT64)
 
     def quote_name(self, name: str) -> str:
         return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
-
-    def no_limit_value(self) -> int:
-        return -1
 
     def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
         """All at once: the executor cuts commits by their bytes."""
@@ -89,9 +87,7 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def adapt_timefield_value(self, value: Any) -> Any:
         if isinstance(value, datetime.time) and timezone.is_aware(value):
-            raise ValueError(
-                "Django does not support timezone-aware times: store the time of day without a zone."
-            )
+            raise ValueError("Django does not support timezone-aware times: store the time of day without a zone.")
         return value
 
     def adapt_datetimefield_value(self, value: Any) -> Any:
@@ -101,9 +97,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         if timezone.is_naive(value):
             return value.replace(tzinfo=datetime.UTC)
         if not settings.USE_TZ:
-            raise ValueError(
-                "Firestore was given a timezone-aware datetime while USE_TZ is False: make it naive."
-            )
+            raise ValueError("Firestore was given a timezone-aware datetime while USE_TZ is False: make it naive.")
         return value.astimezone(datetime.UTC)
 
     def adapt_decimalfield_value(
@@ -163,9 +157,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         return []
 
     def prepare_sql_script(self, sql: str) -> list[str]:
-        raise NotSupportedError(
-            "Firestore has no SQL: write the script with the ORM, in a RunPython migration."
-        )
+        raise NotSupportedError("Firestore has no SQL: write the script with the ORM, in a RunPython migration.")
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         return str(sql)

@@ -134,8 +134,7 @@ def superset(select: Select) -> Answer:
     return Query(select.collection, select.columns) if isinstance(answer, Unanswerable) else answer
 
 
-# --- conditions
-# -----------------------------------------------------------------------------------------------------
+# --- conditions ---
 
 
 def positive(condition: Condition, negated: bool = False) -> Condition:
@@ -266,13 +265,10 @@ def _filter(condition: Condition) -> Filter:
         case Compare():
             return condition
         case _:
-            raise TypeError(
-                f"{condition!r} cannot be a filter: only positive conditions without constants can."
-            )
+            raise TypeError(f"{condition!r} cannot be a filter: only positive conditions without constants can.")
 
 
-# --- documents by id
-# ------------------------------------------------------------------------------------------------
+# --- documents by id ---
 
 
 def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
@@ -307,16 +303,13 @@ def _by_id(select: Select, ids: tuple[str, ...]) -> Answer:
     return Sorted(Get(select.collection, tuple(sorted(ids)), columns), orders, select.limit, select.offset)
 
 
-# --- queries
-# --------------------------------------------------------------------------------------------------------
+# --- queries ---
 
 
 def _read(select: Select, branches: tuple[Filter | None, ...]) -> Query | Merge:
     if len(branches) == 1:
         orders = _orders(select.orders, branches[0])
-        return Query(
-            select.collection, select.columns, branches[0], orders, limit=select.limit, offset=select.offset
-        )
+        return Query(select.collection, select.columns, branches[0], orders, limit=select.limit, offset=select.offset)
     everything = Or(tuple(branch for branch in branches if branch is not None))
     last = Order(select.key, select.orders[-1].descending if select.orders else False)
     orders = _orders((*select.orders, last), everything)
@@ -456,9 +449,7 @@ def _pieces(where: Filter, orders: int) -> list[Filter] | None:
             size = max(1, min(MAX_IN_VALUES, MAX_DISJUNCTIONS, room) // max(1, min(others, MAX_DISJUNCTIONS)))
             if size >= len(values):
                 size = max(1, len(values) // 2)
-            return _replaced(
-                parts, wide, [[_in(ref, values[i : i + size])] for i in range(0, len(values), size)]
-            )
+            return _replaced(parts, wide, [[_in(ref, values[i : i + size])] for i in range(0, len(values), size)])
         case _:
             return None
 
@@ -483,9 +474,7 @@ def _one_unequal(parts: Sequence[Filter], leaves: Iterable[Compare]) -> int | No
     """The conjunct to write as ranges: a `!=` or `not-in` that another one, or its own size, forbids."""
     unequal = [leaf for leaf in leaves if leaf.op in UNEQUAL]
     candidates = [
-        i
-        for i, part in enumerate(parts)
-        if isinstance(part, Compare) and part.op in UNEQUAL and _has_ranges(part)
+        i for i, part in enumerate(parts) if isinstance(part, Compare) and part.op in UNEQUAL and _has_ranges(part)
     ]
     if not candidates:
         return None

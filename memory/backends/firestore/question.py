@@ -13,10 +13,12 @@ from typing import Any, Final
 from django.db.models import Aggregate as DjangoAggregate
 from django.db.models import Avg, Count, Max, Min, Sum
 from django.db.models.expressions import Col, Star, Value
+from django.db.models.lookups import IsNull
 from django.db.models.sql import Query
 from django.db.models.sql.constants import INNER
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.subqueries import AggregateQuery
+from django.db.models.sql.where import AND, WhereNode
 
 from .lowering import Lowering, NotConstantError, column_ref, describe_expression, lower_orders
 from .plan import Compare, Function, Kind, Measure, Op, Order, Ref
@@ -41,11 +43,12 @@ Item = int | Constant | Distance
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Order by distance to a vector."""
+    """Order by distance to a vector; `present` if the query leaves out rows without one, as Firestore does."""
 
     ref: Ref
     vector: tuple[float, ...]
     measure: Measure
+    present: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,7 @@ def _joined(query: Query) -> list[str]:
 def _has_key(query: Query, inner: Any) -> bool:
     """Whether rows differ anyway, by their primary key."""
     return not query.distinct_fields and any(
-        isinstance(e, Col) and e.alias == query.base_table and e.target.primary_key
-        for e, _, _ in inner.select
+        isinstance(e, Col) and e.alias == query.base_table and e.target.primary_key for e, _, _ in inner.select
     )
 
 
@@ -141,10 +143,11 @@ def _key(meta: Any, lowering: Lowering) -> Ref:
     return column_ref(meta.pk, lowering.connection)
 
 
-def _rows(
-    lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], blame: list[str]
-) -> Rows:
+def _rows(lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], blame: list[str]) -> Rows:
     near = _near(lowering, order_by) if order_by else None
+    if near is not None:
+        near = replace(near, present=_leaves_out_nulls(lowering, inner.where, near))
+        lowering.implied = lambda lookup: _is_present(lowering, lookup, near)
     columns: dict[Ref, int] = {}
     shape: list[Item] = []
     for expression in expressions:
@@ -173,8 +176,7 @@ def _value(lowering: Lowering, expression: Value) -> Any:
         return expression.value
 
 
-# --- vectors
-# --------------------------------------------------------------------------------------------------------
+# --- vectors ---
 
 
 def _near(lowering: Lowering, order_by: list[Any]) -> Near | None:
@@ -198,8 +200,23 @@ def _is_distance(lowering: Lowering, expression: Any, near: Near) -> bool:
     return lowering.ref(column) == near.ref and tuple(getattr(vector, "value", ())) == near.vector
 
 
-# --- aggregates
-# -----------------------------------------------------------------------------------------------------
+def _is_present(lowering: Lowering, lookup: Any, near: Near) -> bool:
+    """Whether a condition says that the vector, or the distance to it, is not null."""
+    if not isinstance(lookup, IsNull) or lookup.rhs is not False:
+        return False
+    return lowering.ref(lookup.lhs) == near.ref or _is_distance(lowering, lookup.lhs, near)
+
+
+def _leaves_out_nulls(lowering: Lowering, where: Any, near: Near) -> bool:
+    if where is None or where.negated or where.connector != AND:
+        return False
+    return any(
+        _leaves_out_nulls(lowering, child, near) if isinstance(child, WhereNode) else _is_present(lowering, child, near)
+        for child in where.children
+    )
+
+
+# --- aggregates ---
 
 
 def _numbers(lowering: Lowering, inner: Any, expressions: list[Any], blame: list[str]) -> Numbers:
@@ -226,9 +243,7 @@ def _number(lowering: Lowering, base: Select, expression: Any) -> Number | None:
     if type(expression) is Count:
         present = Compare(ref, Op.IS_NOT_NULL)
         nullable = sources[0].target.null
-        return Number(
-            replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT
-        )
+        return Number(replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT)
     if type(expression) in (Sum, Avg):
         return Number(base, FUNCTIONS[type(expression)], ref) if ref.kind in NUMERIC else None
     if type(expression) in (Min, Max) and ref.kind not in UNSORTABLE:
@@ -242,17 +257,14 @@ def _over_subquery(outer: Any, inner: Any) -> Numbers:
     annotations = list(query.annotation_select.values())
     subquery = query.inner_query
     rows = ask(outer, subquery.get_compiler(using=inner.using, elide_empty=inner.elide_empty))
-    only_counts = all(
-        type(a) is Count and isinstance(a.get_source_expressions()[0], Star) for a in annotations
-    )
+    only_counts = all(type(a) is Count and isinstance(a.get_source_expressions()[0], Star) for a in annotations)
     plain = only_counts and not any(a.filter is not None or a.distinct for a in annotations)
     if isinstance(rows, Numbers) or not plain or rows.near:
         return Numbers((), ("an aggregate over a subquery",))
     return Numbers(tuple(Number(rows.select, Function.COUNT) for _ in annotations), rows.select.blame)
 
 
-# --- the uses of tables, for the mirror
-# -----------------------------------------------------------------------------
+# --- the uses of tables, for the mirror ---
 
 
 def uses(outer: Any, asked: Any) -> dict[str, list[Condition]]:

@@ -13,11 +13,11 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import NotSupportedError
 from django.db.models import JSONField
 from django.db.models.sql import compiler
-from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, NO_RESULTS, SINGLE
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.transaction import TransactionManagementError
 
 from . import question
@@ -41,8 +41,8 @@ from .plan import (
     Query,
     Read,
 )
-from .planner import Nothing, Sorted, Unanswerable, plan, positive
-from .question import Constant, Distance, Number, Numbers, Rows
+from .planner import Nothing, Sorted, Unanswerable, plan
+from .question import Constant, Distance, Item, Number, Numbers, Rows
 from .tree import all_of
 
 Row = tuple[Any, ...]
@@ -54,6 +54,9 @@ MIRROR: Final = "mirror"
 class SQLCompiler(compiler.SQLCompiler):
     """SELECT, in the native lane or in the mirror."""
 
+    connection: Any
+    query: Any
+    elide_empty: bool
     inner: Any = None
     lane: str = NATIVE
 
@@ -93,30 +96,39 @@ class SQLCompiler(compiler.SQLCompiler):
     ) -> Any:
         """The rows: chunks of them, one, or none, as `result_type` asks."""
         check_locks(self.query, self.connection)
-        try:
-            rows = self.rows()
-        except EmptyResultSet:
-            rows = iter(())
-        match result_type or NO_RESULTS:
-            case kind if kind == MULTI:
+        if result_type not in (MULTI, SINGLE):
+            raise NotSupportedError("Firestore has no cursor over a SELECT: iterate the queryset.")
+        with self.connection.asking(self.text):
+            try:
+                rows = self.rows()
+            except EmptyResultSet:
+                rows = iter(())
+            if result_type == MULTI:
                 chunks = batches(rows, chunk_size)
                 return chunks if chunked_fetch else iter(list(chunks))
-            case kind if kind == SINGLE:
-                first = next(rows, None)
-                _close(rows)
-                return first
-            case kind if kind == NO_RESULTS:
-                return None
-            case _:
-                raise NotSupportedError("Firestore has no cursor over a SELECT: iterate the queryset.")
+            first = next(rows, None)
+            _close(rows)
+            return first
+
+    def text(self) -> str:
+        """The query in SQL: nobody runs it, but it is how a reader of `connection.queries` knows their query."""
+        try:
+            sql, params = self.inner.as_sql()
+        except (EmptyResultSet, FullResultSet):
+            return ""
+        mirror = self.connection.mirror.connection
+        mirror.ensure_connection()
+        return str(mirror.ops.last_executed_query(None, sql, params))
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet where the query cannot have any."""
         inner = self.setup()
         asked = question.ask(self, inner)
         self.adopt()
-        locking = self.query.select_for_update and isinstance(asked, Rows)
-        answer = self.native(self.with_version(asked) if locking else asked)
+        locking = bool(self.query.select_for_update)
+        if locking and isinstance(asked, Rows):
+            asked = self.with_version(asked)
+        answer = self.native(asked)
         if isinstance(answer, Unanswerable):
             self.lane = MIRROR
             return iter(self.mirrored(answer.blame, locking))
@@ -164,21 +176,14 @@ class SQLCompiler(compiler.SQLCompiler):
         for position, descending in reversed(read.orders):
             rows.sort(key=lambda row: nulls_first(row[position]), reverse=descending)
         stop = None if read.limit is None else read.offset + read.limit
-        return iter(rows[read.offset : stop])
+        width = len(read.read.columns) - len(read.orders)
+        return iter([row[:width] for row in rows[read.offset : stop]])
 
     def shaped(self, asked: Rows, rows: Iterator[Row]) -> Iterator[Row]:
         """Rows in select order."""
         near = asked.near
         sign = -1 if near is not None and near.measure is Measure.DOT_PRODUCT else 1
-        getters: list[Callable[[Row], Any]] = []
-        for item in asked.shape:
-            match item:
-                case int():
-                    getters.append(itemgetter(item))
-                case Constant(value):
-                    getters.append(lambda row, value=value: value)
-                case Distance():
-                    getters.append(lambda row: sign * row[-1])
+        getters = [getter(item, sign) for item in asked.shape]
         if list(asked.shape) == list(range(len(asked.select.columns))):
             return rows if near is None else (row[: len(asked.shape)] for row in rows)
         return (tuple(get(row) for get in getters) for row in rows)
@@ -191,9 +196,7 @@ class SQLCompiler(compiler.SQLCompiler):
         for number in asked.numbers:
             source = plan(number.select)
             if not isinstance(source, Unanswerable) and number.function not in (None, Function.COUNT):
-                source = (
-                    source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
-                )
+                source = source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
             if isinstance(source, Unanswerable):
                 return Unanswerable((*asked.blame, *source.blame))
             sources.append(source)
@@ -209,18 +212,15 @@ class SQLCompiler(compiler.SQLCompiler):
         results: list[Callable[[Row], Any]] = []
         for number, source in zip(numbers, sources, strict=True):
             if number.extreme is not None:
-                value = self.extreme(number)
-                results.append(lambda _, value=value: value)
+                results.append(constantly(self.extreme(number)))
             elif isinstance(source, Get | Sorted):
-                count = sum(1 for _ in self.read(source))
-                results.append(lambda _, count=count: count)
+                results.append(constantly(sum(1 for _ in self.read(source))))
             elif number.function is Function.SUM:
                 server += [
                     Aggregate(source, Function.SUM, number.ref),
                     Aggregate(source, Function.AVG, number.ref),
                 ]
-                at = len(server) - 2
-                results.append(lambda row, at=at: None if row[at + 1] is None else row[at])
+                results.append(average_or_null(len(server) - 2))
             else:
                 server.append(Aggregate(source, number.function or Function.COUNT, number.ref))
                 results.append(itemgetter(len(server) - 1))
@@ -232,9 +232,7 @@ class SQLCompiler(compiler.SQLCompiler):
         if number.extreme is None:
             raise TypeError("only Min and Max have an order")
         where = all_of([number.select.where, Compare(number.extreme.ref, Op.IS_NOT_NULL)])
-        select = replace(
-            number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1
-        )
+        select = replace(number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1)
         read = plan(select)
         if isinstance(read, Unanswerable | Nothing):
             return None
@@ -251,7 +249,8 @@ class SQLCompiler(compiler.SQLCompiler):
             kind = column_ref(self.query.get_meta().pk, self.connection).kind if locking else Kind.TEXT
             self.connection.locked.update({(table, document_id(k, kind)): v for k, v in versions.items()})
             if isinstance(self.inner, compiler.SQLAggregateCompiler):
-                return [row for row in [self.inner.execute_sql(SINGLE)] if row is not None]
+                row = self.inner.execute_sql(SINGLE)
+                return [] if row is None else [tuple(row)]
             chunks = self.inner.execute_sql(MULTI)
             return [row for chunk in chunks for row in chunk]
 
@@ -267,7 +266,10 @@ class SQLCompiler(compiler.SQLCompiler):
         models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
         tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
         conditions = question.uses(self, self.inner.query if among is None else among)
-        return self.connection.mirror.loaded(sql, params, tables, conditions, blame, versions_of)
+        loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
+            sql, params, tables, conditions, blame, versions_of
+        )
+        return loaded
 
     # --- explain
 
@@ -275,6 +277,27 @@ class SQLCompiler(compiler.SQLCompiler):
         """The lane, what is asked of Firestore, and the bound on documents read."""
         asked = question.ask(self, self.setup())
         yield from describe(self, asked)
+
+
+def getter(item: Item, sign: int) -> Callable[[Row], Any]:
+    """How a selected item is found in a row; `sign` is that of the distance, which comes last."""
+    match item:
+        case Constant(value):
+            return constantly(value)
+        case Distance():
+            return lambda row: sign * row[-1]
+        case position:
+            return itemgetter(position)
+
+
+def constantly(value: Any) -> Callable[[Row], Any]:
+    """The same value for every row."""
+    return lambda row: value
+
+
+def average_or_null(at: int) -> Callable[[Row], Any]:
+    """The sum at a position, null where the average after it says that nothing was summed."""
+    return lambda row: None if row[at + 1] is None else row[at]
 
 
 def nulls_first(value: Any) -> tuple[bool, Any]:
@@ -287,15 +310,10 @@ def nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
     select, near = asked.select, asked.near
     if near is None:
         raise TypeError("no vector search was asked for")
-    where = positive(select.where)
-    present = Compare(near.ref, Op.IS_NOT_NULL)
-    parts = getattr(where, "children", (where,))
-    base = plan(
-        replace(select, where=all_of(part for part in parts if part != present), limit=None, offset=0)
-    )
+    base = plan(replace(select, limit=None, offset=0))
     if isinstance(base, Unanswerable | Nothing):
         return base
-    if present not in parts:
+    if not near.present:
         return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
     if select.limit is None or not isinstance(base, Query) or select.limit + select.offset > MAX_NEAREST:
         return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))

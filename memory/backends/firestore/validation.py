@@ -17,8 +17,8 @@ class DatabaseValidation(BaseDatabaseValidation):
         if field.unique and not field.primary_key:
             messages.append(
                 checks.Warning(
-                    f"Firestore does not keep {field.name!r} unique.",
-                    hint="Make it the primary key, or check before writing.",
+                    f"{field.name!r} is looked up before a write; two writers at the same moment could both pass.",
+                    hint="Make it the primary key if that must never happen.",
                     obj=field,
                     id="firestore.W001",
                 )

@@ -16,15 +16,15 @@ from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DataError, IntegrityError, NotSupportedError
 from django.db.models import AutoField, Field
 from django.db.models.constants import OnConflict
-from django.db.models.expressions import Col, ColPairs, Combinable, CombinedExpression, Value
+from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
 
-from . import question
-from .codec import document_id
+from . import question, uniqueness
+from .codec import document_id, document_key
 from .errors import Contention
-from .lowering import column_ref
+from .lowering import Lowering, column_ref
 from .mirror import from_sqlite
-from .plan import VERSION, Create, Delete, Get, Outcome, Ref, Update, Write
+from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
 from .planner import Nothing, Unanswerable, plan
 from .question import Numbers
 from .reading import MIRROR, Row, SQLCompiler
@@ -91,9 +91,7 @@ class Choosing(SQLCompiler):
             versions = tuple(locked.pop((answer.collection, name), None) for name in answer.ids)
             return Chosen(answer.ids, versions, locked=any(version is not None for version in versions))
         found = [row[:2] for row in reader.read(answer)]
-        return Chosen(
-            tuple(name_of(value, key) for value, _ in found), tuple(version for _, version in found)
-        )
+        return Chosen(tuple(name_of(value, key) for value, _ in found), tuple(version for _, version in found))
 
     def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
         """The rows by SQLite, with the update times that were read along."""
@@ -110,20 +108,21 @@ class Choosing(SQLCompiler):
         if not writes:
             return []
         with self.connection.lane("write"):
-            return self.connection.cursor().commit(writes, isolate=True)
+            outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True)
+            return outcomes
 
 
 def contention(table: str) -> Contention:
     """Others kept changing the rows."""
-    return Contention(
-        f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again."
-    )
+    return Contention(f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again.")
 
 
-class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):  # type: ignore[misc]
+class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
     """Deletes what matches, and counts what was there."""
 
-    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:
+    query: Any
+
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
         count = 0
@@ -146,12 +145,13 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):  # type: ignore[m
         raise contention(table)
 
 
-class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[misc]
+class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
     """Updates what matches: constants and increments directly, expressions by SQLite."""
 
+    query: Any
     locked = False
 
-    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The rows that matched the primary update (the first that is not empty)."""
         self.pre_sql_setup()
         rows = self.update_rows()
@@ -167,14 +167,13 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
             return None
         if any(field.primary_key for field, _ in values):
             raise NotSupportedError(
-                "A document's id cannot be changed, so update() cannot set a primary key: copy the row "
-                "and delete it."
+                "A document's id cannot be changed, so update() cannot set a primary key: copy the row and delete it."
             )
-        increments = {
-            field: delta for field, value in values if (delta := increment(field, value)) is not None
-        }
+        increments = {field: delta for field, value in values if (delta := increment(field, value)) is not None}
         constants = [(field, value) for field, value in values if field not in increments]
         if any(hasattr(value, "as_sql") for _, value in constants):
+            if (rows := self.by_key(values)) is not None:
+                return self.row_by_row(rows)
             return self.in_mirror([field for field, _ in values])
         return self.directly(constants, increments)
 
@@ -209,6 +208,39 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
 
         return self.until_settled(writes)
 
+    def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
+        """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
+        rows: dict[str, dict[Any, Any]] = {}
+        lowering = Lowering(self, self.query.base_table)
+        key = self.query.get_meta().pk
+        for field, value in values:
+            if not isinstance(value, Case) or not isinstance(value.default, Value) or value.default.value is not None:
+                return None
+            for when in value.cases:
+                if (name := key_of(lowering, when.condition, key)) is None or not isinstance(when.result, Value):
+                    return None
+                constant = field.get_db_prep_save(when.result.value, connection=self.connection)
+                rows.setdefault(name, {}).setdefault(field, constant)
+        return rows
+
+    def row_by_row(self, rows: dict[str, dict[Any, Any]]) -> int:
+        """Constants that differ from row to row."""
+        table = self.query.base_table
+        fields = list(dict.fromkeys(field for row in rows.values() for field in row))
+        columns = tuple(column_ref(field, self.connection) for field in fields)
+        nothing: dict[Any, Any] = {}
+
+        def writes(query: Any) -> Iterator[Write]:
+            chosen = self.chosen(query)
+            self.locked = chosen.locked
+            for name, version in zip(chosen.ids, chosen.versions, strict=True):
+                values = tuple(rows.get(name, nothing).get(field) for field in fields)
+                for field, value in zip(fields, values, strict=True):
+                    refuse_invalid(field, value)
+                yield Update(table, name, columns, values, version=version)
+
+        return self.until_settled(writes)
+
     def in_mirror(self, fields: Sequence[Any]) -> int:
         """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
         written."""
@@ -229,8 +261,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
             convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
             for row in rows:
                 first, *values = (
-                    value if f is None or value is None else f(value)
-                    for f, value in zip(convert, row, strict=True)
+                    value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
                 )
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
@@ -248,11 +279,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
                 updates = list(writes(query))
             except EmptyResultSet:
                 return count
+            self.refuse_taken(updates)
             outcomes = self.write(updates)
             count += outcomes.count(Outcome.APPLIED)
-            stale = [
-                write for write, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.STALE
-            ]
+            stale = [write for write, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.STALE]
             if not stale:
                 return count
             if self.locked:
@@ -261,10 +291,21 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):  # type: ignore[m
             query.add_filter("pk__in", [self.key_value(write.id) for write in stale])
         raise contention(self.query.base_table)
 
+    def refuse_taken(self, updates: Sequence[Update]) -> None:
+        """IntegrityError where an update gives a row what another row has in a unique column."""
+        written = {ref.path[0] for update in updates[:1] for ref in update.columns}
+        keys = [key for key in uniqueness.unique_columns(self.query.model) if written.issuperset(key)]
+        if not keys:
+            return
+        rows = [
+            uniqueness.Row(u.id, {ref.path[0]: v for ref, v in zip(u.columns, u.values, strict=True)}) for u in updates
+        ]
+        with self.connection.lane("write"):
+            found = uniqueness.conflicts(self.connection.cursor(), self.query.model, rows, keys)
+        uniqueness.refuse(self.query.model, found)
+
     def key_value(self, name: str) -> Any:
         """The primary key's value of a document's id."""
-        from .codec import document_key
-
         field = self.query.get_meta().pk
         return document_key(name, column_ref(field, self.connection).kind)
 
@@ -275,9 +316,19 @@ def _refuse_expression(field: Any, value: Any) -> None:
     if value.contains_over_clause:
         raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
     if isinstance(value, ColPairs):
-        raise FieldError(
-            f"Composite primary keys expressions are not allowed in this query ({field.name}=F('pk'))."
-        )
+        raise FieldError(f"Composite primary keys expressions are not allowed in this query ({field.name}=F('pk')).")
+
+
+def key_of(lowering: Lowering, condition: Any, key: Any) -> str | None:
+    """The id of the document that a condition names, if it is `pk=constant` and no more."""
+    found = lowering.condition(condition)
+    ref = column_ref(key, lowering.connection)
+    if not isinstance(found, Compare) or found.ref != ref or found.op is not Op.EQ:
+        return None
+    try:
+        return document_id(found.value, ref.kind)
+    except ValueError:
+        return None
 
 
 def increment(field: Any, value: Any) -> int | float | None:
@@ -294,17 +345,18 @@ def increment(field: Any, value: Any) -> int | float | None:
     if not (isinstance(left, Col) and left.target == field and isinstance(right, Value)) or field.null:
         return None
     kind, amount = field.get_internal_type(), right.value
-    allowed: tuple[type, ...] = (int, float) if kind == "FloatField" else (int,)
-    if isinstance(amount, bool) or not isinstance(amount, allowed):
+    if kind not in INCREMENTED or isinstance(amount, bool):
         return None
-    if not (kind == "FloatField" or kind in ("IntegerField", "BigIntegerField", "SmallIntegerField")):
+    if not isinstance(amount, int) and not (kind == "FloatField" and isinstance(amount, float)):
         return None
     return -amount if value.connector == Combinable.SUB else amount
 
 
-class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignore[misc]
+class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
     for."""
+
+    query: Any
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
         """The values of `returning_fields` for each object."""
@@ -326,8 +378,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignor
         meta = self.query.get_meta()
         fields = [field for field in self.query.fields if field.column is not None]
         rows = [
-            [self.prepare_value(field, self.pre_save_val(field, obj)) for field in fields]
-            for obj in self.query.objs
+            [self.prepare_value(field, self.pre_save_val(field, obj)) for field in fields] for obj in self.query.objs
         ]
         if meta.pk not in fields and not meta.is_composite_pk:
             fields = [meta.pk, *fields]
@@ -367,42 +418,50 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):  # type: ignor
         settle = self.query.on_conflict
         with self.connection.lane("write"):
             cursor = self.connection.cursor()
+            taken = self.taken(cursor, writes)
             if settle is None:
+                uniqueness.refuse(self.query.model, taken)
                 cursor.commit(writes)
                 return
-            outcomes = cursor.commit(writes, isolate=True)
+            fresh = [write for i, write in enumerate(writes) if i not in taken]
+            outcomes = cursor.commit(fresh, isolate=True)
             if settle is OnConflict.UPDATE:
-                self.update_existing(cursor, writes, outcomes)
+                known = [(write, write.id) for write, o in zip(fresh, outcomes, strict=True) if o is Outcome.EXISTS]
+                known += [(writes[i], owner) for i, (owner, _) in taken.items()]
+                self.update_existing(cursor, known)
+
+    def taken(self, cursor: Any, writes: Sequence[Create]) -> dict[int, tuple[str, uniqueness.Key]]:
+        """The writes whose unique columns another document has, or an earlier write."""
+        keys = uniqueness.unique_columns(self.query.model)
+        if not keys:
+            return {}
+        rows = [
+            uniqueness.Row(w.id, {ref.path[0]: v for ref, v in zip(w.columns, w.values, strict=True)}) for w in writes
+        ]
+        return uniqueness.conflicts(cursor, self.query.model, rows, keys)
 
     def name(self, fields: Sequence[Any], row: Sequence[Any]) -> str:
         """The id of a row's document."""
         meta = self.query.get_meta()
         if meta.is_composite_pk:
             raise NotSupportedError(
-                "Composite primary keys are not supported on Firestore: a document has one id. Use a "
-                "text key."
+                "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
             )
         position = fields.index(meta.pk)
         return name_of(row[position], column_ref(meta.pk, self.connection))
 
-    def update_existing(self, cursor: Any, writes: Sequence[Create], outcomes: Sequence[Outcome]) -> None:
+    def update_existing(self, cursor: Any, known: Sequence[tuple[Create, str]]) -> None:
         """`update_conflicts`: documents that were there get the new values of the fields named."""
         names = {field.column for field in self.query.update_fields}
         updates = []
-        for write, outcome in zip(writes, outcomes, strict=True):
-            if outcome is not Outcome.EXISTS:
-                continue
+        for write, owner in known:
             kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
-            updates.append(
-                Update(
-                    write.collection,
-                    write.id,
-                    tuple(write.columns[i] for i in kept),
-                    tuple(write.values[i] for i in kept),
-                )
-            )
+            columns, values = (tuple(part[i] for i in kept) for part in (write.columns, write.values))
+            updates.append(Update(write.collection, owner, columns, values))
         if updates:
             cursor.commit(updates, isolate=True)
 
 
+# Fields whose columns may hold any number, so that an increment breaks no rule.
+INCREMENTED: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})
 AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})

@@ -38,8 +38,6 @@ from memory.backends.firestore.plan import (
     Update,
 )
 
-pytest_plugins = ["memory.testing.plugin"]
-
 ID = Ref(("id",), Kind.INTEGER, key=True)
 NUMBER = Ref(("number",), Kind.INTEGER)
 WORD = Ref(("word",), Kind.TEXT)

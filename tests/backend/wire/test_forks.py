@@ -12,8 +12,6 @@ import pytest
 
 from memory.backends.firestore import channel
 
-pytest_plugins = ["memory.testing.plugin"]
-
 # What a server does that loads the app, uses Firestore in threads, and only then forks its workers.
 PREFORK = """
 import os, select, sys, threading, time

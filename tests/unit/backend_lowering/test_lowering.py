@@ -133,7 +133,14 @@ def test_wire_values_keep_their_python_types(connection: DatabaseWrapper) -> Non
 
 @pytest.mark.parametrize(
     ("prefix", "after"),
-    [("a", "b"), ("ab", "ac"), ("a\uffff", "a\U00010000"), ("a\ud7ff", "a\ue000"), ("a\U0010ffff", "b"), ("\U0010ffff", None)],
+    [
+        ("a", "b"),
+        ("ab", "ac"),
+        ("a\uffff", "a\U00010000"),
+        ("a\ud7ff", "a\ue000"),
+        ("a\U0010ffff", "b"),
+        ("\U0010ffff", None),
+    ],
 )
 def test_the_successor_of_a_prefix_misses_nothing(prefix: str, after: str | None) -> None:
     """No string that starts with the prefix is at or above its successor; surrogates are stepped over."""

@@ -15,7 +15,7 @@ import pytest
 
 from memory.testing import emulator
 
-pytest_plugins = ["memory.testing.plugin", "pytester"]
+pytest_plugins = ["pytester"]
 
 USER = """
 import sys

@@ -1,0 +1,257 @@
+"""The engine against google-cloud-firestore: same process, same emulator, same run, turn by turn.
+
+    python -m benchmarks.engine [--rounds 7] [--iterate 100000] [--json FILE]
+
+A figure is the median over the rounds of the ratio engine : SDK; below 1 the engine is the cheaper one. CPU is that of
+this process (the emulator is another one), time is the clock's. The exit status is 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+
+from memory.testing import emulator
+
+READ, SINGLE, BULK, VECTORS, DIMENSION = 2_000, 200, 5_000, 1_000, 384
+MEMORY_LIMIT = 150
+"""MB that the process may take while it iterates."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two ways to do the same, and how much cheaper the engine's has to be. `clock` measures one run of each."""
+
+    name: str
+    engine: Callable[[], Any]
+    sdk: Callable[[], Any]
+    bar: float
+    clock: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A contest's outcome: medians of each side in seconds, and of their ratio."""
+
+    name: str
+    ratio: float
+    bar: float
+    engine: float
+    sdk: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the bar is."""
+        return self.ratio <= self.bar
+
+
+def measure(contest: Contest, rounds: int) -> Result:
+    """Both sides in turn, after one unmeasured turn each; who begins changes every round."""
+    contest.engine()
+    contest.sdk()
+    pairs = []
+    for number in range(rounds):
+        sides = [contest.engine, contest.sdk]
+        seconds = {}
+        for side in sides if number % 2 else reversed(sides):
+            started = contest.clock()
+            side()
+            seconds[side] = contest.clock() - started
+        pairs.append((seconds[contest.engine], seconds[contest.sdk]))
+    return Result(
+        name=contest.name,
+        ratio=statistics.median(engine / sdk for engine, sdk in pairs),
+        bar=contest.bar,
+        engine=statistics.median(engine for engine, _ in pairs),
+        sdk=statistics.median(sdk for _, sdk in pairs),
+        unit="CPU" if contest.clock is time.process_time else "time",
+    )
+
+
+def configure(address: str, project: str) -> None:
+    """Django with nothing but the engine."""
+    settings.configure(
+        INSTALLED_APPS=["benchmarks"],
+        USE_TZ=True,
+        DATABASES={
+            "default": {
+                "ENGINE": "memory.backends.firestore",
+                "NAME": "(default)",
+                "PROJECT": project,
+                "HOST": address,
+                "OPTIONS": {"timeout": 60},
+            }
+        },
+    )
+    django.setup()
+
+
+def contests(collection: Any, client: Any) -> Iterator[Contest]:
+    """What is compared. Reads find 2,000 documents; writes always make new ones."""
+    from google.cloud.firestore_v1.vector import Vector
+
+    from .models import Item
+
+    cpu, clock = time.process_time, time.perf_counter
+    texts = ["what was said, " * random.randrange(2, 20) for _ in range(50)]
+
+    def values(number: int) -> dict[str, Any]:
+        item = Item(
+            user_id=f"user{number % 10}",
+            session_id="s",
+            text_content=texts[number % 50],
+            metadata={"role": "user", "n": number},
+        )
+        return {field.attname: getattr(item, field.attname) for field in Item._meta.concrete_fields}
+
+    Item.objects.bulk_create(Item(**values(number)) for number in range(READ))
+    ids = list(Item.objects.values_list("pk", flat=True)[:SINGLE])
+
+    yield Contest(
+        f"read {READ:,} as instances",
+        lambda: list(Item.objects.all()),
+        lambda: [snapshot.to_dict() for snapshot in collection.limit(READ).stream()],
+        0.45,
+        cpu,
+    )
+    yield Contest(
+        f"get() by primary key, {SINGLE} times",
+        lambda: [Item.objects.get(pk=id) for id in ids],
+        lambda: [collection.document(id).get().to_dict() for id in ids],
+        0.7,
+        cpu,
+    )
+    yield Contest(
+        f"create(), {SINGLE} times",
+        lambda: [Item.objects.create(**values(number)) for number in range(SINGLE)],
+        lambda: [collection.document((made := values(n))["id"]).create(made) for n in range(SINGLE)],
+        0.8,
+        cpu,
+    )
+
+    def by_bulk_writer(made: Sequence[dict[str, Any]]) -> None:
+        writer = client.bulk_writer()
+        for one in made:
+            writer.create(collection.document(one["id"]), one)
+        writer.close()
+
+    def many(count: int, **more: Callable[[], Any]) -> list[dict[str, Any]]:
+        return [{**values(number), **{name: make() for name, make in more.items()}} for number in range(count)]
+
+    yield Contest(
+        f"bulk_create() of {BULK:,}",
+        lambda: Item.objects.bulk_create(Item(**one) for one in many(BULK)),
+        lambda: by_bulk_writer(many(BULK)),
+        0.5,
+        clock,
+    )
+
+    def vector() -> list[float]:
+        return [random.random() for _ in range(DIMENSION)]
+
+    yield Contest(
+        f"bulk_create() of {VECTORS:,} with {DIMENSION} dimensions",
+        lambda: Item.objects.bulk_create(Item(**one) for one in many(VECTORS, embedding=vector)),
+        lambda: by_bulk_writer(many(VECTORS, embedding=lambda: Vector(vector()))),
+        0.3,
+        clock,
+    )
+
+
+def iterate(address: str, project: str, count: int) -> dict[str, float]:
+    """Read `count` documents by `iterator()` in a process that does nothing else; seconds, and MB at its peak."""
+    done = subprocess.run(  # noqa: S603 - own interpreter, own module
+        [sys.executable, "-m", __spec__.name, "--address", address, "--project", project, "--only-iterate", str(count)],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
+
+
+def fill(count: int) -> None:
+    """Have `count` documents."""
+    from .models import Item
+
+    for start in range(Item.objects.count(), count, BULK):
+        size = min(BULK, count - start)
+        Item.objects.bulk_create([Item(user_id="u", text_content="x" * 200) for _ in range(size)])
+
+
+def only_iterate(count: int) -> None:
+    """What the process of `iterate` does."""
+    from .models import Item
+
+    started = time.perf_counter()
+    found = sum(1 for _ in Item.objects.iterator(chunk_size=1000))
+    assert found >= count
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    json.dump({"documents": found, "seconds": time.perf_counter() - started, "peak_mb": peak}, sys.stdout)
+
+
+def report(results: Sequence[Result], iterated: dict[str, float] | None) -> str:
+    """A table for people."""
+    lines = [f"{'':42} {'engine':>9} {'SDK':>9}        {'ratio':>6} {'bar':>5}"]
+    for one in results:
+        figures = f"{one.engine:8.3f}s {one.sdk:8.3f}s {one.unit:>5} {one.ratio:7.2f}x {one.bar:4.2f}x"
+        lines.append(f"{one.name:42} {figures} {'' if one.met else ' MISSED'}")
+    if iterated:
+        missed = "" if iterated["peak_mb"] <= MEMORY_LIMIT else " MISSED"
+        what = f"iterator() over {iterated['documents']:,}"
+        lines.append(f"{what:42} {iterated['seconds']:8.1f}s {iterated['peak_mb']:6.0f} MB of {MEMORY_LIMIT}{missed}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="The engine against google-cloud-firestore.")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--iterate", type=int, default=0, metavar="COUNT", help="also iterate over so many documents")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--address", help=argparse.SUPPRESS)
+    parser.add_argument("--project", help=argparse.SUPPRESS)
+    parser.add_argument("--only-iterate", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    address = given.address or emulator.emulator(f"bench-{uuid.uuid4().hex[:8]}")
+    project = given.project or f"bench-{uuid.uuid4().hex[:8]}"
+    configure(address, project)
+    if given.only_iterate:
+        only_iterate(given.only_iterate)
+        return 0
+    os.environ["FIRESTORE_EMULATOR_HOST"] = address  # the SDK finds an emulator by this alone
+    warnings.filterwarnings("ignore", module="google")
+    from google.cloud import firestore
+
+    client = firestore.Client(project=project)
+    results = [measure(contest, given.rounds) for contest in contests(client.collection("items"), client)]
+    iterated = None
+    if given.iterate:
+        fill(given.iterate)
+        iterated = iterate(address, project, given.iterate)
+    sys.stdout.write(report(results, iterated) + "\n")
+    if given.json:
+        figures = {"results": [asdict(one) for one in results], "iterated": iterated}
+        Path(given.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    met = all(one.met for one in results) and (iterated is None or iterated["peak_mb"] <= MEMORY_LIMIT)
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
