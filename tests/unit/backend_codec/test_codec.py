@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -329,3 +331,18 @@ def test_other_writers_types_are_given_as_they_are(kind: Kind, write: tuple[str,
     message = pb["Value"]()
     setattr(message, *write)
     assert same(codec.decode(message, kind), expected)
+
+
+def test_the_documented_decimals_are_the_stored_ones() -> None:
+    """`docs/firestore-values.md` shows what other readers of the database will find."""
+    text = (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()
+    rows = re.findall(r"^\| ([-0-9., ]+) \| `(\S+)` \|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    for numbers, form in rows:
+        assert {codec.decimal_text(Decimal(number)) for number in numbers.split(", ")} == {form}
+
+
+@pytest.mark.parametrize("key", [codec.ARRAY, codec.INT, codec.TEXT])
+def test_the_documented_escapes_are_the_stored_ones(key: str) -> None:
+    """The keys are part of the stored data: they do not change."""
+    assert f"`{key}`" in (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()
