@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import google.auth
 import grpc
@@ -163,7 +164,7 @@ class Wire:
         return known or self._routed(f"name={request.name}")
 
     def _routed(self, where: str) -> tuple[tuple[str, str], ...]:
-        return (*self._metadata, ("x-goog-request-params", where))
+        return (*self._metadata, ("x-goog-request-params", quote(where, safe="/=")))
 
 
 def connect(to: Target) -> Wire:
