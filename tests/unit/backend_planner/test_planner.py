@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from memory.backends.firestore.conditions import positive
 from memory.backends.firestore.plan import (
     DOCUMENT_ID,
     And,
@@ -19,7 +20,7 @@ from memory.backends.firestore.plan import (
     Query,
     Ref,
 )
-from memory.backends.firestore.planner import Nothing, Sorted, Unanswerable, plan, positive, superset
+from memory.backends.firestore.planner import Nothing, Sorted, Unanswerable, plan, superset
 from memory.backends.firestore.tree import FALSE, TRUE, Condition, Not, Opaque, Select, all_of, any_of
 
 KEY = Ref(("id",), Kind.TEXT, key=True)
