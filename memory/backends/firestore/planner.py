@@ -57,7 +57,7 @@ LEAST: Final[dict[Kind, Any]] = {
     Kind.DATETIME: datetime.min.replace(tzinfo=UTC),
     Kind.DATE: date.min,
     Kind.TIME: time.min,
-    Kind.DURATION: timedelta.min,
+    Kind.DURATION: timedelta(microseconds=-(2**63)),  # stored as 64 bits
     Kind.UUID: UUID(int=0),
 }
 # Kinds that the wire does not sort as SQL does.
