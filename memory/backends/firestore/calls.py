@@ -8,6 +8,7 @@ each attempt, so a long read is bounded by silence and not by length. Commits ha
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,7 @@ class Calls:
         self.timeout = timeout
         self.around = around
         self.log = log
+        self._connected: tuple[int, Wire] | None = None
 
     def within(self, seconds: float) -> Calls:
         """The same calls under a shorter deadline, as parts of one that `around` knows of."""
@@ -71,7 +73,10 @@ class Calls:
     @property
     def wire(self) -> Wire:
         """This process's wire to the target."""
-        return connect(self.target)
+        process = os.getpid()
+        if self._connected is None or self._connected[0] != process:
+            self._connected = (process, connect(self.target))
+        return self._connected[1]
 
     def once(
         self,

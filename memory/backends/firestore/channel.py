@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import google.auth
 import grpc
@@ -126,6 +127,12 @@ class Wire:
         if emulator:
             self._metadata += (("authorization", "Bearer owner"),)  # the emulator's word for "rules do not apply"
         self._calls = {method.name: _callable(channel, method) for method in METHODS.values()}
+        places = {"database": self.database, "parent": self.documents}
+        self._fixed = {
+            method.name: self._routed(f"{method.routed_by}={places[method.routed_by]}")
+            for method in METHODS.values()
+            if method.routed_by in places
+        }
 
     def unary(self, method: str, request: Message, timeout: float) -> Message:
         """One call; `timeout` in seconds. Raises `grpc.RpcError`."""
@@ -153,8 +160,11 @@ class Wire:
                 call.cancel()
 
     def _headers(self, method: str, request: Message) -> tuple[tuple[str, str], ...]:
-        field_name = METHODS[method].routed_by
-        return (*self._metadata, ("x-goog-request-params", f"{field_name}={getattr(request, field_name)}"))
+        known = self._fixed.get(method)
+        return known or self._routed(f"name={request.name}")
+
+    def _routed(self, where: str) -> tuple[tuple[str, str], ...]:
+        return (*self._metadata, ("x-goog-request-params", quote(where, safe="/=")))
 
 
 def connect(to: Target) -> Wire:
@@ -251,18 +261,19 @@ class _ForkGate:
         self._open()
 
     def _open(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._forking = False
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._forking:
                 self._changed.wait()
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if self._forking and not self._inside:
                 self._changed.notify_all()

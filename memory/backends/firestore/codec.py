@@ -26,14 +26,25 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from .channel import pb
-from .plan import DOCUMENT_ID, JSON_NULL, VERSION, JsonNull, Kind, Order, Ref
+from .forms import (
+    INT64,
+    MICROSECOND,
+    decimal_text,
+    duration_number,
+    int64,
+    integer_text,
+    text_decimal,
+    text_integer,
+    time_text,
+    utc,
+)
+from .plan import DOCUMENT_ID, JSON_NULL, VERSION, JsonNull, Kind, Ref
 
 Message: TypeAlias = Any
 Encoder: TypeAlias = Callable[[Message, Any], None]
 Decoder: TypeAlias = Callable[[Message], Any]
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-INT64: Final = range(-(2**63), 2**63)
 MAX_KEY_BYTES: Final = 1500
 MAX_ID_BYTES: Final = 1500
 MAX_DEPTH: Final = 18
@@ -44,7 +55,6 @@ TYPE, VECTOR_TYPE, VECTOR_VALUE = "__type__", "__vector__", "value"
 
 _RESERVED: Final = re.compile(r"__.*__\Z", re.DOTALL)
 _SIMPLE_SEGMENT: Final = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*\Z")
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 # Names: keys of maps, paths, ids.
@@ -101,102 +111,21 @@ def document_key(id: str, kind: Kind) -> Any:
         return id
 
 
-# Order-preserving text and numbers for what the wire has no type for.
-
-
-def decimal_text(value: Decimal) -> str:
-    """Text whose order is the order of numbers, the same for equal ones, exact for any finite Decimal or infinity.
-
-    `-`, `0` or `P` for the sign; then for `P` the decimal exponent: a letter for its sign and number of digits, and the
-    digits; then the significant digits without trailing zeros. For `-` every character is mirrored, and `~` ends it.
-    """
-    if value.is_nan():
-        raise ValueError("NaN has no place in the order of decimals and cannot be stored")
-    if not value:
-        return "0"
-    magnitude = "Pz" if value.is_infinite() else f"P{_exponent_text(value.adjusted())}{_significant(value)}"
-    return magnitude if value > 0 else "-" + magnitude[1:].translate(_MIRROR) + "~"
-
-
-def text_decimal(text: str) -> Decimal:
-    """The inverse of `decimal_text`. Raises `ValueError` for any other text."""
-    if text == "0":
-        return Decimal(0)
-    if text[:1] == "-":
-        return text_decimal("P" + text[1:-1].translate(_MIRROR)).copy_negate()  # `-x` would round to the context
-    if text[:1] != "P":
-        raise ValueError(f"{text[:40]!r} is not a stored decimal")
-    if text == "Pz":
-        return Decimal("Infinity")
-    letter, rest = text[1], text[2:]
-    positive = letter >= "a"
-    length = ord(letter) - ord("a") if positive else ord("Z") - ord(letter)
-    exponent = int(rest[:length]) if positive else -int(rest[:length].translate(_MIRROR))
-    digits = tuple(int(digit) for digit in rest[length:])
-    return Decimal((0, digits, exponent - len(digits) + 1))
-
-
-def _exponent_text(exponent: int) -> str:
-    digits = str(abs(exponent))
-    if exponent >= 0:
-        return chr(ord("a") + len(digits)) + digits
-    return chr(ord("Z") - len(digits)) + digits.translate(_MIRROR)
-
-
-def _significant(value: Decimal) -> str:
-    return "".join(map(str, value.as_tuple().digits)).strip("0")
-
-
-_DIGITS: Final = "0123456789"
-_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_MIRROR: Final = str.maketrans(_DIGITS + _LETTERS, _DIGITS[::-1] + _LETTERS[::-1])
-
-
-def time_text(value: dt.time) -> str:
-    """`HH:MM:SS.ffffff`, always in full. Raises `ValueError` for a time with a zone."""
-    if value.tzinfo is not None:
-        raise ValueError("a time with a zone cannot be stored; Django's TimeField holds naive times")
-    return value.isoformat("microseconds")
-
-
-def duration_number(value: dt.timedelta) -> int:
-    """Microseconds. Raises `OverflowError` beyond 64 bits (292,000 years)."""
-    return _int64(value // _MICROSECOND)
-
-
-def _int64(value: int) -> int:
-    if value not in INT64:
-        raise OverflowError(f"{value} does not fit in 64 bits")
-    return value
-
-
-def _utc(value: dt.datetime) -> dt.datetime:
-    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
-def _integer_id(value: int) -> str:
-    return f"-{10**19 + _int64(value):019d}" if value < 0 else f"{_int64(value):019d}"
-
-
-def _id_integer(text: str) -> int:
-    return int(text[1:]) - 10**19 if text.startswith("-") else int(text)
-
-
 _ID_FORMS: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
-    Kind.INTEGER: (_integer_id, _id_integer),
+    Kind.INTEGER: (integer_text, text_integer),
     Kind.UUID: (str, uuid.UUID),
     Kind.BOOLEAN: ({False: "false", True: "true"}.__getitem__, {"false": False, "true": True}.__getitem__),
     Kind.FLOAT: (lambda value: decimal_text(Decimal(value)), lambda text: float(text_decimal(text))),
     Kind.BINARY: (lambda value: bytes(value).hex(), bytes.fromhex),
     Kind.DATETIME: (
-        lambda value: _utc(value).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        lambda value: utc(value).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
         dt.datetime.fromisoformat,
     ),
     Kind.DATE: (dt.date.isoformat, dt.date.fromisoformat),
     Kind.TIME: (time_text, dt.time.fromisoformat),
     Kind.DURATION: (
-        lambda value: _integer_id(duration_number(value)),
-        lambda text: _id_integer(text) * _MICROSECOND,
+        lambda value: integer_text(duration_number(value)),
+        lambda text: text_integer(text) * MICROSECOND,
     ),
     Kind.DECIMAL: (decimal_text, text_decimal),
 }
@@ -225,7 +154,7 @@ def _encode_boolean(message: Message, value: Any) -> None:
 
 
 def _encode_integer(message: Message, value: Any) -> None:
-    message.integer_value = _int64(int(value))
+    message.integer_value = int64(int(value))
 
 
 def _encode_float(message: Message, value: Any) -> None:
@@ -241,7 +170,7 @@ def _encode_binary(message: Message, value: Any) -> None:
 
 
 def _encode_datetime(message: Message, value: dt.datetime) -> None:
-    since = _utc(value) - EPOCH
+    since = utc(value) - EPOCH
     message.timestamp_value.seconds = since.days * 86400 + since.seconds
     message.timestamp_value.nanos = since.microseconds * 1000
 
@@ -509,7 +438,7 @@ def _from_text(make: Callable[[str], Any]) -> Decoder:
 
 def _decode_duration(message: Message) -> Any:
     value = message.integer_value or _decode_wire(message)
-    return value * _MICROSECOND if isinstance(value, int) else value
+    return value * MICROSECOND if isinstance(value, int) else value
 
 
 def _decode_vector(message: Message) -> Any:
@@ -613,79 +542,3 @@ def value(content: Any, kind: Kind, depth: int = 0) -> Message:
     message = pb["Value"]()
     encode(message, content, kind, depth)
     return message
-
-
-# The order of documents, where it has to be computed here (`plan.Merge`).
-# https://firebase.google.com/docs/firestore/manage-data/data-types#value_type_ordering
-
-
-def order_key(document: Message, orders: Sequence[Order]) -> tuple[Any, ...]:
-    """What a document sorts by: each order's value, then its name, in the direction of the last order."""
-    parts = [_directed(_order_value(document, order.ref), order.descending) for order in orders]
-    parts.append(_directed((0, document.name.encode()), bool(orders) and orders[-1].descending))
-    return tuple(parts)
-
-
-def _order_value(document: Message, ref: Ref) -> tuple[Any, ...]:
-    if ref.path == DOCUMENT_ID.path:
-        return (0, document.name.encode())
-    message, fields = None, document.fields
-    for key in ref.path:
-        message = fields.get(escape_key(key))
-        if message is None:
-            return (0,)
-        fields = message.map_value.fields
-    return _comparable(message)
-
-
-def _comparable(message: Message) -> tuple[Any, ...]:
-    kind = message.WhichOneof("value_type")
-    rank, read = _ORDER[kind]
-    return (rank, *read(message))
-
-
-def _number_order(number: float) -> tuple[int, float]:
-    return (0, 0) if number != number else (1, number)  # NaN comes before all numbers
-
-
-_ORDER: Final[Mapping[str | None, tuple[int, Callable[[Message], tuple[Any, ...]]]]] = {
-    None: (0, lambda message: ()),
-    "null_value": (0, lambda message: ()),
-    "boolean_value": (1, lambda message: (message.boolean_value,)),
-    "integer_value": (2, lambda message: _number_order(message.integer_value)),
-    "double_value": (2, lambda message: _number_order(message.double_value)),
-    "timestamp_value": (3, lambda message: (message.timestamp_value.seconds, message.timestamp_value.nanos)),
-    "string_value": (4, lambda message: (message.string_value.encode(),)),
-    "bytes_value": (5, lambda message: (message.bytes_value,)),
-    "reference_value": (6, lambda message: tuple(message.reference_value.split("/"))),
-    "geo_point_value": (7, lambda message: (message.geo_point_value.latitude, message.geo_point_value.longitude)),
-    "array_value": (8, lambda message: (tuple(_comparable(value) for value in message.array_value.values),)),
-    "map_value": (
-        9,
-        lambda message: (
-            tuple((key.encode(), _comparable(value)) for key, value in sorted(message.map_value.fields.items())),
-        ),
-    ),
-}
-
-
-class _Descending:
-    """A value that sorts the other way round."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __lt__(self, other: _Descending) -> bool:
-        return bool(other.value < self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Descending) and bool(self.value == other.value)
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-
-def _directed(value: tuple[Any, ...], descending: bool) -> Any:
-    return _Descending(value) if descending else value

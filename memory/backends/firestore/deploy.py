@@ -6,8 +6,8 @@ it fail as if it were missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import grpc
 from google.api_core.exceptions import AlreadyExists, GoogleAPICallError
@@ -22,7 +22,10 @@ from .manifest import AUTOMATIC, Manifest
 TIMEOUT: Final = 60.0
 """Seconds for each call, retries included."""
 
-Scope: TypeAlias = admin.Index.QueryScope
+_Field: Final = admin.Index.IndexField
+SCOPES: Final[Mapping[str, Any]] = admin.Index.QueryScope.__members__
+ARRAYS: Final[Mapping[str, Any]] = _Field.ArrayConfig.__members__
+ORDERS: Final[Mapping[str, Any]] = _Field.Order.__members__
 
 
 def client(target: Target) -> tuple[admin.FirestoreAdminClient, str]:
@@ -50,7 +53,7 @@ def deploy(target: Target, manifest: Manifest) -> Iterator[str]:
     except GoogleAPICallError as error:
         raise errors.mapped(error, f"deploying indexes to {database}") from error
     finally:
-        api.transport.close()
+        api.transport.close()  # type: ignore[no-untyped-call]
 
 
 def _deploy_indexes(api: admin.FirestoreAdminClient, parent: str, wanted: list[Definition]) -> Iterator[str]:
@@ -92,13 +95,13 @@ def _differs(present: admin.Field, indexes: list[dict[str, Any]]) -> bool:
 def to_index(one: Definition) -> admin.Index:
     """An entry of the manifest as the Admin API's message."""
     return admin.Index(
-        query_scope=Scope[one.get("queryScope", "COLLECTION")],
+        query_scope=SCOPES[one.get("queryScope", "COLLECTION")],
         fields=[_field(field) for field in one["fields"]],
     )
 
 
 def _single(one: dict[str, Any], override: Definition) -> admin.Index:
-    scope = Scope[one.get("queryScope", "COLLECTION")]
+    scope = SCOPES[one.get("queryScope", "COLLECTION")]
     return admin.Index(query_scope=scope, fields=[_field({**one, "fieldPath": override["fieldPath"]})])
 
 
@@ -117,9 +120,9 @@ def _field(field: dict[str, Any]) -> admin.Index.IndexField:
             dimension=field["vectorConfig"]["dimension"], flat=flat
         )
     elif "arrayConfig" in field:
-        made.array_config = admin.Index.IndexField.ArrayConfig.CONTAINS
+        made.array_config = ARRAYS[field["arrayConfig"]]
     else:
-        made.order = admin.Index.IndexField.Order[field["order"]]
+        made.order = ORDERS[field["order"]]
     return made
 
 

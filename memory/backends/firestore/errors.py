@@ -117,9 +117,9 @@ def status_of(error: BaseException) -> Code | None:
     """The gRPC status that an exception of grpc, google-api-core or google-auth stands for; None for any other."""
     if isinstance(error, grpc.Call):
         code = error.code()
-        return code if isinstance(code, Code) else Code.UNKNOWN
+        return code if isinstance(code, grpc.StatusCode) else Code.UNKNOWN
     code = getattr(error, "grpc_status_code", None)
-    if isinstance(code, Code):
+    if isinstance(code, grpc.StatusCode):
         return code
     return next((status for known, status in CLASSES.items() if isinstance(error, known)), None)
 

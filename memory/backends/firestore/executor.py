@@ -16,6 +16,7 @@ from . import codec, errors, indexes, messages
 from .calls import Calls, batch_get, is_about_database
 from .channel import Message, Target, pb
 from .commit import Committer
+from .ordering import order_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
@@ -161,7 +162,7 @@ class Executor:
                 sources: list[Iterable[Message]] = [list(stream) for stream in streams]
             else:
                 sources = list(streams)
-            merged: Iterator[Message] = heapq.merge(*sources, key=partial(codec.order_key, orders=orders))
+            merged: Iterator[Message] = heapq.merge(*sources, key=partial(order_key, orders=orders))
             if merge.overlapping:
                 merged = _distinct(merged)
             yield from itertools.islice(merged, merge.offset, bound)

@@ -14,16 +14,19 @@ from .tree import Select, any_of
 
 def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
     """Lines of text for a question."""
-    blame = asked.blame if isinstance(asked, Numbers) else asked.select.blame
-    selects = [number.select for number in asked.numbers] if isinstance(asked, Numbers) else [asked.select]
-    plans = [plan(select) for select in selects]
-    for answer in plans:
-        if isinstance(answer, Unanswerable):
-            blame = (*blame, *answer.blame)
+    if isinstance(asked, Numbers):
+        blame, selects = asked.blame, [number.select for number in asked.numbers]
+        plans: list[Any] = [plan(select) for select in selects]
+    else:
+        blame, selects = asked.select.blame, [asked.select]
+        plans = [question.answer(asked)]
+    for found in plans:
+        if isinstance(found, Unanswerable):
+            blame = (*blame, *found.blame)
     if not blame:
         yield "lane: native"
-        for answer in plans:
-            yield from lines(answer)
+        for found in plans:
+            yield from lines(found)
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
     for collection, conditions in question.uses(compiler, compiler.inner.query).items():

@@ -24,7 +24,7 @@ from django.db import models
 from . import codec
 from .base import DatabaseWrapper
 from .indexes import Definition, definition, needed, sorted_field, vector_field
-from .plan import And, Compare, Kind, Measure, Merge, Nearest, Op, Order, Query, Ref
+from .plan import And, Compare, Filter, Kind, Measure, Merge, Nearest, Op, Order, Query, Ref
 from .planner import plan
 from .tree import Condition, Select, all_of, any_of
 
@@ -173,7 +173,9 @@ def _add_vector(
     manifest.add([definition(collection, [vector_field(codec.field_path((vector.column,)), dimension)])])
     for owner in sorted(owners, key=lambda ref: ref.path):
         wanted = Compare(owner, Op.EQ, _SAMPLES.get(owner.kind, "x"))
-        filters = [wanted] if ttl is None else [wanted, And((wanted, Compare(_ref(ttl), Op.GT, SOME_TIME)))]
+        filters: list[Filter] = (
+            [wanted] if ttl is None else [wanted, And((wanted, Compare(_ref(ttl), Op.GT, SOME_TIME)))]
+        )
         for where in filters:
             query = Query(collection, where=where)
             manifest.add([needed(Nearest(query, _ref(vector), (0.0,) * dimension, Measure.COSINE, 1))])
@@ -181,7 +183,7 @@ def _add_vector(
 
 def _ref(one: models.Field[Any, Any]) -> Ref:
     name = DatabaseWrapper.data_types.get(one.get_internal_type(), Kind.ANY)
-    return Ref((one.column,), Kind(name) if name in set(Kind) else Kind.ANY, key=one.primary_key)
+    return Ref((str(one.column),), Kind(name) if name in set(Kind) else Kind.ANY, key=one.primary_key)
 
 
 def _key(one: Definition) -> str:

@@ -68,6 +68,12 @@ def _column(field: Field[Any, Any], connection: SQLiteWrapper) -> str:
     return f'"{field.column}" {parameters["type"]}{collation}{key}'
 
 
+class MirrorWrapper(SQLiteWrapper):
+    """The connection to the copy; receivers of `connection_created` can tell it by `is_mirror`."""
+
+    is_mirror = True
+
+
 class Mirror:
     """The SQLite behind one connection."""
 
@@ -76,7 +82,7 @@ class Mirror:
         # Aggregates over subqueries look their compiler up by alias, so the copy needs one: settings and
         # `connections.all()` do not see it. Its own alias is the outer one, as queries with `using()` check.
         self.using = f"{outer.alias}:mirror"
-        self.connection = SQLiteWrapper(_sqlite_settings(outer.settings_dict), outer.alias)
+        self.connection = MirrorWrapper(_sqlite_settings(outer.settings_dict), outer.alias)
         self._declared: dict[str, str] = {}
 
     def compiler(self, query: Any, elide_empty: bool = True) -> Any:

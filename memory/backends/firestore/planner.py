@@ -1,10 +1,7 @@
-"""From the tree to a plan: what Firestore answers exactly, and otherwise the smallest superset that it can
-name.
+"""From the tree to a plan: what Firestore answers exactly, and otherwise the smallest superset that it can name.
 
-No I/O and no Django. The theory: negations are pushed to the leaves, where Firestore's own null semantics
-agree with SQL's (`!=`, `not-in` and ranges exclude null). What is left is a positive formula of comparisons.
-It is one query where it keeps to Firestore's limits, and otherwise it is split at its widest disjunction
-into several, merged in order.
+No I/O and no Django. A positive formula of comparisons (`conditions.py`) is one query where it keeps to Firestore's
+limits; otherwise it is split at its widest disjunction into several, merged in order.
 
 Limits: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
 """
@@ -20,10 +17,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from .codec import document_id
+from .conditions import blame_of, filter_of, parts_of, positive, weakened
 from .plan import (
     DOCUMENT_ID,
     MAX_DISJUNCTIONS,
-    MAX_FILTER_BYTES,
     MAX_FILTERS_AND_ORDERS,
     MAX_IN_VALUES,
     MAX_INEQUALITY_FIELDS,
@@ -41,23 +38,11 @@ from .plan import (
     Ref,
     conjuncts,
 )
-from .tree import FALSE, TRUE, AllOf, AnyOf, Condition, Constant, Not, Opaque, Select, all_of, any_of
+from .tree import FALSE, TRUE, Condition, Select, all_of
 
 # More queries than this for one question, and the mirror is cheaper.
 MAX_BRANCHES: Final = 200
 
-NEGATED: Final = {
-    Op.EQ: Op.NE,
-    Op.NE: Op.EQ,
-    Op.LT: Op.GE,
-    Op.GE: Op.LT,
-    Op.GT: Op.LE,
-    Op.LE: Op.GT,
-    Op.IN: Op.NOT_IN,
-    Op.NOT_IN: Op.IN,
-    Op.IS_NULL: Op.IS_NOT_NULL,
-    Op.IS_NOT_NULL: Op.IS_NULL,
-}
 INEQUALITIES: Final = frozenset({Op.LT, Op.LE, Op.GT, Op.GE, Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})
 UNEQUAL: Final = frozenset({Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})  # at most one of these in a query
 
@@ -72,7 +57,7 @@ LEAST: Final[dict[Kind, Any]] = {
     Kind.DATETIME: datetime.min.replace(tzinfo=UTC),
     Kind.DATE: date.min,
     Kind.TIME: time.min,
-    Kind.DURATION: timedelta.min,
+    Kind.DURATION: timedelta(microseconds=-(2**63)),  # stored as 64 bits
     Kind.UUID: UUID(int=0),
 }
 # Kinds that the wire does not sort as SQL does.
@@ -110,12 +95,12 @@ def plan(select: Select) -> Answer | Unanswerable:
     where = positive(select.where)
     if where == FALSE or select.limit == 0:
         return Nothing()
-    blame = (*select.blame, *_opaque(where), *_unsortable(select.orders))
+    blame = (*select.blame, *blame_of(where), *_unsortable(select.orders))
     if blame:
         return Unanswerable(tuple(dict.fromkeys(blame)))
     if (ids := _ids(where, select.key)) is not None:
         return _by_id(select, ids)
-    branches = _split(None if where == TRUE else _filter(where), len(select.orders))
+    branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
     if branches is None:
         return Unanswerable(("too many alternatives in the filter",))
     return _read(select, branches)
@@ -130,142 +115,14 @@ def superset(select: Select) -> Answer:
     loose = replace(select, where=where, orders=(), limit=None, offset=0, blame=())
     answer = plan(loose)
     if isinstance(answer, Unanswerable):
-        answer = plan(replace(loose, where=all_of(p for p in _parts(where) if not _wide(p))))
+        answer = plan(replace(loose, where=all_of(p for p in parts_of(where) if not _wide(p))))
     return Query(select.collection, select.columns) if isinstance(answer, Unanswerable) else answer
-
-
-# --- conditions ---
-
-
-def positive(condition: Condition, negated: bool = False) -> Condition:
-    """The same condition with every negation at a leaf, and constants folded.
-
-    A negated leaf stays unknown for null, as in SQL: `NOT (x < 1)` is `x >= 1`, which Firestore also denies
-    to null.
-    """
-    match condition:
-        case Not(child):
-            return positive(child, not negated)
-        case AllOf(children):
-            parts = [positive(child, negated) for child in children]
-            return any_of(parts) if negated else _concise(all_of(parts))
-        case AnyOf(children):
-            parts = [positive(child, negated) for child in children]
-            return _concise(all_of(parts)) if negated else any_of(parts)
-        case Constant(value):
-            return Constant(value is not negated)
-        case Compare():
-            return _leaf(negate(condition) if negated else condition)
-        case Opaque():
-            return condition
-
-
-def negate(leaf: Compare) -> Compare | Opaque:
-    """The comparison that is true where `leaf` is false."""
-    null = leaf.op in (Op.IS_NULL, Op.IS_NOT_NULL)
-    if len(leaf.ref.path) > 1 or (leaf.ref.kind is Kind.JSON and not null):
-        return Opaque(f"exclude({leaf.ref.name})")  # a missing key is null to SQL, and nothing to Firestore
-    if leaf.op not in NEGATED:
-        return Opaque(f"exclude({leaf.ref.name})")
-    return replace(leaf, op=NEGATED[leaf.op])
-
-
-def weakened(condition: Condition) -> Condition:
-    """A positive condition that holds wherever `condition` does, without what Firestore cannot say."""
-    match condition:
-        case Opaque():
-            return TRUE
-        case AllOf(children):
-            return all_of(weakened(child) for child in children)
-        case AnyOf(children):
-            return any_of(weakened(child) for child in children)
-        case _:
-            return condition
-
-
-def _concise(condition: Condition) -> Condition:
-    """A conjunction without the `is not null` that another comparison of the same place implies."""
-    if not isinstance(condition, AllOf):
-        return condition
-    known = {
-        part.ref
-        for part in condition.children
-        if isinstance(part, Compare) and part.op not in (Op.IS_NULL, Op.IS_NOT_NULL)
-    }
-    return all_of(
-        part
-        for part in dict.fromkeys(condition.children)
-        if not (isinstance(part, Compare) and part.op is Op.IS_NOT_NULL and part.ref in known)
-    )
-
-
-def _leaf(leaf: Compare | Opaque) -> Condition:
-    """One comparison, narrowed to what the wire takes."""
-    if isinstance(leaf, Opaque):
-        return leaf
-    match leaf.op:
-        case Op.IN | Op.NOT_IN:
-            values = _distinct(leaf.value)
-            if not values:
-                return FALSE if leaf.op is Op.IN else Compare(leaf.ref, Op.IS_NOT_NULL)
-            if len(values) == 1:
-                return _leaf(Compare(leaf.ref, Op.EQ if leaf.op is Op.IN else Op.NE, values[0]))
-            leaf = replace(leaf, value=values)
-            sizes: Iterable[Any] = values
-        case Op.NE if leaf.ref.kind is Kind.BOOLEAN:
-            return Compare(leaf.ref, Op.EQ, not leaf.value)
-        case _:
-            sizes = (leaf.value,)
-    if any(_bytes(value) > MAX_FILTER_BYTES for value in sizes):
-        if leaf.ref.key and leaf.op is Op.EQ:
-            return FALSE  # ids are no longer than that
-        return Opaque(f"{leaf.ref.name} (a value of over {MAX_FILTER_BYTES} bytes)")
-    return leaf
-
-
-def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    """The values, each once; 1 and True are two."""
-    return tuple({(type(value), value): value for value in values}.values())
-
-
-def _bytes(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
-    return len(value) if isinstance(value, bytes) else 0
-
-
-def _opaque(condition: Condition) -> Iterator[str]:
-    match condition:
-        case Opaque(blame):
-            yield blame
-        case AllOf(children) | AnyOf(children):
-            for child in children:
-                yield from _opaque(child)
-        case _:
-            return
 
 
 def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
     for order in orders:
         if order.ref.kind in UNSORTABLE or (len(order.ref.path) > 1 and order.ref != DOCUMENT_ID):
             yield f"order_by({order.ref.name})"
-
-
-def _parts(condition: Condition) -> Sequence[Condition]:
-    return condition.children if isinstance(condition, AllOf) else (condition,)
-
-
-def _filter(condition: Condition) -> Filter:
-    """A positive condition without opaque parts or constants, as Firestore's filter."""
-    match condition:
-        case AllOf(children):
-            return And(tuple(_filter(child) for child in children))
-        case AnyOf(children):
-            return Or(tuple(_filter(child) for child in children))
-        case Compare():
-            return condition
-        case _:
-            raise TypeError(f"{condition!r} cannot be a filter: only positive conditions without constants can.")
 
 
 # --- documents by id ---

@@ -21,8 +21,9 @@ from django.db.models.sql.subqueries import AggregateQuery
 from django.db.models.sql.where import AND, WhereNode
 
 from .lowering import Lowering, NotConstantError, column_ref, describe_expression, lower_orders
-from .plan import Compare, Function, Kind, Measure, Op, Order, Ref
-from .planner import UNSORTABLE
+from .plan import MAX_NEAREST, Compare, Function, Kind, Measure, Nearest, Op, Order, Ref
+from .plan import Query as FirestoreQuery
+from .planner import UNSORTABLE, Answer, Nothing, Unanswerable, plan
 from .tree import TRUE, Condition, Select, all_of
 
 
@@ -177,6 +178,27 @@ def _value(lowering: Lowering, expression: Value) -> Any:
 
 
 # --- vectors ---
+
+
+def answer(asked: Rows) -> Answer | Nearest | Unanswerable:
+    """The reads that answer a question for rows, or why there are none."""
+    return plan(asked.select) if asked.near is None else _nearest(asked)
+
+
+def _nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
+    """The vector search of a question for rows, or why it cannot be one."""
+    select, near = asked.select, asked.near
+    if near is None:
+        raise TypeError("no vector search was asked for")
+    base = plan(replace(select, limit=None, offset=0))
+    if isinstance(base, Unanswerable | Nothing):
+        return base
+    if not near.present:
+        return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
+    if select.limit is None or not isinstance(base, FirestoreQuery) or select.limit + select.offset > MAX_NEAREST:
+        return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
+    wants = any(isinstance(item, Distance) for item in asked.shape)
+    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, distance=wants)
 
 
 def _near(lowering: Lowering, order_by: list[Any]) -> Near | None:

@@ -28,7 +28,6 @@ from .lowering import column_ref
 from .mirror import tables_of
 from .plan import (
     JSON_NULL,
-    MAX_NEAREST,
     VERSION,
     Aggregate,
     Compare,
@@ -36,7 +35,6 @@ from .plan import (
     Get,
     Kind,
     Measure,
-    Nearest,
     Op,
     Query,
     Read,
@@ -139,7 +137,7 @@ class SQLCompiler(compiler.SQLCompiler):
         """The rows from Firestore alone, or why that cannot be."""
         if isinstance(asked, Numbers):
             return self.native_numbers(asked)
-        read = plan(asked.select) if asked.near is None else nearest(asked)
+        read = question.answer(asked)
         if isinstance(read, Unanswerable):
             return read
         if isinstance(read, Nothing):
@@ -303,22 +301,6 @@ def average_or_null(at: int) -> Callable[[Row], Any]:
 def nulls_first(value: Any) -> tuple[bool, Any]:
     """A sort key that puts null before every value."""
     return (value is not None, value)
-
-
-def nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
-    """The vector search of a question for rows, or why it cannot be one."""
-    select, near = asked.select, asked.near
-    if near is None:
-        raise TypeError("no vector search was asked for")
-    base = plan(replace(select, limit=None, offset=0))
-    if isinstance(base, Unanswerable | Nothing):
-        return base
-    if not near.present:
-        return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
-    if select.limit is None or not isinstance(base, Query) or select.limit + select.offset > MAX_NEAREST:
-        return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
-    wants = any(isinstance(item, Distance) for item in asked.shape)
-    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, distance=wants)
 
 
 def check_locks(query: Any, connection: Any) -> None:

@@ -35,9 +35,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """Nothing was deferred."""
 
     def execute(self, sql: Any, params: Any = ()) -> None:
-        raise NotSupportedError(
-            f"Firestore has no SQL, so a migration cannot run {str(sql)[:100]!r}: use RunPython."
-        )
+        raise NotSupportedError(f"Firestore has no SQL, so a migration cannot run {str(sql)[:100]!r}: use RunPython.")
 
     # --- nothing to do: there are no tables, constraints or comments
 
@@ -65,9 +63,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     def alter_index_together(self, model: Any, old_index_together: Any, new_index_together: Any) -> None:
         """See `add_index`."""
 
-    def alter_db_table_comment(
-        self, model: Any, old_db_table_comment: Any, new_db_table_comment: Any
-    ) -> None:
+    def alter_db_table_comment(self, model: Any, old_db_table_comment: Any, new_db_table_comment: Any) -> None:
         """Collections have no comments."""
 
     def alter_db_tablespace(self, model: Any, old_db_tablespace: Any, new_db_tablespace: Any) -> None:
@@ -121,9 +117,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         if old_db_table == new_db_table:
             return
         columns = tuple(column_ref(field, self.connection) for field in model._meta.local_concrete_fields)
-        self._rewrite(
-            model, columns, lambda name, row: Put(new_db_table, name, columns, row), collection=old_db_table
-        )
+        self._rewrite(model, columns, lambda name, row: Put(new_db_table, name, columns, row), collection=old_db_table)
         self._rewrite(model, (), lambda name, _: Delete(old_db_table, name), collection=old_db_table)
 
     def _rewrite(

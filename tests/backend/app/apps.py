@@ -1,6 +1,9 @@
 """The tests' app."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+
+from .vectors import register
 
 
 class EngineConfig(AppConfig):
@@ -8,3 +11,6 @@ class EngineConfig(AppConfig):
 
     name = "tests.backend.app"
     label = "engine"
+
+    def ready(self) -> None:
+        connection_created.connect(register, dispatch_uid="engine tests' distances")

@@ -6,6 +6,8 @@ import uuid
 
 from django.db import models
 
+from .vectors import VectorField
+
 
 class Author(models.Model):
     """A parent."""
@@ -66,3 +68,19 @@ class Everything(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Point(models.Model):
+    """A vector, and what a search for it is narrowed by."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    owner = models.CharField(max_length=20)
+    kind = models.CharField(max_length=20, default="")
+    until = models.DateTimeField(null=True)
+    vector = VectorField(null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id

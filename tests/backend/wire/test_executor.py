@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from django.db import DataError, IntegrityError, OperationalError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from memory.backends.firestore import channel
+from memory.backends.firestore import channel, codec
 from memory.backends.firestore.executor import Executor
 from memory.backends.firestore.plan import (
     DOCUMENT_ID,
@@ -402,6 +404,38 @@ def test_every_kind_survives_the_server(executor: Executor) -> None:
     read, empty = executor.run(Query("kinds", refs))
     assert dict(zip(KINDS, read, strict=True)) == KINDS
     assert set(empty) == {None}
+
+
+def is_id(text: str) -> bool:
+    """Whether a document may be called so."""
+    try:
+        codec.document_id(text, Kind.TEXT)
+    except ValueError:
+        return False
+    return True
+
+
+ODD = ["é", "a b", "\n", "\0", "a=b&c", "%2F", "😀", "a\x7f"]
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(is_id)
+
+
+def test_any_id_can_be_written_read_and_deleted(executor: Executor) -> None:
+    """Ids of any characters, alone and together, also those that a header must not hold."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.sets(IDS | st.sampled_from(["é", "a b", "\n", "\0", "a=b&c", "%2F", "😀", "a\x7f"]), min_size=2, max_size=4)
+    )
+    def check(ids: set[str]) -> None:
+        executor.commit([Put("ids", id, (WORD,), (id,)) for id in ids])
+        for id in ids:
+            assert list(executor.run(Get("ids", (id,), (WORD, DOCUMENT_ID)))) == [(id, id)]
+        assert [word for (word,) in executor.run(Get("ids", tuple(ids), (WORD,)))] == list(ids)
+        where = Compare(DOCUMENT_ID, Op.IN, tuple(ids))
+        assert {word for (word,) in executor.run(Query("ids", (WORD,), where))} == ids
+        executor.commit([Delete("ids", id, must_exist=True) for id in ids])
+
+    check()
 
 
 def test_a_server_that_is_away_is_an_operational_error_in_time(log: list[Rpc]) -> None:

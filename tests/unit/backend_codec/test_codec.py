@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.backends.firestore import codec
+from memory.backends.firestore import codec, forms
 from memory.backends.firestore.channel import pb
 from memory.backends.firestore.plan import DOCUMENT_ID, JSON_NULL, VERSION, Kind, Ref
+
+settings.register_profile("patient", deadline=None)  # the machine may be busy
+settings.load_profile("patient")
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -329,3 +334,18 @@ def test_other_writers_types_are_given_as_they_are(kind: Kind, write: tuple[str,
     message = pb["Value"]()
     setattr(message, *write)
     assert same(codec.decode(message, kind), expected)
+
+
+def test_the_documented_decimals_are_the_stored_ones() -> None:
+    """`docs/firestore-values.md` shows what other readers of the database will find."""
+    text = (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()
+    rows = re.findall(r"^\| ([-0-9., ]+) \| `(\S+)` \|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    for numbers, form in rows:
+        assert {forms.decimal_text(Decimal(number)) for number in numbers.split(", ")} == {form}
+
+
+@pytest.mark.parametrize("key", [codec.ARRAY, codec.INT, codec.TEXT])
+def test_the_documented_escapes_are_the_stored_ones(key: str) -> None:
+    """The keys are part of the stored data: they do not change."""
+    assert f"`{key}`" in (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from memory.backends.firestore import question
 from memory.backends.firestore.base import DatabaseWrapper
+from memory.backends.firestore.conditions import positive
 from memory.backends.firestore.lowering import successor
 from memory.backends.firestore.plan import JSON_NULL, Compare, Kind, Op, Order, Ref
-from memory.backends.firestore.planner import positive
 from memory.backends.firestore.question import Numbers, Rows
 from memory.backends.firestore.tree import FALSE, TRUE, Condition, Opaque, all_of, any_of
 from tests.backend.app.models import Everything, Note

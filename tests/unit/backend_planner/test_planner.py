@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from memory.backends.firestore.codec import value
+from memory.backends.firestore.conditions import positive
 from memory.backends.firestore.plan import (
     DOCUMENT_ID,
     And,
@@ -19,7 +21,7 @@ from memory.backends.firestore.plan import (
     Query,
     Ref,
 )
-from memory.backends.firestore.planner import Nothing, Sorted, Unanswerable, plan, positive, superset
+from memory.backends.firestore.planner import LEAST, Nothing, Sorted, Unanswerable, plan, superset
 from memory.backends.firestore.tree import FALSE, TRUE, Condition, Not, Opaque, Select, all_of, any_of
 
 KEY = Ref(("id",), Kind.TEXT, key=True)
@@ -156,6 +158,15 @@ def test_a_second_unequal_becomes_ranges() -> None:
     first = [part for branch in answer.branches for part in branch.where.children]  # type: ignore[union-attr]
     assert Compare(N, Op.LT, 1) in first
     assert Compare(N, Op.GT, 1) in first
+
+
+@pytest.mark.parametrize("kind", sorted(LEAST))
+def test_a_second_not_null_is_a_range_that_the_wire_can_spell(kind: Kind) -> None:
+    """Firestore takes one `is not null` a query; the other is "at least the least value" of its kind."""
+    one, other = Ref(("one",), kind), Ref(("other",), kind)
+    where = all_of([Compare(one, Op.IS_NOT_NULL), Compare(other, Op.IS_NOT_NULL)])
+    assert plan(select(where)) == query(And((Compare(other, Op.IS_NOT_NULL), Compare(one, Op.GE, LEAST[kind]))))
+    value(LEAST[kind], kind)
 
 
 def test_not_in_stands_in_no_disjunction() -> None:

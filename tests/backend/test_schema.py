@@ -1,0 +1,158 @@
+"""Migrations and management commands: what they mean where there are no tables."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.apps.registry import Apps
+from django.core.management import call_command
+from django.db import NotSupportedError, connection, models
+from django.db.migrations.recorder import MigrationRecorder
+
+from memory.backends.firestore.lowering import column_ref
+from memory.backends.firestore.plan import Query
+
+from .app.models import Author, Everything, Note
+
+pytestmark = pytest.mark.django_db
+
+
+def stored(table: str, *fields: Any) -> list[tuple[Any, ...]]:
+    """Columns of every document, by the order of ids."""
+    refs = tuple(column_ref(field, connection) for field in fields)
+    return list(connection.cursor().run(Query(table, refs)))
+
+
+def thing(db_table: str = "thing", **fields: Any) -> Any:
+    """One version of a model, in a registry of its own, as a migration's state has it."""
+    meta = type("Meta", (), {"app_label": "engine", "db_table": db_table, "apps": Apps()})
+    return type("Thing", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
+
+
+@pytest.fixture(autouse=True)
+def no_things() -> Iterator[None]:
+    """`flush` empties the collections of installed models only."""
+    yield
+    for collection in ("thing", "moved"):
+        connection.cursor().clear(collection)
+
+
+def test_migrations_are_recorded(django_db_blocker: Any) -> None:
+    """The recorder's collection is there with its first entry."""
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("engine", "0001_initial")
+    assert ("engine", "0001_initial") in recorder.applied_migrations()
+    assert "django_migrations" in connection.introspection.table_names()
+    recorder.record_unapplied("engine", "0001_initial")
+    assert ("engine", "0001_initial") not in recorder.applied_migrations()
+
+
+def test_a_new_column_is_written_into_every_document() -> None:
+    """Firestore does not find documents that lack a field, so default or null is filled in."""
+    before = thing(name=models.CharField(max_length=10))
+    with connection.schema_editor() as editor:
+        editor.create_model(before)
+    before.objects.bulk_create(before(name=str(i)) for i in range(700))
+    stars, note = models.IntegerField(default=3), models.CharField(max_length=10, null=True)
+    after = thing(name=models.CharField(max_length=10), stars=stars, note=note)
+    with connection.schema_editor() as editor:
+        editor.add_field(before, stars)
+        editor.add_field(before, note)
+    assert after.objects.filter(stars=3, note=None).count() == 700
+
+
+def test_renamed_columns_and_tables_are_copied() -> None:
+    """Values move along; retyped columns are converted."""
+    old = models.CharField(max_length=10)
+    before = thing(name=old)
+    before.objects.create(name="12")
+    new = models.IntegerField()
+    after = thing(number=new, db_table="moved")
+    with connection.schema_editor() as editor:
+        editor.alter_field(before, old, new)
+        editor.alter_db_table(after, "thing", "moved")
+    assert [row.number for row in after.objects.all()] == [12]
+    assert stored("thing") == []
+
+
+def test_null_is_filled_where_it_is_no_longer_allowed() -> None:
+    """With the field's default, as SQL needs it too."""
+    old = models.IntegerField(null=True)
+    before = thing(stars=old)
+    before.objects.bulk_create([before(stars=None), before(stars=5)])
+    new = models.IntegerField(default=1)
+    thing(stars=new)
+    with connection.schema_editor() as editor:
+        editor.alter_field(before, old, new)
+    assert sorted(value for (value,) in stored("thing", new)) == [1, 5]
+
+
+def test_a_deleted_model_is_emptied() -> None:
+    """Its collection is gone with its last document."""
+    model = thing(name=models.CharField(max_length=10))
+    model.objects.create(name="x")
+    assert "thing" in connection.introspection.table_names()
+    with connection.schema_editor() as editor:
+        editor.delete_model(model)
+    assert "thing" not in connection.introspection.table_names()
+
+
+def test_sql_in_migrations_is_refused() -> None:
+    """With what to write instead."""
+    with pytest.raises(NotSupportedError, match="RunPython"), connection.schema_editor() as editor:
+        editor.execute("ALTER TABLE x")
+
+
+def test_dumpdata_and_loaddata_round_trip(tmp_path: Any) -> None:
+    """Fixtures carry every field type."""
+    author = Author.objects.create(name="ann")
+    Note.objects.create(id="n", author=author, data={"a": [[1]]})
+    Everything.objects.create(pk=1, char="ü", decimal="1.5", binary=b"\x00")
+    out = tmp_path / "all.json"
+    call_command("dumpdata", "engine", output=str(out), verbosity=0)
+    assert len(json.loads(out.read_text())) == 3
+    call_command("flush", interactive=False, verbosity=0)
+    assert Note.objects.count() == 0
+    call_command("loaddata", str(out), verbosity=0)
+    assert Note.objects.select_related("author").get().author.name == "ann"  # type: ignore[union-attr]
+    assert Everything.objects.get().binary == b"\x00"
+
+
+def test_inspectdb_lists_collections() -> None:
+    """Without columns: a collection carries no types."""
+    Author.objects.create(name="x")
+    out = io.StringIO()
+    call_command("inspectdb", stdout=out)
+    assert "db_table = 'engine_author'" in out.getvalue()
+
+
+def test_checks_name_what_is_only_looked_up() -> None:
+    """Unique columns get a warning with a stable id, keys that no id can spell an error."""
+    field = models.CharField(max_length=10, unique=True)
+    number = models.FloatField(primary_key=True)
+    for one in (field, number):
+        one.set_attributes_from_name("x")
+        one.model = Note
+    assert [m.id for m in connection.validation.check_field(field)] == ["firestore.W001"]
+    assert [m.id for m in connection.validation.check_field(number)] == ["firestore.E001"]
+
+
+def test_iterator_reads_as_it_goes(calls: Callable[[], Any]) -> None:
+    """`iterator()` does not read to the end what nobody asks for."""
+    Note.objects.bulk_create(Note(id=f"n{i:04}") for i in range(1200))
+    rows = Note.objects.order_by("pk").iterator(chunk_size=10)
+    with calls() as made:
+        assert [next(rows).pk for _ in range(3)] == ["n0000", "n0001", "n0002"]
+        rows.close()  # type: ignore[attr-defined]
+    assert sum(call["documents_read"] for call in made) < 1200
+    assert sum(1 for _ in Note.objects.iterator(chunk_size=100)) == 1200
+
+
+def test_a_wide_filter_is_pushed_down_by_the_planner() -> None:
+    """`explain()` of a merge names each query."""
+    text = Note.objects.filter(reads__in=range(60)).order_by("reads")[:5].explain()
+    assert text.startswith("lane: native\nmerge 2 queries, the first 5\n")
