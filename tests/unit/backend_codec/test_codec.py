@@ -276,8 +276,8 @@ REFUSED = [
     (Kind.TIME, dt.time(tzinfo=dt.UTC), ValueError),
     (Kind.TEXT, "\ud800", UnicodeEncodeError),
     (Kind.VECTOR, [[1.0]], ValueError),
-    (Kind.JSON, object(), TypeError),
-    (Kind.ANY, object(), TypeError),
+    (Kind.JSON, ..., TypeError),
+    (Kind.ANY, ..., TypeError),
 ]
 
 
