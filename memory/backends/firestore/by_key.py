@@ -6,7 +6,7 @@ primary key equals a value; all columns of one model; nothing else. Every other 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.db.models import lookups
 from django.db.models.expressions import Col
@@ -51,10 +51,10 @@ def find(query: Any, connection: Any) -> tuple[Shape, Get] | None:
         return None
     if any(getattr(query, name) for name in UNSET) or query.high_mark == 0 or len(query.alias_map) != 1:
         return None
-    lookup = _only_condition(query.where)
-    if lookup is None or lookup.lhs.target is not query.model._meta.pk:
+    lookup, model = _only_condition(query.where), cast("Any", query.model)
+    if lookup is None or lookup.lhs.target is not model._meta.pk:
         return None
-    shape = _shape(query.model, connection)
+    shape = _shape(model, connection)
     if shape is None:
         return None
     try:
