@@ -44,6 +44,11 @@ class DatabaseCreation(BaseDatabaseCreation):
 
     def _refuse_production(self, name: str) -> None:
         settings = self.connection.settings_dict
+        if name == settings["NAME"]:
+            raise ImproperlyConfigured(
+                f"DATABASES[{self.connection.alias!r}]['TEST']['NAME'] is the database itself, {name!r}: tests would "
+                "empty it. Name another one."
+            )
         if not settings["HOST"] and not settings["TEST"]["NAME"]:
             raise ImproperlyConfigured(
                 f"Tests would empty the database {name!r} of the real project {settings.get('PROJECT')!r}. "

@@ -29,7 +29,8 @@ def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
             yield from lines(found)
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
-    for collection, conditions in question.uses(compiler, compiler.inner.query).items():
+    for collection, uses in question.uses(compiler, compiler.inner.query).items():
+        conditions = [use.condition for use in uses]
         yield from lines(superset(Select(collection, selects[0].key, where=any_of(conditions))) if selects else None)
     yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
 

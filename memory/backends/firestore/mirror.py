@@ -29,11 +29,13 @@ from django.utils.duration import duration_microseconds
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
+from .conditions import positive, weakened
 from .errors import QueryTooBroad
 from .lowering import column_ref, kind_of
-from .plan import JSON_NULL, VERSION, Kind, Merge, Query, Ref
+from .plan import JSON_NULL, VERSION, Compare, Kind, Merge, Op, Query, Ref
 from .planner import Nothing, Sorted, superset
-from .tree import TRUE, Condition, Select, any_of
+from .question import Link, Use
+from .tree import TRUE, Condition, Select, all_of, any_of
 
 if TYPE_CHECKING:
     from .base import DatabaseWrapper
@@ -42,6 +44,8 @@ Convert = Callable[[Any], Any]
 
 # SQLite computes with floats, which hold this many decimal digits.
 FLOAT_DIGITS: Final = Context(prec=15)
+# Values of a join's column that a query is asked for; for more, the table is read by its other filters.
+MAX_JOINED: Final = 300
 # Statements that must not be counted as a table's use: "FROM t", "JOIN t", "UPDATE t".
 USES: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?', re.IGNORECASE)
 WORDS: Final = re.compile(r"\w+")
@@ -96,33 +100,49 @@ class Mirror:
         sql: str,
         params: Sequence[Any],
         tables: Mapping[str, Table],
-        conditions: Mapping[str, Sequence[Condition]],
+        uses: Mapping[str, Sequence[Use]],
         blame: Sequence[str],
         versions_of: str | None = None,
     ) -> Iterator[dict[Any, Any]]:
         """The copy, with every row that the statement could need; empty again afterwards.
 
-        `conditions` holds, for each table, one condition for each of its uses in the statement. Yields the
-        update times of the documents of `versions_of`, by primary key.
+        `uses` are those of each table in the statement. Yields the update times of the documents of `versions_of`, by
+        primary key.
         """
-        used = _uses(sql, tables)
-        for name in used:
+        counted = _uses(sql, tables)
+        for name in counted:
             self._declare(tables[name])
         columns = self._columns_read(sql, params)
         versions: dict[Any, Any] = {}
         budget = self.outer.option("mirror_limit")
+        known = {name: list(uses.get(name, ())) for name, count in counted.items() if len(uses.get(name, ())) == count}
         try:
             with self.outer.lane("mirror"):
-                for name, uses in used.items():
-                    known = conditions.get(name, ())
-                    where = any_of(known) if len(known) == uses else TRUE
-                    wanted = columns.get(name, frozenset())
+                for name in in_order(counted, turned(known)):
+                    where = any_of(self._where(tables, name, use) for use in known.get(name, (Use(TRUE),)))
                     into = versions if name == versions_of else None
-                    budget -= self._load(tables[name], wanted, where, budget, blame, into)
+                    budget -= self._load(tables[name], columns.get(name, frozenset()), where, budget, blame, into)
             yield versions
         finally:
-            for name in used:
+            for name in counted:
                 self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table, not a user's text
+
+    def _where(self, tables: Mapping[str, Table], name: str, use: Use) -> Condition:
+        """What a row must fulfil for one use of its table, given the rows of the tables that were loaded before."""
+        link = use.link
+        if link is None or link.column not in tables[name].fields:
+            return use.condition
+        field = tables[name].fields[link.column]
+        values = self._values(tables[link.parent], link.parent_column)
+        if len(values) > MAX_JOINED and not field.primary_key:
+            return use.condition
+        return all_of([use.condition, Compare(column_ref(field, self.outer), Op.IN, values)])
+
+    def _values(self, table: Table, column: str) -> tuple[Any, ...]:
+        """The values of a column of a table that is loaded."""
+        found = self.returning(f'SELECT DISTINCT "{column}" FROM "{table.name}" WHERE "{column}" IS NOT NULL', ())  # noqa: S608
+        convert = from_sqlite(table.fields[column], self.outer, self.connection)
+        return tuple(value if convert is None else convert(value) for (value,) in found)
 
     def returning(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows that a statement returns, as SQLite holds them."""
@@ -219,6 +239,42 @@ def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
         "OPTIONS": {},
         "ATOMIC_REQUESTS": False,
     }
+
+
+def turned(uses: dict[str, list[Use]]) -> dict[str, list[Use]]:
+    """The uses, with a join turned round where only the joined table can be narrowed: it is loaded first then.
+
+    That is exact for an inner join of tables that are used once.
+    """
+    for name, found in uses.items():
+        link = found[0].link if len(found) == 1 else None
+        if link is None or not link.inner or link.parent == name or not narrows(found[0]):
+            continue
+        parent = uses.get(link.parent, [])
+        if len(parent) == 1 and parent[0].link is None and not narrows(parent[0]):
+            back = Link(link.parent_column, name, link.column, inner=True)
+            uses[name] = [replace(found[0], link=None)]
+            uses[link.parent] = [replace(parent[0], link=back)]
+            break
+    return uses
+
+
+def narrows(use: Use) -> bool:
+    """Whether Firestore can tell rows that matter for a use from others."""
+    return weakened(positive(use.condition)) != TRUE
+
+
+def in_order(names: Iterable[str], uses: dict[str, list[Use]]) -> Iterator[str]:
+    """Tables, parents of joins first; a join whose parent cannot come first is forgotten."""
+    waiting, done = list(names), set[str]()
+    while waiting:
+        ready = [name for name in waiting if all(u.link is None or u.link.parent in done for u in uses.get(name, ()))]
+        name = ready[0] if ready else waiting[0]
+        if not ready and name in uses:
+            uses[name] = [replace(use, link=None) for use in uses[name]]
+        waiting.remove(name)
+        done.add(name)
+        yield name
 
 
 def _uses(sql: str, tables: Mapping[str, Table]) -> dict[str, int]:

@@ -289,18 +289,41 @@ def _over_subquery(outer: Any, inner: Any) -> Numbers:
 # --- the uses of tables, for the mirror ---
 
 
-def uses(outer: Any, asked: Any) -> dict[str, list[Condition]]:
-    """For each table that a query (or an expression) reads, one condition for each use.
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A join: only rows whose `column` has a value of the parent's column matter; `inner` if that holds both ways."""
 
-    It says what a row must fulfil to matter there.
-    """
-    found: dict[str, list[Condition]] = {}
+    column: str
+    parent: str
+    parent_column: str
+    inner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a table in a query: what its rows must fulfil to matter, and how it is joined."""
+
+    condition: Condition
+    link: Link | None = None
+
+
+def uses(outer: Any, asked: Any) -> dict[str, list[Use]]:
+    """For each table that a query (or an expression) reads, its uses."""
+    found: dict[str, list[Use]] = {}
     for query in _queries(asked):
         for alias, table in query.alias_map.items():
             if query.alias_refcount.get(alias) or alias == query.base_table:
-                condition = _condition(outer, query, alias, table)
-                found.setdefault(table.table_name, []).append(condition)
+                use = Use(_condition(outer, query, alias, table), _link(query, table))
+                found.setdefault(table.table_name, []).append(use)
     return found
+
+
+def _link(query: Query, table: BaseTable | Join) -> Link | None:
+    if not isinstance(table, Join) or len(table.join_cols) != 1 or table.parent_alias not in query.alias_map:
+        return None
+    [(parent_column, column)] = table.join_cols
+    parent = query.alias_map[table.parent_alias].table_name
+    return Link(column, parent, parent_column, table.join_type == INNER)
 
 
 def _condition(outer: Any, query: Query, alias: str, table: BaseTable | Join) -> Condition:

@@ -20,7 +20,7 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.transaction import TransactionManagementError
 
-from . import question
+from . import by_key, question
 from .batching import batches
 from .codec import document_id
 from .explain import describe
@@ -57,6 +57,7 @@ class SQLCompiler(compiler.SQLCompiler):
     elide_empty: bool
     inner: Any = None
     lane: str = NATIVE
+    shape: by_key.Shape | None = None
 
     # --- the query as Django's iterators see it
 
@@ -77,6 +78,14 @@ class SQLCompiler(compiler.SQLCompiler):
         """In the mirror SQLite's; otherwise ours, less JSON's, whose values are no text here."""
         if self.lane == MIRROR:
             return dict(self.inner.get_converters(expressions))
+        if self.shape is not None:
+            if self.shape.converters is None:
+                self.shape.converters = self.native_converters(expressions)
+            return self.shape.converters
+        return self.native_converters(expressions)
+
+    def native_converters(self, expressions: Iterable[Any]) -> dict[int, Any]:
+        """Ours, less JSON's."""
         expressions = list(expressions)
         converters = super().get_converters(expressions)
         return {
@@ -111,7 +120,7 @@ class SQLCompiler(compiler.SQLCompiler):
     def text(self) -> str:
         """The query in SQL: nobody runs it, but it is how a reader of `connection.queries` knows their query."""
         try:
-            sql, params = self.inner.as_sql()
+            sql, params = (self.inner or self.setup()).as_sql()
         except (EmptyResultSet, FullResultSet):
             return ""
         mirror = self.connection.mirror.connection
@@ -120,6 +129,9 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet where the query cannot have any."""
+        found = by_key.find(self.query, self.connection)
+        if found is not None:
+            return self.row_by_key(*found)
         inner = self.setup()
         asked = question.ask(self, inner)
         self.adopt()
@@ -132,6 +144,13 @@ class SQLCompiler(compiler.SQLCompiler):
             return iter(self.mirrored(answer.blame, locking))
         self.lane = NATIVE
         return answer
+
+    def row_by_key(self, shape: by_key.Shape, read: Get) -> Iterator[Row]:
+        """The row of a query that needed no compiling."""
+        self.shape = shape
+        self.select, self.klass_info, self.annotation_col_map = shape.select, shape.klass_info(), {}
+        self.col_count, self.has_extra_select = len(shape.select), False
+        return iter(self.connection.cursor().run(read))
 
     def native(self, asked: Rows | Numbers) -> Iterator[Row] | Unanswerable:
         """The rows from Firestore alone, or why that cannot be."""
@@ -263,9 +282,9 @@ class SQLCompiler(compiler.SQLCompiler):
         """The mirror, loaded for a statement."""
         models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
         tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
-        conditions = question.uses(self, self.inner.query if among is None else among)
+        uses = question.uses(self, self.inner.query if among is None else among)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
-            sql, params, tables, conditions, blame, versions_of
+            sql, params, tables, uses, blame, versions_of
         )
         return loaded
 

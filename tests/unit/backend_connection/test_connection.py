@@ -1,0 +1,71 @@
+"""The connection's own rules, without a server: options, test databases, shells, ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import NotSupportedError, connections
+
+from memory.backends.firestore.base import DatabaseWrapper
+
+
+def wrapper(**settings: Any) -> DatabaseWrapper:
+    """A connection that is never opened."""
+    given = {"ENGINE": "memory.backends.firestore", "NAME": "main", "PROJECT": "p", "HOST": "localhost:1", **settings}
+    return DatabaseWrapper(connections.configure_settings({"default": given})["default"], "default")
+
+
+def test_tests_use_another_database_of_the_same_project() -> None:
+    """Its id is legal: letters, digits and hyphens."""
+    assert wrapper(NAME="(default)").creation._get_test_db_name() == "test-default"
+    assert wrapper().creation._get_test_db_name() == "test-main"
+    assert wrapper(TEST={"NAME": "ci"}).creation._get_test_db_name() == "ci"
+    assert wrapper().creation.get_test_db_clone_settings("2")["NAME"] == "main-2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"HOST": ""}, "Tests would empty the database 'test-main' of the real project 'p'"),
+        ({"TEST": {"NAME": "main"}}, "is the database itself"),
+        ({"HOST": "", "TEST": {"NAME": "main"}}, "is the database itself"),
+    ],
+)
+def test_tests_do_not_touch_a_database_that_was_not_meant_for_them(settings: dict[str, Any], message: str) -> None:
+    """A real project needs an explicit test database, which is not the one in use."""
+    with pytest.raises(ImproperlyConfigured, match=message):
+        wrapper(**settings).creation._create_test_db(0, autoclobber=True)
+
+
+def test_options_are_checked() -> None:
+    """Unset ones have defaults; a wrong one is named."""
+    assert wrapper().option("mirror_limit") == 5000
+    assert wrapper(OPTIONS={"mirror_limit": 7}).option("mirror_limit") == 7
+    with pytest.raises(ImproperlyConfigured, match=r"\['auto_ids'\] is 'serial': it is one of \['random', 'time'\]"):
+        wrapper(OPTIONS={"auto_ids": "serial"}).ops.new_auto_id()
+
+
+@pytest.mark.parametrize("choice", ["random", "time"])
+def test_auto_ids_are_positive_exact_in_javascript_and_distinct(choice: str) -> None:
+    """Those by time grow."""
+    ops = wrapper(OPTIONS={"auto_ids": choice}).ops
+    ids = [ops.new_auto_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(0 < one < 2**53 for one in ids)
+    assert choice == "random" or ids == sorted(ids)
+
+
+def test_there_is_no_shell() -> None:
+    """`dbshell` says what to use."""
+    with pytest.raises(NotSupportedError, match="console"):
+        wrapper().client.runshell([])
+
+
+def test_no_secret_is_in_a_repr() -> None:
+    """Nor in that of what a connection is made with."""
+    secret = '{"private_key": "swordfish"}'
+    made = wrapper(OPTIONS={"credentials_json": secret, "credentials_path": "/swordfish"})
+    assert "swordfish" not in repr(made)
+    assert "swordfish" not in repr(made.get_connection_params())
