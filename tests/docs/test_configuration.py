@@ -16,8 +16,8 @@ from memory.conf import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 READERS = {"text", "integer", "boolean", "words", "required", "database"}
-# Read by Google's library, and by the engine's configuration where the memory is kept in Firestore.
-READ_ELSEWHERE = {"GOOGLE_APPLICATION_CREDENTIALS", "GCP_SA_KEY_JSON", "GCP_SA_KEY_PATH"}
+# Read by Google's library.
+READ_ELSEWHERE = {"GOOGLE_APPLICATION_CREDENTIALS"}
 # No default of the code's: required, or made by another variable's value.
 PER_ENVIRONMENT = {"ALLOWED_HOSTS": "this machine; required in staging and production", "ENV_FILE": ".env"}
 
