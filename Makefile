@@ -4,6 +4,11 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Two workers, random order; PYTEST_ARGS="-x -k admin" and the like go to every run.
+PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
+# What the app must do alike on every engine.
+ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange
+
 .PHONY: run test check format wheel lock
 
 run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration and an admin
@@ -12,7 +17,9 @@ run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration
 
 test: .venv/develop  ## Every check and every test
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) --ds=tests.backend.settings --confcutdir=tests/backend tests/backend
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ON_EVERY_ENGINE)
+	$(PYTEST) --cov --cov-report=term
 
 check: .venv/develop
 	$(BIN)/ruff check .

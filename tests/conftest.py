@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,11 @@ collect_ignore = ["backend"]
 def pytest_configure(config: pytest.Config) -> None:
     for name in backends.BACKENDS:
         config.addinivalue_line("markers", f"{name}: needs the real backend {name}")
+    config.addinivalue_line("markers", "embedded: holds of the embedded engine alone; says why")
     if backends.required() and (missing := backends.missing()):
         raise pytest.UsageError(f"MEMORY_REQUIRE_BACKENDS=1, but this machine lacks: {', '.join(missing)}")
+    if os.environ.get("MEMORY_TEST_ENGINE") == "firestore" and "firestore_emulator" in backends.missing():
+        pytest.exit("No Firestore emulator here: the tests on Firestore are skipped", returncode=0)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

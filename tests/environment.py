@@ -9,7 +9,8 @@ import uuid
 
 os.environ["APP_ENV"] = "test"
 if os.environ.get("MEMORY_TEST_ENGINE") == "firestore":
-    from memory.testing.emulator import emulator
+    from memory.testing.emulator import emulator, unavailable_reason
 
-    # Set for xdist's workers too, which inherit it: one emulator a run.
-    os.environ["FIRESTORE_EMULATOR_HOST"] = emulator(uuid.uuid4().hex)
+    if unavailable_reason() is None:
+        # Set for xdist's workers too, which inherit it: one emulator a run.
+        os.environ["FIRESTORE_EMULATOR_HOST"] = emulator(uuid.uuid4().hex)
