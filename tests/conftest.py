@@ -18,6 +18,7 @@ from memory.models import AgentData, MemoryItem
 from . import backends
 
 TestDatabases = ("default", "memory")
+pytest_plugins = ["memory.testing.redis"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
