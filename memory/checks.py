@@ -35,7 +35,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_aliases(values),
         *_numbers(values),
         *_page_sizes(values),
-        *_principal(values),
+        *_callables(values),
         *_router(values),
     ]
 
@@ -94,18 +94,22 @@ def _page_sizes(values: dict[str, Any]) -> Iterator[CheckMessage]:
         )
 
 
-def _principal(values: dict[str, Any]) -> Iterator[CheckMessage]:
-    path = values["PRINCIPAL"]
-    try:
-        found = import_string(path)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        found = None
-    if not callable(found):
-        yield Error(
-            f"MEMORY['PRINCIPAL'] is {path!r}, which cannot be imported or called.",
-            hint="Give the dotted path of a function that takes a Django user and returns a string.",
-            id="memory.E007",
-        )
+def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key, check_id, wanted in (
+        ("PRINCIPAL", "memory.E007", "a function that takes a Django user and returns a string"),
+        ("MANAGER", "memory.E009", "a MemoryManager, or of a function without arguments that returns one"),
+    ):
+        path = values[key]
+        try:
+            found = import_string(path)
+        except (ImportError, AttributeError, TypeError, ValueError):
+            found = None
+        if not callable(found):
+            yield Error(
+                f"MEMORY[{key!r}] is {path!r}, which cannot be imported or called.",
+                hint=f"Give the dotted path of {wanted}.",
+                id=check_id,
+            )
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:

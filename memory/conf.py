@@ -19,6 +19,7 @@ DEFAULTS: Mapping[str, Any] = {
     "BULK_LIMIT": 500,
     "MAX_BODY_BYTES": 16 * 1024 * 1024,
     "HEALTH_TIMEOUT": 2.0,
+    "MANAGER": "memory.stores.ConcreteMemoryManager",
 }
 
 
@@ -71,6 +72,15 @@ class MemorySettings:
     def health_timeout(self) -> float:
         """`HEALTH_TIMEOUT`: the budget for all health checks together, in seconds. Default 2.0."""
         return float(self._get("HEALTH_TIMEOUT"))
+
+    @property
+    def manager(self) -> Callable[[], Any]:
+        """`MANAGER`: dotted path of the `MemoryManager` that `memory.stores.get_memory_manager()` makes.
+
+        A class, or a function without arguments. Default "memory.stores.ConcreteMemoryManager".
+        """
+        make: Callable[[], Any] = import_string(self._get("MANAGER"))
+        return make
 
 
 memory_settings = MemorySettings()

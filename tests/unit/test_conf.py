@@ -36,6 +36,8 @@ def found(**values: Any) -> set[str]:
         ({"PAGE_SIZE": 300}, {"memory.E006"}),
         ({"PRINCIPAL": "no.such.function"}, {"memory.E007"}),
         ({"PRINCIPAL": None}, {"memory.E007"}),
+        ({"MANAGER": "memory.stores.MemoryManagerStub"}, set()),
+        ({"MANAGER": "memory.stores.NoSuchManager"}, {"memory.E009"}),
     ],
 )
 def test_checks(values: dict[str, Any], ids: set[str]) -> None:
@@ -58,9 +60,10 @@ def test_a_missing_router_is_told() -> None:
 @override_settings(MEMORY={})
 def test_defaults() -> None:
     """An empty dict, or none, gives the documented defaults."""
-    for key in DEFAULTS.keys() - {"PRINCIPAL"}:
+    for key in DEFAULTS.keys() - {"PRINCIPAL", "MANAGER"}:
         assert getattr(memory_settings, key.lower()) == DEFAULTS[key]
     assert memory_settings.principal.__name__ == "username"
+    assert memory_settings.manager.__name__ == "ConcreteMemoryManager"
 
 
 def test_settings_are_read_when_used() -> None:
