@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format lock
+.PHONY: run test check format wheel lock
 
 run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration and an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -23,6 +23,9 @@ check: .venv/develop
 format: .venv/develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+wheel: .venv/develop  ## The app for other projects, in dist/
+	$(BIN)/python -m build --wheel --outdir dist .
 
 lock: .venv/develop  ## Pin anew what requirements*.in name
 	for name in requirements requirements-dev; do \

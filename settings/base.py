@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+
 from .environment import BASE_DIR, app_env, boolean, database, integer, text, words
 from .redis import redis_cache
 
@@ -92,7 +94,11 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 
+BEHIND_PROXY = boolean("BEHIND_PROXY", False)
 REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # Whose X-Forwarded-For is believed: throttles count by address.
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "DEFAULT_THROTTLE_RATES": {
         "memory-anonymous": text("THROTTLE_ANONYMOUS", "60/min"),
         "memory-user": text("THROTTLE_USER", "6000/min"),
@@ -112,6 +118,5 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
-BEHIND_PROXY = boolean("BEHIND_PROXY", False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -14,3 +14,5 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 MEMORY = {**MEMORY, "MANAGER": "memory.stores.MemoryManagerStub"}
+# Found where they lie: no test needs collectstatic first.
+WHITENOISE_AUTOREFRESH = True

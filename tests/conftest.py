@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from typing import Any
-
-os.environ["APP_ENV"] = "test"
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -17,7 +14,6 @@ from memory.models import AgentData, MemoryItem
 
 from . import backends
 
-TestDatabases = ("default", "memory")
 pytest_plugins = ["memory.testing.redis"]
 
 

@@ -1,5 +1,25 @@
-"""The API's URLs: `path("api/", include("memory.api.urls"))` in a project."""
+"""The API's URLs: `path("api/", include("memory.api.urls"))` in a project. A slash at the end is optional."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from memory.health import urlpatterns as health_urls
+
+from .documentation import RedocView, SchemaView, SwaggerView
+from .viewsets import AgentDataViewSet, MemoryItemViewSet, UserSessionViewSet
+
+app_name = "memory-api"
+
+router = SimpleRouter()
+router.trailing_slash = "/?"  # a regular expression, as the router's routes are
+router.register("memory-items", MemoryItemViewSet, basename="memory-items")
+router.register("agent-data", AgentDataViewSet, basename="agent-data")
+router.register("sessions", UserSessionViewSet, basename="sessions")
+
+documentation: list[URLPattern] = [
+    re_path(r"^schema/?$", SchemaView.as_view(), name="schema"),
+    re_path(r"^docs/?$", SwaggerView.as_view(), name="docs"),
+    re_path(r"^redoc/?$", RedocView.as_view(), name="redoc"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [*health_urls, *documentation, path("", include(router.urls))]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 
 from memory.fields import ContentHashField
 from memory.models import AgentData, Document, MemoryItem, UserSession
@@ -23,9 +23,13 @@ def to_dict(record: Document) -> dict[str, Any]:
     Times are ISO 8601 in UTC with all their microseconds, vectors lists of floats. What follows from other fields
     (`content_hash`) is left out.
     """
-    stored = (field for field in record._meta.concrete_fields if not isinstance(field, ContentHashField))
-    values = {field.name: _to_json(field.value_from_object(record)) for field in stored}
+    values = {field.name: _to_json(field.value_from_object(record)) for field in exported_fields(type(record))}
     return {"model": type(record).__name__, **values}
+
+
+def exported_fields(model: type[Document]) -> list[Field[Any, Any]]:
+    """The fields that make a record: all but those that follow from others."""
+    return [field for field in model._meta.concrete_fields if not isinstance(field, ContentHashField)]
 
 
 def to_json_line(record: Document) -> str:
@@ -45,13 +49,17 @@ def json_lines(
 
 def records_of(model: type[Document], user_ids: tuple[str, ...], include_expired: bool) -> QuerySet[Any]:
     """The records to export, by id, so that equal data makes equal files. Agents' data belongs to its `agent_id`."""
-    records: QuerySet[Any] = model._default_manager.all()
-    if include_expired and hasattr(model, "all_objects"):
-        records = model.all_objects.all()
+    records: QuerySet[Any] = all_records(model) if include_expired else model._default_manager.all()
     if user_ids:
         owner = "agent_id" if model is AgentData else "user_id"
         records = records.filter(**{f"{owner}__in": user_ids})
     return records.order_by("pk")
+
+
+def all_records(model: type[Document]) -> QuerySet[Any]:
+    """The model's records, expired ones too. Sessions do not expire."""
+    records: QuerySet[Any] = getattr(model, "all_objects", model._default_manager).all()
+    return records
 
 
 def _to_json(value: Any) -> Any:

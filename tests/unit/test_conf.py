@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import router
@@ -19,6 +20,11 @@ def found(**values: Any) -> set[str]:
         messages = run_checks(tags=["memory"])
     assert all(message.hint for message in messages), "each message tells the fix"
     return {str(message.id) for message in messages}
+
+
+def test_tests_run_in_their_own_environment() -> None:
+    """Whatever the shell says: the settings under which all tests run are those of `test`."""
+    assert settings.APP_ENV == "test"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+# The service on gunicorn: docker build -t orchestra-memory .
+# Configured by variables when it runs (docs/configuration.md); nothing secret is needed to build it.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PATH=/venv/bin:$PATH
+WORKDIR /app
+RUN python -m venv /venv
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+COPY manage.py ./
+COPY settings settings
+COPY orchestra orchestra
+COPY memory memory
+COPY deploy deploy
+# Production's settings ask for these three; collecting files uses none of them, and no layer keeps them.
+RUN APP_ENV=production SECRET_KEY=unused GCP_PROJECT_ID=unused ALLOWED_HOSTS=unused \
+    python manage.py collectstatic --noinput
+
+FROM python:3.11-slim-bookworm
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    APP_ENV=production \
+    PORT=8000
+RUN groupadd --system --gid 10001 orchestra \
+ && useradd --system --uid 10001 --gid orchestra --no-create-home --home-dir /nonexistent orchestra \
+ && install --directory --owner=orchestra --group=orchestra --mode=0700 /app/data
+COPY --from=build /venv /venv
+# Root's, so that the service cannot change its own code.
+COPY --from=build /app /app
+WORKDIR /app
+USER 10001:10001
+# The embedded databases.
+VOLUME ["/app/data"]
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=6s --start-period=20s --retries=3 CMD ["python", "deploy/healthcheck.py"]
+CMD ["gunicorn", "-c", "deploy/gunicorn.conf.py", "orchestra.wsgi"]

@@ -1,0 +1,36 @@
+"""The container's health check: exit code 0 when the service on this machine is ready for requests.
+
+Asks for a host that the service serves, since Django answers no other.
+"""
+
+import http.client
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from settings.environment import integer, words
+
+SECONDS = 5
+
+
+def served_host() -> str:
+    """The first of `ALLOWED_HOSTS`, as a plain name."""
+    host = (words("ALLOWED_HOSTS") or ["localhost"])[0].lstrip(".")
+    return "localhost" if host == "*" else host
+
+
+def main() -> None:
+    """Ask `/api/health/ready`."""
+    connection = http.client.HTTPConnection("127.0.0.1", integer("PORT", 8000, least=1), timeout=SECONDS)
+    try:
+        connection.request("GET", "/api/health/ready", headers={"Host": served_host()})
+        answer = connection.getresponse()
+    except OSError as error:
+        sys.exit(f"The service does not answer: {error}")
+    if answer.status != http.HTTPStatus.OK:
+        sys.exit(f"The service is not ready: {answer.status} {answer.read(1000).decode(errors='replace')}")
+
+
+if __name__ == "__main__":
+    main()

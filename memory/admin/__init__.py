@@ -1,0 +1,14 @@
+"""The records in Django's admin: lists, formatted records, conversations, exports of a selection."""
+
+from django.contrib import admin
+
+from ..models import AgentData, MemoryItem, UserSession
+from .agent_data import AgentDataAdmin
+from .items import MemoryItemAdmin
+from .sessions import UserSessionAdmin
+
+__all__ = ["AgentDataAdmin", "MemoryItemAdmin", "UserSessionAdmin"]
+
+admin.site.register(MemoryItem, MemoryItemAdmin)
+admin.site.register(AgentData, AgentDataAdmin)
+admin.site.register(UserSession, UserSessionAdmin)

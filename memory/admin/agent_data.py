@@ -1,0 +1,44 @@
+"""Agents' data."""
+
+from __future__ import annotations
+
+import json
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..models import AgentData
+from .base import RecordAdmin
+from .display import json_block, text_line
+from .filters import AgentFilter, DataTypeFilter, ExpiringFilter
+
+
+class AgentDataAdmin(RecordAdmin):
+    """What agents produced, by agent, type and time."""
+
+    list_display = ("timestamp", "agent_id", "data_type", "content_start", "expiration")
+    list_display_links = ("timestamp", "content_start")
+    list_filter = (AgentFilter, DataTypeFilter, ("timestamp", admin.DateFieldListFilter), ExpiringFilter)
+    date_hierarchy = "timestamp"
+    ordering = ("-timestamp", "-id")
+    search_fields = ("agent_id", "data_type")
+    search_help_text = _("Searches agents and types; every word must be found.")
+    fixed = ("id", "agent_id")
+    formatted = {"metadata": "metadata_formatted", "content": "content_formatted"}
+    fieldsets = (
+        (None, {"fields": ("agent_id", "data_type", "timestamp")}),
+        (_("Content"), {"fields": ("content", "metadata")}),
+        (_("Expiration"), {"fields": ("expiration",)}),
+        (_("Technical"), {"fields": ("id",), "classes": ("collapse",)}),
+    )
+
+    @admin.display(description=_("content"))
+    def content_start(self, obj: AgentData) -> SafeString | None:
+        """The start of the content."""
+        return None if obj.content is None else text_line(json.dumps(obj.content, ensure_ascii=False))
+
+    @admin.display(description=_("content"))
+    def content_formatted(self, obj: AgentData) -> SafeString | None:
+        """The content as formatted JSON."""
+        return json_block(obj.content)

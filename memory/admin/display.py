@@ -1,0 +1,84 @@
+"""How values are shown: excerpts, formatted JSON, summaries of vectors. Whatever users wrote is escaped."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin.utils import quote
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from ..models import UserSession
+
+EXCERPT = 120  # characters
+NUMBERS_SHOWN = 4
+
+
+def excerpt(text: str | None, length: int = EXCERPT) -> str:
+    """The start of a text, on one line."""
+    start = " ".join((text or "")[: 4 * length].split())
+    return start if len(start) <= length and len(text or "") <= 4 * length else f"{start[: length - 1]}…"
+
+
+def text_line(text: str) -> SafeString | None:
+    """An excerpt in its own direction; None where there is nothing to read."""
+    return format_html('<span class="memory-line" dir="auto">{}</span>', shown) if (shown := excerpt(text)) else None
+
+
+def text_block(text: str | None) -> SafeString | None:
+    """A whole text with its lines, in its own direction; None where there is none."""
+    return format_html('<div class="memory-text" dir="auto">{}</div>', text) if text else None
+
+
+def formatted_json(value: Any) -> str:
+    """JSON as people read it: indented, letters as they are."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def json_block(value: Any) -> SafeString | None:
+    """Formatted JSON as a block; None where there is nothing in it."""
+    if value is None or value == {}:
+        return None
+    return format_html('<pre class="memory-json" dir="ltr" tabindex="0">{}</pre>', formatted_json(value))
+
+
+def vector_summary(vector: Sequence[float] | None) -> str | None:
+    """A vector's dimension, length and first numbers: never all of up to 2,048."""
+    if vector is None:
+        return None
+    first = ", ".join(f"{number:.4g}" for number in vector[:NUMBERS_SHOWN])
+    return _("%(count)d dimensions, length %(length).4g: %(first)s%(more)s") % {
+        "count": len(vector),
+        "length": math.hypot(*vector),
+        "first": first,
+        "more": ", …" if len(vector) > NUMBERS_SHOWN else "",
+    }
+
+
+def title_of(session: UserSession) -> str:
+    """The title that `metadata["title"]` gives a session, or empty."""
+    title = session.metadata.get("title") if isinstance(session.metadata, dict) else None
+    return title if isinstance(title, str) else ""
+
+
+def session_url(page: str, user_id: str, session_id: str) -> str:
+    """A page (`change`, `conversation`) of the session that the two ids make."""
+    return reverse(f"admin:memory_usersession_{page}", args=(quote(UserSession.make_id(user_id, session_id)),))
+
+
+def conversation_url(user_id: str, session_id: str, item_id: str | None = None) -> str:
+    """The conversation's page; with an item, the page that it is on, at its place."""
+    url = session_url("conversation", user_id, session_id)
+    return f"{url}?{urlencode({'item': item_id})}#here" if item_id is not None else url
+
+
+def items_url(user_id: str, session_id: str) -> str:
+    """The list of a session's items."""
+    query = urlencode({"user_id": user_id, "session_id": session_id})
+    return f"{reverse('admin:memory_memoryitem_changelist')}?{query}"

@@ -1,0 +1,85 @@
+"""Memory items."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..models import MemoryItem
+from .base import RecordAdmin
+from .display import conversation_url, excerpt, text_block, text_line, vector_summary
+from .filters import ExpiringFilter, ItemTypeFilter, PersonaFilter, RoleFilter, SessionFilter, UserFilter
+
+
+class MemoryItemAdmin(RecordAdmin):
+    """What is in users' memories, by user, session, type, role, persona and time."""
+
+    list_display = ("timestamp", "user_id", "session", "item_type", "speaker", "text_start")
+    list_display_links = ("timestamp", "text_start")
+    list_filter = (
+        UserFilter,
+        SessionFilter,
+        ItemTypeFilter,
+        RoleFilter,
+        PersonaFilter,
+        ("timestamp", admin.DateFieldListFilter),
+        ExpiringFilter,
+    )
+    date_hierarchy = "timestamp"
+    ordering = ("-timestamp", "-id")
+    search_fields = ("user_id", "session_id", "text_content")
+    search_help_text = _("Searches users, sessions and texts; every word must be found.")
+    deferred = ("embedding",)
+    fixed = ("id", "user_id", "session_id")
+    derived = ("conversation", "embedding_summary", "content_hash")
+    formatted = {"metadata": "metadata_formatted", "text_content": "text_formatted"}
+    fieldsets = (
+        (None, {"fields": ("user_id", "session_id", "conversation", "item_type", "persona_active", "timestamp")}),
+        (_("Content"), {"fields": ("text_content", "metadata")}),
+        (_("Expiration"), {"fields": ("expiration",)}),
+        (_("Technical"), {"fields": ("id", "content_hash", "embedding_summary"), "classes": ("collapse",)}),
+    )
+
+    @admin.display(description=_("session"), ordering="session_id")
+    def session(self, obj: MemoryItem) -> SafeString | None:
+        """A link to the conversation, at the item's place."""
+        if obj.session_id is None:
+            return None
+        url = conversation_url(obj.user_id, obj.session_id, obj.pk)
+        return format_html(
+            '<a class="memory-id" href="{}" title="{}">{}</a>', url, obj.session_id, excerpt(obj.session_id, 24)
+        )
+
+    @admin.display(description=_("role / persona"))
+    def speaker(self, obj: MemoryItem) -> SafeString | None:
+        """Who speaks, and as whom."""
+        parts = [excerpt(part, 32) for part in (obj.role, obj.persona_active) if part]
+        return format_html('<span dir="auto">{}</span>', " / ".join(parts)) if parts else None
+
+    @admin.display(description=_("text"))
+    def text_start(self, obj: MemoryItem) -> SafeString | None:
+        """The start of the text."""
+        return text_line(obj.text_content or "")
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, obj: MemoryItem) -> SafeString | None:
+        """A link to the conversation, at the item's place."""
+        if obj.session_id is None:
+            return None
+        return format_html(
+            '<a href="{}">{}</a>',
+            conversation_url(obj.user_id, obj.session_id, obj.pk),
+            _("Read it at this item's place"),
+        )
+
+    @admin.display(description=_("text"))
+    def text_formatted(self, obj: MemoryItem) -> SafeString | None:
+        """The whole text."""
+        return text_block(obj.text_content)
+
+    @admin.display(description=_("embedding"))
+    def embedding_summary(self, obj: MemoryItem) -> str | None:
+        """The vector in short."""
+        return vector_summary(obj.embedding)

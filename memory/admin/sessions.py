@@ -1,0 +1,136 @@
+"""Sessions, and the page on which their conversations are read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from ..models import MemoryItem, UserSession
+from ..querysets import batched
+from .base import RecordAdmin
+from .conversation import conversation
+from .display import conversation_url, excerpt, items_url, text_line, title_of
+from .filters import UserFilter
+from .forms import UserSessionForm
+
+# Values that Firestore takes in one `in`.
+IDS_AT_ONCE = 30
+
+
+class UserSessionAdmin(RecordAdmin):
+    """Users' sessions. Deleting one deletes its conversation, and says so."""
+
+    form = UserSessionForm
+    list_display = ("last_activity", "user_id", "session_start", "title", "started_at", "read")
+    list_display_links = ("last_activity", "session_start")
+    list_filter = (UserFilter, ("last_activity", admin.DateFieldListFilter))
+    date_hierarchy = "last_activity"
+    ordering = ("-last_activity", "-id")
+    search_fields = ("user_id", "session_id", "metadata__title")
+    search_help_text = _("Searches users, sessions and titles; every word must be found.")
+    fixed = ("user_id", "session_id")
+    derived = ("started_at", "last_activity", "items")
+    fieldsets = (
+        (None, {"fields": ("user_id", "session_id", "started_at", "last_activity", "items")}),
+        (_("Content"), {"fields": ("metadata",)}),
+    )
+
+    @admin.display(description=_("session"), ordering="session_id")
+    def session_start(self, obj: UserSession) -> SafeString:
+        """The session's id, its start where it is long."""
+        return format_html('<span class="memory-id" title="{}">{}</span>', obj.session_id, excerpt(obj.session_id, 36))
+
+    @admin.display(description=_("title"))
+    def title(self, obj: UserSession) -> SafeString | None:
+        """The title in the metadata."""
+        return text_line(title_of(obj))
+
+    @admin.display(description=_("conversation"))
+    def read(self, obj: UserSession) -> SafeString:
+        """A link to the conversation."""
+        return format_html(
+            '<a href="{}" aria-label="{}">{}</a>',
+            conversation_url(obj.user_id, obj.session_id),
+            _("Read the conversation %s") % obj,
+            _("Read"),
+        )
+
+    @admin.display(description=_("items"))
+    def items(self, obj: UserSession) -> SafeString:
+        """How many live items there are, with links to the conversation and to their list."""
+        return format_html(
+            '{} (<a href="{}">{}</a>, <a href="{}">{}</a>)',
+            obj.items().count(),
+            conversation_url(obj.user_id, obj.session_id),
+            _("read the conversation"),
+            items_url(obj.user_id, obj.session_id),
+            _("list them"),
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.conversation_view)
+        page = path("<path:object_id>/conversation/", view, name="memory_usersession_conversation")
+        return [page, *super().get_urls()]
+
+    def conversation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A session's items as a thread; `?page=2` for older ones, `?item=ID` for the page that an item is on."""
+        if not (self.has_view_permission(request) and may(request, "view", MemoryItem, self.admin_site)):
+            raise PermissionDenied
+        session = UserSession.objects.filter(pk=unquote(object_id)).first()
+        if session is None:
+            raise Http404(_("There is no such session."))
+        shown = conversation(session, request.GET.get("page", "1"), request.GET.get("item", ""))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Conversation"),
+            "subtitle": title_of(session) or session.session_id,
+            "opts": self.opts,
+            "media": self.media,
+            "session": session,
+            "conversation": shown,
+            "items_url": items_url(session.user_id, session.session_id),
+        }
+        return TemplateResponse(request, "admin/memory/usersession/conversation.html", context)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """Sessions with the number of items that go with them, expired ones included."""
+        sessions = list(objs)
+        count, names = items_in(sessions), MemoryItem._meta
+        counts = {str(self.opts.verbose_name_plural): len(sessions), str(names.verbose_name_plural): count}
+        lacking = set() if may(request, "delete", MemoryItem, self.admin_site) or not count else {names.verbose_name}
+        return [self._linked(session) for session in sessions], counts, {str(name) for name in lacking}, []
+
+    def _linked(self, session: UserSession) -> SafeString:
+        url = reverse("admin:memory_usersession_change", args=(quote(session.pk),))
+        return format_html('{}: <a href="{}">{}</a>', capfirst(self.opts.verbose_name), url, session)
+
+
+def may(request: HttpRequest, action: str, model: type[Any], site: admin.AdminSite) -> bool:
+    """Whether the request's user may do something (`view`, `delete`) with the records of a registered model."""
+    return bool(getattr(site.get_model_admin(model), f"has_{action}_permission")(request))
+
+
+def items_in(sessions: Iterable[UserSession]) -> int:
+    """How many items the sessions have, expired ones included."""
+    by_user: dict[str, list[str]] = defaultdict(list)
+    for session in sessions:
+        by_user[session.user_id].append(session.session_id)
+    return sum(
+        MemoryItem.all_objects.for_user(user_id).filter(session_id__in=some).count()
+        for user_id, session_ids in by_user.items()
+        for some in batched(session_ids, IDS_AT_ONCE)
+    )

@@ -1,0 +1,214 @@
+"""ChatGPT's data export: conversations whose `mapping` is a tree of messages.
+
+A message that was edited or regenerated has siblings, so the tree has branches; `current_node` is the end of the
+one that the user saw last. Every message that says something is imported, those off that branch with `branch: true`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from memory.interchange.entries import (
+    Context,
+    Empty,
+    Entry,
+    Outcome,
+    Outcomes,
+    Place,
+    Reject,
+    Value,
+    derived_id,
+    given,
+    time_of,
+)
+
+SOURCE = "chatgpt"
+TICK = timedelta(microseconds=1)
+
+# Where content types keep their text, beside `parts`: code, tool output, quotes, pages, custom instructions, memory.
+TEXTS = ("title", "text", "result", "summary", "content", "user_profile", "user_instructions", "model_set_context")
+PLAIN_TYPES = ("text", "multimodal_text")
+
+
+def recognises(content: object) -> bool:
+    """An object with a `mapping`."""
+    return isinstance(content, dict) and "mapping" in content
+
+
+def parse(value: Value, context: Context) -> Outcomes:
+    """The conversation's session, and an entry for each of its messages."""
+    conversation, mapping = value.content, value.content["mapping"]
+    if not isinstance(mapping, dict):
+        yield Reject(value.place, "mapping: it must be an object of nodes.", value.raw)
+        return
+    reader = _Conversation(conversation, mapping, context, value.place)
+    outcomes = [reader.outcome(node_id, node) for node_id, node in mapping.items() if not _is_bare(node)]
+    if any(isinstance(outcome, Entry) for outcome in outcomes):
+        yield reader.session()
+    yield from outcomes
+
+
+def _is_bare(node: object) -> bool:
+    return isinstance(node, dict) and node.get("message") is None
+
+
+class _Conversation:
+    """One conversation: its ids, its tree, and the times in it."""
+
+    def __init__(
+        self, conversation: Mapping[str, Any], mapping: Mapping[str, Any], context: Context, place: Place
+    ) -> None:
+        self.user_id = context.required_user_id()
+        self.fields = conversation
+        self.mapping = mapping
+        self.place = place
+        self.session_id = _conversation_id(conversation, mapping)
+        self.shown = set(self.ancestors(conversation.get("current_node")))
+        self.start = time_of(conversation.get("create_time")) or context.time
+        self.times: dict[str, datetime] = {}
+
+    def session(self) -> Entry:
+        title = self.fields.get("title")
+        values = {
+            "user_id": self.user_id,
+            "session_id": self.session_id,
+            "started_at": self.start,
+            "last_activity": self.start,
+            "metadata": given({"source": SOURCE, "title": title}),
+        }
+        return Entry("UserSession", values, frozenset({"metadata"}), self.place, {"title": title})
+
+    def outcome(self, node_id: str, node: object) -> Outcome:
+        place = Place(self.place.line, self.place.index, f"node {node_id}")
+        message = node.get("message") if isinstance(node, dict) else None
+        if not isinstance(node, dict) or not isinstance(message, dict):
+            return Reject(place, "A node must be an object whose `message` is an object or null.", node)
+        text, rest = _content(message.get("content"))
+        details = _details(message)
+        if not text and not rest and not details.keys() & {"attachments", "custom_instructions"}:
+            return Empty(place)
+        role = author.get("role") if isinstance(author := message.get("author"), dict) else None
+        metadata = {
+            "source": SOURCE,
+            **given(
+                {
+                    "role": role,
+                    "node": node_id,
+                    "parent": node.get("parent"),
+                    "branch": bool(self.shown) and node_id not in self.shown,
+                    "content": rest,
+                }
+            ),
+            **details,
+        }
+        return self._entry(node_id, message, text, metadata, place)
+
+    def _entry(
+        self, node_id: str, message: Mapping[str, Any], text: str, metadata: Mapping[str, Any], place: Place
+    ) -> Entry:
+        values = {
+            "id": derived_id(SOURCE, self.user_id, self.session_id, node_id),
+            "user_id": self.user_id,
+            "session_id": self.session_id,
+            "item_type": "message",
+            "timestamp": self.time(node_id),
+            "text_content": text or None,
+            "metadata": metadata,
+        }
+        stated = {"text_content", *(("timestamp",) if time_of(message.get("create_time")) else ())}
+        raw = {"conversation_id": self.session_id, "node": self.mapping[node_id]}
+        return Entry("MemoryItem", values, frozenset(stated), place, raw)
+
+    def time(self, node_id: str) -> datetime:
+        """The message's time; where it has none, a tick after its parent's, so that the order stays."""
+        untimed = []
+        time = self.start
+        for ancestor in self.ancestors(node_id):
+            own = self.times.get(ancestor) or self._own_time(ancestor)
+            if own is not None:
+                time = own
+                self.times[ancestor] = own
+                break
+            untimed.append(ancestor)
+        for ancestor in reversed(untimed):
+            time += TICK
+            self.times[ancestor] = time
+        return time
+
+    def _own_time(self, node_id: str) -> datetime | None:
+        message = self.mapping[node_id].get("message")
+        return time_of(message.get("create_time")) if isinstance(message, dict) else None
+
+    def ancestors(self, node_id: object) -> Iterator[str]:
+        """A node and those above it, to the root; a cycle ends it."""
+        seen: set[str] = set()
+        while isinstance(node_id, str) and node_id not in seen and isinstance(self.mapping.get(node_id), dict):
+            seen.add(node_id)
+            yield node_id
+            node_id = self.mapping[node_id].get("parent")
+
+
+def _conversation_id(conversation: Mapping[str, Any], mapping: Mapping[str, Any]) -> str:
+    for name in ("conversation_id", "id"):
+        if isinstance(found := conversation.get(name), str) and found:
+            return found
+    return derived_id(SOURCE, conversation.get("title"), conversation.get("create_time"), next(iter(mapping), None))
+
+
+def _content(content: object) -> tuple[str, dict[str, Any]]:
+    """A content's text, and what else there is in it."""
+    if not isinstance(content, dict):
+        return (content, {}) if isinstance(content, str) else ("", given({"value": content}))
+    parts = [_part(part) for part in _listed(content.get("parts"))]
+    named = {name: content[name] for name in TEXTS if isinstance(content.get(name), str)}
+    thoughts = _thoughts(content.get("thoughts"))
+    text = "\n".join(filter(None, [*(text for text, _ in parts), *named.values(), *thoughts]))
+    taken = {"content_type", "parts", *named, *(["thoughts"] if thoughts else [])}
+    rest = given({name: value for name, value in content.items() if name not in taken})
+    rest.update(given({"parts": [other for _, other in parts if other is not None]}))
+    if (rest or text) and (kind := content.get("content_type")) not in PLAIN_TYPES:
+        rest.update(given({"content_type": kind}))
+    return text, rest
+
+
+def _listed(parts: object) -> list[Any]:
+    return parts if isinstance(parts, list) else [parts]
+
+
+def _part(part: object) -> tuple[str, Any]:
+    if isinstance(part, str):
+        return part, None
+    if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+        return text, given({name: value for name, value in part.items() if name != "text"}) or None
+    return "", part
+
+
+def _thoughts(thoughts: object) -> list[str]:
+    steps = thoughts if isinstance(thoughts, list) else []
+    return [
+        step[name]
+        for step in steps
+        if isinstance(step, dict)
+        for name in ("summary", "content")
+        if isinstance(step.get(name), str)
+    ]
+
+
+def _details(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the message's own metadata helps to understand it."""
+    metadata = message.get("metadata")
+    more = metadata if isinstance(metadata, dict) else {}
+    author = message.get("author")
+    recipient = message.get("recipient")
+    return given(
+        {
+            "name": author.get("name") if isinstance(author, dict) else None,
+            "recipient": recipient if recipient != "all" else None,
+            "model": more.get("model_slug"),
+            "attachments": more.get("attachments"),
+            "custom_instructions": more.get("user_context_message_data"),
+            "hidden": more.get("is_visually_hidden_from_conversation"),
+        }
+    )

@@ -1,0 +1,112 @@
+"""Our own export: a record's fields beside the name of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import models
+
+from memory.fields import AnyJSONField, DocumentIdField, LongTextField, MapField, NameField, VectorField
+from memory.interchange.entries import Context, Entry, Outcomes, Reject, Value, time_of
+from memory.interchange.export import MODELS, exported_fields
+
+OPTIONAL = frozenset({"metadata"})
+
+
+class WrongValueError(Exception):
+    """Why a field's value cannot be taken."""
+
+
+def recognises(content: object) -> bool:
+    """An object with a `model`."""
+    return isinstance(content, dict) and isinstance(content.get("model"), str) and "mapping" not in content
+
+
+def parse(value: Value, context: Context) -> Outcomes:
+    """One entry. A memory item or session without `user_id` gets the context's."""
+    name = value.content["model"]
+    if name not in MODELS:
+        yield Reject(value.place, f"model: {name!r} is none of {', '.join(MODELS)}.", value.raw)
+        return
+    fields = {field.name: field for field in exported_fields(MODELS[name])}
+    try:
+        values = _values(value.content, fields, context)
+    except WrongValueError as wrong:
+        yield Reject(value.place, str(wrong), value.raw)
+        return
+    yield Entry(name, values, frozenset(values), value.place, value.raw)
+
+
+def _values(
+    content: Mapping[str, Any], fields: Mapping[str, models.Field[Any, Any]], context: Context
+) -> dict[str, Any]:
+    if unknown := sorted(content.keys() - fields.keys() - {"model"}):
+        raise WrongValueError(f"{unknown[0]}: there is no such field.")
+    values = dict(content)
+    del values["model"]
+    if context.user_id is not None and "user_id" in fields:
+        values.setdefault("user_id", context.user_id)
+    for name, field in fields.items():
+        if name in values:
+            values[name] = _value(field, values[name])
+        elif field.editable and not field.null and name not in OPTIONAL:
+            hint = " Give it in the line, or with --user-id." if name == "user_id" else ""
+            raise WrongValueError(f"{name}: it is missing.{hint}")
+    return values
+
+
+def _value(field: models.Field[Any, Any], value: object) -> object:
+    if value is None and field.null:
+        return None
+    convert = next(convert for kind, convert in CONVERTERS.items() if isinstance(field, kind))
+    try:
+        return convert(value)
+    except WrongValueError as wrong:
+        raise WrongValueError(f"{field.name}: {wrong}") from wrong
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise WrongValueError(f"it must be a string, not {_name(value)}.")
+    return value
+
+
+def _time(value: object) -> object:
+    time = time_of(value) if isinstance(value, str) else None
+    if time is None:
+        raise WrongValueError('it must be a time such as "2026-01-31T12:00:00Z".')
+    return time
+
+
+def _map(value: object) -> object:
+    if not isinstance(value, dict):
+        raise WrongValueError(f"it must be an object, not {_name(value)}.")
+    return value
+
+
+def _vector(value: object) -> object:
+    if not isinstance(value, list):
+        raise WrongValueError(f"it must be a list of numbers, not {_name(value)}.")
+    return value
+
+
+def _any(value: object) -> object:
+    return value
+
+
+def _name(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+# The first kind that fits a field; validation within the type is the model's.
+CONVERTERS: Mapping[type[Any], Callable[[object], object]] = {
+    DocumentIdField: _text,
+    NameField: _text,
+    LongTextField: _text,
+    models.DateTimeField: _time,
+    MapField: _map,
+    AnyJSONField: _any,
+    VectorField: _vector,
+}

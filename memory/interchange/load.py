@@ -1,0 +1,164 @@
+"""A file into the database: opened, cut into values, parsed, written in batches, told on the way."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from django.db import reset_queries
+
+from . import store
+from .entries import Context, Empty, Entry, Outcome, Reject
+from .formats import parse
+from .frames import Frame, frames
+
+BATCH_ENTRIES = 500
+# Bytes of the file behind one batch: what bounds memory where records are large.
+BATCH_BYTES = 4 << 20
+ZIP_MAGIC = b"PK\x03\x04"
+HEAD_BYTES = 1 << 16
+READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class UnusableError(Exception):
+    """A file that holds no records for a reason that concerns all of it."""
+
+
+@dataclass
+class Totals:
+    """What became of a file's records, by model's name; `empty` messages say nothing, so nothing is kept of them."""
+
+    added: Counter[str] = field(default_factory=Counter)
+    present: Counter[str] = field(default_factory=Counter)
+    updated: Counter[str] = field(default_factory=Counter)
+    empty: int = 0
+    rejected: int = 0
+
+    def by_outcome(self) -> list[tuple[str, Counter[str]]]:
+        """The counts of stored records, with words for what became of them."""
+        return [("added", self.added), ("updated", self.updated), ("already there", self.present)]
+
+    def __iadd__(self, other: Totals) -> Totals:
+        for (_, mine), (_, others) in zip(self.by_outcome(), other.by_outcome(), strict=True):
+            mine.update(others)
+        self.empty += other.empty
+        self.rejected += other.rejected
+        return self
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told of each reject, and of the bytes that were read since the last time."""
+
+    reject: Callable[[Reject], None]
+    progress: Callable[[int], None] = lambda count: None
+
+
+class _Source:
+    """A stream that tells how much of it is read, and that ends where it cannot be read on."""
+
+    def __init__(self, stream: BinaryIO, progress: Callable[[int], None]) -> None:
+        self.stream, self.progress = stream, progress
+        self.problem: str | None = None
+        self.head = self._read(HEAD_BYTES)
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.head or self._read(size)
+        self.head = b""
+        self.progress(len(chunk))
+        return chunk
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self.stream.read(size)
+        except READ_ERRORS as error:
+            self.problem = f"The file cannot be read to its end: {error}."
+            return b""
+
+
+def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool = False) -> Totals:
+    """Import what a stream holds. `update` writes records over that are there already and differ.
+
+    Raises `UnusableError` for what is no text of JSON, `UserIdMissingError` where a user's id is needed, and Django's
+    `DatabaseError`; batches that were written before stay, and a second run does not add them again.
+    """
+    source = _Source(stream, listeners.progress)
+    refuse_unusable(source.head)
+    totals = Totals()
+    for batch in _batches(frames(source), context):
+        rejects = [outcome for outcome in batch if isinstance(outcome, Reject)]
+        written = store.write([outcome for outcome in batch if isinstance(outcome, Entry)], update)
+        totals.empty += sum(isinstance(outcome, Empty) for outcome in batch)
+        totals.added += written.added
+        totals.present += written.present
+        totals.updated += written.updated
+        for reject in sorted(
+            [*rejects, *written.rejects], key=lambda reject: (reject.place.line, reject.place.index or 0)
+        ):
+            totals.rejected += 1
+            listeners.reject(reject)
+        reset_queries()  # with DEBUG, Django keeps the text of the last 9,000 queries
+    if source.problem:
+        raise UnusableError(source.problem)
+    return totals
+
+
+def _batches(values: Iterator[Frame], context: Context) -> Iterator[list[Outcome]]:
+    batch: list[Outcome] = []
+    size = 0
+    for frame in values:
+        for outcome in parse(frame, context):
+            batch.append(outcome)
+            if len(batch) >= BATCH_ENTRIES:
+                yield batch
+                batch, size = [], 0
+        size += len(frame.raw)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def refuse_unusable(head: bytes) -> None:
+    """Raise `UnusableError` where a file's beginning shows that it is no UTF-8 text with JSON in it."""
+    if head.startswith(UTF_16_MARKS):
+        raise UnusableError("It is UTF-16; save it as UTF-8.")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text and not text.startswith((b"{", b"[")) and (b"\0" in head or not {b"{"[0], b"["[0]} & set(head)):
+        raise UnusableError("It is neither JSON nor JSON lines.")
+
+
+@contextmanager
+def opened(path: str) -> Iterator[list[tuple[BinaryIO, int]]]:
+    """A file's streams with their sizes in bytes: the file itself, or the `conversations*.json` of a zip.
+
+    Raises `OSError`, and `UnusableError` for a zip that cannot be read or has no conversations.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb"))
+        if file.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
+            size = file.seek(0, 2)
+            file.seek(0)
+            yield [(file, size)]
+            return
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            members = [info for info in archive.infolist() if _is_conversations(info.filename)]
+            streams = [(stack.enter_context(archive.open(info)), info.file_size) for info in members]
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise UnusableError(f"It is a zip that cannot be read: {error}.") from error
+        if not streams:
+            raise UnusableError("It is a zip without a conversations.json.")
+        yield streams  # type: ignore[misc]
+
+
+def _is_conversations(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return base.startswith("conversations") and base.endswith(".json")

@@ -1,0 +1,89 @@
+"""`manage.py memory_export [--user-id ID]... [--model MODEL]... [-o FILE]`: records as JSON lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from tqdm import tqdm
+
+from memory.interchange.export import MODELS, json_lines
+
+STDOUT = "-"
+
+
+class Command(BaseCommand):
+    """The inverse of memory_import: what it writes makes equal records in another database."""
+
+    help = "Write records as JSON lines, which memory_import reads back. Records that have expired are left out."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which records, and where to."""
+        parser.add_argument(
+            "--user-id",
+            action="append",
+            default=[],
+            metavar="ID",
+            help="Only this user's (or agent's) records. May be repeated.",
+        )
+        parser.add_argument(
+            "--model", action="append", choices=list(MODELS), help="Only records of this model. May be repeated."
+        )
+        parser.add_argument("--include-expired", action="store_true", help="Expired records too.")
+        parser.add_argument("-o", "--output", default=STDOUT, metavar="FILE", help="Default: the standard output.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write the lines; a file appears when it is complete."""
+        models = [name for name in MODELS if name in (options["model"] or MODELS)]
+        lines = json_lines(models, options["user_id"], options["include_expired"])
+        shown = tqdm(lines, unit=" records", disable=options["verbosity"] == 0 or not sys.stderr.isatty())
+        try:
+            count = self._to_stdout(shown) if options["output"] == STDOUT else _to_file(shown, Path(options["output"]))
+        except BrokenPipeError:
+            # The reader has seen enough. The interpreter would try to flush once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        except OSError as error:
+            raise CommandError(f"{options['output']}: {error.strerror}.") from error
+        except DatabaseError as error:
+            raise CommandError(f"The database failed: {error}.") from error
+        if options["verbosity"]:
+            self.stderr.write(f"{count:,} records exported.")
+
+    def _to_stdout(self, lines: Iterable[str]) -> int:
+        if reconfigure := getattr(self.stdout._out, "reconfigure", None):
+            reconfigure(encoding="utf-8")
+        count = 0
+        for line in lines:
+            self.stdout.write(line)
+            count += 1
+        self.stdout.flush()
+        return count
+
+
+def _to_file(lines: Iterable[str], path: Path) -> int:
+    count = 0
+    with _complete(path) as file:
+        for line in lines:
+            file.write(line + "\n")
+            count += 1
+    return count
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Any]:
+    """A file beside `path` that takes its name once it is complete."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

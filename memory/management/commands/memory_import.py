@@ -1,0 +1,156 @@
+"""`manage.py memory_import [--user-id ID] FILE...`: conversations and records from files."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from tqdm import tqdm
+
+from memory.interchange.entries import Context, Reject, UserIdMissingError
+from memory.interchange.load import Listeners, Totals, UnusableError, load, opened
+from memory.models import MemoryItem
+
+STDIN = "-"
+REJECTED, UNUSABLE, INTERRUPTED = 1, 2, 130
+MAX_SESSION_CHARACTERS = 200
+
+
+@dataclass
+class RejectFile:
+    """The file of what was not imported, made with its first line."""
+
+    path: Path
+    lines: IO[str] | None = None
+
+    def add(self, reject: Reject) -> None:
+        """Write one line."""
+        if self.lines is None:
+            self.lines = self.path.open("w", encoding="utf-8", newline="\n")
+        self.lines.write(reject.to_json_line() + "\n")
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self.lines is not None:
+            self.lines.close()
+
+
+class Command(BaseCommand):
+    """Exit code 0: all is there. 1: some was rejected, and told in a reject file. 2: a file could not be used."""
+
+    help = (
+        "Import the JSON lines of memory_export, ChatGPT's data export (conversations.json or the zip), or LangChain's "
+        "message lists. A second import of the same file adds nothing. What cannot be imported goes to "
+        "FILE.rejects.jsonl with its place and reason, and the exit code is 1; 2 if a file could not be used."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Files and what they may not say."""
+        parser.add_argument("files", nargs="+", metavar="FILE", help="A file to read; - is the standard input.")
+        parser.add_argument("--user-id", metavar="ID", help="Whose memory it is, for files that name nobody.")
+        parser.add_argument(
+            "--session-id",
+            metavar="ID",
+            help="The session of LangChain's messages. Default: the file's name without its ending.",
+        )
+        parser.add_argument("--update", action="store_true", help="Write over records that are there and differ.")
+        parser.add_argument(
+            "--rejects-dir", metavar="DIR", type=Path, help="Where reject files go. Default: beside their files."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import each file; one that cannot be used does not keep the others."""
+        _check_user_id(options["user_id"])
+        codes = [self._import(path, options) for path in options["files"]]
+        if code := max(codes):
+            raise CommandError(
+                "Not everything was imported." if code == REJECTED else "Not every file was imported.", returncode=code
+            )
+
+    def _import(self, path: str, options: dict[str, Any]) -> int:
+        rejects = RejectFile(_reject_path(path, options["rejects_dir"]))
+        try:
+            totals = self._load(path, rejects, options)
+        except UserIdMissingError:
+            self.stderr.write(f"{path}: It names no user. Say whose it is with --user-id ID.")
+            return UNUSABLE
+        except (UnusableError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            where = f" ({error.filename})" if isinstance(error, OSError) and error.filename not in (None, path) else ""
+            self.stderr.write(f"{path}: {reason}{where}")
+            return UNUSABLE
+        except DatabaseError as error:
+            raise CommandError(
+                f"{path}: The database failed: {error}. What was written stays; run it again to go on.",
+                returncode=UNUSABLE,
+            ) from error
+        except KeyboardInterrupt as error:
+            raise CommandError(
+                f"{path}: Interrupted. What was written stays; run it again to go on.", returncode=INTERRUPTED
+            ) from error
+        finally:
+            rejects.close()
+        self.stdout.write(f"{path}: {_summary(totals)}")
+        if totals.rejected:
+            self.stderr.write(f"{path}: {totals.rejected:,} rejected; see {rejects.path}")
+        return REJECTED if totals.rejected else 0
+
+    def _load(self, path: str, rejects: RejectFile, options: dict[str, Any]) -> Totals:
+        totals = Totals()
+        context = _context(path, options["user_id"], options["session_id"])
+        with _streams(path) as streams, _bar(path, streams, quiet=options["verbosity"] == 0) as bar:
+            listeners = Listeners(rejects.add, bar.update)
+            for stream, _ in streams:
+                totals += load(stream, context, listeners, options["update"])
+        return totals
+
+
+def _check_user_id(user_id: str | None) -> None:
+    if user_id is None:
+        return
+    try:
+        MemoryItem._meta.get_field("user_id").clean(user_id, None)
+    except ValidationError as error:
+        raise CommandError(f"--user-id: {' '.join(error.messages)}", returncode=UNUSABLE) from error
+
+
+def _context(path: str, user_id: str | None, session_id: str | None) -> Context:
+    if path == STDIN:
+        return Context(user_id, session_id or "stdin", datetime.now(UTC))
+    changed = datetime.fromtimestamp(Path(path).stat().st_mtime, UTC)
+    return Context(user_id, session_id or Path(path).stem[:MAX_SESSION_CHARACTERS], changed)
+
+
+def _streams(path: str) -> Any:
+    return nullcontext([(sys.stdin.buffer, 0)]) if path == STDIN else opened(path)
+
+
+@contextmanager
+def _bar(path: str, streams: list[tuple[BinaryIO, int]], quiet: bool) -> Iterator[Any]:
+    total = sum(size for _, size in streams)
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(desc=Path(path).name, total=total or None, unit="B", unit_scale=True, disable=hidden) as bar:
+        yield bar
+
+
+def _reject_path(path: str, folder: Path | None) -> Path:
+    file = Path("stdin" if path == STDIN else path)
+    return (folder or file.parent) / f"{file.name}.rejects.jsonl"
+
+
+def _summary(totals: Totals) -> str:
+    parts = [
+        f"{count:,} {name} {what}" for what, counts in totals.by_outcome() for name, count in sorted(counts.items())
+    ]
+    if totals.empty:
+        parts.append(f"{totals.empty:,} empty messages left out")
+    return "; ".join(parts) or "nothing in it"

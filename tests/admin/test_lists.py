@@ -1,0 +1,221 @@
+"""The lists: what they show, find and filter, at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from memory.models import AgentData, MemoryItem, UserSession
+
+from .conftest import Url
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MODELS = ("memoryitem", "agentdata", "usersession")
+SCRIPT = "<script>alert(1)</script>"
+
+
+def listed(client: Client, url: str, **query: str) -> list[Any]:
+    """The records on a list's first page."""
+    response = client.get(url, query)
+    assert response.status_code == 200, response
+    return list(response.context["cl"].result_list)
+
+
+def queries(client: Client, url: str) -> list[str]:
+    """What a page asks both databases."""
+    with (
+        CaptureQueriesContext(connections["default"]) as default,
+        CaptureQueriesContext(connections["memory"]) as memory,
+    ):
+        assert client.get(url).status_code == 200
+    return [query["sql"] for captured in (default, memory) for query in captured.captured_queries]
+
+
+def test_items_show_time_user_session_type_speaker_and_text(
+    boss: Client, url: Url, make_item: Callable[..., MemoryItem]
+) -> None:
+    """A row tells when, who, in which session, what, as whom; and leads to the item and to its conversation."""
+    item = make_item(
+        user_id="ada",
+        session_id="trip",
+        item_type="fact",
+        persona_active="Sage",
+        metadata={"role": "assistant"},
+        text_content="Lisbon is\nwarm " + "and sunny " * 50,
+        timestamp=NOON,
+    )
+    page = boss.get(url("memoryitem")).content.decode()
+    for shown in ("March 1, 2026, noon", "ada", "trip", "fact", "assistant / Sage", "Lisbon is warm and sunny", "…"):
+        assert shown in page
+    assert "and sunny " * 50 not in page
+    assert url("memoryitem", "change", item.pk) in page
+    assert f"{url('usersession', 'conversation', 'ada:trip')}?item={item.pk}#here" in page
+
+
+def test_agent_data_and_sessions_are_listed(
+    boss: Client,
+    url: Url,
+    make_item: Callable[..., MemoryItem],
+    make_agent_data: Callable[..., AgentData],
+) -> None:
+    """Agents' data shows the start of its content; a session its title and a way to its conversation."""
+    make_agent_data(agent_id="planner", content={"steps": ["pack", "go"]})
+    UserSession(user_id="ada", session_id="trip", metadata={"title": "A trip to Lisbon"}).save()
+    assert "{&quot;steps&quot;: [&quot;pack&quot;, &quot;go&quot;]}" in boss.get(url("agentdata")).content.decode()
+    page = boss.get(url("usersession")).content.decode()
+    assert "A trip to Lisbon" in page
+    assert url("usersession", "conversation", "ada:trip") in page
+
+
+def test_expired_records_are_not_listed(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """No read path returns what has expired, the admin's neither."""
+    make_item(expiration=timezone.now() - timedelta(seconds=1))
+    kept = make_item()
+    assert listed(boss, url("memoryitem")) == [kept]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, "abcd"),
+        ({"q": "grace"}, "b"),
+        ({"q": "TRIP"}, "ab"),
+        ({"q": "straße"}, "c"),
+        ({"q": "ada ocean"}, "a"),
+        ({"q": "100%"}, "d"),
+        ({"user_id": "ada"}, "acd"),
+        ({"user_id": "ad"}, ""),
+        ({"session_id": "trip", "user_id": "ada"}, "a"),
+        ({"item_type": "fact"}, "c"),
+        ({"role": "assistant"}, "b"),
+        ({"role": "critic"}, "d"),
+        ({"persona_active": "Sage"}, "b"),
+        ({"expiring": "day"}, "a"),
+        ({"expiring": "week"}, "ab"),
+        ({"expiring": "month"}, "ab"),
+        ({"expiring": "never"}, "cd"),
+        ({"timestamp__year": "2025"}, "d"),
+        ({"timestamp__gte": "2026-03-01 00:00:00+00:00", "timestamp__lt": "2026-03-02 00:00:00+00:00"}, "ac"),
+    ],
+)
+def test_items_are_found(
+    boss: Client, url: Url, make_item: Callable[..., MemoryItem], query: dict[str, str], found: str
+) -> None:
+    """By words in user, session and text; by filters; by the hierarchy of dates."""
+    now = timezone.now()
+    make_item(id="a", session_id="trip", text_content="the Ocean", timestamp=NOON, expiration=now + timedelta(hours=1))
+    make_item(
+        id="b",
+        user_id="grace",
+        session_id="trip",
+        persona_active="Sage",
+        metadata={"role": "assistant"},
+        expiration=now + timedelta(days=2),
+    )
+    make_item(id="c", item_type="fact", text_content="STRASSE or Straße", timestamp=NOON + timedelta(hours=1))
+    make_item(id="d", metadata={"role": "critic"}, text_content="100% sure", timestamp=NOON.replace(year=2025))
+    assert sorted(item.pk for item in listed(boss, url("memoryitem"), **query)) == sorted(found)
+
+
+def test_sessions_are_found_by_their_titles(boss: Client, url: Url) -> None:
+    """The search reads the titles in the metadata too."""
+    for name, title in (("one", "A trip to Lisbon"), ("two", "Taxes"), ("three", None)):
+        UserSession(user_id="ada", session_id=name, metadata={"title": title} if title else {}).save()
+    assert [session.session_id for session in listed(boss, url("usersession"), q="lisbon")] == ["one"]
+
+
+def test_filters_offer_the_values_that_there_are(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Each once, in order; one that the URL asks for is offered even where no record has it; no values, no filter."""
+    for item_type in ("message", "fact", "message", "event"):
+        make_item(item_type=item_type)
+    response = boss.get(url("memoryitem"), {"item_type": "rare"})
+    offered = {
+        spec.title: [value for value, _ in spec.lookup_choices]
+        for spec in response.context["cl"].filter_specs
+        if hasattr(spec, "lookup_choices")
+    }
+    assert offered["type"] == ["event", "fact", "message", "rare"]
+    assert "persona" not in offered
+
+
+def test_the_typed_filter_keeps_the_other_filters(boss: Client, url: Url) -> None:
+    """Narrowing by user keeps the search and the type."""
+    page = boss.get(url("memoryitem"), {"q": "word", "item_type": "fact", "user_id": "ada"}).content.decode()
+    form = page.split('<input type="text" name="user_id" value="ada"')[0].rsplit("<form", 1)[1]
+    assert '<input type="hidden" name="q" value="word">' in form
+    assert '<input type="hidden" name="item_type" value="fact">' in form
+
+
+@pytest.mark.parametrize("query", [{"timestamp__gte": "soon"}, {"p": "x"}, {"o": "99"}, {"q": "a\0b"}, {"role": "\0"}])
+def test_odd_parameters_are_no_server_errors(boss: Client, url: Url, query: dict[str, str]) -> None:
+    """A hand-written URL answers a page or the way back to one."""
+    assert boss.get(url("memoryitem"), query, follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_asks_the_same_whatever_the_number_of_rows(
+    boss: Client,
+    url: Url,
+    make_item: Callable[..., MemoryItem],
+    make_agent_data: Callable[..., AgentData],
+    model: str,
+) -> None:
+    """One row or eighty: the same queries, one count among them, and no vector is loaded."""
+
+    def fill(start: int, end: int) -> None:
+        for number in range(start, end):
+            make_item(session_id=f"s{number}", timestamp=NOON + timedelta(seconds=number), embedding=[1.0])
+            make_agent_data(timestamp=NOON + timedelta(seconds=number))
+
+    fill(0, 1)
+    one = queries(boss, url(model))
+    fill(1, 80)
+    many = queries(boss, url(model))
+    assert len(one) == len(many)
+    assert sum("COUNT(" in sql for sql in many) == 1
+    assert not any('"embedding"' in sql for sql in many)
+    assert not any("JOIN" in sql for sql in many if "memory_items" in sql or "user_sessions" in sql)
+
+
+def test_what_users_wrote_is_escaped(
+    boss: Client, url: Url, make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., AgentData]
+) -> None:
+    """Markup in any column, filter or parameter is text."""
+    make_item(
+        user_id=SCRIPT.replace("/", ""),
+        session_id="<script>",
+        item_type=SCRIPT,
+        persona_active=SCRIPT,
+        text_content=SCRIPT,
+        metadata={"role": SCRIPT},
+    )
+    make_agent_data(agent_id="<script>", data_type=SCRIPT, content=SCRIPT)
+    UserSession(user_id="a", session_id="b", metadata={"title": SCRIPT}).save()
+    for model in MODELS:
+        page = boss.get(url(model), {"q": "script"}).content.decode()
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;" in page
+    page = boss.get(url("memoryitem"), {"user_id": '"><script>alert(1)</script>', "role": SCRIPT}).content.decode()
+    assert "<script>alert" not in page
+
+
+def test_the_log_is_kept_in_the_other_database(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Records are in one database, the admin's log in another: history works across."""
+    item = make_item()
+    form = boss.get(url("memoryitem", "change", item.pk)).context["adminform"].form
+    data = {**{f"{key}": form.initial.get(key) or "" for key in ("item_type", "text_content")}, "metadata": "{}"}
+    data |= {"timestamp_0": "2026-03-01", "timestamp_1": "12:00:00", "text_content": "changed"}
+    assert boss.post(url("memoryitem", "change", item.pk), data).status_code == 302
+    assert LogEntry.objects.using("default").get().object_id == item.pk
+    assert "Changed" in boss.get(url("memoryitem", "history", item.pk)).content.decode()
+    assert boss.get("/admin/").status_code == 200

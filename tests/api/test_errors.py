@@ -1,0 +1,259 @@
+"""Every error has one shape, and whatever is wrong is told, not ignored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.test import Client, RequestFactory
+from rest_framework.test import APIClient
+
+from memory.models import MemoryItem
+
+from .conftest import codes
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+ITEMS = "/api/memory-items/"
+
+
+def send(client: APIClient, body: bytes, content_type: str = "application/json", path: str = ITEMS) -> Any:
+    return client.generic("POST", path, body, content_type=content_type)
+
+
+BODIES = {
+    "nothing": (b"", "required"),
+    "half": (b'{"item_type": ', "invalid_json"),
+    "NaN": (b'{"item_type": "m", "metadata": {"a": NaN}}', "invalid_json"),
+    "Infinity": (b'{"item_type": "m", "metadata": {"a": -Infinity}}', "invalid_json"),
+    "too large for a double": (b'{"item_type": "m", "metadata": {"a": 1e999}}', "invalid_json"),
+    "digits without end": (b'{"item_type": "m", "metadata": {"a": ' + b"9" * 5000 + b"}}", "invalid_json"),
+    "a key twice": (b'{"item_type": "m", "item_type": "n"}', "invalid_json"),
+    "a key twice, deep": (b'{"item_type": "m", "metadata": {"a": [{"b": 1, "b": 2}]}}', "invalid_json"),
+    "no UTF-8": (b'{"item_type": "\xff"}', "invalid_encoding"),
+    "an encoded surrogate": (b'{"item_type": "\xed\xa0\x80"}', "invalid_encoding"),
+    "too deep": (b'{"item_type": "m", "metadata": ' + b'{"a":' * 100_000, "too_deep"),
+    "a list": (b"[]", "invalid"),
+    "a text": (b'"item_type"', "invalid"),
+    "null": (b"null", "null"),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_a_body_that_cannot_be_taken_says_why(ada: APIClient, case: str) -> None:
+    """400 with the reason, under `body` where the body as a whole is wrong."""
+    body, code = BODIES[case]
+    answer = send(ada, body)
+    assert answer.status_code == 400
+    assert code in [found for problems in codes(answer).values() for found in problems]
+    assert list(codes(answer)) == (["item_type"] if case == "nothing" else ["body"])
+
+
+FIELDS: dict[str, tuple[str, Any, str]] = {
+    "a number as text": ("item_type", 5, "invalid"),
+    "true as text": ("item_type", True, "invalid"),
+    "a list as text": ("text_content", ["a"], "invalid"),
+    "blank": ("item_type", "", "blank"),
+    "null": ("item_type", None, "null"),
+    "too long": ("item_type", "x" * 256, "max_length"),
+    "NUL": ("item_type", "a\x00", "null_characters_not_allowed"),
+    "NUL in text": ("text_content", "a\x00", "null_characters_not_allowed"),
+    "NUL in a map": ("metadata", {"a": ["\x00"]}, "null_characters_not_allowed"),
+    "NUL in a key": ("metadata", {"a": [{"\x00": 1}]}, "null_characters_not_allowed"),
+    "a lone surrogate": ("text_content", "\ud800", "surrogate_characters_not_allowed"),
+    "a lone surrogate in a map": ("metadata", {"a": "\ud800"}, "invalid_json"),
+    "a map that is a list": ("metadata", [], "not_a_map"),
+    "a map that is null": ("metadata", None, "null"),
+    "21 levels": ("metadata", json.loads('{"a":' * 21 + "1" + "}" * 21), "invalid_json"),
+    "900 levels": ("metadata", json.loads('{"a":' * 900 + "1" + "}" * 900), "invalid_json"),
+    "a time as a number": ("timestamp", 1700000000, "invalid"),
+    "a time without offset": ("timestamp", "2026-01-31T12:00:00", "invalid"),
+    "a date": ("timestamp", "2026-01-31", "invalid"),
+    "a time that is none": ("timestamp", "2026-02-30T12:00:00Z", "invalid"),
+    "a time before all times": ("timestamp", "0001-01-01T00:00:00+14:00", "invalid"),
+    "a vector of text": ("embedding", ["1"], "not_a_vector"),
+    "a vector of booleans": ("embedding", [True], "not_a_vector"),
+    "a vector as text": ("embedding", "[1]", "invalid"),
+    "an empty vector": ("embedding", [], "wrong_dimension"),
+    "a vector too long": ("embedding", [0.0] * 2049, "wrong_dimension"),
+    "a number above all doubles": ("embedding", [10**400], "not_finite"),
+    "the hash": ("content_hash", "x", "unknown"),
+    "a field that is not": ("role", "user", "unknown"),
+    "a document above a megabyte": ("text_content", "x" * 1_048_577, "too_large"),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_a_wrong_field_is_named(ada: APIClient, case: str) -> None:
+    """400 with the field's name, and nothing is written."""
+    field, value, code = FIELDS[case]
+    answer = send(ada, json.dumps({"item_type": "message", field: value}).encode())
+    assert answer.status_code == 400
+    assert list(codes(answer)) == [field]
+    assert code in codes(answer)[field]
+    assert field in answer.json()["error"]["message"]
+    assert not MemoryItem.all_objects.exists()
+
+
+def test_all_wrong_fields_are_told_at_once(ada: APIClient) -> None:
+    """Unknown ones too."""
+    answer = ada.post(ITEMS, {"text_content": 1, "colour": "red"}, format="json")
+    assert codes(answer) == {"text_content": ["invalid"], "item_type": ["required"], "colour": ["unknown"]}
+
+
+def test_an_unknown_name_is_shown_as_far_as_it_can_be(ada: APIClient) -> None:
+    """Names that clients make up neither break the answer nor swell it."""
+    answer = send(ada, json.dumps({"item_type": "m", "\ud800": 1, "x" * 5000: 1}).encode())
+    assert answer.status_code == 400
+    assert codes(answer) == {"\\ud800": ["unknown"], "x" * 100 + "…": ["unknown"]}
+
+
+def test_a_body_above_the_limit_is_refused(ada: APIClient, settings: Any) -> None:
+    """By its size, before it is parsed."""
+    settings.MEMORY = {**settings.MEMORY, "MAX_BODY_BYTES": 1000}
+    assert send(ada, b'{"item_type": "m"}' + b" " * 982).status_code == 201
+    answer = send(ada, b'{"item_type": "m"}' + b" " * 983)
+    assert answer.status_code == 400
+    assert codes(answer) == {"body": ["body_too_large"]}
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+)
+def test_only_json_is_taken(ada: APIClient, content_type: str) -> None:
+    """415 for any other type."""
+    answer = send(ada, b'{"item_type": "m"}', content_type)
+    assert answer.status_code == 415
+    assert answer.json()["error"]["code"] == "unsupported_media_type"
+
+
+def test_a_chunked_body_is_refused_rather_than_dropped(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """411: WSGI gives no length, so the body would not be read."""
+    item = make_item()
+    answer = ada.generic(
+        "PATCH", f"{ITEMS}{item.pk}/", b"", HTTP_TRANSFER_ENCODING="chunked", content_type="application/json"
+    )
+    assert answer.status_code == 411
+    assert answer.json()["error"]["code"] == "length_required"
+
+
+def test_other_errors_have_the_shape_too(ada: APIClient) -> None:
+    """404, 405 and 406."""
+    for answer, status, code in (
+        (ada.get(f"{ITEMS}none/"), 404, "not_found"),
+        (ada.delete(ITEMS), 405, "method_not_allowed"),
+        (ada.get(f"{ITEMS}bulk/"), 405, "method_not_allowed"),
+        (ada.options(ITEMS), 405, "method_not_allowed"),
+        (ada.get(ITEMS, HTTP_ACCEPT="text/html"), 406, "not_acceptable"),
+        (ada.get("/api/nothing/here"), 404, "not_found"),
+    ):
+        assert answer.status_code == status
+        assert answer.json()["error"].keys() == {"code", "message", "fields"}
+        assert (answer.json()["error"]["code"], answer.json()["error"]["fields"]) == (code, {})
+
+
+def test_nobody_is_asked_to_authenticate(client: Client) -> None:
+    """401 with the challenge, for no token, a wrong one, and half of one."""
+    for header in (None, "Token nobody-has-this", "Token", "Token a b"):
+        answer = client.get(ITEMS, headers={"Authorization": header} if header else {})
+        assert answer.status_code == 401
+        assert answer["WWW-Authenticate"] == "Token"
+        assert answer.json()["error"]["code"] in ("not_authenticated", "authentication_failed")
+
+
+PARAMETERS: dict[str, tuple[str, list[str]]] = {
+    "colour=red": ("colour", ["unknown"]),
+    "format=json": ("format", ["unknown"]),
+    "page=2": ("page", ["unknown"]),
+    "item_type=": ("item_type", ["blank"]),
+    "limit=": ("limit", ["blank"]),
+    "item_type=a&item_type=b": ("item_type", ["repeated"]),
+    "limit=0": ("limit", ["invalid"]),
+    "limit=-1": ("limit", ["invalid"]),
+    "limit=201": ("limit", ["invalid"]),
+    "limit=ten": ("limit", ["invalid"]),
+    "limit=1.0": ("limit", ["invalid"]),
+    "limit=%D9%A5": ("limit", ["invalid"]),
+    "limit=" + "9" * 5000: ("limit", ["invalid"]),
+    "cursor=x": ("cursor", ["invalid"]),
+    "cursor=%C3%A9": ("cursor", ["invalid"]),
+    "cursor=W10": ("cursor", ["invalid"]),
+    "cursor=WzEsMiwzLDRd": ("cursor", ["invalid"]),
+    "cursor=" + "W1tb" * 20_000: ("cursor", ["invalid"]),
+    "ordering=id": ("ordering", ["invalid"]),
+    "since=yesterday": ("since", ["invalid"]),
+    "since=2026-01-31T12:00:00": ("since", ["invalid"]),
+    "since=2026-01-31T12:00:00+01:00": ("since", ["invalid"]),
+    "until=2026-13-31T12:00:00Z": ("until", ["invalid"]),
+    "user_id=a%00": ("user_id", ["null_characters_not_allowed"]),
+    "metadata_value=5": ("metadata_key", ["required"]),
+    "metadata_key=a&metadata_value=[1]": ("metadata_value", ["invalid"]),
+    "metadata_key=a&metadata_value=" + "9" * 30: ("metadata_value", ["invalid"]),
+    'metadata_key=a&metadata_value="%5Cud800"': ("metadata_value", ["invalid"]),
+    'metadata_key=a&metadata_value="%5Cu0000"': ("metadata_value", ["null_characters_not_allowed"]),
+}
+
+
+@pytest.mark.parametrize("query", PARAMETERS, ids=lambda query: query[:40])
+def test_a_wrong_parameter_is_named(ada: APIClient, query: str) -> None:
+    """400: none is ignored, none is cut to fit."""
+    name, problems = PARAMETERS[query]
+    answer = ada.get(f"{ITEMS}?{query}")
+    assert answer.status_code == 400
+    assert codes(answer) == {name: problems}
+
+
+@pytest.mark.parametrize("path", [f"{ITEMS}x/", "/api/sessions/ada:a/history/", f"{ITEMS}bulk/"])
+def test_parameters_of_lists_are_unknown_elsewhere(ada: APIClient, path: str) -> None:
+    """A filter that would do nothing is an error."""
+    method = ada.post if path.endswith("bulk/") else ada.get
+    assert codes(method(f"{path}?item_type=a")) == {"item_type": ["unknown"]}
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """Makes the list of items fail."""
+    from memory.api.viewsets import MemoryItemViewSet
+
+    def fail(error: Exception) -> None:
+        def get_queryset(self: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(MemoryItemViewSet, "get_queryset", get_queryset)
+
+    return fail
+
+
+def test_a_fault_of_ours_is_logged_and_not_shown(
+    ada: APIClient, broken: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 in the same shape; the traceback is in the log alone."""
+    broken(RuntimeError("password=hunter2"))
+    ada.raise_request_exception = False
+    answer = ada.get(ITEMS)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "server_error"
+    assert b"hunter2" not in answer.content
+    assert "hunter2" in caplog.text
+
+
+def test_storage_away_is_503(
+    ada: APIClient, broken: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With Retry-After, without a stack trace."""
+    broken(OperationalError("host db.internal is down"))
+    answer = ada.get(ITEMS)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "unavailable"
+    assert int(answer["Retry-After"]) > 0
+    assert b"db.internal" not in answer.content
+    assert "db.internal" in caplog.text
+
+
+def test_a_forged_host_is_a_bad_request(rf: RequestFactory, ada: APIClient) -> None:
+    """Links are made from the Host header: one that is not ours is refused in the same shape."""
+    answer = ada.get(ITEMS, HTTP_HOST="evil.example")
+    assert answer.status_code == 400

@@ -1,0 +1,159 @@
+"""The three endpoints, as probes and people ask them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from memory.version import __version__
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+PATHS = ["/api/health", "/api/health/", "/api/health/live", "/api/health/live/", "/api/health/ready"]
+
+
+def test_health_has_exactly_the_keys_of_the_specification(client: Client) -> None:
+    """On the embedded default everything is well, and `details` say which engines were looked at."""
+    answer = client.get("/api/health")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "environment": "test",
+        "version": __version__,
+        "components": {"app": True, "storage_firestore": True, "storage_redis": True},
+        "details": {
+            "storage_firestore": {"engine": "embedded SQLite"},
+            "storage_redis": {"engine": "local memory"},
+        },
+    }
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/xml", "nonsense"])
+def test_everybody_is_answered_in_json(client: Client, path: str, accept: str) -> None:
+    """With and without a slash, without a login or a redirect, whatever the request accepts, and not to be cached."""
+    answer = client.get(path, headers={"accept": accept})
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/json"
+    assert answer["Cache-Control"] == "no-store"
+    assert answer.json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_head_is_get_without_a_body(client: Client, path: str) -> None:
+    """Probes that only look at the status work."""
+    answer = client.head(path)
+    assert answer.status_code == 200
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options"])
+def test_there_is_nothing_to_write(client: Client, method: str) -> None:
+    """Other methods are 405 in the API's shape of errors, not to be cached either."""
+    answer = getattr(client, method)("/api/health")
+    assert answer.status_code == 405
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("credentials", ["Token unknown", "Bearer", "Basic !!!"])
+def test_bad_credentials_do_no_harm(client: Client, credentials: str) -> None:
+    """They are not even looked at."""
+    assert client.get("/api/health", headers={"authorization": credentials}).status_code == 200
+
+
+def test_a_login_is_not_looked_up(client: Client, make_user: Any) -> None:
+    """A probe with a session costs no query for it: `live` asks nobody, `health` one row of each database."""
+    client.force_login(make_user())
+    for path, queries in (("/api/health/live", 0), ("/api/health", 1)):
+        with (
+            CaptureQueriesContext(connections["default"]) as default,
+            CaptureQueriesContext(connections["memory"]) as memory,
+        ):
+            client.get(path)
+        assert (len(default), len(memory)) == (queries, queries)
+        assert "django_session" not in str(default.captured_queries)
+
+
+def test_probes_are_not_throttled(client: Client, settings: Any) -> None:
+    """However strict the project is with strangers."""
+    settings.REST_FRAMEWORK = {
+        "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
+        "DEFAULT_THROTTLE_RATES": {"anon": "1/day"},
+    }
+    assert {client.get("/api/health").status_code for _ in range(5)} == {200}
+
+
+def test_strict_project_defaults_do_not_close_it(client: Client, settings: Any) -> None:
+    """A project that requires a login by default leaves the probes open."""
+    settings.REST_FRAMEWORK = {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"]}
+    assert client.get("/api/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("values", "environment"),
+    [({"APP_ENV": "staging"}, "staging"), ({"DEBUG": True}, "development"), ({"DEBUG": False}, "production")],
+)
+def test_environment_is_told_in_any_project(
+    client: Client, settings: Any, values: dict[str, Any], environment: str
+) -> None:
+    """By `APP_ENV`, or by `DEBUG` where a project has no `APP_ENV`."""
+    if "APP_ENV" not in values:
+        del settings.APP_ENV
+    for name, value in values.items():
+        setattr(settings, name, value)
+    assert client.get("/api/health").json()["environment"] == environment
+
+
+def test_nothing_is_left_in_the_cache(client: Client, settings: Any) -> None:
+    """A check cleans up: it must not push out what others keep there."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "health"}}
+    cache.clear()
+    assert client.get("/api/health").json()["components"]["storage_redis"] is True
+    assert not cache._cache
+
+
+def test_a_cache_that_forgets_is_told(client: Client, settings: Any) -> None:
+    """A dummy cache works, slower: degraded, with its name."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    answer = client.get("/api/health")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["components"]["storage_redis"] is False
+    assert answer.json()["details"]["storage_redis"] == {
+        "engine": "none",
+        "failure": "does not keep what is written",
+    }
+
+
+@pytest.mark.parametrize(
+    ("alias", "app", "component"), [("default", "auth", "app"), ("memory", "memory", "storage_firestore")]
+)
+def test_an_unmigrated_database_is_alive_but_not_ready(client: Client, alias: str, app: str, component: str) -> None:
+    """Requests are sent elsewhere until the migrations are applied; the process need not be restarted."""
+    MigrationRecorder(connections[alias]).migration_qs.filter(app=app).delete()
+    answer = client.get("/api/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "unavailable",
+        "details": {component: {"engine": "embedded SQLite", "failure": "migrations not applied"}},
+    }
+    assert client.get("/api/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/api/health/ready"])
+def test_a_missing_table_is_told_without_its_name(client: Client, path: str) -> None:
+    """A query that fails makes the service unavailable; the answer has no word of the database's."""
+    with connections["memory"].cursor() as cursor:
+        cursor.execute("ALTER TABLE memory_items RENAME TO away")
+        cursor.execute("ALTER TABLE django_migrations RENAME TO migrations_away")
+    answer = client.get(path)
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unavailable"
+    assert answer.json()["details"]["storage_firestore"]["failure"] in ("error", "migrations not applied")
+    assert "table" not in answer.content.decode()

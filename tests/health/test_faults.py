@@ -1,0 +1,131 @@
+"""Health over HTTP while real backends fail: a Redis that hangs, dies, comes back or refuses us, a locked SQLite."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import live
+
+BUDGET = 2.0  # seconds, as MEMORY["HEALTH_TIMEOUT"] has it
+SLACK = 0.7  # seconds that a busy machine may add
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a service has its databases, migrated."""
+    live.migrate(**live.deployed(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def redis() -> Iterator[live.Redis]:
+    with live.redis() as running:
+        yield running
+
+
+def with_redis(redis: live.Redis, password: str = live.PASSWORD) -> dict[str, str]:
+    """The variables that lead to a Redis."""
+    return {"REDIS_HOST": "localhost", "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": password}
+
+
+def assert_health(service: live.Service, status: str, failures: dict[str, str]) -> None:
+    """The service tells this, in time; other components are well."""
+    answer = service.request("/api/health")
+    body = answer.json()
+    assert answer.elapsed.total_seconds() < BUDGET + SLACK
+    assert answer.status_code == (503 if status == "unavailable" else 200)
+    assert body["status"] == status
+    assert [name for name, well in body["components"].items() if not well] == list(failures)
+    assert {name: body["details"][name]["failure"] for name in failures} == failures
+    assert live.PASSWORD not in answer.text
+    assert "localhost" not in answer.text
+
+
+@pytest.mark.redis
+def test_a_redis_that_hangs_dies_and_comes_back(folder: Path, redis: live.Redis) -> None:
+    """Degraded with the class of the failure while it is away, 200 all along, and ok again when it is back."""
+    with live.service(folder, **with_redis(redis)) as service:
+        assert service.request("/api/health").json()["details"] == {"storage_firestore": {"engine": "embedded SQLite"}}
+        assert_health(service, "ok", {})
+        redis.process.send_signal(signal.SIGSTOP)
+        assert_health(service, "degraded", {"storage_redis": "timeout"})
+        assert service.request("/api/health/ready").status_code == 200
+        redis.process.send_signal(signal.SIGCONT)
+        assert_health(service, "ok", {})
+        redis.process.kill()
+        redis.process.wait()
+        assert_health(service, "degraded", {"storage_redis": "connection refused"})
+        assert live.PASSWORD not in service.log
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("password", ["a-wrong-one", ""])
+def test_a_redis_that_refuses_us(folder: Path, redis: live.Redis, password: str) -> None:
+    """A wrong or missing password is told as such, and stays out of answer and log."""
+    with live.service(folder, **with_redis(redis, password)) as service:
+        assert_health(service, "degraded", {"storage_redis": "authentication failed"})
+        assert "a-wrong-one" not in service.log
+
+
+def test_an_unknown_redis_host_is_told_without_its_name(folder: Path) -> None:
+    """By the class of failure, or a timeout where the resolver is slow."""
+    with live.service(folder, REDIS_HOST="cache.secret.invalid") as service:
+        answer = service.request("/api/health")
+        assert answer.json()["status"] == "degraded"
+        assert answer.json()["details"]["storage_redis"]["failure"] in ("unknown host", "timeout")
+        assert "secret.invalid" not in answer.text + service.log
+
+
+def test_a_storm_of_probes_on_a_locked_database(folder: Path) -> None:
+    """Each probe answers in time with 503, threads do not pile up, `live` goes on, and health returns with the lock."""
+    with live.service(folder, WEB_THREADS="32") as service, closing(exclusive(folder / "memory.sqlite3")) as lock:
+        lock.execute("SELECT 1 FROM memory_items").fetchall()
+        # What SQLite itself waits for (20 s) is far longer.
+        with ThreadPoolExecutor(30) as pool:
+            begun = time.monotonic()
+            answers = list(pool.map(lambda _: service.request("/api/health"), range(90)))
+            seconds = time.monotonic() - begun
+        assert {answer.status_code for answer in answers} == {503}
+        assert {answer.json()["details"]["storage_firestore"]["failure"] for answer in answers} == {"timeout"}
+        assert max(answer.elapsed.total_seconds() for answer in answers) < BUDGET + SLACK
+        assert seconds < 2 * (BUDGET + SLACK)
+        assert threads(service) < 32 + 10
+        assert service.request("/api/health/live").status_code == 200
+        assert service.request("/api/health/ready").status_code == 503
+        lock.execute("PRAGMA locking_mode=NORMAL")
+        lock.execute("SELECT 1 FROM memory_items").fetchall()
+        lock.close()
+        live.wait_until(lambda: service.request("/api/health").status_code == 200, "health returns", 10)
+
+
+def exclusive(file: Path) -> sqlite3.Connection:
+    """A connection that lets no other one read, from its first query on."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    return connection
+
+
+def threads(service: live.Service) -> int:
+    """Of the one worker."""
+    (worker,) = psutil.Process(service.process.pid).children()
+    return worker.num_threads()
+
+
+@pytest.mark.parametrize(("file", "component"), [("memory.sqlite3", "storage_firestore"), ("orchestra.sqlite3", "app")])
+def test_a_ruined_database_is_unavailable(folder: Path, file: str, component: str) -> None:
+    """Whichever of the two: without its users' tokens the service answers nobody either."""
+    for suffix in ("", "-wal", "-shm"):
+        (folder / f"{file}{suffix}").unlink(missing_ok=True)
+    (folder / file).write_bytes(b"no database " * 1000)
+    with live.service(folder) as service:
+        assert_health(service, "unavailable", {component: "error"})
+        assert str(folder) not in service.request("/api/health").text

@@ -1,0 +1,162 @@
+"""The demonstration and the first start."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import authenticate, get_user_model
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from memory.interchange.export import MODELS
+from memory.models import AgentData, MemoryItem, UserSession
+from orchestra import demo
+from orchestra.management.commands import bootstrap
+
+databases = pytest.mark.django_db(databases=["default", "memory"])
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def start(*options: str) -> str:
+    said = io.StringIO()
+    call_command("bootstrap", *options, stdout=said)
+    return said.getvalue()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class TestRecords:
+    """What is told of four people."""
+
+    def test_several_users_over_weeks(self) -> None:
+        """A few hundred items, up to the day of loading, none after it."""
+        found = list(demo.records(NOON))
+        items = [record for record in found if record["model"] == "MemoryItem"]
+        assert Counter(record["model"] for record in found).keys() == MODELS.keys()
+        assert len({item["user_id"] for item in items}) == 4
+        assert 250 <= len(items) <= 500
+        times = sorted(datetime.fromisoformat(record["timestamp"]) for record in found if "timestamp" in record)
+        assert times[-1].date() == NOON.date()
+        assert times[-1] < NOON
+        assert NOON - times[0] > timedelta(weeks=5)
+
+    def test_no_text_comes_twice(self) -> None:
+        """They are conversations, not a template."""
+        texts = Counter(record["text_content"] for record in demo.records(NOON) if record["model"] == "MemoryItem")
+        assert max(texts.values()) == 1
+
+    def test_a_conversation_is_in_order(self) -> None:
+        """Each file's times rise, and nobody answers before the question is typed."""
+        times: dict[str, str] = {}
+        for record in demo.records(NOON):
+            if record["model"] == "MemoryItem":
+                assert record["timestamp"] > times.get(record["user_id"], "")
+                times[record["user_id"]] = record["timestamp"]
+
+    def test_the_same_ids_every_time(self) -> None:
+        """What is loaded twice is there once."""
+        first, second = (
+            [record["id"] for record in demo.records(now) if "id" in record] for now in (NOON, timezone.now())
+        )
+        assert first == second
+        assert len(set(first)) == len(first)
+
+    @pytest.mark.parametrize("line", ["? what", "= soon | a | b", "= 1d 10:00 | a", "> "])
+    def test_a_line_that_cannot_be_read(self, line: str) -> None:
+        """It is an error, not left out."""
+        with pytest.raises(ValueError):
+            list(demo.read(["user x", line], NOON, "x.txt"))
+
+
+@databases
+class TestFirstStart:
+    """`bootstrap`."""
+
+    def test_it_fills_what_is_empty(self, free_port: int) -> None:
+        """The demonstration is loaded, and an admin can log in with the password that is shown."""
+        said = start("--port", str(free_port))
+        assert MemoryItem.all_objects.count() > 250
+        assert AgentData.objects.exists()
+        assert UserSession.objects.get(user_id="rosa", session_id="seed-swap").metadata["title"]
+        password = re.search(r"password (\S+)  \(", said)
+        assert password
+        assert authenticate(username="admin", password=password[1])
+        assert get_user_model().objects.get().is_superuser
+        for path in ("/admin/", "/api/docs/", "/api/health"):
+            assert f"http://127.0.0.1:{free_port}{path}\n" in said
+
+    def test_the_urls_that_it_prints(self, client: Client) -> None:
+        """They answer."""
+        start("--port", "0")
+        client.force_login(get_user_model().objects.get())
+        for _, path in bootstrap.PAGES:
+            assert client.get(path).status_code == 200
+
+    def test_a_second_start_keeps_what_is_there(self) -> None:
+        """No password is shown, nothing is loaded again, and how to reset the password is said."""
+        start("--port", "0")
+        MemoryItem.all_objects.filter(user_id="lin").delete()
+        admin, count = get_user_model().objects.get(), MemoryItem.all_objects.count()
+        said = start("--port", "0")
+        assert "Log in as" not in said
+        assert "changepassword admin" in said
+        assert get_user_model().objects.get().password == admin.password
+        assert MemoryItem.all_objects.count() == count
+
+    def test_data_that_is_there_is_left_alone(self, make_item: Any) -> None:
+        """A database with records gets an admin, and no demonstration."""
+        make_item()
+        assert "Log in as admin" in start("--port", "0")
+        assert MemoryItem.all_objects.count() == 1
+
+    def test_a_broken_demonstration_loads_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All of it or nothing; no admin either, so that the next start begins anew."""
+        records = [*demo.records(NOON), {"model": "MemoryItem"}]
+        monkeypatch.setattr(demo, "records", lambda now: records)
+        with pytest.raises(CommandError, match="cannot be stored"):
+            start("--port", "0")
+        assert not MemoryItem.all_objects.exists()
+        assert not get_user_model().objects.exists()
+
+    def test_a_taken_port(self) -> None:
+        """It is said before anything is made."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(CommandError, match=r"Port \d+: address already in use. Choose another one"):
+                start("--port", str(taken.getsockname()[1]))
+        assert not get_user_model().objects.exists()
+
+    def test_a_port_that_is_none(self) -> None:
+        """One sentence."""
+        with pytest.raises(CommandError, match="Port 70000: is no port"):
+            start("--port", "70000")
+
+    def test_databases_that_cannot_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One sentence that says which."""
+
+        def failing(*args: Any, **options: Any) -> None:
+            raise OperationalError("attempt to write a readonly database")
+
+        monkeypatch.setattr(bootstrap, "call_command", failing)
+        with pytest.raises(CommandError, match="The databases cannot be used: attempt to write a readonly database"):
+            start("--port", "0")
+
+    @override_settings(APP_ENV="production")
+    def test_production(self) -> None:
+        """It makes no admin there."""
+        with pytest.raises(CommandError, match="not for production"):
+            start()

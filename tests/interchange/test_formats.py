@@ -1,0 +1,406 @@
+"""What each format's values become, without a database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory.interchange.entries import Context, Empty, Entry, Outcome, Reject, UserIdMissingError, time_of
+from memory.interchange.formats import parse
+from memory.interchange.frames import Frame
+
+from .samples import START, conversation, langchain, message, node
+from .test_frames import JSON
+
+FILE_TIME = datetime(2026, 5, 1, tzinfo=UTC)
+CONTEXT = Context("ada", "notes", FILE_TIME)
+STARTED = time_of(START)
+
+
+def outcomes(content: Any, index: int | None = None, ordinal: int = 0, context: Context = CONTEXT) -> list[Outcome]:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return list(parse(Frame(raw, 3, 0, ordinal, index), context))
+
+
+def items(content: Any, **options: Any) -> list[dict[str, Any]]:
+    """The values of the memory items in it; nothing in it is rejected."""
+    found = outcomes(content, **options)
+    assert not [outcome for outcome in found if isinstance(outcome, Reject)]
+    return [dict(entry.values) for entry in found if isinstance(entry, Entry) and entry.model == "MemoryItem"]
+
+
+def reason(content: Any) -> str:
+    """Why it is rejected; it is all that there is."""
+    (found,) = outcomes(content)
+    assert isinstance(found, Reject)
+    return found.reason
+
+
+def chat(*contents: Any) -> dict[str, Any]:
+    """A conversation whose messages have these contents."""
+    said = [
+        node(str(place), str(place - 1), message("user", "", content=content)) for place, content in enumerate(contents)
+    ]
+    return conversation(said)
+
+
+class TestChatGPT:
+    """A conversation's tree becomes one session's items."""
+
+    def test_a_message(self) -> None:
+        """Text, role, time, place in the tree, and the session's title."""
+        said = message("assistant", "High at 6.", START + 1.5, metadata={"model_slug": "gpt-4o"})
+        session, item = outcomes(conversation([node("root", None, None, "a"), node("a", "root", said)]))
+        assert isinstance(session, Entry)
+        assert session.values == {
+            "user_id": "ada",
+            "session_id": "c1",
+            "started_at": STARTED,
+            "last_activity": STARTED,
+            "metadata": {"source": "chatgpt", "title": "Tides"},
+        }
+        assert isinstance(item, Entry)
+        assert {name: value for name, value in item.values.items() if name != "id"} == {
+            "user_id": "ada",
+            "session_id": "c1",
+            "item_type": "message",
+            "timestamp": time_of(START + 1.5),
+            "text_content": "High at 6.",
+            "metadata": {
+                "source": "chatgpt",
+                "role": "assistant",
+                "node": "a",
+                "parent": "root",
+                "model": "gpt-4o",
+            },
+        }
+
+    def test_branches(self) -> None:
+        """All branches are kept; what is off the shown one says so."""
+        found = items(
+            conversation(
+                [
+                    node("q", None, message("user", "When?"), "a1", "a2"),
+                    node("a1", "q", message("assistant", "At 5.")),
+                    node("a2", "q", message("assistant", "At 6.")),
+                ]
+            )
+        )
+        assert [(item["text_content"], item["metadata"].get("branch")) for item in found] == [
+            ("When?", None),
+            ("At 5.", True),
+            ("At 6.", None),
+        ]
+
+    def test_missing_times(self) -> None:
+        """A message without a time follows its parent's, in order."""
+        found = items(
+            conversation(
+                [
+                    node("c", "b", message("user", "3", None)),
+                    node("b", "a", message("user", "2", None)),
+                    node("a", None, message("user", "1", START + 9)),
+                    node("x", None, message("user", "0", None)),
+                ]
+            )
+        )
+        first = time_of(START + 9)
+        assert first is not None
+        assert STARTED is not None
+        tick = timedelta(microseconds=1)
+        assert [item["timestamp"] for item in found] == [first + 2 * tick, first + tick, first, STARTED + tick]
+
+    @pytest.mark.parametrize("time", ["yesterday", [], True, 1e300, float("nan"), {"x": 1}])
+    def test_a_time_that_is_none(self, time: Any) -> None:
+        """It counts as missing, the message is kept."""
+        (item,) = items(conversation([node("a", None, message("user", "x", time))], create_time=time))
+        assert item["timestamp"] == FILE_TIME + timedelta(microseconds=1)
+
+    def test_cycles(self) -> None:
+        """A broken tree ends no import."""
+        found = items(
+            conversation([node("a", "b", message("user", "1", None)), node("b", "a", message("user", "2", None))])
+        )
+        assert len(found) == 2
+
+    @pytest.mark.parametrize(
+        ("content", "text", "rest"),
+        [
+            ({"content_type": "text", "parts": ["a", None, "", "b"]}, "a\nb", None),
+            ({"content_type": "text", "parts": "whole"}, "whole", None),
+            ("bare", "bare", None),
+            (
+                {
+                    "content_type": "multimodal_text",
+                    "parts": [{"content_type": "image_asset_pointer", "asset_pointer": "file://1", "width": 0}, "see"],
+                },
+                "see",
+                {"parts": [{"content_type": "image_asset_pointer", "asset_pointer": "file://1", "width": 0}]},
+            ),
+            (
+                {
+                    "content_type": "multimodal_text",
+                    "parts": [{"content_type": "audio_transcription", "text": "spoken", "direction": "in"}],
+                },
+                "spoken",
+                {"parts": [{"content_type": "audio_transcription", "direction": "in"}]},
+            ),
+            (
+                {"content_type": "code", "language": "python", "text": "1 + 1"},
+                "1 + 1",
+                {"language": "python", "content_type": "code"},
+            ),
+            ({"content_type": "execution_output", "text": "2"}, "2", {"content_type": "execution_output"}),
+            (
+                {"content_type": "tether_quote", "url": "u", "title": "T", "text": "quoted"},
+                "T\nquoted",
+                {"url": "u", "content_type": "tether_quote"},
+            ),
+            (
+                {"content_type": "thoughts", "thoughts": [{"summary": "S", "content": "C"}, 5]},
+                "S\nC",
+                {"content_type": "thoughts"},
+            ),
+            (
+                {"content_type": "user_editable_context", "user_profile": "P", "user_instructions": "I"},
+                "P\nI",
+                {"content_type": "user_editable_context"},
+            ),
+            ({"content_type": "new", "payload": {"x": 1}}, None, {"payload": {"x": 1}, "content_type": "new"}),
+        ],
+    )
+    def test_contents(self, content: Any, text: str | None, rest: Any) -> None:
+        """The text of each kind of content, and all that is no text beside it."""
+        (item,) = items(chat(content))
+        assert item["text_content"] == text
+        assert item["metadata"].get("content") == rest
+
+    @pytest.mark.parametrize(
+        "content", [{"content_type": "text", "parts": [""]}, {"content_type": "text", "parts": []}, None, {}]
+    )
+    def test_messages_that_say_nothing(self, content: Any) -> None:
+        """They are counted, not stored; a conversation of such makes no session."""
+        (found,) = outcomes(chat(content))
+        assert isinstance(found, Empty)
+
+    def test_details(self) -> None:
+        """Attachments, tool names, recipients and custom instructions are kept, even without a text."""
+        more = {
+            "attachments": [{"id": "f", "name": "a.pdf"}],
+            "user_context_message_data": {"about_user_message": "a nurse"},
+            "is_visually_hidden_from_conversation": True,
+        }
+        said = message("tool", "", author={"role": "tool", "name": "dalle"}, recipient="python", metadata=more)
+        (item,) = items(conversation([node("a", None, said)]))
+        assert item["metadata"] == {
+            "source": "chatgpt",
+            "role": "tool",
+            "node": "a",
+            "name": "dalle",
+            "recipient": "python",
+            "attachments": [{"id": "f", "name": "a.pdf"}],
+            "custom_instructions": {"about_user_message": "a nurse"},
+            "hidden": True,
+        }
+
+    def test_ids(self) -> None:
+        """The same message of the same user has one id; another user's or conversation's has another."""
+        said = [node("a", None, message("user", "x"))]
+        ids = [
+            items(conversation(said, **fields), context=Context(user, "notes", FILE_TIME))[0]["id"]
+            for user in ("ada", "bob")
+            for fields in ({}, {"conversation_id": "c2"}, {"conversation_id": None, "id": None})
+        ]
+        assert len(set(ids)) == len(ids)
+        assert ids[0] == items(conversation(said))[0]["id"]
+
+    @pytest.mark.parametrize("bad", [5, "x", [], {"message": "x"}, {"message": []}])
+    def test_a_bad_node(self, bad: Any) -> None:
+        """It is rejected alone, with its name."""
+        mapping = {"bad": bad, "a": node("a", "bad", message("user", "x"))}
+        rejects = list(outcomes(conversation([node("a", None, None)], mapping=mapping), index=4))
+        assert [type(found) for found in rejects] == [Entry, Reject, Entry]
+        assert isinstance(rejects[1], Reject)
+        assert json.loads(rejects[1].to_json_line())["inside"] == "node bad"
+        assert json.loads(rejects[1].to_json_line())["element"] == 4
+
+    def test_a_user_is_needed(self) -> None:
+        """The export does not say whose it is."""
+        with pytest.raises(UserIdMissingError):
+            outcomes(chat("x"), context=Context(None, "notes", FILE_TIME))
+
+    @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), JSON), JSON, JSON, JSON)
+    def test_anything_can_stand_anywhere(self, mapping: Any, content: Any, author: Any, metadata: Any) -> None:
+        """No content ends the import: every node with a message is an entry, empty or a reject."""
+        said = message("user", "", content=content, author=author, metadata=metadata, recipient=author)
+        nodes = {**mapping, "z": {"message": said, "parent": content}, "y": node("y", "a", said)}
+        found = outcomes(conversation([node("z", None, None)], mapping=nodes, title=content, current_node=author))
+        bare = sum(isinstance(each, dict) and each.get("message") is None for each in nodes.values())
+        sessions = sum(isinstance(each, Entry) and each.model == "UserSession" for each in found)
+        assert len(found) - sessions == len(nodes) - bare
+
+
+class TestLangChain:
+    """A list of messages becomes one session's items, in order."""
+
+    def test_a_list(self) -> None:
+        """Roles, texts, times in order, and what else a message holds."""
+        calls = [{"name": "tides", "args": {"at": "Brest"}, "id": "t1"}]
+        found = items(
+            [
+                langchain("system", "Be kind."),
+                langchain("human", "When?"),
+                langchain("ai", "", tool_calls=calls),
+                langchain("tool", [{"type": "text", "text": "6"}, "h", {"type": "image_url"}], tool_call_id="t1"),
+                langchain("AIMessageChunk", "At 6."),
+                langchain("chat", "Arr.", role="pirate"),
+            ]
+        )
+        assert [(item["metadata"]["role"], item["text_content"]) for item in found] == [
+            ("system", "Be kind."),
+            ("user", "When?"),
+            ("assistant", None),
+            ("tool", "6\nh"),
+            ("assistant", "At 6."),
+            ("pirate", "Arr."),
+        ]
+        assert found[2]["metadata"]["tool_calls"] == calls
+        assert found[3]["metadata"]["parts"] == [{"type": "image_url"}]
+        assert [item["timestamp"] - FILE_TIME for item in found] == [timedelta(milliseconds=n) for n in range(6)]
+        assert {item["session_id"] for item in found} == {"notes"}
+        assert len({item["id"] for item in found}) == 6
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            {"additional_kwargs": {"timestamp": "2026-01-02T03:04:05Z"}},
+            {"response_metadata": {"created_at": 1767323045}},
+            {"timestamp": 1767323045000},
+        ],
+    )
+    def test_a_time_of_its_own(self, data: dict[str, Any]) -> None:
+        """Where integrations note one."""
+        (item,) = items([langchain("human", "x", **data)])
+        assert item["timestamp"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def test_sessions(self) -> None:
+        """Messages of an array or on lines make the file's session; each further list makes one of its own."""
+        said = langchain("human", "x")
+        assert items(said, index=2)[0]["session_id"] == "notes"
+        assert items(said, ordinal=7)[0]["session_id"] == "notes"
+        assert items([said], ordinal=2)[0]["session_id"] == "notes-3"
+        assert items([said], index=1)[0]["session_id"] == "notes-2"
+
+    def test_ids(self) -> None:
+        """By the message's own id where it has one, or else by its place; never by its text."""
+        first, second = items([langchain("human", "x"), langchain("human", "x")])
+        assert first["id"] != second["id"]
+        assert items([langchain("human", "y")])[0]["id"] == first["id"]
+        assert items(langchain("human", "x"), ordinal=1)[0]["id"] == second["id"]
+        assert (
+            items([langchain("human", "x", id="run-1")])[0]["id"]
+            == items([langchain("human", "-"), langchain("human", "x", id="run-1")])[1]["id"]
+        )
+
+    def test_empty_messages(self) -> None:
+        """A message without text and without anything else is counted, not stored."""
+        (found,) = outcomes([langchain("ai", "")])
+        assert isinstance(found, Empty)
+
+    def test_what_is_no_message(self) -> None:
+        """It is rejected alone, with its place."""
+        found = outcomes([langchain("human", "x"), {"type": "human"}])
+        assert isinstance(found[1], Reject)
+        assert found[1].place.inside == "message 1"
+
+    @given(JSON, JSON, JSON)
+    def test_anything_can_stand_anywhere(self, content: Any, kwargs: Any, key: Any) -> None:
+        """No content ends the import."""
+        assert len(outcomes([langchain("ai", content, additional_kwargs=kwargs, id=key)])) == 1
+
+
+class TestOwn:
+    """A line of our own export."""
+
+    LINE = {
+        "model": "MemoryItem",
+        "id": "m1",
+        "user_id": "zoë",
+        "item_type": "fact",
+        "timestamp": "2026-01-02T03:04:05.000006+01:00",
+    }
+
+    def test_a_line(self) -> None:
+        """Its fields as they are; what may be missing may be missing."""
+        (item,) = items(self.LINE)
+        assert item["timestamp"] == datetime(2026, 1, 2, 2, 4, 5, 6, tzinfo=UTC)
+        assert item["user_id"] == "zoë"
+
+    def test_a_line_that_names_no_user(self) -> None:
+        """It gets the one that the command was given."""
+        line = {name: value for name, value in self.LINE.items() if name != "user_id"}
+        assert items(line)[0]["user_id"] == "ada"
+        (found,) = outcomes(line, context=Context(None, "notes", FILE_TIME))
+        assert isinstance(found, Reject)
+        assert "--user-id" in found.reason
+
+    @pytest.mark.parametrize(
+        ("change", "start"),
+        [
+            ({"model": "Spell"}, "model: 'Spell'"),
+            ({"colour": 1}, "colour: there is no such field"),
+            ({"id": 5}, "id: it must be a string, not a number"),
+            ({"user_id": None}, "user_id: it must be a string, not null"),
+            ({"text_content": ["x"]}, "text_content: it must be a string, not a list"),
+            ({"timestamp": "soon"}, "timestamp: it must be a time"),
+            ({"timestamp": 5}, "timestamp: it must be a time"),
+            ({"metadata": []}, "metadata: it must be an object"),
+            ({"metadata": None}, "metadata: it must be an object"),
+            ({"embedding": "AAAA"}, "embedding: it must be a list of numbers"),
+        ],
+    )
+    def test_what_does_not_fit(self, change: dict[str, Any], start: str) -> None:
+        """The reason names the field and what it takes."""
+        assert reason({**self.LINE, **change}).startswith(start)
+
+    @pytest.mark.parametrize("name", ["id", "item_type", "timestamp"])
+    def test_what_is_missing(self, name: str) -> None:
+        """A field that a record must have."""
+        line = {key: value for key, value in self.LINE.items() if key != name}
+        assert reason(line) == f"{name}: it is missing."
+
+
+@pytest.mark.parametrize(
+    ("raw", "start"),
+    [
+        (b"{", "This is not JSON"),
+        (b'{"a": "\xff"}', "This is not UTF-8"),
+        (b'{"a": "\x00"}', "This is not JSON"),
+        (b"[" * 100_000, "This nests too deeply"),
+        (b"9" * 5_000, "This is not JSON"),
+        (b"{}", "This is no record"),
+        (b"null", "This is no record"),
+        (b'"text"', "This is no record"),
+        (b"[1]", "This is no record"),
+        (b'{"mapping": 5}', "mapping: it must be an object"),
+    ],
+)
+def test_what_is_no_record(raw: bytes, start: str) -> None:
+    """It is rejected with what stands there."""
+    (found,) = outcomes(raw)
+    assert isinstance(found, Reject)
+    assert found.reason.startswith(start)
+    line = json.loads(found.to_json_line())
+    assert line["line"] == 3
+    assert line["raw"] == raw.decode(errors="backslashreplace")
+
+
+@given(JSON)
+def test_any_value(content: Any) -> None:
+    """Any JSON whatever has an outcome."""
+    assert outcomes(content)

@@ -1,0 +1,397 @@
+"""`memory_import`: what is in a file is in the database, or told."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, OperationalError
+
+from memory.interchange import load as load_module
+from memory.interchange import store
+from memory.models import AgentData, MemoryItem, UserSession
+
+from .samples import START, chatgpt_export, conversation, langchain, message, node
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+ITEM = {
+    "model": "MemoryItem",
+    "id": "m1",
+    "user_id": "zoë",
+    "session_id": "s",
+    "item_type": "fact",
+    "timestamp": "2026-01-02T03:04:05Z",
+    "text_content": "Tea, no milk.",
+}
+
+
+class Result:
+    """How an import ended: its exit code, what it said, and the lines of the reject file."""
+
+    def __init__(self, code: int, said: str, path: Path) -> None:
+        self.code, self.said = code, said
+        rejects = path.with_name(path.name + ".rejects.jsonl")
+        self.rejects = [json.loads(line) for line in rejects.read_text().splitlines()] if rejects.exists() else []
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Result]:
+    """Import what is given: bytes, lines of JSON, or the path of a file."""
+
+    def call(content: Any, *options: str, name: str = "input.json") -> Result:
+        path = content if isinstance(content, Path) else tmp_path / name
+        if isinstance(content, list):
+            content = "\n".join(map(json.dumps, content)).encode()
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        said, code = io.StringIO(), 0
+        try:
+            call_command("memory_import", str(path), *options, stdout=said, stderr=said)
+        except CommandError as error:
+            code = error.returncode
+            said.write(str(error))
+        return Result(code, said.getvalue(), path)
+
+    return call
+
+
+def test_lines_of_our_own(run: Callable[..., Result]) -> None:
+    """Each model's records, with their ids; a second time adds nothing."""
+    lines = [
+        ITEM,
+        {
+            "model": "AgentData",
+            "id": "d1",
+            "agent_id": "planner",
+            "data_type": "plan",
+            "timestamp": "2026-01-02T03:04:05Z",
+            "content": [1, {"x": None}],
+            "expiration": "2020-01-01T00:00:00Z",
+        },
+        {
+            "model": "UserSession",
+            "user_id": "zoë",
+            "session_id": "s",
+            "started_at": "2026-01-01T00:00:00Z",
+            "last_activity": "2026-01-03T00:00:00Z",
+            "metadata": {"title": "Tea"},
+        },
+    ]
+    first = run(lines)
+    assert first.code == 0
+    assert "1 AgentData added; 1 MemoryItem added; 1 UserSession added" in first.said
+    assert MemoryItem.objects.get(pk="m1").text_content == "Tea, no milk."
+    assert AgentData.all_objects.get(pk="d1").content == [1, {"x": None}]
+    session = UserSession.objects.get()
+    assert session.metadata == {"title": "Tea"}
+    assert session.started_at == datetime(2026, 1, 1, tzinfo=UTC)
+    second = run(lines)
+    assert second.code == 0
+    assert "added" not in second.said
+    assert "1 MemoryItem already there" in second.said
+
+
+def test_a_session_after_its_items(run: Callable[..., Result]) -> None:
+    """Lines in any order make the same session."""
+    session = {
+        "model": "UserSession",
+        "user_id": "zoë",
+        "session_id": "s",
+        "started_at": "2026-01-01T00:00:00Z",
+        "last_activity": "2026-01-02T00:00:00Z",
+        "metadata": {"title": "Tea"},
+    }
+    assert run([ITEM]).code == 0
+    assert run([session]).code == 0
+    made = UserSession.objects.get()
+    assert made.metadata == {"title": "Tea"}
+    assert (made.started_at.day, made.last_activity.day) == (1, 2)
+
+
+def test_a_changed_line_is_told(run: Callable[..., Result]) -> None:
+    """It is rejected with the fields that differ, and with --update written over."""
+    run([ITEM])
+    changed = {**ITEM, "text_content": "Coffee.", "metadata": {"x": 1}}
+    result = run([changed])
+    assert result.code == 1
+    assert result.rejects[0]["reason"].startswith(
+        "A record with this id is there, and differs in metadata, text_content."
+    )
+    assert json.loads(result.rejects[0]["raw"]) == changed
+    assert MemoryItem.objects.get().text_content == "Tea, no milk."
+    updated = run([changed], "--update")
+    assert updated.code == 0
+    assert "1 MemoryItem updated" in updated.said
+    assert MemoryItem.objects.get().text_content == "Coffee."
+    assert MemoryItem.objects.get().metadata == {"x": 1}
+
+
+def test_twice_in_one_file(run: Callable[..., Result]) -> None:
+    """The same line again is already there; another line with its id is rejected."""
+    result = run([ITEM, ITEM, {**ITEM, "item_type": "rumour"}])
+    assert result.code == 1
+    assert "1 MemoryItem added; 1 MemoryItem already there" in result.said
+    assert "differs in item_type" in result.rejects[0]["reason"]
+    assert result.rejects[0]["line"] == 3
+
+
+def test_bad_lines_are_told_and_the_rest_is_kept(run: Callable[..., Result]) -> None:
+    """The reject file names each with its line, in order; what was said before in it is replaced."""
+    good = [json.dumps({**ITEM, "id": f"m{place}"}).encode() for place in range(3)]
+    bad = [
+        b'{"model": "MemoryItem", "id"',
+        b"\xff\xfe",
+        json.dumps({**ITEM, "id": "a/b"}).encode(),
+        json.dumps({**ITEM, "id": "big", "text_content": "x" * 1_048_576}).encode(),
+        json.dumps({**ITEM, "id": "nul", "metadata": {"deep": float("nan")}}).encode(),
+        b'{"model": "MemoryItem", "text_content": "\\ud800"}',
+        b"\0\0",
+    ]
+    result = run(b"\xef\xbb\xbf" + b"\r\n".join([good[0], *bad[:3], b"", good[1], *bad[3:], good[2]]))
+    assert result.code == 1
+    assert MemoryItem.objects.count() == 3
+    assert [reject["line"] for reject in result.rejects] == [2, 3, 4, 7, 8, 9, 10]
+    assert "7 rejected" in result.said
+    assert "id: An id cannot contain a slash." in result.rejects[2]["reason"]
+    assert "text_content: " in result.rejects[3]["reason"]
+    again = run(bad[0])
+    assert len(again.rejects) == 1
+
+
+def test_a_session_with_an_id_of_its_own_is_rejected(run: Callable[..., Result]) -> None:
+    """A session's id follows from its names; another one cannot be kept."""
+    times = dict.fromkeys(("started_at", "last_activity"), "2026-01-01T00:00:00Z")
+    result = run([{"model": "UserSession", "id": "mine", "user_id": "a", "session_id": "b", **times}])
+    assert result.code == 1
+    assert "'a:b'" in result.rejects[0]["reason"]
+
+
+def test_a_file_that_was_cut_off(run: Callable[..., Result]) -> None:
+    """What stands before the cut is imported, and the cut told."""
+    whole = json.dumps(list(chatgpt_export(30, 10))).encode()
+    result = run(whole[: len(whole) - 500], "--user-id", "ada")
+    assert result.code == 1
+    assert MemoryItem.objects.count() == 20
+    assert "cut off" in result.rejects[0]["reason"]
+    assert run(whole, "--user-id", "ada").code == 0
+    assert MemoryItem.objects.count() == 30
+
+
+def test_chatgpt(run: Callable[..., Result]) -> None:
+    """Sessions with titles, items with times and roles; what grew later is added to what is there."""
+    first = [node("a", None, message("user", "When?", START)), node("b", "a", message("assistant", "At 6.", START + 5))]
+    assert run(json.dumps([conversation(first)]).encode(), "--user-id", "ada").code == 0
+    assert [item.role for item in UserSession.objects.get().items()] == ["assistant", "user"]
+    grown = [*first, node("c", "b", message("user", "Thanks", START + 9)), node("d", "a", message("assistant", "!"))]
+    result = run(json.dumps([conversation(grown)]).encode(), "--user-id", "ada")
+    assert result.code == 0
+    assert "2 MemoryItem added" in result.said
+    assert "2 MemoryItem already there" in result.said
+    renamed = run(json.dumps([conversation(grown, title="Moon")]).encode(), "--user-id", "ada")
+    assert "differs in metadata" in renamed.rejects[0]["reason"]
+    assert run(json.dumps([conversation(grown, title="Moon")]).encode(), "--user-id", "ada", "--update").code == 0
+    assert UserSession.objects.get().metadata["title"] == "Moon"
+
+
+def test_two_users_import_the_same_file(run: Callable[..., Result]) -> None:
+    """Each gets records of its own."""
+    content = json.dumps(list(chatgpt_export(5))).encode()
+    for user in ("ada", "bob", "ada"):
+        assert run(content, "--user-id", user).code == 0
+    assert MemoryItem.objects.for_user("ada").count() == MemoryItem.objects.for_user("bob").count() == 5
+    assert UserSession.objects.count() == 2
+
+
+@pytest.mark.parametrize("names", [("conversations.json",), ("x/conversations-000.json", "x/conversations-001.json")])
+def test_the_zip_as_it_comes(names: tuple[str, ...], tmp_path: Path, run: Callable[..., Result]) -> None:
+    """The conversations in it, whatever else there is."""
+    path = tmp_path / "export.zip"
+    made = list(chatgpt_export(20, 10))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("user.json", "{}")
+        archive.writestr("chat.html", "<html>")
+        for name, content in zip(names, [made] if len(names) == 1 else [made[:1], made[1:]], strict=True):
+            archive.writestr(name, json.dumps(content))
+    assert run(path, "--user-id", "ada").code == 0
+    assert MemoryItem.objects.count() == 20
+    path.write_bytes(path.read_bytes()[:-100])
+    broken = run(path, "--user-id", "ada")
+    assert broken.code == 2
+    assert "It is a zip that cannot be read" in broken.said
+
+
+def test_a_zip_with_a_damaged_member(tmp_path: Path, run: Callable[..., Result]) -> None:
+    """What can be read is imported; that it breaks off is told."""
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("conversations.json", json.dumps(list(chatgpt_export(10, 5))))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"Talk 1")] ^= 1
+    path.write_bytes(data)
+    result = run(path, "--user-id", "ada")
+    assert result.code == 2
+    assert "cannot be read to its end" in result.said
+
+
+def test_langchain(run: Callable[..., Result]) -> None:
+    """A history file is a session with the file's name; it may grow."""
+    said = [langchain("human", "When?"), langchain("ai", "At 6.")]
+    assert run(json.dumps(said).encode(), "--user-id", "ada", name="tides.json").code == 0
+    grown = run(
+        json.dumps([*said, langchain("human", "Thanks")], indent=2).encode(), "--user-id", "ada", name="tides.json"
+    )
+    assert grown.code == 0
+    assert "1 MemoryItem added" in grown.said
+    items = UserSession.objects.get(session_id="tides").items()
+    assert [item.text_content for item in items] == ["Thanks", "At 6.", "When?"]
+
+
+def test_langchain_lists_on_lines(run: Callable[..., Result]) -> None:
+    """Each line is a conversation."""
+    lines = [[langchain("human", f"{place}"), langchain("ai", "ok")] for place in range(3)]
+    assert run(lines, "--user-id", "ada", "--session-id", "talk").code == 0
+    assert set(UserSession.objects.values_list("session_id", flat=True)) == {"talk", "talk-2", "talk-3"}
+    assert run(lines, "--user-id", "ada", "--session-id", "talk").said.count("6 MemoryItem already there") == 1
+
+
+def test_langchain_messages_on_lines(run: Callable[..., Result]) -> None:
+    """A message on each line makes one conversation."""
+    assert run([langchain("human", "a"), langchain("ai", "b")], "--user-id", "ada", name="x.jsonl").code == 0
+    assert UserSession.objects.get().items().count() == 2
+
+
+def test_formats_may_be_mixed(run: Callable[..., Result]) -> None:
+    """Each value is recognised by itself."""
+    lines = [ITEM, conversation([node("a", None, message("user", "x"))]), langchain("human", "y"), {"what": 1}]
+    result = run(lines, "--user-id", "ada")
+    assert (result.code, MemoryItem.objects.count(), result.rejects[0]["line"]) == (1, 3, 4)
+
+
+@pytest.mark.parametrize("content", [langchain("human", "x"), conversation([node("a", None, message("user", "x"))])])
+def test_a_missing_user_is_said(content: Any, run: Callable[..., Result]) -> None:
+    """Nothing is written, exit code 2."""
+    result = run([content])
+    assert result.code == 2
+    assert "--user-id" in result.said
+    assert not MemoryItem.all_objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "neither JSON nor JSON lines"),
+        (b"Dear diary,", "neither JSON nor JSON lines"),
+        ("{}".encode("utf-16"), "UTF-16"),
+        (b"PK\x03\x04nothing", "a zip that cannot be read"),
+        (Path("/nowhere/at/all.json"), "No such file"),
+        (Path("/usr"), "Is a directory"),
+    ],
+)
+def test_unusable_files(content: Any, says: str, run: Callable[..., Result]) -> None:
+    """One sentence and exit code 2."""
+    result = run(content)
+    assert result.code == 2
+    assert says in result.said
+    assert result.rejects == []
+
+
+def test_a_zip_without_conversations(tmp_path: Path, run: Callable[..., Result]) -> None:
+    """Said as such."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+    assert "without a conversations.json" in run(tmp_path / "x.zip").said
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"[]"])
+def test_empty_files(content: bytes, run: Callable[..., Result]) -> None:
+    """An export of nothing is no error."""
+    result = run(content)
+    assert result.code == 0
+    assert "nothing in it" in result.said
+
+
+def test_one_unusable_file_does_not_keep_the_others(tmp_path: Path) -> None:
+    """All are tried; the exit code is the worst."""
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad"
+    good.write_text(json.dumps(ITEM))
+    bad.write_bytes(b"\0")
+    with pytest.raises(CommandError) as caught:
+        call_command("memory_import", str(bad), str(good), stdout=io.StringIO(), stderr=io.StringIO())
+    assert caught.value.returncode == 2
+    assert MemoryItem.objects.exists()
+
+
+def test_rejects_can_go_elsewhere(tmp_path: Path, run: Callable[..., Result]) -> None:
+    """`--rejects-dir`, where the file's own folder cannot be written."""
+    (tmp_path / "there").mkdir()
+    assert run(b"{}", "--rejects-dir", str(tmp_path / "there")).rejects == []
+    assert (tmp_path / "there" / "input.json.rejects.jsonl").exists()
+    missing = run(b"{}", "--rejects-dir", str(tmp_path / "nowhere"))
+    assert missing.code == 2
+    assert "No such file or directory" in missing.said
+
+
+@pytest.mark.parametrize("user_id", ["", "x" * 256])
+def test_a_user_id_that_cannot_be(user_id: str, run: Callable[..., Result]) -> None:
+    """It is refused before anything is read."""
+    result = run([ITEM], "--user-id", user_id)
+    assert result.code == 2
+    assert result.said.startswith("--user-id: ")
+    assert not MemoryItem.objects.exists()
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`-` reads it."""
+    stdin = io.TextIOWrapper(io.BytesIO(json.dumps([ITEM]).encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.chdir(tmp_path)
+    call_command("memory_import", "-", stdout=io.StringIO())
+    assert MemoryItem.objects.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_writer_meanwhile(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that appears between look and write makes the batch start again; nothing is lost or doubled."""
+    real, calls = store._write_once, []
+
+    def racing(entries: Any, update: bool) -> Any:
+        calls.append(entries)
+        if len(calls) < store.ATTEMPTS:
+            raise IntegrityError("the id is taken")
+        return real(entries, update)
+
+    monkeypatch.setattr(store, "_write_once", racing)
+    assert run([ITEM]).code == 0
+    assert MemoryItem.objects.count() == 1
+
+
+def test_a_database_that_fails(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence, exit code 2, and no line of code in it."""
+
+    def failing(entries: Any, update: bool) -> Any:
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(load_module.store, "write", failing)
+    result = run([ITEM])
+    assert result.code == 2
+    assert "The database failed: disk full." in result.said
+
+
+def test_batches(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several batches count as one file does."""
+    monkeypatch.setattr(load_module, "BATCH_ENTRIES", 7)
+    monkeypatch.setattr(load_module, "BATCH_BYTES", 900)
+    result = run(json.dumps(list(chatgpt_export(100, 9))).encode(), "--user-id", "ada")
+    assert result.code == 0
+    assert "100 MemoryItem added; 12 UserSession added; 12 empty messages left out" in result.said
+    assert MemoryItem.objects.count() == 100
