@@ -4,18 +4,21 @@ Django's `sync_to_async` runs everything that touches a database on one thread, 
 call takes a free thread, which has database connections of its own and gives them back after the call by the project's
 `CONN_MAX_AGE`, as a request does.
 
-One case is different: where the caller is inside a transaction (a `TestCase`, an `atomic()` block) or the database
-lives in memory, another connection would see another state, or wait for the caller for ever. Then the call uses the
-caller's connection, one call at a time.
+One case is different: a thread that waits in `async_to_sync()` for these calls may be inside a transaction (a
+`TestCase`, an `atomic()` block). Another connection would see another state, or wait for that thread for ever, so the
+calls run there, one at a time, as part of the transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync, sync_to_async
@@ -36,64 +39,139 @@ class Threads:
     def __init__(self, name: str, size: int = THREADS) -> None:
         self.name = name
         self.size = size
+        self.reset()
+        _all.add(self)
+
+    def reset(self) -> None:
+        """Start from nothing, as a forked child must: neither threads nor held locks are its own."""
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._pid = 0
 
     async def run(self, function: Callable[[], T]) -> T:
         """Await a function's result. A cancelled await gives up waiting; what runs already runs to its end."""
-        return await sync_to_async(function, thread_sensitive=False, executor=self.pool())()
+        return await asyncio.wrap_future(self.submit(function))
 
     def call(self, function: Callable[[], T]) -> T:
         """A function's result, waited for; on a thread of the pool where an event loop runs in this one."""
-        return function() if not _in_event_loop() else self.pool().submit(function).result()
+        return self.submit(function).result() if _in_event_loop() else function()
 
-    def pool(self) -> ThreadPoolExecutor:
-        """The pool of this process."""
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Start a function on the pool, in a copy of the caller's context."""
         with self._lock:
-            if self._pool is None or self._pid != os.getpid():
+            if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.size, thread_name_prefix=self.name)
-                self._pid = os.getpid()
-            return self._pool
+            return self._pool.submit(contextvars.copy_context().run, function)
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
+        """Wait for what runs, and end the threads; the next call makes others."""
         with self._lock:
-            pool, self._pool = (self._pool if self._pid == os.getpid() else None), None
+            pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
 
 
+_all: weakref.WeakSet[Threads] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for threads in list(_all):
+        threads.reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class DatabaseThreads(Threads):
-    """Threads that work on the database `alias`."""
+    """Threads that work on the database `alias`, each on a connection of its own."""
 
     def __init__(self, alias: str, size: int = THREADS) -> None:
         super().__init__(f"memory-{alias}", size)
         self.alias = alias
 
+    def reset(self) -> None:
+        """As `Threads.reset`; connections are their process' too."""
+        super().reset()
+        self._waiting = self._running = 0
+        self._connections: set[BaseDatabaseWrapper] = set()
+        self._kept: set[BaseDatabaseWrapper] = set()
+
     async def run(self, function: Callable[[], T]) -> T:
-        """As `Threads.run`, on the caller's connection where that must be."""
+        """As `Threads.run`, in the caller's transaction where there is one."""
         if waiting_thread() is not None:
             result = await sync_to_async(lambda: here_if_bound(self.alias, function))()
             if result is not ELSEWHERE:
                 return result
-        own = connections[self.alias]
-        if is_bound(own):
-            return await super().run(lambda: on_connection(own, function))
-        return await super().run(lambda: and_close(self.alias, function))
+        return await super().run(function)
 
     def call(self, function: Callable[[], T]) -> T:
-        """As `Threads.call`, on the caller's connection where that must be."""
-        if not _in_event_loop():
-            return function()
-        if (waiting := waiting_thread()) is not None:
+        """As `Threads.call`, in the caller's transaction where there is one."""
+        if _in_event_loop() and (waiting := waiting_thread()) is not None:
             result = waiting.submit(here_if_bound, self.alias, function).result()
             if result is not ELSEWHERE:
                 return result
-        own = connections[self.alias]
-        if is_bound(own):
-            return self.pool().submit(on_connection, own, function).result()
-        return self.pool().submit(and_close, self.alias, function).result()
+        return super().call(function)
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """As `Threads.submit`, on the thread's connection."""
+        with self._lock:
+            self._waiting += 1
+        future = super().submit(lambda: self._on_connection(function))
+        future.add_done_callback(self._uncount_if_cancelled)
+        return future
+
+    def close(self) -> None:
+        """Wait for what runs, end the threads, and close the connections that they had."""
+        super().close()
+        while self._connections:
+            with shared(self._connections.pop()) as connection:
+                connection.close()
+
+    def _on_connection(self, function: Callable[[], T]) -> T:
+        connection = connections[self.alias]
+        with self._lock:
+            self._waiting -= 1
+            self._running += 1
+            self._connections.add(connection)
+            kept = connection in self._kept
+            self._kept.discard(connection)
+        if not kept:
+            connection.close_if_unusable_or_obsolete()
+        try:
+            with in_turn if lives_in_memory(connection) else nullcontext():
+                return function()
+        finally:
+            self._give_back(connection)
+
+    def _give_back(self, connection: BaseDatabaseWrapper) -> None:
+        # Opening one costs more than a query: while calls wait for a thread, it is kept for one of them.
+        with self._lock:
+            self._running -= 1
+            if self._waiting and not connection.errors_occurred:
+                self._kept.add(connection)
+            else:
+                connection.close_if_unusable_or_obsolete()
+            while self._kept and not self._running and not self._waiting:
+                with shared(self._kept.pop()) as idle:
+                    idle.close_if_unusable_or_obsolete()
+
+    def _uncount_if_cancelled(self, future: Future[Any]) -> None:
+        if future.cancelled():  # before it began
+            with self._lock:
+                self._waiting -= 1
+
+
+in_turn = threading.Lock()
+"""Connections to one SQLite database in memory refuse each other's calls instead of waiting."""
+
+
+@contextmanager
+def shared(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    """Use an idle connection of another thread."""
+    connection.inc_thread_sharing()
+    try:
+        yield connection
+    finally:
+        connection.dec_thread_sharing()
 
 
 def waiting_thread() -> Executor | None:
@@ -110,38 +188,13 @@ def _in_event_loop() -> bool:
     return True
 
 
-def is_bound(connection: BaseDatabaseWrapper) -> bool:
-    """Whether what this connection sees no other one does: it is in a transaction, or its database is in memory."""
-    in_memory = getattr(connection, "is_in_memory_db", None)  # SQLite's alone
-    return connection.in_atomic_block or bool(in_memory is not None and in_memory())
+def lives_in_memory(connection: BaseDatabaseWrapper) -> bool:
+    """Whether it is SQLite's with no file."""
+    in_memory = getattr(connection, "is_in_memory_db", None)
+    return in_memory is not None and bool(in_memory())
 
 
 def here_if_bound(alias: str, function: Callable[[], T]) -> T:
-    """The function's result if this thread's connection is bound; else `ELSEWHERE`, and nothing has been done."""
-    return function() if is_bound(connections[alias]) else ELSEWHERE
-
-
-def and_close(alias: str, function: Callable[[], T]) -> T:
-    """The function's result, on this thread's connection: a healthy one, closed afterwards if its time is up."""
+    """The function's result if this thread's connection must be used; else `ELSEWHERE`, and nothing has been done."""
     connection = connections[alias]
-    connection.close_if_unusable_or_obsolete()
-    try:
-        return function()
-    finally:
-        connection.close_if_unusable_or_obsolete()
-
-
-_lending = threading.Lock()
-
-
-def on_connection(connection: BaseDatabaseWrapper, function: Callable[[], T]) -> T:
-    """The function's result, on another thread's connection, which nothing else uses meanwhile."""
-    with _lending:
-        own = connections[connection.alias]
-        connection.inc_thread_sharing()
-        connections[connection.alias] = connection
-        try:
-            return function()
-        finally:
-            connections[connection.alias] = own
-            connection.dec_thread_sharing()
+    return function() if connection.in_atomic_block or lives_in_memory(connection) else ELSEWHERE
