@@ -5,6 +5,7 @@ from .concrete import ConcreteMemoryManager
 from .factory import close_memory_manager, get_memory_manager
 from .firestore import FirestoreMemoryManager
 from .persona import PersonaConfig
+from .redis import RedisClient
 from .stub import MemoryManagerStub
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "MemoryManager",
     "MemoryManagerStub",
     "PersonaConfig",
+    "RedisClient",
     "close_memory_manager",
     "get_memory_manager",
 ]

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from django.conf import settings
-from django.core.exceptions import ValidationError as DjangoValidationError
-
-from .. import limits
 from ..exceptions import StorageError, ValidationError
-from ..fields import VectorField
 from ..models import AgentData, MemoryItem
-from .filters import Condition, naive_problem, parse
+from .filters import Condition, parse
 from .persona import PersonaConfig
-
-RecordT = TypeVar("RecordT", MemoryItem, AgentData)
+from .validation import check_count, check_id, check_name, checked_records, checked_vector
 
 MAX_TOP_K = 1_000
 """Firestore's limit: https://firebase.google.com/docs/firestore/vector-search#limitations"""
@@ -56,13 +50,13 @@ class MemoryManager(ABC):
     async def add_memory_items(self, items: Iterable[MemoryItem]) -> list[str]:
         """Store new items, all or, where one of them is refused, none; return their ids in the same order."""
         self._require_ready()
-        records = _checked(items, MemoryItem, "items")
+        records = checked_records(items, MemoryItem, "items")
         return await self._add_memory_items(records) if records else []
 
     async def get_memory_item(self, item_id: str) -> MemoryItem | None:
         """The live item of this id, or None."""
         self._require_ready()
-        _check_id("item_id", item_id)
+        check_id("item_id", item_id)
         return await self._get_memory_item(item_id)
 
     async def get_conversation_history(
@@ -77,10 +71,10 @@ class MemoryManager(ABC):
         `filters` are lookups of `memory.stores.filters.FIELDS`, all of which must hold.
         """
         self._require_ready()
-        _check_name("user_id", user_id)
+        check_name("user_id", user_id)
         if session_id is not None:
-            _check_name("session_id", session_id)
-        _check_count("limit", limit)
+            check_name("session_id", session_id)
+        check_count("limit", limit)
         return await self._get_conversation_history(user_id, session_id, limit, parse(filters))
 
     async def semantic_search(
@@ -95,11 +89,11 @@ class MemoryManager(ABC):
         With a persona, items of that persona and those of none. Vectors of another dimension are not compared.
         """
         self._require_ready()
-        _check_name("user_id", user_id)
+        check_name("user_id", user_id)
         if persona_context is not None and not isinstance(persona_context, PersonaConfig):
             raise ValidationError({"persona_context": "This must be a PersonaConfig or None."})
-        _check_count("top_k", top_k, MAX_TOP_K)
-        vector = _vector("query_embedding", query_embedding)
+        check_count("top_k", top_k, MAX_TOP_K)
+        vector = checked_vector("query_embedding", query_embedding)
         return await self._semantic_search(user_id, vector, persona_context, top_k)
 
     async def add_raw_agent_data(self, data: AgentData) -> str:
@@ -109,19 +103,19 @@ class MemoryManager(ABC):
     async def add_raw_agent_data_batch(self, batch: Iterable[AgentData]) -> list[str]:
         """Store agents' new data, all or, where one is refused, none; return their ids in the same order."""
         self._require_ready()
-        records = _checked(batch, AgentData, "batch")
+        records = checked_records(batch, AgentData, "batch")
         return await self._add_agent_data(records) if records else []
 
     async def get_raw_agent_data(self, data_id: str) -> AgentData | None:
         """The live data of this id, or None."""
         self._require_ready()
-        _check_id("data_id", data_id)
+        check_id("data_id", data_id)
         return await self._get_agent_data(data_id)
 
     async def check_duplicate(self, item: MemoryItem) -> bool:
         """Whether the user has another live item of the same type with the same text. No text is nobody's duplicate."""
         self._require_ready()
-        _checked([item], MemoryItem, "item")
+        checked_records([item], MemoryItem, "item")
         return await self._check_duplicate(item)
 
     async def cleanup_expired_items(self) -> int:
@@ -178,52 +172,3 @@ class MemoryManager(ABC):
 
     @abstractmethod
     async def _health_check(self) -> dict[str, Any]: ...
-
-
-def _checked(records: Iterable[RecordT], model: type[RecordT], argument: str) -> list[RecordT]:
-    """The records as a list; one that is of another kind, or that Firestore would refuse, is a `ValidationError`."""
-    if not isinstance(records, Iterable):
-        raise ValidationError({argument: f"This must be a list of {model.__name__}."})
-    found = list(records)
-    for record in found:
-        if not isinstance(record, model):
-            raise ValidationError({argument: f"This must be a {model.__name__}, not a {type(record).__name__}."})
-        _check_times(record)
-        record.check_limits()
-    return found
-
-
-def _check_times(record: MemoryItem | AgentData) -> None:
-    times = {"timestamp": record.timestamp, "expiration": record.expiration}
-    problems = {name: naive_problem(time) for name, time in times.items() if time is not None and settings.USE_TZ}
-    if wrong := {name: problem for name, problem in problems.items() if problem}:
-        raise ValidationError(wrong)
-
-
-def _check_name(argument: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ValidationError({argument: "This must be a text that is not empty."})
-    if problem := limits.text_problem(value):
-        raise ValidationError({argument: problem})
-
-
-def _check_id(argument: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise ValidationError({argument: "This must be a text."})
-    if problem := limits.document_id_problem(value):
-        raise ValidationError({argument: problem})
-
-
-def _check_count(argument: str, value: object, most: int | None = None) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most is not None and value > most):
-        raise ValidationError({argument: f"This must be a whole number from 1{f' to {most}' if most else ' on'}."})
-
-
-def _vector(argument: str, value: object) -> list[float]:
-    try:
-        vector = VectorField().to_python(value)
-    except DjangoValidationError as error:
-        raise ValidationError({argument: error.messages}) from error
-    if vector is None:
-        raise ValidationError({argument: "This must be a list of numbers."})
-    return vector

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models.constants import LOOKUP_SEP
-from django.utils import timezone
 
 from ..exceptions import ValidationError
 from ..models import MemoryItem
+from .validation import naive_problem
 
 Check = Callable[[object], str]
 
@@ -43,11 +43,6 @@ def _time(value: object) -> str:
     if not isinstance(value, datetime):
         return "This must be a datetime."
     return naive_problem(value)
-
-
-def naive_problem(value: datetime) -> str:
-    """What is wrong with a time without a zone; empty where it has one."""
-    return "This time has no zone; use timezone.now(), or give it tzinfo." if timezone.is_naive(value) else ""
 
 
 NAMES: Mapping[str, Check] = {"exact": _text_or_none, "in": _texts, "isnull": _boolean}

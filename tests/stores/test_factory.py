@@ -101,7 +101,7 @@ def made_by_hand() -> MemoryManagerStub:
 
 def test_the_specifications_names_are_importable() -> None:
     """All from `memory.stores`."""
-    expected = {"MemoryManager", "FirestoreMemoryManager", "ConcreteMemoryManager", "MemoryManagerStub"}
+    expected = {"MemoryManager", "FirestoreMemoryManager", "RedisClient", "ConcreteMemoryManager", "MemoryManagerStub"}
     present: set[Any] = {name for name in expected if hasattr(stores, name)}
     assert present == expected
     assert {"get_memory_manager", "PersonaConfig"} <= set(stores.__all__)
