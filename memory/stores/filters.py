@@ -1,14 +1,16 @@
 """What a conversation's history can be narrowed by: a map of field lookups, checked, for a database or for objects.
 
-    {"item_type": "message", "timestamp__gte": yesterday, "persona_active__in": ["guide", "critic"]}
+    {"item_type": "message", "timestamp__gte": yesterday, "persona_active__in": ["guide", "critic"], "metadata__role": "me"}
 
-One table says which lookups a field has and what each takes; another says what each lookup means in Python.
+One table says which lookups a field has and what each takes; another says what each lookup means in Python. After
+`metadata__` stands a key, as it is; its value must be equal, of the same JSON type: 5 is not "5", and true is not 1.
 """
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +18,10 @@ from typing import Any
 from django.db.models.constants import LOOKUP_SEP
 
 from ..exceptions import ValidationError
+from ..limits import json_problem, text_problem
+from ..lookups import having_member
 from ..models import MemoryItem
+from ..querysets import MemoryItemQuerySet
 from .validation import naive_problem
 
 Check = Callable[[object], str]
@@ -47,6 +52,14 @@ def _time(value: object) -> str:
 
 NAMES: Mapping[str, Check] = {"exact": _text_or_none, "in": _texts, "isnull": _boolean}
 TIMES: Mapping[str, Check] = dict.fromkeys(("exact", "gt", "gte", "lt", "lte"), _time)
+
+
+def _scalar(value: object) -> str:
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return json_problem(value) or ("" if not isinstance(value, int) or abs(value) < 2**63 else "This is too large.")
+    return "This must be a text, a number, True, False or None."
+
+
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "item_type": {"exact": _text, "in": _texts},
     "persona_active": NAMES,
@@ -54,6 +67,8 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
     "timestamp": TIMES,
 }
 """The whitelist: by field, its lookups and what each takes."""
+
+MAP = "metadata"
 
 MEANINGS: Mapping[str, Callable[[Any, Any], bool]] = {
     "exact": operator.eq,
@@ -78,12 +93,28 @@ class Condition:
         """Whether it is true of an item."""
         return MEANINGS[self.lookup](getattr(item, self.field), self.value)
 
-    @property
-    def keyword(self) -> tuple[str, Any]:
-        """The argument of `QuerySet.filter()`."""
+    def narrow(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
+        """The items of which it is true."""
         if self.lookup == "exact" and self.value is None:
-            return f"{self.field}{LOOKUP_SEP}isnull", True
-        return f"{self.field}{LOOKUP_SEP}{self.lookup}", self.value
+            return items.filter(**{f"{self.field}__isnull": True})
+        return items.filter(**{f"{self.field}__{self.lookup}": self.value})
+
+
+class MemberCondition(Condition):
+    """A key of a map, `lookup`, has a value."""
+
+    def holds(self, item: MemoryItem) -> bool:
+        """Whether it is true of an item."""
+        members = getattr(item, self.field)
+        return self.lookup in members and _same(members[self.lookup], self.value)
+
+    def narrow(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
+        """The items of which it is true."""
+        return having_member(items, self.field, self.lookup, self.value)
+
+
+def _same(one: object, other: object) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def parse(filters: Mapping[str, object] | None) -> tuple[Condition, ...]:
@@ -95,25 +126,25 @@ def parse(filters: Mapping[str, object] | None) -> tuple[Condition, ...]:
     problems = {str(name): problem for name, value in filters.items() if (problem := _problem(name, value))}
     if problems:
         raise ValidationError(problems)
-    return tuple(Condition(*_split(name), value) for name, value in filters.items())
+    return tuple(_condition(name, value) for name, value in filters.items())
 
 
-def keywords(conditions: Iterable[Condition]) -> list[tuple[str, Any]]:
-    """What `QuerySet.filter()` takes, one condition each."""
-    return [condition.keyword for condition in conditions]
+def _condition(name: str, value: object) -> Condition:
+    field, lookup = _split(name)
+    return (MemberCondition if field == MAP else Condition)(field, lookup, value)
 
 
 def _split(name: str) -> tuple[str, str]:
     field, _, lookup = name.partition(LOOKUP_SEP)
-    return field, lookup or "exact"
+    return field, lookup or ("" if field == MAP else "exact")
 
 
 def _problem(name: object, value: object) -> str:
     if not isinstance(name, str):
         return "A lookup is named by a text."
     field, lookup = _split(name)
-    check = FIELDS.get(field, {}).get(lookup)
+    check = _scalar if field == MAP and lookup else FIELDS.get(field, {}).get(lookup)
     if check is None:
         known = sorted(f"{field}{LOOKUP_SEP}{lookup}" for field, lookups in FIELDS.items() for lookup in lookups)
-        return f"History cannot be filtered by this. Known: {', '.join(known)}."
-    return check(value)
+        return f"History cannot be filtered by this. Known: {', '.join(known)}, {MAP}{LOOKUP_SEP}<key>."
+    return text_problem(name) or check(value) or ""

@@ -14,7 +14,7 @@ from ..conf import memory_settings
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
 from .base import MemoryManager
-from .filters import Condition, keywords
+from .filters import Condition
 from .persona import PersonaConfig
 from .threads import THREADS, DatabaseThreads
 
@@ -90,8 +90,8 @@ class FirestoreMemoryManager(MemoryManager):
         items = MemoryItem.objects.using(self.alias).for_user(user_id)
         if session_id is not None:
             items = items.in_session(session_id)
-        for lookup, value in keywords(conditions):
-            items = items.filter(**{lookup: value})
+        for condition in conditions:
+            items = condition.narrow(items)
         return await self._run("Reading a conversation", partial(list, items.recent(limit)))
 
     async def _semantic_search(

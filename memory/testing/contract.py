@@ -254,6 +254,38 @@ class MemoryManagerContract:
         assert [one.text_content for one in found] == expected[::-1]
 
     @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ({"metadata__role": "user"}, {"a", "b"}),
+            ({"metadata__a.b `c`__d": 5}, {"a"}),
+            ({"metadata__a.b `c`__d": 5.0}, {"a"}),
+            ({"metadata__a.b `c`__d": "5"}, {"b"}),
+            ({"metadata__flag": True}, {"a"}),
+            ({"metadata__flag": 1}, {"b"}),
+            ({"metadata__none": None}, {"b"}),
+            ({"metadata__role": "user", "metadata__flag": 1}, {"b"}),
+            ({"metadata__missing": "x"}, set()),
+        ],
+    )
+    def test_history_can_be_filtered_by_metadata(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        filters: dict[str, Any],
+        expected: set[str],
+    ) -> None:
+        """By a key's value, of the same JSON type; a null is not a missing key."""
+        maps = {
+            "a": {"role": "user", "a.b `c`__d": 5, "flag": True},
+            "b": {"role": "user", "a.b `c`__d": "5", "flag": 1, "none": None},
+            "c": {"role": ["user"], "flag": {"x": True}},
+            "d": {},
+        }
+        wait(manager.add_memory_items, [item(text_content=text, metadata=data) for text, data in maps.items()])
+        assert {one.text_content for one in wait(manager.get_conversation_history, user, filters=filters)} == expected
+
+    @pytest.mark.parametrize(
         "filters",
         [
             {"user_id": "eve"},
@@ -265,7 +297,12 @@ class MemoryManagerContract:
             {"persona_active__isnull": "no"},
             {"timestamp__gte": "2026-01-01"},
             {"timestamp__gte": datetime(2026, 1, 1)},  # noqa: DTZ001  (the mistake)
-            {"metadata__role__regex": "."},
+            {"metadata": {"role": "user"}},
+            {"metadata__": "user"},
+            {"metadata__role": ["user"]},
+            {"metadata__role": float("nan")},
+            {"metadata__size": 2**63},
+            {"metadata__role": "\ud800"},
             {5: 5},
             [("item_type", "message")],
             "item_type",
