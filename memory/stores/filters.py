@@ -1,6 +1,6 @@
 """What a conversation's history can be narrowed by: a map of field lookups, checked, for a database or for objects.
 
-    {"item_type": "message", "timestamp__gte": yesterday, "persona_active__in": ["guide", "critic"], "metadata__role": "me"}
+    {"item_type": "message", "timestamp__gte": monday, "persona_active__in": ["guide"], "metadata__role": "user"}
 
 One table says which lookups a field has and what each takes; another says what each lookup means in Python. After
 `metadata__` stands a key, as it is; its value must be equal, of the same JSON type: 5 is not "5", and true is not 1.
