@@ -8,7 +8,8 @@
             yield manager
             manager.close()
 
-Users and agents have random ids, so the suite may run on storage that is in use; only what has expired is deleted.
+Users and agents have ids of the test's own (fixture `namespace`), so the suite may run on storage that is in use; what
+has expired there is deleted.
 """
 
 from __future__ import annotations
@@ -48,9 +49,23 @@ class MemoryManagerContract:
     """Give it a fixture `manager`: initialized, and the test's own."""
 
     @pytest.fixture
-    def user(self) -> str:
-        """The id of a user that nobody else has."""
+    def namespace(self) -> str:
+        """What every id of a user or an agent begins with; no other test's does."""
         return f"contract-{uuid.uuid4().hex}"
+
+    @pytest.fixture
+    def user(self, namespace: str) -> str:
+        """The id of a user."""
+        return f"{namespace}-user"
+
+    @pytest.fixture
+    def data(self, namespace: str) -> Callable[..., AgentData]:
+        """Makes an agent's unsaved data; what a test does not care about gets a value."""
+
+        def make(**values: Any) -> AgentData:
+            return AgentData(**{"agent_id": f"{namespace}-agent", "data_type": "plan", **values})
+
+        return make
 
     @pytest.fixture
     def item(self, user: str) -> Callable[..., MemoryItem]:
@@ -343,10 +358,12 @@ class MemoryManagerContract:
             "near",
         ]
 
-    def test_a_search_stays_with_the_user(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+    def test_a_search_stays_with_the_user(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
         """Another's items are not found, however near."""
         wait(manager.add_memory_item, item(embedding=[1.0, 0.0]))
-        assert wait(manager.semantic_search, f"contract-{uuid.uuid4().hex}", [1.0, 0.0]) == []
+        assert wait(manager.semantic_search, f"{user}-other", [1.0, 0.0]) == []
 
     def test_a_persona_narrows_a_search(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
@@ -377,27 +394,28 @@ class MemoryManagerContract:
     # Agents' data
 
     @pytest.mark.parametrize("content", [{"steps": [1, {"x": None}]}, [1, "two"], "text", 5, 0.5, True, None])
-    def test_agents_data_of_any_json(self, manager: MemoryManager, content: Any) -> None:
+    def test_agents_data_of_any_json(
+        self, manager: MemoryManager, data: Callable[..., AgentData], content: Any
+    ) -> None:
         """It comes back as it was stored."""
-        data = AgentData(agent_id=f"contract-{uuid.uuid4().hex}", data_type="plan", content=content, timestamp=START)
-        data_id = wait(manager.add_raw_agent_data, data)
-        found = wait(manager.get_raw_agent_data, data_id)
+        stored = data(content=content, timestamp=START)
+        found = wait(manager.get_raw_agent_data, wait(manager.add_raw_agent_data, stored))
         assert found is not None
-        assert (found.id, found.agent_id, found.data_type) == (data.id, data.agent_id, "plan")
+        assert (found.id, found.agent_id, found.data_type) == (stored.id, stored.agent_id, "plan")
         assert (found.content, found.timestamp, found.metadata) == (content, START, {})
 
-    def test_agents_data_in_a_batch(self, manager: MemoryManager) -> None:
+    def test_agents_data_in_a_batch(self, manager: MemoryManager, data: Callable[..., AgentData]) -> None:
         """Ids in the order of the data; a taken one is refused, an unknown one is None."""
-        batch = [AgentData(agent_id="contract", data_type="log", content=number) for number in range(3)]
+        batch = [data(content=number) for number in range(3)]
         assert wait(manager.add_raw_agent_data_batch, batch) == [one.id for one in batch]
         with pytest.raises(exceptions.StorageError):
-            wait(manager.add_raw_agent_data, AgentData(id=batch[0].id, agent_id="contract", data_type="log"))
+            wait(manager.add_raw_agent_data, data(id=batch[0].id))
         assert wait(manager.get_raw_agent_data, uuid.uuid4().hex) is None
 
     # Duplicates
 
     def test_a_duplicate_has_the_same_user_type_and_text(
-        self, manager: MemoryManager, item: Callable[..., MemoryItem]
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
         """Another text, type or user makes another memory, and so does no text; an item is not its own duplicate."""
         stored = item(text_content="I like tea.")
@@ -408,7 +426,7 @@ class MemoryManagerContract:
             "text": item(text_content="I like tea"),
             "no text": item(text_content=None),
             "type": item(text_content="I like tea.", item_type="fact"),
-            "user": item(text_content="I like tea.", user_id=f"contract-{uuid.uuid4().hex}"),
+            "user": item(text_content="I like tea.", user_id=f"{user}-other"),
         }
         found = {name for name, other in others.items() if wait(manager.check_duplicate, other)}
         assert found == {"same"}
@@ -416,17 +434,21 @@ class MemoryManagerContract:
     # Expiration
 
     def test_what_has_expired_is_not_returned_and_cleaned_up(
-        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        data: Callable[..., AgentData],
     ) -> None:
         """By no method, from the moment on; cleaning deletes it, and nothing else."""
         now = timezone.now()
         gone = item(expiration=now, text_content="gone", embedding=[1.0])
         kept = item(expiration=now + HOUR, text_content="kept", embedding=[1.0])
-        data = AgentData(agent_id="contract", data_type="log", expiration=now - HOUR)
+        old = data(expiration=now - HOUR)
         wait(manager.add_memory_items, [gone, kept])
-        wait(manager.add_raw_agent_data, data)
+        wait(manager.add_raw_agent_data, old)
         assert wait(manager.get_memory_item, gone.id) is None
-        assert wait(manager.get_raw_agent_data, data.id) is None
+        assert wait(manager.get_raw_agent_data, old.id) is None
         assert [one.id for one in wait(manager.get_conversation_history, user)] == [kept.id]
         assert [one.id for one in wait(manager.semantic_search, user, [1.0])] == [kept.id]
         assert wait(manager.check_duplicate, item(text_content="gone")) is False
