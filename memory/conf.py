@@ -19,6 +19,8 @@ DEFAULTS: Mapping[str, Any] = {
     "BULK_LIMIT": 500,
     "MAX_BODY_BYTES": 16 * 1024 * 1024,
     "HEALTH_TIMEOUT": 2.0,
+    "HISTORY_SIZE": 200,
+    "CACHE_TTL": 3600,
     "MANAGER": "memory.stores.ConcreteMemoryManager",
 }
 
@@ -36,8 +38,27 @@ class MemorySettings:
 
     @property
     def cache(self) -> str:
-        """`CACHE`: alias in `CACHES` for throttles and health. Default "default"."""
-        return str(self._get("CACHE"))
+        """`CACHE`: alias in `CACHES` for throttles and health. Default "default", also where it is None."""
+        return self.history_cache or "default"
+
+    @property
+    def history_cache(self) -> str | None:
+        """`CACHE`, for conversations: they are cached where it is a django-redis cache; None switches that off.
+
+        Every process that writes must have the same.
+        """
+        alias = self._get("CACHE")
+        return None if alias is None else str(alias)
+
+    @property
+    def history_size(self) -> int:
+        """`HISTORY_SIZE`: the newest items of a conversation that the cache holds. Default 200, at most 1,000."""
+        return int(self._get("HISTORY_SIZE"))
+
+    @property
+    def cache_ttl(self) -> int:
+        """`CACHE_TTL`: seconds that a conversation is held after it was read from the database. Default 3600."""
+        return int(self._get("CACHE_TTL"))
 
     @property
     def principal(self) -> Callable[[Any], str]:
