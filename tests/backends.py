@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 
 def chromium() -> str | None:
@@ -18,7 +19,20 @@ def redis_server() -> str | None:
     return find_redis_server()
 
 
-BACKENDS: Mapping[str, Callable[[], str | None]] = {"chromium": chromium, "redis": redis_server}
+def firestore_emulator() -> str | None:
+    """Where the Firestore emulator comes from; None where there is none, or no engine that could speak to it."""
+    if find_spec("memory.testing.emulator") is None:
+        return None
+    from memory.testing.emulator import unavailable_reason
+
+    return None if unavailable_reason() else os.environ.get("FIRESTORE_EMULATOR_HOST") or "gcloud"
+
+
+BACKENDS: Mapping[str, Callable[[], str | None]] = {
+    "chromium": chromium,
+    "redis": redis_server,
+    "firestore_emulator": firestore_emulator,
+}
 
 
 def missing() -> list[str]:

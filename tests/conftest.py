@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from memory.models import AgentData, MemoryItem
 
 from . import backends
 
-pytest_plugins = ["memory.testing.redis"]
+pytest_plugins = [name for name in ("memory.testing.redis", "memory.testing.plugin") if find_spec(name)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
