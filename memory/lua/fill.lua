@@ -1,7 +1,7 @@
 -- ARGV: lease's token; its ms; ms that the items are kept; form; 1 if they are the whole conversation; name;
 --       then id, value of each item, newest first
 -- Answers {'filled'}, or {'refused'} where a writer has been here since the lease was given.
-if not use_lease(ARGV[1], tonumber(ARGV[2])) then
+if full or not use_lease(ARGV[1], tonumber(ARGV[2])) then
   return {'refused'}
 end
 name = ARGV[6]

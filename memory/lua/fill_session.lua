@@ -1,6 +1,6 @@
 -- ARGV: lease's token; its ms; ms that the row is kept; the row; name
 -- Answers {'filled'}, or {'refused'} where a writer has been here since the lease was given.
-if not use_lease(ARGV[1], tonumber(ARGV[2])) then
+if full or not use_lease(ARGV[1], tonumber(ARGV[2])) then
   return {'refused'}
 end
 local lasts = tonumber(ARGV[3])

@@ -55,6 +55,11 @@ end
 
 for i = 5, #ARGV, 3 do
   local word, first, second = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if full and word == 'add' then
+    word = 'items'
+  elseif full and word == 'session' then
+    first = ''
+  end
   if word == 'session' and first ~= '' then
     if not write('session', first, 'session_until', clock + tonumber(second), 'run', run, 'name', name) then
       return {'lost'}

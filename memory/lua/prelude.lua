@@ -20,6 +20,10 @@ local function kind_is(key, wanted)
   return kind == wanted or kind == 'none'
 end
 
+-- Changes nothing either way. Out of memory, Redis refuses only the first write of a script; marks, which are small and
+-- short-lived, are written all the same, items are not.
+local refused = redis.pcall('LPUSHX', order, '')
+local full = type(refused) == 'table' and refused.err and string.find(refused.err, 'OOM') ~= nil
 if not (kind_is(state, 'hash') and kind_is(order, 'zset')) then
   redis.call('DEL', state, order)
 end
@@ -44,7 +48,7 @@ for token, ends, overlapped in string.gmatch(saved[2] or '', '(%x+) (%d+) (%d);'
   end
 end
 
--- HSET; where Redis is out of memory the conversation is deleted instead, which it still does. False then.
+-- HSET; where Redis refuses even so, the conversation is deleted instead, which it never refuses. False then.
 local function write(...)
   local reply = redis.pcall('HSET', state, ...)
   if type(reply) == 'table' and reply.err then
@@ -103,7 +107,7 @@ local function lease(token, lasts)
       kept[#kept + 1] = other .. ' ' .. granted .. ';'
     end
   end
-  if token == '' or #kept >= MOST_LEASES then
+  if token == '' or full or #kept >= MOST_LEASES then
     return {'miss'}
   end
   kept[#kept + 1] = token .. ' ' .. clock .. ';'

@@ -14,10 +14,16 @@ from memory.testing.redis import RedisServer
 
 
 @pytest.fixture
-def use_redis(settings: Any) -> Iterator[Callable[..., ConversationCache]]:
-    """Makes a server, or a port in front of one, the cache of all that the test does."""
+def use_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ConversationCache]]:
+    """Makes a server, or a port in front of one, the cache of all that the test does.
 
-    def use(server: RedisServer, port: int | None = None, **options: Any) -> ConversationCache:
+    A busy machine is no fault that the test asked for: the cache is patient, unless `strict`.
+    """
+
+    def use(server: RedisServer, port: int | None = None, strict: bool = False, **options: Any) -> ConversationCache:
+        if not strict:
+            monkeypatch.setattr(breaker, "SLOW_SECONDS", 10.0)
+            options = {"SOCKET_TIMEOUT": 10, "SOCKET_CONNECT_TIMEOUT": 10, **options}
         config = server.cache_settings(**options)
         if port is not None:
             config["LOCATION"] = f"redis://127.0.0.1:{port}/0"
