@@ -122,6 +122,14 @@ class DatabaseThreads(Threads):
     def close(self) -> None:
         """Wait for what runs, end the threads, and close the connections that they had."""
         super().close()
+        if _in_event_loop():  # where Django forbids to close a connection
+            closing = threading.Thread(target=self._close_connections)
+            closing.start()
+            closing.join()
+        else:
+            self._close_connections()
+
+    def _close_connections(self) -> None:
         while self._connections:
             with shared(self._connections.pop()) as connection:
                 connection.close()

@@ -147,6 +147,20 @@ def test_connections_are_kept_where_the_project_says_so(manager: FirestoreMemory
     assert all(connection.connection is None for connection in opened.connections)
 
 
+def test_closing_in_a_coroutine(manager: FirestoreMemoryManager) -> None:
+    """As the specification's example may: connections that are open still are closed."""
+    connections.databases[manager.alias]["CONN_MAX_AGE"] = None
+
+    async def main() -> None:
+        await manager.get_memory_item("x")
+        manager.close()
+
+    with Opened(manager.alias) as opened:
+        asyncio.run(main())
+    assert opened.connections
+    assert all(connection.connection is None for connection in opened.connections)
+
+
 def test_awaits_that_are_cancelled_while_they_wait(manager: FirestoreMemoryManager) -> None:
     """They are never begun, and connections are given back all the same."""
     manager._threads.size = 2
