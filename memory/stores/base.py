@@ -126,10 +126,12 @@ class MemoryManager(ABC):
     async def health_check(self) -> dict[str, Any]:
         """How storage is: `status` (ok, degraded or unavailable), `components` ({name: bool}) and `details`.
 
+        `details` has, by component, the `engine` where it is not the one that the name says, and a `failure`.
+
         Raises nothing; a manager that is not initialized is unavailable.
         """
         if not self._ready:
-            return {"status": "unavailable", "components": {}, "details": {"manager": "not initialized"}}
+            return {"status": "unavailable", "components": {}, "details": {"manager": {"failure": "not initialized"}}}
         return await self._health_check()
 
     def _require_ready(self) -> None:

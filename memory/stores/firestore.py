@@ -122,7 +122,7 @@ class FirestoreMemoryManager(MemoryManager):
         return {
             "status": "unavailable" if failure else "ok",
             "components": {"storage_firestore": not failure},
-            "details": {"storage_firestore": failure} if failure else {},
+            "details": {"storage_firestore": {"failure": failure}} if failure else {},
         }
 
     async def _failure(self) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 from django_redis.cache import RedisCache
 from django_redis.pool import ConnectionFactory
 from django_redis.serializers.json import JSONSerializer
 
 from ..conf import memory_settings
 from ..exceptions import ConnectionError, StorageError, ValidationError, storage_errors
+from ..models import MemoryItem, UserSession
+from ..snapshots import NotASnapshotError, form_of, restore, take
 from .threads import THREADS, Threads
-from .validation import check_count, check_name
+from .validation import check_count, check_name, checked_records
 
 T = TypeVar("T")
 
@@ -110,6 +113,38 @@ class RedisClient:
         check_name("key", key)
         return bool(await self._run("Deleting from Redis", lambda: self._client().delete(key)))
 
+    async def set_history(
+        self, user_id: str, session_id: str, items: Iterable[MemoryItem], ttl: int | None = None
+    ) -> bool:
+        """Keep a conversation as it is now, for `ttl` seconds: a copy, which later writes do not change.
+
+        The cache that follows every write is another one: `ConcreteMemoryManager` reads through it by itself.
+        """
+        key = _history_key(user_id, session_id)
+        records = checked_records(items, MemoryItem, "items")
+        if any((item.user_id, item.session_id) != (user_id, session_id) for item in records):
+            raise ValidationError({"items": "These must all be of this user and this session."})
+        newest_first = sorted(records, key=lambda item: (item.timestamp, item.pk), reverse=True)
+        kept = {"form": form_of(MemoryItem), "items": [take(item) for item in newest_first]}
+        return await self.set(key, kept, ttl)
+
+    async def get_history(self, user_id: str, session_id: str, limit: int = 20) -> list[MemoryItem] | None:
+        """The kept conversation's `limit` newest live items, newest first; None where none is kept."""
+        check_count("limit", limit)
+        kept = await self.get(_history_key(user_id, session_id))
+        if not isinstance(kept, dict) or kept.get("form") != form_of(MemoryItem):
+            return None
+        try:
+            items = [restore(MemoryItem, text, memory_settings.database) for text in kept["items"]]
+        except (NotASnapshotError, KeyError, TypeError):  # somebody else's value
+            return None
+        now = timezone.now()
+        return [item for item in items if item.expiration is None or item.expiration > now][:limit]
+
+    async def delete_history(self, user_id: str, session_id: str) -> bool:
+        """Forget a kept conversation; whether there was one."""
+        return await self.delete(_history_key(user_id, session_id))
+
     async def ping(self) -> bool:
         """Whether Redis answers. Raises nothing for a Redis that is away."""
         try:
@@ -143,6 +178,12 @@ class RedisClient:
             raise StorageError("This RedisClient is not initialized, or closed: call initialize() first.")
         with storage_errors(doing):
             return await self._threads.run(function)
+
+
+def _history_key(user_id: str, session_id: str) -> str:
+    check_name("user_id", user_id)
+    check_name("session_id", session_id)
+    return f"history:{UserSession.make_id(user_id, session_id)}"
 
 
 def _json_problem(data: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +14,11 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.utils import timezone
 
 from memory.exceptions import ConnectionError, StorageError, ValidationError
+from memory.models import MemoryItem
+from memory.snapshots import form_of
 from memory.stores import RedisClient
 from memory.testing.redis import RedisServer
 from tests.faults.proxy import Proxy
@@ -230,6 +233,50 @@ def test_a_hundred_awaits_overlap(client: RedisClient, redis_server: RedisServer
         far.close()
     assert alone > 2.0
     assert at_once < 0.25 * alone
+
+
+def test_a_conversation_is_kept_and_given_back(client: RedisClient) -> None:
+    """Every field, newest first, the newest `limit`, and nothing that has expired; of that conversation only."""
+    now = timezone.now()
+    items = [
+        MemoryItem(
+            user_id="ada",
+            session_id="s",
+            item_type="message",
+            text_content=f"text {number}",
+            timestamp=now - timedelta(minutes=number),
+            embedding=[0.1, 2.0],
+            metadata={"role": "user"},
+            expiration=now + timedelta(seconds=expires) if expires else None,
+        )
+        for number, expires in enumerate((0, 1, 60))
+    ]
+    assert wait(client.get_history, "ada", "s") is None
+    assert wait(client.set_history, "ada", "s", items[::-1], ttl=60)
+    found = wait(client.get_history, "ada", "s")
+    names = [field.name for field in MemoryItem._meta.concrete_fields if field.name != "content_hash"]
+    assert [[getattr(one, name) for name in names] for one in found] == [
+        [getattr(one, name) for name in names] for one in items
+    ]
+    assert [one.text_content for one in wait(client.get_history, "ada", "s", limit=1)] == ["text 0"]
+    time.sleep(1.1)
+    assert [one.text_content for one in wait(client.get_history, "ada", "s")] == ["text 0", "text 2"]
+    assert wait(client.get_history, "ada", "other") is None
+    assert wait(client.delete_history, "ada", "s") is True
+    assert wait(client.delete_history, "ada", "s") is False
+
+
+@pytest.mark.parametrize("kept", [5, {}, {"form": "x", "items": []}, {"form": form_of(MemoryItem), "items": [1]}])
+def test_a_kept_conversation_that_does_not_decode_is_none(client: RedisClient, kept: Any) -> None:
+    """An older release's, or somebody else's."""
+    wait(client.set, "history:ada:s", kept)
+    assert wait(client.get_history, "ada", "s") is None
+
+
+def test_a_conversation_of_somebody_else_is_refused(client: RedisClient) -> None:
+    """It would be given to the wrong user."""
+    with pytest.raises(ValidationError):
+        wait(client.set_history, "ada", "s", [MemoryItem(user_id="eve", session_id="s", item_type="message")])
 
 
 def test_the_projects_own_cache(redis_server: RedisServer) -> None:
