@@ -38,6 +38,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_numbers(values),
         *_page_sizes(values),
         *_callables(values),
+        *_firestore(values),
         *_router(values),
         *_redis(values),
     ]
@@ -113,6 +114,15 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
                 hint=f"Give the dotted path of {wanted}.",
                 id=check_id,
             )
+
+
+def _firestore(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    if not isinstance(values["FIRESTORE"], dict):
+        yield Error(
+            f"MEMORY['FIRESTORE'] must be a dict, not {type(values['FIRESTORE']).__name__}.",
+            hint="Give it what an entry of DATABASES has, such as {'OPTIONS': {'credentials_path': ...}}.",
+            id="memory.E010",
+        )
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:

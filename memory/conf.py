@@ -22,6 +22,7 @@ DEFAULTS: Mapping[str, Any] = {
     "HISTORY_SIZE": 200,
     "CACHE_TTL": 3600,
     "MANAGER": "memory.stores.ConcreteMemoryManager",
+    "FIRESTORE": {},
 }
 
 
@@ -102,6 +103,14 @@ class MemorySettings:
         """
         make: Callable[[], Any] = import_string(self._get("MANAGER"))
         return make
+
+    @property
+    def firestore(self) -> dict[str, Any]:
+        """`FIRESTORE`: what `FirestoreMemoryManager(project_id=...)` takes where it is not told; as in `DATABASES`.
+
+        Default {}: as the app's own database where that is on Firestore.
+        """
+        return dict(self._get("FIRESTORE"))
 
 
 memory_settings = MemorySettings()

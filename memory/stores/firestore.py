@@ -29,7 +29,8 @@ class FirestoreMemoryManager(MemoryManager):
     """A database, with no cache between.
 
     Without arguments it is the app's own (`MEMORY["DATABASE"]`). With `project_id` it is Firestore in that Google Cloud
-    project; what else is not given here, credentials first, is as in the app's own where that is on Firestore too.
+    project; what else is not given here, credentials first, is as in the app's own where that is on Firestore too, or
+    else as `MEMORY["FIRESTORE"]` says.
 
     `credentials_json` is a service account's key as JSON, `credentials_path` the file of one, `database` the database's
     id, `host` an emulator's `host:port`, `using` an alias in `DATABASES`, `threads` the calls that run at a time.
@@ -150,7 +151,7 @@ def configured_alias(project_id: str, database: str, host: str | None, credentia
     Raises `ImproperlyConfigured` if this process reaches the same database with other credentials or another host.
     """
     own: dict[str, Any] = connections.databases[memory_settings.database]
-    template: dict[str, Any] = own if own["ENGINE"] == ENGINE else {"ENGINE": ENGINE}
+    template: dict[str, Any] = own if own["ENGINE"] == ENGINE else {**memory_settings.firestore, "ENGINE": ENGINE}
     wanted: dict[str, Any] = {
         **template,
         "NAME": database,

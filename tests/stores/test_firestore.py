@@ -120,6 +120,16 @@ def test_a_project_gets_an_alias_of_its_own(on_firestore: str) -> None:
     assert FirestoreMemoryManager(project_id="other-project", database="tests").alias != manager.alias
 
 
+def test_a_project_beside_an_embedded_database() -> None:
+    """What is not given is as in `MEMORY["FIRESTORE"]`."""
+    options = {"credentials_path": "/run/key.json"}
+    with override_settings(MEMORY={"FIRESTORE": {"HOST": "localhost:8080", "OPTIONS": options}}):
+        alias = FirestoreMemoryManager(project_id="beside").alias
+    config = connections.databases.pop(alias)
+    assert (config["ENGINE"], config["PROJECT"]) == (FIRESTORE["ENGINE"], "beside")
+    assert (config["HOST"], config["OPTIONS"]) == ("localhost:8080", options)
+
+
 def test_the_apps_own_project_is_the_apps_own_alias(on_firestore: str) -> None:
     """So that both go by one connection and one cache."""
     assert FirestoreMemoryManager(project_id="own-project").alias == on_firestore

@@ -44,6 +44,8 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"PRINCIPAL": None}, {"memory.E007"}),
         ({"MANAGER": "memory.stores.MemoryManagerStub"}, set()),
         ({"MANAGER": "memory.stores.NoSuchManager"}, {"memory.E009"}),
+        ({"FIRESTORE": {"OPTIONS": {}}}, set()),
+        ({"FIRESTORE": "project"}, {"memory.E010"}),
     ],
 )
 def test_checks(values: dict[str, Any], ids: set[str]) -> None:
