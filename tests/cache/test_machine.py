@@ -50,11 +50,11 @@ ROWS = st.builds(Row, IDS, TIMES, st.text(max_size=5), st.none() | st.integers(1
 
 @dataclass
 class Writer:
-    """A writer between its mark and its finish. `dead`: it will never finish, and its mark does not last."""
+    """A writer between its mark and its finish."""
 
     mark: Mark
     operations: list[Operation]
-    dead: bool = False
+    losses: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.cache.client.execute_command("FLUSHALL")
         self.rows: dict[str, Row] = {}
+        self.losses = 0
         self.hidden = False  # somebody has committed what Redis could not be told
         self.old: list[tuple[str, bytes]] = []
 
@@ -85,39 +86,45 @@ class Machine(RuleBasedStateMachine):
         live = [row for row in self.rows.values() if row.ends is None or row.ends > clock]
         return sorted(live, key=lambda row: (row.time, row.pk.encode()), reverse=True)
 
-    @rule(target=writers)
-    def mark(self) -> Writer:
-        return Writer(self.cache.mark([CHAT])[CHAT], [])
+    @rule(target=writers, row=ROWS)
+    def begin_to_write(self, row: Row) -> Writer:
+        """Marked and committed, not finished; others may come between."""
+        mark = self.cache.mark([CHAT])[CHAT]
+        self.rows[row.pk] = row
+        return Writer(mark, [add(row.item())], self.losses)
 
     @rule(writer=writers, row=ROWS)
-    def commit_a_row(self, writer: Writer, row: Row) -> None:
-        if not writer.dead:
+    def write_more(self, writer: Writer, row: Row) -> None:
+        if writer.losses == self.losses:  # else the mark is lost, and only what is finished is promised to readers
             self.rows[row.pk] = row
             writer.operations.append(add(row.item()))
 
-    @rule(writer=writers, pk=IDS)
-    def commit_a_removal(self, writer: Writer, pk: str) -> None:
-        if not writer.dead:
-            self.rows.pop(pk, None)
-            writer.operations.append(remove(pk))
-
-    @rule(writer=writers, pk=IDS)
-    def commit_something(self, writer: Writer, pk: str) -> None:
-        if not writer.dead and pk in self.rows:
-            self.rows[pk] = replace(self.rows[pk], text="changed")
-            writer.operations.append(("items", "", ""))
-
     @rule(writer=consumes(writers))
     def finish(self, writer: Writer) -> None:
-        if not writer.dead:
-            self.cache.finish([Written(CHAT, writer.mark, writer.operations)])
-            writer.dead = True
+        self.cache.finish([Written(CHAT, writer.mark, writer.operations)])
+
+    @rule(row=ROWS)
+    def write_a_row(self, row: Row) -> None:
+        self.finish(self.begin_to_write(row))
+
+    @rule(pk=IDS)
+    def delete_a_row(self, pk: str) -> None:
+        mark = self.cache.mark([CHAT])[CHAT]
+        self.rows.pop(pk, None)
+        self.finish(Writer(mark, [remove(pk)]))
+
+    @rule(pk=IDS)
+    def change_a_row(self, pk: str) -> None:
+        """So that nobody but the database knows how."""
+        mark = self.cache.mark([CHAT])[CHAT]
+        if pk in self.rows:
+            self.rows[pk] = replace(self.rows[pk], text="changed")
+        self.finish(Writer(mark, [("items", "", "")]))
 
     @rule(row=ROWS)
     def write_and_die(self, row: Row) -> None:
         """The mark stands for a millisecond, the write is committed, and nobody lifts the mark."""
-        keys, name = self.cache._keys(CHAT), self.cache._name(CHAT)
-        self.cache._run("mark", keys, "dead", 1, name)
+        self.cache._run("mark", self.cache._keys(CHAT), "dead", 1, self.cache._name(CHAT))
         self.rows[row.pk] = row
         time.sleep(0.002)
 
@@ -131,7 +138,7 @@ class Machine(RuleBasedStateMachine):
     def end_the_partition(self) -> None:
         """What could not be told is dropped."""
         if self.hidden:
-            self.cache.client.execute_command("UNLINK", self.cache._keys(CHAT).state)
+            self.evict(0)
             self.hidden = False
 
     @rule(target=readers, clock=CLOCKS)
@@ -146,10 +153,15 @@ class Machine(RuleBasedStateMachine):
             items = [row.item() for row in reader.rows]
             self.cache.fill(CHAT, reader.lease, items[: self.cache.size], whole=len(items) <= self.cache.size)
 
+    @rule()
+    def read_and_fill(self) -> None:
+        self.fill(self.miss(0))
+
     @rule(position=st.integers(0, 1))
     def evict(self, position: int) -> None:
         keys = self.cache._keys(CHAT)
         self.cache.client.execute_command("DEL", (keys.state, keys.order)[position])
+        self.losses += 1
 
     @rule()
     def replicate(self) -> None:
@@ -163,10 +175,15 @@ class Machine(RuleBasedStateMachine):
         """The replica takes over: an old state, and another run."""
         keys = self.cache._keys(CHAT)
         self.cache.client.execute_command("DEL", keys.state, keys.order)
+        self.losses += 1
         for key, dump in self.old:
             self.cache.client.execute_command("RESTORE", key, 60_000, dump)
         if self.cache.client.execute_command("EXISTS", keys.state):
             self.cache.client.execute_command("HSET", keys.state, "run", "0" * 40)
+
+    @invariant()
+    def tells_what_the_database_has(self) -> None:
+        self.look(10, 0)
 
     @rule(limit=st.integers(1, 8), clock=CLOCKS)
     def look(self, limit: int, clock: int) -> None:
@@ -186,5 +203,5 @@ class Machine(RuleBasedStateMachine):
 def test_the_cache_keeps_its_word(redis_server: RedisServer, use_redis: Callable[..., ConversationCache]) -> None:
     """No order of events makes a look tell what the database does not have, or hold more than it may."""
     Machine.cache = replace(use_redis(redis_server), size=3)
-    profile = settings(max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    profile = settings(max_examples=250, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Machine, settings=profile)
