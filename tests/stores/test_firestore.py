@@ -11,10 +11,11 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import override_settings
-from django.test.utils import CaptureQueriesContext
 
 from memory.models import MemoryItem
 from memory.stores import FirestoreMemoryManager, MemoryManager, PersonaConfig
+
+from .watching import queries
 
 both = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -28,11 +29,9 @@ def manager() -> Iterator[MemoryManager]:
     manager.close()
 
 
-def queries(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
+def asked(function: Callable[..., Any], *args: Any) -> list[str]:
     """The queries that an awaited call makes, in the memory's database."""
-    with CaptureQueriesContext(connections["memory"]) as captured:
-        async_to_sync(function)(*args, **kwargs)
-    return [query["sql"] for query in captured.captured_queries]
+    return queries("memory", lambda: async_to_sync(function)(*args))
 
 
 @both
@@ -49,19 +48,17 @@ def queries(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str
 )
 def test_a_read_is_one_query(manager: FirestoreMemoryManager, name: str, arguments: tuple[Any, ...]) -> None:
     """Whatever is read."""
-    assert len(queries(getattr(manager, name), *arguments)) == 1
+    assert len(asked(getattr(manager, name), *arguments)) == 1
 
 
 @both
 def test_a_duplicate_is_looked_for_by_one_indexed_query(manager: FirestoreMemoryManager) -> None:
     """By the hash of the content: the database compares no texts."""
     item = MemoryItem(user_id="ada", item_type="message", text_content="text")
-    (query,) = queries(manager.check_duplicate, item)
+    (query,) = asked(manager.check_duplicate, item)
     if connections["memory"].vendor == "sqlite":
         assert "text_content" not in query
-        with connections["memory"].cursor() as cursor:
-            plan = " ".join(str(row) for row in cursor.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
-        assert "memory_items_user_content" in plan
+        assert "memory_items_user_content" in MemoryItem.objects.duplicates_of(item).order_by().explain()
 
 
 @both
@@ -70,7 +67,7 @@ def test_many_items_are_not_many_queries(manager: FirestoreMemoryManager) -> Non
     few, many = (
         [MemoryItem(user_id="ada", session_id="s", item_type="message") for _ in range(count)] for count in (1, 100)
     )
-    assert len(queries(manager.add_memory_items, many)) <= len(queries(manager.add_memory_items, few)) + 2
+    assert len(asked(manager.add_memory_items, many)) <= len(asked(manager.add_memory_items, few)) + 2
 
 
 @both
