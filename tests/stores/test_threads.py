@@ -8,7 +8,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from django.db.backends.signals import connection_created
 from memory.exceptions import StorageError
 from memory.models import MemoryItem, UserSession
 from memory.stores import FirestoreMemoryManager, MemoryManager
-from memory.stores.threads import DatabaseThreads, Threads
+from memory.stores.threads import THREADS, DatabaseThreads, Threads
 
 both = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -41,9 +41,9 @@ def manager(file_database: str) -> Iterator[MemoryManager]:
 class Opened:
     """The connections that are opened to one database while this listens."""
 
-    def __init__(self, alias: str, delay: float = 0.0) -> None:
+    def __init__(self, alias: str, before: Callable[[], object] | None = None) -> None:
         self.alias = alias
-        self.delay = delay
+        self.before = before
         self.connections: list[Any] = []
 
     def __enter__(self) -> Opened:
@@ -54,37 +54,27 @@ class Opened:
         connection_created.disconnect(self.receive)
 
     def receive(self, connection: Any, **kwargs: Any) -> None:
-        """Remember a connection, and make its statements slow."""
+        """Remember a connection, and have something happen before its statements."""
         if connection.alias == self.alias:
             self.connections.append(connection)
-            if self.delay:
-                connection.execute_wrappers[:] = [self.slowly]
+            connection.execute_wrappers[:] = [self.execute]
 
-    def slowly(self, execute: Any, *args: Any) -> Any:
-        """A statement as over a slow network."""
-        time.sleep(self.delay)
+    def execute(self, execute: Any, *args: Any) -> Any:
+        """A statement, after what is to happen before it."""
+        if self.before is not None:
+            self.before()
         return execute(*args)
 
 
-def test_a_hundred_awaits_overlap(manager: FirestoreMemoryManager) -> None:
-    """With 20 ms per statement, all together take less than a quarter of one after the other."""
-    ids = async_to_sync(manager.add_memory_items)([item() for _ in range(100)])
+def test_awaits_overlap(manager: FirestoreMemoryManager) -> None:
+    """As many at a time as there are threads: each of them is asked before the first has answered."""
+    together = threading.Barrier(THREADS, timeout=30)
 
-    async def one_by_one() -> list[Any]:
-        return [await manager.get_memory_item(one) for one in ids]
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(manager.get_memory_item(str(number)) for number in range(2 * THREADS)))
 
-    async def together() -> list[Any]:
-        return await asyncio.gather(*(manager.get_memory_item(one) for one in ids))
-
-    with Opened(manager.alias, delay=0.02):
-        taken = []
-        for way in (one_by_one, together):
-            start = time.perf_counter()
-            found = asyncio.run(way())
-            taken.append(time.perf_counter() - start)
-            assert [one.pk for one in found] == ids
-    assert taken[0] > 2.0
-    assert taken[1] < 0.25 * taken[0]
+    with Opened(manager.alias, before=together.wait):
+        assert asyncio.run(main()) == [None] * 2 * THREADS
 
 
 def test_the_event_loop_goes_on_meanwhile(manager: FirestoreMemoryManager) -> None:
@@ -102,7 +92,7 @@ def test_the_event_loop_goes_on_meanwhile(manager: FirestoreMemoryManager) -> No
         await manager.get_memory_item("unknown")
         ticking.cancel()
 
-    with Opened(manager.alias, delay=0.3):
+    with Opened(manager.alias, before=lambda: time.sleep(1.0)):
         asyncio.run(main())
     assert ticks >= 10
 
@@ -176,7 +166,7 @@ def test_awaits_that_are_cancelled_while_they_wait(manager: FirestoreMemoryManag
 
     manager.close()
     manager.initialize()
-    with Opened(manager.alias, delay=0.2) as opened:
+    with Opened(manager.alias, before=lambda: time.sleep(0.2)) as opened:
         asyncio.run(main())
     assert all(connection.connection is None for connection in opened.connections)
     assert manager._threads._waiting == 0

@@ -14,9 +14,10 @@ def queries(alias: str, function: Callable[[], Any]) -> list[str]:
     seen: list[str] = []
     watched = [connections[alias]]
 
-    def note(execute: Any, sql: str, *args: Any) -> Any:
-        seen.append(sql)
-        return execute(sql, *args)
+    def note(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if context["connection"] in watched:  # an engine may ask another on the way
+            seen.append(sql)
+        return execute(sql, params, many, context)
 
     def watch(connection: Any, **kwargs: Any) -> None:
         if connection.alias == alias and connection not in watched:
