@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from ..conf import memory_settings
 from ..exceptions import StorageError, storage_errors
@@ -19,6 +20,7 @@ from .persona import PersonaConfig
 from .threads import THREADS, DatabaseThreads
 
 T = TypeVar("T")
+RecordT = TypeVar("RecordT", MemoryItem, AgentData)
 
 ENGINE = "memory.backends.firestore"
 DEFAULT_DATABASE = "(default)"
@@ -83,7 +85,7 @@ class FirestoreMemoryManager(MemoryManager):
             model.objects.using(self.alias).bulk_create(records)
 
     async def _get_memory_item(self, item_id: str) -> MemoryItem | None:
-        return await self._run("Reading a memory item", MemoryItem.objects.using(self.alias).filter(pk=item_id).first)
+        return await self._run("Reading a memory item", partial(live_record, MemoryItem, self.alias, item_id))
 
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
@@ -108,7 +110,7 @@ class FirestoreMemoryManager(MemoryManager):
         return [str(data.pk) for data in batch]
 
     async def _get_agent_data(self, data_id: str) -> AgentData | None:
-        return await self._run("Reading agents' data", AgentData.objects.using(self.alias).filter(pk=data_id).first)
+        return await self._run("Reading agents' data", partial(live_record, AgentData, self.alias, data_id))
 
     async def _check_duplicate(self, item: MemoryItem) -> bool:
         same = MemoryItem.objects.using(self.alias).duplicates_of(item).order_by().values_list("pk", flat=True)[:2]
@@ -133,6 +135,18 @@ class FirestoreMemoryManager(MemoryManager):
         except StorageError as error:
             return str(error)
         return ""
+
+
+def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
+    """The record, or None where there is none or it has expired.
+
+    Read by its key alone, which Firestore answers by a lookup, and a condition on the expiration by a query.
+    """
+    try:
+        found: RecordT = model.all_objects.using(alias).get(pk=pk)
+    except model.DoesNotExist:
+        return None
+    return found if found.expiration is None or found.expiration > timezone.now() else None
 
 
 def delete_expired(alias: str) -> int:
