@@ -24,7 +24,6 @@ RecordT = TypeVar("RecordT", MemoryItem, AgentData)
 
 ENGINE = "memory.backends.firestore"
 DEFAULT_DATABASE = "(default)"
-ROWS_AT_ONCE = 500
 
 
 class FirestoreMemoryManager(MemoryManager):
@@ -118,7 +117,10 @@ class FirestoreMemoryManager(MemoryManager):
         return any(pk != item.pk for pk in found)
 
     async def _cleanup_expired_items(self) -> int:
-        return await self._run("Deleting what has expired", partial(delete_expired, self.alias))
+        return await self._run("Deleting what has expired", self._purge)
+
+    def _purge(self) -> int:
+        return sum(model.all_objects.using(self.alias).purge() for model in (MemoryItem, AgentData))
 
     async def _health_check(self) -> dict[str, Any]:
         failure = await self._failure()
@@ -147,16 +149,6 @@ def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
     except model.DoesNotExist:
         return None
     return found if found.expiration is None or found.expiration > timezone.now() else None
-
-
-def delete_expired(alias: str) -> int:
-    """Delete items and agents' data whose time is up, some at a time; return how many."""
-    deleted = 0
-    for model in (MemoryItem, AgentData):
-        expired = model.all_objects.using(alias).expired().order_by("expiration")
-        while some := list(expired.values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-            deleted += model.all_objects.using(alias).expired().filter(pk__in=some).delete()[0]
-    return deleted
 
 
 def configured_alias(project_id: str, database: str, host: str | None, credentials: dict[str, str]) -> str:
