@@ -19,11 +19,12 @@ from django_redis.exceptions import ConnectionInterrupted
 from django_redis.pool import ConnectionFactory
 from django_redis.serializers.json import JSONSerializer
 from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from .breaker import Breaker, Unavailable
 
 # What a server that is away, or is no Redis, makes redis-py raise. Its parser turns garbage into the latter three.
-FAILURES = (redis.RedisError, OSError, ValueError, TypeError, IndexError)
+FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, IndexError)
 # Answers that mean "not now", whatever is asked. Out of memory is not among them: Redis still reads and deletes then.
 REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ")
 READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING", "INFO", "TYPE", "STRLEN", "TIME"})
@@ -46,6 +47,19 @@ class Client(Protocol):
 
     def scan_iter(self, match: str | None = ..., count: int | None = ...) -> Any:
         """Names of keys."""
+
+
+_direct = threading.local()
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Within it, this thread's commands go past the breaker."""
+    _direct.on = True
+    try:
+        yield
+    finally:
+        _direct.on = False
 
 
 class Guard:
@@ -86,19 +100,6 @@ class Guard:
             raise _PassedOn(error) from error
 
 
-_direct = threading.local()
-
-
-@contextmanager
-def unguarded() -> Iterator[None]:
-    """Within it, this thread's commands go past the breaker."""
-    _direct.on = True
-    try:
-        yield
-    finally:
-        _direct.on = False
-
-
 class _PassedOn(Exception):  # noqa: N818  (carries an error past the breaker)
     """An error that is the caller's, not the service's."""
 
@@ -117,7 +118,7 @@ class GuardedRedisCluster(Guard, RedisCluster):
     def __init__(self, **options: Any) -> None:
         self._options = options
         self._connected = False
-        self._connecting = threading.Lock()
+        self._connecting = threading.RLock()
 
     def execute_unguarded(self, *args: Any, **options: Any) -> Any:
         """Send one command, whatever the circuit."""
@@ -126,14 +127,27 @@ class GuardedRedisCluster(Guard, RedisCluster):
 
     def pipeline(self, *args: Any, **options: Any) -> Any:
         """Several commands at once, unless the circuit is open."""
-        self._connect()
+        try:
+            breaker_of(self).call(self._connect)
+        except Unavailable as error:
+            raise redis.ConnectionError(str(error)) from error
         return super().pipeline(*args, **options)
+
+    def mget(self, keys: Any, *args: Any) -> Any:
+        """The keys' values, whichever slots they are in."""
+        return self.mget_nonatomic(keys, *args)
 
     def _connect(self) -> None:
         with self._connecting:
-            if not self._connected:
-                RedisCluster.__init__(self, **self._options)
-                self._connected = True
+            if self._connected:
+                return
+            self._connected = True  # at once: connecting sends commands of its own through here
+            try:
+                with unguarded():
+                    RedisCluster.__init__(self, **self._options)
+            except (redis.RedisError, RedisClusterException, OSError) as error:
+                self._connected = False
+                raise redis.ConnectionError(str(error)) from error
 
 
 class ClusterConnectionFactory(ConnectionFactory):  # type: ignore[misc]

@@ -73,7 +73,7 @@ CACHES: dict[str, dict[str, Any]] = {
     or {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "TIMEOUT": CACHE_TTL}
 }
 
-MEMORY: dict[str, Any] = {"DATABASE": "memory", "CACHE": "default"}
+MEMORY: dict[str, Any] = {"DATABASE": "memory", "CACHE": "default", "CACHE_TTL": CACHE_TTL}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -118,5 +118,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+if "redis" in CACHES["default"]["BACKEND"]:
+    # Read from the cache, kept in the database.
+    SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

