@@ -23,8 +23,9 @@ from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from .breaker import Breaker, Unavailable
 
-# What a server that is away, or is no Redis, makes redis-py raise. Its parser turns garbage into the latter three.
-FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, IndexError)
+# What a server that is away, or is no Redis, makes redis-py raise: its parser and its handshake stumble over garbage with
+# the latter four.
+FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, LookupError, AttributeError)
 # Answers that mean "not now", whatever is asked. Out of memory is not among them: Redis still reads and deletes then.
 REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ")
 READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING", "INFO", "TYPE", "STRLEN", "TIME"})

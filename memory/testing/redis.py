@@ -73,8 +73,8 @@ class RedisServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A plain client with a timeout of 2 s and no retries, beside whatever is being tested."""
-        patience = {"socket_timeout": 2.0, "retry": Retry(NoBackoff(), 0)}
-        return redis.Redis(port=self.port, password=self.password or None, **{**patience, **options})
+        defaults = {"socket_timeout": 2.0, "retry": Retry(NoBackoff(), 0), "password": self.password or None}
+        return redis.Redis(port=self.port, **{**defaults, **options})
 
     def cache_settings(self, **options: Any) -> dict[str, Any]:
         """An entry of `CACHES` that uses this server as the project's settings would; `options` go to `OPTIONS`."""
