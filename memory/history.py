@@ -53,7 +53,18 @@ _PROCESS = secrets.token_hex(8)
 # A session's row follows its items' times with so much delay where the cache knows the row.
 TOUCH_AFTER = timedelta(minutes=1)
 
-__all__ = ["Changes", "Place", "arecent", "asession", "cache_of", "conversation_of", "recent", "session", "writing"]
+__all__ = [
+    "Changes",
+    "Place",
+    "arecent",
+    "asession",
+    "cache_of",
+    "conversation_of",
+    "recent",
+    "session",
+    "verify",
+    "writing",
+]
 
 
 def recent(user_id: str, session_id: str | None, limit: int, using: str | None = None) -> list[MemoryItem]:
@@ -101,6 +112,34 @@ def session(user_id: str, session_id: str, using: str | None = None) -> UserSess
 
 arecent = sync_to_async(recent)
 asession = sync_to_async(session)
+
+
+def verify(conversation: Conversation, using: str) -> bool:
+    """Whether the cache tells what the database has, or nothing; what it told wrongly is dropped.
+
+    What changes while it is looked at is looked at again.
+    """
+    cache = cache_of(using)
+    while cache is not None:
+        found = cache.look(conversation, cache.size, sortable(timezone.now()), fill=False)
+        if found.snapshots is None:
+            return True
+        rows = _rows(conversation, using)[: len(found.snapshots) + found.whole]
+        stored = [take(row).encode() for row in rows]
+        told = [snapshot if isinstance(snapshot, bytes) else str(snapshot).encode() for snapshot in found.snapshots]
+        if stored == told:
+            return True
+        if cache.unchanged(conversation, found.change):
+            cache.drop(conversation)
+            return False
+    return True
+
+
+def _rows(conversation: Conversation, using: str) -> MemoryItemQuerySet:
+    from .models import MemoryItem
+
+    live: MemoryItemQuerySet = MemoryItem.objects.using(using)
+    return live.for_user(conversation.user_id).in_session(conversation.session_id).newest_first()
 
 
 def cache_of(using: str) -> ConversationCache | None:

@@ -23,8 +23,8 @@ from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from .breaker import Breaker, Unavailable
 
-# What a server that is away, or is no Redis, makes redis-py raise: its parser and its handshake stumble over garbage with
-# the latter four.
+# What a server that is away, or is no Redis, makes redis-py raise: its parser and its handshake stumble over garbage
+# with the latter four.
 FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, LookupError, AttributeError)
 # Answers that mean "not now", whatever is asked. Out of memory is not among them: Redis still reads and deletes then.
 REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ")
