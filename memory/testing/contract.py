@@ -365,6 +365,14 @@ class MemoryManagerContract:
         wait(manager.add_memory_item, item(embedding=[1.0, 0.0]))
         assert wait(manager.semantic_search, f"{user}-other", [1.0, 0.0]) == []
 
+    def test_a_zero_vector_is_near_to_nothing(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """It has no direction: stored, it is never found; asked for, it finds nothing."""
+        wait(manager.add_memory_items, [item(embedding=[0.0, 0.0]), item(text_content="x", embedding=[1.0, 0.0])])
+        assert [one.text_content for one in wait(manager.semantic_search, user, [1.0, 0.0])] == ["x"]
+        assert wait(manager.semantic_search, user, [0.0, 0.0]) == []
+
     def test_a_persona_narrows_a_search(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
