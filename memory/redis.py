@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import redis
 from django.core.cache import BaseCache, caches
 from django_redis.cache import RedisCache
+from django_redis.client import ShardClient
 from django_redis.exceptions import ConnectionInterrupted
 from django_redis.pool import ConnectionFactory
 from django_redis.serializers.json import JSONSerializer
@@ -186,9 +187,9 @@ class TolerantJSONSerializer(JSONSerializer):  # type: ignore[misc]
 
 
 def redis_cache(alias: str) -> RedisCache | None:
-    """The cache of that alias if it is django-redis'; None if it is another."""
+    """The cache of that alias if it is django-redis' and one server has it; None if it is another."""
     cache: BaseCache = caches[alias]
-    return cache if isinstance(cache, RedisCache) else None
+    return cache if isinstance(cache, RedisCache) and not isinstance(cache.client, ShardClient) else None
 
 
 def raw_client(cache: RedisCache) -> Client:

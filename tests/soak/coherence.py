@@ -85,6 +85,7 @@ class Soak:
                     [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(0), check=True
                 )
             end = time.monotonic() + self.seconds
+            self.judge = self._start_judge()
             for number in range(self.processes):
                 self._start(number, end)
             while time.monotonic() < end - 4:
@@ -96,12 +97,18 @@ class Soak:
                 self._gather(number, wait=True)
             self._compare()
         finally:
-            for process, _ in self.running.values():
+            for process in [*(process for process, _ in self.running.values()), self.judge]:
                 process.kill()
                 process.wait()
             self.proxy.close()
             self.redis.close()
         return self.outcome
+
+    def _start_judge(self) -> subprocess.Popen[bytes]:
+        # Beforehand: what is held must not end while a process starts.
+        command = [sys.executable, "-m", "tests.soak.worker", "--check"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=ROOT, env=self._environment(0), **pipes)
 
     def _start(self, number: int, end: float) -> None:
         self.lives += 1
@@ -174,9 +181,8 @@ class Soak:
             self.outcome.wrong.append(f"process {number} failed: {text[-2000:]}")
 
     def _compare(self) -> None:
-        command = [sys.executable, "-m", "tests.soak.worker", "--check"]
-        done = subprocess.run(command, cwd=ROOT, env=self._environment(0), capture_output=True, text=True, check=False)
-        told = json.loads(done.stdout.splitlines()[-1])
+        output, _ = self.judge.communicate(timeout=60)
+        told = json.loads(output.splitlines()[-1])
         self.outcome.compared = told["compared"]
         self.outcome.wrong += [f"at the end, {name} is not as in the database" for name in told["wrong"]]
 

@@ -301,7 +301,8 @@ def _place(item: MemoryItem) -> int:
 
 
 def check() -> int:
-    """At the end: every conversation is as the database has it; the number that is not."""
+    """When told that all have ended: whether every conversation that is held is as in the database."""
+    sys.stdin.read()
     cache = history.cache_of("memory")
     assert cache is not None
     names = list(cache.names())
