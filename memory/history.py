@@ -75,15 +75,14 @@ def recent(user_id: str, session_id: str | None, limit: int, using: str | None =
     from .models import MemoryItem
 
     alias = using or router.db_for_write(MemoryItem)
-    live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
-    rows = live.for_user(user_id).newest_first()
     if session_id is None:
-        return list(rows[:limit])
-    rows = rows.in_session(session_id)
-    cache = cache_of(alias)
+        live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
+        return list(live.for_user(user_id).recent(limit))
+    conversation, cache = Conversation(user_id, session_id), cache_of(alias)
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
-        return list(rows[:limit])
-    return _recent_through(cache, Conversation(user_id, session_id), rows, limit)
+        return list(_rows(conversation, alias)[:limit])
+    held = _held(cache, conversation, alias, limit)
+    return _read(cache, conversation, alias, limit, held) if isinstance(held, str) else held
 
 
 def session(user_id: str, session_id: str, using: str | None = None) -> UserSession | None:
@@ -196,49 +195,51 @@ def cached_item(item: MemoryItem) -> Item:
     return Item(item.pk, sortable(item.timestamp), sortable(item.expiration), take(item))
 
 
-def _recent_through(
-    cache: ConversationCache, conversation: Conversation, rows: MemoryItemQuerySet, limit: int
-) -> list[MemoryItem]:
+def _held(cache: ConversationCache, conversation: Conversation, using: str, limit: int) -> list[MemoryItem] | str:
+    """The conversation's newest items, or, where the cache does not tell, the lease to fill it with, empty for none."""
+    from .models import MemoryItem
+
     try:
         found = cache.look(conversation, limit, sortable(timezone.now()))
-        if found.snapshots is not None:
-            held = [restore(rows.model, snapshot, rows.db) for snapshot in found.snapshots]
-            if len(held) >= limit or found.whole:
-                return held
-            return _with_the_rest(cache, conversation, rows, limit, held, found.change)
+        if found.snapshots is None:
+            return found.lease
+        held = [restore(MemoryItem, snapshot, using) for snapshot in found.snapshots]
+        if len(held) >= limit or found.whole:
+            return held
+        return _with_the_rest(cache, conversation, using, limit, held, found.change)
     except Unavailable:
-        return list(rows[:limit])
+        return ""
     except NotASnapshotError:
         _drop(cache, conversation)
-        return list(rows[:limit])
-    if not found.lease:
-        return list(rows[:limit])
-    # One more than is wanted tells whether there is more.
-    most = max(limit, cache.size)
-    read = list(rows[: most + 1])
-    with suppress(Unavailable, OverflowError):
-        newest = [cached_item(item) for item in read[: cache.size]]
-        cache.fill(conversation, found.lease, newest, whole=len(read) <= cache.size)
-    return read[:limit]
+        return ""
 
 
 def _with_the_rest(
-    cache: ConversationCache,
-    conversation: Conversation,
-    rows: MemoryItemQuerySet,
-    limit: int,
-    held: list[MemoryItem],
-    change: str,
-) -> list[MemoryItem]:
-    """What is held, and the older ones from the database, unless somebody wrote between the two."""
-    if held:
-        last = held[-1].timestamp
-        known = {item.pk for item in held}
-        of_that_time = sum(item.timestamp == last for item in held)
-        older = list(rows.filter(timestamp__lte=last)[: limit - len(held) + of_that_time])
-        if cache.unchanged(conversation, change):
-            return [*held, *(item for item in older if item.pk not in known)][:limit]
-    return list(rows[:limit])
+    cache: ConversationCache, conversation: Conversation, using: str, limit: int, held: list[MemoryItem], change: str
+) -> list[MemoryItem] | str:
+    """What is held, and the older ones from the database; "" where nothing is, or somebody wrote between the two."""
+    if not held:
+        return ""
+    last = held[-1].timestamp
+    known = {item.pk for item in held}
+    of_that_time = sum(item.timestamp == last for item in held)
+    older = list(_rows(conversation, using).filter(timestamp__lte=last)[: limit - len(held) + of_that_time])
+    if not cache.unchanged(conversation, change):
+        return ""
+    return [*held, *(item for item in older if item.pk not in known)][:limit]
+
+
+def _read(cache: ConversationCache, conversation: Conversation, using: str, limit: int, lease: str) -> list[MemoryItem]:
+    """The newest items from the database; with a lease, the cache is filled."""
+    rows = _rows(conversation, using)
+    if not lease:
+        return list(rows[:limit])
+    # One more than is wanted tells whether there is more.
+    read = list(rows[: max(limit, cache.size) + 1])
+    with suppress(Unavailable, OverflowError):
+        newest = [cached_item(item) for item in read[: cache.size]]
+        cache.fill(conversation, lease, newest, whole=len(read) <= cache.size)
+    return read[:limit]
 
 
 def _drop(cache: ConversationCache, conversation: Conversation) -> None:
