@@ -12,10 +12,20 @@ class MemoryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and the vectors' functions with SQLite."""
+        """Register the system checks, the vectors' functions with SQLite, and what the cache must hear of."""
+        from django.core.signals import request_finished
         from django.db.backends.signals import connection_created
+        from django.db.models.signals import post_migrate, post_save, pre_save
 
-        from . import checks  # noqa: F401  (registers by decorator)
+        from . import (
+            checks,  # noqa: F401  (registers by decorator)
+            history,
+        )
         from .distances import register_functions
 
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
+        request_finished.connect(history.settle_all, dispatch_uid="memory.history")
+        post_migrate.connect(history.forget_everything, sender=self, dispatch_uid="memory.history")
+        for name in ("MemoryItem", "UserSession"):
+            pre_save.connect(history.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
+            post_save.connect(history.after_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")

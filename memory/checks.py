@@ -12,9 +12,11 @@ from django.utils.module_loading import import_string
 from .conf import DEFAULTS
 
 ROUTER = "memory.routers.MemoryRouter"
-POSITIVE_INTEGERS = ("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES")
-# Firestore's batches and a request's time both argue against more (docs: 10 MiB a commit).
-LARGEST_BULK = 500
+POSITIVE_INTEGERS = ("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "HISTORY_SIZE", "CACHE_TTL")
+# Firestore's batches and a request's time both argue against more (docs: 10 MiB a commit); a script of Redis holds up
+# all of its clients.
+LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
+SLOWEST_REDIS_SECONDS = 0.25
 
 
 @register("memory")
@@ -35,8 +37,10 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_aliases(values),
         *_numbers(values),
         *_page_sizes(values),
-        *_principal(values),
+        *_callables(values),
+        *_firestore(values),
         *_router(values),
+        *_redis(values),
     ]
 
 
@@ -55,7 +59,7 @@ def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
         ("CACHE", "CACHES", "memory.E004"),
     ):
         alias, known = values[key], getattr(settings, setting)
-        if alias not in known:
+        if alias not in known and (key, alias) != ("CACHE", None):
             yield Error(
                 f"MEMORY[{key!r}] is {alias!r}, which is not in {setting}.",
                 hint=f"Add {alias!r} to {setting}, or use one of: {', '.join(sorted(known)) or 'none there yet'}.",
@@ -71,9 +75,9 @@ def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
     timeout = values["HEALTH_TIMEOUT"]
     if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout <= 0:
         yield _not_a_number("HEALTH_TIMEOUT", timeout, "a number of seconds above 0")
-    bulk = values["BULK_LIMIT"]
-    if isinstance(bulk, int) and bulk > LARGEST_BULK:
-        yield _not_a_number("BULK_LIMIT", bulk, f"at most {LARGEST_BULK}")
+    for key, largest in LARGEST.items():
+        if isinstance(value := values[key], int) and value > largest:
+            yield _not_a_number(key, value, f"at most {largest}")
 
 
 def _not_a_number(key: str, value: object, wanted: str) -> CheckMessage:
@@ -94,17 +98,30 @@ def _page_sizes(values: dict[str, Any]) -> Iterator[CheckMessage]:
         )
 
 
-def _principal(values: dict[str, Any]) -> Iterator[CheckMessage]:
-    path = values["PRINCIPAL"]
-    try:
-        found = import_string(path)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        found = None
-    if not callable(found):
+def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key, check_id, wanted in (
+        ("PRINCIPAL", "memory.E007", "a function that takes a Django user and returns a string"),
+        ("MANAGER", "memory.E009", "a MemoryManager, or of a function without arguments that returns one"),
+    ):
+        path = values[key]
+        try:
+            found = import_string(path)
+        except (ImportError, AttributeError, TypeError, ValueError):
+            found = None
+        if not callable(found):
+            yield Error(
+                f"MEMORY[{key!r}] is {path!r}, which cannot be imported or called.",
+                hint=f"Give the dotted path of {wanted}.",
+                id=check_id,
+            )
+
+
+def _firestore(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    if not isinstance(values["FIRESTORE"], dict):
         yield Error(
-            f"MEMORY['PRINCIPAL'] is {path!r}, which cannot be imported or called.",
-            hint="Give the dotted path of a function that takes a Django user and returns a string.",
-            id="memory.E007",
+            f"MEMORY['FIRESTORE'] must be a dict, not {type(values['FIRESTORE']).__name__}.",
+            hint="Give it what an entry of DATABASES has, such as {'OPTIONS': {'credentials_path': ...}}.",
+            id="memory.E010",
         )
 
 
@@ -116,3 +133,18 @@ def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:
             hint=f"Add {ROUTER!r} to DATABASE_ROUTERS.",
             id="memory.W001",
         )
+
+
+def _redis(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    config = settings.CACHES.get(values["CACHE"], {})
+    if not str(config.get("BACKEND", "")).startswith("django_redis."):
+        return
+    options = config.get("OPTIONS", {})
+    for name in ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"):
+        seconds = options.get(name)
+        if not isinstance(seconds, Real) or not 0 < float(seconds) <= SLOWEST_REDIS_SECONDS:
+            yield Warning(
+                f"CACHES[{values['CACHE']!r}] has the {name} {seconds!r}: requests wait so long when Redis is away.",
+                hint=f"Set OPTIONS[{name!r}] to at most {SLOWEST_REDIS_SECONDS} seconds.",
+                id="memory.W002",
+            )

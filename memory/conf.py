@@ -19,6 +19,10 @@ DEFAULTS: Mapping[str, Any] = {
     "BULK_LIMIT": 500,
     "MAX_BODY_BYTES": 16 * 1024 * 1024,
     "HEALTH_TIMEOUT": 2.0,
+    "HISTORY_SIZE": 200,
+    "CACHE_TTL": 3600,
+    "MANAGER": "memory.stores.ConcreteMemoryManager",
+    "FIRESTORE": {},
 }
 
 
@@ -35,8 +39,27 @@ class MemorySettings:
 
     @property
     def cache(self) -> str:
-        """`CACHE`: alias in `CACHES` for throttles and health. Default "default"."""
-        return str(self._get("CACHE"))
+        """`CACHE`: alias in `CACHES` for throttles and health. Default "default", also where it is None."""
+        return self.history_cache or "default"
+
+    @property
+    def history_cache(self) -> str | None:
+        """`CACHE`, for conversations: they are cached where it is a django-redis cache; None switches that off.
+
+        Every process that writes must have the same.
+        """
+        alias = self._get("CACHE")
+        return None if alias is None else str(alias)
+
+    @property
+    def history_size(self) -> int:
+        """`HISTORY_SIZE`: the newest items of a conversation that the cache holds. Default 200, at most 1,000."""
+        return int(self._get("HISTORY_SIZE"))
+
+    @property
+    def cache_ttl(self) -> int:
+        """`CACHE_TTL`: seconds that a conversation is held after it was read from the database. Default 3600."""
+        return int(self._get("CACHE_TTL"))
 
     @property
     def principal(self) -> Callable[[Any], str]:
@@ -71,6 +94,23 @@ class MemorySettings:
     def health_timeout(self) -> float:
         """`HEALTH_TIMEOUT`: the budget for all health checks together, in seconds. Default 2.0."""
         return float(self._get("HEALTH_TIMEOUT"))
+
+    @property
+    def manager(self) -> Callable[[], Any]:
+        """`MANAGER`: dotted path of the `MemoryManager` that `memory.stores.get_memory_manager()` makes.
+
+        A class, or a function without arguments. Default "memory.stores.ConcreteMemoryManager".
+        """
+        make: Callable[[], Any] = import_string(self._get("MANAGER"))
+        return make
+
+    @property
+    def firestore(self) -> dict[str, Any]:
+        """`FIRESTORE`: what `FirestoreMemoryManager(project_id=...)` takes where it is not told; as in `DATABASES`.
+
+        Default {}: as the app's own database where that is on Firestore.
+        """
+        return dict(self._get("FIRESTORE"))
 
 
 memory_settings = MemorySettings()

@@ -7,14 +7,16 @@ queries of `querysets.py` need, on every engine.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import models, router, transaction
+from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import limits
+from . import history, limits
+from .cache import Conversation
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
@@ -27,7 +29,7 @@ from .fields import (
     content_hash,
     new_id,
 )
-from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
+from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
@@ -90,7 +92,22 @@ class Record(Document):
         return list(fields)
 
     @classmethod
-    def after_write(cls, records: Sequence[Any], using: str) -> None:
+    def is_cached(cls, using: str) -> bool:
+        """Whether a cache must be told of changes to these records."""
+        return False
+
+    @classmethod
+    def writing(cls, using: str, savepoint: bool = False) -> AbstractContextManager[history.Changes]:
+        """`atomic`, with the cache told of what changes inside, where there is one."""
+        return history.writing(using, savepoint=savepoint, cached=cls.is_cached(using))
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The cached conversation that the record is part of, if any."""
+        return None
+
+    @classmethod
+    def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -99,9 +116,35 @@ class Record(Document):
             kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using, savepoint=False):
+        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        with self.writing(using) as changes:
+            inserted = self._state.adding and not kwargs.get("force_update")
+            old = [] if inserted or not changes.active else self._places(using)
+            conversations = [self.conversation, *(conversation for _, conversation in old)]
+            changes.expect(conversations)
             super().save(*args, **kwargs)
-            self.after_write([self], using)
+            if whole:
+                changes.saved([self], old)
+            else:
+                changes.changed(conversations)
+            self.after_write([self], using, changes)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Django's `delete`."""
+        using = using or router.db_for_write(type(self), instance=self)
+        if not self.is_cached(using):
+            return super().delete(using, keep_parents)
+        with self.writing(using) as changes:
+            old = self._places(using)
+            changes.expect(conversation for _, conversation in old)
+            deleted = super().delete(using, keep_parents)
+            changes.removed(old)
+        return deleted
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+
+    def _places(self, using: str) -> list[history.Place]:
+        return places_of(type(self)._base_manager.using(using).filter(pk=self.pk))[0]
 
     def refresh_from_db(
         self, using: str | None = None, fields: Iterable[str] | None = None, from_queryset: Any = None
@@ -172,9 +215,22 @@ class MemoryItem(Record):
         self.content_hash = content_hash(self.text_content)
 
     @classmethod
-    def after_write(cls, records: Sequence[MemoryItem], using: str) -> None:
-        """A session's row is made with its first item, and its times follow its items'."""
-        UserSession.objects.using(using).touch(records)
+    def is_cached(cls, using: str) -> bool:
+        """Whether conversations are cached."""
+        return history.cache_of(using) is not None
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The conversation that the item belongs to; None outside of any."""
+        return history.conversation_of(self)
+
+    @classmethod
+    def after_write(cls, records: Sequence[MemoryItem], using: str, changes: history.Changes) -> None:
+        """A session's row is made with its first item, and its times follow its items'.
+
+        Where the cache knows the row, they may lag by a minute (docs/cache.md).
+        """
+        UserSession.objects.using(using).touch(changes.to_touch(records))
 
 
 class AgentData(Record):
@@ -250,7 +306,20 @@ class UserSession(Document):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
-        super().save(*args, **kwargs)
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        with history.writing(using) as changes:
+            changes.expect([self.conversation])
+            super().save(*args, **kwargs)
+            if whole:
+                changes.session_saved(self)
+            else:
+                changes.sessions_changed([self.conversation])
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation that the row is about."""
+        return Conversation(self.user_id, self.session_id)
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete the session with its conversation: every item in it, expired ones too."""

@@ -7,16 +7,18 @@ write path (save, `bulk_create`, `bulk_update`, `update`) holds the limits of `l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
 
+from . import history
+from .cache import Conversation
 from .distances import CosineDistance, VectorDistance
 from .fields import content_hash
 
@@ -67,6 +69,16 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         """Records whose time is up; on `all_objects`, since `objects` has none."""
         return self.filter(expiration__lte=CurrentTime())
 
+    def purge(self) -> int:
+        """Delete what has expired, some at a time; return how many. On `all_objects`, since `objects` has none."""
+        expired, deleted = self.expired(), 0
+        while keys := list(expired.order_by("expiration").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
+            # Looked at again: one may have got more time meanwhile.
+            deleted += expired.filter(pk__in=keys).delete()[1].get(self.model._meta.label, 0)
+        return deleted
+
+    purge.alters_data = True  # type: ignore[attr-defined]
+
     def between(self, start: datetime | None = None, end: datetime | None = None) -> Self:
         """Records from `start` on, up to but not including `end`; None leaves that side open."""
         bounds = {"timestamp__gte": start, "timestamp__lt": end}
@@ -80,13 +92,30 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         """The `count` newest records, newest first."""
         return self.newest_first()[:count]
 
-    def bulk_create(self, objs: Iterable[RecordT], *args: Any, **kwargs: Any) -> list[RecordT]:
+    def bulk_create(
+        self,
+        objs: Iterable[RecordT],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[RecordT]:
         """Django's `bulk_create`, within the limits: one record that breaks them, and none is written."""
         records = list(objs)
         _check_all(records)
-        with transaction.atomic(using=self.db, savepoint=False):
-            created = super().bulk_create(records, *args, **kwargs)
-            self.model.after_write(records, self.db)
+        with self.model.writing(self.db) as changes:
+            old = self._places_of(records) if changes.active and update_conflicts else []
+            conversations = [*(record.conversation for record in records), *(each for _, each in old)]
+            changes.expect(conversations)
+            created = super().bulk_create(
+                records, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+            )
+            if ignore_conflicts or update_conflicts:
+                changes.changed(conversations)
+            else:
+                changes.saved(records)
+            self.model.after_write(records, self.db, changes)
         return created
 
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
@@ -96,9 +125,13 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             record.check_limits()
         unchecked = self._chain()  # type: ignore[attr-defined]
         unchecked._checked = True
-        with transaction.atomic(using=self.db, savepoint=False):
+        with self.model.writing(self.db) as changes:
+            old = self._places_of(records) if changes.active else []
+            conversations = [*(record.conversation for record in records), *(each for _, each in old)]
+            changes.expect(conversations)
             changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
-            self.model.after_write(records, self.db)
+            changes.changed(conversations)
+            self.model.after_write(records, self.db, changes)
         return changed
 
     def update(self, **values: Any) -> int:
@@ -110,10 +143,50 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             return super().update(**values)
         if self.model.SIZED_FIELDS.isdisjoint(values):
             self._check_values(values)
-            return super().update(**values)
+            return self._update_at_once(values)
         return self._update_records(values)
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Django's `delete`."""
+        if not self.model.is_cached(self.db) or self._is_not_plain():
+            return super().delete()
+        counts: Counter[str] = Counter()
+        with self.model.writing(self.db) as changes:
+            for old in places_of(self.order_by()):
+                changes.expect(conversation for _, conversation in old)
+                some = self.order_by().filter(pk__in=[pk for pk, _ in old])
+                counts.update(super(RecordQuerySet, some).delete()[1])
+                changes.removed(old)
+        return counts.total(), dict(counts)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _update_at_once(self, values: Mapping[str, Any]) -> int:
+        if not self.model.is_cached(self.db) or self._is_not_plain():
+            return super().update(**values)
+        changed = 0
+        with self.model.writing(self.db) as changes:
+            for old in places_of(self.order_by()):
+                conversations = [conversation for _, conversation in old]
+                changes.expect(conversations)
+                some = self.order_by().filter(pk__in=[pk for pk, _ in old])
+                changed += super(RecordQuerySet, some).update(**values)
+                changes.changed(conversations)
+        return changed
+
+    def _is_not_plain(self) -> bool:
+        """Whether Django refuses to write by this queryset, and says so better than what we would run."""
+        query = self.query
+        return bool(query.is_sliced or query.distinct or query.combinator or self._fields is not None)  # type: ignore[attr-defined]
+
+    def _places_of(self, records: Sequence[RecordT]) -> list[history.Place]:
+        everything = self.model._base_manager.using(self.db)
+        pks = [record.pk for record in records]
+        found = [places_of(everything.filter(pk__in=some)) for some in batched(pks, ROWS_AT_ONCE)]
+        return [place for batches in found for batch in batches for place in batch]
 
     def _check_values(self, values: Mapping[str, Any]) -> None:
         names = {field.name for field in self.model._meta.concrete_fields}
@@ -255,30 +328,74 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         seen = {self.model.make_id(found.user_id, found.session_id): found for found in activities(items)}
         if not seen:
             return
-        self.bulk_create(
-            [
-                self.model(
-                    user_id=found.user_id,
-                    session_id=found.session_id,
-                    started_at=found.first,
-                    last_activity=found.last,
-                )
-                for found in seen.values()
-            ],
-            ignore_conflicts=True,
-        )
-        for pk, started_at, last_activity in self.filter(pk__in=seen).values_list("pk", "started_at", "last_activity"):
-            if seen[pk].last > last_activity:
-                self.filter(pk=pk, last_activity__lt=seen[pk].last).update(last_activity=seen[pk].last)
-            if seen[pk].first < started_at:
-                self.filter(pk=pk, started_at__gt=seen[pk].first).update(started_at=seen[pk].first)
+        with history.writing(self.db) as changes:
+            conversations = {pk: Conversation(found.user_id, found.session_id) for pk, found in seen.items()}
+            changes.expect(conversations.values())
+            known = [changes.session(conversation) for conversation in conversations.values()]
+            widened = {row.pk: row for row in known if row is not None and self._widen(row, seen[row.pk])}
+            unknown = [found for pk, found in seen.items() if pk not in widened]
+            for row in self._make_missing(unknown):
+                if self._widen(row, seen[row.pk]):
+                    widened[row.pk] = row
+            for row in widened.values():
+                changes.session_saved(row)
+            changes.sessions_changed(conversations[pk] for pk in seen.keys() - widened.keys())
+
+    def _make_missing(self, wanted: Sequence[Activity]) -> list[UserSession]:
+        """The sessions' rows, made where there are none."""
+        rows = [
+            self.model(
+                user_id=found.user_id, session_id=found.session_id, started_at=found.first, last_activity=found.last
+            )
+            for found in wanted
+        ]
+        for row in rows:
+            row.check_limits()
+        if rows:
+            super().bulk_create(rows, ignore_conflicts=True)
+        return list(self.filter(pk__in=[row.pk for row in rows])) if rows else []
+
+    def _widen(self, row: UserSession, found: Activity) -> bool:
+        """Move the row's times outwards, in the database and here; False where somebody else has moved them."""
+        mine = self.filter(pk=row.pk)
+        if found.last > row.last_activity:
+            row.last_activity = found.last
+            earlier = mine.filter(last_activity__lt=found.last)
+            if not super(UserSessionQuerySet, earlier).update(last_activity=found.last):
+                return False
+        if found.first < row.started_at:
+            row.started_at = found.first
+            later = mine.filter(started_at__gt=found.first)
+            if not super(UserSessionQuerySet, later).update(started_at=found.first):
+                return False
+        return True
 
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`, within the limits."""
         sessions = list(objs)
         for session in sessions:
             session.check_limits()
-        return super().bulk_create(sessions, *args, **kwargs)
+        with history.writing(self.db) as changes:
+            changes.expect(session.conversation for session in sessions)
+            created = super().bulk_create(sessions, *args, **kwargs)
+            changes.sessions_changed(session.conversation for session in sessions)
+        return created
+
+    def update(self, **values: Any) -> int:
+        """Django's `update`."""
+        if history.cache_of(self.db) is None or self.query.is_sliced:
+            return super().update(**values)
+        changed = 0
+        with history.writing(self.db) as changes:
+            for found in places_of(self.order_by()):
+                conversations = [conversation for _, conversation in found]
+                changes.expect(conversations)
+                some = self.order_by().filter(pk__in=[pk for pk, _ in found])
+                changed += super(UserSessionQuerySet, some).update(**values)
+                changes.sessions_changed(conversations)
+        return changed
+
+    update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions with their conversations: every item in them, expired ones too."""
@@ -286,14 +403,33 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
         items = MemoryItem.all_objects.using(self.db)
         counts: Counter[str] = Counter()
-        with transaction.atomic(using=self.db, savepoint=False):
-            for user_id, session_id in list(self.values_list("user_id", "session_id")):
-                counts.update(items.for_user(user_id).in_session(session_id).delete()[1])
+        with history.writing(self.db) as changes:
+            conversations = [Conversation(*both) for both in self.values_list("user_id", "session_id")]
+            changes.expect(conversations)
+            for conversation in conversations:
+                some = items.for_user(conversation.user_id).in_session(conversation.session_id)
+                counts.update(some.delete()[1])
             counts.update(super().delete()[1])
+            changes.sessions_changed(conversations)
         return counts.total(), dict(counts)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[history.Place]]:
+    """The rows' keys and conversations, in batches; at least one batch. Where the database can, they are locked.
+
+    A write is then restricted to them: what comes to match meanwhile is not written without the cache being told.
+    """
+    plain = not (rows.query.group_by or rows.query.distinct)
+    if lock and plain and connections[rows.db].features.has_select_for_update:
+        rows = rows.select_for_update()
+    found = [
+        (pk, None if session_id is None else Conversation(user_id, session_id))
+        for pk, user_id, session_id in rows.values_list("pk", "user_id", "session_id")
+    ]
+    return list(batched(found, ROWS_AT_ONCE)) or [[]]
 
 
 def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
 from .environment import BASE_DIR, app_env, boolean, database, integer, text, words
-from .firestore import memory_database
+from .firestore import firestore, memory_database
 from .redis import redis_cache
 
 APP_ENV = app_env()
@@ -74,7 +74,12 @@ CACHES: dict[str, dict[str, Any]] = {
     or {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "TIMEOUT": CACHE_TTL}
 }
 
-MEMORY: dict[str, Any] = {"DATABASE": "memory", "CACHE": "default"}
+MEMORY: dict[str, Any] = {
+    "DATABASE": "memory",
+    "CACHE": "default",
+    "CACHE_TTL": CACHE_TTL,
+    "FIRESTORE": firestore(),
+}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -119,5 +124,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+if "redis" in CACHES["default"]["BACKEND"]:
+    # Read from the cache, kept in the database.
+    SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

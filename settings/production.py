@@ -1,7 +1,7 @@
 """A deployed service: required variables are required, transport is secure, nothing is guessed."""
 
 from .base import *  # noqa: F403
-from .base import APP_ENV
+from .base import APP_ENV, MEMORY
 from .environment import ConfigurationError, boolean, integer, required, text, words
 
 if APP_ENV == "production" and text("FIRESTORE_EMULATOR_HOST"):
@@ -11,6 +11,8 @@ SECRET_KEY = required("SECRET_KEY", f"{APP_ENV} needs a random key of at least 5
 GCP_PROJECT_ID = required("GCP_PROJECT_ID", f"{APP_ENV} needs the Google Cloud project that holds its data")
 required("ALLOWED_HOSTS", f"{APP_ENV} needs the host names that it serves, separated by commas")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+
+MEMORY = {**MEMORY, "MANAGER": "memory.stores.ConcreteMemoryManager"}
 
 SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", True)
 # Orchestrators probe over plain HTTP, inside.

@@ -1,14 +1,45 @@
-"""The cache: django-redis where `REDIS_URL` or `REDIS_HOST` is set."""
+"""The cache: django-redis where `REDIS_URL` or `REDIS_HOST` is set; one server, Sentinel, or a cluster."""
 
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from .environment import ConfigurationError, integer, text
 
-SCHEMES = ("redis", "rediss", "unix")
+# Redis makes requests faster; it must not hold one up when it is slow. In seconds.
+TIMEOUT_SECONDS = 0.2
+SERVERS, SENTINEL, CLUSTER = "", "sentinel", "cluster"
+SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *(f"{transport}+{kind}" for transport in ("redis", "rediss") for kind in (SENTINEL, CLUSTER)),
+)
 
-# Redis makes requests faster; it must not hold one up when it is slow.
-TIMEOUT_SECONDS = 0.25
+
+@dataclass(frozen=True)
+class Location:
+    """A URL's parts. `hosts` are `host:port`, several for Sentinel; `path` starts with a slash, or is a socket's."""
+
+    transport: str
+    kind: str
+    user: str
+    password: str
+    hosts: tuple[str, ...]
+    path: str
+    query: str
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.transport == "rediss"
+
+    def url(self, hosts: str, path: str | None = None, transport: str | None = None) -> str:
+        """A URL as redis-py knows it, without the password."""
+        user = f"{self.user}@" if self.user else ""
+        query = f"?{self.query}" if self.query else ""
+        return f"{transport or self.transport}://{user}{hosts}{self.path if path is None else path}{query}"
 
 
 def redis_cache(ttl: int) -> dict[str, Any] | None:
@@ -16,27 +47,70 @@ def redis_cache(ttl: int) -> dict[str, Any] | None:
 
     A password always ends up in `OPTIONS["PASSWORD"]`, a name that Django hides on its error pages, never in the URL.
     """
-    location = redis_location()
-    if location is None:
+    url = redis_url()
+    if url is None:
         return None
-    url, password = without_password(location)
-    secret = {"PASSWORD": password} if password else {}
+    location = parsed(url)
+    make = {SERVERS: one_server, SENTINEL: watched_by_sentinel, CLUSTER: cluster}[location.kind]
+    address, options = make(location)
+    secret = {"PASSWORD": location.password} if location.password else {}
     return {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": url,
+        "LOCATION": address,
         "KEY_PREFIX": "orchestra",
         "TIMEOUT": ttl,
         "OPTIONS": {
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SERIALIZER": "memory.redis.TolerantJSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": TIMEOUT_SECONDS,
             "SOCKET_TIMEOUT": TIMEOUT_SECONDS,
             "IGNORE_EXCEPTIONS": True,
             **secret,
+            **options,
         },
     }
 
 
-def redis_location() -> str | None:
+def one_server(location: Location) -> tuple[str, dict[str, Any]]:
+    """`redis://host:6379/0`, `rediss://...` for TLS, `unix:///path/of/socket`."""
+    options = {"REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis", "CONNECTION_POOL_KWARGS": {"retry": never_again()}}
+    return location.url(",".join(location.hosts)), options
+
+
+def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
+    """`redis+sentinel://sentinel1:26379,sentinel2:26379/service/0`; `REDIS_SENTINEL_PASSWORD` is the sentinels' own."""
+    service, _, database = location.path.strip("/").partition("/")
+    if not service:
+        raise ConfigurationError("REDIS_URL must name Sentinel's service: redis+sentinel://host:26379/service/0.")
+    tls = {"ssl": True} if location.tls else {}
+    patience = TIMEOUT_SECONDS / len(location.hosts)
+    own_password = text("REDIS_SENTINEL_PASSWORD")
+    options = {
+        "CLIENT_CLASS": "django_redis.client.SentinelClient",
+        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+        "REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis",
+        "SENTINELS": [(host, int(port or 26379)) for host, _, port in map(_partition, location.hosts)],
+        "SENTINEL_KWARGS": {
+            "socket_timeout": patience,
+            "socket_connect_timeout": patience,
+            "retry": never_again(),
+            **({"password": own_password} if own_password else {}),
+            **tls,
+        },
+        "CONNECTION_POOL_KWARGS": {"retry": never_again(), **tls},
+    }
+    return location.url(service, path=f"/{database or 0}", transport="redis"), options
+
+
+def cluster(location: Location) -> tuple[str, dict[str, Any]]:
+    """`redis+cluster://node:6379`: any node, which knows the others."""
+    options = {
+        "CONNECTION_FACTORY": "memory.redis.ClusterConnectionFactory",
+        "REDIS_CLIENT_KWARGS": {"retry": never_again()},
+    }
+    return location.url(location.hosts[0], path=""), options
+
+
+def redis_url() -> str | None:
     """`REDIS_URL`, or the URL that `REDIS_HOST` and `REDIS_PORT` make."""
     if url := text("REDIS_URL"):
         return url
@@ -45,12 +119,40 @@ def redis_location() -> str | None:
     return None
 
 
-def without_password(location: str) -> tuple[str, str]:
-    """The URL without its password, and the password: the URL's own, or `REDIS_PASSWORD`."""
-    parts = urlsplit(location)
+def parsed(url: str) -> Location:
+    """The URL's parts; the password is the URL's own, or `REDIS_PASSWORD`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # raised below, without its cause: the cause's text holds the password
+        parts = urlsplit("")
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(f"REDIS_URL must start with one of: {', '.join(f'{name}://' for name in SCHEMES)}.")
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    transport, _, kind = parts.scheme.partition("+")
+    credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
-    netloc = f"{user}{at}{hosts}" if user else hosts
-    return urlunsplit(parts._replace(netloc=netloc)), unquote(password) or text("REDIS_PASSWORD")
+    if transport != "unix" and not all(host and port.isdigit() for host, port in map(_host_and_port, hosts.split(","))):
+        raise ConfigurationError("REDIS_URL must have the form redis://host:port/0.")
+    return Location(
+        transport=transport,
+        kind=kind,
+        user=user,
+        password=unquote(password) or text("REDIS_PASSWORD"),
+        hosts=tuple(hosts.split(",")),
+        path=parts.path,
+        query=parts.query,
+    )
+
+
+def never_again() -> Retry:
+    """No second try: redis-py's own default waits for seconds."""
+    return Retry(NoBackoff(), 0)
+
+
+def _partition(host: str) -> tuple[str, str, str]:
+    name, colon, port = host.rpartition(":")
+    return (name, colon, port) if colon and port.isdigit() else (host, "", "")
+
+
+def _host_and_port(host: str) -> tuple[str, str]:
+    name, _, port = _partition(host)
+    return name, port or "0"

@@ -1,7 +1,7 @@
 """The tests: databases of their own in memory, fast password hashes, no throttling unless a test asks for it."""
 
 from .base import *  # noqa: F403
-from .base import DATABASES, INSTALLED_APPS, SECRET_KEY
+from .base import DATABASES, INSTALLED_APPS, MEMORY, SECRET_KEY
 
 SECRET_KEY = SECRET_KEY or "insecure-test-key-that-only-tests-may-use-0123456789"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
@@ -14,5 +14,6 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+MEMORY = {**MEMORY, "MANAGER": "memory.stores.MemoryManagerStub"}
 # Found where they lie: no test needs collectstatic first.
 WHITENOISE_AUTOREFRESH = True

@@ -16,8 +16,7 @@ from memory.models import AgentData, MemoryItem
 
 from . import backends
 
-
-pytest_plugins = ["memory.testing.plugin"]
+pytest_plugins = ["memory.testing.redis", "memory.testing.plugin"]
 # The engine's own tests, which have settings of their own: `make test` runs them.
 collect_ignore = ["backend"]
 

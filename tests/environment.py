@@ -1,7 +1,7 @@
 """A pytest plugin, loaded before Django's settings: tests run in the environment "test", whatever the shell says.
 
-With `MEMORY_TEST_ENGINE=firestore` the app's models live in the Firestore emulator instead of SQLite: the same tests, which
-must have the same answers.
+With `MEMORY_TEST_ENGINE=firestore` the app's models live in the Firestore emulator instead of SQLite: the same tests,
+which must have the same answers.
 """
 
 import os

@@ -25,6 +25,8 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from ..exceptions import StorageError
+
 logger = logging.getLogger(__name__)
 
 BODY = "body"
@@ -90,7 +92,7 @@ def bad_request(error: Exception) -> APIException:
 
 
 def unavailable(error: Exception) -> APIException:
-    """The database's silence, logged."""
+    """Storage's silence, logged."""
     logger.error("Storage does not answer.", exc_info=error)
     return Unavailable()
 
@@ -117,7 +119,7 @@ TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     (DjangoPermissionDenied, permission_denied),
     (DjangoValidationError, invalid),
     ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), bad_request),
-    ((OperationalError, InterfaceError), unavailable),
+    ((OperationalError, InterfaceError, StorageError), unavailable),
 )
 
 

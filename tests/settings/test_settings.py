@@ -34,6 +34,9 @@ def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> o
         ({"APP_ENV": "prod"}, "APP_ENV"),
         ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "many"}, "REDIS_PORT"),
         ({"APP_ENV": "development", "REDIS_URL": "http://:hunter2@cache"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@[cache"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis+sentinel://:hunter2@cache"}, "REDIS_URL"),
         ({"APP_ENV": "development", "CACHE_TTL": "0"}, "CACHE_TTL"),
         ({"APP_ENV": "development", "DATABASE_URL": "mystery://user:hunter2@host/name"}, "DATABASE_URL"),
         ({"APP_ENV": "development", "BEHIND_PROXY": "perhaps"}, "BEHIND_PROXY"),
@@ -98,6 +101,9 @@ def test_without_redis_the_cache_is_local_memory() -> None:
         ({"REDIS_HOST": "cache", "REDIS_PORT": "7000", "REDIS_PASSWORD": "p"}, "redis://cache:7000/0", "p"),
         ({"REDIS_URL": "rediss://:p%40ss@cache:7000/3"}, "rediss://cache:7000/3", "p@ss"),
         ({"REDIS_URL": "redis://ada:p@cache/1", "REDIS_HOST": "ignored"}, "redis://ada@cache/1", "p"),
+        ({"REDIS_URL": "unix:///run/redis.sock?db=1", "REDIS_PASSWORD": "p"}, "unix:///run/redis.sock?db=1", "p"),
+        ({"REDIS_URL": "redis+sentinel://:p@a:1,b/main/2"}, "redis://main/2", "p"),
+        ({"REDIS_URL": "rediss+cluster://ada:p@node:7000/0"}, "rediss://ada@node:7000", "p"),
     ],
 )
 @pytest.mark.parametrize("name", ["development", "production"])
@@ -112,6 +118,17 @@ def test_redis_is_used_where_it_is_configured(
     assert cache["OPTIONS"].get("PASSWORD") == password
     assert cache["OPTIONS"]["SOCKET_TIMEOUT"] <= 0.25
     assert "pickle" not in str(cache).lower()
+
+
+def test_sentinels_are_asked_with_their_own_password_and_patience() -> None:
+    """All sentinels together take no longer than one Redis may, and TLS is spoken to all."""
+    variables = {"REDIS_URL": "rediss+sentinel://:p@a:1,b/main/2", "REDIS_SENTINEL_PASSWORD": "own"}
+    options = setting("settings.CACHES['default']['OPTIONS']", **variables)
+    assert isinstance(options, dict)
+    assert options["SENTINELS"] == [["a", 1], ["b", 26379]]
+    assert options["SENTINEL_KWARGS"]["password"] == "own"
+    assert options["SENTINEL_KWARGS"]["ssl"] is options["CONNECTION_POOL_KWARGS"]["ssl"] is True
+    assert options["SENTINEL_KWARGS"]["socket_timeout"] * 2 <= 0.25
 
 
 def test_a_database_url_is_used(tmp_path: Path) -> None:

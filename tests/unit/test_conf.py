@@ -35,6 +35,10 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"DATABSE": "memory"}, {"memory.E002"}),
         ({"DATABASE": "nowhere"}, {"memory.E003"}),
         ({"CACHE": "nowhere"}, {"memory.E004"}),
+        ({"CACHE": None}, set()),
+        ({"HISTORY_SIZE": 0}, {"memory.E005"}),
+        ({"HISTORY_SIZE": 1001}, {"memory.E005"}),
+        ({"CACHE_TTL": "1h"}, {"memory.E005"}),
         ({"PAGE_SIZE": 0}, {"memory.E005"}),
         ({"BULK_LIMIT": True}, {"memory.E005"}),
         ({"BULK_LIMIT": 501}, {"memory.E005"}),
@@ -42,6 +46,10 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"PAGE_SIZE": 300}, {"memory.E006"}),
         ({"PRINCIPAL": "no.such.function"}, {"memory.E007"}),
         ({"PRINCIPAL": None}, {"memory.E007"}),
+        ({"MANAGER": "memory.stores.MemoryManagerStub"}, set()),
+        ({"MANAGER": "memory.stores.NoSuchManager"}, {"memory.E009"}),
+        ({"FIRESTORE": {"OPTIONS": {}}}, set()),
+        ({"FIRESTORE": "project"}, {"memory.E010"}),
     ],
 )
 def test_checks(values: dict[str, Any], ids: set[str]) -> None:
@@ -64,9 +72,10 @@ def test_a_missing_router_is_told() -> None:
 @override_settings(MEMORY={})
 def test_defaults() -> None:
     """An empty dict, or none, gives the documented defaults."""
-    for key in DEFAULTS.keys() - {"PRINCIPAL"}:
+    for key in DEFAULTS.keys() - {"PRINCIPAL", "MANAGER"}:
         assert getattr(memory_settings, key.lower()) == DEFAULTS[key]
     assert memory_settings.principal.__name__ == "username"
+    assert memory_settings.manager.__name__ == "ConcreteMemoryManager"
 
 
 def test_settings_are_read_when_used() -> None:
@@ -98,3 +107,25 @@ def test_one_database_holds_everything_by_default() -> None:
 def test_migrations_are_complete() -> None:
     """Models and migrations agree: `makemigrations --check` finds nothing to do."""
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+def test_without_a_conversation_cache_throttles_use_the_default() -> None:
+    """`CACHE` None switches off the caching of conversations, nothing else."""
+    with override_settings(MEMORY={"CACHE": None}):
+        assert memory_settings.history_cache is None
+        assert memory_settings.cache == "default"
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({"SOCKET_TIMEOUT": 0.2, "SOCKET_CONNECT_TIMEOUT": 0.2}, set()),
+        ({"SOCKET_TIMEOUT": 5, "SOCKET_CONNECT_TIMEOUT": 0.2}, {"memory.W002"}),
+        ({}, {"memory.W002"}),
+    ],
+)
+def test_a_redis_that_may_hold_requests_up(options: dict[str, float], ids: set[str]) -> None:
+    """Timeouts that are missing or long are warned of."""
+    config = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://nowhere:1/0", "OPTIONS": options}
+    with override_settings(CACHES={"default": config}):
+        assert found() == ids

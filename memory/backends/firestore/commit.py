@@ -5,8 +5,8 @@
 `isolate=True` the writes whose precondition fails are found and reported, and the others are sent again.
 
 **Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
-writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and since
-a commit is atomic, evidence of one write is evidence of all:
+writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
+since a commit is atomic, evidence of one write is evidence of all:
 
     Create              the document's content is ours, and it was created since we began
     Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK

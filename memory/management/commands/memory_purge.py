@@ -10,7 +10,6 @@ from django.core.management.base import BaseCommand
 from memory.models import AgentData, MemoryItem, Record
 
 MODELS: tuple[type[Record], ...] = (MemoryItem, AgentData)
-ROWS_AT_ONCE = 500
 
 
 class Command(BaseCommand):
@@ -25,18 +24,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete, and tell how many of each model."""
         for model in MODELS:
+            records = model.all_objects  # type: ignore[attr-defined]
             if options["dry_run"]:
-                count = model.all_objects.expired().count()  # type: ignore[attr-defined]
-                self.stdout.write(f"{model.__name__}: {count:,} would be deleted")
+                self.stdout.write(f"{model.__name__}: {records.expired().count():,} would be deleted")
             else:
-                self.stdout.write(f"{model.__name__}: {purge(model):,} deleted")
-
-
-def purge(model: type[Record]) -> int:
-    """Delete the model's expired records, some at a time; how many there were."""
-    records = model.all_objects  # type: ignore[attr-defined]
-    total = 0
-    while keys := list(records.expired().order_by("expiration").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-        # Looked at again: one may have got more time meanwhile.
-        total += records.filter(pk__in=keys).expired().delete()[1].get(model._meta.label, 0)
-    return total
+                self.stdout.write(f"{model.__name__}: {records.purge():,} deleted")

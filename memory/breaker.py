@@ -1,0 +1,170 @@
+"""A circuit breaker: stops asking what does not answer, and notices by itself when it is back.
+
+closed --a call fails or is slow--> open --a probe succeeds, and what may be stale is dropped--> closed
+
+While it is open, no call is made, so nobody waits; a thread of its own probes. Keys whose change could not be told are
+remembered and dropped before the circuit closes. They live in this process: what dies with it ends with the keys' TTL.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+SLOW_SECONDS = 0.25
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 2.0
+# An opening so soon after a closing is the same trouble: the pauses go on growing.
+STABLE_SECONDS = 10.0
+MOST_REMEMBERED = 100_000
+
+
+class Unavailable(Exception):  # noqa: N818  (a state, named as health names it)
+    """No answer: the circuit is open, or this call has just opened it."""
+
+
+class Breaker:
+    """Guards the calls to one service, for all threads of a process.
+
+    `probe` raises one of `failures` while the service is away. `drop` removes the keys that it is given, or all keys
+    where it is given None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        probe: Callable[[], object],
+        drop: Callable[[Collection[str] | None], object],
+        failures: tuple[type[Exception], ...],
+    ) -> None:
+        self.name = name
+        self._probe = probe
+        self._drop = drop
+        self._failures = failures
+        self._pause = FIRST_PAUSE_SECONDS
+        self._closed_at = 0.0
+        self._open = False
+        self._remembered: set[str] | None = set()  # None: too many to tell
+        self._prober: threading.Thread
+        self._reset_threads()
+        _breakers.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are refused now."""
+        return self._open
+
+    def call(self, operation: Callable[[], T], keys: Collection[str] = ()) -> T:
+        """What `operation` returns; `Unavailable` where there is no answer, and `keys` are remembered then."""
+        self._refuse_if_open(keys)
+        begun = time.monotonic()
+        try:
+            result = operation()
+        except self._failures as error:
+            self._trip(type(error).__name__, keys)
+            raise Unavailable(f"{self.name}: {type(error).__name__}") from error
+        if time.monotonic() - begun > SLOW_SECONDS:
+            self._trip(f"an answer took more than {SLOW_SECONDS} s", ())
+        return result
+
+    def forget_later(self, keys: Collection[str]) -> None:
+        """Drop the keys before the circuit closes; opens it where it is closed."""
+        self._trip("a change could not be told", keys)
+
+    def stop(self) -> None:
+        """End the probing; the circuit stays as it is."""
+        self._stopped.set()
+
+    def _refuse_if_open(self, keys: Collection[str]) -> None:
+        if not self._open:
+            return
+        with self._lock:
+            if not self._open:
+                return
+            self._remember(keys)
+            self._ensure_probing()
+        raise Unavailable(f"{self.name}: the circuit is open")
+
+    def _trip(self, reason: str, keys: Collection[str]) -> None:
+        with self._lock:
+            self._remember(keys)
+            opened, self._open = not self._open, True
+            if opened:
+                stable = time.monotonic() - self._closed_at > STABLE_SECONDS
+                self._pause = FIRST_PAUSE_SECONDS if stable else min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            self._ensure_probing()
+        if opened:
+            logger.warning("%s is not used from now on: %s. Going on without it.", self.name, reason)
+
+    def _remember(self, keys: Collection[str]) -> None:
+        if self._remembered is None or not keys:
+            return
+        self._remembered.update(keys)
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered = None
+
+    def _ensure_probing(self) -> None:
+        if not self._prober.is_alive() and not self._stopped.is_set():
+            self._prober = threading.Thread(target=self._recover, name=f"probe of {self.name}", daemon=True)
+            self._prober.start()
+
+    def _recover(self) -> None:
+        while not self._stopped.wait(self._pause):
+            try:
+                self._probe()
+                if self._drop_remembered():
+                    logger.warning("%s is used again.", self.name)
+                    return
+            except self._failures:
+                self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _drop_remembered(self) -> bool:
+        """Drop what is remembered, and what is added meanwhile; whether the circuit has been closed."""
+        while not self._stopped.is_set():
+            with self._lock:
+                batch, self._remembered = self._remembered, set()
+                if batch is not None and not batch:
+                    self._open, self._closed_at = False, time.monotonic()
+                    return True
+            try:
+                self._drop(batch)
+            except self._failures:
+                with self._lock:
+                    if batch is None:
+                        self._remembered = None
+                    else:
+                        self._remember(batch)
+                raise
+        return False
+
+    def _reset_threads(self) -> None:
+        # A fork copies neither threads nor the state of locks that they held.
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._prober = threading.Thread()
+
+
+_breakers: weakref.WeakSet[Breaker] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for breaker in list(_breakers):
+        breaker._reset_threads()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def stop_all() -> None:
+    """End all probing of this process: for tests, whose servers go away for good."""
+    for breaker in list(_breakers):
+        breaker.stop()

@@ -1,0 +1,351 @@
+"""The conversation cache in Redis: its keys, its scripts, and what they answer.
+
+It knows neither models nor the database: `history` decides when it is asked and told. The rules that keep it coherent
+are in `lua/` and, in words, in docs/cache.md. Every method raises `Unavailable` where Redis does not serve, and what
+should have been told to Redis is then dropped before this process trusts it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache as memoize
+from importlib.resources import files
+from typing import Any
+
+import redis
+from django_redis.cache import RedisCache
+
+from .breaker import Breaker, Unavailable
+from .redis import KEYS_AT_ONCE, Client, breaker_of, raw_client
+
+__all__ = ["Conversation", "ConversationCache", "Found", "Item", "Operation", "Stats", "Unavailable", "add", "remove"]
+
+MARK_MS = 30_000  # a writer that has died holds a conversation out of the cache for so long
+LEASE_MS = 15_000  # a reader must have read the database within it
+MAX_BYTES = 4 * 1024 * 1024  # of one conversation
+PREFIX = "memory:h:"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Whose, and which."""
+
+    user_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as the cache holds it: `time` and `expiration` as 18 digits, `snapshot` as JSON."""
+
+    id: str
+    time: str
+    expiration: str
+    snapshot: str
+
+    @property
+    def value(self) -> str:
+        """The text that Redis holds."""
+        return self.time + self.expiration + self.snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look at the cache gave.
+
+    `snapshots` is None for a miss; `lease` is then a token to fill with, or empty where this reader must not fill.
+    `whole`: there is no more than what was found. `change` is for `unchanged`.
+    """
+
+    snapshots: list[bytes] | None = None
+    whole: bool = False
+    change: str = ""
+    lease: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A writer's mark on a conversation: its token, empty where Redis is away, and the session's row as it was."""
+
+    token: str = ""
+    session: bytes | None = None
+
+
+Operation = tuple[str, str, str]
+
+
+def add(item: Item) -> Operation:
+    """The item is in the conversation now, as it is here."""
+    return ("add", item.id, item.value)
+
+
+def remove(pk: str) -> Operation:
+    """The item is not in the conversation any more."""
+    return ("remove", pk, "")
+
+
+ITEMS_CHANGED: Operation = ("items", "", "")
+SESSION_CHANGED: Operation = ("session", "", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a writer did to a conversation that it had marked."""
+
+    conversation: Conversation
+    mark: Mark
+    operations: Sequence[Operation]
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the cache holds, counted over its keys."""
+
+    conversations: int = 0
+    items: int = 0
+    bytes: int = 0
+    sessions: int = 0
+    marks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    state: str
+    order: str
+
+
+@dataclass(frozen=True)
+class ConversationCache:
+    """The conversations of one database, in one Redis.
+
+    `database` tells databases apart, `form` one shape of values from another; `size` is the most items of one of them,
+    `ttl` the seconds that it is held after it was read from the database, however often it is read or added to.
+    """
+
+    cache: RedisCache
+    database: str
+    form: str
+    size: int
+    ttl: int
+    client: Client = field(init=False, repr=False)
+    breaker: Breaker = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "client", raw_client(self.cache))
+        object.__setattr__(self, "breaker", breaker_of(self.client))
+
+    def look(self, conversation: Conversation, limit: int, now: str, fill: bool = True) -> Found:
+        """The newest `limit` items that are held and have not expired at `now`; `fill`: ask for a lease on a miss."""
+        token = new_token() if fill else ""
+        answer = self._run("look", self._keys(conversation), limit, now, self.form, token, LEASE_MS)
+        if answer[0] != "hit":
+            return Found(lease=token if answer[0] == "lease" else "")
+        whole, change, snapshots = answer[1:]
+        return Found(snapshots, whole=_text(whole) == "1", change=_text(change))
+
+    def fill(self, conversation: Conversation, lease: str, items: Sequence[Item], whole: bool) -> bool:
+        """Hold the conversation's newest items, newest first; False where a writer came between."""
+        kept = self._that_fit(items)
+        arguments = [text for item in kept for text in (item.id, item.value)]
+        complete = "1" if whole and len(kept) == len(items) else "0"
+        keys, name = self._keys(conversation), self._name(conversation)
+        answer = self._run("fill", keys, lease, LEASE_MS, self.ttl * 1000, self.form, complete, name, *arguments)
+        return bool(answer[0] == "filled")
+
+    def unchanged(self, conversation: Conversation, change: str) -> bool:
+        """Whether nobody has written since a look told `change`, nor is about to."""
+        return bool(self._run("unchanged", self._keys(conversation), change)[0] == "yes")
+
+    def look_for_session(self, conversation: Conversation) -> tuple[bytes | None, str]:
+        """The session's row and "", or None and the lease to fill with, empty where this reader must not."""
+        token = new_token()
+        answer = self._run("session", self._keys(conversation), token, LEASE_MS)
+        return (answer[1], "") if answer[0] == "hit" else (None, token if answer[0] == "lease" else "")
+
+    def fill_session(self, conversation: Conversation, lease: str, row: str) -> bool:
+        """Hold the session's row; False where a writer came between."""
+        keys, name = self._keys(conversation), self._name(conversation)
+        answer = self._run("fill_session", keys, lease, LEASE_MS, self.ttl * 1000, row, name)
+        return bool(answer[0] == "filled")
+
+    def mark(self, conversations: Sequence[Conversation]) -> dict[Conversation, Mark]:
+        """Tell that these are about to change: nobody reads or fills them here until `finish`."""
+        tokens = [new_token() for _ in conversations]
+        arguments = [(token, MARK_MS, self._name(each)) for token, each in zip(tokens, conversations, strict=True)]
+        answers = self._run_all("mark", conversations, arguments)
+        return {
+            conversation: Mark(token, answer[1] if answer[0] == "marked" and answer[1] else None)
+            for conversation, token, answer in zip(conversations, tokens, answers, strict=True)
+        }
+
+    def finish(self, written: Sequence[Written]) -> list[bool]:
+        """Apply what was committed and lift the marks; False for those that were dropped instead."""
+        limits = (self.form, self.size, MAX_BYTES)
+        arguments = [
+            (each.mark.token or new_token(), *limits, *(text for operation in each.operations for text in operation))
+            for each in written
+        ]
+        answers = self._run_all("finish", [each.conversation for each in written], arguments)
+        return [answer[0] == "applied" for answer in answers]
+
+    def drop(self, conversation: Conversation) -> None:
+        """Forget what is held of a conversation; whoever fills it or writes to it now does so in vain."""
+        self.finish([Written(conversation, Mark(), ())])
+
+    def session_row(self, row: str) -> Operation:
+        """The session's row is this now."""
+        return ("session", row, str(self.ttl * 1000))
+
+    def clear(self) -> int:
+        """Forget all conversations of all databases; the number of keys."""
+        keys = list(self._scan("*"))
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            self._commands([("UNLINK", key) for key in keys[start : start + KEYS_AT_ONCE]])
+        return len(keys)
+
+    def names(self) -> Iterator[Conversation]:
+        """The conversations of this database that are held."""
+        for name, info in self._states():
+            if name[0] == self.database and info["until"] is not None:
+                yield Conversation(*name[1:])
+
+    def stats(self) -> Stats:
+        """What is held, of all databases. Takes one look at each key."""
+        stats = Stats()
+        for _, info in self._states():
+            stats.conversations += info["until"] is not None
+            stats.items += int(info["count"] or 0) if info["until"] is not None else 0
+            stats.bytes += int(info["bytes"] or 0) if info["until"] is not None else 0
+            stats.sessions += info["session"] is not None
+            stats.marks += _text(info["marks"] or b"").count(";")
+        return stats
+
+    def _that_fit(self, items: Sequence[Item]) -> Sequence[Item]:
+        total = 0
+        for position, item in enumerate(items[: self.size]):
+            total += len(item.value.encode())
+            if total > MAX_BYTES:
+                return items[:position]
+        return items[: self.size]
+
+    def _keys(self, conversation: Conversation) -> _Keys:
+        # The braces put both keys into one slot of a cluster.
+        digest = hashlib.sha256(self._name(conversation).encode()).hexdigest()[:32]
+        make: Callable[[str], str] = self.cache.make_key
+        return _Keys(str(make(f"{PREFIX}{{{digest}}}:state")), str(make(f"{PREFIX}{{{digest}}}:order")))
+
+    def _name(self, conversation: Conversation) -> str:
+        return json.dumps([self.database, conversation.user_id, conversation.session_id])
+
+    def _states(self) -> Iterator[tuple[list[str], Mapping[str, bytes | None]]]:
+        fields = ("name", "until", "count", "bytes", "session", "marks")
+        for batch in _batches(self._scan("*:state"), KEYS_AT_ONCE):
+            for values in self._commands([("HMGET", key, *fields) for key in batch]):
+                info = dict(zip(fields, values, strict=True))
+                if info["name"]:
+                    yield json.loads(info["name"]), info
+
+    def _scan(self, pattern: str) -> Iterator[str]:
+        match = str(self.cache.make_key(PREFIX + pattern))
+        found: list[Any] = self.breaker.call(lambda: list(self.client.scan_iter(match=match, count=KEYS_AT_ONCE)))
+        return map(_text, found)
+
+    def _run(self, script: str, keys: _Keys, *arguments: Any) -> list[Any]:
+        return self.breaker.call(lambda: _checked(script, self._evaluate(script, keys, arguments)), (keys.state,))
+
+    def _run_all(
+        self, script: str, conversations: Sequence[Conversation], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[list[Any]]:
+        """One round trip, however many conversations."""
+        keys = [self._keys(conversation) for conversation in conversations]
+        if len(keys) == 1:
+            return [self._run(script, keys[0], *arguments[0])]
+        states = [each.state for each in keys]
+        return self.breaker.call(lambda: self._evaluate_all(script, keys, arguments), states)
+
+    def _evaluate(self, script: str, keys: _Keys, arguments: tuple[Any, ...]) -> Any:
+        execute = getattr(self.client, "execute_unguarded", self.client.execute_command)
+        try:
+            return execute("EVALSHA", _sha(script), 2, keys.state, keys.order, *arguments)
+        except redis.exceptions.NoScriptError:
+            return execute("EVAL", _source(script), 2, keys.state, keys.order, *arguments)
+
+    def _evaluate_all(
+        self, script: str, keys: Sequence[_Keys], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[list[Any]]:
+        pipeline = self.client.pipeline(transaction=False)
+        for each, given in zip(keys, arguments, strict=True):
+            pipeline.execute_command("EVALSHA", _sha(script), 2, each.state, each.order, *given)
+        answers = pipeline.execute(raise_on_error=False)
+        for position, answer in enumerate(answers):
+            if isinstance(answer, redis.exceptions.NoScriptError):
+                answers[position] = self._evaluate(script, keys[position], arguments[position])
+            elif isinstance(answer, Exception):
+                raise answer
+        return [_checked(script, answer) for answer in answers]
+
+    def _commands(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+        def send() -> list[Any]:
+            pipeline = self.client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute()
+            return answers
+
+        return self.breaker.call(send)
+
+
+# How many values follow each word that a script may answer with.
+_ANSWERS: Mapping[str, Mapping[str, int]] = {
+    "look": {"hit": 3, "marked": 0, "lease": 0, "miss": 0},
+    "fill": {"filled": 0, "refused": 0},
+    "unchanged": {"yes": 0, "no": 0},
+    "session": {"hit": 1, "marked": 0, "lease": 0, "miss": 0},
+    "fill_session": {"filled": 0, "refused": 0},
+    "mark": {"marked": 1, "full": 0},
+    "finish": {"applied": 0, "overlapped": 0, "lost": 0},
+}
+
+
+def _checked(script: str, answer: Any) -> list[Any]:
+    """The answer, its first word as text. What is no answer of that script comes from something that is no Redis."""
+    if isinstance(answer, list) and answer and isinstance(answer[0], bytes | str):
+        word = _text(answer[0])
+        if _ANSWERS[script].get(word) == len(answer) - 1:
+            return [word, *answer[1:]]
+    raise redis.InvalidResponse(f"The script {script!r} was not answered by a Redis that tells its run_id.")
+
+
+@memoize
+def _source(script: str) -> str:
+    folder = files(__package__) / "lua"
+    return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("prelude", script))
+
+
+@memoize
+def _sha(script: str) -> str:
+    return hashlib.sha1(_source(script).encode(), usedforsecurity=False).hexdigest()
+
+
+def new_token() -> str:
+    """What nobody else has: 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def _batches(values: Iterator[str], size: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for value in values:
+        batch.append(value)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

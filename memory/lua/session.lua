@@ -1,0 +1,10 @@
+-- ARGV: token of the lease the reader wants; the lease's ms
+-- Answers {'hit', row}, {'marked'}, {'lease'} or {'miss'}.
+if #marks > 0 then
+  return {'marked'}
+end
+local session = redis.call('HMGET', state, 'session', 'session_until')
+if session[1] and tonumber(session[2]) > clock then
+  return {'hit', session[1]}
+end
+return lease(ARGV[1], tonumber(ARGV[2]))

@@ -1,0 +1,240 @@
+"""Clients for django-redis that do not hold a request up when Redis is away.
+
+Each Redis that a process talks to has one breaker (`breaker_of`), shared by all who use it: the conversation cache, and
+with `"REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis"` in `OPTIONS`, throttles, sessions and health too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+import redis
+from django.core.cache import BaseCache, caches
+from django_redis.cache import RedisCache
+from django_redis.client import ShardClient
+from django_redis.exceptions import ConnectionInterrupted
+from django_redis.pool import ConnectionFactory
+from django_redis.serializers.json import JSONSerializer
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, SlotNotCoveredError
+
+from .breaker import Breaker, Unavailable
+
+# What a server that is away, or is no Redis, makes redis-py raise: its parser and its handshake stumble over garbage
+# with the latter four.
+FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, LookupError, AttributeError)
+# Answers that mean "not now", whatever is asked. Out of memory is not among them: Redis still reads and deletes then.
+REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ")
+READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING", "INFO", "TYPE", "STRLEN", "TIME"})
+PROBE_KEY = "memory:probe"
+KEYS_AT_ONCE = 500
+
+
+class ServiceRefusedError(redis.ConnectionError):
+    """Redis answers, and cannot serve now."""
+
+
+class Client(Protocol):
+    """What of a redis-py client is used here."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command."""
+
+    def pipeline(self, transaction: bool = ...) -> Any:
+        """Several commands in one round trip."""
+
+    def scan_iter(self, match: str | None = ..., count: int | None = ...) -> Any:
+        """Names of keys."""
+
+
+_direct = threading.local()
+
+
+@contextmanager
+def unguarded() -> Iterator[None]:
+    """Within it, this thread's commands go past the breaker."""
+    _direct.on = True
+    try:
+        yield
+    finally:
+        _direct.on = False
+
+
+class Guard:
+    """Mixed into a redis-py client: its commands go through the breaker, and fail at once while that is open.
+
+    A failure shows as `redis.ConnectionError`, which django-redis' `IGNORE_EXCEPTIONS` knows. A key whose change failed
+    is dropped before the circuit closes.
+    """
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command, unless the circuit is open."""
+        if getattr(_direct, "on", False):
+            return self.execute_unguarded(*args, **options)
+        keys = () if str(args[0]).upper() in READS else tuple(_text(key) for key in args[1:2])
+        try:
+            return breaker_of(self).call(partial(self._judged, *args, **options), keys)
+        except _PassedOn as passed:
+            raise passed.error from None
+        except Unavailable as error:
+            raise redis.ConnectionError(str(error)) from error
+
+    def execute_unguarded(self, *args: Any, **options: Any) -> Any:
+        """Send one command, whatever the circuit."""
+        return super().execute_command(*args, **options)  # type: ignore[misc]
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        """Several commands at once, unless the circuit is open."""
+        if breaker_of(self).is_open:
+            raise redis.ConnectionError("The circuit is open.")
+        return super().pipeline(*args, **options)  # type: ignore[misc]
+
+    def _judged(self, *args: Any, **options: Any) -> Any:
+        try:
+            return self.execute_unguarded(*args, **options)
+        except redis.ResponseError as error:
+            if str(error).lstrip("-").startswith(REFUSALS):
+                raise ServiceRefusedError(type(error).__name__) from error
+            raise _PassedOn(error) from error
+
+
+class _PassedOn(Exception):  # noqa: N818  (carries an error past the breaker)
+    """An error that is the caller's, not the service's."""
+
+    def __init__(self, error: redis.ResponseError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class GuardedRedis(Guard, redis.Redis):
+    """A client for one Redis, or for what Sentinel watches."""
+
+
+class GuardedRedisCluster(Guard, RedisCluster):
+    """A client for a cluster. It looks for it when it is first used: that a cluster is away is no error before."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._connected = False
+        self._connecting = threading.RLock()
+
+    def execute_unguarded(self, *args: Any, **options: Any) -> Any:
+        """Send one command, whatever the circuit."""
+        self._connect()
+        return super().execute_unguarded(*args, **options)
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        """Several commands at once, unless the circuit is open."""
+        try:
+            breaker_of(self).call(self._connect)
+        except Unavailable as error:
+            raise redis.ConnectionError(str(error)) from error
+        return super().pipeline(*args, **options)
+
+    def mget(self, keys: Any, *args: Any) -> Any:
+        """The keys' values, whichever slots they are in."""
+        return self.mget_nonatomic(keys, *args)
+
+    def _connect(self) -> None:
+        with self._connecting:
+            if self._connected:
+                return
+            self._connected = True  # at once: connecting sends commands of its own through here
+            try:
+                with unguarded():
+                    RedisCluster.__init__(self, **self._options)
+            except (redis.RedisError, RedisClusterException, OSError) as error:
+                self._connected = False
+                raise redis.ConnectionError(str(error)) from error
+
+
+class ClusterConnectionFactory(ConnectionFactory):  # type: ignore[misc]
+    """`"CONNECTION_FACTORY"` of a cache whose `LOCATION` is any node of a Redis Cluster.
+
+    A cluster's client keeps its own pools and map of slots, so a process has one for each location.
+    """
+
+    _clients: dict[str, GuardedRedisCluster] = {}
+    _lock = threading.Lock()
+
+    def connect(self, url: str) -> GuardedRedisCluster:
+        """The process' client; made, and the cluster's map read, at the first use."""
+        with self._lock:
+            if url not in self._clients:
+                params = {**self.make_connection_params(url), **self.pool_cls_kwargs, **self.redis_client_cls_kwargs}
+                params.pop("parser_class")
+                self._clients[url] = GuardedRedisCluster(**params)
+            return self._clients[url]
+
+    def disconnect(self, connection: GuardedRedisCluster) -> None:
+        """Close the connections to all nodes."""
+        connection.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+
+
+class TolerantJSONSerializer(JSONSerializer):  # type: ignore[misc]
+    """JSON; what does not decode counts as not there."""
+
+    def loads(self, value: bytes) -> Any:
+        """The value, or an interruption, which `IGNORE_EXCEPTIONS` turns into a miss."""
+        try:
+            return super().loads(value)
+        except ValueError as error:
+            raise ConnectionInterrupted(connection=None) from error
+
+
+def redis_cache(alias: str) -> RedisCache | None:
+    """The cache of that alias if it is django-redis' and one server has it; None if it is another."""
+    cache: BaseCache = caches[alias]
+    return cache if isinstance(cache, RedisCache) and not isinstance(cache.client, ShardClient) else None
+
+
+def raw_client(cache: RedisCache) -> Client:
+    """The redis-py client that writes go to, behind a cache of django-redis."""
+    client: Client = cache.client.get_client(write=True)
+    return client
+
+
+_breakers: dict[object, Breaker] = {}
+_breakers_lock = threading.Lock()
+
+
+def breaker_of(client: Any) -> Breaker:
+    """The process' breaker for the Redis behind a client."""
+    target = getattr(client, "connection_pool", None) or client
+    breaker = _breakers.get(target)
+    if breaker is None:
+        with _breakers_lock:
+            breaker = _breakers.setdefault(target, _make_breaker(client))
+    return breaker
+
+
+def _make_breaker(client: Client) -> Breaker:
+    execute = getattr(client, "execute_unguarded", client.execute_command)
+    return Breaker("Redis", partial(_probe, execute), partial(_drop, client, execute), FAILURES)
+
+
+def _probe(execute: Any) -> None:
+    # A write that changes nothing: refused by a replica, and by a server that loads or cannot save.
+    if not isinstance(answer := execute("DEL", PROBE_KEY), int):
+        raise redis.InvalidResponse(f"DEL was answered with a {type(answer).__name__}.")
+    # The conversation cache tells servers apart by it.
+    if not isinstance(answer := execute("INFO", "server"), dict) or "run_id" not in answer:
+        raise redis.InvalidResponse("INFO does not tell the server's run_id.")
+
+
+def _drop(client: Client, execute: Any, keys: Collection[str] | None) -> None:
+    if keys is not None:
+        for key in keys:
+            execute("UNLINK", key)
+        return
+    with unguarded():  # too many to tell: all conversations
+        for key in client.scan_iter(match="*memory:*", count=KEYS_AT_ONCE):
+            execute("UNLINK", key)
+
+
+def _text(key: object) -> str:
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)

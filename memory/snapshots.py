@@ -1,0 +1,105 @@
+"""A record as one short JSON text, and back: what the cache holds of it.
+
+Times are microseconds since year 1, vectors base64 of packed doubles, and everything else what JSON makes of it, in the
+order of the model's fields. `form_of` tells one order from another: a value of another form is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from .fields import VectorField, pack, unpack
+
+ModelT = TypeVar("ModelT", bound=models.Model)
+
+EPOCH = datetime(1, 1, 1)  # noqa: DTZ001  (aware times are moved to UTC first)
+MICROSECOND = timedelta(microseconds=1)
+DIGITS = 18  # year 9999 in microseconds has 18
+NEVER = "9" * DIGITS
+
+
+class NotASnapshotError(ValueError):
+    """A text that no snapshot of this model is."""
+
+
+def microseconds(value: datetime) -> int:
+    """Microseconds since year 1, in UTC where times are aware."""
+    if settings.USE_TZ:
+        if timezone.is_naive(value):
+            value = timezone.make_aware(value)
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return (value - EPOCH) // MICROSECOND
+
+
+def moment(count: int) -> datetime:
+    """The inverse of `microseconds`."""
+    value = EPOCH + count * MICROSECOND
+    return value.replace(tzinfo=UTC) if settings.USE_TZ else value
+
+
+def sortable(value: datetime | None) -> str:
+    """A time as 18 digits, in the order of time; none as the last of all."""
+    return NEVER if value is None else f"{microseconds(value):0{DIGITS}d}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+_CODINGS: Mapping[type[models.Field[Any, Any]], _Coding] = {
+    models.DateTimeField: _Coding(microseconds, moment),
+    VectorField: _Coding(lambda vector: b64encode(pack(vector)).decode(), lambda text: unpack(b64decode(text))),
+}
+
+
+@cache
+def _columns(model: type[models.Model]) -> tuple[tuple[str, _Coding | None], ...]:
+    return tuple(
+        (field.attname, next((coding for kind, coding in _CODINGS.items() if isinstance(field, kind)), None))
+        for field in model._meta.concrete_fields
+    )
+
+
+@cache
+def form_of(model: type[models.Model]) -> str:
+    """A short hash of the model's fields."""
+    names = [(field.attname, type(field).__name__) for field in model._meta.concrete_fields]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
+
+
+def take(record: models.Model) -> str:
+    """The record's snapshot. `ValueError` or `TypeError` where it holds what only the database can compute."""
+    values = [
+        value if coding is None or value is None else coding.encode(value)
+        for value, coding in ((getattr(record, name), coding) for name, coding in _columns(type(record)))
+    ]
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def restore(model: type[ModelT], snapshot: str | bytes, using: str) -> ModelT:
+    """The record, as a query on the alias `using` would give it; `NotASnapshotError` for anything else."""
+    columns = _columns(model)
+    try:
+        values = json.loads(snapshot if isinstance(snapshot, str) else snapshot.decode())
+        if not isinstance(values, list) or len(values) != len(columns):
+            raise NotASnapshotError("This is no list of the model's values.")
+        decoded = [
+            value if coding is None or value is None else coding.decode(value)
+            for value, (_, coding) in zip(values, columns, strict=True)
+        ]
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise NotASnapshotError("The text does not decode to the model's values.") from error
+    return model.from_db(using, [name for name, _ in columns], decoded)

@@ -1,0 +1,63 @@
+"""The memory in a database with its conversations read through the cache: what staging and production use."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from ..conf import memory_settings
+from ..exceptions import StorageError, storage_errors
+from ..history import recent
+from ..models import MemoryItem
+from ..redis import redis_cache
+from .filters import Condition
+from .firestore import FirestoreMemoryManager
+
+PROBE_SECONDS = 10
+
+
+class ConcreteMemoryManager(FirestoreMemoryManager):
+    """A `FirestoreMemoryManager` that reads conversations through the cache, and without it where it is away.
+
+    The cache is the project's, `MEMORY["CACHE"]`, since every writer has to tell it (see docs/cache.md).
+    """
+
+    async def _get_conversation_history(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        if session_id is None or conditions:
+            return await super()._get_conversation_history(user_id, session_id, limit, conditions)
+        return await self._run("Reading a conversation", partial(recent, user_id, session_id, limit, self.alias))
+
+    async def _health_check(self) -> dict[str, Any]:
+        health = await super()._health_check()
+        details = await self._about_redis()
+        failed = "failure" in details
+        return {
+            "status": "degraded" if failed and health["status"] == "ok" else health["status"],
+            "components": {**health["components"], "storage_redis": not failed},
+            "details": {**health["details"], **({"storage_redis": details} if details else {})},
+        }
+
+    async def _about_redis(self) -> dict[str, str]:
+        """What there is to say about Redis; nothing where all is well."""
+        try:
+            with storage_errors("Writing to Redis and reading it back"):
+                return await self._threads.run(probe_redis)
+        except StorageError as error:
+            return {"failure": str(error)}
+
+
+def probe_redis() -> dict[str, str]:
+    """Write to the project's Redis and read it back. Raises what django-redis raises."""
+    alias = memory_settings.history_cache
+    cache = None if alias is None else redis_cache(alias)
+    if cache is None:
+        return {"engine": "none"}
+    # Below the cache, which may be told to swallow errors.
+    key, value = f"memory-probe:{uuid4().hex}", uuid4().hex
+    cache.client.set(key, value, timeout=PROBE_SECONDS)
+    kept = cache.client.get(key) == value
+    cache.client.delete(key)
+    return {} if kept else {"failure": "Redis does not keep what is written."}

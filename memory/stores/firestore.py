@@ -1,0 +1,177 @@
+"""The memory in a database: Firestore where settings or a project's id say so, or whichever holds the app's models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from ..conf import memory_settings
+from ..exceptions import StorageError, storage_errors
+from ..models import AgentData, MemoryItem
+from .base import MemoryManager
+from .filters import Condition
+from .persona import PersonaConfig
+from .threads import THREADS, DatabaseThreads
+
+T = TypeVar("T")
+RecordT = TypeVar("RecordT", MemoryItem, AgentData)
+
+ENGINE = "memory.backends.firestore"
+DEFAULT_DATABASE = "(default)"
+
+
+class FirestoreMemoryManager(MemoryManager):
+    """A database, with no cache between.
+
+    Without arguments it is the app's own (`MEMORY["DATABASE"]`). With `project_id` it is Firestore in that Google Cloud
+    project; what else is not given here, credentials first, is as in the app's own where that is on Firestore too, or
+    else as `MEMORY["FIRESTORE"]` says.
+
+    `credentials_json` is a service account's key as JSON, `credentials_path` the file of one, `database` the database's
+    id, `host` an emulator's `host:port`, `using` an alias in `DATABASES`, `threads` the calls that run at a time.
+    """
+
+    persistent: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        credentials_json: str | None = None,
+        credentials_path: str | None = None,
+        *,
+        database: str = DEFAULT_DATABASE,
+        host: str | None = None,
+        using: str | None = None,
+        threads: int = THREADS,
+    ) -> None:
+        if project_id is not None and using is not None:
+            raise ImproperlyConfigured("Give project_id or using, not both: an alias names its project itself.")
+        if project_id is None:
+            self.alias = using or memory_settings.database
+        else:
+            keys = {"credentials_json": credentials_json, "credentials_path": credentials_path}
+            self.alias = configured_alias(project_id, database, host, {k: v for k, v in keys.items() if v})
+        self._threads = DatabaseThreads(self.alias, threads)
+
+    def _open(self) -> None:
+        with storage_errors("Connecting to storage"):
+            self._threads.call(self._read_one)
+
+    def _close(self) -> None:
+        self._threads.close()
+
+    def _read_one(self) -> None:
+        MemoryItem.all_objects.using(self.alias).order_by("pk").values_list("pk", flat=True).first()
+
+    async def _run(self, doing: str, function: Callable[[], T]) -> T:
+        """Await a function on the store's threads; a driver's error inside it becomes ours."""
+        with storage_errors(doing):
+            return await self._threads.run(function)
+
+    async def _add_memory_items(self, items: list[MemoryItem]) -> list[str]:
+        await self._run("Storing memory items", partial(self._create, MemoryItem, items))
+        return [str(item.pk) for item in items]
+
+    def _create(self, model: type[MemoryItem] | type[AgentData], records: list[Any]) -> None:
+        # Inside a caller's transaction a savepoint: a refused record must not spoil what the caller does besides.
+        with transaction.atomic(using=self.alias):
+            model.objects.using(self.alias).bulk_create(records)
+
+    async def _get_memory_item(self, item_id: str) -> MemoryItem | None:
+        return await self._run("Reading a memory item", partial(live_record, MemoryItem, self.alias, item_id))
+
+    async def _get_conversation_history(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        items = MemoryItem.objects.using(self.alias).for_user(user_id)
+        if session_id is not None:
+            items = items.in_session(session_id)
+        for condition in conditions:
+            items = condition.narrow(items)
+        return await self._run("Reading a conversation", partial(list, items.recent(limit)))
+
+    async def _semantic_search(
+        self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int
+    ) -> list[MemoryItem]:
+        items = MemoryItem.objects.using(self.alias).for_user(user_id)
+        if persona is not None:
+            items = items.filter(Q(persona_active=persona.name) | Q(persona_active__isnull=True))
+        return await self._run("Searching a memory", partial(list, items.nearest(vector, top_k)))
+
+    async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
+        await self._run("Storing agents' data", partial(self._create, AgentData, batch))
+        return [str(data.pk) for data in batch]
+
+    async def _get_agent_data(self, data_id: str) -> AgentData | None:
+        return await self._run("Reading agents' data", partial(live_record, AgentData, self.alias, data_id))
+
+    async def _check_duplicate(self, item: MemoryItem) -> bool:
+        same = MemoryItem.objects.using(self.alias).duplicates_of(item).order_by().values_list("pk", flat=True)[:2]
+        found: list[str] = await self._run("Looking for duplicates", partial(list, same))
+        return any(pk != item.pk for pk in found)
+
+    async def _cleanup_expired_items(self) -> int:
+        return await self._run("Deleting what has expired", self._purge)
+
+    def _purge(self) -> int:
+        return sum(model.all_objects.using(self.alias).purge() for model in (MemoryItem, AgentData))
+
+    async def _health_check(self) -> dict[str, Any]:
+        failure = await self._failure()
+        return {
+            "status": "unavailable" if failure else "ok",
+            "components": {"storage_firestore": not failure},
+            "details": {"storage_firestore": {"failure": failure}} if failure else {},
+        }
+
+    async def _failure(self) -> str:
+        """What is wrong with the database, in a sentence; empty where nothing is."""
+        try:
+            await self._run("Reading one item", self._read_one)
+        except StorageError as error:
+            return str(error)
+        return ""
+
+
+def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
+    """The record, or None where there is none or it has expired.
+
+    Read by its key alone, which Firestore answers by a lookup, and a condition on the expiration by a query.
+    """
+    try:
+        found: RecordT = model.all_objects.using(alias).get(pk=pk)
+    except model.DoesNotExist:
+        return None
+    return found if found.expiration is None or found.expiration > timezone.now() else None
+
+
+def configured_alias(project_id: str, database: str, host: str | None, credentials: dict[str, str]) -> str:
+    """The alias in `connections` of a project's Firestore; made unless it is there.
+
+    Raises `ImproperlyConfigured` if this process reaches the same database with other credentials or another host.
+    """
+    own: dict[str, Any] = connections.databases[memory_settings.database]
+    template: dict[str, Any] = own if own["ENGINE"] == ENGINE else {**memory_settings.firestore, "ENGINE": ENGINE}
+    wanted: dict[str, Any] = {
+        **template,
+        "NAME": database,
+        "PROJECT": project_id,
+        **({} if host is None else {"HOST": host}),
+        "OPTIONS": {**template.get("OPTIONS", {}), **credentials},
+    }
+    if wanted == own:
+        return memory_settings.database
+    alias = f"firestore-{project_id}-{database}"
+    made = connections.configure_settings({DEFAULT_DB_ALIAS: {}, alias: wanted})[alias]
+    if connections.databases.setdefault(alias, made) != made:
+        raise ImproperlyConfigured(
+            f"Database {database} of project {project_id} is in use with other credentials or another host: "
+            "a process has one way to a database."
+        )
+    return alias

@@ -1,0 +1,143 @@
+"""The memory in this process' memory: for tests, a consumer's tests, and trying things, with no database at all."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from django.utils import timezone
+
+from ..distances import FUNCTIONS, CosineDistance
+from ..exceptions import StorageError
+from ..models import AgentData, MemoryItem
+from .base import MemoryManager
+from .filters import Condition
+from .persona import PersonaConfig
+
+RecordT = TypeVar("RecordT", MemoryItem, AgentData)
+
+
+class MemoryManagerStub(MemoryManager):
+    """Behaves as the stores on a database do, for as long as the object lives; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._items: dict[str, MemoryItem] = {}
+        self._agent_data: dict[str, AgentData] = {}
+
+    def clear(self) -> None:
+        """Forget everything, as between two tests."""
+        with self._lock:
+            self._items.clear()
+            self._agent_data.clear()
+
+    async def _add_memory_items(self, items: list[MemoryItem]) -> list[str]:
+        for item in items:
+            item.renew_derived_fields()
+        return self._add(self._items, items)
+
+    async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
+        return self._add(self._agent_data, batch)
+
+    def _add(self, stored: dict[str, RecordT], records: list[RecordT]) -> list[str]:
+        ids = [record.pk for record in records]
+        with self._lock:
+            if len(set(ids)) < len(ids) or not stored.keys().isdisjoint(ids):
+                raise StorageError(
+                    "Storing records failed: a record with this id exists already; give a new record an id of its own."
+                )
+            stored.update((record.pk, _stored(record)) for record in records)
+        return ids
+
+    async def _get_memory_item(self, item_id: str) -> MemoryItem | None:
+        return self._get(self._items, item_id)
+
+    async def _get_agent_data(self, data_id: str) -> AgentData | None:
+        return self._get(self._agent_data, data_id)
+
+    def _get(self, stored: dict[str, RecordT], pk: str) -> RecordT | None:
+        with self._lock:
+            found = stored.get(pk)
+            return copy.deepcopy(found) if found is not None and _is_live(found) else None
+
+    async def _get_conversation_history(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        with self._lock:
+            found = [
+                item
+                for item in self._live_items(user_id)
+                if session_id in (None, item.session_id) and all(condition.holds(item) for condition in conditions)
+            ]
+            return copy.deepcopy(_newest_first(found)[:limit])
+
+    async def _semantic_search(
+        self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int
+    ) -> list[MemoryItem]:
+        names = None if persona is None else (persona.name, None)
+        with self._lock:
+            items = [item for item in self._live_items(user_id) if names is None or item.persona_active in names]
+            return list(_nearest(items, vector))[:top_k]
+
+    async def _check_duplicate(self, item: MemoryItem) -> bool:
+        with self._lock:
+            return item.text_content is not None and any(
+                other.pk != item.pk and (other.item_type, other.text_content) == (item.item_type, item.text_content)
+                for other in self._live_items(item.user_id)
+            )
+
+    async def _cleanup_expired_items(self) -> int:
+        with self._lock:
+            return _delete_expired(self._items) + _delete_expired(self._agent_data)
+
+    async def _health_check(self) -> dict[str, Any]:
+        engine = {"engine": "local memory"}
+        return {
+            "status": "ok",
+            "components": {"storage_firestore": True, "storage_redis": True},
+            "details": {"storage_firestore": engine, "storage_redis": engine},
+        }
+
+    def _live_items(self, user_id: str) -> list[MemoryItem]:
+        return [item for item in self._items.values() if item.user_id == user_id and _is_live(item)]
+
+
+def _stored(record: RecordT) -> RecordT:
+    """A copy as a database would give it back: JSON as JSON, times in UTC."""
+    kept = copy.deepcopy(record)
+    for name in sorted({"metadata", "content"} & {field.name for field in kept._meta.concrete_fields}):
+        setattr(kept, name, json.loads(json.dumps(getattr(kept, name))))
+    kept._state.adding = False
+    return kept
+
+
+def _is_live(record: MemoryItem | AgentData) -> bool:
+    return record.expiration is None or record.expiration > timezone.now()
+
+
+def _newest_first(items: Iterable[MemoryItem]) -> list[MemoryItem]:
+    return sorted(items, key=lambda item: (item.timestamp, item.pk), reverse=True)
+
+
+def _nearest(items: Iterable[MemoryItem], vector: list[float]) -> Iterator[MemoryItem]:
+    """Copies of the items that can be compared with the vector, nearest first, each with its `distance`."""
+    wanted, measure = np.asarray(vector), FUNCTIONS[CosineDistance.function]
+    comparable = [item for item in items if item.embedding is not None and len(item.embedding) == len(vector)]
+    distances = [(measure(np.asarray(item.embedding), wanted), item) for item in comparable]
+    for distance, item in sorted(
+        ((distance, item) for distance, item in distances if distance is not None), key=lambda pair: pair[0]
+    ):
+        found = copy.deepcopy(item)
+        found.distance = distance  # type: ignore[attr-defined]
+        yield found
+
+
+def _delete_expired(stored: dict[str, Any]) -> int:
+    gone = [pk for pk, record in stored.items() if not _is_live(record)]
+    for pk in gone:
+        del stored[pk]
+    return len(gone)

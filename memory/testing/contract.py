@@ -1,0 +1,489 @@
+"""The contract of a `MemoryManager` as a pytest suite: every store here passes it, and so should yours.
+
+    class TestMyManager(MemoryManagerContract):
+        @pytest.fixture
+        def manager(self):
+            manager = MyManager()
+            manager.initialize()
+            yield manager
+            manager.close()
+
+Users and agents have ids of the test's own (fixture `namespace`), so the suite may run on storage that is in use; what
+has expired there is deleted.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from memory import exceptions
+from memory.models import AgentData, MemoryItem
+from memory.stores import MemoryManager, PersonaConfig
+
+T = TypeVar("T")
+
+START = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FIELDS = tuple(field.name for field in MemoryItem._meta.concrete_fields)
+
+
+def wait(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+    """The result of an awaitable method, from a test that is no coroutine."""
+    return async_to_sync(function)(*args, **kwargs)
+
+
+def fields_of(item: MemoryItem | None) -> dict[str, Any]:
+    """An item's values by field."""
+    assert item is not None, "the item is not there"
+    return {name: getattr(item, name) for name in FIELDS}
+
+
+class MemoryManagerContract:
+    """Give it a fixture `manager`: initialized, and the test's own."""
+
+    @pytest.fixture
+    def namespace(self) -> str:
+        """What every id of a user or an agent begins with; no other test's does."""
+        return f"contract-{uuid.uuid4().hex}"
+
+    @pytest.fixture
+    def user(self, namespace: str) -> str:
+        """The id of a user."""
+        return f"{namespace}-user"
+
+    @pytest.fixture
+    def data(self, namespace: str) -> Callable[..., AgentData]:
+        """Makes an agent's unsaved data; what a test does not care about gets a value."""
+
+        def make(**values: Any) -> AgentData:
+            return AgentData(**{"agent_id": f"{namespace}-agent", "data_type": "plan", **values})
+
+        return make
+
+    @pytest.fixture
+    def item(self, user: str) -> Callable[..., MemoryItem]:
+        """Makes an unsaved item of the user; what a test does not care about gets a value."""
+
+        def make(**values: Any) -> MemoryItem:
+            return MemoryItem(**{"user_id": user, "item_type": "message", "text_content": "text", **values})
+
+        return make
+
+    @pytest.fixture
+    def conversation(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> list[MemoryItem]:
+        """Five items, an hour apart, oldest first: three in session a, one in b, one in none."""
+        sessions = ("a", "b", "a", None, "a")
+        items = [
+            item(session_id=session, text_content=f"text {number}", timestamp=START + number * HOUR)
+            for number, session in enumerate(sessions)
+        ]
+        wait(manager.add_memory_items, items)
+        return items
+
+    # Items
+
+    def test_an_item_comes_back_as_it_was_stored(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+        """Every field, at full precision, with text and keys of any script."""
+        stored = item(
+            session_id="s",
+            timestamp=START,
+            persona_active="guide",
+            text_content="grüße 😀\x00\nline",
+            embedding=[0.1, -2.5e-300, 3.0],
+            metadata={"role": "user", "a.b `c`": [1, {"x": None}], "数": 2**53, "π": 0.1},
+            expiration=timezone.now() + HOUR,
+        )
+        item_id = wait(manager.add_memory_item, stored)
+        assert item_id == stored.id
+        assert fields_of(wait(manager.get_memory_item, item_id)) == fields_of(stored)
+
+    def test_an_item_of_which_little_is_given_comes_back_with_defaults(self, manager: MemoryManager, user: str) -> None:
+        """A user and a type are enough; the rest is an id, now, an empty map and None."""
+        before = timezone.now()
+        item_id = wait(manager.add_memory_item, MemoryItem(user_id=user, item_type="fact"))
+        found = wait(manager.get_memory_item, item_id)
+        assert found is not None
+        assert before <= found.timestamp <= timezone.now()
+        assert (found.session_id, found.persona_active, found.text_content) == (None, None, None)
+        assert (found.embedding, found.metadata, found.expiration) == (None, {}, None)
+
+    def test_an_unknown_id_is_none(self, manager: MemoryManager) -> None:
+        """What is not there is None, not an error."""
+        assert wait(manager.get_memory_item, uuid.uuid4().hex) is None
+
+    def test_what_is_returned_is_the_callers_own(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+        """To change an item before or after it is read changes nothing that is stored."""
+        stored = item(metadata={"tags": ["a"]})
+        item_id = wait(manager.add_memory_item, stored)
+        stored.metadata["tags"].append("b")
+        found = wait(manager.get_memory_item, item_id)
+        assert found is not None
+        found.metadata["tags"].append("c")
+        found.text_content = "changed"
+        again = wait(manager.get_memory_item, item_id)
+        assert again is not None
+        assert (again.metadata, again.text_content) == ({"tags": ["a"]}, "text")
+
+    def test_many_items_at_once(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+        """Ids come in the order of the items; no items are no work."""
+        items = [item(text_content=str(number)) for number in range(25)]
+        assert wait(manager.add_memory_items, iter(items)) == [one.id for one in items]
+        assert wait(manager.add_memory_items, []) == []
+        found = wait(manager.get_memory_item, items[7].id)
+        assert found is not None
+        assert found.text_content == "7"
+
+    def test_an_id_that_is_taken_is_refused(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+        """A new item never replaces another, and of a batch with such an id nothing is stored."""
+        first = item(text_content="first")
+        wait(manager.add_memory_item, first)
+        other = item()
+        with pytest.raises(exceptions.StorageError):
+            wait(manager.add_memory_items, [other, item(id=first.id, text_content="second")])
+        kept = wait(manager.get_memory_item, first.id)
+        assert kept is not None
+        assert kept.text_content == "first"
+        assert wait(manager.get_memory_item, other.id) is None
+
+    @pytest.mark.parametrize(
+        ("values", "field"),
+        [
+            ({"item_type": ""}, "item_type"),
+            ({"user_id": ""}, "user_id"),
+            ({"id": "a/b"}, "id"),
+            ({"metadata": [1]}, "metadata"),
+            ({"metadata": {"x": float("nan")}}, "metadata"),
+            ({"embedding": ["a"]}, "embedding"),
+            ({"embedding": [0.0] * 2049}, "embedding"),
+            ({"text_content": "x" * 1_100_000}, "text_content"),
+            ({"text_content": "\ud800"}, "text_content"),
+            ({"timestamp": datetime(2026, 1, 1)}, "timestamp"),  # noqa: DTZ001  (the mistake)
+        ],
+    )
+    def test_what_storage_would_refuse_is_a_validation_error(
+        self, manager: MemoryManager, item: Callable[..., MemoryItem], values: dict[str, Any], field: str
+    ) -> None:
+        """It names the field, and of the batch nothing is stored."""
+        good = item()
+        with pytest.raises(exceptions.ValidationError) as raised:
+            wait(manager.add_memory_items, [good, item(**values)])
+        assert field in raised.value.message_dict
+        assert wait(manager.get_memory_item, good.id) is None
+
+    @pytest.mark.parametrize("wrong", [None, "text", {"user_id": "ada"}, 5])
+    def test_what_is_no_item_is_a_validation_error(self, manager: MemoryManager, wrong: Any) -> None:
+        """Of another type than the method's."""
+        with pytest.raises(exceptions.ValidationError):
+            wait(manager.add_memory_item, wrong)
+        with pytest.raises(exceptions.ValidationError):
+            wait(manager.add_raw_agent_data, wrong)
+
+    # History
+
+    def test_history_is_newest_first(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
+        """Without a session: all of the user's, in none too."""
+        found = wait(manager.get_conversation_history, user)
+        assert [one.id for one in found] == [one.id for one in reversed(conversation)]
+
+    def test_history_of_a_session(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
+        """Only what belongs to it; an unknown session is empty."""
+        found = wait(manager.get_conversation_history, user, "a")
+        assert [one.text_content for one in found] == ["text 4", "text 2", "text 0"]
+        assert wait(manager.get_conversation_history, user, session_id="none") == []
+
+    def test_history_is_limited(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
+        """The newest `limit`, 20 unless given."""
+        assert [one.text_content for one in wait(manager.get_conversation_history, user, limit=2)] == [
+            "text 4",
+            "text 3",
+        ]
+        wait(manager.add_memory_items, [MemoryItem(user_id=user, item_type="event") for _ in range(20)])
+        assert len(wait(manager.get_conversation_history, user)) == 20
+        assert len(wait(manager.get_conversation_history, user, limit=1000)) == 25
+
+    def test_items_of_one_moment_are_ordered_by_id(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """The order is the same at every call."""
+        ids = sorted(uuid.uuid4().hex for _ in range(6))
+        wait(manager.add_memory_items, [item(id=one, session_id="s", timestamp=START) for one in ids[::-2] + ids[::2]])
+        assert [one.id for one in wait(manager.get_conversation_history, user, "s")] == ids[::-1]
+
+    def test_another_users_items_are_never_returned(
+        self, manager: MemoryManager, user: str, conversation: list[MemoryItem]
+    ) -> None:
+        """Not by a session of the same name either."""
+        assert wait(manager.get_conversation_history, f"{user}-other", "a") == []
+        assert wait(manager.get_conversation_history, f"{user}-other") == []
+
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ({"item_type": "fact"}, ["1", "3"]),
+            ({"item_type__in": ["fact", "event"]}, ["0", "1", "3"]),
+            ({"item_type__in": []}, []),
+            ({"persona_active": "guide"}, ["1", "2"]),
+            ({"persona_active": None}, ["0"]),
+            ({"persona_active__isnull": False}, ["1", "2", "3"]),
+            ({"persona_active__in": ["guide", "critic"]}, ["1", "2", "3"]),
+            ({"session_id": None}, ["0", "1"]),
+            ({"session_id__in": ["s"]}, ["2", "3"]),
+            ({"timestamp__gte": START + HOUR, "timestamp__lt": START + 3 * HOUR}, ["1", "2"]),
+            ({"timestamp__gt": START + HOUR, "item_type": "fact"}, ["3"]),
+            ({"timestamp__lte": START}, ["0"]),
+            ({"timestamp": START}, ["0"]),
+            ({}, ["0", "1", "2", "3"]),
+            (None, ["0", "1", "2", "3"]),
+        ],
+    )
+    def test_history_can_be_filtered(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        filters: dict[str, Any] | None,
+        expected: list[str],
+    ) -> None:
+        """By type, persona, session and time; all lookups must hold."""
+        rows = (
+            ("event", None, None),
+            ("fact", "guide", None),
+            ("message", "guide", "s"),
+            ("fact", "critic", "s"),
+        )
+        items = [
+            item(item_type=kind, persona_active=persona, session_id=session, timestamp=START + number * HOUR)
+            for number, (kind, persona, session) in enumerate(rows)
+        ]
+        for number, one in enumerate(items):
+            one.text_content = str(number)
+        wait(manager.add_memory_items, items)
+        found = wait(manager.get_conversation_history, user, filters=filters)
+        assert [one.text_content for one in found] == expected[::-1]
+
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ({"metadata__role": "user"}, {"a", "b"}),
+            ({"metadata__a.b `c`__d": 5}, {"a"}),
+            ({"metadata__a.b `c`__d": 5.0}, {"a"}),
+            ({"metadata__a.b `c`__d": "5"}, {"b"}),
+            ({"metadata__flag": True}, {"a"}),
+            ({"metadata__flag": 1}, {"b"}),
+            ({"metadata__none": None}, {"b"}),
+            ({"metadata__role": "user", "metadata__flag": 1}, {"b"}),
+            ({"metadata__missing": "x"}, set()),
+        ],
+    )
+    def test_history_can_be_filtered_by_metadata(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        filters: dict[str, Any],
+        expected: set[str],
+    ) -> None:
+        """By a key's value, of the same JSON type; a null is not a missing key."""
+        maps = {
+            "a": {"role": "user", "a.b `c`__d": 5, "flag": True},
+            "b": {"role": "user", "a.b `c`__d": "5", "flag": 1, "none": None},
+            "c": {"role": ["user"], "flag": {"x": True}},
+            "d": {},
+        }
+        wait(manager.add_memory_items, [item(text_content=text, metadata=data) for text, data in maps.items()])
+        assert {one.text_content for one in wait(manager.get_conversation_history, user, filters=filters)} == expected
+
+    @pytest.mark.parametrize(
+        "filters",
+        [
+            {"user_id": "eve"},
+            {"text_content__regex": ".*"},
+            {"item_type__contains": "m"},
+            {"item_type": 5},
+            {"item_type": None},
+            {"item_type__in": "message"},
+            {"persona_active__isnull": "no"},
+            {"timestamp__gte": "2026-01-01"},
+            {"timestamp__gte": datetime(2026, 1, 1)},  # noqa: DTZ001  (the mistake)
+            {"metadata": {"role": "user"}},
+            {"metadata__": "user"},
+            {"metadata__role": ["user"]},
+            {"metadata__role": float("nan")},
+            {"metadata__size": 2**63},
+            {"metadata__role": "\ud800"},
+            {5: 5},
+            [("item_type", "message")],
+            "item_type",
+        ],
+    )
+    def test_a_filter_that_is_not_in_the_whitelist_is_refused(
+        self, manager: MemoryManager, user: str, filters: Any
+    ) -> None:
+        """So is a value of the wrong kind: nothing reaches the database unchecked."""
+        with pytest.raises(exceptions.ValidationError):
+            wait(manager.get_conversation_history, user, filters=filters)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"user_id": ""}, {"user_id": None}, {"session_id": ""}, {"session_id": 5}]
+        + [{"limit": limit} for limit in (0, -1, True, 2.0, None)],
+    )
+    def test_wrong_arguments_are_validation_errors(
+        self, manager: MemoryManager, user: str, arguments: dict[str, Any]
+    ) -> None:
+        """They are told by name."""
+        with pytest.raises(exceptions.ValidationError) as raised:
+            wait(manager.get_conversation_history, **{"user_id": user, **arguments})
+        assert raised.value.message_dict.keys() == arguments.keys()
+
+    # Search
+
+    def test_the_nearest_come_first(self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]) -> None:
+        """By direction, not length, with their distance; what has no vector, or another dimension, is left out."""
+        vectors = {"same": [2.0, 0.0], "near": [1.0, 1.0], "across": [0.0, 1.0], "back": [-1.0, 0.0]}
+        items = [item(text_content=name, embedding=vector) for name, vector in vectors.items()]
+        wait(manager.add_memory_items, [*items[::-1], item(embedding=[1.0, 0.0, 0.0]), item()])
+        found = wait(manager.semantic_search, user, [1.0, 0.0])
+        assert [one.text_content for one in found] == list(vectors)
+        assert [one.distance for one in found] == pytest.approx([0.0, 1 - 0.5**0.5, 1.0, 2.0], abs=1e-6)  # type: ignore[attr-defined]
+        assert [one.text_content for one in wait(manager.semantic_search, user, (1.0, 0.0), top_k=2)] == [
+            "same",
+            "near",
+        ]
+
+    def test_a_search_stays_with_the_user(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Another's items are not found, however near."""
+        wait(manager.add_memory_item, item(embedding=[1.0, 0.0]))
+        assert wait(manager.semantic_search, f"{user}-other", [1.0, 0.0]) == []
+
+    def test_a_zero_vector_is_near_to_nothing(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """It has no direction: stored, it is never found; asked for, it finds nothing."""
+        wait(manager.add_memory_items, [item(embedding=[0.0, 0.0]), item(text_content="x", embedding=[1.0, 0.0])])
+        assert [one.text_content for one in wait(manager.semantic_search, user, [1.0, 0.0])] == ["x"]
+        assert wait(manager.semantic_search, user, [0.0, 0.0]) == []
+
+    def test_a_persona_narrows_a_search(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """To its own items and those of no persona."""
+        personas = {"guide's": "guide", "nobody's": None, "critic's": "critic"}
+        wait(
+            manager.add_memory_items,
+            [item(text_content=text, persona_active=name, embedding=[1.0, 0.0]) for text, name in personas.items()],
+        )
+        found = wait(manager.semantic_search, user, [1.0, 0.0], PersonaConfig(name="guide"))
+        assert {one.text_content for one in found} == {"guide's", "nobody's"}
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"query_embedding": vector} for vector in ([], None, ["a"], [float("nan")], [[1.0]], "x", [0.0] * 2049)]
+        + [{"top_k": count} for count in (0, 1001, "5")]
+        + [{"persona_context": "guide"}],
+    )
+    def test_a_search_that_makes_no_sense_is_refused(
+        self, manager: MemoryManager, user: str, arguments: dict[str, Any]
+    ) -> None:
+        """The argument is named."""
+        with pytest.raises(exceptions.ValidationError) as raised:
+            wait(manager.semantic_search, **{"user_id": user, "query_embedding": [1.0], **arguments})
+        assert raised.value.message_dict.keys() == arguments.keys()
+
+    # Agents' data
+
+    @pytest.mark.parametrize("content", [{"steps": [1, {"x": None}]}, [1, "two"], "text", 5, 0.5, True, None])
+    def test_agents_data_of_any_json(
+        self, manager: MemoryManager, data: Callable[..., AgentData], content: Any
+    ) -> None:
+        """It comes back as it was stored."""
+        stored = data(content=content, timestamp=START)
+        found = wait(manager.get_raw_agent_data, wait(manager.add_raw_agent_data, stored))
+        assert found is not None
+        assert (found.id, found.agent_id, found.data_type) == (stored.id, stored.agent_id, "plan")
+        assert (found.content, found.timestamp, found.metadata) == (content, START, {})
+
+    def test_agents_data_in_a_batch(self, manager: MemoryManager, data: Callable[..., AgentData]) -> None:
+        """Ids in the order of the data; a taken one is refused, an unknown one is None."""
+        batch = [data(content=number) for number in range(3)]
+        assert wait(manager.add_raw_agent_data_batch, batch) == [one.id for one in batch]
+        with pytest.raises(exceptions.StorageError):
+            wait(manager.add_raw_agent_data, data(id=batch[0].id))
+        assert wait(manager.get_raw_agent_data, uuid.uuid4().hex) is None
+
+    # Duplicates
+
+    def test_a_duplicate_has_the_same_user_type_and_text(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Another text, type or user makes another memory, and so does no text; an item is not its own duplicate."""
+        stored = item(text_content="I like tea.")
+        wait(manager.add_memory_items, [stored, item(text_content=None)])
+        others = {
+            "same": item(text_content="I like tea.", session_id="elsewhere"),
+            "itself": stored,
+            "text": item(text_content="I like tea"),
+            "no text": item(text_content=None),
+            "type": item(text_content="I like tea.", item_type="fact"),
+            "user": item(text_content="I like tea.", user_id=f"{user}-other"),
+        }
+        found = {name for name, other in others.items() if wait(manager.check_duplicate, other)}
+        assert found == {"same"}
+
+    # Expiration
+
+    def test_what_has_expired_is_not_returned_and_cleaned_up(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        data: Callable[..., AgentData],
+    ) -> None:
+        """By no method, from the moment on; cleaning deletes it, and nothing else."""
+        now = timezone.now()
+        gone = item(expiration=now, text_content="gone", embedding=[1.0])
+        kept = item(expiration=now + HOUR, text_content="kept", embedding=[1.0])
+        old = data(expiration=now - HOUR)
+        wait(manager.add_memory_items, [gone, kept])
+        wait(manager.add_raw_agent_data, old)
+        assert wait(manager.get_memory_item, gone.id) is None
+        assert wait(manager.get_raw_agent_data, old.id) is None
+        assert [one.id for one in wait(manager.get_conversation_history, user)] == [kept.id]
+        assert [one.id for one in wait(manager.semantic_search, user, [1.0])] == [kept.id]
+        assert wait(manager.check_duplicate, item(text_content="gone")) is False
+        assert wait(manager.cleanup_expired_items) >= 2
+        assert wait(manager.get_memory_item, kept.id) is not None
+        wait(manager.add_memory_item, item(id=gone.id))  # the id is free again
+
+    # Life
+
+    def test_health(self, manager: MemoryManager) -> None:
+        """A manager that works says so; one that is closed says that it is unavailable."""
+        health = wait(manager.health_check)
+        assert health.keys() == {"status", "components", "details"}
+        assert health["status"] == "ok"
+        assert set(health["components"].values()) == {True}
+        manager.close()
+        assert wait(manager.health_check)["status"] == "unavailable"
+
+    def test_a_closed_manager_refuses_and_can_be_opened_again(
+        self, manager: MemoryManager, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Both calls may be repeated; what was stored is still there, where the store keeps it."""
+        item_id = wait(manager.add_memory_item, item())
+        manager.close()
+        manager.close()
+        with pytest.raises(exceptions.StorageError, match="initialize"):
+            wait(manager.get_memory_item, item_id)
+        manager.initialize()
+        manager.initialize()
+        assert wait(manager.get_memory_item, item_id) is not None

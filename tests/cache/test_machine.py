@@ -1,0 +1,207 @@
+"""The cache against a simple model: writers, readers, evictions, failovers, in any order that hypothesis finds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from memory.cache import Conversation, ConversationCache, Item, Mark, Operation, Written, add, remove
+from memory.testing.redis import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
+
+CHAT = Conversation("ada", "chat")
+IDS = st.sampled_from(["a", "b", "c", "d", "é", "～", "😀"])  # noqa: RUF001  (a character beyond U+F8FF)
+TIMES = st.integers(0, 3)
+CLOCKS = st.integers(0, 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An item in the model of the database; `ends` is its expiration, None for never."""
+
+    pk: str
+    time: int
+    text: str
+    ends: int | None
+
+    def item(self) -> Item:
+        """As the cache takes it."""
+        ends = "9" * 18 if self.ends is None else f"{self.ends:018}"
+        return Item(self.pk, f"{self.time:018}", ends, self.text)
+
+
+ROWS = st.builds(Row, IDS, TIMES, st.text(max_size=5), st.none() | st.integers(1, 3))
+
+
+@dataclass
+class Writer:
+    """A writer between its mark and its finish."""
+
+    mark: Mark
+    operations: list[Operation]
+    losses: int = 0
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader that has missed and has read the database."""
+
+    lease: str
+    rows: list[Row]
+
+
+class Machine(RuleBasedStateMachine):
+    """One conversation. A look must tell what the database has at that very moment, or nothing."""
+
+    cache: ConversationCache
+
+    writers = Bundle("writers")
+    readers = Bundle("readers")
+
+    @initialize()
+    def begin(self) -> None:
+        self.cache.client.execute_command("FLUSHALL")
+        self.rows: dict[str, Row] = {}
+        self.losses = 0
+        self.hidden = False  # somebody has committed what Redis could not be told
+        self.old: list[tuple[str, bytes]] = []
+
+    def expected(self, clock: int) -> list[Row]:
+        """The live rows, newest first."""
+        live = [row for row in self.rows.values() if row.ends is None or row.ends > clock]
+        return sorted(live, key=lambda row: (row.time, row.pk.encode()), reverse=True)
+
+    @rule(target=writers, row=ROWS)
+    def begin_to_write(self, row: Row) -> Writer:
+        """Marked and committed, not finished; others may come between."""
+        mark = self.cache.mark([CHAT])[CHAT]
+        self.rows[row.pk] = row
+        return Writer(mark, [add(row.item())], self.losses)
+
+    @rule(writer=writers, row=ROWS)
+    def write_more(self, writer: Writer, row: Row) -> None:
+        if writer.losses == self.losses:  # else the mark is lost, and only what is finished is promised to readers
+            self.rows[row.pk] = row
+            writer.operations.append(add(row.item()))
+
+    @rule(writer=consumes(writers))
+    def finish(self, writer: Writer) -> None:
+        self.cache.finish([Written(CHAT, writer.mark, writer.operations)])
+
+    @rule(row=ROWS)
+    def write_a_row(self, row: Row) -> None:
+        self.finish(self.begin_to_write(row))
+
+    @rule(pk=IDS)
+    def delete_a_row(self, pk: str) -> None:
+        mark = self.cache.mark([CHAT])[CHAT]
+        self.rows.pop(pk, None)
+        self.finish(Writer(mark, [remove(pk)]))
+
+    @rule(pk=IDS)
+    def change_a_row(self, pk: str) -> None:
+        """So that nobody but the database knows how."""
+        mark = self.cache.mark([CHAT])[CHAT]
+        if pk in self.rows:
+            self.rows[pk] = replace(self.rows[pk], text="changed")
+        self.finish(Writer(mark, [("items", "", "")]))
+
+    @rule(row=ROWS)
+    def write_and_die(self, row: Row) -> None:
+        """The mark stands for a millisecond, the write is committed, and nobody lifts the mark."""
+        self.cache._run("mark", self.cache._keys(CHAT), "dead", 1, self.cache._name(CHAT))
+        self.rows[row.pk] = row
+        time.sleep(0.002)
+
+    @rule(row=ROWS)
+    def write_behind_a_partition(self, row: Row) -> None:
+        """Redis hears nothing of it yet."""
+        self.rows[row.pk] = row
+        self.hidden = True
+
+    @rule()
+    def end_the_partition(self) -> None:
+        """What could not be told is dropped."""
+        if self.hidden:
+            self.evict(0)
+            self.hidden = False
+
+    @rule(target=readers, clock=CLOCKS)
+    def miss(self, clock: int) -> Reader:
+        found = self.cache.look(CHAT, 1, f"{clock:018}")
+        return Reader(found.lease, self.expected(0))
+
+    @rule(reader=readers)
+    def fill(self, reader: Reader) -> None:
+        """As often as it likes, and as late."""
+        if reader.lease:
+            items = [row.item() for row in reader.rows]
+            self.cache.fill(CHAT, reader.lease, items[: self.cache.size], whole=len(items) <= self.cache.size)
+
+    @rule()
+    def read_and_fill(self) -> None:
+        self.fill(self.miss(0))
+
+    @rule(position=st.integers(0, 1))
+    def evict(self, position: int) -> None:
+        keys = self.cache._keys(CHAT)
+        self.cache.client.execute_command("DEL", (keys.state, keys.order)[position])
+        self.losses += 1
+
+    @rule()
+    def replicate(self) -> None:
+        """What a replica, or a file, has got by now."""
+        keys = self.cache._keys(CHAT)
+        dumps = [(key, self.cache.client.execute_command("DUMP", key)) for key in (keys.state, keys.order)]
+        self.old = [(key, dump) for key, dump in dumps if dump]
+
+    @rule()
+    def fail_over(self) -> None:
+        """The replica takes over: an old state, and another run."""
+        keys = self.cache._keys(CHAT)
+        self.cache.client.execute_command("DEL", keys.state, keys.order)
+        self.losses += 1
+        for key, dump in self.old:
+            self.cache.client.execute_command("RESTORE", key, 60_000, dump)
+        if self.cache.client.execute_command("EXISTS", keys.state):
+            self.cache.client.execute_command("HSET", keys.state, "run", "0" * 40)
+
+    @invariant()
+    def tells_what_the_database_has(self) -> None:
+        self.look(10, 0)
+
+    @rule(limit=st.integers(1, 8), clock=CLOCKS)
+    def look(self, limit: int, clock: int) -> None:
+        found = self.cache.look(CHAT, limit, f"{clock:018}", fill=False)
+        if found.snapshots is None or self.hidden:
+            return
+        texts = [snapshot.decode() for snapshot in found.snapshots]
+        expected = [row.text for row in self.expected(clock)][:limit]
+        assert texts == expected[: len(texts)]
+        assert len(texts) == len(expected) or not found.whole
+
+    @invariant()
+    def is_bounded(self) -> None:
+        assert self.cache.client.execute_command("ZCARD", self.cache._keys(CHAT).order) <= self.cache.size
+
+
+def test_the_cache_keeps_its_word(redis_server: RedisServer, use_redis: Callable[..., ConversationCache]) -> None:
+    """No order of events makes a look tell what the database does not have, or hold more than it may."""
+    Machine.cache = replace(use_redis(redis_server), size=3)
+    profile = settings(max_examples=250, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(Machine, settings=profile)

@@ -1,0 +1,222 @@
+"""The rules that keep the cache coherent, each met head-on: scripts on a real Redis, in the worst order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from memory import cache as rules
+from memory.cache import Conversation, ConversationCache, Item, Mark, Written, add, remove
+from memory.testing.redis import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
+
+CHAT = Conversation("ada", "chat")
+NEVER = "9" * 18
+NOW = "0" * 18
+
+
+def item(number: int, text: str = "", expiration: str = NEVER) -> Item:
+    """An item whose snapshot is its text."""
+    return Item(f"item-{number}", f"{number:018}", expiration, text or f"text {number}")
+
+
+def texts(cache: ConversationCache, limit: int = 10, now: str = NOW) -> list[str] | None:
+    """What a reader who never fills is told; None for a miss."""
+    found = cache.look(CHAT, limit, now, fill=False)
+    return None if found.snapshots is None else [snapshot.decode() for snapshot in found.snapshots]
+
+
+def fill(cache: ConversationCache, *numbers: int, whole: bool = True) -> None:
+    """Fill as a reader does that is not disturbed, whatever was held before."""
+    cache.drop(CHAT)
+    lease = cache.look(CHAT, 1, NOW).lease
+    assert cache.fill(CHAT, lease, [item(number) for number in sorted(numbers, reverse=True)], whole)
+
+
+def write(cache: ConversationCache, mark: Mark, *operations: rules.Operation) -> bool:
+    """The second half of a write; whether it was applied."""
+    return cache.finish([Written(CHAT, mark, operations)])[0]
+
+
+def test_a_reader_does_not_fill_over_a_write_that_came_after_its_look(cache: ConversationCache) -> None:
+    """What a reader read before a write is refused, whether the write is under way or done, and never comes back."""
+    lease = cache.look(CHAT, 1, NOW).lease
+    mark = cache.mark([CHAT])[CHAT]
+    assert not cache.fill(CHAT, lease, [item(1)], whole=True)
+    assert write(cache, mark, add(item(2)))
+    assert not cache.fill(CHAT, lease, [item(1)], whole=True)
+    assert texts(cache) is None
+
+
+def test_nobody_reads_or_gets_a_lease_while_a_mark_stands(cache: ConversationCache) -> None:
+    """Between mark and finish the database alone answers; after it the change is there."""
+    fill(cache, 1)
+    mark = cache.mark([CHAT])[CHAT]
+    assert cache.look(CHAT, 1, NOW).lease == ""
+    assert texts(cache) is None
+    assert write(cache, mark, add(item(2)))
+    assert texts(cache) == ["text 2", "text 1"]
+
+
+def test_writers_that_overlap_leave_nothing(cache: ConversationCache) -> None:
+    """Nobody knows whose change the database took last, so that neither is applied, in either order of finishing."""
+    for order in ((0, 1), (1, 0)):
+        fill(cache, 1)
+        marks = [cache.mark([CHAT])[CHAT] for _ in range(2)]
+        for position in order:
+            assert texts(cache) is None
+            assert not write(cache, marks[position], add(item(1, f"by writer {position}")))
+        assert texts(cache) is None
+        fill(cache, 1)
+        assert texts(cache) == ["text 1"]
+
+
+def test_a_writer_that_dies_halfway_is_forgotten(cache: ConversationCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mark expires, and what was held is not trusted then; if it was only slow, its change comes too late."""
+    monkeypatch.setattr(rules, "MARK_MS", 60)
+    fill(cache, 1)
+    mark = cache.mark([CHAT])[CHAT]
+    time.sleep(0.1)
+    assert texts(cache) is None
+    fill(cache, 1, 2)
+    assert not write(cache, mark, add(item(1, "late")))
+    assert texts(cache) is None
+
+
+def test_a_writer_without_a_mark_drops_and_spoils_the_others(cache: ConversationCache) -> None:
+    """Who could not mark, since Redis was away, drops all afterwards; others' fills and changes are refused."""
+    fill(cache, 1)
+    other = cache.mark([CHAT])[CHAT]
+    cache.drop(CHAT)
+    assert not write(cache, other, add(item(2)))
+    lease = cache.look(CHAT, 1, NOW).lease
+    cache.drop(CHAT)
+    assert not cache.fill(CHAT, lease, [item(1)], whole=True)
+
+
+def test_a_lease_ends(cache: ConversationCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that was asleep for long does not fill with what it read then."""
+    monkeypatch.setattr(rules, "LEASE_MS", 50)
+    lease = cache.look(CHAT, 1, NOW).lease
+    time.sleep(0.1)
+    assert not cache.fill(CHAT, lease, [item(1)], whole=True)
+
+
+def test_a_lease_serves_once(cache: ConversationCache) -> None:
+    """A fill that is repeated, or that the network held back, does nothing."""
+    lease = cache.look(CHAT, 1, NOW).lease
+    assert cache.fill(CHAT, lease, [item(2)], whole=True)
+    assert not cache.fill(CHAT, lease, [item(1)], whole=True)
+
+
+def test_many_readers_at_once_get_leases_that_do_not_grow_without_end(cache: ConversationCache) -> None:
+    """Any of them may fill; beyond 32 they only read."""
+    leases = [cache.look(CHAT, 1, NOW).lease for _ in range(40)]
+    assert sum(map(bool, leases)) == 32
+    assert cache.fill(CHAT, leases[31], [item(1)], whole=True)
+
+
+def test_reads_and_writes_do_not_prolong_what_is_held(
+    redis_server: RedisServer, use_redis: Callable[..., ConversationCache], settings: object
+) -> None:
+    """The TTL counts from the reading of the database: what was missed by accident ends with it."""
+    settings.MEMORY = {**settings.MEMORY, "CACHE_TTL": 1}  # type: ignore[attr-defined]
+    cache = use_redis(redis_server)
+    fill(cache, 1)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 0.8:
+        assert write(cache, cache.mark([CHAT])[CHAT], add(item(2)))
+        assert texts(cache) == ["text 2", "text 1"]
+    time.sleep(max(0.0, begun + 1.05 - time.monotonic()))
+    assert texts(cache) is None
+
+
+def test_a_part_stays_a_part(cache: ConversationCache) -> None:
+    """An item older than all that is held of a part is left out, since others may lie between; one within is taken."""
+    fill(cache, 10, 20, whole=False)
+    assert write(cache, cache.mark([CHAT])[CHAT], add(item(5)), add(item(15)))
+    assert texts(cache) == ["text 20", "text 15", "text 10"]
+    assert not cache.look(CHAT, 10, NOW, fill=False).whole
+    assert write(cache, cache.mark([CHAT])[CHAT], remove("item-10"), add(item(12)))
+    assert texts(cache) == ["text 20", "text 15"]
+
+
+def test_an_item_that_changes_its_time_changes_its_place(cache: ConversationCache) -> None:
+    """The old place is given up."""
+    fill(cache, 1, 2, 3)
+    moved = Item("item-1", f"{9:018}", NEVER, "moved")
+    assert write(cache, cache.mark([CHAT])[CHAT], add(moved))
+    assert texts(cache) == ["moved", "text 3", "text 2"]
+
+
+def test_what_another_run_of_redis_wrote_is_not_trusted(
+    start_redis: Callable[..., RedisServer], use_redis: Callable[..., ConversationCache]
+) -> None:
+    """A Redis that comes back with an old snapshot is as good as empty, whatever was written since it was saved."""
+    server = start_redis(save="3600 1")
+    cache = use_redis(server)
+    fill(cache, 1)
+    late = cache.look(Conversation("ada", "other"), 1, NOW).lease
+    server.client().save()
+    assert write(cache, cache.mark([CHAT])[CHAT], add(item(2)))
+    server.kill()
+    server.start()
+    assert server.client().dbsize() == 3
+    assert texts(cache) is None
+    assert not cache.fill(Conversation("ada", "other"), late, [item(1)], whole=True)
+    fill(cache, 1, 2)
+    assert texts(cache) == ["text 2", "text 1"]
+
+
+def test_eviction_of_any_key_is_a_miss(cache: ConversationCache) -> None:
+    """Whichever key Redis evicts, and whenever, nothing old is told."""
+    keys = cache._keys(CHAT)
+    for key in (keys.state, keys.order):
+        fill(cache, 1)
+        cache.client.execute_command("DEL", key)
+        assert texts(cache) is None
+        fill(cache, 1)
+        mark = cache.mark([CHAT])[CHAT]
+        cache.client.execute_command("DEL", key)
+        write(cache, mark, add(item(2)))
+        assert texts(cache) is None
+        lease = cache.look(CHAT, 1, NOW).lease
+        cache.client.execute_command("DEL", keys.state)
+        assert not cache.fill(CHAT, lease, [item(1)], whole=True)
+
+
+def test_many_conversations_are_told_in_one_round_trip(cache: ConversationCache) -> None:
+    """Marks and changes of a bulk write go together, also to a server that does not know the scripts yet."""
+    many = [Conversation("ada", f"chat {number}") for number in range(50)]
+    cache.client.execute_command("SCRIPT", "FLUSH")
+    before = cache.client.execute_command("INFO", "commandstats")
+    marks = cache.mark(many)
+    assert all(cache.finish([Written(each, marks[each], [add(item(1))]) for each in many]))
+    after = cache.client.execute_command("INFO", "commandstats")
+    assert after["cmdstat_evalsha"]["calls"] - before.get("cmdstat_evalsha", {"calls": 0})["calls"] >= 100
+
+
+def test_without_memory_redis_keeps_nothing_old(
+    start_redis: Callable[..., RedisServer], use_redis: Callable[..., ConversationCache]
+) -> None:
+    """A Redis that takes no more is told of changes all the same, holds nothing new, and serves what is right."""
+    server = start_redis(maxmemory_policy="noeviction")
+    cache, other = use_redis(server), Conversation("ada", "other")
+    fill(cache, 1)
+    server.client().config_set("maxmemory", "1")
+    assert texts(cache) == ["text 1"]
+    assert cache.look(other, 1, NOW).lease == ""
+    mark = cache.mark([CHAT])[CHAT]
+    assert texts(cache) is None
+    assert write(cache, mark, add(item(2, "x" * 1000)))
+    assert texts(cache) is None
+    server.client().config_set("maxmemory", "0")
+    lease = cache.look(other, 1, NOW).lease
+    server.client().config_set("maxmemory", "1")
+    assert not cache.fill(other, lease, [item(1)], whole=True)
+    server.client().config_set("maxmemory", "0")
+    fill(cache, 1, 2)
+    assert texts(cache) == ["text 2", "text 1"]

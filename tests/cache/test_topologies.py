@@ -1,0 +1,162 @@
+"""The cache on every kind of Redis that `REDIS_URL` can name, set up as the project's settings set it up."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache as django_cache
+
+from memory import breaker, history
+from memory.models import MemoryItem
+from memory.redis import breaker_of
+from memory.testing.redis import RedisServer
+from settings.redis import redis_cache
+from tests.faults.tcp import Proxy
+
+from .test_history import item, queries, told, truth
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
+
+Use = Callable[[str], None]
+
+
+@pytest.fixture
+def use(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
+    """Takes what `REDIS_URL` may be."""
+
+    def use_url(url: str) -> None:
+        monkeypatch.setenv("REDIS_URL", url)
+        monkeypatch.setattr("settings.redis.TIMEOUT_SECONDS", 5.0)
+        monkeypatch.setattr(breaker, "SLOW_SECONDS", 10.0)
+        settings.CACHES = {"default": redis_cache(60)}
+
+    yield use_url
+    breaker.stop_all()
+
+
+def check_all_of_it() -> None:
+    """Values, a history and a bulk write go through Redis."""
+    django_cache.set("key", {"a": 1})
+    assert django_cache.get("key") == {"a": 1}
+    django_cache.set_many({"one": 1, "two": 2})
+    assert django_cache.get_many(["one", "two"]) == {"one": 1, "two": 2}
+    for number in range(3):
+        item(number).save()
+    assert told() == truth()
+    MemoryItem.objects.bulk_create([item(number, session_id=f"chat {number}") for number in range(10, 30)])
+    MemoryItem.objects.filter(id="item-001").update(item_type="fact")
+    assert told() == truth()
+    with queries() as asked:
+        history.recent("ada", "chat", 20)
+    assert not asked.captured_queries
+    cache = history.cache_of("memory")
+    assert cache is not None
+    assert cache.stats().conversations == 1
+    assert [each.session_id for each in cache.names()] == ["chat"]
+    assert cache.clear()
+    assert cache.stats().conversations == 0
+
+
+def test_a_password(use: Use, start_redis: Callable[..., RedisServer]) -> None:
+    """One server with a password, of which no key, log or repr shows anything."""
+    server = start_redis(password="p@ss/w:rd")
+    use(f"redis://:p%40ss%2Fw%3Ard@127.0.0.1:{server.port}/1")
+    check_all_of_it()
+    assert "p@ss" not in repr(history.cache_of("memory"))
+
+
+def test_a_user(use: Use, start_redis: Callable[..., RedisServer]) -> None:
+    """A user that may do what docs/cache.md lists, and no more."""
+    server = start_redis()
+    rights = ["~*", "+@all", "-@dangerous", "-@admin", "+info"]
+    server.client().execute_command("ACL", "SETUSER", "memory", "on", ">secret", *rights)
+    use(f"redis://memory:secret@127.0.0.1:{server.port}/0")
+    check_all_of_it()
+
+
+def test_a_socket(use: Use, start_redis: Callable[..., RedisServer], tmp_path: Path) -> None:
+    """A Unix socket."""
+    start_redis(unixsocket=f"{tmp_path}/redis.sock")
+    use(f"unix://{tmp_path}/redis.sock?db=1")
+    check_all_of_it()
+
+
+def test_tls(use: Use, redis_server: RedisServer, tmp_path: Path) -> None:
+    """`rediss://`, with the server's certificate checked."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=a -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    with Proxy(redis_server.port, tls=context) as proxy:
+        use(f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={certificate}")
+        check_all_of_it()
+
+
+def test_a_cluster(use: Use, start_redis: Callable[..., RedisServer]) -> None:
+    """Both keys of a conversation are in one slot, and bulk writes go to many."""
+    server = start_redis(cluster_enabled="yes", password="secret")
+    client = server.client()
+    client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+    _wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 10)
+    use(f"redis+cluster://:secret@127.0.0.1:{server.port}")
+    check_all_of_it()
+
+
+def test_a_cluster_that_is_away(use: Use, start_redis: Callable[..., RedisServer]) -> None:
+    """Neither values nor histories raise; the cluster is used once it is there."""
+    server = start_redis(cluster_enabled="yes")
+    server.client().execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+    server.kill()
+    use(f"redis+cluster://127.0.0.1:{server.port}")
+    item(90).save()
+    assert django_cache.get("key", "default") == "default"
+    django_cache.set("key", 1)
+    assert told() == truth()
+    server.start()
+    _wait_until_used()
+    check_all_of_it()
+
+
+def test_sentinel_and_a_failover(use: Use, start_redis: Callable[..., RedisServer]) -> None:
+    """The replica takes over, and what it had is not trusted: nobody knows what it had missed."""
+    first = start_redis(password="secret")
+    second = start_redis(password="secret", replicaof=f"127.0.0.1 {first.port}")
+    lines = (
+        f"sentinel monitor main 127.0.0.1 {first.port} 1\nsentinel auth-pass main secret\n"
+        "sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n"
+    )
+    sentinel = start_redis(sentinel=lines)
+    use(f"redis+sentinel://:secret@127.0.0.1:{sentinel.port}/main/0")
+    check_all_of_it()
+    assert told() == truth()
+    _wait_until(lambda: second.client().dbsize() == first.client().dbsize(), 10)
+    _wait_until(lambda: sentinel.client().execute_command("SENTINEL REPLICAS", "main"), 15)
+    first.kill()
+    item(40).save()
+    assert told() == truth()
+    _wait_until(lambda: second.client().info("replication")["role"] == "master", 30)
+    _wait_until_used()
+    assert told() == truth()
+    with queries() as asked:
+        told()
+    assert not asked.captured_queries
+
+
+def _wait_until_used() -> None:
+    cache = history.cache_of("memory")
+    assert cache is not None
+    _wait_until(lambda: not breaker_of(cache.client).is_open, 10)
+
+
+def _wait_until(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

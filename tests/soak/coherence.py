@@ -1,0 +1,209 @@
+"""Processes read and write conversations on every path while they are killed and Redis is killed, paused and cut off.
+
+    python -m tests.soak.coherence --seconds 60
+
+Each reader checks that it sees no less than was acknowledged before its read began. Only what a partition hid from
+Redis may be behind, for `CACHE_TTL` at most. At the end the cache equals the database. The memory's database is a file
+of SQLite, or what `--memory-database-url` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memory.testing.redis import RedisServer
+from tests.faults.tcp import Proxy
+
+from .ledger import Ledger
+
+ROOT = Path(__file__).resolve().parents[2]
+PER_PROCESS = 20
+CACHE_TTL = 5
+SUPERUSER = """
+from django.contrib.auth import get_user_model
+get_user_model().objects.create_superuser("soak-admin", password="soak")
+"""
+
+PREPARATIONS = (["migrate", "-v0"], ["migrate", "-v0", "--database", "memory"], ["shell", "-v0", "-c", SUPERUSER])
+FAULTS = ("kill a process", "kill a process", "restart", "crash", "pause", "cut", "blackhole", "flush")
+
+
+@dataclass
+class Outcome:
+    """What all processes told."""
+
+    wrong: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    compared: int = 0
+
+
+class Soak:
+    """The parent: starts the processes, disturbs them and Redis, and gathers what they found."""
+
+    def __init__(self, seconds: float, processes: int, conversations: int, seed: int, database: str | None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="soak-"))
+        self.seconds, self.processes, self.conversations, self.seed = seconds, processes, conversations, seed
+        self.random = random.Random(seed)  # noqa: S311
+        self.ledger = Ledger(self.folder / "ledger", processes * PER_PROCESS, create=True)
+        # What it saved is a second old when it comes back.
+        self.redis = RedisServer(save="1 1").start()
+        self.proxy = Proxy(self.redis.port)
+        self.environment = {
+            **os.environ,
+            "APP_ENV": "test",
+            "DATABASE_URL": f"sqlite:///{self.folder}/default.sqlite3",
+            "MEMORY_DATABASE_URL": database or f"sqlite:///{self.folder}/memory.sqlite3",
+            "CACHE_TTL": str(CACHE_TTL),
+            "THROTTLE_USER": "1000000/min",
+            "LOG_LEVEL": "ERROR",
+        }
+        self.running: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
+        self.lives = 0
+        self.outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """The whole of it."""
+        try:
+            for arguments in (
+                ["migrate", "-v0"],
+                ["migrate", "-v0", "--database", "memory"],
+                ["shell", "-v0", "-c", SUPERUSER],
+            ):
+                subprocess.run(
+                    [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(0), check=True
+                )
+            end = time.monotonic() + self.seconds
+            self.judge = self._start_judge()
+            for number in range(self.processes):
+                self._start(number, end)
+            while time.monotonic() < end - 4:
+                self._disturb(end)
+                time.sleep(self.random.uniform(0.2, 1.2))
+            self.redis.resume()
+            self.proxy.heal()
+            for number in list(self.running):
+                self._gather(number, wait=True)
+            self._compare()
+        finally:
+            for process in [*(process for process, _ in self.running.values()), self.judge]:
+                process.kill()
+                process.wait()
+            self.proxy.close()
+            self.redis.close()
+        return self.outcome
+
+    def _start_judge(self) -> subprocess.Popen[bytes]:
+        # Beforehand: what is held must not end while a process starts.
+        command = [sys.executable, "-m", "tests.soak.worker", "--check"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=ROOT, env=self._environment(0), **pipes)
+
+    def _start(self, number: int, end: float) -> None:
+        self.lives += 1
+        output = self.folder / f"worker-{number}-{self.lives}"
+        options = {
+            "number": number,
+            "life": self.lives,
+            "processes": self.processes,
+            "per-process": PER_PROCESS,
+            "conversations": self.conversations,
+            "seed": self.seed,
+            "seconds": max(1.0, end - time.monotonic()),
+            "ledger": self.folder / "ledger",
+        }
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        command = [sys.executable, "-m", "tests.soak.worker", *arguments]
+        with output.open("wb") as file:
+            process = subprocess.Popen(command, cwd=ROOT, env=self._environment(number), stdout=file, stderr=file)
+        self.running[number] = (process, output)
+
+    def _environment(self, number: int) -> dict[str, str]:
+        # A quarter of them see Redis through the proxy.
+        port = self.proxy.port if number % 4 == 3 else self.redis.port
+        return {**self.environment, "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+
+    def _disturb(self, end: float) -> None:
+        name = self.random.choice(
+            ["kill a process", "kill a process", "restart", "crash", "pause", "cut", "blackhole", "flush"]
+        )
+        self.outcome.faults[name] = self.outcome.faults.get(name, 0) + 1
+        if name == "kill a process":
+            number = self.random.choice(list(self.running))
+            process, _ = self.running[number]
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            self._gather(number, wait=False)
+            self._start(number, end)
+            return
+        self.ledger.note_fault()
+        if name == "restart":
+            self.redis.restart()
+        elif name == "crash":
+            self.redis.kill()
+            time.sleep(self.random.uniform(0, 1))
+            self.redis.start()
+        elif name == "pause":
+            self.redis.pause()
+            time.sleep(self.random.uniform(0.05, 1.5))
+            self.redis.resume()
+        elif name == "flush":
+            self.redis.client(socket_timeout=5).flushall()
+        else:
+            getattr(self.proxy, name)()
+            time.sleep(self.random.uniform(0.05, 1.5))
+            self.proxy.heal()
+        self.ledger.note_fault()
+
+    def _gather(self, number: int, wait: bool) -> None:
+        process, output = self.running.pop(number)
+        if wait:
+            process.wait(60)
+        text = output.read_text(errors="replace").strip()
+        last = text.splitlines()[-1] if text else ""
+        if last.startswith("{"):
+            told: dict[str, Any] = json.loads(last)
+            self.outcome.wrong += told.pop("wrong")
+            for name, count in told.items():
+                self.outcome.counts[name] = self.outcome.counts.get(name, 0) + count
+        elif wait or text:
+            self.outcome.wrong.append(f"process {number} failed: {text[-2000:]}")
+
+    def _compare(self) -> None:
+        output, _ = self.judge.communicate(timeout=60)
+        told = json.loads(output.splitlines()[-1])
+        self.outcome.compared = told["compared"]
+        self.outcome.wrong += [f"at the end, {name} is not as in the database" for name in told["wrong"]]
+
+
+def main() -> int:
+    """Print what happened; 1 where anything was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--conversations", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--memory-database-url")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.randrange(10**6)  # noqa: S311
+    soak = Soak(options.seconds, options.processes, options.conversations, seed, options.memory_database_url)
+    outcome = soak.run()
+    print(f"seed {seed}; {outcome.counts}; faults {outcome.faults}; {outcome.compared} compared at the end")  # noqa: T201
+    for line in outcome.wrong[:20]:
+        print(f"WRONG: {line}")  # noqa: T201
+    return bool(outcome.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The queries that one database sees, on whichever thread they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections
+from django.db.backends.signals import connection_created
+
+
+def queries(alias: str, function: Callable[[], Any]) -> list[str]:
+    """What a call asks the database, on this thread's connection and on those that are opened meanwhile."""
+    seen: list[str] = []
+    watched = [connections[alias]]
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if context["connection"] in watched:  # an engine may ask another on the way
+            seen.append(sql)
+        return execute(sql, params, many, context)
+
+    def watch(connection: Any, **kwargs: Any) -> None:
+        if connection.alias == alias and connection not in watched:
+            connection.execute_wrappers.append(note)
+            watched.append(connection)
+
+    watched[0].execute_wrappers.append(note)
+    connection_created.connect(watch)
+    try:
+        function()
+    finally:
+        connection_created.disconnect(watch)
+        for connection in watched:
+            connection.execute_wrappers.remove(note)
+    return seen
