@@ -93,7 +93,7 @@ def restore(model: type[ModelT], snapshot: str | bytes, using: str) -> ModelT:
     """The record, as a query on the alias `using` would give it; `NotASnapshotError` for anything else."""
     columns = _columns(model)
     try:
-        values = json.loads(snapshot if isinstance(snapshot, str) else snapshot.decode())
+        values = json.loads(snapshot)
         if not isinstance(values, list) or len(values) != len(columns):
             raise NotASnapshotError("This is no list of the model's values.")
         decoded = [
