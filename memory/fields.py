@@ -229,7 +229,8 @@ def unpack(packed: bytes | memoryview) -> list[float]:
 
 def content_hash(text: str | None) -> str:
     """SHA-256 of a text in hexadecimal; empty where there is no text, which is nobody's duplicate."""
-    return hashlib.sha256(text.encode()).hexdigest() if text is not None else ""
+    # Text that no engine can store has a hash too: it is refused by its own validator.
+    return hashlib.sha256(str(text).encode(errors="surrogatepass")).hexdigest() if text is not None else ""
 
 
 class ContentHashField(models.CharField):  # type: ignore[type-arg]

@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-MAX_DOCUMENT_BYTES = 1_048_576
-MAX_FIELD_BYTES = 1_048_487
+# Firestore's 1 MiB, less what the engine keeps in a document for itself: a mark by which it knows its own write again.
+ENGINE_BYTES = 32
+MAX_DOCUMENT_BYTES = 1_048_576 - ENGINE_BYTES
+MAX_VALUE_BYTES = 1_048_487
 MAX_ID_BYTES = 1_500
 MAX_INDEXED_BYTES = 1_500
 MAX_KEY_BYTES = 1_500
@@ -87,26 +89,47 @@ def _key_problem(key: object) -> str | None:
 
 
 def value_size(value: object) -> int:
-    """Bytes that Firestore counts for a value, however deep it nests."""
+    """Bytes that Firestore counts for a value as the engine stores it, however deep it nests."""
     total, pending = 0, [value]
     while pending:
         member = pending.pop()
         if isinstance(member, Mapping):
-            pending.extend(member.keys())
             pending.extend(member.values())
+            total += sum(map(_key_size, member)) or EMPTY_BYTES
         elif isinstance(member, list | tuple):
             pending.extend(member)
+            total += ESCAPE_BYTES * sum(isinstance(inner, list | tuple) for inner in member)
+            total += 0 if member else EMPTY_BYTES
         else:
             total += _scalar_size(member)
     return total
 
 
+# A map or list without members still counts.
+EMPTY_BYTES = 1
+# Firestore has no list directly in a list, and no integer beyond 64 bits: the engine wraps both in a map with one key.
+ESCAPE_BYTES = 9
+INT64 = range(-(2**63), 2**63)
+
+
+def _text_size(value: str) -> int:
+    return len(value.encode(errors="surrogatepass")) + 1
+
+
+def _key_size(key: object) -> int:
+    name = str(key)
+    # Keys that Firestore reserves are stored escaped.
+    return _text_size(name) + (4 if not name or name.startswith("__") else 0)
+
+
 def _scalar_size(value: object) -> int:
     if value is None or isinstance(value, bool):
         return 1
+    if isinstance(value, int) and value not in INT64:
+        return ESCAPE_BYTES + _text_size(str(value))
     if isinstance(value, int | float | datetime):
         return 8
-    return len(str(value).encode(errors="surrogatepass")) + 1
+    return _text_size(str(value))
 
 
 def document_size(collection: str, document_id: str, fields: Mapping[str, object]) -> int:

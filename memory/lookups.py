@@ -28,6 +28,9 @@ MEMBERS = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.key 
 class Member(KeyTransform):
     """The value under one key of a map: `alias(topic=Member("topic", "metadata")).filter(topic="travel")`."""
 
+    # Tells an engine that reads paths of keys that "2024" is a key here, whatever Django takes it for.
+    array_index = False
+
     def sqlite_exists(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, condition: str = "", *values: Any
     ) -> SQL:

@@ -31,6 +31,7 @@ from .fields import (
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
 
+TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 
@@ -43,26 +44,18 @@ class Document(models.Model):
     def clean(self) -> None:
         """Refuse a document above Firestore's size, naming the field that takes most of it."""
         super().clean()
-        sizes = {
-            field.name: limits.value_size(field.name) + limits.value_size(field.value_from_object(self))
-            for field in self._meta.concrete_fields
-        }
-        total = limits.document_size(self._meta.db_table, str(self.pk), {}) + sum(sizes.values())
+        self.renew_derived_fields()
+        values = {field.name: field.value_from_object(self) for field in self._meta.concrete_fields}
+        sizes = {name: limits.value_size(value) for name, value in values.items()}
+        total = limits.document_size(self._meta.db_table, str(self.pk), values)
         largest = max(sizes, key=lambda name: sizes[name])
-        if sizes[largest] > limits.MAX_FIELD_BYTES or total > limits.MAX_DOCUMENT_BYTES:
-            raise ValidationError(
-                {
-                    largest: ValidationError(
-                        _("The record has %(total)d bytes, %(field)d of them here; Firestore holds %(most)d."),
-                        code="too_large",
-                        params={
-                            "total": total,
-                            "field": sizes[largest],
-                            "most": limits.MAX_DOCUMENT_BYTES,
-                        },
-                    )
-                }
-            )
+        if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
+            numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
+            problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
+            raise ValidationError({largest: problem})
+
+    def renew_derived_fields(self) -> None:
+        """Compute the fields that follow from others."""
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
@@ -116,9 +109,6 @@ class Record(Document):
     @classmethod
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
-
-    def renew_derived_fields(self) -> None:
-        """Compute the fields that follow from others."""
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits."""

@@ -123,7 +123,6 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         records, names = list(objs), self.model.with_derived_fields(fields)
         for record in records:
             record.check_limits()
-            record.renew_derived_fields()
         unchecked = self._chain()  # type: ignore[attr-defined]
         unchecked._checked = True
         with self.model.writing(self.db) as changes:

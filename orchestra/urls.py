@@ -6,6 +6,8 @@ from django.views.generic import RedirectView
 
 from memory.api.viewsets import UnknownPathView
 
+admin.site.site_header = admin.site.site_title = "Orchestra memory"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
@@ -35,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in missing & {marker.name for marker in item.iter_markers()}:
             item.add_marker(pytest.mark.skip(reason=f"{name} is missing on this machine"))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix(request: pytest.FixtureRequest) -> None:
+    """Keeps workers apart: SQLite's test databases are in a worker's own memory, others get its name."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid")
+    for database in settings.DATABASES.values():
+        if worker and "sqlite" not in database["ENGINE"]:
+            database["TEST"]["NAME"] = f"test-{worker}"
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from .filters import AgentFilter, DataTypeFilter, ExpiringFilter
 class AgentDataAdmin(RecordAdmin):
     """What agents produced, by agent, type and time."""
 
-    list_display = ("timestamp", "agent_id", "data_type", "content_start", "expiration")
-    list_display_links = ("timestamp", "content_start")
+    list_display = ("time", "agent_id", "data_type", "content_start")
+    list_display_links = ("time", "content_start")
     list_filter = (AgentFilter, DataTypeFilter, ("timestamp", admin.DateFieldListFilter), ExpiringFilter)
     date_hierarchy = "timestamp"
     ordering = ("-timestamp", "-id")
@@ -39,6 +39,6 @@ class AgentDataAdmin(RecordAdmin):
         return None if obj.content is None else text_line(json.dumps(obj.content, ensure_ascii=False))
 
     @admin.display(description=_("content"))
-    def content_formatted(self, obj: AgentData) -> SafeString | None:
+    def content_formatted(self, obj: AgentData) -> str:
         """The content as formatted JSON."""
         return json_block(obj.content)

@@ -12,11 +12,12 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as now
+from django.utils.translation import gettext_lazy as _
 
 from ..fields import AnyJSONField, LongTextField
 from ..models import Document
-from .display import json_block
+from .display import NOTHING, json_block, moment
 from .exports import export_csv, export_jsonl
 from .forms import FormattedJSONField, LinesField, RecordForm
 
@@ -48,11 +49,13 @@ class RecordAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     view_on_site = False
-    empty_value_display = "-"
+    empty_value_display = NOTHING
     formfield_overrides = {
         AnyJSONField: {
             "form_class": FormattedJSONField,
-            "widget": AdminTextareaWidget(attrs={"rows": 12, "class": "memory-json-input", "spellcheck": "false"}),
+            "widget": AdminTextareaWidget(
+                attrs={"rows": 12, "class": "vLargeTextField memory-json-input", "spellcheck": "false"}
+            ),
         },
         LongTextField: {
             "form_class": LinesField,
@@ -75,6 +78,10 @@ class RecordAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        # Changes are told from what is stored. A callable default would make the form send each value twice.
+        return super().formfield_for_dbfield(db_field, request, show_hidden_initial=False, **kwargs)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Document | None = None) -> tuple[str, ...]:
         fixed = self.fixed if obj is not None else ()
         return (*fixed, *self.derived, *self.formatted.values())
@@ -95,8 +102,13 @@ class RecordAdmin(ModelAdmin):
             actions["delete_selected"] = (delete_some, *actions["delete_selected"][1:])
         return actions
 
+    @admin.display(description=_("time"), ordering="timestamp")
+    def time(self, obj: Any) -> SafeString:
+        """When it was said or made."""
+        return moment(obj.timestamp)
+
     @admin.display(description=_("metadata"))
-    def metadata_formatted(self, obj: Any) -> SafeString | None:
+    def metadata_formatted(self, obj: Any) -> str:
         """The metadata as formatted JSON."""
         return json_block(obj.metadata)
 
@@ -116,7 +128,7 @@ def delete_some(model_admin: RecordAdmin, request: HttpRequest, queryset: QueryS
         return delete_selected(model_admin, request, queryset)
     model_admin.message_user(
         request,
-        _("Nothing was deleted: at most %d are deleted at once. Narrow the list by filters, or select fewer.")
+        now("Nothing was deleted: at most %d are deleted at once. Narrow the list by filters, or select fewer.")
         % MOST_DELETED_AT_ONCE,
         messages.ERROR,
     )

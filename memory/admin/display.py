@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin.utils import quote
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -16,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from ..models import UserSession
 
+NOTHING = "-"
 EXCERPT = 120  # characters
 NUMBERS_SHOWN = 4
 
@@ -31,9 +34,20 @@ def text_line(text: str) -> SafeString | None:
     return format_html('<span class="memory-line" dir="auto">{}</span>', shown) if (shown := excerpt(text)) else None
 
 
-def text_block(text: str | None) -> SafeString | None:
-    """A whole text with its lines, in its own direction; None where there is none."""
-    return format_html('<div class="memory-text" dir="auto">{}</div>', text) if text else None
+def moment(time: datetime) -> SafeString:
+    """A time in the current zone, short enough for a column."""
+    local = timezone.localtime(time)
+    return format_html(
+        '<time class="memory-time" datetime="{}"><span>{}</span> <span>{}</span></time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d}",
+        f"{local:%H:%M:%S}",
+    )
+
+
+def text_block(text: str | None) -> str:
+    """A whole text with its lines, in its own direction."""
+    return format_html('<div class="memory-text" dir="auto">{}</div>', text) if text else NOTHING
 
 
 def formatted_json(value: Any) -> str:
@@ -41,17 +55,17 @@ def formatted_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def json_block(value: Any) -> SafeString | None:
-    """Formatted JSON as a block; None where there is nothing in it."""
+def json_block(value: Any) -> str:
+    """Formatted JSON as a block."""
     if value is None or value == {}:
-        return None
+        return NOTHING
     return format_html('<pre class="memory-json" dir="ltr" tabindex="0">{}</pre>', formatted_json(value))
 
 
-def vector_summary(vector: Sequence[float] | None) -> str | None:
+def vector_summary(vector: Sequence[float] | None) -> str:
     """A vector's dimension, length and first numbers: never all of up to 2,048."""
     if vector is None:
-        return None
+        return NOTHING
     first = ", ".join(f"{number:.4g}" for number in vector[:NUMBERS_SHOWN])
     return _("%(count)d dimensions, length %(length).4g: %(first)s%(more)s") % {
         "count": len(vector),

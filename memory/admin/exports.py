@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
@@ -16,7 +17,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import VectorField
-from ..interchange.export import to_dict, to_json_line
+from ..interchange.export import exported_fields, to_json_line
 
 ROWS_AT_ONCE = 500
 # What makes a spreadsheet take a text for a formula (https://owasp.org/www-community/attacks/CSV_Injection);
@@ -40,19 +41,19 @@ def json_lines(records: QuerySet[Any]) -> Iterator[str]:
 
 def csv_lines(records: QuerySet[Any]) -> Iterator[str]:
     """A line of column names, then one a record; without vectors, which no spreadsheet has a use for."""
-    vectors = [field.name for field in records.model._meta.concrete_fields if isinstance(field, VectorField)]
+    fields = [field for field in exported_fields(records.model) if not isinstance(field, VectorField)]
     writer = csv.writer(Line())
-    columns = [name for name in to_dict(records.model()) if name not in {"model", *vectors}]
-    yield writer.writerow(columns)
-    for record in records.defer(*vectors).iterator(chunk_size=ROWS_AT_ONCE):
-        values = to_dict(record)
-        yield writer.writerow([cell(values[name]) for name in columns])
+    yield writer.writerow([field.name for field in fields])
+    for record in records.only(*[field.name for field in fields]).iterator(chunk_size=ROWS_AT_ONCE):
+        yield writer.writerow([cell(field.value_from_object(record)) for field in fields])
 
 
 def cell(value: Any) -> str:
-    """A value as a cell: maps and lists as JSON, nothing for null, and no text that a spreadsheet would run."""
+    """A value as a cell: maps and lists as JSON, times in UTC, null as nothing, no text that would run as formula."""
     if value is None:
         return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
 

@@ -1,4 +1,4 @@
-"""The lists' filters. Each asks the database for what it can answer from an index, on every engine."""
+"""The lists' filters. What they ask is within what Firestore answers by itself: equality, ranges, order and limit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ROLES = ("user", "assistant", "system", "tool")
 
 
 def values_of(model: type[Model], field: str) -> list[str]:
-    """The first `MOST_CHOICES` values of a field in order, each found by one query that reads one row.
+    """The first `MOST_CHOICES` values of a field in order, each found by one query for the first row above the last.
 
-    Cheaper than DISTINCT, which reads every row, and Firestore has none.
+    Firestore has no DISTINCT, and bills one read for each of these.
     """
     rows = model._base_manager.order_by(field).values_list(field, flat=True)
     found: list[str] = []

@@ -47,7 +47,7 @@ class FormattedJSONField(forms.JSONField):
         return super().bound_data(data, initial)
 
     def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, InvalidJSONInput) else formatted_json(value)
+        return value if value is None or isinstance(value, InvalidJSONInput) else formatted_json(value)
 
 
 def plain_lines(text: Any) -> Any:

@@ -9,15 +9,15 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import MemoryItem
 from .base import RecordAdmin
-from .display import conversation_url, excerpt, text_block, text_line, vector_summary
+from .display import NOTHING, conversation_url, excerpt, text_block, text_line, vector_summary
 from .filters import ExpiringFilter, ItemTypeFilter, PersonaFilter, RoleFilter, SessionFilter, UserFilter
 
 
 class MemoryItemAdmin(RecordAdmin):
     """What is in users' memories, by user, session, type, role, persona and time."""
 
-    list_display = ("timestamp", "user_id", "session", "item_type", "speaker", "text_start")
-    list_display_links = ("timestamp", "text_start")
+    list_display = ("time", "user_id", "session", "item_type", "speaker", "text_start")
+    list_display_links = ("time", "text_start")
     list_filter = (
         UserFilter,
         SessionFilter,
@@ -64,10 +64,10 @@ class MemoryItemAdmin(RecordAdmin):
         return text_line(obj.text_content or "")
 
     @admin.display(description=_("conversation"))
-    def conversation(self, obj: MemoryItem) -> SafeString | None:
+    def conversation(self, obj: MemoryItem) -> str:
         """A link to the conversation, at the item's place."""
         if obj.session_id is None:
-            return None
+            return NOTHING
         return format_html(
             '<a href="{}">{}</a>',
             conversation_url(obj.user_id, obj.session_id, obj.pk),
@@ -75,11 +75,11 @@ class MemoryItemAdmin(RecordAdmin):
         )
 
     @admin.display(description=_("text"))
-    def text_formatted(self, obj: MemoryItem) -> SafeString | None:
+    def text_formatted(self, obj: MemoryItem) -> str:
         """The whole text."""
         return text_block(obj.text_content)
 
     @admin.display(description=_("embedding"))
-    def embedding_summary(self, obj: MemoryItem) -> str | None:
+    def embedding_summary(self, obj: MemoryItem) -> str:
         """The vector in short."""
         return vector_summary(obj.embedding)

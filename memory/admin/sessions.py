@@ -21,7 +21,7 @@ from ..models import MemoryItem, UserSession
 from ..querysets import batched
 from .base import RecordAdmin
 from .conversation import conversation
-from .display import conversation_url, excerpt, items_url, text_line, title_of
+from .display import conversation_url, excerpt, items_url, moment, text_line, title_of
 from .filters import UserFilter
 from .forms import UserSessionForm
 
@@ -33,8 +33,8 @@ class UserSessionAdmin(RecordAdmin):
     """Users' sessions. Deleting one deletes its conversation, and says so."""
 
     form = UserSessionForm
-    list_display = ("last_activity", "user_id", "session_start", "title", "started_at", "read")
-    list_display_links = ("last_activity", "session_start")
+    list_display = ("last", "user_id", "session_start", "title", "read")
+    list_display_links = ("last", "session_start")
     list_filter = (UserFilter, ("last_activity", admin.DateFieldListFilter))
     date_hierarchy = "last_activity"
     ordering = ("-last_activity", "-id")
@@ -46,6 +46,11 @@ class UserSessionAdmin(RecordAdmin):
         (None, {"fields": ("user_id", "session_id", "started_at", "last_activity", "items")}),
         (_("Content"), {"fields": ("metadata",)}),
     )
+
+    @admin.display(description=_("last activity"), ordering="last_activity")
+    def last(self, obj: UserSession) -> SafeString:
+        """The time of the newest item."""
+        return moment(obj.last_activity)
 
     @admin.display(description=_("session"), ordering="session_id")
     def session_start(self, obj: UserSession) -> SafeString:

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.templatetags.static import static
 from drf_spectacular.settings import patched_settings
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -48,8 +50,30 @@ class SchemaView(OpenView, SpectacularAPIView):
             return Response(openapi())
 
 
-class SwaggerView(OpenView, SpectacularSwaggerSplitView):
-    """Swagger UI; no script in the page, so a Content-Security-Policy of `script-src 'self'` holds."""
+class Page(OpenView):
+    """A page that may load what this service serves, and nothing else."""
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """With a Content-Security-Policy."""
+        final: Response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+        final["Content-Security-Policy"] = policy(static(""))
+        return final
+
+
+def policy(static_url: str) -> str:
+    """The pages' Content-Security-Policy; static files may come from another host, where the project says so."""
+    host = urlsplit(static_url).netloc
+    own = f"'self' {host}" if host else "'self'"
+    # Redoc styles what it draws from its script and searches in a worker; Swagger UI's icons are data. Redoc also asks
+    # its maker's site for a logo, which is refused here.
+    return (
+        f"default-src 'none'; script-src {own}; style-src {own} 'unsafe-inline'; img-src {own} data:; "
+        f"font-src {own}; connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+class SwaggerView(Page, SpectacularSwaggerSplitView):
+    """Swagger UI; its script is served apart from the page."""
 
     url_name = SCHEMA_NAME
     template_name = "memory/api/swagger.html"
@@ -62,8 +86,8 @@ class SwaggerView(OpenView, SpectacularSwaggerSplitView):
         return response
 
 
-class RedocView(OpenView, SpectacularRedocView):
-    """Redoc; no script in the page."""
+class RedocView(Page, SpectacularRedocView):
+    """Redoc."""
 
     url_name = SCHEMA_NAME
     template_name = "memory/api/redoc.html"

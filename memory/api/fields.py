@@ -22,19 +22,22 @@ TIMESTAMP_WANTED = (
     "This must be a time with its offset (RFC 3339), such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00; "
     "in a URL, a plus sign has to be escaped."
 )
+YEARS_WANTED = "Times are kept from the year 1 to the year 9999, in UTC."
 NO_NUL = r"^[^\u0000]*$"
 # Paths of the API below a collection, so not to be ids in it.
 RESERVED_IDS = frozenset({"bulk", "check-duplicate"})
 
 
 def parse_timestamp(text: str) -> datetime:
-    """A time of RFC 3339 in UTC, cut to microseconds; anything else is a `ValueError`."""
+    """A time of RFC 3339 in UTC, cut to microseconds.
+
+    Anything else is a `ValueError`, a time before the year 1 or after 9999 an `OverflowError`.
+    """
     if not RFC3339.fullmatch(text.upper()):
         raise ValueError(TIMESTAMP_WANTED)
-    try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(TIMESTAMP_WANTED) from error
+    if text.startswith("0000"):
+        raise OverflowError(YEARS_WANTED)
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 class TextField(serializers.CharField):
@@ -83,7 +86,7 @@ class OwnerField(TextField):
 class TimestampField(serializers.DateTimeField):
     """RFC 3339 in, UTC out."""
 
-    default_error_messages = {"invalid": TIMESTAMP_WANTED}
+    default_error_messages = {"invalid": TIMESTAMP_WANTED, "out_of_range": YEARS_WANTED}
 
     def to_internal_value(self, value: Any) -> datetime:
         """The time in UTC."""
@@ -91,6 +94,8 @@ class TimestampField(serializers.DateTimeField):
             self.fail("invalid")
         try:
             return parse_timestamp(value)
+        except OverflowError:
+            self.fail("out_of_range")
         except ValueError:
             self.fail("invalid")
 

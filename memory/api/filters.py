@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
-from .fields import NO_NUL, parse_timestamp
+from .fields import NO_NUL, TIMESTAMP_WANTED, YEARS_WANTED, parse_timestamp
 from .parsers import finite, refuse_constant
 
 
@@ -34,8 +34,10 @@ class TimestampFormField(forms.Field):
             return None
         try:
             return parse_timestamp(value)
+        except OverflowError as error:
+            raise forms.ValidationError(YEARS_WANTED, code="out_of_range") from error
         except ValueError as error:
-            raise forms.ValidationError(str(error), code="invalid") from error
+            raise forms.ValidationError(TIMESTAMP_WANTED, code="invalid") from error
 
 
 class ScalarFormField(forms.CharField):

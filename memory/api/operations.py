@@ -64,8 +64,15 @@ class Operation:
     errors: tuple[int, ...] = ()
 
 
-def crud(one: str, many: str, record: Mapping[str, Any], new: Mapping[str, Any], change: Any) -> dict[str, Operation]:
-    """The six operations that all records have, by action."""
+def crud(
+    one: str,
+    many: str,
+    record: Mapping[str, Any],
+    new: Mapping[str, Any],
+    change: Any,
+    errors: tuple[int, ...] = (404,),
+) -> dict[str, Operation]:
+    """The six operations that all records have, by action; `errors` are of those with an id."""
     return {
         "list": Operation(f"List {many}", f"The live {many} that you may see, filtered, in pages.", answered=record),
         "create": Operation(
@@ -75,20 +82,20 @@ def crud(one: str, many: str, record: Mapping[str, Any], new: Mapping[str, Any],
             sent=new,
             answered=record,
         ),
-        "retrieve": Operation(f"Retrieve {one}", answered=record, errors=(404,)),
+        "retrieve": Operation(f"Retrieve {one}", answered=record, errors=errors),
         "update": Operation(
-            f"Replace {one}", "Every field is needed, but for the id.", sent=record, answered=record, errors=(404,)
+            f"Replace {one}", "Every field is needed, but for the id.", sent=record, answered=record, errors=errors
         ),
         "partial_update": Operation(
-            f"Change {one}", "Fields that are left out stay.", sent=change, answered=record, errors=(404,)
+            f"Change {one}", "Fields that are left out stay.", sent=change, answered=record, errors=errors
         ),
-        "destroy": Operation(f"Delete {one}", status=204, errors=(404,)),
+        "destroy": Operation(f"Delete {one}", status=204, errors=errors),
     }
 
 
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "memory-items": {
-        **crud("a memory item", "memory items", ITEM, NEW_ITEM, {"text_content": "I prefer night trains."}),
+        **crud("a memory item", "memory items", ITEM, NEW_ITEM, {"text_content": "I prefer night trains."}, (404, 405)),
         "bulk": Operation(
             "Create many memory items",
             "All or none: one row that is wrong, and nothing is written. Errors name their row: `items.3.item_type`.",
@@ -124,6 +131,7 @@ ERRORS: Mapping[int, str] = {
     401: "There are no credentials, or wrong ones.",
     403: "A session's request has no CSRF token.",
     404: "There is no such record among those that you may see.",
+    405: "No id: `bulk` and `check-duplicate` are paths of the API.",
     406: "The Accept header asks for something other than JSON.",
     409: "Another request wrote one of these records meanwhile; nothing was written.",
     411: "The body's length is not told.",

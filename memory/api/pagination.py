@@ -50,13 +50,13 @@ class Cursor:
             parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             ordering, backwards, time, pk = parts
             return cls(str(ordering), bool(backwards), parse_timestamp(time), str(pk))
-        except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
+        except (ValueError, OverflowError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
             raise ValueError("not a cursor") from error
 
 
-def invalid(name: str, message: str) -> ValidationError:
+def invalid(name: str, message: str, code: str = "invalid") -> ValidationError:
     """The error for one query parameter."""
-    return ValidationError({name: [ErrorDetail(message, code="invalid")]})
+    return ValidationError({name: [ErrorDetail(message, code=code)]})
 
 
 class CursorPagination(BasePagination):
@@ -112,9 +112,11 @@ class CursorPagination(BasePagination):
         try:
             cursor = Cursor.decode(text)
         except ValueError as error:
-            raise invalid("cursor", "This is no cursor: take it from `next` or `previous` of a page.") from error
+            message = "This is no cursor: take it from `next` or `previous` of a page."
+            raise invalid("cursor", message, "invalid_cursor") from error
         if cursor.ordering != ordering:
-            raise invalid("cursor", f"This cursor is of a list ordered by {cursor.ordering!r}, not {ordering!r}.")
+            message = f"This cursor is of a list ordered otherwise, not by {ordering!r}."
+            raise invalid("cursor", message, "invalid_cursor")
         return cursor
 
     def _link(self, ordering: str, page: Sequence[Model], backwards: bool) -> str | None:
@@ -158,7 +160,10 @@ class CursorPagination(BasePagination):
                 {"type": "integer", "minimum": 1, "maximum": most, "default": self.default_limit},
                 f"Records on a page, at most {most}; more is an error.",
             ),
-            "cursor": ({"type": "string"}, "Where to go on: from `next` or `previous` of a page."),
+            "cursor": (
+                {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+                "Where to go on: from `next` or `previous` of a page.",
+            ),
             "ordering": (
                 {"type": "string", "enum": list(view.orderings), "default": view.orderings[0]},
                 "By time; `-` is newest first. Ids settle ties.",

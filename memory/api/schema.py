@@ -9,6 +9,7 @@ from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from ..conf import memory_settings
 from .fields import NO_NUL
 from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WRITING, Operation
 from .serializers import ErrorSerializer
@@ -34,7 +35,7 @@ class MemorySchema(AutoSchema):
     @property
     def row(self) -> Operation:
         """The action's row."""
-        return OPERATIONS[self.view.basename][self.view.action]
+        return OPERATIONS[self.view.collection][self.view.action]
 
     def get_summary(self) -> str:
         """The row's summary."""
@@ -46,11 +47,11 @@ class MemorySchema(AutoSchema):
 
     def get_operation_id(self) -> str:
         """`memory_items_list`, `sessions_history`, ..."""
-        return f"{self.view.basename}_{self.view.action}".replace("-", "_")
+        return f"{self.view.collection}_{self.view.action}".replace("-", "_")
 
     def get_tags(self) -> list[str]:
         """The collection."""
-        return [self.view.basename]
+        return [self.view.collection]
 
     def get_request_serializer(self) -> Any:
         """The row's, or else the view's."""
@@ -137,6 +138,8 @@ def be_strict(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
             component["additionalProperties"] = False
             for schema in filter(_is_free_text, properties.values()):
                 schema["pattern"] = NO_NUL
+        if "items" in properties:
+            properties["items"].update(minItems=1, maxItems=memory_settings.bulk_limit)
         elif f"{name}Request" in components:
             component["required"] = sorted(properties)
     return result

@@ -143,10 +143,14 @@ class UserSessionSerializer(RecordSerializer):
         fields = ("id", "user_id", "session_id", "started_at", "last_activity", "metadata")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse an id that is not the one which follows."""
+        """Refuse another id than the one that follows, and another user or session later on."""
         sent = attrs.pop("id", None)
         if self.instance is None and sent not in (None, UserSession.make_id(attrs["user_id"], attrs["session_id"])):
             raise ValidationError({"id": [ErrorDetail("The id follows from user and session.", code="immutable")]})
+        kept = {name: getattr(self.instance, name) for name in ("user_id", "session_id") if self.instance is not None}
+        changed = [name for name, value in kept.items() if attrs.get(name, value) != value]
+        if changed:
+            raise ValidationError({name: [ErrorDetail("A session keeps this.", code="immutable")] for name in changed})
         return attrs
 
 

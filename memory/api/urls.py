@@ -12,9 +12,8 @@ app_name = "memory-api"
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a regular expression, as the router's routes are
-router.register("memory-items", MemoryItemViewSet, basename="memory-items")
-router.register("agent-data", AgentDataViewSet, basename="agent-data")
-router.register("sessions", UserSessionViewSet, basename="sessions")
+for viewset in (MemoryItemViewSet, AgentDataViewSet, UserSessionViewSet):
+    router.register(viewset.collection, viewset, basename=viewset.collection)
 
 documentation: list[URLPattern] = [
     re_path(r"^schema/?$", SchemaView.as_view(), name="schema"),

@@ -83,6 +83,8 @@ class Endpoint(GenericViewSet[Any]):
         super().initial(request, *args, **kwargs)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired
+        if getattr(self, "action", None) in (None, "metadata"):  # a method that is not allowed: 405 follows
+            return
         errors = dict(parameter_errors(request, self.query_parameters()))
         if errors:
             raise ValidationError(errors)
@@ -143,6 +145,8 @@ class RecordViewSet(
 
     lookup_value_regex = "[^/]+"
 
+    # The name in paths and in the schema.
+    collection: ClassVar[str]
     model: ClassVar[type[models.Model]]
     replacement_class: ClassVar[type[BaseSerializer[Any]]]
     orderings: ClassVar[Sequence[str]] = ("-timestamp", "timestamp")
@@ -199,6 +203,7 @@ class RecordViewSet(
 class MemoryItemViewSet(RecordViewSet):
     """Memory items."""
 
+    collection = "memory-items"
     model = MemoryItem
     queryset = MemoryItem.objects.none()
     serializer_class = serializers.MemoryItemSerializer
@@ -235,6 +240,7 @@ class MemoryItemViewSet(RecordViewSet):
 class AgentDataViewSet(RecordViewSet):
     """Agents' data."""
 
+    collection = "agent-data"
     model = AgentData
     queryset = AgentData.objects.none()
     serializer_class = serializers.AgentDataSerializer
@@ -246,6 +252,7 @@ class AgentDataViewSet(RecordViewSet):
 class UserSessionViewSet(RecordViewSet):
     """Sessions, and the conversations in them."""
 
+    collection = "sessions"
     model = UserSession
     queryset = UserSession.objects.none()
     serializer_class = serializers.UserSessionSerializer

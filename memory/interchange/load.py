@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections import Counter
@@ -143,10 +144,8 @@ def opened(path: str) -> Iterator[list[tuple[BinaryIO, int]]]:
     """
     with ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
-        if file.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
-            size = file.seek(0, 2)
-            file.seek(0)
-            yield [(file, size)]
+        if file.peek(len(ZIP_MAGIC))[: len(ZIP_MAGIC)] != ZIP_MAGIC:
+            yield [(file, os.fstat(file.fileno()).st_size)]
             return
         try:
             archive = stack.enter_context(zipfile.ZipFile(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from memory.fields import new_id
 from memory.models import AgentData, MemoryItem, UserSession
 
 from .conftest import Url
@@ -55,7 +57,15 @@ def test_items_show_time_user_session_type_speaker_and_text(
         timestamp=NOON,
     )
     page = boss.get(url("memoryitem")).content.decode()
-    for shown in ("March 1, 2026, noon", "ada", "trip", "fact", "assistant / Sage", "Lisbon is warm and sunny", "…"):
+    for shown in (
+        "2026-03-01</span> <span>12:00:00",
+        "ada",
+        "trip",
+        "fact",
+        "assistant / Sage",
+        "Lisbon is warm and sunny",
+        "…",
+    ):
         assert shown in page
     assert "and sunny " * 50 not in page
     assert url("memoryitem", "change", item.pk) in page
@@ -185,6 +195,38 @@ def test_a_list_asks_the_same_whatever_the_number_of_rows(
     assert sum("COUNT(" in sql for sql in many) == 1
     assert not any('"embedding"' in sql for sql in many)
     assert not any("JOIN" in sql for sql in many if "memory_items" in sql or "user_sessions" in sql)
+
+
+def test_the_days_lead_to_their_records(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Years, then months, then days: each once, of what the list shows, with a link to its records."""
+    for moment in ("2024-12-31", "2025-01-01", "2025-01-31", "2025-12-31", "2025-12-31", "9999-12-31"):
+        make_item(id=f"{moment}-{new_id()}", timestamp=datetime.fromisoformat(f"{moment}T23:30:00+00:00"))
+    make_item(timestamp=NOON, user_id="eve")
+
+    def choices(**query: str) -> list[str]:
+        page = boss.get(url("memoryitem"), {"user_id": "ada", **query}).content.decode()
+        bar = page.split('<nav class="toplinks">')[1].split("</nav>")[0]
+        shown = re.sub(r"<[^>]*>", "", re.sub(r"<a[^>]*date-back.*?</a>", "", bar))
+        return [line.strip() for line in shown.splitlines() if line.strip()]
+
+    assert choices() == ["2024", "2025", "9999"]
+    assert choices(timestamp__year="2025") == ["January 2025", "December 2025"]
+    assert choices(timestamp__year="2025", timestamp__month="1") == ["January 1", "January 31"]
+    assert choices(timestamp__year="2025", timestamp__month="12") == ["December 31"]
+    assert choices(timestamp__year="2025", timestamp__month="12", timestamp__day="31") == ["December 31"]
+    found = listed(boss, url("memoryitem"), timestamp__year="2025", timestamp__month="12", timestamp__day="31")
+    assert [item.pk[:10] for item in found] == ["2025-12-31", "2025-12-31"]
+    with timezone.override("Pacific/Auckland"):
+        assert choices(timestamp__year="2025", timestamp__month="1") == ["January 1", "January 2"]
+
+
+def test_the_days_are_read_from_the_index(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """A row each: no query computes something of every record's time."""
+    for number in range(40):
+        make_item(timestamp=NOON + timedelta(hours=7 * number))
+    asked = queries(boss, url("memoryitem"))
+    assert not any("DISTINCT" in sql or "MIN(" in sql for sql in asked)
+    assert len(asked) < 40
 
 
 def test_what_users_wrote_is_escaped(

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.cache import caches
+from django.core.cache import cache, caches
 from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from memory.models import MemoryItem
+from tests import live
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -101,6 +102,28 @@ def test_requests_are_counted_in_the_cache_that_the_settings_name(ada: APIClient
     assert [ada.get(ITEMS).status_code for _ in range(2)] == [200, 429]
     caches["counters"].clear()
     assert ada.get(ITEMS).status_code == 200
+
+
+@pytest.mark.redis
+def test_requests_are_counted_in_redis(ada: APIClient, settings: Any) -> None:
+    """As the service has it: JSON, a password, failures hidden; the counter ends with its window."""
+    with live.redis() as server:
+        settings.CACHES = {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": f"redis://127.0.0.1:{server.port}/0",
+                "OPTIONS": {
+                    "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+                    "PASSWORD": live.PASSWORD,
+                    "IGNORE_EXCEPTIONS": True,
+                },
+            }
+        }
+        rates(settings, **{"memory-user": "2/min"})
+        assert [ada.get(ITEMS).status_code for _ in range(3)] == [200, 200, 429]
+        (key,) = cache.keys("*")  # type: ignore[attr-defined]
+        assert 0 < cache.ttl(key) <= 61  # type: ignore[attr-defined]
+        caches["default"].close()
 
 
 def test_a_cache_that_hides_its_failure_stops_nobody(ada: APIClient, settings: Any) -> None:

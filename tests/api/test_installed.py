@@ -23,9 +23,11 @@ settings.configure(
     ALLOWED_HOSTS=["testserver"],
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=[
+        "django.contrib.admin",
         "django.contrib.auth",
         "django.contrib.contenttypes",
         "django.contrib.sessions",
+        "django.contrib.messages",
         "django.contrib.staticfiles",
         "rest_framework",
         "django_filters",

@@ -83,7 +83,7 @@ def test_a_cursor_is_of_one_order(ada: APIClient) -> None:
     """Used with another, it is refused, since it would skip."""
     store(3, timedelta(seconds=1))
     following = ada.get(f"{ITEMS}?limit=1").json()["next"]
-    assert codes(ada.get(f"{following}&ordering=timestamp")) == {"cursor": ["invalid"]}
+    assert codes(ada.get(f"{following}&ordering=timestamp")) == {"cursor": ["invalid_cursor"]}
 
 
 def test_a_cursor_shows_nothing_of_others(ada: APIClient, bob: APIClient) -> None:

@@ -82,6 +82,7 @@ def test_its_pages_load_nothing_from_elsewhere(client: Client, page: str) -> Non
     assert len(assets) >= 2
     for url in assets:
         assert finders.find(url.removeprefix("/static/")), url
+    assert "script-src 'self';" in client.get(f"/api/{page}/")["Content-Security-Policy"]
     assert "<style" not in html
     assert not re.search(r"<script(?![^>]*\bsrc=)", html)
     assert "http://" not in html

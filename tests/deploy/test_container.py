@@ -77,8 +77,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def running(app: Path, tmp_path: Path) -> Iterator[live.Service]:
     """The image's CMD, started with the image's variables and a deployer's."""
-    variables = {**environment(), **live.deployed(tmp_path)}
-    live.migrate(cwd=app, **variables)
+    live.make_databases(tmp_path)
     image = {name: value for name, value in environment().items() if name != "PORT"}
     (command,) = last_stage("CMD")
     with live.service(tmp_path, cwd=app, command=json.loads(command), **image) as service:
@@ -147,6 +146,17 @@ def test_the_health_check_fails_while_the_service_cannot_work(app: Path, running
         assert done.returncode == 1
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_probes_need_no_tls(app: Path, tmp_path: Path) -> None:
+    """Orchestrators ask over plain HTTP; everybody else is sent to HTTPS."""
+    live.make_databases(tmp_path)
+    with live.service(tmp_path, cwd=app, SECURE_SSL_REDIRECT="true") as service:
+        for path in ("/api/health", "/api/health/live", "/api/health/ready"):
+            assert service.request(path).status_code == 200
+        elsewhere = service.request("/admin/")
+        assert elsewhere.status_code == 301
+        assert elsewhere.headers["Location"].startswith("https://")
 
 
 def test_the_image_does_not_start_half_configured(app: Path, tmp_path: Path) -> None:
@@ -221,6 +231,8 @@ def test_composes_redis_asks_for_its_password(tmp_path: Path) -> None:
         with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
             stranger.ping()
         assert live.PASSWORD not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        process.terminate()  # reaches Redis itself, so that a container stops at once
+        assert process.wait(10) == 0
     finally:
         process.kill()
         process.wait()

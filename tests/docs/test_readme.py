@@ -24,7 +24,7 @@ def development(tmp_path: Path) -> dict[str, str]:
         "APP_ENV": "development",
         "DJANGO_SUPERUSER_PASSWORD": "a-password-for-tests",
     }
-    live.migrate(**variables)
+    live.make_databases(tmp_path)
     live.manage("createsuperuser", "--noinput", "--username=admin", "--email=admin@example.org", **variables)
     return variables
 

@@ -81,6 +81,15 @@ def test_a_login_is_not_looked_up(client: Client, make_user: Any) -> None:
         assert "django_session" not in str(default.captured_queries)
 
 
+def test_probes_are_outside_of_atomic_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away must not fail the request before the view can say so."""
+    for alias in ("default", "memory"):
+        monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
+    with CaptureQueriesContext(connections["default"]) as default, CaptureQueriesContext(connections["memory"]) as own:
+        assert client.get("/api/health/live").status_code == 200
+    assert (len(default), len(own)) == (0, 0)
+
+
 def test_probes_are_not_throttled(client: Client, settings: Any) -> None:
     """However strict the project is with strangers."""
     settings.REST_FRAMEWORK = {

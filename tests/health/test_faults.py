@@ -16,13 +16,13 @@ import pytest
 from tests import live
 
 BUDGET = 2.0  # seconds, as MEMORY["HEALTH_TIMEOUT"] has it
-SLACK = 0.7  # seconds that a busy machine may add
+SLACK = 2.0  # seconds that a busy machine may add
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a service has its databases, migrated."""
-    live.migrate(**live.deployed(tmp_path))
+    live.make_databases(tmp_path)
     return tmp_path
 
 
@@ -104,7 +104,7 @@ def test_a_storm_of_probes_on_a_locked_database(folder: Path) -> None:
         lock.execute("PRAGMA locking_mode=NORMAL")
         lock.execute("SELECT 1 FROM memory_items").fetchall()
         lock.close()
-        live.wait_until(lambda: service.request("/api/health").status_code == 200, "health returns", 10)
+        live.wait_until(lambda: service.request("/api/health").status_code == 200, "health returns", 30)
 
 
 def exclusive(file: Path) -> sqlite3.Connection:

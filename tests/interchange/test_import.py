@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import threading
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -360,6 +361,17 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert os.listdir(tmp_path) == []
 
 
+def test_a_pipe(run: Callable[..., Result], tmp_path: Path) -> None:
+    """A named pipe, such as a shell's `<(zcat export.jsonl.gz)`, is read like a file."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(json.dumps(ITEM).encode(),))
+    writer.start()
+    assert run(path).code == 0
+    writer.join()
+    assert MemoryItem.objects.exists()
+
+
 def test_another_writer_meanwhile(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that appears between look and write makes the batch start again; nothing is lost or doubled."""
     real, calls = store._write_once, []
@@ -385,6 +397,27 @@ def test_a_database_that_fails(run: Callable[..., Result], monkeypatch: pytest.M
     result = run([ITEM])
     assert result.code == 2
     assert "The database failed: disk full." in result.said
+
+
+def test_an_interruption(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that were written stay, and it is said how to go on."""
+    real, calls = store.write, []
+
+    def interrupted(entries: Any, update: bool) -> Any:
+        calls.append(entries)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(entries, update)
+
+    monkeypatch.setattr(load_module, "BATCH_ENTRIES", 2)
+    monkeypatch.setattr(load_module.store, "write", interrupted)
+    lines = [{**ITEM, "id": f"m{place}"} for place in range(5)]
+    result = run(lines)
+    assert result.code == 130
+    assert "run it again" in result.said
+    assert MemoryItem.objects.count() == 2
+    assert run(lines).code == 0
+    assert MemoryItem.objects.count() == 5
 
 
 def test_batches(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

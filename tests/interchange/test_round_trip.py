@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils.html import escape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rest_framework.test import APIClient
 
 from memory.interchange.export import MODELS, all_records, to_dict
 from memory.limits import document_id_problem
@@ -87,21 +91,60 @@ def test_any_records(tmp_path: Path, items: list[Any], data: list[Any], sessions
     assert everything() == before
 
 
-def test_ten_thousand_messages(tmp_path: Path) -> None:
-    """A ChatGPT export of that size imports, once, and comes back equal from its export."""
+def test_ten_thousand_messages(
+    tmp_path: Path, admin_client: Client, make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]
+) -> None:
+    """A ChatGPT export of that size imports, once; is browsable over API and admin; and comes back equal."""
     path, copy = tmp_path / "conversations.json", tmp_path / "copy.jsonl"
     path.write_text(json.dumps(list(chatgpt_export(10_000))))
-    said = io.StringIO()
-    call_command("memory_import", "--user-id", "ada", str(path), stdout=said)
-    assert "10,000 MemoryItem added; 100 UserSession added" in said.getvalue()
+    assert "10,000 MemoryItem added; 100 UserSession added" in imported(path)
     before = everything()
     assert len(before["MemoryItem"]) == 10_000
-    call_command("memory_import", "--user-id", "ada", str(path), stdout=said)
-    assert "10,000 MemoryItem already there; 100 UserSession already there" in said.getvalue()
+    assert "10,000 MemoryItem already there; 100 UserSession already there" in imported(path)
+    browse_api(client_for(make_user("ada")))
+    browse_admin(admin_client)
     call_command("memory_export", output=str(copy), verbosity=0)
     clear()
-    call_command("memory_import", str(copy), stdout=io.StringIO())
+    imported(copy)
     assert everything() == before
+
+
+def imported(path: Path) -> str:
+    said = io.StringIO()
+    call_command("memory_import", "--user-id", "ada", str(path), stdout=said)
+    return said.getvalue()
+
+
+def browse_api(client: APIClient) -> None:
+    """All pages together hold each item once, and a session's history its messages in order."""
+    ids: list[str] = []
+    url: str | None = "/api/memory-items/?limit=200"
+    while url:
+        page = client.get(url).json()
+        ids += [item["id"] for item in page["results"]]
+        url = page["next"]
+    assert len(ids) == 10_000
+    assert set(ids) == set(MemoryItem.objects.values_list("id", flat=True))
+    history = client.get("/api/sessions/ada:conversation-7/history/?limit=100").json()["results"]
+    assert [item["metadata"]["role"] for item in history[:2]] == ["assistant", "user"]
+    assert len(history) == 100
+
+
+def browse_admin(client: Client) -> None:
+    """The lists and their last pages, an item, a session's conversation."""
+    item = MemoryItem.objects.in_session("conversation-42").newest_first().last()
+    assert item is not None
+    text = escape(item.text_content)
+    for url, shown in [
+        ("/admin/memory/memoryitem/", "10000 memory items"),
+        ("/admin/memory/memoryitem/?p=100", "10000 memory items"),
+        (f"/admin/memory/memoryitem/{item.pk}/change/", text),
+        ("/admin/memory/usersession/", "100 sessions"),
+        ("/admin/memory/usersession/ada_3Aconversation-42/conversation/", text),
+    ]:
+        response = client.get(url)
+        assert response.status_code == 200, url
+        assert shown in response.content.decode(), url
 
 
 @pytest.fixture

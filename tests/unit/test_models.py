@@ -36,7 +36,7 @@ REFUSED = [
     ("user_id", {"user_id": "\ud800"}),
     ("session_id", {"user_id": "😀" * 250, "session_id": "😀" * 250}),
     ("item_type", {"item_type": None}),
-    ("text_content", {"text_content": "x" * 1_048_576}),
+    ("text_content", {"text_content": "x" * 1_048_488}),
     ("text_content", {"text_content": "x" * 600_000, "metadata": {"y": "y" * 500_000}}),
     ("text_content", {"text_content": "\udfff"}),
     ("metadata", {"metadata": {"y": "y" * 1_048_576}}),
@@ -104,21 +104,33 @@ class TestRefusals:
         assert [getattr(after, name) for name in values] == [getattr(before, name) for name in values]
 
 
-def test_a_record_at_the_limit_is_kept(make_item: Callable[..., MemoryItem]) -> None:
-    """A document of exactly 1 MiB is stored and read back; one byte more is refused."""
-    small = make_item(text_content="x")
-    used = 1_048_576 - 1_000_000
-    item = MemoryItem(**VALID, id=small.id[::-1], text_content="x" * 1_000_000)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"metadata": {"a": [1, [2], []], "": {"b": {}}, "big": 2**70}},
+        {"embedding": [0.5] * 100},
+        {"session_id": "s"},
+    ],
+    ids=["plain", "odd metadata", "vector", "session"],
+)
+def test_a_record_at_the_limit_is_kept(values: dict[str, Any]) -> None:
+    """The largest record that is accepted is stored, changed and read back; one byte more is refused."""
+
+    def item(size: int) -> MemoryItem:
+        return MemoryItem(id="i" * 32, user_id="ada", item_type="m", text_content="x" * size, **values)
+
     with pytest.raises(ValidationError) as caught:
-        MemoryItem(**VALID, id=item.id, text_content="x" * 1_048_480, metadata={"a": 1}).check_limits()
-    total = caught.value.error_dict["text_content"][0].params["total"]
-    room = 1_048_480 - (total - 1_048_576)
-    assert 1_048_480 - used < room < 1_048_480
-    fits = MemoryItem.objects.create(**VALID, id=item.id, text_content="x" * room, metadata={"a": 1})
-    assert len(MemoryItem.objects.get(pk=fits.pk).text_content or "") == room
-    fits.text_content = "x" * (room + 1)
+        item(1_048_480).check_limits()
+    told = caught.value.error_dict["text_content"][0].params
+    room = 1_048_480 - (told["total"] - told["most"])
+    item(room).save(force_insert=True)
+    stored = MemoryItem.objects.get(pk="i" * 32)
+    assert stored.text_content == "x" * room
+    stored.persona_active = None
+    stored.save()
     with pytest.raises(ValidationError):
-        fits.save()
+        item(room + 1).save()
 
 
 def test_update_counts_the_rest_of_the_document(make_item: Callable[..., MemoryItem]) -> None:

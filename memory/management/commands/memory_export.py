@@ -55,7 +55,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database failed: {error}.") from error
         if options["verbosity"]:
-            self.stderr.write(f"{count:,} records exported.")
+            self.stderr.write(f"{count:,} records exported.", style_func=str)
 
     def _to_stdout(self, lines: Iterable[str]) -> int:
         if reconfigure := getattr(self.stdout._out, "reconfigure", None):

@@ -99,9 +99,7 @@ class Command(BaseCommand):
             ) from error
         finally:
             rejects.close()
-        self.stdout.write(f"{path}: {_summary(totals)}")
-        if totals.rejected:
-            self.stderr.write(f"{path}: {totals.rejected:,} rejected; see {rejects.path}")
+        self.stdout.write(f"{path}: {_summary(totals, rejects.path)}")
         return REJECTED if totals.rejected else 0
 
     def _load(self, path: str, rejects: RejectFile, options: dict[str, Any]) -> Totals:
@@ -147,10 +145,12 @@ def _reject_path(path: str, folder: Path | None) -> Path:
     return (folder or file.parent) / f"{file.name}.rejects.jsonl"
 
 
-def _summary(totals: Totals) -> str:
+def _summary(totals: Totals, rejects: Path) -> str:
     parts = [
         f"{count:,} {name} {what}" for what, counts in totals.by_outcome() for name, count in sorted(counts.items())
     ]
     if totals.empty:
         parts.append(f"{totals.empty:,} empty messages left out")
+    if totals.rejected:
+        parts.append(f"{totals.rejected:,} rejected, see {rejects}")
     return "; ".join(parts) or "nothing in it"

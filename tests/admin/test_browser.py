@@ -1,0 +1,189 @@
+"""The admin in a real browser: what people see and do, and what no client test can tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Page, sync_playwright
+
+from memory.models import MemoryItem, UserSession
+from tests import backends
+
+from .conftest import Url
+
+pytestmark = [
+    pytest.mark.chromium,
+    pytest.mark.django_db(databases=["default", "memory"], transaction=True),
+]
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SCRIPT = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+TEXTS = (
+    "مرحبا، هذا نص طويل باللغة العربية مع كلمة English في الوسط",
+    "x" * 800,
+    "👩‍👩‍👧‍👦🎉" * 60,
+    SCRIPT,
+    "line one\n    indented",
+)
+SCREENS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
+# The contrast of text that WCAG 2.2 asks for (AA, https://www.w3.org/TR/WCAG22/#contrast-minimum).
+LEAST_CONTRAST = 4.5
+CONTRAST = """
+element => {
+    const channels = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = colour => channels(colour).slice(0, 3).map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+    let under = element;
+    while (under && channels(getComputedStyle(under).backgroundColor)[3] === 0) under = under.parentElement;
+    const ground = under ? getComputedStyle(under).backgroundColor : "rgb(255, 255, 255)";
+    const [dark, bright] = [getComputedStyle(element).color, ground].map(light).sort((one, other) => one - other);
+    return (bright + 0.05) / (dark + 0.05);
+}
+"""
+
+
+@pytest.fixture
+def records(make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., Any]) -> None:
+    """A conversation of texts that break careless pages, and some data of agents."""
+    for number, text in enumerate(TEXTS):
+        make_item(
+            id=f"i{number}",
+            session_id="s",
+            item_type=["message", "fact"][number % 2],
+            persona_active="Sage",
+            text_content=text,
+            metadata={"role": ["user", "assistant", "tool"][number % 3], "long": "y" * 300},
+            embedding=[0.5] * 2048,
+            timestamp=NOON + timedelta(hours=5 * number),
+        )
+    make_item(user_id="u" * 200, session_id="w" * 200)
+    make_agent_data(id="d", content={"text": SCRIPT, "list": ["z" * 300]})
+
+
+@pytest.fixture
+def browse(live_server: Any, boss: Client) -> Callable[..., Any]:
+    """`with browse(width=390) as page`: a browser with the superuser's session; `page.goto` takes a path.
+
+    Nothing may use the database inside of the block: Playwright keeps an event loop in the thread.
+    """
+    session = boss.cookies[settings.SESSION_COOKIE_NAME].value
+
+    @contextmanager
+    def start(scheme: Any = "light", width: int = 1280) -> Iterator[Page]:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=backends.chromium(), args=["--no-sandbox"])
+            context = browser.new_context(
+                base_url=live_server.url, color_scheme=scheme, viewport={"width": width, "height": 900}
+            )
+            context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+            try:
+                yield context.new_page()
+            finally:
+                browser.close()
+
+    return start
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_every_page_fits_and_runs_nothing(
+    browse: Callable[..., Any], records: None, url: Url, scheme: str, width: int
+) -> None:
+    """In light and dark, wide and narrow: no page is wider than the screen, no user's markup runs, no script fails."""
+    pages = [url(model) for model in ("memoryitem", "agentdata", "usersession")]
+    pages += [url(model, "add") for model in ("memoryitem", "agentdata", "usersession")]
+    pages += [url("memoryitem", "change", f"i{number}") for number in range(len(TEXTS))]
+    pages += [url("agentdata", "change", "d")]
+    for session in ("ada:s", UserSession.make_id("u" * 200, "w" * 200)):
+        pages += [url("usersession", page, session) for page in ("change", "conversation", "delete")]
+    failures: list[str] = []
+    with browse(scheme, width) as page:
+        page.on("pageerror", lambda error: failures.append(f"{page.url}: {error}"))
+        for address in pages:
+            assert page.goto(address).ok
+            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                failures.append(f"{address} is wider than the screen")
+            if page.title() == "run":
+                failures.append(f"{address} ran a user's script")
+    assert failures == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_conversation_can_be_read(browse: Callable[..., Any], records: None, url: Url, scheme: str) -> None:
+    """Text stands out from its ground in both themes, turns stand one below the other, an item's link leads to it."""
+    with browse(scheme) as page:
+        page.goto(url("usersession", "conversation", "ada:s"))
+        for selector in (".memory-text", ".memory-turn-head strong", ".memory-turn-head a", ".memory-persona", "h2"):
+            for element in page.query_selector_all(f"#content {selector}"):
+                assert element.evaluate(CONTRAST) >= LEAST_CONTRAST, selector
+        tops = [element.bounding_box()["y"] for element in page.query_selector_all(".memory-turn")]
+        assert tops == sorted(tops)
+        assert len(tops) == len(TEXTS)
+        page.goto(url("memoryitem"))
+        page.click(".field-session a[title=s] >> nth=0")
+        marked = page.locator("#here")
+        assert marked.inner_text().endswith("Metadata")
+        assert "line one" in marked.inner_text()
+        assert marked.is_visible()
+        page.click("#here .memory-turn-head a")
+        assert page.url.endswith(url("memoryitem", "change", "i4"))
+
+
+def test_an_item_is_edited_as_people_do_it(browse: Callable[..., Any], records: None, url: Url) -> None:
+    """A wrong JSON is told beside its field and can be mended; a save changes that field alone."""
+    before = MemoryItem.objects.get(pk="i4")
+    with browse() as page:
+        page.goto(url("memoryitem", "change", "i4"))
+        assert json.loads(page.input_value("#id_metadata")) == before.metadata
+        page.fill("#id_metadata", '{"role": "user",\n "mood" "calm"}')
+        page.click("text=Save and continue editing")
+        assert "line 2, column 9" in page.inner_text(".field-metadata .errorlist")
+        assert page.input_value("#id_metadata") == '{"role": "user",\n "mood" "calm"}'
+        page.fill("#id_metadata", '{"role": "user",\n "mood": "calm"}')
+        page.click("text=Save and continue editing")
+        assert "was changed successfully" in page.inner_text(".messagelist")
+    after = MemoryItem.objects.get(pk="i4")
+    assert after.metadata == {"role": "user", "mood": "calm"}
+    unchanged = ("text_content", "timestamp", "embedding", "content_hash", "persona_active", "expiration")
+    assert [getattr(after, name) for name in unchanged] == [getattr(before, name) for name in unchanged]
+
+
+def test_a_selection_is_downloaded(browse: Callable[..., Any], url: Url, make_item: Any, tmp_path: Path) -> None:
+    """Filter by a typed user, select all across pages, export: the file has them all."""
+    for number in range(60):
+        make_item(user_id=["ada", "eve"][number % 6 == 0], session_id="s", text_content=f"text {number}")
+    with browse() as page:
+        page.goto(url("memoryitem"))
+        page.fill("input[name=user_id]", "ada")
+        page.press("input[name=user_id]", "Enter")
+        assert "50 memory items" in page.inner_text(".paginator")
+        page.goto(url("memoryitem"))
+        page.check("#action-toggle")
+        page.click("text=Select all 60 memory items")
+        page.select_option("select[name=action]", "export_jsonl")
+        with page.expect_download() as download:
+            page.click("button[name=index]")
+        download.value.save_as(tmp_path / "items.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert {line["text_content"] for line in lines} == {f"text {number}" for number in range(60)}
+    assert UserSession.objects.count() == 2
+
+
+def test_the_conversation_is_told_to_screen_readers(browse: Callable[..., Any], records: None, url: Url) -> None:
+    """One main heading, days as headings of lists, labelled navigation and fields."""
+    with browse() as page:
+        page.goto(url("usersession", "conversation", "ada:s"))
+        assert page.locator("h1").count() == 1
+        assert page.get_by_role("heading", name="Sunday, 1 March 2026").is_visible()
+        assert page.get_by_role("listitem").filter(has_text="line one").count() == 1
+        page.goto(url("memoryitem"))
+        assert page.get_by_role("textbox", name="Exact user").is_visible()
+        assert page.get_by_role("textbox", name="Exact session").is_visible()

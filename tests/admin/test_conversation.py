@@ -1,0 +1,190 @@
+"""A session's conversation: order, days, roles, pages, and who may read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from memory.admin.conversation import ITEMS_ON_A_PAGE, MOST_TEXT
+from memory.models import MemoryItem, UserSession
+
+from .conftest import VIEWER, Url
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MANY = 2 * ITEMS_ON_A_PAGE + 50
+
+
+def fill(count: int, start: int = 0) -> None:
+    """A session of `count` items, a minute apart."""
+    MemoryItem.objects.bulk_create(
+        MemoryItem(
+            id=f"i{number:05}",
+            user_id="ada",
+            session_id="s",
+            item_type="message",
+            text_content=f"turn {number}.",
+            timestamp=NOON + timedelta(minutes=number),
+        )
+        for number in range(start, start + count)
+    )
+
+
+def turns(client: Client, address: str, **query: str) -> list[int]:
+    """The numbers of the turns on a page, from top to bottom."""
+    response = client.get(address, query)
+    assert response.status_code == 200
+    return [int(number) for number in re.findall(r"turn (\d+)\.", response.content.decode())]
+
+
+def test_it_reads_from_top_to_bottom_by_day(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """The oldest first, under its day; each turn with role, time, persona and a link to its item."""
+    late = make_item(
+        session_id="s",
+        text_content="turn 2.",
+        metadata={"role": "assistant"},
+        persona_active="Sage",
+        timestamp=NOON + timedelta(days=1, seconds=5),
+    )
+    make_item(session_id="s", text_content="turn 1.", metadata={"role": "user"}, timestamp=NOON)
+    make_item(session_id="s", text_content="turn 3.", item_type="fact", timestamp=NOON + timedelta(days=1, seconds=6))
+    make_item(session_id="other", text_content="turn 9.")
+    make_item(session_id="s", user_id="eve", text_content="turn 9.")
+    make_item(session_id="s", text_content="turn 9.", expiration=timezone.now() - timedelta(seconds=1))
+    page = url("usersession", "conversation", "ada:s")
+    assert turns(boss, page) == [1, 2, 3]
+    shown = boss.get(page).context["conversation"]
+    assert [day.date for day in shown.days] == [date(2026, 3, 1), date(2026, 3, 2)]
+    content = boss.get(page).content.decode()
+    for text in (
+        "Sunday, 1 March 2026",
+        "Monday, 2 March 2026",
+        "12:00:05",
+        "as Sage",
+        url("memoryitem", "change", late.pk),
+    ):
+        assert text in content
+    spoken = [(turn.speaker, turn.side) for day in shown.days for turn in day.turns]
+    assert spoken == [("user", "user"), ("assistant", "agent"), ("fact", "other")]
+
+
+def test_items_of_one_moment_keep_one_order(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """The id settles ties, so that pages neither repeat nor drop a turn."""
+    for number in (3, 1, 2):
+        make_item(id=str(number), session_id="s", text_content=f"turn {number}.", timestamp=NOON)
+    assert turns(boss, url("usersession", "conversation", "ada:s")) == [1, 2, 3]
+
+
+@override_settings(TIME_ZONE="Pacific/Auckland")
+def test_days_are_those_of_the_time_zone(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Midnight is where the reader is, not in Greenwich."""
+    make_item(session_id="s", timestamp=NOON)
+    day = boss.get(url("usersession", "conversation", "ada:s")).context["conversation"].days[0]
+    assert day.date == date(2026, 3, 2)
+
+
+def test_a_long_conversation_opens_at_its_end_and_is_read_by_pages(boss: Client, url: Url) -> None:
+    """Each page in order; together they hold every turn once; the bars lead older and newer."""
+    fill(MANY)
+    page = url("usersession", "conversation", "ada:s")
+    pages = [turns(boss, page, page=str(number)) for number in (3, 2, 1)]
+    assert [len(some) for some in pages] == [50, ITEMS_ON_A_PAGE, ITEMS_ON_A_PAGE]
+    assert [number for some in pages for number in some] == list(range(MANY))
+    assert turns(boss, page) == pages[-1]
+    content = boss.get(page, {"page": "2"}).content.decode()
+    assert "51 to 150 of 250" in content
+    for target in ("?page=3", "?page=1"):
+        assert f'href="{target}"' in content
+    assert turns(boss, page, page="99") == pages[0]
+    assert turns(boss, page, page="x") == pages[-1]
+
+
+@pytest.mark.parametrize("number", [0, 49, 50, 149, 150, 249])
+def test_an_item_leads_to_its_place(boss: Client, url: Url, number: int) -> None:
+    """The page that it is on, with the item marked."""
+    fill(MANY)
+    response = boss.get(url("usersession", "conversation", "ada:s"), {"item": f"i{number:05}"})
+    here = [turn for day in response.context["conversation"].days for turn in day.turns if turn.here]
+    assert [turn.text for turn in here] == [f"turn {number}."]
+    assert response.content.decode().count('id="here"') == 1
+
+
+def test_the_number_of_queries_is_constant(boss: Client, url: Url) -> None:
+    """However long the conversation is; vectors are not loaded."""
+    page, counts = url("usersession", "conversation", "ada:s"), []
+    for start, count in ((0, 2), (2, 1000)):
+        fill(count, start)
+        with CaptureQueriesContext(connections["memory"]) as captured:
+            boss.get(page)
+        counts.append(len(captured))
+        assert not any('"embedding"' in query["sql"] for query in captured.captured_queries)
+    assert counts == [3, 3]
+
+
+def test_a_very_long_text_is_cut_and_says_so(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """The page stays readable, the item's page has the rest."""
+    item = make_item(session_id="s", text_content="x" * (MOST_TEXT + 7))
+    content = boss.get(url("usersession", "conversation", "ada:s")).content.decode()
+    assert "7 more characters" in content
+    assert "x" * (MOST_TEXT + 1) not in content
+    assert url("memoryitem", "change", item.pk) in content
+
+
+def test_markup_is_text(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Text, role, persona, type, metadata, title and ids."""
+    script = "<script>alert(1)<|script>"
+    make_item(
+        id=script,
+        user_id=script,
+        session_id=script,
+        item_type=script,
+        persona_active=script,
+        text_content=script,
+        metadata={"role": script, script: script},
+    )
+    session = UserSession.objects.get()
+    for metadata in ({}, {"title": script}):
+        UserSession.objects.filter(pk=session.pk).update(metadata=metadata)
+        content = boss.get(url("usersession", "conversation", session.pk), {"item": script}).content.decode()
+        assert "<script>alert" not in content
+        assert content.count("&lt;script&gt;alert") >= 7
+
+
+def test_an_unknown_session_is_404_and_an_empty_one_says_so(boss: Client, url: Url) -> None:
+    """A wrong address is not an empty conversation."""
+    assert boss.get(url("usersession", "conversation", "ada:none")).status_code == 404
+    UserSession(user_id="ada", session_id="empty").save()
+    assert "has no items now" in boss.get(url("usersession", "conversation", "ada:empty")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("permissions", "status"),
+    [(VIEWER, 200), (("view_usersession",), 403), (("view_memoryitem",), 403), ((), 403)],
+)
+def test_it_needs_the_permission_to_view_sessions_and_items(
+    staff: Callable[..., Client],
+    url: Url,
+    make_item: Callable[..., MemoryItem],
+    permissions: tuple[str, ...],
+    status: int,
+) -> None:
+    """Either alone is not enough: the page shows both."""
+    make_item(session_id="s")
+    assert staff(*permissions).get(url("usersession", "conversation", "ada:s")).status_code == status
+
+
+def test_strangers_are_sent_to_log_in(client: Client, url: Url, make_user: Callable[..., Any]) -> None:
+    """And so are users who are no staff."""
+    page = url("usersession", "conversation", "ada:s")
+    assert "/login/" in client.get(page).headers["Location"]
+    client.force_login(make_user("ada", permissions=VIEWER))
+    assert "/login/" in client.get(page).headers["Location"]

@@ -1,0 +1,107 @@
+"""The API over real HTTP, under gunicorn with production's settings: what a test client cannot show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests import live
+from tests.docs.snippets import below
+
+DOCS = live.ROOT / "docs" / "api.md"
+ITEMS = "/api/memory-items/"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def token(folder: Path) -> str:
+    """Of the user `ada`."""
+    variables = {**live.deployed(folder), "DJANGO_SUPERUSER_PASSWORD": "a-password-for-tests"}
+    live.migrate(**variables)
+    live.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org", **variables)
+    return live.manage("drf_create_token", "ada", **variables).split()[2]
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, token: str) -> Iterator[live.Service]:
+    with live.service(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def headers(token: str) -> dict[str, str]:
+    return {"Authorization": f"Token {token}"}
+
+
+def test_the_documents_curl_examples(service: live.Service, token: str) -> None:
+    """Each runs as it is written, and answers what the text says."""
+
+    def run(code: str) -> dict[str, object]:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", code.replace("http://localhost:8000", service.url)],
+            env={"PATH": "/usr/bin:/bin", "TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        answer: dict[str, object] = json.loads(done.stdout)
+        return answer
+
+    (create,) = below(DOCS, "Records", "bash")
+    (find,) = below(DOCS, "Lists", "bash")
+    (many,) = below(DOCS, "Many at once", "bash")
+    created = run(create)
+    assert run(find) == {"next": None, "previous": None, "has_more": False, "results": [created]}
+    assert run(many)["created"] == 2
+
+
+@pytest.mark.parametrize("session", ["a/b", "100%", "%2F", "a:b", "ünï 😀", "a?b#c", "..", "a;b", "a+b", "."])
+def test_odd_ids_survive_http(service: live.Service, headers: dict[str, str], session: str) -> None:
+    """A session's id, quoted once, arrives as it is."""
+    body = {"item_type": "m", "session_id": session}
+    assert service.request(ITEMS, "POST", json=body, headers=headers).status_code == 201
+    (found,) = service.request(f"/api/sessions/?session_id={quote(session, safe='')}", headers=headers).json()[
+        "results"
+    ]
+    url = f"/api/sessions/{quote(found['id'], safe='')}/"
+    assert service.request(url, headers=headers).json()["session_id"] == session
+    (item,) = service.request(f"{url}history", headers=headers).json()["results"]
+    assert item["session_id"] == session
+
+
+def test_a_chunked_body_is_refused(service: live.Service, headers: dict[str, str]) -> None:
+    """Not taken for an empty one."""
+    answer = service.request(
+        ITEMS, "POST", data=iter([b'{"item_type": "m"}']), headers={**headers, "Content-Type": "application/json"}
+    )
+    assert answer.status_code == 411
+    assert answer.json()["error"]["code"] == "length_required"
+
+
+def test_a_body_above_the_limit_is_refused(service: live.Service, headers: dict[str, str]) -> None:
+    """400 that says so, and the service goes on."""
+    body = b'{"item_type": "m", "text_content": "' + b"x" * (17 * 1024 * 1024) + b'"}'
+    answer = service.request(ITEMS, "POST", data=body, headers={**headers, "Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["fields"]["body"][0]["code"] == "body_too_large"
+    assert service.request(ITEMS, headers=headers).status_code == 200
+
+
+def test_links_lead_on(service: live.Service, headers: dict[str, str]) -> None:
+    """`next` is a URL of the host that was asked."""
+    items = {"items": [{"item_type": "many"}] * 3}
+    assert service.request(f"{ITEMS}bulk", "POST", json=items, headers=headers).status_code == 201
+    page = service.request(f"{ITEMS}?item_type=many&limit=2", headers=headers).json()
+    assert page["next"].startswith(service.url)
+    rest = service.request(page["next"].removeprefix(service.url), headers=headers).json()
+    assert len(rest["results"]) == 1
