@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from .. import history
 from ..models import MemoryItem, UserSession
 from .display import excerpt, formatted_json
 
@@ -96,7 +97,10 @@ def conversation(session: UserSession, number: str | int, item_id: str = "") -> 
     items = session.items().defer("embedding")
     paginator = Paginator(items, ITEMS_ON_A_PAGE)
     page = paginator.get_page(page_of(session, item_id) or number)
-    turns = [turn(item, item_id) for item in reversed(list(page.object_list))]
+    # The cache holds the newest items, whole; without one only the columns that the page shows are read.
+    cached = page.number == 1 and history.cache_of(session._state.db or "") is not None
+    newest_first = history.recent(session.user_id, session.session_id, ITEMS_ON_A_PAGE) if cached else page.object_list
+    turns = [turn(item, item_id) for item in reversed(list(newest_first))]
     return Conversation(
         days=days(turns),
         page=page,

@@ -23,7 +23,9 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
 
+from .. import history
 from ..conf import memory_settings
+from ..models import UserSession
 from .fields import parse_timestamp
 
 WHOLE_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
@@ -79,12 +81,16 @@ class CursorPagination(BasePagination):
         limit = self.limit(request)
         cursor = self.cursor(request, ordering)
         backwards = cursor is not None and cursor.backwards
-        found = list(page_query(queryset, ordering, cursor)[: limit + 1])
+        found = self.fetch(queryset, ordering, cursor, limit + 1)
         more = len(found) > limit
         page = found[:limit][::-1] if backwards else found[:limit]
         self.next = self._link(ordering, page, backwards=False) if more or backwards else None
         self.previous = self._link(ordering, page, backwards=True) if (more if backwards else cursor) else None
         return page
+
+    def fetch(self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, count: int) -> list[Any]:
+        """At most `count` records from the cursor on, in the direction in which it looks."""
+        return list(page_query(queryset, ordering, cursor)[:count])
 
     def ordering(self, request: Request, view: APIView | None) -> str:
         """The ordering that the request asks for."""
@@ -181,6 +187,18 @@ class HistoryPagination(CursorPagination):
 
     parameters = frozenset({"limit", "cursor"})
     default_limit = 20
+    session: UserSession
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
+        """As `CursorPagination`; `queryset` is the session."""
+        self.session = queryset
+        return super().paginate_queryset(queryset.items(), request, view)
+
+    def fetch(self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, count: int) -> list[Any]:
+        """The first page comes by way of the conversation cache."""
+        if cursor is None:
+            return history.recent(self.session.user_id, self.session.session_id, count)
+        return super().fetch(queryset, ordering, cursor, count)
 
     def ordering(self, request: Request, view: APIView | None) -> str:
         """Always newest first."""

@@ -268,5 +268,5 @@ class UserSessionViewSet(RecordViewSet):
     )
     def history(self, request: Request, pk: str) -> Response:
         """The session's items, newest first."""
-        page = self.paginate_queryset(self.get_object().items())
+        page = self.paginate_queryset(self.get_object())
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
