@@ -81,6 +81,7 @@ def _shape(model: Any, connection: Any) -> Shape | None:
     if model not in known:
         meta = model._meta
         simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
-        shape = Shape(model, connection) if simple else None
+        stored = not any(field.generated for field in meta.concrete_fields)  # what is generated is SQLite's to compute
+        shape = Shape(model, connection) if simple and stored else None
         known[model] = shape if shape is not None and shape.key.kind in KINDS else None
     return known[model]
