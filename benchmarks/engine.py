@@ -25,6 +25,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.utils import timezone
 
 from memory.testing import emulator
 
@@ -106,19 +107,24 @@ def contests(collection: Any, client: Any) -> Iterator[Contest]:
     """What is compared. Reads find 2,000 documents; writes always make new ones."""
     from google.cloud.firestore_v1.vector import Vector
 
-    from .models import Item
+    from .models import Item, new_id
 
     cpu, clock = time.process_time, time.perf_counter
     texts = ["what was said, " * random.randrange(2, 20) for _ in range(50)]
 
     def values(number: int) -> dict[str, Any]:
-        item = Item(
-            user_id=f"user{number % 10}",
-            session_id="s",
-            text_content=texts[number % 50],
-            metadata={"role": "user", "n": number},
-        )
-        return {field.attname: getattr(item, field.attname) for field in Item._meta.concrete_fields}
+        return {
+            "id": new_id(),
+            "user_id": f"user{number % 10}",
+            "session_id": "s",
+            "timestamp": timezone.now(),
+            "item_type": "message",
+            "persona_active": "",
+            "text_content": texts[number % 50],
+            "metadata": {"role": "user", "n": number},
+            "expiration": None,
+            "embedding": None,
+        }
 
     Item.objects.bulk_create(Item(**values(number)) for number in range(READ))
     ids = list(Item.objects.values_list("pk", flat=True)[:SINGLE])

@@ -481,11 +481,15 @@ _DECODERS: Final[Mapping[Kind, Decoder]] = {
 
 def write_fields(fields: Message, columns: Sequence[Ref], values: Sequence[Any]) -> None:
     """Write columns into a document's `fields`; a column whose path is longer than one key goes into a map."""
-    for ref, value in zip(columns, values, strict=True):
-        message = fields[escape_key(ref.path[0])]
-        for key in ref.path[1:]:
+    for ref, content in zip(columns, values, strict=True):
+        path = ref.path
+        message = fields[_column_name(path[0])]
+        for key in path[1:]:
             message = message.map_value.fields[escape_key(key)]
-        encode(message, value, ref.kind, len(ref.path) - 1)
+        encode(message, content, ref.kind, len(path) - 1)
+
+
+_column_name: Final = lru_cache(maxsize=4096)(escape_key)
 
 
 @lru_cache(maxsize=1024)

@@ -110,6 +110,9 @@ class Ref:
     kind: Kind
     key: bool = False
 
+    def __hash__(self) -> int:
+        return hash(self.path)  # columns are looked up by the dozen for every read
+
     @property
     def name(self) -> str:
         """The path as a reader would write it, for messages."""
