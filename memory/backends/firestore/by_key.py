@@ -12,8 +12,8 @@ from django.db.models import lookups
 from django.db.models.expressions import Col
 from django.db.models.sql import Query as DjangoQuery
 
-from .codec import document_id
 from .lowering import column_ref
+from .names import document_id
 from .plan import Get, Kind, Ref
 
 KINDS: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})

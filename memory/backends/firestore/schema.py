@@ -16,8 +16,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from tqdm import tqdm
 
 from .batching import batches
-from .codec import document_id
 from .lowering import column_ref
+from .names import document_id
 from .plan import Delete, Put, Query, Ref, Update, Write
 
 # Documents rewritten between two looks at the progress bar.
