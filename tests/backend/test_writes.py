@@ -15,7 +15,7 @@ from django.db.transaction import TransactionManagementError
 from memory.backends.firestore.errors import Contention
 from memory.backends.firestore.plan import Kind, Ref, Update
 
-from .app.models import Author, Note
+from .app.models import Author, Note, Rectangle
 
 pytestmark = pytest.mark.django_db
 
@@ -204,3 +204,13 @@ def test_a_primary_key_cannot_be_updated(notes: None) -> None:
     """A document's id is for life."""
     with pytest.raises(NotSupportedError, match="primary key"):
         Note.objects.filter(pk="n1").update(id="other")
+
+
+def test_generated_columns_and_database_defaults(notes: None) -> None:
+    """SQLite computes them, on insert and whenever they are read."""
+    one = Rectangle.objects.create(width=3)
+    assert (one.height, one.area) == (2, 6)
+    Rectangle.objects.filter(pk=one.pk).update(height=F("height") + 3)
+    assert Rectangle.objects.get(pk=one.pk).area == 15
+    Rectangle.objects.bulk_create([Rectangle(width=1, height=1), Rectangle(width=9)])
+    assert list(Rectangle.objects.filter(area__gt=1).order_by("area").values_list("area", flat=True)) == [15, 18]

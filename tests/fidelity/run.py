@@ -1,6 +1,6 @@
 """Run Django's own tests, unmodified, on SQLite and on the engine, and write the table of docs/fidelity.md.
 
-    python -m tests.fidelity.run [--source DIR] [--jobs N] [--write] [MODULE ...]
+    python -m tests.fidelity.run [--source DIR] [--jobs N] [--keep DIR] [--write] [MODULE ...]
 
 Django's source distribution is fetched with pip unless `--source` names an unpacked one. A test counts as
 kept if it passes on both; the bar is a share of those that pass on SQLite. The emulator is the gcloud SDK's,
@@ -164,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("modules", nargs="*", default=MODULES)
     parser.add_argument("--source", help="an unpacked source distribution of Django")
     parser.add_argument("--jobs", type=int, default=1, help="modules to run at the same time")
+    parser.add_argument("--keep", type=Path, help="a directory for results: modules that have one there are not run")
     parser.add_argument("--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     tests = source(options.source)
@@ -174,8 +175,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
 
     def both(module: str) -> Result:
+        kept = options.keep / f"{module}.json" if options.keep else None
+        if kept is not None and kept.exists():
+            return Result(module, **json.loads(kept.read_text(encoding="utf-8")))
         project = {**environment, "FIDELITY_PROJECT": f"fidelity-{uuid.uuid4().hex[:8]}"}
         result = Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project))
+        if kept is not None:
+            kept.write_text(json.dumps({"sqlite": result.sqlite, "firestore": result.firestore}), encoding="utf-8")
         sys.stdout.write(_line(module, len(result.expected), len(result.lost)) + "\n")
         sys.stdout.flush()
         return result

@@ -12,8 +12,8 @@ from django.db.models import lookups
 from django.db.models.expressions import Col
 from django.db.models.sql import Query as DjangoQuery
 
-from .codec import document_id
 from .lowering import column_ref
+from .names import document_id
 from .plan import Get, Kind, Ref
 
 KINDS: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
@@ -81,6 +81,7 @@ def _shape(model: Any, connection: Any) -> Shape | None:
     if model not in known:
         meta = model._meta
         simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
-        shape = Shape(model, connection) if simple else None
+        stored = not any(field.generated for field in meta.concrete_fields)  # what is generated is SQLite's to compute
+        shape = Shape(model, connection) if simple and stored else None
         known[model] = shape if shape is not None and shape.key.kind in KINDS else None
     return known[model]

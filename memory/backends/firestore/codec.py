@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -32,12 +31,11 @@ from .forms import (
     decimal_text,
     duration_number,
     int64,
-    integer_text,
     text_decimal,
-    text_integer,
     time_text,
     utc,
 )
+from .names import MAX_KEY_BYTES, document_key, escape_key, id_of, unescape_key
 from .plan import DOCUMENT_ID, JSON_NULL, VERSION, JsonNull, Kind, Ref
 
 Message: TypeAlias = Any
@@ -45,91 +43,11 @@ Encoder: TypeAlias = Callable[[Message, Any], None]
 Decoder: TypeAlias = Callable[[Message], Any]
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-MAX_KEY_BYTES: Final = 1500
-MAX_ID_BYTES: Final = 1500
 MAX_DEPTH: Final = 18
 """Maps and arrays inside each other that are stored as such; Firestore takes 20, and an escape needs one or two."""
 
 ARRAY, INT, TEXT = "__%array", "__%int", "__%json"
 TYPE, VECTOR_TYPE, VECTOR_VALUE = "__type__", "__vector__", "value"
-
-_RESERVED: Final = re.compile(r"__.*__\Z", re.DOTALL)
-_SIMPLE_SEGMENT: Final = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*\Z")
-
-
-# Names: keys of maps, paths, ids.
-
-
-def escape_key(key: str) -> str:
-    """A map's key as stored."""
-    if not key or key.startswith("__%") or _RESERVED.match(key):
-        return f"__%{key}%"
-    return key
-
-
-def unescape_key(key: str) -> str:
-    """The inverse of `escape_key`."""
-    return key[3:-1] if key.startswith("__%") else key
-
-
-@lru_cache(maxsize=4096)
-def field_path(path: tuple[str, ...]) -> str:
-    """A path of raw keys as queries and masks spell it: escaped, quoted in backticks where needed, joined by dots."""
-    if path == DOCUMENT_ID.path:
-        return path[0]
-    return ".".join(quoted(escape_key(key)) for key in path)
-
-
-def quoted(segment: str) -> str:
-    """One stored key as queries and masks spell it."""
-    if _SIMPLE_SEGMENT.match(segment):
-        return segment
-    return "`" + segment.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def document_id(value: Any, kind: Kind) -> str:
-    """The id of the document whose primary key is `value`.
-
-    Raises `ValueError` if no document may be called so: empty, `.`, `..`, `__x__`, with a slash, over 1,500 bytes.
-    """
-    made = _ID_FORMS[kind][0](value) if kind in _ID_FORMS else str(value)
-    if made in ("", ".", "..") or "/" in made or _RESERVED.match(made) or len(made.encode()) > MAX_ID_BYTES:
-        raise ValueError(
-            f"{made[:100]!r} cannot be a document's id: it must have 1 to {MAX_ID_BYTES} bytes, no slash, "
-            "not be '.' or '..', and not begin and end with two underscores"
-        )
-    return made
-
-
-def document_key(id: str, kind: Kind) -> Any:
-    """The primary key of the document called `id`; an id that another writer chose is given as it is."""
-    if kind not in _ID_FORMS:
-        return id
-    try:
-        return _ID_FORMS[kind][1](id)
-    except (ValueError, KeyError):
-        return id
-
-
-_ID_FORMS: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
-    Kind.INTEGER: (integer_text, text_integer),
-    Kind.UUID: (str, uuid.UUID),
-    Kind.BOOLEAN: ({False: "false", True: "true"}.__getitem__, {"false": False, "true": True}.__getitem__),
-    Kind.FLOAT: (lambda value: decimal_text(Decimal(value)), lambda text: float(text_decimal(text))),
-    Kind.BINARY: (lambda value: bytes(value).hex(), bytes.fromhex),
-    Kind.DATETIME: (
-        lambda value: utc(value).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
-        dt.datetime.fromisoformat,
-    ),
-    Kind.DATE: (dt.date.isoformat, dt.date.fromisoformat),
-    Kind.TIME: (time_text, dt.time.fromisoformat),
-    Kind.DURATION: (
-        lambda value: integer_text(duration_number(value)),
-        lambda text: text_integer(text) * MICROSECOND,
-    ),
-    Kind.DECIMAL: (decimal_text, text_decimal),
-}
-"""For kinds that are not their own text: the id's form, and the inverse."""
 
 
 # Encoders: each writes a value that is not None into a message.
@@ -481,11 +399,15 @@ _DECODERS: Final[Mapping[Kind, Decoder]] = {
 
 def write_fields(fields: Message, columns: Sequence[Ref], values: Sequence[Any]) -> None:
     """Write columns into a document's `fields`; a column whose path is longer than one key goes into a map."""
-    for ref, value in zip(columns, values, strict=True):
-        message = fields[escape_key(ref.path[0])]
-        for key in ref.path[1:]:
+    for ref, content in zip(columns, values, strict=True):
+        path = ref.path
+        message = fields[_column_name(path[0])]
+        for key in path[1:]:
             message = message.map_value.fields[escape_key(key)]
-        encode(message, value, ref.kind, len(ref.path) - 1)
+        encode(message, content, ref.kind, len(path) - 1)
+
+
+_column_name: Final = lru_cache(maxsize=4096)(escape_key)
 
 
 @lru_cache(maxsize=1024)
@@ -530,11 +452,6 @@ def _decode_path(message: Message | None, rest: tuple[str, ...], kind: Kind) -> 
             return None
         message = message.map_value.fields.get(key)
     return None if message is None else decode(message, kind, len(rest))
-
-
-def id_of(name: str) -> str:
-    """The last segment of a document's resource name."""
-    return name[name.rindex("/") + 1 :]
 
 
 def value(content: Any, kind: Kind, depth: int = 0) -> Message:

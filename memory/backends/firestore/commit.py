@@ -32,7 +32,7 @@ from typing import Final, TypeAlias
 import grpc
 from django.db import DatabaseError, OperationalError
 
-from . import codec, errors, messages
+from . import errors, messages, names
 from .calls import Calls, Deadline, batch_get_at, is_about_database
 from .channel import Message, pb
 from .plan import Create, Delete, Outcome, Put, Update, Write
@@ -145,8 +145,8 @@ class Committer:
             except DatabaseError as error:
                 failures.append(error)
 
-        names = {messages.name_of(write, self._documents) for write in self._writes}
-        ordered = len(names) < len(self._writes)  # a document that recurs: its writes must not overtake each other
+        documents = {messages.name_of(write, self._documents) for write in self._writes}
+        ordered = len(documents) < len(self._writes)  # a document that recurs: its writes must not overtake each other
         with ThreadPoolExecutor(1 if ordered else SIDE_BY_SIDE) as pool:
             list(pool.map(settle, batches))
         if failures:
@@ -254,7 +254,7 @@ class Committer:
 
     def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
         """Find the writes whose precondition does not hold and take them out."""
-        found, _ = self._read(batch.writes, deadline, paths=[codec.quoted(messages.MARK)])
+        found, _ = self._read(batch.writes, deadline, paths=[names.quoted(messages.MARK)])
         kept = Batch(batch.mark)
         for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
             outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))

@@ -39,6 +39,8 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_cast_with_precision = False
     time_cast_precision = 3
     supports_json_field_contains = False
+    supports_stored_generated_columns = True
+    supports_virtual_generated_columns = True
     supports_parentheses_in_compound = False
     supports_tuple_lookups = False
     supports_default_keyword_in_insert = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from . import codec, messages
+from . import messages, names
 from .plan import DOCUMENT_ID, Compare, Filter, Get, Merge, Nearest, Op, Query, Read, Ref
 
 Definition: TypeAlias = dict[str, Any]
@@ -50,20 +50,20 @@ def _for_query(query: Query, aggregated: Sequence[Ref]) -> Definition | None:
     orders = list(messages.total_orders(query))
     if orders[-1].ref == DOCUMENT_ID and orders[-1].descending == (len(orders) > 1 and orders[-2].descending):
         orders.pop()  # every index ends in the name, in the direction of the field before it
-    keys = {codec.field_path(order.ref.path): order.descending for order in orders}
+    keys = {names.field_path(order.ref.path): order.descending for order in orders}
     equal = _equal_fields(query.where, exclude=keys)
     fields = [*equal, *(sorted_field(path, descending) for path, descending in keys.items())]
     known = {field["fieldPath"] for field in fields}
-    fields += [sorted_field(path) for ref in aggregated if (path := codec.field_path(ref.path)) not in known]
+    fields += [sorted_field(path) for ref in aggregated if (path := names.field_path(ref.path)) not in known]
     if len(fields) < 2 or not (keys or aggregated):
         return None
     return definition(query.collection, fields)
 
 
 def _for_nearest(read: Nearest) -> Definition:
-    ranges = dict.fromkeys(codec.field_path(ref.path) for ref in messages.inequality_refs(read.query.where))
+    ranges = dict.fromkeys(names.field_path(ref.path) for ref in messages.inequality_refs(read.query.where))
     fields = [*_equal_fields(read.query.where, exclude=ranges), *map(sorted_field, ranges)]
-    vector = vector_field(codec.field_path(read.ref.path), len(read.vector))
+    vector = vector_field(names.field_path(read.ref.path), len(read.vector))
     return definition(read.query.collection, [*fields, vector])
 
 
@@ -71,7 +71,7 @@ def _equal_fields(where: Filter | None, exclude: Iterable[str]) -> list[dict[str
     """The fields that are compared for equality, in the order of their names."""
     found: dict[str, dict[str, Any]] = {}
     for leaf in _leaves(where):
-        path = codec.field_path(leaf.ref.path)
+        path = names.field_path(leaf.ref.path)
         if leaf.op in messages.INEQUALITIES or path == NAME:
             continue
         found[path] = {"fieldPath": path, "arrayConfig": "CONTAINS"} if leaf.op in ARRAYS else sorted_field(path)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from django.db import models
 
-from . import codec
+from . import names
 from .base import DatabaseWrapper
 from .indexes import Definition, definition, needed, sorted_field, vector_field
 from .plan import And, Compare, Filter, Kind, Measure, Merge, Nearest, Op, Order, Query, Ref
@@ -104,7 +104,7 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
         if ttl is not None:
             manifest.add([_of_live(model, orders, ttl)])
     if ttl is not None:
-        override = {"collectionGroup": meta.db_table, "fieldPath": codec.field_path((ttl.column,)), "ttl": True}
+        override = {"collectionGroup": meta.db_table, "fieldPath": names.field_path((ttl.column,)), "ttl": True}
         manifest.overrides.append({**override, "indexes": [dict(one) for one in AUTOMATIC]})
     for one in meta.local_concrete_fields:
         if one.get_internal_type() == "VectorField":
@@ -127,7 +127,7 @@ def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[lis
 def _declared(model: type[models.Model], orders: Sequence[Order]) -> Definition | None:
     if len(orders) > 1 and orders[-1].ref.key and orders[-1].descending == orders[-2].descending:
         orders = orders[:-1]
-    fields = [sorted_field(codec.field_path(order.ref.path), order.descending) for order in orders]
+    fields = [sorted_field(names.field_path(order.ref.path), order.descending) for order in orders]
     return definition(model._meta.db_table, fields) if len(fields) > 1 else None
 
 
@@ -170,7 +170,7 @@ def _add_vector(
         manifest.skipped.append(f"{model._meta.label}.{vector.name}: its dimension is not known; give --dimension")
         return
     collection = model._meta.db_table
-    manifest.add([definition(collection, [vector_field(codec.field_path((vector.column,)), dimension)])])
+    manifest.add([definition(collection, [vector_field(names.field_path((vector.column,)), dimension)])])
     for owner in sorted(owners, key=lambda ref: ref.path):
         wanted = Compare(owner, Op.EQ, _SAMPLES.get(owner.kind, "x"))
         filters: list[Filter] = (

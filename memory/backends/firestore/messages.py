@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from . import codec
+from . import codec, names
 from .channel import Message, pb
 from .plan import (
     DOCUMENT_ID,
@@ -105,14 +105,14 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
 @lru_cache(maxsize=1024)
 def selected(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     """The paths that a projection names; `__name__` alone reads no field."""
-    paths = dict.fromkeys(codec.field_path(ref.path) for ref in columns if ref.path not in _WITHOUT_FIELD)
+    paths = dict.fromkeys(names.field_path(ref.path) for ref in columns if ref.path not in _WITHOUT_FIELD)
     return tuple(paths) or DOCUMENT_ID.path
 
 
 def masked(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     """The paths that a read by id names; `__name__` is no field there, so a name that no column has reads nothing."""
     paths = selected(columns)
-    return (codec.quoted(MARK),) if paths == DOCUMENT_ID.path else paths
+    return (names.quoted(MARK),) if paths == DOCUMENT_ID.path else paths
 
 
 def write_orders(message: Message, orders: Sequence[Order]) -> None:
@@ -120,7 +120,7 @@ def write_orders(message: Message, orders: Sequence[Order]) -> None:
     del message.order_by[:]
     for order in orders:
         made = message.order_by.add()
-        made.field.field_path = codec.field_path(order.ref.path)
+        made.field.field_path = names.field_path(order.ref.path)
         made.direction = _Direction.DESCENDING if order.descending else _Direction.ASCENDING
 
 
@@ -133,7 +133,7 @@ def total_orders(query: Query) -> tuple[Order, ...]:
     known = {order.ref.path for order in query.orders}
     implied = {ref.path: ref for ref in inequality_refs(query.where) if ref.path not in known}
     implied.pop(DOCUMENT_ID.path, None)
-    made = [*query.orders, *(Order(implied[path], descending) for path in sorted(implied, key=codec.field_path))]
+    made = [*query.orders, *(Order(implied[path], descending) for path in sorted(implied, key=names.field_path))]
     if DOCUMENT_ID.path not in known:
         made.append(Order(DOCUMENT_ID, descending))
     return tuple(made)
@@ -159,7 +159,7 @@ def _sort_value(document: Message, ref: Ref) -> Message:
         return pb["Value"](reference_value=document.name)
     fields, message = document.fields, None
     for key in ref.path:
-        message = fields[codec.escape_key(key)]
+        message = fields[names.escape_key(key)]
         fields = message.map_value.fields
     return message
 
@@ -175,7 +175,7 @@ def _write_filter(message: Message, where: Filter, collection: str, documents: s
 
 
 def _write_comparison(message: Message, compare: Compare, collection: str, documents: str) -> None:
-    path = codec.field_path(compare.ref.path)
+    path = names.field_path(compare.ref.path)
     if compare.op in UNARY_OPERATORS:
         message.unary_filter.field.field_path = path
         message.unary_filter.op = UNARY_OPERATORS[compare.op]
@@ -208,7 +208,7 @@ def nearest(read: Nearest, documents: str, transaction: bytes | None = None) -> 
     """A `RunQueryRequest` with `find_nearest`."""
     request = run_query(read.query, documents, transaction=transaction)
     made = request.structured_query.find_nearest
-    made.vector_field.field_path = codec.field_path(read.ref.path)
+    made.vector_field.field_path = names.field_path(read.ref.path)
     made.query_vector.CopyFrom(codec.value(read.vector, Kind.VECTOR))
     made.distance_measure = MEASURES[read.measure]
     made.limit.value = read.offset + read.limit
@@ -216,7 +216,7 @@ def nearest(read: Nearest, documents: str, transaction: bytes | None = None) -> 
         made.distance_threshold.value = read.threshold
     if read.distance:
         made.distance_result_field = DISTANCE
-        request.structured_query.select.fields.add().field_path = codec.quoted(DISTANCE)
+        request.structured_query.select.fields.add().field_path = names.quoted(DISTANCE)
     return request
 
 
@@ -234,7 +234,7 @@ def aggregation(
         if aggregate.function is Function.COUNT:
             one.count.SetInParent()
         elif aggregate.ref is not None:
-            getattr(one, aggregate.function.value).field.field_path = codec.field_path(aggregate.ref.path)
+            getattr(one, aggregate.function.value).field.field_path = names.field_path(aggregate.ref.path)
     if transaction:
         message.transaction = transaction
     return message
@@ -290,14 +290,14 @@ def _write_put(change: Create | Put, name: str, mark: str) -> Message:
 def _write_update(change: Update, name: str, mark: str) -> Message:
     made = _write_put(change, name, mark)  # type: ignore[arg-type] # has columns and values like one
     made.update_mask.SetInParent()  # an empty mask changes nothing; a missing one would replace the document
-    made.update_mask.field_paths.extend(codec.field_path(ref.path) for ref in change.columns)
+    made.update_mask.field_paths.extend(names.field_path(ref.path) for ref in change.columns)
     for ref, amount in change.increments:
         transform = made.update_transforms.add()
-        transform.field_path = codec.field_path(ref.path)
+        transform.field_path = names.field_path(ref.path)
         codec.encode(transform.increment, amount, Kind.ANY)
     if mark:
         made.update.fields[MARK].string_value = mark
-        made.update_mask.field_paths.append(codec.quoted(MARK))
+        made.update_mask.field_paths.append(names.quoted(MARK))
     _require(made, change.version)
     return made
 

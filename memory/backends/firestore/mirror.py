@@ -69,7 +69,16 @@ def _column(field: Field[Any, Any], connection: SQLiteWrapper) -> str:
     parameters = field.db_parameters(connection)
     collation = f" COLLATE {parameters['collation']}" if parameters.get("collation") else ""
     key = " PRIMARY KEY" if field.primary_key else ""
-    return f'"{field.column}" {parameters["type"]}{collation}{key}'
+    return f'"{field.column}" {parameters["type"]}{collation}{key}{_generated(field, connection)}'
+
+
+def _generated(field: Any, connection: SQLiteWrapper) -> str:
+    """How SQLite computes a GeneratedField, which Firestore does not store."""
+    if not field.generated:
+        return ""
+    sql, params = field.generated_sql(connection)
+    editor = connection.SchemaEditorClass(connection)
+    return f" GENERATED ALWAYS AS ({sql % tuple(map(editor.quote_value, params))}) VIRTUAL"
 
 
 class MirrorWrapper(SQLiteWrapper):
@@ -191,7 +200,10 @@ class Mirror:
         versions: dict[Any, Any] | None,
     ) -> int:
         """Copies one table's rows; returns how many."""
-        fields = [f for f in table.fields.values() if f.column in wanted or f.primary_key]
+        everything = any(f.generated and f.column in wanted for f in table.fields.values())
+        fields = [
+            f for f in table.fields.values() if not f.generated and (everything or f.column in wanted or f.primary_key)
+        ]
         refs = [column_ref(field, self.outer) for field in fields]
         columns = (*refs, VERSION) if versions is not None else tuple(refs)
         rows = self._read(Select(table.name, table.key, columns, where), budget, blame)

@@ -21,6 +21,8 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.utils import format_number
 from django.utils import timezone
 
+from . import channel
+from .creation import flush_emulator
 from .plan import JSON_NULL
 
 Converter = Callable[[Any, Any, Any], Any]
@@ -149,8 +151,14 @@ class DatabaseOperations(BaseDatabaseOperations):
         return list(tables)
 
     def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
+        wanted = set(sql_list)
         with self.connection.cursor() as cursor:
-            for collection in sql_list:
+            present = cursor.collections()
+            to = channel.target(self.connection.settings_dict)
+            if to.emulator and wanted.issuperset(present):
+                flush_emulator(to)
+                return
+            for collection in wanted.intersection(present):
                 cursor.clear(collection)
 
     def sequence_reset_sql(self, style: Any, model_list: Any) -> list[str]:

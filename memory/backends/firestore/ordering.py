@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from . import codec
+from . import names
 from .channel import Message
 from .plan import DOCUMENT_ID, Order, Ref
 
@@ -25,7 +25,7 @@ def _order_value(document: Message, ref: Ref) -> tuple[Any, ...]:
         return (0, document.name.encode())
     message, fields = None, document.fields
     for key in ref.path:
-        message = fields.get(codec.escape_key(key))
+        message = fields.get(names.escape_key(key))
         if message is None:
             return (0,)
         fields = message.map_value.fields

@@ -42,8 +42,8 @@ Executor, as the engine calls it (`executor.py`)::
         def clear(self, collection: str) -> int      deletes every document, returns how many
 
     channel.target(settings_dict: Mapping[str, Any]) -> channel.Target    from one entry of DATABASES
-    codec.document_id(value: Any, kind: Kind) -> str     ValueError if no document may be called so
-    codec.document_key(id: str, kind: Kind) -> Any       the inverse
+    names.document_id(value: Any, kind: Kind) -> str     ValueError if no document may be called so
+    names.document_key(id: str, kind: Kind) -> Any       the inverse
 
 Document ids: TEXT is itself, INTEGER is 19 digits ("0000000000000000007"; a negative one is "-" and the
 digits of 10**19 + n), so that the order of ids is the order of numbers, UUID is str(), every other kind its
@@ -109,6 +109,9 @@ class Ref:
     path: tuple[str, ...]
     kind: Kind
     key: bool = False
+
+    def __hash__(self) -> int:
+        return hash(self.path)  # columns are looked up by the dozen for every read
 
     @property
     def name(self) -> str:

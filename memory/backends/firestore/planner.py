@@ -16,8 +16,8 @@ from math import prod
 from typing import Any, Final
 from uuid import UUID
 
-from .codec import document_id
 from .conditions import blame_of, filter_of, parts_of, positive, weakened
+from .names import document_id
 from .plan import (
     DOCUMENT_ID,
     MAX_DISJUNCTIONS,

@@ -22,10 +22,10 @@ from django.db.transaction import TransactionManagementError
 
 from . import by_key, question
 from .batching import batches
-from .codec import document_id
 from .explain import describe
 from .lowering import column_ref
 from .mirror import tables_of
+from .names import document_id
 from .plan import (
     JSON_NULL,
     VERSION,

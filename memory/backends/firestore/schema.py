@@ -16,8 +16,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from tqdm import tqdm
 
 from .batching import batches
-from .codec import document_id
 from .lowering import column_ref
+from .names import document_id
 from .plan import Delete, Put, Query, Ref, Update, Write
 
 # Documents rewritten between two looks at the progress bar.
@@ -87,7 +87,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
 
     def add_field(self, model: Any, field: Any) -> None:
         """Writes the default (or null) into every document."""
-        if field.many_to_many or field.db_type(self.connection) is None:
+        if field.many_to_many or field.generated or field.db_type(self.connection) is None:
             return
         ref = column_ref(field, self.connection)
         value = self.effective_default(field)
@@ -116,7 +116,9 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """Copies every document to the new collection, then empties the old one."""
         if old_db_table == new_db_table:
             return
-        columns = tuple(column_ref(field, self.connection) for field in model._meta.local_concrete_fields)
+        columns = tuple(
+            column_ref(field, self.connection) for field in model._meta.local_concrete_fields if not field.generated
+        )
         self._rewrite(model, columns, lambda name, row: Put(new_db_table, name, columns, row), collection=old_db_table)
         self._rewrite(model, (), lambda name, _: Delete(old_db_table, name), collection=old_db_table)
 

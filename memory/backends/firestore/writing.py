@@ -20,10 +20,10 @@ from django.db.models.expressions import Case, Col, ColPairs, Combinable, Combin
 from django.db.models.sql import Query, compiler
 
 from . import question, uniqueness
-from .codec import document_id, document_key
 from .errors import Contention
 from .lowering import Lowering, column_ref
 from .mirror import from_sqlite
+from .names import document_id, document_key
 from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
 from .planner import Nothing, Unanswerable, plan
 from .question import Numbers
@@ -364,13 +364,25 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         self.insert(fields, rows)
         if not returning_fields:
             return []
-        position = {field: i for i, field in enumerate(fields)}
-        values: Iterable[Any] = [[row[position[field]] for field in returning_fields] for row in rows]
+        values: Iterable[Any] = self.returned(returning_fields, fields, rows)
         table = self.query.get_meta().db_table
         converters = self.get_converters([field.get_col(table) for field in returning_fields])
         if converters:
             values = self.apply_converters(values, converters)
         return [tuple(row) for row in values]
+
+    def returned(self, wanted: Sequence[Any], fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """The values of columns that were inserted; what is generated from them is asked for."""
+        position = {field: i for i, field in enumerate(fields)}
+        generated = [field for field in wanted if field.generated]
+        if not generated:
+            return [[row[position[field]] for field in wanted] for row in rows]
+        key = position[self.query.get_meta().pk]
+        stored = self.query.model._base_manager.using(self.using).filter(pk__in=[row[key] for row in rows])
+        found = {pk: more for pk, *more in stored.values_list("pk", *(field.attname for field in generated))}
+        return [
+            [found[row[key]][generated.index(f)] if f.generated else row[position[f]] for f in wanted] for row in rows
+        ]
 
     def rows_to_insert(self) -> tuple[list[Any], list[list[Any]]]:
         """The columns and, for each object, their values: those that Django gives, and the ids that it

@@ -84,3 +84,19 @@ class Point(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Rectangle(models.Model):
+    """A column that the database computes, and one that it gives a default."""
+
+    width = models.IntegerField()
+    height = models.IntegerField(db_default=2)
+    area = models.GeneratedField(
+        expression=models.F("width") * models.F("height"), output_field=models.IntegerField(), db_persist=True
+    )
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"

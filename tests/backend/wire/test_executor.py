@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.backends.firestore import channel, codec
+from memory.backends.firestore import channel, names
 from memory.backends.firestore.executor import Executor
 from memory.backends.firestore.plan import (
     DOCUMENT_ID,
@@ -409,7 +409,7 @@ def test_every_kind_survives_the_server(executor: Executor) -> None:
 def is_id(text: str) -> bool:
     """Whether a document may be called so."""
     try:
-        codec.document_id(text, Kind.TEXT)
+        names.document_id(text, Kind.TEXT)
     except ValueError:
         return False
     return True

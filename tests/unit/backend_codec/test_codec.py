@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.backends.firestore import codec, forms
+from memory.backends.firestore import codec, forms, names
 from memory.backends.firestore.channel import pb
 from memory.backends.firestore.plan import DOCUMENT_ID, JSON_NULL, VERSION, Kind, Ref
 
@@ -205,8 +205,8 @@ def test_json_keys_that_are_not_text_are_spelled_as_json_does() -> None:
 @given(st.text(max_size=20))
 def test_escaped_keys_come_back_and_are_accepted_by_the_wire(key: str) -> None:
     """Escaping is undone by unescaping, and never gives an empty or reserved name or an escape of a value."""
-    escaped = codec.escape_key(key)
-    assert codec.unescape_key(escaped) == key
+    escaped = names.escape_key(key)
+    assert names.unescape_key(escaped) == key
     assert escaped
     assert not (escaped.startswith("__") and escaped.endswith("__"))
     assert escaped not in (codec.ARRAY, codec.INT, codec.TEXT)
@@ -227,7 +227,7 @@ PATHS = [
 @pytest.mark.parametrize(("path", "spelled"), PATHS)
 def test_field_paths_are_quoted(path: tuple[str, ...], spelled: str) -> None:
     """Any key can be asked for; only the document's own name is spelled with underscores."""
-    assert codec.field_path(path) == spelled
+    assert names.field_path(path) == spelled
 
 
 IDS = {kind: values for kind, values in ROUND_TRIPS.items() if kind not in (Kind.JSON, Kind.VECTOR, Kind.ANY)}
@@ -240,11 +240,11 @@ def test_ids_round_trip_in_order(kind: Kind) -> None:
     @given(st.tuples(IDS[kind], IDS[kind]))
     def check(pair: tuple[Any, Any]) -> None:
         try:
-            ids = [codec.document_id(value, kind) for value in pair]
+            ids = [names.document_id(value, kind) for value in pair]
         except ValueError:
             assert kind in (Kind.TEXT, Kind.BINARY)
             return
-        assert [codec.document_key(id, kind) for id in ids] == list(pair)
+        assert [names.document_key(id, kind) for id in ids] == list(pair)
         if kind is not Kind.TEXT:
             assert (ids[0] < ids[1]) == (pair[0] < pair[1])
 
@@ -253,20 +253,20 @@ def test_ids_round_trip_in_order(kind: Kind) -> None:
 
 def test_integer_ids_are_nineteen_digits() -> None:
     """The form is part of the stored data: it does not change."""
-    assert codec.document_id(7, Kind.INTEGER) == "0000000000000000007"
-    assert codec.document_id(-1, Kind.INTEGER) == "-9999999999999999999"
+    assert names.document_id(7, Kind.INTEGER) == "0000000000000000007"
+    assert names.document_id(-1, Kind.INTEGER) == "-9999999999999999999"
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "a/b", "__x__", "____", "é" * 751])
 def test_ids_that_firestore_rejects_are_refused_before_sending(id: str) -> None:
     """The error says the rule."""
     with pytest.raises(ValueError, match="cannot be a document's id"):
-        codec.document_id(id, Kind.TEXT)
+        names.document_id(id, Kind.TEXT)
 
 
 def test_an_id_of_another_writer_is_given_as_it_is() -> None:
     """Documents that were not written by the engine can still be read."""
-    assert codec.document_key("abc", Kind.INTEGER) == "abc"
+    assert names.document_key("abc", Kind.INTEGER) == "abc"
 
 
 REFUSED = [
