@@ -6,10 +6,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two workers, random order; PYTEST_ARGS="-x -k admin" and the like go to every run.
 PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
-# What the app must do alike on every engine.
+# What the app must do alike on every engine; the second line serves from processes of their own, or takes minutes.
 ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange
+LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
+  admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
+  interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test check format wheel lock
+.PHONY: run test test-firestore check format wheel lock
 
 run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration and an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -18,8 +21,11 @@ run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration
 test: .venv/develop  ## Every check and every test
 	$(MAKE) --no-print-directory check
 	$(PYTEST) --ds=tests.backend.settings --confcutdir=tests/backend tests/backend
-	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ON_EVERY_ENGINE)
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" $(LEFT_FOR_LATER) $(ON_EVERY_ENGINE)
 	$(PYTEST) --cov --cov-report=term
+
+test-firestore: .venv/develop  ## What the app does on every engine, on Firestore, without exception: some minutes more
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ON_EVERY_ENGINE)
 
 check: .venv/develop
 	$(BIN)/ruff check .

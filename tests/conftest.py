@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in backends.BACKENDS:
         config.addinivalue_line("markers", f"{name}: needs the real backend {name}")
     config.addinivalue_line("markers", "embedded: holds of the embedded engine alone; says why")
+    config.addinivalue_line("markers", "long: takes minutes on Firestore; `make test-firestore` runs it there")
     if backends.required() and (missing := backends.missing()):
         raise pytest.UsageError(f"MEMORY_REQUIRE_BACKENDS=1, but this machine lacks: {', '.join(missing)}")
     if os.environ.get("MEMORY_TEST_ENGINE") == "firestore" and "firestore_emulator" in backends.missing():

@@ -91,6 +91,7 @@ def test_any_records(tmp_path: Path, items: list[Any], data: list[Any], sessions
     assert everything() == before
 
 
+@pytest.mark.long
 def test_ten_thousand_messages(
     tmp_path: Path, admin_client: Client, make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]
 ) -> None:
