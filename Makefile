@@ -12,7 +12,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-firestore check format wheel lock
+.PHONY: run test test-firestore check format bench wheel lock
 
 run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration and an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -32,10 +32,15 @@ check: .venv/develop
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	APP_ENV=test $(BIN)/python manage.py firestore_indexes --database memory --check
 
 format: .venv/develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/develop  ## The engine beside Google's client, and the cache beside none: docs/performance.md
+	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
+	$(BIN)/python -m benchmarks.cache
 
 wheel: .venv/develop  ## The app for other projects, in dist/
 	$(BIN)/python -m build --wheel --outdir dist .
