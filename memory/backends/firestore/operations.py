@@ -67,7 +67,10 @@ class DatabaseOperations(BaseDatabaseOperations):
     connection: Any
     compiler_module = "memory.backends.firestore.compiler"
     explain_prefix = "EXPLAIN"
-    integer_field_ranges = dict.fromkeys(BaseDatabaseOperations.integer_field_ranges, INT64)
+    integer_field_ranges = {
+        name: (0, INT64[1]) if name.startswith("Positive") else INT64
+        for name in BaseDatabaseOperations.integer_field_ranges
+    }
 
     def quote_name(self, name: str) -> str:
         return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
