@@ -32,7 +32,7 @@ check: .venv/develop
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	APP_ENV=test $(BIN)/python manage.py firestore_indexes --database memory --check
+	$(BIN)/python manage.py firestore_indexes --database memory --check
 
 format: .venv/develop
 	$(BIN)/ruff check --fix .

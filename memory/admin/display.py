@@ -51,8 +51,8 @@ def text_block(text: str | None) -> str:
 
 
 def formatted_json(value: Any) -> str:
-    """JSON as people read it: indented, letters as they are."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    """JSON as people read it: indented, letters as they are, keys in order, since Firestore keeps no other."""
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
 def json_block(value: Any) -> str:
