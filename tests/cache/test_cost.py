@@ -1,0 +1,204 @@
+"""What a chat turn costs, counted on the way to Firestore and to Redis."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis.connection
+from asgiref.sync import async_to_sync
+from django.db import connections
+from google.cloud.firestore_v1.types import (
+    BatchGetDocumentsResponse,
+    BatchWriteRequest,
+    CommitRequest,
+    RunQueryResponse,
+)
+from pytest_django import DjangoDbBlocker
+
+from memory import history
+from memory.models import MemoryItem, UserSession
+from memory.stores import ConcreteMemoryManager
+from memory.testing.redis import RedisServer
+from tests.faults.proxy import Fault, Proxy
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.firestore_emulator,
+]
+
+ALIAS = "metered"
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+REQUESTS = {"Commit": CommitRequest, "BatchWrite": BatchWriteRequest}
+ANSWERS: dict[str, Callable[[bytes], bool]] = {
+    "RunQuery": lambda answer: "document" in RunQueryResponse.deserialize(answer),
+    "BatchGetDocuments": lambda answer: bool(BatchGetDocumentsResponse.deserialize(answer)),
+}
+
+
+@dataclass
+class Bill:
+    """Calls by method, documents read and written, and Redis' round trips, since the last `clear`."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    read: int = 0
+    written: list[str] = field(default_factory=list)
+    round_trips: int = 0
+
+    def clear(self) -> None:
+        """Count from nothing."""
+        self.calls, self.read, self.written, self.round_trips = Counter(), 0, [], 0
+
+
+class Meter(Proxy):
+    """A proxy that breaks nothing and counts."""
+
+    def __init__(self, upstream: str, bill: Bill) -> None:
+        super().__init__(upstream, lambda method: Fault())
+        self.bill = bill
+
+    def _unary(self, path: str, request: bytes, context: Any) -> bytes:
+        method = path.rsplit("/", 1)[1]
+        self.bill.calls[method] += 1
+        if method in REQUESTS:
+            writes = REQUESTS[method].deserialize(request).writes
+            self.bill.written += [write.update.name.split("/")[-2] for write in writes]
+        return super()._unary(path, request, context)
+
+    def _stream(self, path: str, request: bytes, context: Any) -> Iterator[bytes]:
+        method = path.rsplit("/", 1)[1]
+        self.bill.calls[method] += 1
+        for answer in super()._stream(path, request, context):
+            # Whatever else is streamed is charged as a read at least.
+            self.bill.read += ANSWERS.get(method, lambda answer: True)(answer)
+            yield answer
+
+
+@contextmanager
+def alias_at(address: str) -> Iterator[None]:
+    """The alias of an empty Firestore database behind an address."""
+    settings = {"ENGINE": "memory.backends.firestore", "HOST": address, "PROJECT": f"cost-{uuid.uuid4().hex[:12]}"}
+    made = connections.configure_settings({"default": connections.databases["default"], ALIAS: settings})
+    connections.databases[ALIAS] = made[ALIAS]
+    try:
+        yield
+    finally:
+        connections[ALIAS].close()
+        del connections.databases[ALIAS], connections[ALIAS]
+
+
+@pytest.fixture
+def bill(
+    redis_server: RedisServer,
+    use_redis: Callable[..., Any],
+    firestore_emulator: str,
+    django_db_blocker: DjangoDbBlocker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Bill]:
+    """Counts what this test asks of Firestore and Redis."""
+    bill = Bill()
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bill.round_trips += 1
+        return send(self, *args, **kwargs)
+
+    with django_db_blocker.unblock(), Meter(firestore_emulator, bill) as meter, alias_at(meter.address):
+        use_redis(redis_server).clear()
+        monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+        yield bill
+
+
+def turn(number: int, after: timedelta = timedelta()) -> list[MemoryItem]:
+    """A question and its answer, unsaved."""
+    times = [START + after + timedelta(milliseconds=2 * number + answer) for answer in range(2)]
+    return [MemoryItem(user_id="ada", session_id="chat", item_type="message", timestamp=time) for time in times]
+
+
+def save_at_once(items: list[MemoryItem]) -> list[MemoryItem]:
+    """Written together, read through the history."""
+    MemoryItem.objects.using(ALIAS).bulk_create(items)
+    return history.recent("ada", "chat", 20, ALIAS)
+
+
+def save_one_by_one(items: list[MemoryItem]) -> list[MemoryItem]:
+    """As a service that stores the question before it looks for the answer."""
+    for item in items:
+        item.save(using=ALIAS)
+    return history.recent("ada", "chat", 20, ALIAS)
+
+
+def settle(bill: Bill, take: Callable[[list[MemoryItem]], list[MemoryItem]]) -> list[MemoryItem]:
+    """A conversation of 30 turns that the cache holds; all of its items."""
+    items = [item for number in range(30) for item in turn(number)]
+    MemoryItem.objects.using(ALIAS).bulk_create(items)
+    history.recent("ada", "chat", 20, ALIAS)
+    # What was not cached yet is on the bill: the meter meters.
+    assert bill.read >= len(items)
+    for number in range(30, 33):
+        items += (new := turn(number))
+        take(new)
+    return items
+
+
+@pytest.mark.parametrize(("take", "commits"), [(save_at_once, 1), (save_one_by_one, 2)])
+def test_a_turn_reads_nothing_and_writes_its_items(
+    bill: Bill, take: Callable[[list[MemoryItem]], list[MemoryItem]], commits: int
+) -> None:
+    """In steady state: no document read, two written, at most two calls and six round trips to Redis."""
+    items = settle(bill, take)
+    for number in range(33, 36):
+        new = turn(number)
+        items += new
+        bill.clear()
+        found = take(new)
+        assert bill.read == 0
+        assert bill.written == ["memory_items"] * 2
+        assert bill.calls == {"Commit": commits}
+        assert 0 < bill.round_trips <= 6
+        assert [item.pk for item in found] == [item.pk for item in items[::-1][:20]]
+
+
+def test_a_turn_by_the_store_costs_no_more(bill: Bill) -> None:
+    """Apart from the one read by which a store that is opened knows that its database is there."""
+    items = settle(bill, save_at_once)
+    manager = ConcreteMemoryManager(using=ALIAS)
+    manager.initialize()
+
+    async def chat(new: list[MemoryItem]) -> list[MemoryItem]:
+        await manager.add_memory_items(new)
+        return await manager.get_conversation_history("ada", "chat", 20)
+
+    try:
+        for number in range(33, 36):
+            items += (new := turn(number))
+            bill.clear()
+            found = async_to_sync(chat)(new)
+            assert (bill.read, bill.written) == (0, ["memory_items"] * 2)
+            assert sum(bill.calls.values()) <= 2
+            assert 0 < bill.round_trips <= 6
+            assert [item.pk for item in found] == [item.pk for item in items[::-1][:20]]
+    finally:
+        manager.close()
+
+
+def test_a_session_is_touched_once_a_minute(bill: Bill) -> None:
+    """A turn a minute after the last touch writes the session's row too; the next one does not."""
+    settle(bill, save_at_once)
+    minute = timedelta(minutes=1)
+    bill.clear()
+    save_at_once(turn(40, minute))
+    assert bill.written == ["memory_items"] * 2 + ["user_sessions"]
+    assert bill.round_trips <= 6
+    last = UserSession.objects.using(ALIAS).get(pk=UserSession.make_id("ada", "chat")).last_activity
+    assert last == START + minute + timedelta(milliseconds=81)
+    bill.clear()
+    save_at_once(turn(41, minute))
+    assert bill.written == ["memory_items"] * 2
+    assert (bill.read, sum(bill.calls.values())) == (0, 1)
