@@ -9,7 +9,9 @@ import pytest
 
 from tests.search.data import build
 
-HALVES = {half: json.loads((build.FOLDER / f"{half}.json").read_text("utf-8"))["conversations"] for half in build.HALVES}
+HALVES = {
+    half: json.loads((build.FOLDER / f"{half}.json").read_text("utf-8"))["conversations"] for half in build.HALVES
+}
 ALL = list(chain.from_iterable(HALVES.values()))
 
 by_conversation = pytest.mark.parametrize("conversation", ALL, ids=lambda one: one["id"])

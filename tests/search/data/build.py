@@ -25,6 +25,7 @@ HALVES = ("tuning", "heldout")
 CATEGORIES = ("single", "multi", "temporal", "name", "detail", "inference")
 BETWEEN_TURNS = timedelta(minutes=1)
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _SESSION = re.compile(r"# session \| (\d{4}-\d{2}-\d{2} \d{2}:\d{2})")
 _TURN = re.compile(r"([A-Z])(?:\^([a-z0-9-]+))?: (\S.*)")
 
@@ -72,7 +73,7 @@ class _Reader:
     turns: list[Turn] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     sessions: int = 0
-    clock: datetime = datetime.min.replace(tzinfo=UTC)
+    clock: datetime = _BEFORE_ALL
     asks: bool = False
 
     def line(self, line: str) -> None:
