@@ -41,8 +41,8 @@ LANGUAGES: frozenset[str] = frozenset(Stemmer.algorithms())
 # Words that ask or join, and say nothing of what is asked for. Other languages rely on document frequencies alone.
 STOP_WORDS: dict[str, frozenset[str]] = {
     "english": frozenset(
-        """a about after all also am an and any are aren't as at be because been before being both but by can can't could
-        couldn't did didn't do does doesn't doing don't down during each for from had has have having he her
+        """a about after all also am an and any are aren't as at be because been before being both but by can can't
+        could couldn't did didn't do does doesn't doing don't down during each for from had has have having he her
         here hers him his how i if in into is isn't it its just let me more most my no nor not now of off on
         once only or other our out over own she should so some such than that the their them then there these
         they this those through to too under until up us very was wasn't we were what when where which while
