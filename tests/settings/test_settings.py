@@ -154,3 +154,25 @@ def test_error_pages_hide_every_secret() -> None:
     assert done.returncode == 0, done.stderr
     assert "cache" in done.stdout
     assert "hunter2" not in done.stdout
+
+
+def test_development_tells_which_queries_firestore_would_not_answer(tmp_path: Path) -> None:
+    """Once for each line of code, and by what: the developer reads it before production pays for it."""
+    script = tmp_path / "search.py"
+    script.write_text(
+        "import django; django.setup()\n"
+        "from memory.models import MemoryItem\n"
+        "for _ in range(3):\n"
+        "    list(MemoryItem.objects.filter(text_content__icontains='x'))\n"
+        "list(MemoryItem.objects.for_user('ada').recent(20))\n"
+    )
+    variables = {
+        "MEMORY_DATABASE_URL": f"sqlite:///{tmp_path}/memory.sqlite3",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/default.sqlite3",
+        "PYTHONPATH": str(ROOT),
+    }
+    assert run("manage.py", "migrate", "--database=memory", **variables).returncode == 0
+    done = run(str(script), **variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("MirrorWarning") == 1
+    assert "text_content__icontains" in done.stderr

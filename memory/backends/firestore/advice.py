@@ -41,6 +41,8 @@ def watch(connection: Any, labels: Collection[str]) -> None:
     if connection.vendor != "sqlite" or getattr(connection, "is_mirror", False):
         return
     connection.ops.compiler_module = __name__
+    # The query that opened the connection has compiled already, and Django remembers by which module.
+    connection.ops._cache = None
     connection.advised_apps = frozenset(labels)
     connection.advisor = DatabaseWrapper(_nowhere(connection), connection.alias)
 

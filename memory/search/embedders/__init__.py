@@ -1,0 +1,5 @@
+"""Embedders: texts in, vectors out. The base tells the contract; each other module is one way to fulfil it."""
+
+from .base import Embedder, EmbedderError, Vectors
+
+__all__ = ["Embedder", "EmbedderError", "Vectors"]

@@ -1,0 +1,48 @@
+"""What an embedder is, and what all of them share."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Makes vectors of texts. Vectors of two embedders that differ in name, version or dimension never meet.
+
+    Vectors have length 1, or are all zeros for a text that says nothing to the model. Implementations may be called
+    from several threads at once.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model, as its maker calls it."""
+
+    @property
+    def version(self) -> str:
+        """Changes when the same text no longer gives the same vector."""
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector, at most 2,048 (Firestore's limit)."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """What is remembered, as an array of shape (texts, dimension)."""
+
+    def embed_query(self, text: str) -> Vectors:
+        """What is asked, as an array of shape (dimension,)."""
+
+
+class EmbedderError(Exception):
+    """An embedder cannot be used, or gave no vectors; the message says which and what to do."""
+
+
+def normalized(vectors: Vectors) -> Vectors:
+    """Each row with length 1; a row of zeros, or of numbers that are none, as zeros."""
+    finite = np.where(np.isfinite(vectors).all(axis=-1, keepdims=True), vectors, 0).astype(np.float32)
+    lengths = np.linalg.norm(finite, axis=-1, keepdims=True)
+    result: Vectors = np.divide(finite, lengths, out=np.zeros_like(finite), where=lengths > 0)
+    return result

@@ -1,0 +1,79 @@
+"""Gemini's embeddings, over the Gemini API or Vertex AI, by the optional package google-genai."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .base import EmbedderError, Vectors, normalized
+
+# Texts in one request: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents
+BATCH = 100
+ATTEMPTS = 4
+TRANSIENT = [408, 429, 500, 502, 503, 504]
+
+
+class GoogleEmbedder:
+    """`client_options` are google-genai's (`api_key=`, or `vertexai=True, project=, location=`).
+
+    `timeout` is the deadline of one attempt, in seconds; what may pass is tried up to four times, with backoff. A text
+    longer than the model takes is cut by the service. Raises `EmbedderError`.
+    """
+
+    version = "1"
+
+    def __init__(
+        self, model: str = "gemini-embedding-001", dimension: int = 768, timeout: float = 10.0, **client_options: Any
+    ) -> None:
+        self.name, self.dimension = model, dimension
+        self._genai = _package()
+        retry = self._genai.types.HttpRetryOptions(attempts=ATTEMPTS, initial_delay=0.2, http_status_codes=TRANSIENT)
+        given = client_options.pop("http_options", {})
+        http = {"timeout": int(timeout * 1_000), "retry_options": retry, **given}
+        try:
+            self._client = self._genai.Client(http_options=http, **client_options)
+        except ValueError as error:
+            raise EmbedderError(f"google-genai has no credentials or project: {error}") from error
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape (texts, dimension), a hundred texts a request."""
+        rows = [
+            self._embed(texts[start : start + BATCH], "RETRIEVAL_DOCUMENT") for start in range(0, len(texts), BATCH)
+        ]
+        return np.concatenate([np.zeros((0, self.dimension), np.float32), *rows])
+
+    def embed_query(self, text: str) -> Vectors:
+        """A vector of shape (dimension,)."""
+        vector: Vectors = self._embed([text], "RETRIEVAL_QUERY")[0]
+        return vector
+
+    def _embed(self, texts: Sequence[str], task: str) -> Vectors:
+        import httpx2  # comes with google-genai
+
+        # The service refuses a text of nothing; its vector is zeros.
+        said = [place for place, text in enumerate(texts) if text.strip()]
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        if not said:
+            return vectors
+        config = self._genai.types.EmbedContentConfig(task_type=task, output_dimensionality=self.dimension)
+        try:
+            answer = self._client.models.embed_content(
+                model=self.name, contents=[texts[place] for place in said], config=config
+            )
+        except (self._genai.errors.APIError, httpx2.HTTPError) as error:
+            raise EmbedderError(f"{self.name} gave no vectors ({type(error).__name__}): try again later.") from error
+        rows = [embedding.values for embedding in answer.embeddings or []]
+        if len(rows) != len(said) or any(len(row or ()) != self.dimension for row in rows):
+            raise EmbedderError(f"{self.name} gave other vectors than asked for: {len(rows)} for {len(said)} texts.")
+        vectors[said] = rows
+        return normalized(vectors)
+
+
+def _package() -> Any:
+    try:
+        from google import genai
+    except ImportError as error:
+        raise EmbedderError('GoogleEmbedder needs google-genai: pip install "orchestra-memory[google]".') from error
+    return genai

@@ -1,0 +1,52 @@
+"""Any model of sentence-transformers, by the optional package of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .base import EmbedderError, Vectors, normalized
+
+BATCH = 64
+
+
+class SentenceTransformersEmbedder:
+    """`model` is a folder, or the name of a model that is on this machine: nothing is downloaded.
+
+    `options` are `SentenceTransformer`'s. Raises `EmbedderError` where the package or the model is missing.
+    """
+
+    version = "1"
+
+    def __init__(self, model: str = "all-MiniLM-L6-v2", **options: Any) -> None:
+        self.name = model
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise EmbedderError(
+                "SentenceTransformersEmbedder needs sentence-transformers: "
+                'pip install "orchestra-memory[sentence-transformers]".'
+            ) from error
+        try:
+            self._model = SentenceTransformer(model, **{"local_files_only": True, **options})
+        except (OSError, ValueError) as error:
+            raise EmbedderError(f"The model {model!r} is not on this machine: put it there first.") from error
+
+    @property
+    def dimension(self) -> int:
+        """As the model tells."""
+        return int(self._model.get_sentence_embedding_dimension())
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape (texts, dimension)."""
+        if not texts:
+            return np.zeros((0, self.dimension), np.float32)
+        found = self._model.encode(list(texts), batch_size=BATCH, convert_to_numpy=True, show_progress_bar=False)
+        return normalized(np.asarray(found, np.float32))
+
+    def embed_query(self, text: str) -> Vectors:
+        """A vector of shape (dimension,)."""
+        vector: Vectors = self.embed_documents([text])[0]
+        return vector

@@ -1,0 +1,62 @@
+"""The embedded default: word vectors of a large model, averaged. Offline, numpy only, some thousand texts a second."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .base import Vectors, normalized
+
+DIMENSION = 256
+BATCH = 256
+# Averages of longer texts say little, and time grows with length: docs/search.md, "Long texts".
+MAX_CHARACTERS = 20_000
+
+
+class StaticEmbedder:
+    """`wordllama`'s 16 MB of weights, which come with its package; nothing is downloaded."""
+
+    name = "wordllama-l2-supercat-256"
+    dimension = DIMENSION
+
+    @property
+    def version(self) -> str:
+        """The package's version: its weights are part of it."""
+        return version("wordllama")
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape (texts, 256)."""
+        if not texts:
+            return np.zeros((0, DIMENSION), np.float32)
+        batches = [list(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        return np.concatenate([_embed(batch) for batch in batches])
+
+    def embed_query(self, text: str) -> Vectors:
+        """A vector of shape (256,)."""
+        query: Vectors = _embed([text])[0]
+        return query
+
+
+def _embed(texts: list[str]) -> Vectors:
+    # The tokenizer pads a batch to its longest text.
+    cut = [text[:MAX_CHARACTERS].encode("utf-8", "replace").decode() for text in texts]
+    return normalized(np.asarray(_model().embed(cut, norm=False), np.float32))
+
+
+@lru_cache(maxsize=1)
+def _model() -> Any:
+    handlers = list(logging.root.handlers)
+    level = logging.root.level
+    import wordllama  # loads 16 MB: not before it is used
+
+    if logging.root.handlers != handlers:  # the package configures the root logger when it is imported
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+    folder = Path(wordllama.__file__).parent
+    return wordllama.WordLlama.load(dim=DIMENSION, cache_dir=folder, disable_download=True)

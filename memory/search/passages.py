@@ -1,0 +1,63 @@
+"""What the stages of a search hand to each other: a question, passages, and the pool of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from .embedders import Embedder, Vectors
+from .embedders.base import normalized
+from .terms import query_terms, stop_terms, terms, words
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A remembered turn. `terms` are its text's, in order; `similarity` is its vector's cosine with the question's."""
+
+    id: str
+    session: str
+    speaker: str
+    time: datetime
+    text: str
+    terms: tuple[str, ...]
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: its distinct terms, the speakers that it names, its vector (None without an embedder)."""
+
+    text: str
+    terms: tuple[str, ...]
+    speakers: frozenset[str]
+    vector: Vectors | None
+    stops: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All that was read for one question.
+
+    `following` maps a passage's id to the next one's in its session, where the two were read side by side.
+    `frequencies` are the numbers of passages with a term, in a memory of `total` passages; both may be capped.
+    """
+
+    passages: Mapping[str, Passage]
+    following: Mapping[str, str]
+    frequencies: Mapping[str, int]
+    total: int
+
+
+def ask(text: str, language: str, embedder: Embedder | None = None, speakers: Iterable[str] = ()) -> Question:
+    """Prepare a question. A name of one of the memory's `speakers` tells who spoke, and is no word to look for."""
+    asked = set(terms(text, language))
+    named = frozenset(speaker for speaker in speakers if (name := set(terms(speaker, language))) and name <= asked)
+    names = {term for speaker in named for term in terms(speaker, language)}
+    every = query_terms(text, language)
+    sought = tuple([term for term in every if term not in names] or every)
+    vector = None
+    if embedder is not None:
+        kept = [word for word in words(text) if set(terms(word, language)) & set(sought)]
+        vector = normalized(embedder.embed_query(" ".join(kept) or text))
+    return Question(text, sought, named, vector, stop_terms(language))

@@ -1,0 +1,207 @@
+"""The order of candidates. Pure: a question and a pool in, scored passages out.
+
+A passage's score is the sum of parts, each of which can be switched off by a weight of 0:
+
+- lexical     BM25 of the question's words in it,
+- neighbours  BM25 and cosines of it together with the turns around it: an answer rarely repeats the question's words,
+- session     how many of the question's words its session has, as far as it was read,
+- vector      the cosine of its vector and the question's,
+- speaker     the question names who said it,
+- substance   how much it says: "And Ana?" resembles each question about Ana, and answers none,
+- times       the question asks for a time, and it tells one,
+- recency     newer before older; off unless asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+from .passages import Passage, Pool, Question
+
+# BM25: saturation of repeated words, normalisation by length (Robertson & Zaragoza 2009, section 3.4).
+K1, B = 1.2, 0.3
+# What a turn at this distance in the conversation lends to a passage. Negative is before.
+WORDS_LENT = {-2: 0.2, -1: 0.3, 1: 0.3, 2: 0.1}
+WORDS_LENT_BY_A_QUESTION = 0.5
+COSINES_LENT = {-2: 0.2, -1: 0.4, 1: 0.4, 2: 0.2}
+SUBSTANTIAL = 12  # distinct words from which on a passage is not more substantial
+ASKING = 1.0  # what a passage that ends with a question mark loses of its substance
+HALF_LIFE = 30 * 86_400.0  # seconds after which recency counts half
+
+_ENDS_ASKING = re.compile(r"[?？؟]\W*$")  # noqa: RUF001
+_ASKS_TIME = re.compile(r"\b(when|how (long|many|often|old)|what (year|month|day|time|date)|which (year|month|day))\b")
+_TELLS_TIME = re.compile(
+    r"\b(yesterday|to(day|night|morrow)|last|next|ago|morning|evening|weekend|(mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|(day|week|month|year|hour)s?|\d+(st|nd|rd|th)?)\b"
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each part counts in the sum."""
+
+    lexical: float = 0.25
+    neighbours: float = 1.0
+    session: float = 0.5
+    vector: float = 0.4
+    speaker: float = 0.25
+    substance: float = 0.4
+    times: float = 0.15
+    recency: float = 0.0
+
+    def without(self, *parts: str) -> Weights:
+        """These weights with some parts switched off."""
+        return replace(self, **dict.fromkeys(parts, 0.0))
+
+    def only(self, *parts: str) -> Weights:
+        """These weights with all other parts switched off."""
+        return self.without(*(part for part in PARTS if part not in parts))
+
+
+PARTS = tuple(field.name for field in fields(Weights))
+DEFAULT_WEIGHTS = Weights()
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A passage with its score, and the parts whose sum the score is."""
+
+    passage: Passage
+    score: float
+    parts: Mapping[str, float]
+
+
+def rank(question: Question, pool: Pool, weights: Weights = DEFAULT_WEIGHTS) -> list[Ranked]:
+    """The pool's passages, best first; equal scores newest first, then by id."""
+    view = _View(question, pool)
+    ranked = []
+    for passage in pool.passages.values():
+        parts = {
+            name: weight * _PARTS[name](view, passage) for name in PARTS if (weight := float(getattr(weights, name)))
+        }
+        ranked.append(Ranked(passage, math.fsum(parts.values()), parts))
+    return sorted(ranked, key=lambda one: (-one.score, -one.passage.time.timestamp(), one.passage.id))
+
+
+class _View:
+    """A pool as one question sees it; computed once, read by all parts."""
+
+    def __init__(self, question: Question, pool: Pool) -> None:
+        self.question, self.passages = question, pool.passages
+        self.counts = {key: Counter(passage.terms) for key, passage in pool.passages.items()}
+        lengths = [len(passage.terms) for passage in pool.passages.values()]
+        self.mean_length = max(1.0, sum(lengths) / max(1, len(lengths)))
+        self.weights = {term: _rarity(pool.frequencies.get(term, 0), pool.total) for term in question.terms}
+        self.around = _around(pool)
+        # One that the vector search did not return is no nearer than the last that it did.
+        known = [passage.similarity for passage in pool.passages.values() if passage.similarity is not None]
+        self.floor = min(known, default=0.0)
+        self.sessions: dict[str, set[str]] = {}
+        for key, passage in pool.passages.items():
+            self.sessions.setdefault(passage.session, set()).update(self.counts[key].keys() & self.weights.keys())
+        self.newest = max((passage.time.timestamp() for passage in pool.passages.values()), default=0.0)
+        self.asks_time = _ASKS_TIME.search(question.text.casefold()) is not None
+
+    def share(self, terms: Mapping[str, float]) -> float:
+        """The part of the question that these (saturated) counts of its terms cover."""
+        whole = sum(self.weights.values())
+        return sum(self.weights[term] * count for term, count in terms.items()) / whole if whole else 0.0
+
+    def frequency(self, passage: Passage, term: str) -> float:
+        length = len(passage.terms) / self.mean_length
+        return self.counts[passage.id][term] / (1 - B + B * length)
+
+    def cosine(self, passage: Passage) -> float:
+        return self.floor if passage.similarity is None else passage.similarity
+
+
+def _rarity(frequency: int, total: int) -> float:
+    """BM25's inverse document frequency, in the form that is never negative."""
+    total = max(total, frequency)
+    return math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
+
+
+def _around(pool: Pool) -> dict[str, dict[int, str]]:
+    """Of each passage, the passages up to two turns before and after it that were read."""
+    steps: Sequence[tuple[int, Mapping[str, str]]] = (
+        (1, pool.following),
+        (-1, {after: before for before, after in pool.following.items()}),
+    )
+    found: dict[str, dict[int, str]] = {}
+    for key in pool.passages:
+        places = found.setdefault(key, {})
+        for sign, step in steps:
+            place: str | None = key
+            for distance in (1, 2):
+                place = step.get(place) if place is not None else None
+                if place is not None and place in pool.passages:
+                    places[sign * distance] = place
+    return found
+
+
+def _saturated(frequency: float) -> float:
+    return frequency * (K1 + 1) / (frequency + K1)
+
+
+def _lexical(view: _View, passage: Passage) -> float:
+    return view.share({term: _saturated(view.frequency(passage, term)) for term in view.weights})
+
+
+def _neighbours(view: _View, passage: Passage) -> float:
+    places = {distance: view.passages[key] for distance, key in view.around[passage.id].items()}
+    counts = {}
+    for term in view.weights:
+        lent = sum(_lent(distance, other) * view.frequency(other, term) for distance, other in places.items())
+        counts[term] = _saturated(view.frequency(passage, term) + lent)
+    cosines = view.cosine(passage) + sum(
+        lent * (view.cosine(places[distance]) if distance in places else view.floor)
+        for distance, lent in COSINES_LENT.items()
+    )
+    return 0.75 * view.share(counts) + 1.25 * cosines / (1 + sum(COSINES_LENT.values()))
+
+
+def _lent(distance: int, other: Passage) -> float:
+    answered = WORDS_LENT_BY_A_QUESTION if distance == -1 and _ENDS_ASKING.search(other.text) else 0.0
+    return WORDS_LENT[distance] + answered
+
+
+def _session(view: _View, passage: Passage) -> float:
+    return view.share(dict.fromkeys(view.sessions[passage.session], 1.0))
+
+
+def _vector(view: _View, passage: Passage) -> float:
+    return view.cosine(passage)
+
+
+def _speaker(view: _View, passage: Passage) -> float:
+    return float(len(view.question.speakers) == 1 and passage.speaker in view.question.speakers)
+
+
+def _substance(view: _View, passage: Passage) -> float:
+    distinct = len(view.counts[passage.id].keys() - view.question.stops)
+    return math.log1p(min(distinct, SUBSTANTIAL)) - ASKING * bool(_ENDS_ASKING.search(passage.text))
+
+
+def _times(view: _View, passage: Passage) -> float:
+    return float(view.asks_time and _TELLS_TIME.search(passage.text.casefold()) is not None)
+
+
+def _recency(view: _View, passage: Passage) -> float:
+    return float(2 ** ((passage.time.timestamp() - view.newest) / HALF_LIFE))
+
+
+_PARTS = {
+    "lexical": _lexical,
+    "neighbours": _neighbours,
+    "session": _session,
+    "vector": _vector,
+    "speaker": _speaker,
+    "substance": _substance,
+    "times": _times,
+    "recency": _recency,
+}

@@ -1,0 +1,99 @@
+"""Words as search compares them: folded, stemmed, without a word list; scripts that write no spaces as pairs.
+
+    terms("She's painting sunsets", "english")  ->  ["she", "paint", "sunset"]
+    terms("東京タワー", "english")               ->  ["東京", "京タ", "タワ", "ワー"]
+
+No I/O. The same function makes the terms that are stored and those of a question, so it has a `VERSION`.
+"""
+
+import re
+import threading
+import unicodedata
+from functools import lru_cache
+from itertools import pairwise
+
+import Stemmer
+
+VERSION = 1
+# A longer run of letters is no word (a key, a hash); its beginning still finds it.
+MAX_TERM_CHARACTERS = 40
+# Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
+MAX_QUERY_TERMS = 30
+
+# Han, kana, Hangul syllables, Thai, Lao, Myanmar, Khmer: no spaces between words, or words that are phrases.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# `\w` is letters and digits; the marks that belong to letters (Hindi's vowels, Thai's tones) are not in it.
+_MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.category(chr(code)).startswith("M"))
+_RUN = re.compile(
+    rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}_])[\w{_MARKS}])+(?:'(?:(?![{_UNSPACED}_])\w)+)?)"
+)
+_CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
+_CLITIC = re.compile(r"'(?:s|ll|re|ve|d|m)$")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc", "'"))
+
+_stemmers = threading.local()
+
+LANGUAGES: frozenset[str] = frozenset(Stemmer.algorithms())
+
+# Words that ask or join, and say nothing of what is asked for. Other languages rely on document frequencies alone.
+STOP_WORDS: dict[str, frozenset[str]] = {
+    "english": frozenset(
+        """a about after all also am an and any are aren't as at be because been before being both but by can can't
+        could couldn't did didn't do does doesn't doing don't down during each for from had has have having he her
+        here hers him his how i if in into is isn't it its just let me more most my no nor not now of off on
+        once only or other our out over own she should so some such than that the their them then there these
+        they this those through to too under until up us very was wasn't we were what when where which while
+        who whom whose why will with won't would you your yours""".split()  # noqa: SIM905
+    )
+}
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as they are written, folded; a run of an unspaced script is one entry."""
+    folded = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
+    return [match.group() for match in _RUN.finditer(folded)]
+
+
+def terms(text: str, language: str = "english") -> list[str]:
+    """The terms of a text, in order, with repetitions; `language` is one of `LANGUAGES`. Empty for a text of none."""
+    found: list[str] = []
+    for word in words(text):
+        if _is_unspaced(word):
+            found.extend(_pairs(word))
+        else:
+            found.append(_stem(_CLITIC.sub("", word)[:MAX_TERM_CHARACTERS], language))
+    return found
+
+
+def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERMS) -> list[str]:
+    """The distinct terms of a question, in order, without the language's stop words unless nothing else is left."""
+    stops = stop_terms(language)
+    every = list(dict.fromkeys(terms(text, language)))
+    return ([term for term in every if term not in stops] or every)[:most]
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def stop_terms(language: str) -> frozenset[str]:
+    """The language's stop words, as terms; none where there is no list."""
+    return frozenset(term for word in STOP_WORDS.get(language, ()) for term in terms(word, language))
+
+
+def _is_unspaced(word: str) -> bool:
+    return re.match(f"[{_UNSPACED}]", word) is not None
+
+
+def _pairs(run: str) -> list[str]:
+    clusters = _CLUSTER.findall(run)
+    return [one + other for one, other in pairwise(clusters)] or clusters
+
+
+def _stem(word: str, language: str) -> str:
+    stemmer = getattr(_stemmers, language, None)
+    if stemmer is None:  # a stemmer may not be shared by threads
+        stemmer = Stemmer.Stemmer(language)
+        setattr(_stemmers, language, stemmer)
+    stemmed: str = stemmer.stemWord(word)
+    return stemmed

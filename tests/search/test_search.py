@@ -1,0 +1,165 @@
+"""Candidates within their budget, their order, and the evaluation of both."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memory.search.candidates import budget, gather
+from memory.search.evaluation import EvaluationError, read_conversations
+from memory.search.in_memory import InMemorySource
+from memory.search.passages import Passage, ask
+from memory.search.ranking import PARTS, Weights, rank
+from memory.search.terms import terms
+from memory.testing.embedders import DeterministicEmbedder
+
+START = datetime(2024, 5, 1, tzinfo=UTC)
+EMBEDDER = DeterministicEmbedder()
+TALK = [
+    ("Ada", "Shall we go to the lake on Sunday with the children?"),
+    ("Bo", "What did you do with your brushes?"),
+    ("Ada", "A sunset over the harbour, and it took the whole week."),
+    ("Bo", "The harbour? I heard that the ferry was late again."),
+]
+
+
+def passages(talk: list[tuple[str, str]], session: str = "s") -> list[Passage]:
+    return [
+        Passage(f"{session}-{n}", session, who, START + timedelta(minutes=n), text, tuple(terms(text)))
+        for n, (who, text) in enumerate(talk)
+    ]
+
+
+def order(text: str, weights: Weights, talk: list[tuple[str, str]] = TALK) -> list[str]:
+    question = ask(text, "english", EMBEDDER, {"Ada", "Bo"})
+    gathered = gather(InMemorySource(passages(talk), EMBEDDER), question, 10, weights)
+    return [one.passage.id for one in rank(question, gathered.pool, weights)]
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "first"),
+    [
+        ("lexical", "Was the ferry late?", "s-3"),
+        ("vector", "the late ferry", "s-3"),
+        ("speaker", "What does Bo say of the harbour?", "s-3"),
+        ("times", "When was the ferry at the harbour?", "s-2"),
+    ],
+)
+def test_each_part_can_decide_alone(part: str, text: str, first: str) -> None:
+    """With all other parts off, it puts its passage first."""
+    assert order(text, Weights().only(part))[0] == first
+
+
+def test_neighbours_find_an_answer_that_shares_no_word() -> None:
+    """The turn after a question that has the words."""
+    talk = [("Bo", "Which instrument does your sister play?"), ("Ada", "The oboe."), ("Bo", "Fine weather.")]
+    question = ask("sister's instrument", "english")
+    pool = gather(InMemorySource(passages(talk)), question, 10).pool
+    ranked = {one.passage.id: one.score for one in rank(question, pool, Weights().only("neighbours"))}
+    assert ranked["s-1"] > ranked["s-2"] > 0
+
+
+def test_recency_prefers_the_newer_only_when_asked() -> None:
+    """Two passages of the same words."""
+    talk = [("Ada", "The ferry was late."), ("Ada", "The ferry was late.")]
+    question = ask("ferry", "english", EMBEDDER)
+    pool = gather(InMemorySource(passages(talk), EMBEDDER), question, 10).pool
+    newer, older = rank(question, pool, Weights(recency=1.0))
+    assert (newer.passage.id, older.passage.id) == ("s-1", "s-0")
+    assert newer.parts["recency"] > older.parts["recency"]
+
+
+def test_parts_add_up() -> None:
+    """A score is the sum of its parts, and a part that is off is not among them."""
+    question = ask("What did Ada paint at the harbour?", "english", EMBEDDER, {"Ada", "Bo"})
+    pool = gather(InMemorySource(passages(TALK), EMBEDDER), question, 10).pool
+    for one in rank(question, pool, Weights(session=0.0)):
+        assert one.score == pytest.approx(sum(one.parts.values()))
+        assert set(one.parts) == set(PARTS) - {"session", "recency"}
+
+
+VOCABULARY = ["sunset", "harbour", "ferry", "oboe", "lake", "brush", "garden", "letter", "train", "bread"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=6), max_size=400),
+    st.lists(st.sampled_from([*VOCABULARY, "unknown", "🎉", "\x00"]), max_size=12),
+    st.integers(1, 20),
+)
+def test_the_budget_holds(texts: list[list[str]], asked: list[str], limit: int) -> None:
+    """Whatever is remembered and asked: 15 reads per result, 2 rounds; and the order is the same each time."""
+    said = passages([("Ada", " ".join(text)) for text in texts])
+    question = ask(" ".join(asked), "english", EMBEDDER)
+    gathered = gather(InMemorySource(said, EMBEDDER), question, limit)
+    assert gathered.reads <= budget(limit) == 15 * max(limit, 10)
+    assert gathered.rounds <= 2
+    assert set(gathered.pool.passages) <= {passage.id for passage in said}
+    once, again = (rank(question, gathered.pool) for _ in range(2))
+    assert once == again
+    assert len(once) == len(gathered.pool.passages)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\x00", "🎉", "?" * 10_000, "word " * 50_000])
+def test_strange_questions_are_answered(text: str) -> None:
+    """With what there is, or nothing; never an error."""
+    assert set(order(text, Weights())) <= {"s-0", "s-1", "s-2", "s-3"}
+
+
+def labelled(**changes: Any) -> dict[str, Any]:
+    turns = [
+        {"id": one.id, "session": one.session, "speaker": one.speaker, "time": one.time.isoformat(), "text": one.text}
+        for one in passages(TALK)
+    ]
+    questions = [{"question": "Was the ferry late?", "evidence": ["s-3"], "category": "single"}]
+    return {"conversations": [{"id": "c", "turns": turns, "questions": questions, **changes}]}
+
+
+def test_the_command_measures_each_part(tmp_path: Path) -> None:
+    """For machines and for people; without an embedder too."""
+    file = tmp_path / "set.json"
+    file.write_text(json.dumps(labelled()))
+    machine, people = io.StringIO(), io.StringIO()
+    call_command("memory_evaluate", str(file), "--json", "--embedder", "none", stdout=machine)
+    table = json.loads(machine.getvalue())
+    assert {"all", "only lexical", "only vector", "without neighbours"} <= table.keys()
+    assert table["all"]["recall@5"] == table["all"]["any@10"] == 1.0
+    assert table["all"]["reads"] <= 150
+    path = "memory.testing.embedders.DeterministicEmbedder"
+    call_command("memory_evaluate", str(file), "--embedder", path, stdout=people)
+    assert "recall@10" in people.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ([], "conversations"),
+        (labelled(turns=None), r"conversations\[0\].turns must be a list"),
+        (labelled(turns=[{"id": 1}]), r"turns\[0\].id must be a text"),
+        (labelled(questions=[{"question": "?", "category": "x", "evidence": ["no"]}]), r"questions\[0\].evidence"),
+    ],
+)
+def test_a_file_that_is_wrong_tells_where(data: Any, problem: str) -> None:
+    """By the place in the file."""
+    with pytest.raises(EvaluationError, match=problem):
+        read_conversations(json.dumps(data))
+
+
+def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
+    """A missing file, no questions, an embedder that is none."""
+    file = tmp_path / "set.json"
+    with pytest.raises(CommandError, match=r"set\.json"):
+        call_command("memory_evaluate", str(file))
+    file.write_text(json.dumps(labelled(questions=[])))
+    with pytest.raises(CommandError, match="no questions"):
+        call_command("memory_evaluate", str(file), "--embedder", "none")
+    with pytest.raises(CommandError, match="makes no embedder"):
+        call_command("memory_evaluate", str(file), "--embedder", "builtins.dict")
