@@ -1,8 +1,8 @@
 """What the conversation cache saves, and what it costs: `python -m benchmarks.cache`.
 
 Measures, in one run and on the same database, histories read and items written with the cache and without. The Redis
-is its own; the database is what `MEMORY_DATABASE_URL` names, or Firestore where `FIRESTORE_EMULATOR_HOST` is set, or else
-a file of SQLite.
+is its own; the database is what `MEMORY_DATABASE_URL` names, or Firestore where `FIRESTORE_EMULATOR_HOST` is set, or
+else a file of SQLite.
 """
 
 from __future__ import annotations
