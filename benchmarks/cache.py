@@ -1,7 +1,8 @@
 """What the conversation cache saves, and what it costs: `python -m benchmarks.cache`.
 
-Measures, in one run and on the same database, histories read and items written with the cache and without. The Redis is
-its own; the database is a file of SQLite, or `MEMORY_DATABASE_URL`.
+Measures, in one run and on the same database, histories read and items written with the cache and without. The Redis
+is its own; the database is what `MEMORY_DATABASE_URL` names, or Firestore where `FIRESTORE_EMULATOR_HOST` is set, or
+else a file of SQLite.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200, help="Of each kind in each of five turns.")
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder, RedisServer() as server:
-        os.environ.setdefault("MEMORY_DATABASE_URL", f"sqlite:///{Path(folder) / 'memory.sqlite3'}")
+        if not os.environ.get("FIRESTORE_EMULATOR_HOST"):
+            os.environ.setdefault("MEMORY_DATABASE_URL", f"sqlite:///{Path(folder) / 'memory.sqlite3'}")
         os.environ |= {"DJANGO_SETTINGS_MODULE": "settings", "REDIS_URL": server.url, "APP_ENV": "test"}
         import django
 

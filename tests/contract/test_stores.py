@@ -1,11 +1,15 @@
 """Every store keeps the one contract, on every engine."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from memory import breaker
+from memory.history import cache_of
 from memory.stores import ConcreteMemoryManager, FirestoreMemoryManager, MemoryManager, MemoryManagerStub
 from memory.testing.contract import MemoryManagerContract
+from memory.testing.redis import RedisServer
 
 
 class TestStub(MemoryManagerContract):
@@ -31,3 +35,35 @@ class TestEmbedded(MemoryManagerContract):
         manager.initialize()
         yield manager
         manager.close()
+
+
+@pytest.mark.firestore_emulator
+class TestFirestore(MemoryManagerContract):
+    """Firestore's emulator, with no cache between."""
+
+    @pytest.fixture
+    def manager(self, firestore_alias: str) -> Iterator[MemoryManager]:
+        """A manager on an empty database."""
+        manager = FirestoreMemoryManager(using=firestore_alias)
+        manager.initialize()
+        yield manager
+        manager.close()
+
+
+@pytest.mark.redis
+@pytest.mark.firestore_emulator
+class TestFirestoreAndRedis(MemoryManagerContract):
+    """Firestore's emulator, with conversations read through a real Redis."""
+
+    @pytest.fixture
+    def manager(self, firestore_alias: str, redis_server: RedisServer, settings: Any) -> Iterator[MemoryManager]:
+        """The manager of production, on an empty database and an empty cache."""
+        settings.CACHES = {"default": redis_server.cache_settings(SOCKET_TIMEOUT=10, SOCKET_CONNECT_TIMEOUT=10)}
+        cache = cache_of(firestore_alias)
+        assert cache is not None
+        cache.clear()
+        manager = ConcreteMemoryManager(using=firestore_alias)
+        manager.initialize()
+        yield manager
+        manager.close()
+        breaker.stop_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -208,8 +209,10 @@ class Executor:
                 found.append(answer.document)  # noqa: PERF401
         decode = codec.row_decoder(read.columns)
         for document in found[read.offset :]:
-            distance = (document.fields[messages.DISTANCE].double_value,) if read.distance else ()
-            yield decode(document) + distance
+            distance = document.fields[messages.DISTANCE].double_value
+            undefined = math.isnan(distance)
+            if not (undefined and read.defined):
+                yield decode(document) + ((None if undefined else distance,) if read.distance else ())
 
     def _aggregate(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> list[Any]:
         request = messages.aggregation(source, aggregates, self._calls.wire.documents, transaction)

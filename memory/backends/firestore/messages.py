@@ -214,7 +214,7 @@ def nearest(read: Nearest, documents: str, transaction: bytes | None = None) -> 
     made.limit.value = read.offset + read.limit
     if read.threshold is not None:
         made.distance_threshold.value = read.threshold
-    if read.distance:
+    if read.distance or read.defined:
         made.distance_result_field = DISTANCE
         request.structured_query.select.fields.add().field_path = names.quoted(DISTANCE)
     return request

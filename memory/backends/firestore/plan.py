@@ -241,7 +241,8 @@ class Nearest:
     `query.where`.
 
     `query` carries collection, columns and where; its orders, limit and offset are empty. `offset` rows are
-    dropped from the front by the executor (which asks for `offset + limit`).
+    dropped from the front by the executor (which asks for `offset + limit`). `defined` leaves out documents without
+    a distance: Firestore puts them last and says NaN.
     """
 
     query: Query
@@ -251,11 +252,12 @@ class Nearest:
     limit: int
     offset: int = 0
     distance: bool = False
+    defined: bool = False
     threshold: float | None = None
 
     @property
     def columns(self) -> tuple[Ref, ...]:
-        """The query's columns; with `distance` a row has one value more."""
+        """The query's columns; with `distance` a row has one value more, None where it is undefined."""
         return self.query.columns
 
 

@@ -6,8 +6,9 @@ what it found, before any SQL is run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from django.db.models import Aggregate as DjangoAggregate
@@ -44,12 +45,15 @@ Item = int | Constant | Distance
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Order by distance to a vector; `present` if the query leaves out rows without one, as Firestore does."""
+    """Order by distance to a vector; `present` if the query leaves out rows without a vector, as Firestore does,
+    `defined` if those without a distance, which a zero vector's cosine is.
+    """
 
     ref: Ref
     vector: tuple[float, ...]
     measure: Measure
     present: bool = False
+    defined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,10 @@ def _key(meta: Any, lowering: Lowering) -> Ref:
 def _rows(lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], blame: list[str]) -> Rows:
     near = _near(lowering, order_by) if order_by else None
     if near is not None:
-        near = replace(near, present=_leaves_out_nulls(lowering, inner.where, near))
+        without = tuple(
+            _demands(inner.where, partial(says, lowering, near=near)) for says in (_is_present, _has_distance)
+        )
+        near = replace(near, present=without[0], defined=without[1])
         lowering.implied = lambda lookup: _is_present(lowering, lookup, near)
     columns: dict[Ref, int] = {}
     shape: list[Item] = []
@@ -198,7 +205,7 @@ def _nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
     if select.limit is None or not isinstance(base, FirestoreQuery) or select.limit + select.offset > MAX_NEAREST:
         return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
     wants = any(isinstance(item, Distance) for item in asked.shape)
-    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, distance=wants)
+    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, wants, near.defined)
 
 
 def _near(lowering: Lowering, order_by: list[Any]) -> Near | None:
@@ -224,18 +231,20 @@ def _is_distance(lowering: Lowering, expression: Any, near: Near) -> bool:
 
 def _is_present(lowering: Lowering, lookup: Any, near: Near) -> bool:
     """Whether a condition says that the vector, or the distance to it, is not null."""
-    if not isinstance(lookup, IsNull) or lookup.rhs is not False:
-        return False
-    return lowering.ref(lookup.lhs) == near.ref or _is_distance(lowering, lookup.lhs, near)
+    given = isinstance(lookup, IsNull) and lookup.rhs is False and lowering.ref(lookup.lhs) == near.ref
+    return given or _has_distance(lowering, lookup, near)
 
 
-def _leaves_out_nulls(lowering: Lowering, where: Any, near: Near) -> bool:
+def _has_distance(lowering: Lowering, lookup: Any, near: Near) -> bool:
+    """Whether a condition says that the distance to the vector is not null."""
+    return isinstance(lookup, IsNull) and lookup.rhs is False and _is_distance(lowering, lookup.lhs, near)
+
+
+def _demands(where: Any, says: Callable[[Any], bool]) -> bool:
+    """Whether one of the conditions that all rows must pass says so."""
     if where is None or where.negated or where.connector != AND:
         return False
-    return any(
-        _leaves_out_nulls(lowering, child, near) if isinstance(child, WhereNode) else _is_present(lowering, child, near)
-        for child in where.children
-    )
+    return any(_demands(child, says) if isinstance(child, WhereNode) else says(child) for child in where.children)
 
 
 # --- aggregates ---

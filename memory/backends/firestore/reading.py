@@ -302,7 +302,7 @@ def getter(item: Item, sign: int) -> Callable[[Row], Any]:
         case Constant(value):
             return constantly(value)
         case Distance():
-            return lambda row: sign * row[-1]
+            return lambda row: None if row[-1] is None else sign * row[-1]
         case position:
             return itemgetter(position)
 
