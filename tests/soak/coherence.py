@@ -4,7 +4,7 @@
 
 Each reader checks that it sees no less than was acknowledged before its read began. Only what a partition hid from
 Redis may be behind, for `CACHE_TTL` at most. At the end the cache equals the database. The memory's database is a file
-of SQLite, or what `--memory-database-url` names.
+of SQLite, Firestore where `FIRESTORE_EMULATOR_HOST` is set, or what `--memory-database-url` names.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Soak:
             **os.environ,
             "APP_ENV": "test",
             "DATABASE_URL": f"sqlite:///{self.folder}/default.sqlite3",
-            "MEMORY_DATABASE_URL": database or f"sqlite:///{self.folder}/memory.sqlite3",
+            "MEMORY_DATABASE_URL": database or self._own_database(),
+            "GCP_PROJECT_ID": f"soak-{os.getpid()}",
             "CACHE_TTL": str(CACHE_TTL),
             "THROTTLE_USER": "1000000/min",
             "LOG_LEVEL": "ERROR",
@@ -72,6 +73,10 @@ class Soak:
         self.running: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
         self.lives = 0
         self.outcome = Outcome()
+
+    def _own_database(self) -> str:
+        # Settings take Firestore where they find an emulator and no URL.
+        return "" if os.environ.get("FIRESTORE_EMULATOR_HOST") else f"sqlite:///{self.folder}/memory.sqlite3"
 
     def run(self) -> Outcome:
         """The whole of it."""

@@ -14,3 +14,14 @@ def test_no_reader_is_behind_while_everything_breaks() -> None:
     assert outcome.counts["reads"] > 50
     assert outcome.counts["writes"] > 20
     assert outcome.compared
+
+
+@pytest.mark.firestore_emulator
+def test_no_reader_is_behind_on_firestore(firestore_emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on Firestore, where every statement is a commit of its own."""
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore_emulator)
+    outcome = Soak(seconds=12, processes=3, conversations=6, seed=20, database=None).run()
+    assert not outcome.wrong
+    assert outcome.counts["reads"] > 50
+    assert outcome.counts["writes"] > 20
+    assert outcome.compared
