@@ -70,6 +70,7 @@ class Soak:
             "THROTTLE_USER": "1000000/min",
             "LOG_LEVEL": "ERROR",
         }
+        self.judge: subprocess.Popen[bytes] | None = None
         self.running: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
         self.lives = 0
         self.outcome = Outcome()
@@ -103,8 +104,9 @@ class Soak:
             self._compare()
         finally:
             for process in [*(process for process, _ in self.running.values()), self.judge]:
-                process.kill()
-                process.wait()
+                if process is not None:
+                    process.kill()
+                    process.wait()
             self.proxy.close()
             self.redis.close()
         return self.outcome
@@ -186,6 +188,7 @@ class Soak:
             self.outcome.wrong.append(f"process {number} failed: {text[-2000:]}")
 
     def _compare(self) -> None:
+        assert self.judge is not None, "the judge starts before what it compares"
         output, _ = self.judge.communicate(timeout=60)
         told = json.loads(output.splitlines()[-1])
         self.outcome.compared = told["compared"]
