@@ -134,6 +134,7 @@ def test_sentinel_and_a_failover(use: Use, start_redis: Callable[..., RedisServe
     )
     sentinel = start_redis(sentinel=lines)
     use(f"redis+sentinel://:secret@127.0.0.1:{sentinel.port}/main/0")
+    _wait_until(_keeps_a_value, 10)  # a sentinel that has just started does not know its master yet
     check_all_of_it()
     assert told() == truth()
     _wait_until(lambda: second.client().dbsize() == first.client().dbsize(), 10)
@@ -147,6 +148,11 @@ def test_sentinel_and_a_failover(use: Use, start_redis: Callable[..., RedisServe
     with queries() as asked:
         told()
     assert not asked.captured_queries
+
+
+def _keeps_a_value() -> bool:
+    django_cache.set("ready", 1)
+    return bool(django_cache.get("ready") == 1)
 
 
 def _wait_until_used() -> None:
