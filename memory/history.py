@@ -421,9 +421,14 @@ def settle(using: str) -> None:
     """Drop what a transaction had marked that has ended without a word: it was rolled back."""
     connection = connections[using]
     current = _transactions.get(connection)
-    if current is not None and not connection.in_atomic_block and connection.get_autocommit():
+    if current is not None and _is_over(connection):
         del _transactions[connection]
         current.drop()
+
+
+def _is_over(connection: BaseDatabaseWrapper) -> bool:
+    """Whether no transaction is open; unlike `get_autocommit()` it opens no connection to find out."""
+    return not connection.in_atomic_block and (connection.connection is None or connection.autocommit)
 
 
 def settle_all(**kwargs: Any) -> None:

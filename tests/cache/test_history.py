@@ -389,3 +389,22 @@ def test_it_can_be_awaited(filled: ConversationCache) -> None:
     """The async twins tell the same."""
     assert ids(async_to_sync(history.arecent)("ada", "chat", 2)) == ["item-004", "item-003"]
     assert async_to_sync(history.asession)("ada", "chat") == UserSession.objects.get()
+
+
+def test_a_closed_connection_is_settled_without_opening_it(
+    filled: ConversationCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction whose connection is gone has ended: what it marked is dropped, and no database is asked."""
+    connection = connections["memory"]
+    dropped: list[str] = []
+
+    class Left:
+        def drop(self) -> None:
+            dropped.append("conversation")
+
+    monkeypatch.setitem(history._transactions, connection, Left())
+    monkeypatch.setattr(connection, "connection", None)
+    monkeypatch.setattr(connection, "ensure_connection", lambda: pytest.fail("a connection was opened"))
+    history.settle_all()
+    assert dropped == ["conversation"]
+    assert connection not in history._transactions
