@@ -28,7 +28,7 @@ from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
 from .operations import AUTO_IDS, DatabaseOperations
-from .plan import Aggregate, Kind, Outcome, Read, Rpc, Write
+from .plan import Aggregate, Change, Kind, Outcome, Read, Rpc
 from .schema import DatabaseSchemaEditor
 from .validation import DatabaseValidation
 
@@ -75,7 +75,7 @@ class Cursor:
         self.db.validate_no_broken_transaction()
         return self._executor.aggregate(aggregates)
 
-    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Applies writes; see `Executor.commit`."""
         self.db.validate_no_broken_transaction()
         return self._executor.commit(writes, isolate=isolate)

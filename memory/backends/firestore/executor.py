@@ -21,6 +21,7 @@ from .ordering import order_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
+    Change,
     Delete,
     Function,
     Get,
@@ -32,7 +33,6 @@ from .plan import (
     Read,
     Ref,
     Rpc,
-    Write,
 )
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Executor:
         return tuple(values)
 
     def commit(
-        self, writes: Sequence[Write], *, isolate: bool = False, transaction: bytes | None = None
+        self, writes: Sequence[Change], *, isolate: bool = False, transaction: bytes | None = None
     ) -> list[Outcome]:
         """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
         if not writes and transaction is None:

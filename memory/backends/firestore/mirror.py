@@ -53,22 +53,23 @@ WORDS: Final = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A collection's copy: its fields by column, and the key's place."""
+    """A collection's copy: its fields by column, and the key's place. `keyed`: no two rows have one key."""
 
     name: str
     fields: Mapping[str, Field[Any, Any]]
     key: Ref
+    keyed: bool = True
 
     def declaration(self, connection: SQLiteWrapper) -> str:
         """CREATE TABLE without constraints: the copy holds what Firestore holds, parts of rows too."""
-        columns = ", ".join(_column(field, connection) for field in self.fields.values())
+        columns = ", ".join(_column(field, connection, self.keyed) for field in self.fields.values())
         return f'CREATE TABLE "{self.name}" ({columns})'
 
 
-def _column(field: Field[Any, Any], connection: SQLiteWrapper) -> str:
+def _column(field: Field[Any, Any], connection: SQLiteWrapper, keyed: bool) -> str:
     parameters = field.db_parameters(connection)
     collation = f" COLLATE {parameters['collation']}" if parameters.get("collation") else ""
-    key = " PRIMARY KEY" if field.primary_key else ""
+    key = " PRIMARY KEY" if field.primary_key and keyed else ""
     return f'"{field.column}" {parameters["type"]}{collation}{key}{_generated(field, connection)}'
 
 
@@ -160,6 +161,21 @@ class Mirror:
         cursor = raw.execute(sql.replace("%s", "?").replace("%%", "%"), tuple(params))
         return cursor.fetchall()
 
+    def computed(
+        self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[Any, ...]]:
+        """What expressions are in rows that need not be stored: values by column, as the wire's Python forms."""
+        self._declare(table)
+        try:
+            self._insert(
+                table,
+                [field for field in table.fields.values() if not field.generated],
+                [[row.get(column) for column, field in table.fields.items() if not field.generated] for row in rows],
+            )
+            return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY rowid', params)  # noqa: S608
+        finally:
+            self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
+
     def _execute(self, sql: str) -> None:
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
@@ -210,6 +226,10 @@ class Mirror:
         if versions is not None:
             key = refs.index(table.key)
             versions.update({row[key]: row[-1] for row in rows})
+        self._insert(table, fields, rows)
+        return len(rows)
+
+    def _insert(self, table: Table, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
         convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
         values = [
             tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=False))
@@ -221,7 +241,6 @@ class Mirror:
         raw.execute("BEGIN")
         raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
         raw.execute("COMMIT")
-        return len(values)
 
     def _read(self, select: Select, budget: int, blame: Sequence[str]) -> list[tuple[Any, ...]]:
         read = superset(select)
