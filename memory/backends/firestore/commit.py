@@ -159,16 +159,15 @@ class Committer:
     def _batches(self) -> list[Batch]:
         """The writes in commits, each document once in a commit, since conditions on one cannot be mixed there.
 
-        A second creation of a document is refused without being sent.
+        A second creation of a document refuses all without their being sent, unless each stands for itself.
         """
         batches = [Batch(new_mark())]
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
             writes = {messages.name_of(write, self._documents): write for write in parts(change)}
             double = next((w for name, w in writes.items() if isinstance(w, Create) and name in exist), None)
-            if double is not None:
-                self._refuse_double(position, double)
-                continue
+            if double is not None and not self._isolate:
+                raise self._refused_double(double)
             for name, write in writes.items():
                 exist.discard(name) if isinstance(write, Delete) else exist.add(name)
             spelled = [self._message(batches[-1], write) for write in writes.values()]
@@ -185,14 +184,10 @@ class Committer:
             size += bytes_
         return batches
 
-    def _refuse_double(self, position: int, double: Create) -> None:
-        if not self._isolate:
-            text = double.refusal or f"two of the writes create {double.id!r}"
-            raise errors.RowsRefused(
-                f"{text}; twice in one statement, nothing was sent ({describe(self._writes)})",
-                range(len(self._changes)),
-            )
-        self._outcomes[position] = Outcome.EXISTS
+    def _refused_double(self, double: Create) -> errors.RowsRefused:
+        text = double.refusal or f"two of the writes create {double.id!r}"
+        text = f"{text}; twice in one statement, nothing was sent ({describe(self._writes)})"
+        return errors.RowsRefused(text, range(len(self._changes)))
 
     # One batch: sent until it is known what became of it.
 
