@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError
 
 from . import computed
+from .batching import linked
 from .lowering import column_ref
 from .plan import DOCUMENT_ID, VERSION, Change, Create, Delete, Get, Group, Ref, Update, Write
 from .uniqueness import COLUMNS, OWNER, Key, Row, marker_collection, unique_keys
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A marker that is stored: the id of its row's document, and its version."""
+    """A marker that is stored: the id of its row's document, and its version (None in a transaction, which locks)."""
 
     owner: str
     version: Any
@@ -66,7 +67,7 @@ class Markers:
         if not names:
             return {}
         found = self.connection.cursor().run(Get(self.collection, names, (DOCUMENT_ID, OWNER, VERSION)))
-        return {id: Marker(owner, version) for id, owner, version in found}
+        return {id: Marker(owner, version if self.connection.unit is None else None) for id, owner, version in found}
 
     # --- writes with their markers
 
@@ -161,17 +162,6 @@ def owns(marker: Marker | None, row: str) -> bool:
 def refuse(key: Key) -> None:
     """IntegrityError in SQLite's words."""
     raise IntegrityError(f"{key.says}; another row has these values, nothing was written")
-
-
-def linked(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The numbers below `count` in sets that are linked, directly or not."""
-    sets = {i: [i] for i in range(count)}
-    for one, other in links:
-        if sets[one] is not sets[other]:
-            sets[one].extend(sets[other])
-            for i in sets[other]:
-                sets[i] = sets[one]
-    return [members for i, members in sets.items() if members[0] == i]
 
 
 def by_column(columns: Sequence[Ref], values: Sequence[Any]) -> dict[str, Any]:

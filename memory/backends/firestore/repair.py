@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from tqdm import tqdm
 
 from . import computed
 from .batching import batches
 from .markers import Markers, by_column
 from .plan import DOCUMENT_ID, Aggregate, Create, Delete, Function, Get, Query, Update, Write
+from .transaction import run_in_transaction
 from .uniqueness import COLUMNS, KEY, OWNER, Key
 
 BATCH: Final = 500
@@ -29,6 +30,9 @@ BATCH: Final = 500
 
 TOGETHER: Final = 50
 """Suspects that are looked at in one transaction."""
+
+ATTEMPTS: Final = 10
+"""How often that transaction is tried against others that write the same rows."""
 
 NAMED: Final = 20
 """Violations that an error names, and rows that a violation names."""
@@ -135,9 +139,10 @@ class Audit:
 
     def _together(self, look: Callable[[], Callable[[], None]]) -> None:
         """One look, in one transaction; it is noted once that is committed."""
-        with transaction.atomic(using=self.connection.alias):
-            note = look()
-        note()
+        if self.connection.in_atomic_block:
+            look()()
+        else:
+            run_in_transaction(look, attempts=ATTEMPTS, using=self.connection.alias)()
 
     def _look_at_rows(self, owners: Sequence[str], repair: bool) -> Callable[[], None]:
         """Rows of which a marker was not seen."""
@@ -203,7 +208,8 @@ class Audit:
         return batches((value for (value,) in self._book.execute(sql)), TOGETHER)
 
     def _stream(self, query: Query) -> Iterator[tuple[Any, ...]]:
-        return iter(self.connection.cursor().run(query))
+        cursor, unit = self.connection.cursor(), self.connection.unit
+        return iter(cursor.superset(query)[0] if unit is not None and unit.touches(query) else cursor.run(query))
 
     def _progress(self, collection: str) -> AbstractContextManager[Any]:
         (total,) = self.connection.cursor().aggregate([Aggregate(Query(collection), Function.COUNT)])

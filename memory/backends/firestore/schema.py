@@ -30,6 +30,8 @@ BATCH: Final = 500
 class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     """Applies what a migration means for documents that exist."""
 
+    connection: Any
+
     def __enter__(self) -> DatabaseSchemaEditor:
         self.deferred_sql: list[Any] = []
         return self
@@ -102,10 +104,11 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     def _unmark(self, keys: Sequence[Key]) -> None:
         with self.connection.cursor() as cursor:
             for key in keys:
-                where = Compare(KEY, Op.EQ, key.name)
-                rows = cursor.run(Query(marker_collection(key.table), (DOCUMENT_ID,), where))
-                for batch in batches(rows, BATCH):
-                    cursor.commit([Delete(marker_collection(key.table), id) for (id,) in batch])
+                named = Compare(KEY, Op.EQ, key.name)
+                rows = self._rows(cursor, Query(marker_collection(key.table), (DOCUMENT_ID, KEY), named))
+                ids = (id for id, name in rows if name == key.name)
+                for batch in batches(ids, BATCH):
+                    cursor.commit([Delete(marker_collection(key.table), id) for id in batch])
 
     # --- documents to rewrite
 
@@ -174,9 +177,9 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """One write for each document of a collection, with a progress bar on a terminal."""
         collection = collection or model._meta.db_table
         key = column_ref(model._meta.pk, self.connection)
-        rows: Iterator[tuple[Any, ...]]
+        every = Query(collection, (key, *columns))
         with self.connection.cursor() as cursor:
-            rows = cursor.run(Query(collection, (key, *columns)))
+            rows = self._rows(cursor, every)
             first = list(islice(rows, 1))
             if not first:
                 return
@@ -184,3 +187,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
                 for batch in batches(chain(first, rows), BATCH):
                     cursor.commit([write(document_id(row[0], key.kind), row[1:]) for row in batch])
                     bar.update(len(batch))
+
+    def _rows(self, cursor: Any, every: Query) -> Iterator[tuple[Any, ...]]:
+        """All of a collection; inside `atomic()` with what it wrote, which does not fit any stream."""
+        return iter(cursor.run(every) if self.connection.unit is None else cursor.superset(every)[0])

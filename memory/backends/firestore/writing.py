@@ -2,8 +2,9 @@
 
 Rows that are chosen by key are written at once. Rows that are chosen otherwise are read with their update
 time and written on the condition that it still holds; those that changed meanwhile are chosen again. So a
-row is never written that no longer matches, and no lock is held. What SQL would compute (`F()`, `Case`,
-database defaults) is computed by SQLite in the mirror.
+row is never written that no longer matches, and no lock is held. Inside `atomic()` what is read is locked, and
+rows that were chosen stay as they are. What SQL would compute (`F()`, `Case`, database defaults) is computed by
+SQLite in the mirror.
 """
 
 from __future__ import annotations
@@ -53,15 +54,10 @@ ATTEMPTS: Final = 8
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Documents to write: their ids, and what they must not have changed from (None if only existence
-    matters).
-
-    `locked`: read by `select_for_update()`, so that a change since then is an error, not a reason to choose
-    again. `rows` are their values by column, of the columns that were asked for.
-    """
+    matters). `rows` are their values by column, of the columns that were asked for."""
 
     ids: tuple[str, ...]
     versions: tuple[Any, ...]
-    locked: bool = False
     rows: tuple[Mapping[str, Any], ...] = ()
 
     def versioned(self) -> Iterator[tuple[str, Any]]:
@@ -112,22 +108,23 @@ class Choosing(SQLCompiler):
         if isinstance(asked, Numbers):
             raise TypeError("a query for keys asks for rows")
         key = asked.select.key
-        answer = plan(replace(asked.select, columns=(key, VERSION, *columns)))
+        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION, *columns))))
         if isinstance(answer, Unanswerable):
             return self.as_chosen(self.chosen_in_mirror(reader, key, answer.blame), columns)
         if isinstance(answer, Nothing):
             return Chosen((), ())
         if isinstance(answer, Get):
-            locked = self.connection.locked
-            versions = tuple(locked.pop((answer.collection, name), None) for name in answer.ids)
-            found = Chosen(answer.ids, versions, locked=any(version is not None for version in versions))
-            return self.as_chosen(found, columns)
+            return self.as_chosen(Chosen(answer.ids, (None,) * len(answer.ids)), columns)
         read = [row[: 2 + len(columns)] for row in reader.read(answer)]
         return Chosen(
             tuple(name_of(row[0], key) for row in read),
-            tuple(row[1] for row in read),
-            rows=tuple(by_column(columns, row[2:]) for row in read),
+            self.guards(row[1] for row in read),
+            tuple(by_column(columns, row[2:]) for row in read),
         )
+
+    def guards(self, versions: Iterable[Any]) -> tuple[Any, ...]:
+        """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
+        return tuple(versions if self.connection.unit is None else (None for _ in versions))
 
     def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
         """The rows by SQLite, with the update times that were read along."""
@@ -137,7 +134,7 @@ class Choosing(SQLCompiler):
         with reader.mirror_for(sql, params, blame, versions_of=reader.query.base_table) as versions:
             rows = list(reader.inner.results_iter())
         keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
-        return Chosen(tuple(name_of(value, key) for value in keys), tuple(versions[value] for value in keys))
+        return Chosen(tuple(name_of(value, key) for value in keys), self.guards(versions[value] for value in keys))
 
     def as_chosen(self, chosen: Chosen, columns: tuple[Ref, ...]) -> Chosen:
         """The same rows, less those that are gone, with the values of `columns`, and versions where they had none."""
@@ -149,14 +146,13 @@ class Choosing(SQLCompiler):
             for row in self.connection.cursor().run(Get(table, chosen.ids, (DOCUMENT_ID, VERSION, *columns)))
         }
         kept = [
-            (id, version or found[id][1])
+            (id, version or self.guards([found[id][1]])[0])
             for id, version in zip(chosen.ids, chosen.versions, strict=True)
             if id in found
         ]
         return Chosen(
             tuple(id for id, _ in kept),
             tuple(version for _, version in kept),
-            chosen.locked,
             tuple(by_column(columns, found[id][2:]) for id, _ in kept),
         )
 
@@ -197,8 +193,6 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count
-            if chosen.locked:
-                break
         raise contention(table)
 
 
@@ -206,7 +200,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
     """Updates what matches: constants and increments directly, expressions by SQLite."""
 
     query: Any
-    locked = False
 
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The rows that matched the primary update (the first that is not empty)."""
@@ -259,7 +252,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             chosen = self.chosen(query, watched)
-            self.locked = chosen.locked
             made = [Update(table, name, columns, values, added, version) for name, version in chosen.versioned()]
             return made, chosen.rows
 
@@ -289,7 +281,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             chosen = self.chosen(query, watched)
-            self.locked = chosen.locked
             made = []
             for name, version in chosen.versioned():
                 values = tuple(rows.get(name, nothing).get(field) for field in fields)
@@ -326,7 +317,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
                 name = name_of(first, key)
-                made[name] = Update(query.base_table, name, columns, tuple(values), version=versions[first])
+                [version] = self.guards([versions[first]])
+                made[name] = Update(query.base_table, name, columns, tuple(values), version=version)
             chosen = self.as_chosen(Chosen(tuple(made), tuple(one.version for one in made.values())), watched)
             return [made[name] for name in chosen.ids], chosen.rows
 
@@ -353,8 +345,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 stale += [row.id for row in rows_of(change)] if outcome is Outcome.STALE else []
             if not stale:
                 return count
-            if self.locked:
-                break
             query = self.query.clone()
             query.add_filter("pk__in", [self.key_value(id) for id in stale])
         raise contention(self.query.base_table)
