@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
@@ -16,7 +17,14 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.db.models import F, QuerySet
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from .models import Claim
 
@@ -55,19 +63,41 @@ Records = QuerySet[Claim]
 class Claims(RuleBasedStateMachine):
     """Each rule is done on both, and has the same result or the same class of error."""
 
-    @initialize()
-    def begin(self) -> None:
-        """Both are empty."""
+    @initialize(alone=st.booleans())
+    def begin(self, alone: bool) -> None:
+        """Both are empty. `alone`: on Firestore each statement is its own commit, outside of blocks."""
+        self.alone = alone
+        self.blocks: list[ExitStack] = []
         for alias in ALIASES:
             Claim.objects.using(alias).all().delete()
+
+    @precondition(lambda self: not self.blocks)
+    @rule()
+    def begin_block(self) -> None:
+        """What follows is one transaction; each step of it has a savepoint."""
+        self.blocks = [ExitStack() for _ in ALIASES]
+        for alias, block in zip(ALIASES, self.blocks, strict=True):
+            block.enter_context(transaction.atomic(using=alias))
+
+    @precondition(lambda self: self.blocks)
+    @rule(forget=st.booleans())
+    def end_block(self, forget: bool) -> None:
+        """It is committed, or rolled back."""
+        for alias in ALIASES:
+            transaction.set_rollback(forget, using=alias)
+        blocks, self.blocks = self.blocks, []
+        for block in blocks:
+            block.close()
 
     def both(self, work: Callable[[Records], Any], on_sqlite: Callable[[Records], Any] | None = None) -> None:
         """Do it on both."""
         told = []
         for alias, one in zip(ALIASES, (on_sqlite or work, work), strict=True):
             try:
-                with transaction.atomic(using=alias):
-                    told.append(one(Claim.objects.using(alias)))
+                alone = self.alone and alias != "default" and not self.blocks
+                with nullcontext() if alone else transaction.atomic(using=alias):
+                    answer = one(Claim.objects.using(alias))
+                told.append(answer)
             except DatabaseError as error:
                 told.append(next(one for one in CLASSES if isinstance(error, one)).__name__)
         assert told[1] == told[0]
@@ -167,6 +197,8 @@ class Claims(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Every row has its markers, and every marker its row."""
+        if self.blocks:
+            self.end_block(forget=False)
         told = io.StringIO()
         call_command(
             "firestore_constraints", "--check", "differential.Claim", database="firestore", stdout=told, stderr=told
