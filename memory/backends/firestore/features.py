@@ -51,7 +51,8 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_transactions = True
     uses_savepoints = True
     can_release_savepoints = True
-    atomic_transactions = True
+    # A statement that failed has written nothing, so the block may go on once it is told to.
+    atomic_transactions = False
 
     # What a transaction reads is locked, all of it; `select_for_update()` says that it is meant, and takes no options.
     # https://firebase.google.com/docs/firestore/transaction-data-contention
