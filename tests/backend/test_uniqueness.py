@@ -17,6 +17,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
+from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
 from memory.management.commands.firestore_constraints import Command
 
@@ -238,6 +239,30 @@ def test_fifty_threads_make_one_row() -> None:
     assert sum(created for _, created in made) == 1
     assert (Group.objects.count(), Seat.objects.count()) == (1, 1)
     assert check()
+
+
+def test_many_threads_update_or_create_one_row() -> None:
+    """With `run_in_transaction`, which tries again what others got in the way of."""
+    made = together(
+        10,
+        lambda number: run_in_transaction(
+            lambda: Group.objects.update_or_create(name="one", defaults={"name": "one"}), attempts=20
+        ),
+    )
+    assert sum(created for _, created in made) == 1
+    assert Group.objects.count() == 1
+
+
+def test_many_threads_ignore_each_other() -> None:
+    """`bulk_create` with `ignore_conflicts` leaves out what others have created meanwhile, and raises nothing."""
+
+    def create(number: int) -> None:
+        rows = [seat(f"s{number}{i}", code=f"c{i}", slot=100 * number + i) for i in range(5)]
+        Seat.objects.bulk_create(rows, ignore_conflicts=True)
+
+    together(10, create)
+    assert sorted(Seat.objects.values_list("code", flat=True)) == [f"c{i}" for i in range(5)]
+    check()
 
 
 def test_many_threads_take_one_value() -> None:

@@ -282,7 +282,7 @@ class Committer:
             return False
         if code not in REFUSED or is_about_database(error) or not any(map(conditional, batch.writes)):
             raise self._failed(batch, error) from error
-        if not self._isolate:
+        if not self._isolate and not any(is_optional(self._changes[position]) for position in batch.positions):
             raise self._refused(batch, error, deadline) from error
         if len(batch.writes) == 1:
             self._outcomes[batch.positions[0]] = OUTCOMES[code]
@@ -297,7 +297,7 @@ class Committer:
             outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
             met.setdefault(position, []).append(outcome)
         verdicts = {position: verdict(self._changes[position], outcomes) for position, outcomes in met.items()}
-        if any(unforgivable(self._changes[position], outcome) for position, outcome in verdicts.items()):
+        if not all(self._forgives(position, outcome) for position, outcome in verdicts.items()):
             raise self._refused(batch, error, deadline) from error
         kept = Batch(batch.mark)
         for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
@@ -309,6 +309,13 @@ class Committer:
             raise self._failed(batch, error) from error
         batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
         return not batch.writes
+
+    def _forgives(self, position: int, outcome: Outcome) -> bool:
+        """Whether a change may be left out where it met this."""
+        change = self._changes[position]
+        if self._isolate:
+            return not unforgivable(change, outcome)
+        return outcome is Outcome.APPLIED or (outcome is Outcome.EXISTS and is_optional(change))
 
     # Evidence.
 
@@ -430,6 +437,11 @@ def verdict(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
     if Outcome.STALE in rows | markers or Outcome.MISSING in rows | markers:
         return Outcome.STALE
     return Outcome.EXISTS if Outcome.EXISTS in rows | markers else Outcome.APPLIED
+
+
+def is_optional(change: Change) -> bool:
+    """Whether a change is left out where what it creates exists."""
+    return isinstance(change, Group) and change.optional
 
 
 def unforgivable(change: Change, outcome: Outcome) -> bool:
