@@ -14,7 +14,8 @@ transaction that Django itself puts around one statement (`bulk_create`): it is 
 writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
 since a commit is atomic, evidence of one write is evidence of all:
 
-    Create              the document's content is ours, and it was created since we began
+    Create              the document's content is ours, and it was created since we began; of a row with markers only
+                        those are asked, whose content is nobody else's
     Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK
     Delete              the document is gone (asked only where nothing else is written: others may delete it, too)
 
@@ -42,6 +43,7 @@ from . import errors, messages, names
 from .calls import Calls, Deadline, batch_get_at, is_about_database
 from .channel import Message, pb
 from .plan import Change, Create, Delete, Group, Outcome, Put, Update, Write, parts
+from .uniqueness import holds_markers
 
 Code: TypeAlias = grpc.StatusCode
 
@@ -323,7 +325,8 @@ class Committer:
         """What the documents say of a batch whose answer was lost; guards what will be sent again."""
         witnesses = [write for write in batch.writes if guarded(write)]
         others = [write for write in batch.writes if not guarded(write) and not isinstance(write, Delete)]
-        witnesses += sorted(others, key=repeatable)[:MAX_WITNESSES]
+        markers = [write for write in others if isinstance(write, Create) and holds_markers(write.collection)]
+        witnesses += sorted(markers or others, key=repeatable)[:MAX_WITNESSES]
         witnesses = witnesses or batch.writes[:MAX_WITNESSES]  # nothing but deletions
         try:
             found, read_time = self._read(witnesses, deadline)
