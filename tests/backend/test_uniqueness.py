@@ -16,6 +16,7 @@ from django.db import IntegrityError, OperationalError, connection, connections,
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
+from memory.backends.firestore.errors import TransactionTooLarge
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
 from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
@@ -133,6 +134,19 @@ def test_rows_of_one_statement_may_exchange_values(two: tuple[Seat, Seat]) -> No
     assert dict(Seat.objects.values_list("pk", "number")) == {"a": 2, "b": 3}
     with pytest.raises(IntegrityError):
         Seat.objects.filter(row=1).update(code="same")
+
+
+def test_an_exchange_that_no_commit_can_hold_is_refused() -> None:
+    """It would have to be one commit; it is refused before it is sent, with the numbers."""
+    rows = [seat(f"s{i}", code="x" * 700_000 + str(i)) for i in range(7)]
+    Seat.objects.bulk_create(rows)
+    codes = [row.code for row in rows]
+    for row, code in zip(rows, codes[1:] + codes[:1], strict=True):
+        row.code = code
+    with pytest.raises(TransactionTooLarge, match="the emulator takes 4,194,304"):
+        Seat.objects.bulk_update(rows, ["code"])
+    assert set(Seat.objects.values_list("pk", "code")) == {(f"s{i}", codes[i]) for i in range(7)}
+    check()
 
 
 def test_deleted_rows_free_their_values(two: tuple[Seat, Seat]) -> None:

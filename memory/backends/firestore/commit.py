@@ -196,6 +196,8 @@ class Committer:
                 exist.discard(name) if isinstance(write, Delete) else exist.add(name)
             spelled = [self._message(batches[-1], write) for write in writes.values()]
             bytes_ = sum(message.ByteSize() + ENVELOPE_BYTES for message in spelled)
+            if len(writes) > 1:
+                self._refuse_too_large(bytes_)
             full = len(batches[-1].writes) + len(writes) > MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or not inside.isdisjoint(writes)) and self._divisible:
                 batches.append(Batch(new_mark()))
