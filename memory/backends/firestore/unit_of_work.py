@@ -258,8 +258,21 @@ class UnitOfWork:
             self.rollback()
             return
         self._refuse_too_long()
-        self._executor.commit_whole(writes, self._id, divisible=self._in_bulk and self._id is None)
+        try:
+            self._executor.commit_whole(writes, self._id, divisible=self._in_bulk and self._id is None)
+        except errors.RowsRefused as error:
+            raise self._refused(writes, error) from error
         self._id = None
+
+    def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
+        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
+        assumed = [key for key in self._buffer.created() if key not in self._exists]
+        taken = self._executor.documents(assumed, whole=False) if assumed else {}
+        if not taken:
+            return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
+        rows = [place for place, write in enumerate(writes) if (write.collection, write.id) in taken]
+        first = writes[rows[0]]
+        return errors.RowsRefused(f"{first.collection}: {REFUSALS[Outcome.EXISTS]}: {first.id!r}", rows)
 
     def rollback(self) -> None:
         """Forget what was written, and let go what was locked.
