@@ -186,6 +186,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         self._lane = "native"
         self._text: Callable[[], str] | None = None
         self.unit: UnitOfWork | None = None
+        self.commits = 0  # transactions that were committed
         # Inside `retrying`: the server's transaction that was aborted first.
         self._retries = False
         self._aborted: bytes | None = None
@@ -252,7 +253,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def _set_autocommit(self, autocommit: bool) -> None:
         """What was written without autocommit is committed when it comes back."""
         if autocommit:
-            self._commit()
+            if self.unit is not None:
+                self.unit.commit()
             self.unit = None
         elif self.unit is None:
             self._begin()
@@ -263,6 +265,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def _commit(self) -> None:
         if self.unit is not None:
             self.unit.commit()
+            self.commits += 1
             self._begin()
 
     def _rollback(self) -> None:

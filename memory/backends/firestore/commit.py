@@ -383,7 +383,7 @@ class Committer:
         said = CONDITIONS[code]
         creations = [write for write in batch.writes if isinstance(write, Create)]
         if code is Code.ALREADY_EXISTS and creations:
-            if len({write.refusal for write in creations}) > 1:
+            if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` looks itself
                 found, _ = self._read(creations, deadline, paths=[names.quoted(messages.MARK)])
                 creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
             said = creations[0].refusal or said

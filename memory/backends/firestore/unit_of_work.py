@@ -289,10 +289,21 @@ class UnitOfWork:
             self.rollback()
             return
         self._refuse_too_long()
-        divisible = self._in_bulk and self._id is None
         changes = self._grouped(writes) if self._id is None else writes
-        self._executor.commit_whole(changes, self._id, divisible=divisible)
+        try:
+            self._executor.commit_whole(changes, self._id, divisible=self._in_bulk and self._id is None)
+        except errors.RowsRefused as error:
+            raise self._refused(writes, error) from error
         self._id = None
+
+    def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
+        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
+        assumed = [key for key in self._buffer.created() if key not in self._exists]
+        taken = self._executor.documents(assumed, whole=False) if assumed else {}
+        if not taken:
+            return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
+        rows = [place for place, write in enumerate(writes) if (write.collection, write.id) in taken]
+        return errors.RowsRefused(_refusal(writes[rows[0]], Outcome.EXISTS), rows)
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
         """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
