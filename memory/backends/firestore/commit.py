@@ -159,6 +159,9 @@ class Committer:
         A second creation of a document is refused without being sent.
         """
         batches = [Batch(new_mark())]
+        if len(self._writes) == 1:
+            batches[0].add(0, self._writes[0], self._message(batches[0], self._writes[0]))
+            return batches
         size, exist, inside = 0, set[str](), set[str]()
         for position, write in enumerate(self._writes):
             name = messages.name_of(write, self._documents)

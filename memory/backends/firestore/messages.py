@@ -283,7 +283,7 @@ def _write_create(change: Create, name: str, mark: str) -> Message:
 def _write_put(change: Create | Put, name: str, mark: str) -> Message:
     made = pb["Write"]()
     made.update.name = name
-    codec.write_fields(made.update.fields, change.columns, change.values)
+    codec.row_writer(change.columns)(made.update.fields, change.values)
     return made
 
 

@@ -7,7 +7,6 @@ refused here, before any call.
 from __future__ import annotations
 
 import datetime
-import json
 import random
 import threading
 import time
@@ -23,6 +22,7 @@ from django.utils import timezone
 
 from . import channel
 from .creation import flush_emulator
+from .plain import as_json
 from .plan import JSON_NULL
 
 Converter = Callable[[Any, Any, Any], Any]
@@ -118,7 +118,7 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
         """The value as JSON would give it back: string keys, lists for tuples, no foreign types."""
-        value = json.loads(json.dumps(value, cls=encoder))
+        value = as_json(value, encoder)
         return JSON_NULL if value is None else value
 
     def adapt_vector(self, value: Sequence[float]) -> list[float]:
