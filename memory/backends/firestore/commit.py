@@ -119,6 +119,7 @@ class Committer:
         self._isolate = isolate
         self._transaction = transaction
         self._documents = calls.wire.documents
+        self._most = most_writes(len(writes))
         self._outcomes: list[Outcome | None] = [None] * len(writes)
 
     def run(self) -> list[Outcome]:
@@ -171,7 +172,7 @@ class Committer:
             exist.discard(name) if isinstance(write, Delete) else exist.add(name)
             message = self._message(batches[-1], write)
             bytes_ = message.ByteSize() + ENVELOPE_BYTES
-            full = len(batches[-1].writes) >= MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
+            full = len(batches[-1].writes) >= self._most or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or name in inside) and self._transaction is None:
                 batches.append(Batch(new_mark()))
                 message = self._message(batches[-1], write)
@@ -375,6 +376,11 @@ def content_of(document: Message) -> bytes:
 def seconds_of(stamp: Message) -> float:
     """A protobuf timestamp as seconds."""
     return float(stamp.seconds) + float(stamp.nanos) / 1e9
+
+
+def most_writes(count: int) -> int:
+    """How many of so many writes make one commit: what takes more than one is shared among all that go side by side."""
+    return MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // SIDE_BY_SIDE))
 
 
 def new_mark() -> str:
