@@ -36,7 +36,7 @@ JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-2, 2)
-    | st.sampled_from([0.5, 2**40])
+    | st.sampled_from([0.5, 2.0, 2**40, 10**30, -(10**19)])
     | st.sampled_from(["", "a", "B", "é"]),
     lambda inside: (
         st.lists(inside, max_size=2) | st.dictionaries(st.sampled_from(["a", "b", "k.k", ""]), inside, max_size=2)
@@ -91,13 +91,17 @@ PARTS: dict[str, tuple[tuple[str, st.SearchStrategy[Any]], ...]] = {
         ("year__lt", st.just(2025)),
     ),
 }
+NUMBERS = st.integers(-2, 2) | st.sampled_from([0.5, -1.5, 2.0, 2**40])
 JSON_LOOKUPS: tuple[tuple[str, st.SearchStrategy[Any]], ...] = (
     ("data__a", JSON.filter(lambda value: value is not None)),
-    ("data__a__gt", st.integers(-2, 2)),
+    ("data__a__gt", NUMBERS),
+    ("data__a__gte", NUMBERS),
+    ("data__a__lt", NUMBERS),
+    ("data__a__lte", NUMBERS),
     ("data__a__isnull", st.booleans()),
     ("data__a__b", st.integers(-2, 2) | st.just("a")),
     ("data__has_key", st.sampled_from(["a", "b", "k.k"])),
-    ("data__a__in", st.lists(st.integers(-2, 2), max_size=3)),
+    ("data__a__in", st.lists(NUMBERS | st.sampled_from(["a", ["a"]]), max_size=3)),
     ("data__a__startswith", st.just("a")),
 )
 

@@ -17,7 +17,7 @@ class NotPlainError(ValueError):
 
 
 def as_json(value: Any, encoder: type[json.JSONEncoder] | None) -> Any:
-    """The value after a way through JSON: keys are text, tuples are lists, other types are what the encoder makes of them.
+    """The value after a way through JSON: keys are text, tuples lists, and other types what the encoder makes of them.
 
     Raises what `json.dumps` raises.
     """
