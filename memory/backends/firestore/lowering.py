@@ -38,8 +38,9 @@ from .tree import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
 KINDS: Final = frozenset(kind.value for kind in Kind)
 INT64: Final = (-(2**63), 2**63 - 1)
 BEYOND_INT64: Final = 10**19
-"""Integers beyond 64 bits are maps of their digits in JSON. No such text above is less than this one's, and none below is
-less than its negative's."""
+"""In JSON, integers beyond 64 bits are maps of their digits. Of those above 64 bits, this one's text is the least; of
+those below, its negative's.
+"""
 
 
 class NotConstantError(Exception):
