@@ -64,6 +64,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "address": st.sampled_from(["127.0.0.1", "::1", "10.0.0.255"]),
     "data": JSON,
 }
+# Numbers to look for that have more digits than the column.
+UNSTORABLE = st.sampled_from([Decimal(text) for text in ("1.50001", "1.49999", "1e12", "-1e30")])
 REQUIRED = ("number", "name", "moment")
 
 
@@ -108,7 +110,7 @@ JSON_LOOKUPS: tuple[tuple[str, st.SearchStrategy[Any]], ...] = (
 
 def leaf() -> st.SearchStrategy[Q]:
     """One comparison."""
-    values = {**VALUES, "id": TEXT}
+    values = {**VALUES, "id": TEXT, "exact": VALUES["exact"] | UNSTORABLE}
     comparison = st.sampled_from(ORDERED).flatmap(
         lambda name: st.builds(
             lambda op, value: Q(**{f"{name}__{op}": value}), st.sampled_from(COMPARISONS), values[name]
