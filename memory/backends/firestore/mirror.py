@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Context
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -32,7 +31,7 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 from .conditions import positive, weakened
 from .errors import QueryTooBroad
 from .lowering import column_ref, kind_of
-from .plan import JSON_NULL, VERSION, Compare, Kind, Merge, Op, Query, Ref
+from .plan import JSON_NULL, VERSION, Compare, Kind, Op, Ref
 from .planner import Nothing, Sorted, superset
 from .question import Link, Use
 from .tree import TRUE, Condition, Select, all_of, any_of
@@ -199,14 +198,14 @@ class Mirror:
         blame: Sequence[str],
         versions: dict[Any, Any] | None,
     ) -> int:
-        """Copies one table's rows; returns how many."""
+        """Copies one table's rows; returns how many of them were read from Firestore."""
         everything = any(f.generated and f.column in wanted for f in table.fields.values())
         fields = [
             f for f in table.fields.values() if not f.generated and (everything or f.column in wanted or f.primary_key)
         ]
         refs = [column_ref(field, self.outer) for field in fields]
         columns = (*refs, VERSION) if versions is not None else tuple(refs)
-        rows = self._read(Select(table.name, table.key, columns, where), budget, blame)
+        rows, read = self._read(Select(table.name, table.key, columns, where), budget, blame)
         if versions is not None:
             key = refs.index(table.key)
             versions.update({row[key]: row[-1] for row in rows})
@@ -221,26 +220,23 @@ class Mirror:
         raw.execute("BEGIN")
         raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
         raw.execute("COMMIT")
-        return len(values)
+        return read
 
-    def _read(self, select: Select, budget: int, blame: Sequence[str]) -> list[tuple[Any, ...]]:
+    def _read(self, select: Select, budget: int, blame: Sequence[str]) -> tuple[list[tuple[Any, ...]], int]:
+        """The rows, with what this transaction wrote, and how many of them were read from Firestore."""
         read = superset(select)
         if isinstance(read, Nothing):
-            return []
-        if isinstance(read, Sorted):
-            read = read.read
-        elif isinstance(read, Query | Merge):
-            read = replace(read, limit=budget + 1)
+            return [], 0
         with self.outer.cursor() as cursor:
-            rows = list(islice(cursor.run(read), budget + 1))
-        if len(rows) > budget:
+            rows, count = cursor.superset(read.read if isinstance(read, Sorted) else read, budget)
+        if count > budget:
             raise QueryTooBroad(
                 f"Firestore cannot answer {', '.join(blame) or 'this query'}, and what it can filter leaves "
                 f"more than {self.outer.option('mirror_limit')} documents of {select.collection!r}. "
                 "Add a filter that Firestore can apply (an equality, a range, a prefix), or raise "
                 "OPTIONS['mirror_limit']."
             )
-        return rows
+        return rows, count
 
 
 def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
