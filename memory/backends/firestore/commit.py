@@ -146,6 +146,7 @@ class Committer:
         self._divisible = divisible or not whole
         self._transaction = transaction
         self._documents = calls.wire.documents
+        self._most = most_writes(len(self._writes))
         self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
@@ -186,6 +187,9 @@ class Committer:
         A second creation of a document refuses all without their being sent, unless each stands for itself.
         """
         batches = [Batch(new_mark())]
+        if len(self._writes) == 1:
+            batches[0].add(0, self._writes[0], self._message(batches[0], self._writes[0]))
+            return batches
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
             writes = {messages.name_of(write, self._documents): write for write in parts(change)}
@@ -198,7 +202,7 @@ class Committer:
             bytes_ = sum(message.ByteSize() + ENVELOPE_BYTES for message in spelled)
             if len(writes) > 1:
                 self._refuse_too_large(bytes_)
-            full = len(batches[-1].writes) + len(writes) > MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
+            full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or not inside.isdisjoint(writes)) and self._divisible:
                 batches.append(Batch(new_mark()))
                 spelled = [self._message(batches[-1], write) for write in writes.values()]
@@ -463,6 +467,11 @@ def content_of(document: Message) -> bytes:
 def seconds_of(stamp: Message) -> float:
     """A protobuf timestamp as seconds."""
     return float(stamp.seconds) + float(stamp.nanos) / 1e9
+
+
+def most_writes(count: int) -> int:
+    """How many of so many writes make one commit: what takes more than one is shared among all that go side by side."""
+    return MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // SIDE_BY_SIDE))
 
 
 def new_mark() -> str:
