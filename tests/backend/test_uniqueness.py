@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.apps.registry import Apps
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError, connection, connections, models
 from django.db.models import F, Value
@@ -431,12 +432,27 @@ def test_what_cannot_be_computed_is_reported() -> None:
     assert connection.validation.check() == []
 
 
+def test_forms_learn_of_conflicts_before_the_write(two: tuple[Seat, Seat]) -> None:
+    """`full_clean()` asks for each constraint, those with conditions and expressions too."""
+    Seat.objects.filter(pk="a").update(name="Ann")
+    for values, says in [
+        ({"code": "x"}, "code"),
+        ({"email": "e", "active": True}, "active_email"),
+        ({"name": "ANN"}, "lower_name"),
+    ]:
+        with pytest.raises(ValidationError, match=says):
+            seat("c", **values).full_clean(exclude=["twin"])
+    seat("c", name="other", code="c", number=7, room=1.0, email="e").full_clean(exclude=["twin"])
+
+
 def test_flush_and_tables_know_of_markers() -> None:
     """Markers are no table, and a flush leaves none."""
     Seat.objects.bulk_create([seat("a", code="x")])
     with connection.cursor() as cursor:
         assert MARKERS in cursor.collections()
         assert MARKERS not in connection.introspection.table_names(cursor)
+        known = connection.introspection.get_constraints(cursor, "engine_seat")
+        assert {"unique(code)", "unique(row, number)", "active_email", "room_slot", "lower_name"} < known.keys()
         Author.objects.create(name="stays")
         connection.ops.execute_sql_flush(connection.ops.sql_flush(None, ["engine_seat"]))
         assert MARKERS not in cursor.collections()

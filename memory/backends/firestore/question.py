@@ -319,7 +319,7 @@ class Use:
 def uses(outer: Any, asked: Any) -> dict[str, list[Use]]:
     """For each table that a query (or an expression) reads, its uses."""
     found: dict[str, list[Use]] = {}
-    for query in _queries(asked):
+    for query in queries(asked):
         for alias, table in query.alias_map.items():
             if query.alias_refcount.get(alias) or alias == query.base_table:
                 use = Use(_condition(outer, query, alias, table), _link(query, table))
@@ -344,7 +344,7 @@ def _condition(outer: Any, query: Query, alias: str, table: BaseTable | Join) ->
     return Lowering(outer, alias).where(where) if where is not None else TRUE
 
 
-def _queries(query: Any) -> Iterator[Any]:
+def queries(query: Any) -> Iterator[Any]:
     """A query and all that it contains, each once."""
     todo = [query] if isinstance(query, Query) else list(_subqueries((query,)))
     seen: set[int] = set()

@@ -13,6 +13,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import NotSupportedError
 from django.db.models import JSONField
@@ -130,6 +131,9 @@ class SQLCompiler(compiler.SQLCompiler):
         if found is not None:
             return self.row_by_key(*found)
         inner = self.setup()
+        if self.query.model is None:
+            self.lane = MIRROR
+            return iter(self.mirrored(("a query without a table",)))
         asked = question.ask(self, inner)
         self.adopt()
         answer = self.native(asked)
@@ -251,9 +255,14 @@ class SQLCompiler(compiler.SQLCompiler):
         among: Any = None,
     ) -> AbstractContextManager[dict[Any, Any]]:
         """The mirror, loaded for a statement."""
-        models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
-        tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
-        uses = question.uses(self, self.inner.query if among is None else among)
+        asked = self.inner.query if among is None else among
+        # `Q.check()` asks without a table, but for those of subqueries.
+        named = [self.query.model] if self.query.model else [one.model for one in question.queries(asked) if one.model]
+        registry = named[0]._meta.apps if named else apps
+        models = registry.get_models(include_auto_created=True, include_swapped=True)
+        parents = (parent for model in named for parent in model._meta.all_parents)
+        tables = tables_of((*named, *parents, *models), self.connection)
+        uses = question.uses(self, asked)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
             sql, params, tables, uses, blame, versions_of
         )
