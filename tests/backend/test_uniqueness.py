@@ -17,7 +17,7 @@ from django.db import IntegrityError, OperationalError, connection, connections,
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
-from memory.backends.firestore.errors import TransactionTooLarge
+from memory.backends.firestore.errors import Contention, TransactionTooLarge
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
 from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
@@ -277,6 +277,48 @@ def test_many_threads_ignore_each_other() -> None:
 
     together(10, create)
     assert sorted(Seat.objects.values_list("code", flat=True)) == [f"c{i}" for i in range(5)]
+    check()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Has somebody else do something just before the next commit of a transaction."""
+
+    def arrange(work: Callable[[], Any]) -> None:
+        executor = connection.cursor()._executor  # type: ignore[attr-defined]
+        commit = executor.commit_whole
+
+        def interfere(*arguments: Any, **more: Any) -> None:
+            monkeypatch.setattr(executor, "commit_whole", commit)
+            together(1, lambda number: work())
+            commit(*arguments, **more)
+
+        monkeypatch.setattr(executor, "commit_whole", interfere)
+
+    return arrange
+
+
+def test_a_row_that_others_create_meanwhile_is_left_out_or_updated(
+    meanwhile: Callable[[Callable[[], Any]], None],
+) -> None:
+    """Ignored where conflicts are; where they are to be updated, the update is not lost: it is tried again."""
+
+    def upsert() -> None:
+        Seat.objects.bulk_create(
+            [seat("c", code="one", email="new")],
+            update_conflicts=True,
+            unique_fields=["code"],
+            update_fields=["email"],
+        )
+
+    meanwhile(lambda: seat("a", code="two").save(force_insert=True))
+    Seat.objects.bulk_create([seat("b", code="two"), seat("d", code="three")], ignore_conflicts=True)
+    meanwhile(lambda: seat("e", code="one").save(force_insert=True))
+    with pytest.raises(Contention):
+        upsert()
+    meanwhile(lambda: seat("f", code="four").save(force_insert=True))
+    run_in_transaction(upsert)
+    assert dict(Seat.objects.values_list("pk", "email")) == {"a": "", "d": "", "e": "new", "f": ""}
     check()
 
 
