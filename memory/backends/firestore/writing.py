@@ -20,9 +20,9 @@ from django.db.models.expressions import Case, Col, ColPairs, Combinable, Combin
 from django.db.models.sql import Query, compiler
 
 from . import question, uniqueness
+from .converting import from_sqlite
 from .errors import Contention
 from .lowering import Lowering, column_ref
-from .mirror import from_sqlite
 from .names import document_id, document_key
 from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
 from .planner import Nothing, Unanswerable, plan
