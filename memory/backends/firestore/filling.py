@@ -146,15 +146,18 @@ class Filling:
         return known
 
     def _read(self, held: Held, read: Read) -> list[Row]:
-        """Reads within the budget, and copies what is new."""
+        """Reads within the budget, with what this transaction wrote, and copies what is new."""
         versioned = held.table.name == self._versions_of
-        if isinstance(read, Query | Merge):
-            read = replace(read, limit=min(self._budget + 1, self._budget + 1 if read.limit is None else read.limit))
+        read = _with_version(read) if versioned else read
         with self._outer.cursor() as cursor:
-            rows = list(islice(cursor.run(_with_version(read) if versioned else read), self._budget + 1))
-        if len(rows) > self._budget:
+            if isinstance(read, Query | Merge) and read.limit is not None:
+                rows = list(islice(cursor.run(read), self._budget + 1))
+                count = len(rows)
+            else:
+                rows, count = cursor.superset(read, self._budget)
+        if count > self._budget:
             raise self._too_broad(held.table.name)
-        self._budget -= len(rows)
+        self._budget -= count
         if versioned:
             key = held.refs.index(held.table.key)
             for row in rows:
