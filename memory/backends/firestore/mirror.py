@@ -10,6 +10,7 @@ emptied after each query.
 
 from __future__ import annotations
 
+import datetime
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,20 @@ class MirrorWrapper(SQLiteWrapper):
 
     is_mirror = True
 
+    def __init__(self, outer: DatabaseWrapper) -> None:
+        super().__init__(_sqlite_settings(outer.settings_dict), outer.alias)
+        self._outer = outer
+
+    @property
+    def timezone(self) -> datetime.tzinfo | None:
+        """The outer connection's: what changes settings in a test tells `connections.all()`, which lacks this one."""
+        return self._outer.timezone
+
+    @property
+    def timezone_name(self) -> str:
+        """See `timezone`."""
+        return self._outer.timezone_name
+
 
 class Mirror:
     """The SQLite behind one connection."""
@@ -46,7 +61,7 @@ class Mirror:
         # Aggregates over subqueries look their compiler up by alias, so the copy needs one: settings and
         # `connections.all()` do not see it. Its own alias is the outer one, as queries with `using()` check.
         self.using = f"{outer.alias}:mirror"
-        self.connection = MirrorWrapper(_sqlite_settings(outer.settings_dict), outer.alias)
+        self.connection = MirrorWrapper(outer)
         self._declared: dict[str, str] = {}
 
     def compiler(self, query: Any, elide_empty: bool = True) -> Any:
