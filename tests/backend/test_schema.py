@@ -18,7 +18,7 @@ from memory.backends.firestore.plan import Query
 
 from .app.models import Author, Everything, Note
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def stored(table: str, *fields: Any) -> list[tuple[Any, ...]]:

@@ -4,6 +4,11 @@
 `isolate=False` a refused one is an error that carries the positions of every write that was not applied; with
 `isolate=True` the writes whose precondition fails are found and reported, and the others are sent again.
 
+**Whole.** What a transaction has buffered is one commit, whatever its size, with the id of the server's transaction if
+one was begun. A key that is taken is an IntegrityError there; any other precondition that does not hold means that
+somebody else wrote the document meanwhile, which is contention: the transaction may be run again. `divisible` is the
+transaction that Django itself puts around one statement (`bulk_create`): it is cut where it is too large.
+
 **Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
 writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
 since a commit is atomic, evidence of one write is evidence of all:
@@ -41,6 +46,10 @@ Code: TypeAlias = grpc.StatusCode
 
 MAX_COMMIT_BYTES: Final = 4_000_000
 """The emulator takes 4 MiB, the service 10 MiB a request."""
+
+MAX_WHOLE_BYTES: Final = 10 * 2**20
+MAX_EMULATOR_BYTES: Final = 4 * 2**20
+"""What one request may hold; the emulator's server takes less. https://firebase.google.com/docs/firestore/quotas"""
 
 MAX_COMMIT_WRITES: Final = 500
 """Firestore counts no writes since 2023; more at once is no faster, and fewer fail together."""
@@ -100,8 +109,12 @@ def guarded(write: Write) -> bool:
 
 
 def repeatable(write: Write) -> bool:
-    """Whether a write may be sent again without knowing what became of it."""
+    """Whether a write may be sent again without knowing what became of it: a second time it changes nothing."""
     return isinstance(write, Put) or (isinstance(write, Update) and not guarded(write)) or _deletes_anyway(write)
+
+
+def _puts_anyway(write: Write) -> bool:
+    return isinstance(write, Put) and not write.must_exist
 
 
 def _deletes_anyway(write: Write) -> bool:
@@ -112,11 +125,20 @@ class Committer:
     """One call of `Executor.commit`."""
 
     def __init__(
-        self, calls: Calls, writes: Sequence[Write], *, isolate: bool, transaction: bytes | None = None
+        self,
+        calls: Calls,
+        writes: Sequence[Write],
+        *,
+        isolate: bool = False,
+        whole: bool = False,
+        divisible: bool = False,
+        transaction: bytes | None = None,
     ) -> None:
         self._calls = calls
         self._writes = writes
         self._isolate = isolate
+        self._whole = whole
+        self._divisible = divisible or not whole
         self._transaction = transaction
         self._documents = calls.wire.documents
         self._outcomes: list[Outcome | None] = [None] * len(writes)
@@ -169,7 +191,7 @@ class Committer:
             message = self._message(batches[-1], write)
             bytes_ = message.ByteSize() + ENVELOPE_BYTES
             full = len(batches[-1].writes) >= MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
-            if batches[-1].writes and (full or name in inside) and self._transaction is None:
+            if batches[-1].writes and (full or name in inside) and self._divisible:
                 batches.append(Batch(new_mark()))
                 message = self._message(batches[-1], write)
                 size = 0
@@ -177,7 +199,18 @@ class Committer:
             inside.add(name)
             batches[-1].add(position, write, message)
             size += bytes_
+        if not self._divisible:
+            self._refuse_too_large(size)
         return batches
+
+    def _refuse_too_large(self, size: int) -> None:
+        limit = MAX_EMULATOR_BYTES if self._calls.target.emulator else MAX_WHOLE_BYTES
+        if size > limit:
+            raise errors.TransactionTooLarge(
+                f"{describe(self._writes)}: {size:,} bytes in one transaction, and "
+                f"{'the emulator' if self._calls.target.emulator else 'Firestore'} takes {limit:,}; nothing was sent. "
+                "Write in several transactions: atomic() blocks, or calls of bulk_create(), with fewer rows each."
+            )
 
     def _refuse_double(self, position: int) -> None:
         if not self._isolate:
@@ -191,7 +224,7 @@ class Committer:
 
     def _settle(self, batch: Batch) -> None:
         deadline = Deadline(self._calls.timeout)
-        while batch.writes or self._transaction is not None:
+        while batch.writes:
             try:
                 self._send(batch, deadline.left())
             except grpc.RpcError as error:
@@ -233,8 +266,11 @@ class Committer:
         if found is Evidence.APPLIED:
             self._applied(batch)
             return True
-        if code in LOST or code in NOT_APPLIED_YET:
+        if code in LOST or (code in NOT_APPLIED_YET and self._transaction is None):
             return False
+        if self._transaction is not None and code not in REFUSED:
+            text = f"{describe(batch.writes)}: the transaction ended before it was applied; run it again"
+            raise errors.Contention(f"{text} ({code.name}: {(error.details() or '')[:300]})") from error
         return self._is_refused(batch, error, deadline)
 
     def _is_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
@@ -246,6 +282,8 @@ class Committer:
             raise self._failed(batch, error) from error
         if not self._isolate:
             text = f"{describe(batch.writes)}: {CONDITIONS[code]}; nothing of it was applied ({error.details()[:300]})"
+            if self._whole and code is not Code.ALREADY_EXISTS:
+                raise errors.Contention(f"{text}; run the transaction again") from error
             raise errors.RowsRefused(text, batch.positions) from error
         if len(batch.writes) == 1:
             self._outcomes[batch.positions[0]] = OUTCOMES[code]
@@ -271,8 +309,6 @@ class Committer:
 
     def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
         """What the documents say of a batch whose answer was lost; guards what will be sent again."""
-        if not batch.writes:
-            return Evidence.APPLIED  # a transaction that only read
         witnesses = [write for write in batch.writes if guarded(write)]
         others = [write for write in batch.writes if not guarded(write)]
         witnesses += sorted(others, key=repeatable)[:MAX_WITNESSES]
@@ -348,19 +384,19 @@ VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "updat
 
 def conditional(write: Write) -> bool:
     """Whether a write can be refused for the state of its document."""
-    return isinstance(write, Create | Update) or not _deletes_anyway(write)
+    return not (_puts_anyway(write) or _deletes_anyway(write))
 
 
 def outcome_over(write: Write, document: Message | None) -> Outcome:
     """What a write would meet, its document being so; APPLIED if nothing is in its way."""
     if isinstance(write, Create):
         return Outcome.APPLIED if document is None else Outcome.EXISTS
-    if isinstance(write, Put) or _deletes_anyway(write):
+    if _puts_anyway(write) or _deletes_anyway(write):
         return Outcome.APPLIED
     if document is None:
         return Outcome.MISSING
     stamp = (document.update_time.seconds, document.update_time.nanos)
-    return Outcome.APPLIED if write.version in (None, stamp) else Outcome.STALE
+    return Outcome.APPLIED if isinstance(write, Put) or write.version in (None, stamp) else Outcome.STALE
 
 
 def content_of(document: Message) -> bytes:

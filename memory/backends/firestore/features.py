@@ -47,16 +47,18 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_default_keyword_in_bulk_insert = False
     test_collations = {"ci": "nocase", "cs": "binary", "non_default": "nocase", "virtual": "nocase"}
 
-    # `atomic()` does not roll back yet: each statement is its own commit. Savepoints are accepted, since a
-    # statement that failed has written nothing and the block may go on.
-    supports_transactions = False
+    # Writes are held back until a block commits, and savepoints are marks among them.
+    supports_transactions = True
     uses_savepoints = True
-    can_release_savepoints = False
-    atomic_transactions = False
+    can_release_savepoints = True
+    atomic_transactions = True
 
-    # `select_for_update()` inside `atomic()` makes later writes of its rows fail if they were changed since;
-    # nobody waits. Django's own checks of the clause would expect SQL (reading.py has ours).
-    has_select_for_update = False
+    # What a transaction reads is locked, all of it; `select_for_update()` says that it is meant, and takes no options.
+    # https://firebase.google.com/docs/firestore/transaction-data-contention
+    has_select_for_update = True
+    has_select_for_update_nowait = False
+    has_select_for_update_skip_locked = False
+    has_select_for_update_of = False
 
     # Firestore has no schema: no foreign keys, checks, indexes on demand, comments, or defaults that it
     # would apply.

@@ -7,7 +7,7 @@ unread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ BATCH: Final = 500
 
 class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     """Applies what a migration means for documents that exist."""
+
+    connection: Any
 
     def __enter__(self) -> DatabaseSchemaEditor:
         self.deferred_sql: list[Any] = []
@@ -132,9 +134,10 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """One write for each document of a collection, with a progress bar on a terminal."""
         collection = collection or model._meta.db_table
         key = column_ref(model._meta.pk, self.connection)
-        rows: Iterator[tuple[Any, ...]]
+        every = Query(collection, (key, *columns))
         with self.connection.cursor() as cursor:
-            rows = cursor.run(Query(collection, (key, *columns)))
+            # Inside `atomic()` with what it wrote, which does not fit any stream.
+            rows = cursor.run(every) if self.connection.unit is None else iter(cursor.superset(every)[0])
             first = list(islice(rows, 1))
             if not first:
                 return

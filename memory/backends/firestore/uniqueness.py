@@ -71,12 +71,12 @@ def conflicts(cursor: Any, model: Any, rows: Sequence[Row], keys: Iterable[Key])
 def _stored(
     cursor: Any, model: Any, refs: Sequence[Ref], wanted: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """The values among `wanted` that documents have, with the documents' ids."""
+    """The values among `wanted` that documents have, with the documents' ids; beside them what others may have."""
     size = min(MAX_DISJUNCTIONS, MAX_FILTERS_AND_ORDERS // len(refs))
     columns = (DOCUMENT_ID, *refs)
     for batch in batches(wanted, size):
-        for row in cursor.run(Query(model._meta.db_table, columns, _any_of(refs, batch))):
-            yield tuple(row[1:]), row[0]
+        rows, _ = cursor.superset(Query(model._meta.db_table, columns, _any_of(refs, batch)))
+        yield from ((tuple(row[1:]), row[0]) for row in rows)
 
 
 def _any_of(refs: Sequence[Ref], batch: Sequence[tuple[Any, ...]]) -> Filter:

@@ -2,8 +2,9 @@
 
 Rows that are chosen by key are written at once. Rows that are chosen otherwise are read with their update
 time and written on the condition that it still holds; those that changed meanwhile are chosen again. So a
-row is never written that no longer matches, and no lock is held. What SQL would compute (`F()`, `Case`,
-database defaults) is computed by SQLite in the mirror.
+row is never written that no longer matches, and no lock is held. Inside `atomic()` what is read is locked, and
+rows that were chosen stay as they are. What SQL would compute (`F()`, `Case`, database defaults) is computed by
+SQLite in the mirror.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from django.db.models.expressions import Case, Col, ColPairs, Combinable, Combin
 from django.db.models.sql import Query, compiler
 
 from . import question, uniqueness
+from .converting import from_sqlite
 from .errors import Contention
 from .lowering import Lowering, column_ref
-from .mirror import from_sqlite
 from .names import document_id, document_key
 from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
 from .planner import Nothing, Unanswerable, plan
@@ -36,15 +37,10 @@ ATTEMPTS: Final = 8
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Documents to write: their ids, and what they must not have changed from (None if only existence
-    matters).
-
-    `locked`: read by `select_for_update()`, so that a change since then is an error, not a reason to choose
-    again.
-    """
+    matters)."""
 
     ids: tuple[str, ...]
     versions: tuple[Any, ...]
-    locked: bool = False
 
 
 def name_of(value: Any, key: Ref) -> str:
@@ -81,17 +77,19 @@ class Choosing(SQLCompiler):
         if isinstance(asked, Numbers):
             raise TypeError("a query for keys asks for rows")
         key = asked.select.key
-        answer = plan(replace(asked.select, columns=(key, VERSION)))
+        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION))))
         if isinstance(answer, Unanswerable):
             return self.chosen_in_mirror(reader, key, answer.blame)
         if isinstance(answer, Nothing):
             return Chosen((), ())
         if isinstance(answer, Get):
-            locked = self.connection.locked
-            versions = tuple(locked.pop((answer.collection, name), None) for name in answer.ids)
-            return Chosen(answer.ids, versions, locked=any(version is not None for version in versions))
+            return Chosen(answer.ids, (None,) * len(answer.ids))
         found = [row[:2] for row in reader.read(answer)]
-        return Chosen(tuple(name_of(value, key) for value, _ in found), tuple(version for _, version in found))
+        return Chosen(tuple(name_of(value, key) for value, _ in found), self.guards(version for _, version in found))
+
+    def guards(self, versions: Iterable[Any]) -> tuple[Any, ...]:
+        """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
+        return tuple(versions if self.connection.unit is None else (None for _ in versions))
 
     def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
         """The rows by SQLite, with the update times that were read along."""
@@ -101,7 +99,7 @@ class Choosing(SQLCompiler):
         with reader.mirror_for(sql, params, blame, versions_of=reader.query.base_table) as versions:
             rows = list(reader.inner.results_iter())
         keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
-        return Chosen(tuple(name_of(value, key) for value in keys), tuple(versions[value] for value in keys))
+        return Chosen(tuple(name_of(value, key) for value in keys), self.guards(versions[value] for value in keys))
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Applies writes, each for itself."""
@@ -140,8 +138,6 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count
-            if chosen.locked:
-                break
         raise contention(table)
 
 
@@ -149,7 +145,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
     """Updates what matches: constants and increments directly, expressions by SQLite."""
 
     query: Any
-    locked = False
 
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The rows that matched the primary update (the first that is not empty)."""
@@ -202,7 +197,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         def writes(query: Any) -> Iterator[Write]:
             chosen = self.chosen(query)
-            self.locked = chosen.locked
             for name, version in zip(chosen.ids, chosen.versions, strict=True):
                 yield Update(table, name, columns, values, added, version)
 
@@ -232,7 +226,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         def writes(query: Any) -> Iterator[Write]:
             chosen = self.chosen(query)
-            self.locked = chosen.locked
             for name, version in zip(chosen.ids, chosen.versions, strict=True):
                 values = tuple(rows.get(name, nothing).get(field) for field in fields)
                 for field, value in zip(fields, values, strict=True):
@@ -266,7 +259,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
                 name = name_of(first, key)
-                yield Update(query.base_table, name, columns, tuple(values), version=versions[first])
+                [version] = self.guards([versions[first]])
+                yield Update(query.base_table, name, columns, tuple(values), version=version)
 
         mirror = self.connection.mirror
         return self.until_settled(writes)
@@ -285,8 +279,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             stale = [write for write, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.STALE]
             if not stale:
                 return count
-            if self.locked:
-                break
             query = self.query.clone()
             query.add_filter("pk__in", [self.key_value(write.id) for write in stale])
         raise contention(self.query.base_table)

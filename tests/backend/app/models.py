@@ -6,7 +6,10 @@ import uuid
 
 from django.db import models
 
+from .library import Book, City, Novel, Remark, Tag, Writer
 from .vectors import VectorField
+
+__all__ = ["Author", "Book", "City", "Everything", "Note", "Novel", "Point", "Rectangle", "Remark", "Tag", "Writer"]
 
 
 class Author(models.Model):
