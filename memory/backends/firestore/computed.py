@@ -13,8 +13,8 @@ from django.db.models.functions import Now, Random
 from django.db.models.sql import Query
 
 from .lowering import column_ref
-from .mirror import Table
 from .plan import Kind
+from .tables import Table
 from .uniqueness import FOLDS, Key, Row, canonical_value, collation, field_collation
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from django.db.models.expressions import Case, Col, ColPairs, Combinable, Combin
 from django.db.models.sql import Query, compiler
 
 from . import question
+from .converting import from_sqlite
 from .errors import ATTEMPTS, contention
 from .insertion import Insertion, insertion, refuse_invalid
 from .lowering import Lowering, column_ref
 from .markers import Markers, by_column
-from .mirror import from_sqlite
 from .names import document_id, document_key
 from .plan import (
     DOCUMENT_ID,

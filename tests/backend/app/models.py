@@ -7,7 +7,10 @@ import uuid
 from django.db import models
 from django.db.models import functions
 
+from .library import Book, City, Novel, Remark, Tag, Writer
 from .vectors import VectorField
+
+__all__ = ["Author", "Book", "City", "Everything", "Note", "Novel", "Point", "Rectangle", "Remark", "Tag", "Writer"]
 
 
 class Author(models.Model):
