@@ -23,7 +23,7 @@ from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
 from memory.management.commands.firestore_constraints import Command
 
-from .app.models import Author, Hall, Place, Seat
+from .app.models import Author, Hall, Place, Seat, Stay
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -404,6 +404,43 @@ def test_the_command_says_what_it_cannot_do() -> None:
         check("nothing.Known")
 
 
+# --- checks
+
+
+def test_checks_are_kept_in_every_write(calls: Callable[[], Any]) -> None:
+    """Of columns that are written and of those that are not; what is unknown for a null passes."""
+    stay = Stay.objects.create(first=1, last=2)
+    Stay.objects.create(first=5)
+    for write in (
+        lambda: Stay.objects.create(first=3, last=2),
+        lambda: Stay.objects.bulk_create([Stay(first=1), Stay(first=1, last=0)]),
+        lambda: Stay.objects.filter(pk=stay.pk).update(first=3),
+        lambda: Stay.objects.filter(pk=stay.pk).update(first=F("first") + 2),
+        lambda: Stay.objects.update(last=F("last") - F("first") - 1),
+    ):
+        with pytest.raises(IntegrityError, match="CHECK constraint failed: in_order"):
+            write()
+    with pytest.raises(IntegrityError, match="CHECK constraint failed: short"):
+        Stay.objects.update(guest="far too long")
+    Stay.objects.filter(pk=stay.pk).update(first=2)
+    assert sorted(Stay.objects.values_list("first", "last", "guest")) == [(2, 2, ""), (5, None, "")]
+    with calls() as log:
+        Stay.objects.create(first=1, last=1)
+    assert [call["method"] for call in log] == ["Commit"]
+
+
+def test_a_check_is_added_to_rows_that_exist() -> None:
+    """Rows that break it are named."""
+    good, bad = Author.objects.create(name="good"), Author.objects.create(name="")
+    constraint = models.CheckConstraint(condition=~models.Q(name=""), name="named")
+    with connection.schema_editor() as editor:
+        with pytest.raises(IntegrityError, match=rf"named: 1 rows .* {bad.pk:019}") as caught:
+            editor.add_constraint(model_like(constraints=[constraint]), constraint)
+        assert str(good.pk) not in str(caught.value)
+        bad.delete()
+        editor.add_constraint(model_like(constraints=[constraint]), constraint)
+
+
 # --- migrations
 
 
@@ -494,6 +531,7 @@ def test_flush_and_tables_know_of_markers() -> None:
         assert MARKERS in cursor.collections()
         assert MARKERS not in connection.introspection.table_names(cursor)
         known = connection.introspection.get_constraints(cursor, "engine_seat")
+        assert connection.introspection.get_constraints(cursor, "engine_stay")["in_order"]["check"]
         assert {"unique(code)", "unique(row, number)", "active_email", "room_slot", "lower_name"} < known.keys()
         Author.objects.create(name="stays")
         connection.ops.execute_sql_flush(connection.ops.sql_flush(None, ["engine_seat"]))
