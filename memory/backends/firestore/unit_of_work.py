@@ -229,15 +229,14 @@ class UnitOfWork:
         self._marks[name] = self._buffer.mark()
 
     def savepoint_rollback(self, name: str) -> None:
-        """Forget what was written since. The server's transaction goes on, so one that was aborted cannot be saved."""
-        self.refuse_aborted()
+        """Forget what was written since. That does not save a transaction that was aborted: its commit tells."""
         self._buffer.rollback(self._mark(name))
 
     def savepoint_commit(self, name: str) -> None:
         """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
-        self.refuse_aborted()
         mark = self._mark(name)
-        self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+        if not self._aborted:
+            self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
         del self._marks[name]
 
     def _mark(self, name: str) -> int:
