@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore import unit_of_work
 from memory.backends.firestore.errors import Contention, TransactionTooLarge, TransactionTooLong
-from memory.backends.firestore.plan import DOCUMENT_ID, Create, Delete, Get, Kind, Ref, Update
+from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Get, Kind, Put, Ref, Update
 from memory.backends.firestore.transaction import run_in_transaction
 
 from .app.models import Author, Note
@@ -253,22 +253,29 @@ def end_on_the_server() -> None:
 
 
 def test_a_key_that_was_free_when_looked_up_is_contention(notes: None, other: Any) -> None:
-    """Nobody's mistake: run again, the block finds the row."""
+    """Nobody's mistake: run again, the block is told at the right place; a key that nobody looked up is a mistake."""
+
+    def create_elsewhere() -> None:
+        with other.cursor() as cursor:
+            cursor.commit([Put("engine_note", "raced", (READS,), (5,))])
 
     def race() -> bool:
-        _, created = Note.objects.get_or_create(id="raced")
-        if created:
-            with other.cursor() as cursor:
-                cursor.commit([Create("engine_note", "raced", (), ())])
-        return created
+        with transaction.atomic():
+            Note.objects.create(id="raced")
+        create_elsewhere()
+        return True
 
     with pytest.raises(Contention, match="free when it was looked up"), transaction.atomic():
-        assert Note.objects.bulk_create([Note(id="raced")], ignore_conflicts=True)
-        with other.cursor() as cursor:
-            cursor.commit([Create("engine_note", "raced", (), ())])
+        race()
+    with pytest.raises(IntegrityError, match="'raced'"):
+        run_in_transaction(race)
     with pytest.raises(IntegrityError, match="'n1'"), transaction.atomic():
         Note.objects.create(id="n1")
-    assert run_in_transaction(race) is False
+    Note.objects.filter(pk="raced").delete()
+    with transaction.atomic():
+        Note.objects.bulk_create([Note(id="raced"), Note(id="mine")], ignore_conflicts=True)
+        create_elsewhere()
+    assert list(Note.objects.filter(pk__in=["mine", "raced"]).order_by("pk").values_list("reads", flat=True)) == [0, 5]
 
 
 def test_a_row_that_vanished_after_it_was_counted_is_contention(notes: None, other: Any) -> None:
