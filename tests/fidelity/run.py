@@ -62,6 +62,11 @@ MODULES = (
     "field_defaults",
     "queryset_pickle",
     "validation",
+    "transactions",
+    "transaction_hooks",
+    "select_for_update",
+    "force_insert_update",
+    "test_utils",
 )
 
 Outcomes = Mapping[str, Sequence[str]]
