@@ -20,8 +20,8 @@ def linked(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
     """The numbers below `count` in sets that are linked, directly or not."""
     sets = {i: [i] for i in range(count)}
     for one, other in links:
-        if sets[one] is not sets[other]:
-            sets[one].extend(sets[other])
-            for i in sets[other]:
-                sets[i] = sets[one]
+        large, small = sorted((sets[one], sets[other]), key=len, reverse=True)
+        if large is not small:
+            large.extend(small)
+            sets.update(dict.fromkeys(small, large))
     return [members for i, members in sets.items() if members[0] == i]
