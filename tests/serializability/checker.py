@@ -13,7 +13,7 @@ which transaction depends on which:
 A cycle among these is an anomaly, called by Adya's names: G0 (only ww), G1c (and wr), G-single (one rw), G2 (several);
 with `-process` or `-realtime` where the data alone would allow it. Others need no graph: G1a (saw what failed), G1b
 (saw a transaction half done), `internal` (did not see itself), `duplicate`, `garbage` (saw what nobody wrote),
-`incompatible orders` and `lost update`.
+`incompatible orders`, `scattered` (appends of one transaction apart, or out of order) and `lost update`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import itemgetter
 
 from .graph import Graph, components, cycle, path
@@ -50,7 +50,8 @@ def check(history: Sequence[Transaction]) -> list[Anomaly]:
         for anomaly in (*_internal(transaction), *_impossible_reads(transaction, writers))
     ]
     orders, disagreements = _orders(history)
-    return [*found, *disagreements, *_lost_updates(history), *_cycles(graph_of(history, writers, orders))]
+    found += [*disagreements, *_scattered(orders, writers), *_lost_updates(history)]
+    return [*found, *_cycles(graph_of(history, writers, orders))]
 
 
 def _writers(history: Iterable[Transaction]) -> Writers:
@@ -125,6 +126,17 @@ def _orders(history: Iterable[Transaction]) -> tuple[Orders, list[Anomaly]]:
             text = f"{read.key} is {list(read.values)} and {list(values)}"
             wrong.append(Anomaly("incompatible orders", (id, other), text))
     return {key: values for key, (_, values) in longest.items()}, wrong
+
+
+def _scattered(orders: Orders, writers: Writers) -> Iterator[Anomaly]:
+    """Transactions whose appends to a key are not together and in order; the last may not have been seen whole."""
+    for key, values in orders.items():
+        known = [(writers[key, value], value) for value in values if (key, value) in writers]
+        runs = [(writer, [value for _, value in run]) for writer, run in groupby(known, itemgetter(0))]
+        for number, (writer, run) in enumerate(runs, 1):
+            made = [append.value for append in writer.appends if append.key == key]
+            if run != (made if number < len(runs) else made[: len(run)]):
+                yield Anomaly("scattered", (writer.id,), f"{key} holds {run} of {made}, which were appended at once")
 
 
 def _lost_updates(history: Iterable[Transaction]) -> Iterator[Anomaly]:

@@ -51,6 +51,7 @@ BAD = {
     "internal": ["x+1", "x:1 x+2 x:1", "x:1,2"],
     "duplicate": ["x+1", "x:1,1"],
     "garbage": ["x:7"],
+    "scattered": ["x+1 x+2 x+3", "x:1,3,2"],
     "incompatible orders": ["x+1", "x+2", "x:1,2", "x:2,1"],
     "G0-realtime": ["x+1 @5-6", "x+2 @1-2", "x:1,2 @8-9"],
     "G1c-realtime": ["x+1 @5-6", "x:1 @1-2"],
