@@ -30,7 +30,7 @@ from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
 from .operations import AUTO_IDS, DatabaseOperations
-from .plan import DOCUMENT_ID, Aggregate, Delete, Kind, Merge, Outcome, Query, Read, Rpc, Write
+from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Outcome, Query, Read, Rpc
 from .schema import DatabaseSchemaEditor
 from .unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
@@ -92,7 +92,7 @@ class Cursor:
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
-    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Applies writes, or keeps them until the transaction commits; see `Executor.commit`."""
         unit = self.unit
         return (self._executor.commit if unit is None else unit.write)(writes, isolate=isolate)

@@ -22,6 +22,7 @@ from .ordering import order_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
+    Change,
     Delete,
     Function,
     Get,
@@ -33,7 +34,6 @@ from .plan import (
     Read,
     Ref,
     Rpc,
-    Write,
 )
 
 T = TypeVar("T")
@@ -109,12 +109,12 @@ class Executor:
             found.update((full[name], document) for name, document in read.items())
         return found
 
-    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
         return Committer(self._calls, writes, isolate=isolate).run() if writes else []
 
     def commit_whole(
-        self, writes: Sequence[Write], transaction: bytes | None = None, *, divisible: bool = False
+        self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
     ) -> None:
         """Apply all writes in one commit, each of another document, and end the server's transaction with it.
 
@@ -135,6 +135,11 @@ class Executor:
         """End a transaction without applying anything."""
         request = pb["RollbackRequest"](database=self._calls.wire.database, transaction=transaction)
         self._unary("Rollback", request, "rollback")
+
+    def tell(self, method: str, description: str) -> None:
+        """Announce and log what took no call, as if it had been one."""
+        self._calls.around(description, lambda: None)
+        self._calls.log(Rpc(method=method, description=description, seconds=0.0))
 
     def collections(self) -> list[str]:
         """Ids of the root collections that hold any document, sorted."""

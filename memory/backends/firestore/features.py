@@ -51,7 +51,8 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_transactions = True
     uses_savepoints = True
     can_release_savepoints = True
-    atomic_transactions = True
+    # A statement that failed has written nothing, so the block may go on once it is told to.
+    atomic_transactions = False
 
     # What a transaction reads is locked, all of it; `select_for_update()` says that it is meant, and takes no options.
     # https://firebase.google.com/docs/firestore/transaction-data-contention
@@ -59,6 +60,14 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     has_select_for_update_nowait = False
     has_select_for_update_skip_locked = False
     has_select_for_update_of = False
+
+    # Unique constraints are kept by markers (`uniqueness.py`), with conditions, expressions and nulls_distinct; what
+    # `include` and `opclasses` ask for makes no difference to what is unique.
+    supports_partial_indexes = True
+    supports_functions_in_partial_indexes = True
+    supports_expression_indexes = True
+    supports_nulls_distinct_unique_constraints = True
+    supports_covering_indexes = True
 
     # Firestore has no schema: no foreign keys, checks, indexes on demand, comments, or defaults that it
     # would apply.
@@ -69,9 +78,6 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     can_introspect_check_constraints = False
     can_introspect_foreign_keys = False
     can_introspect_default = False
-    supports_partial_indexes = False
-    supports_functions_in_partial_indexes = False
-    supports_expression_indexes = False
     supports_index_column_ordering = False
     supports_deferrable_unique_constraints = False
     can_rollback_ddl = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Field
 
-from .converting import to_sqlite
 from .errors import QueryTooBroad
 from .loading import Load, Rank, rank_of, sliced
 from .lowering import column_ref
@@ -163,7 +161,7 @@ class Filling:
             for row in rows:
                 self.versions.setdefault(row[key], row[-1])
             rows = [row[:-1] for row in rows]
-        self._copy(held, held.add(rows))
+        self._mirror.insert(held.table, held.fields, held.add(rows))
         return rows
 
     def _too_broad(self, table: str) -> QueryTooBroad:
@@ -173,22 +171,6 @@ class Filling:
             "Add a filter that Firestore can apply (an equality, a range, a prefix), or raise "
             "OPTIONS['mirror_limit']."
         )
-
-    def _copy(self, held: Held, rows: Sequence[Row]) -> None:
-        """Inserts rows into SQLite."""
-        if not rows:
-            return
-        convert = [to_sqlite(field, self._outer, self._mirror.connection) for field in held.fields]
-        values = [
-            tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True))
-            for row in rows
-        ]
-        names = ", ".join(f'"{field.column}"' for field in held.fields)
-        marks = ", ".join("?" for _ in held.fields)
-        raw: sqlite3.Connection = self._mirror.connection.connection
-        raw.execute("BEGIN")
-        raw.executemany(f'INSERT INTO "{held.table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
-        raw.execute("COMMIT")
 
 
 def _with_version(read: Read) -> Read:

@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections
+from django.db.models import Field
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
+from .converting import to_sqlite
 from .filling import Filling, NoSliceError
 from .loading import Page, Reading, covering, loads, relevant
 from .tables import Table
@@ -112,6 +114,34 @@ class Mirror:
             raw: sqlite3.Connection = self.connection.connection
         cursor = raw.execute(sql.replace("%s", "?").replace("%%", "%"), tuple(params))
         return cursor.fetchall()
+
+    def computed(
+        self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[Any, ...]]:
+        """What expressions are in rows that need not be stored: values by column, as the wire's Python forms."""
+        fields = [field for field in table.fields.values() if not field.generated]
+        self._declare(table)
+        try:
+            self.insert(table, fields, [[row.get(str(field.column)) for field in fields] for row in rows])
+            return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY rowid', params)  # noqa: S608
+        finally:
+            self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
+
+    def insert(self, table: Table, fields: Sequence[Field[Any, Any]], rows: Sequence[Sequence[Any]]) -> None:
+        """Copies rows, which hold one value for each field."""
+        if not rows:
+            return
+        convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
+        values = [
+            tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True))
+            for row in rows
+        ]
+        names = ", ".join(f'"{field.column}"' for field in fields)
+        marks = ", ".join("?" for _ in fields)
+        raw: sqlite3.Connection = self.connection.connection
+        raw.execute("BEGIN")
+        raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
+        raw.execute("COMMIT")
 
     def _execute(self, sql: str) -> None:
         with self.connection.cursor() as cursor:

@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A collection's copy: its fields by column, and the key's place."""
+    """A collection's copy: its fields by column, and the key's place. `keyed`: no two rows have one key."""
 
     name: str
     fields: Mapping[str, Field[Any, Any]]
     key: Ref
+    keyed: bool = True
 
     def declaration(self, connection: SQLiteWrapper) -> str:
         """CREATE TABLE without constraints: the copy holds what Firestore holds, parts of rows too."""
-        columns = ", ".join(_column(field, connection) for field in self.fields.values())
+        columns = ", ".join(_column(field, connection, self.keyed) for field in self.fields.values())
         return f'CREATE TABLE "{self.name}" ({columns})'
 
 
-def _column(field: Field[Any, Any], connection: SQLiteWrapper) -> str:
+def _column(field: Field[Any, Any], connection: SQLiteWrapper, keyed: bool) -> str:
     parameters = field.db_parameters(connection)
     collation = f" COLLATE {parameters['collation']}" if parameters.get("collation") else ""
-    key = " PRIMARY KEY" if field.primary_key else ""
+    key = " PRIMARY KEY" if field.primary_key and keyed else ""
     return f'"{field.column}" {parameters["type"]}{collation}{key}{_generated(field, connection)}'
 
 

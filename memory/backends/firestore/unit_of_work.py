@@ -21,21 +21,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final
 
-from django.db import DatabaseError, DataError
+from django.db import DatabaseError, DataError, OperationalError
 
 from . import codec, errors
+from .batching import linked
 from .buffer import Before, Buffer, Entry, Gone, Key, Patch, Row, Values
 from .channel import Message, pb
+from .commit import describe, unforgivable, verdict
 from .executor import Executor
 from .names import document_id, escape_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
+    Change,
     Create,
     Delete,
     Get,
+    Group,
     Kind,
     Merge,
     Nearest,
@@ -45,6 +50,7 @@ from .plan import (
     Read,
     Ref,
     Write,
+    parts,
 )
 
 logger = logging.getLogger(__name__)
@@ -70,6 +76,8 @@ class UnitOfWork:
         self._exists: dict[Key, bool] = {}
         self._stored: dict[Key, Message] = {}
         self._marks: dict[str, int] = {}
+        # Rows and their markers: documents that must not be split between commits.
+        self._groups: list[list[Key]] = []
         # Whether Django's own blocks are the only ones: of `bulk_create()` and the like, which take no savepoints.
         self._in_bulk = True
 
@@ -120,7 +128,9 @@ class UnitOfWork:
         own = self._buffer.of(read.collection)
         with_id = replace(read, ids=tuple(id for id in read.ids if id not in own), columns=(DOCUMENT_ID, *read.columns))
         rows: dict[str, tuple[Any, ...]] = {}
-        if with_id.ids:
+        if not with_id.ids:
+            self._tell_a_test(f"{read.collection}: {len(read.ids)} by id")
+        else:
             with self._watched():
                 rows = {row[0]: row[1:] for row in self._executor.run(with_id, transaction=self._begun())}
             self._exists.update({(read.collection, id): id in rows for id in with_id.ids})
@@ -164,21 +174,41 @@ class UnitOfWork:
 
     # --- writes
 
-    def write(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
-        """What becomes of each write, as of `Executor.commit`; nothing is sent."""
+    def write(self, changes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """What becomes of each change, as of `Executor.commit`; nothing is sent."""
         self.refuse_aborted()
-        spelled = [_spelled(write) for write in writes]
-        self._find_out([key for write in spelled if (key := self._questionable(write, isolate)) is not None])
+        spelled = [tuple(map(_spelled, parts(change))) for change in changes]
+        writes = [write for group in spelled for write in group]
+        questions = [key for write in writes if (key := self._questionable(write, isolate)) is not None]
+        self._find_out(questions)
+        if not questions:
+            self._tell_a_test(describe(writes))
         blocks = self._blocks()
         self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
         mark = self._buffer.mark()
-        outcomes = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in spelled]
+        met = [self._apply(change, group) for change, group in zip(changes, spelled, strict=True)]
+        outcomes = [verdict(change, one) for change, one in zip(changes, met, strict=True)]
         refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
-        if refused and not isolate:
+        fatal = [place for place in refused if not isolate or unforgivable(changes[place], outcomes[place])]
+        if fatal:
             self._buffer.rollback(mark)
-            first = writes[refused[0]]
-            raise errors.RowsRefused(f"{first.collection}: {REFUSALS[outcomes[refused[0]]]}: {first.id!r}", refused)
+            first = next(
+                one
+                for one in zip(parts(changes[fatal[0]]), met[fatal[0]], strict=True)
+                if one[1] is not Outcome.APPLIED
+            )
+            raise errors.RowsRefused(_refusal(*first), refused)
         return outcomes
+
+    def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
+        """What becomes of the writes of a change: all of them are taken in, or none."""
+        mark = self._buffer.mark()
+        met = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
+        if verdict(change, met) is not Outcome.APPLIED:
+            self._buffer.rollback(mark)
+        elif len(writes) > 1:
+            self._groups.append([(write.collection, write.id) for write in writes])
+        return met
 
     def _questionable(self, write: Write, isolate: bool) -> Key | None:
         """The document of a write whose outcome depends on whether one is stored, which nothing has told yet."""
@@ -204,12 +234,19 @@ class UnitOfWork:
         taken = [key for key in found if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT]
         if taken:
             collection, id = taken[0]
-            raise errors.RowsRefused(f"{collection}: {REFUSALS[Outcome.EXISTS]}: {id!r}", range(len(taken)))
+            entry = self._buffer.get(taken[0])
+            creation = Create(collection, id, (), (), entry.refusal if entry else "")
+            raise errors.RowsRefused(_refusal(creation, Outcome.EXISTS), range(len(taken)))
 
     def _never_committed(self) -> bool:
         """Whether the outermost block is one of Django's TestCase, which rolls it back whatever happens."""
         blocks = self._blocks()
         return bool(blocks) and bool(blocks[0]._from_testcase)
+
+    def _tell_a_test(self, description: str) -> None:
+        """Count a statement that needed no call as one: a test is to learn what it costs where rows are stored."""
+        if self._never_committed():
+            self._executor.tell("Buffer", description)
 
     # --- savepoints
 
@@ -220,13 +257,19 @@ class UnitOfWork:
     def savepoint_rollback(self, name: str) -> None:
         """Forget what was written since. The server's transaction goes on, so one that was aborted cannot be saved."""
         self.refuse_aborted()
-        self._buffer.rollback(self._marks[name])
+        self._buffer.rollback(self._mark(name))
 
     def savepoint_commit(self, name: str) -> None:
         """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
         self.refuse_aborted()
-        mark = self._marks[name]
+        mark = self._mark(name)
         self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+        del self._marks[name]
+
+    def _mark(self, name: str) -> int:
+        if name not in self._marks:
+            raise OperationalError(f"no such savepoint in this transaction: {name}")
+        return self._marks[name]
 
     # --- the end
 
@@ -241,8 +284,17 @@ class UnitOfWork:
             self.rollback()
             return
         self._refuse_too_long()
-        self._executor.commit_whole(writes, self._id, divisible=self._in_bulk and self._id is None)
+        divisible = self._in_bulk and self._id is None
+        changes = self._grouped(writes) if divisible else writes
+        self._executor.commit_whole(changes, self._id, divisible=divisible)
         self._id = None
+
+    def _grouped(self, writes: Sequence[Write]) -> list[Change]:
+        """The writes, those that a statement grouped in groups still."""
+        places = {(write.collection, write.id): place for place, write in enumerate(writes)}
+        known = ([places[key] for key in group if key in places] for group in self._groups)
+        sets = linked(len(writes), (pair for group in known for pair in pairwise(group)))
+        return [writes[one[0]] if len(one) == 1 else Group(tuple(writes[place] for place in one)) for one in sets]
 
     def rollback(self) -> None:
         """Forget what was written, and let go what was locked.
@@ -302,6 +354,11 @@ REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.MISSING: "a document to be changed does not exist",
     Outcome.STALE: "a document was changed since it was read",
 }
+
+
+def _refusal(write: Write, outcome: Outcome) -> str:
+    said = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
+    return f"{said or REFUSALS[outcome]}; nothing was written ({write.collection}: {write.id!r})"
 
 
 def _collections(read: Read) -> list[str]:
