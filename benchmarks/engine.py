@@ -1,6 +1,6 @@
 """The engine against google-cloud-firestore: same process, same emulator, same run, turn by turn.
 
-    python -m benchmarks.engine [--rounds 7] [--iterate 100000] [--json FILE]
+    python -m benchmarks.engine [--rounds 7] [--only WORD] [--iterate 100000] [--json FILE]
 
 A figure is the median over the rounds of the ratio engine : SDK; below 1 the engine is the cheaper one. CPU is that of
 this process (the emulator is another one), time is the clock's. The exit status is 1 if a bar is missed.
@@ -239,6 +239,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The engine against google-cloud-firestore.")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", metavar="WORD", help="only the contests whose name has it, as create()")
     parser.add_argument("--iterate", type=int, default=0, metavar="COUNT", help="also iterate over so many documents")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     parser.add_argument("--address", help=argparse.SUPPRESS)
@@ -256,7 +257,8 @@ def main() -> int:
     from google.cloud import firestore
 
     client = firestore.Client(project=project)
-    results = [measure(contest, given.rounds) for contest in contests(client.collection("items"), client)]
+    chosen = (contest for contest in contests(client.collection("items"), client) if given.only in contest.name)
+    results = [measure(contest, given.rounds) for contest in chosen]
     iterated = None
     if given.iterate:
         fill(given.iterate)

@@ -92,6 +92,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         """The `count` newest records, newest first."""
         return self.newest_first()[:count]
 
+    @history.patient
     def bulk_create(
         self,
         objs: Iterable[RecordT],
@@ -118,6 +119,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return created
 
+    @history.patient
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
         records, names = list(objs), self.model.with_derived_fields(fields)
@@ -134,6 +136,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return changed
 
+    @history.patient
     def update(self, **values: Any) -> int:
         """Django's `update`, within the limits.
 
@@ -148,6 +151,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @history.patient
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         if not self.model.is_cached(self.db) or self._is_not_plain():
@@ -262,6 +266,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
             user_id=item.user_id, content_hash=content_hash(item.text_content), item_type=item.item_type
         )
 
+    @history.patient
     def update(self, **values: Any) -> int:
         """As `RecordQuerySet.update`; items that move to another session or time are told to their sessions."""
         if self._checked or {"user_id", "session_id", "timestamp"}.isdisjoint(values):
@@ -320,6 +325,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         """The `count` sessions that were active last."""
         return self.newest_first()[:count]
 
+    @history.patient
     def touch(self, items: Iterable[MemoryItem]) -> None:
         """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
 
@@ -370,6 +376,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
                 return False
         return True
 
+    @history.patient
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`, within the limits."""
         sessions = list(objs)
@@ -381,6 +388,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             changes.sessions_changed(session.conversation for session in sessions)
         return created
 
+    @history.patient
     def update(self, **values: Any) -> int:
         """Django's `update`."""
         if history.cache_of(self.db) is None or self.query.is_sliced:
@@ -397,6 +405,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @history.patient
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions with their conversations: every item in them, expired ones too."""
         from .models import MemoryItem

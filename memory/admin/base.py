@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextareaWidget
+from django.db import NotSupportedError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 else:
     ModelAdmin = admin.ModelAdmin
 
+logger = logging.getLogger(__name__)
+
 Fieldsets = list[tuple[Any, Any]]
 
 # The confirmation carries every id as a form field, of which Django takes 1,000 (DATA_UPLOAD_MAX_NUMBER_FIELDS).
@@ -38,6 +43,16 @@ class RecordChangeList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return found.defer(*self.model_admin.deferred)  # type: ignore[attr-defined]  # of our own admins
+
+    def get_results(self, request: HttpRequest) -> None:
+        """The page; what storage refuses to look for is told, and the list is shown without it."""
+        try:
+            super().get_results(request)
+        except NotSupportedError as error:
+            logger.warning("Storage refuses a list of the admin as too broad: %s", error)
+            text = now("That reads too many records: narrow the list by user, session, type or time, then search.")
+            messages.error(request, text)
+            raise IncorrectLookupParameters from error
 
 
 class RecordAdmin(ModelAdmin):

@@ -16,7 +16,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, NotSupportedError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions, status
@@ -42,6 +42,14 @@ class BodyError(APIException):
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "invalid_body"
+
+
+class TooBroad(APIException):
+    """400: storage could answer this only by reading more than it is allowed to."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "too_broad"
+    default_detail = "Storage cannot answer this within its limits. Narrow it: by user, session, type or time."
 
 
 class LengthRequired(APIException):
@@ -91,6 +99,12 @@ def bad_request(error: Exception) -> APIException:
     return BodyError("The request could not be read: its body or its form is malformed, too large or incomplete.")
 
 
+def too_broad(error: Exception) -> APIException:
+    """A question that storage refuses, logged with what it says to do."""
+    logger.warning("Storage refuses a question as too broad: %s", error)
+    return TooBroad()
+
+
 def unavailable(error: Exception) -> APIException:
     """Storage's silence, logged."""
     logger.error("Storage does not answer.", exc_info=error)
@@ -119,6 +133,7 @@ TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     (DjangoPermissionDenied, permission_denied),
     (DjangoValidationError, invalid),
     ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), bad_request),
+    (NotSupportedError, too_broad),
     ((OperationalError, InterfaceError, StorageError), unavailable),
 )
 

@@ -144,6 +144,23 @@ def test_sessions_are_found_by_their_titles(boss: Client, url: Url) -> None:
     assert [session.session_id for session in listed(boss, url("usersession"), q="lisbon")] == ["one"]
 
 
+def test_a_search_that_is_too_broad_is_told(
+    boss: Client, url: Url, make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the database bounds what a search may read, the list says so and is shown without the search."""
+    make_item(text_content="needle", user_id="ada")
+    make_item(text_content="hay", user_id="ada")
+    make_item(text_content="needle", user_id="bob")
+    monkeypatch.setitem(connections["memory"].settings_dict, "OPTIONS", {"mirror_limit": 1})
+    response = boss.get(url("memoryitem"), {"q": "needle"}, follow=True)
+    bounded = connections["memory"].vendor == "firestore"
+    assert [str(message).split(":")[0] for message in response.context["messages"]] == (
+        ["That reads too many records"] if bounded else []
+    )
+    assert len(response.context["cl"].result_list) == (3 if bounded else 2)
+    assert len(listed(boss, url("memoryitem"), q="needle", user_id="bob")) == 1
+
+
 def test_filters_offer_the_values_that_there_are(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
     """Each once, in order; one that the URL asks for is offered even where no record has it; no values, no filter."""
     for item_type in ("message", "fact", "message", "event"):

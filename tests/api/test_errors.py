@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import NotSupportedError, OperationalError
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
@@ -254,6 +254,18 @@ def test_storage_away_is_503(
     assert int(answer["Retry-After"]) > 0
     assert b"db.internal" not in answer.content
     assert "db.internal" in caplog.text
+
+
+def test_a_question_that_storage_refuses_is_400(
+    ada: APIClient, broken: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What would read too much is the asker's to narrow; which limit it met is in the log."""
+    broken(NotSupportedError("mirror_limit is 5000"))
+    answer = ada.get(ITEMS)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "too_broad"
+    assert b"mirror_limit" not in answer.content
+    assert "mirror_limit" in caplog.text
 
 
 def test_a_forged_host_is_a_bad_request(rf: RequestFactory, ada: APIClient) -> None:

@@ -16,7 +16,9 @@ from django.db import IntegrityError, OperationalError, connection, connections,
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
+from memory.backends.firestore.errors import TransactionTooLarge
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
+from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
 from memory.management.commands.firestore_constraints import Command
 
@@ -134,6 +136,19 @@ def test_rows_of_one_statement_may_exchange_values(two: tuple[Seat, Seat]) -> No
         Seat.objects.filter(row=1).update(code="same")
 
 
+def test_an_exchange_that_no_commit_can_hold_is_refused() -> None:
+    """It would have to be one commit; it is refused before it is sent, with the numbers."""
+    rows = [seat(f"s{i}", code="x" * 700_000 + str(i)) for i in range(7)]
+    Seat.objects.bulk_create(rows)
+    codes = [row.code for row in rows]
+    for row, code in zip(rows, codes[1:] + codes[:1], strict=True):
+        row.code = code
+    with pytest.raises(TransactionTooLarge, match="the emulator takes 4,194,304"):
+        Seat.objects.bulk_update(rows, ["code"])
+    assert set(Seat.objects.values_list("pk", "code")) == {(f"s{i}", codes[i]) for i in range(7)}
+    check()
+
+
 def test_deleted_rows_free_their_values(two: tuple[Seat, Seat]) -> None:
     """By key, by filter and by the mirror."""
     Seat.objects.bulk_create([seat("c", code="long"), seat("d", code="Short")])
@@ -238,6 +253,30 @@ def test_fifty_threads_make_one_row() -> None:
     assert sum(created for _, created in made) == 1
     assert (Group.objects.count(), Seat.objects.count()) == (1, 1)
     assert check()
+
+
+def test_many_threads_update_or_create_one_row() -> None:
+    """With `run_in_transaction`, which tries again what others got in the way of."""
+    made = together(
+        10,
+        lambda number: run_in_transaction(
+            lambda: Group.objects.update_or_create(name="one", defaults={"name": "one"}), attempts=20
+        ),
+    )
+    assert sum(created for _, created in made) == 1
+    assert Group.objects.count() == 1
+
+
+def test_many_threads_ignore_each_other() -> None:
+    """`bulk_create` with `ignore_conflicts` leaves out what others have created meanwhile, and raises nothing."""
+
+    def create(number: int) -> None:
+        rows = [seat(f"s{number}{i}", code=f"c{i}", slot=100 * number + i) for i in range(5)]
+        Seat.objects.bulk_create(rows, ignore_conflicts=True)
+
+    together(10, create)
+    assert sorted(Seat.objects.values_list("code", flat=True)) == [f"c{i}" for i in range(5)]
+    check()
 
 
 def test_many_threads_take_one_value() -> None:

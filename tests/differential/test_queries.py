@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -45,6 +46,13 @@ class TestQueries:
     @example(records=[ROW], story=Story((("filter", Q(id="é")),), (), None, "get"))
     # The least duration was beyond 64 bits on the wire.
     @example(records=[{**ROW, "span": LEAST}], story=Story((("filter", Q(span=LEAST)),), (), None, "list"))
+    # A number with more digits than the column has was an error, or was rounded first.
+    @example(
+        records=[{**ROW, "exact": Decimal("1.5")}], story=Story((("filter", Q(exact__lt="1e12")),), (), None, "list")
+    )
+    @example(
+        records=[{**ROW, "exact": Decimal("1.5")}], story=Story((("filter", Q(exact="1.50001")),), (), None, "list")
+    )
     def test_same_answer(self, records: list[dict[str, Any]], story: Story) -> None:
         """The same rows, numbers and counts, or the same class of error."""
         answers = []

@@ -384,13 +384,12 @@ class TestVocabulary:
         assert MemoryItem.objects.filter(text_content="new").count() == 1_001
 
 
-@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:
     """An item of a known session: its insert, the session's insert-unless-there, one look, one touch.
 
-    On Firestore what is looked at is locked in a transaction, which is begun and committed.
+    On Firestore an update that has a condition is two calls: the look, and the write that holds what was seen.
     """
     make_item(session_id="s", timestamp=NOON)
     touched = {"sqlite": 4, "firestore": 5}[connections["memory"].vendor]

@@ -19,7 +19,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -191,14 +191,14 @@ def _encode_json_text(message: Message, value: str) -> None:
 
 def _encode_map(message: Message, value: dict[Any, Any], depth: int) -> None:
     named = {key if isinstance(key, str) else _json_key(key): member for key, member in value.items()}
-    if depth >= MAX_DEPTH or not all(map(_fits_as_key, named)):
+    if depth >= MAX_DEPTH or None in (stored := list(map(_stored_key, named))):
         _encode_as_text(message, named)
         return
     if not named:
         message.map_value.SetInParent()
     fields = message.map_value.fields
-    for key, member in named.items():
-        _encode_member(fields[escape_key(key)], member, depth + 1)
+    for key, member in zip(stored, named.values(), strict=True):
+        _encode_member(fields[key], member, depth + 1)
 
 
 def _encode_array(message: Message, value: Sequence[Any], depth: int) -> None:
@@ -227,11 +227,14 @@ def _json_key(key: Any) -> str:
     return text
 
 
-def _fits_as_key(key: str) -> bool:
+@lru_cache(maxsize=4096)
+def _stored_key(key: str) -> str | None:
+    """A map's key as stored, None for one that Firestore cannot take."""
     try:
-        return len(key.encode()) <= MAX_KEY_BYTES - 4  # an escape needs four
+        fits = len(key.encode()) <= MAX_KEY_BYTES - 4  # an escape needs four
     except UnicodeEncodeError:
-        return False
+        return None
+    return escape_key(key) if fits else None
 
 
 _ENCODERS: Final[Mapping[Kind, Encoder]] = {
@@ -399,17 +402,30 @@ _DECODERS: Final[Mapping[Kind, Decoder]] = {
 # Whole documents.
 
 
-def write_fields(fields: Message, columns: Sequence[Ref], values: Sequence[Any]) -> None:
-    """Write columns into a document's `fields`; a column whose path is longer than one key goes into a map."""
-    for ref, content in zip(columns, values, strict=True):
-        path = ref.path
-        message = fields[_column_name(path[0])]
-        for key in path[1:]:
-            message = message.map_value.fields[escape_key(key)]
-        encode(message, content, ref.kind, len(path) - 1)
+@lru_cache(maxsize=1024)
+def row_writer(columns: tuple[Ref, ...]) -> Callable[[Message, Sequence[Any]], None]:
+    """What writes a row into a document's `fields`, one value for each column.
+
+    A column whose path is longer than one key goes into a map.
+    """
+    places = tuple((escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:])), _encoder(ref)) for ref in columns)
+
+    def write_row(fields: Message, values: Sequence[Any]) -> None:
+        for (name, rest, write), content in zip(places, values, strict=True):
+            message = fields[name]
+            for key in rest:
+                message = message.map_value.fields[key]
+            if content is None:
+                message.null_value = 0
+            else:
+                write(message, content)
+
+    return write_row
 
 
-_column_name: Final = lru_cache(maxsize=4096)(escape_key)
+def _encoder(ref: Ref) -> Encoder:
+    depth = len(ref.path) - 1
+    return partial(encode, kind=Kind.JSON, depth=depth) if ref.kind is Kind.JSON else _ENCODERS[ref.kind]
 
 
 @lru_cache(maxsize=1024)

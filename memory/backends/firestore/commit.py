@@ -14,7 +14,8 @@ transaction that Django itself puts around one statement (`bulk_create`): it is 
 writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
 since a commit is atomic, evidence of one write is evidence of all:
 
-    Create              the document's content is ours, and it was created since we began
+    Create              the document's content is ours, and it was created since we began; of a row with markers only
+                        those are asked, whose content is nobody else's
     Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK
     Delete              the document is gone (asked only where nothing else is written: others may delete it, too)
 
@@ -42,6 +43,7 @@ from . import errors, messages, names
 from .calls import Calls, Deadline, batch_get_at, is_about_database
 from .channel import Message, pb
 from .plan import Change, Create, Delete, Group, Outcome, Put, Update, Write, parts
+from .uniqueness import holds_markers
 
 Code: TypeAlias = grpc.StatusCode
 
@@ -144,6 +146,7 @@ class Committer:
         self._divisible = divisible or not whole
         self._transaction = transaction
         self._documents = calls.wire.documents
+        self._most = most_writes(len(self._writes))
         self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
@@ -184,6 +187,9 @@ class Committer:
         A second creation of a document refuses all without their being sent, unless each stands for itself.
         """
         batches = [Batch(new_mark())]
+        if len(self._writes) == 1:
+            batches[0].add(0, self._writes[0], self._message(batches[0], self._writes[0]))
+            return batches
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
             writes = {messages.name_of(write, self._documents): write for write in parts(change)}
@@ -194,7 +200,9 @@ class Committer:
                 exist.discard(name) if isinstance(write, Delete) else exist.add(name)
             spelled = [self._message(batches[-1], write) for write in writes.values()]
             bytes_ = sum(message.ByteSize() + ENVELOPE_BYTES for message in spelled)
-            full = len(batches[-1].writes) + len(writes) > MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
+            if len(writes) > 1:
+                self._refuse_too_large(bytes_)
+            full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or not inside.isdisjoint(writes)) and self._divisible:
                 batches.append(Batch(new_mark()))
                 spelled = [self._message(batches[-1], write) for write in writes.values()]
@@ -282,7 +290,7 @@ class Committer:
             return False
         if code not in REFUSED or is_about_database(error) or not any(map(conditional, batch.writes)):
             raise self._failed(batch, error) from error
-        if not self._isolate:
+        if not self._isolate and not any(is_optional(self._changes[position]) for position in batch.positions):
             raise self._refused(batch, error, deadline) from error
         if len(batch.writes) == 1:
             self._outcomes[batch.positions[0]] = OUTCOMES[code]
@@ -297,7 +305,7 @@ class Committer:
             outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
             met.setdefault(position, []).append(outcome)
         verdicts = {position: verdict(self._changes[position], outcomes) for position, outcomes in met.items()}
-        if any(unforgivable(self._changes[position], outcome) for position, outcome in verdicts.items()):
+        if not all(self._forgives(position, outcome) for position, outcome in verdicts.items()):
             raise self._refused(batch, error, deadline) from error
         kept = Batch(batch.mark)
         for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
@@ -310,13 +318,21 @@ class Committer:
         batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
         return not batch.writes
 
+    def _forgives(self, position: int, outcome: Outcome) -> bool:
+        """Whether a change may be left out where it met this."""
+        change = self._changes[position]
+        if self._isolate:
+            return not unforgivable(change, outcome)
+        return outcome is Outcome.APPLIED or (outcome is Outcome.EXISTS and is_optional(change))
+
     # Evidence.
 
     def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
         """What the documents say of a batch whose answer was lost; guards what will be sent again."""
         witnesses = [write for write in batch.writes if guarded(write)]
         others = [write for write in batch.writes if not guarded(write) and not isinstance(write, Delete)]
-        witnesses += sorted(others, key=repeatable)[:MAX_WITNESSES]
+        markers = [write for write in others if isinstance(write, Create) and holds_markers(write.collection)]
+        witnesses += sorted(markers or others, key=repeatable)[:MAX_WITNESSES]
         witnesses = witnesses or batch.writes[:MAX_WITNESSES]  # nothing but deletions
         try:
             found, read_time = self._read(witnesses, deadline)
@@ -371,7 +387,7 @@ class Committer:
         said = CONDITIONS[code]
         creations = [write for write in batch.writes if isinstance(write, Create)]
         if code is Code.ALREADY_EXISTS and creations:
-            if len({write.refusal for write in creations}) > 1:
+            if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` looks itself
                 found, _ = self._read(creations, deadline, paths=[names.quoted(messages.MARK)])
                 creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
             said = creations[0].refusal or said
@@ -432,6 +448,11 @@ def verdict(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome.EXISTS if Outcome.EXISTS in rows | markers else Outcome.APPLIED
 
 
+def is_optional(change: Change) -> bool:
+    """Whether a change is left out where what it creates exists."""
+    return isinstance(change, Group) and change.optional
+
+
 def unforgivable(change: Change, outcome: Outcome) -> bool:
     """Whether a change refuses the whole commit: rows that exist would get what another row has."""
     return outcome is Outcome.EXISTS and isinstance(change, Group) and not isinstance(change.rows[0], Create)
@@ -446,6 +467,11 @@ def content_of(document: Message) -> bytes:
 def seconds_of(stamp: Message) -> float:
     """A protobuf timestamp as seconds."""
     return float(stamp.seconds) + float(stamp.nanos) / 1e9
+
+
+def most_writes(count: int) -> int:
+    """How many of so many writes make one commit: what takes more than one is shared among all that go side by side."""
+    return MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // SIDE_BY_SIDE))
 
 
 def new_mark() -> str:

@@ -121,6 +121,8 @@ def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
 def _bytes(value: Any) -> int:
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, tuple):
+        return sum(map(_bytes, value))
     return len(value) if isinstance(value, bytes) else 0
 
 

@@ -21,18 +21,26 @@ from django.db.models.fields.json import (
     JSONExact,
     KeyTransform,
     KeyTransformExact,
+    KeyTransformGt,
+    KeyTransformGte,
     KeyTransformIn,
     KeyTransformIsNull,
+    KeyTransformLt,
+    KeyTransformLte,
 )
 from django.db.models.functions import TruncDate
 from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, WhereNode
 from django.utils import timezone
 
-from .plan import JSON_NULL, Compare, Kind, Op, Order, Ref
+from .plan import JSON_NULL, Compare, JsonNull, Kind, Op, Order, Ref
 from .tree import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
 
 KINDS: Final = frozenset(kind.value for kind in Kind)
 INT64: Final = (-(2**63), 2**63 - 1)
+BEYOND_INT64: Final = 10**19
+"""In JSON, integers beyond 64 bits are maps of their digits. Of those above 64 bits, this one's text is the least; of
+those below, its negative's.
+"""
 
 
 class NotConstantError(Exception):
@@ -213,9 +221,49 @@ def _json_exact(lowering: Lowering, lookup: Any) -> Condition | None:
     value = JSON_NULL if lookup.rhs is None else lowering.constant(lookup, lookup.rhs)
     if len(ref.path) > 1 and value in (None, JSON_NULL):
         return Compare(ref, Op.IS_NULL)
-    if isinstance(value, dict | list | float):
-        return None  # SQL compares the text of documents, and 1.0 with 1
-    return Compare(ref, Op.EQ, value)
+    return Compare(ref, Op.EQ, _hashable(value)) if _equal_alike(ref, value) else None
+
+
+def _equal_alike(ref: Ref, value: Any) -> bool:
+    """Whether equality with a value means the same to Firestore as to SQL.
+
+    SQL compares lists, maps and whole documents by their text: 1 is not 1.0 there, and the order of keys counts.
+    """
+    if len(ref.path) > 1 and _is_number(value):
+        return True
+    if len(ref.path) > 1 and isinstance(value, list):
+        return all(isinstance(member, str | bool | None) for member in value)
+    return isinstance(value, str | bool | JsonNull | None)
+
+
+def _is_number(value: Any) -> bool:
+    """A number that is told from all others; SQL takes integers beyond 64 bits for the nearest floats, NaN for null."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and INT64[0] < value <= INT64[1]
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _json_by_size(op: Op) -> Rule:
+    """A key compared by size with a number. To SQL every value of another type is text, and above all numbers."""
+
+    def rule(lowering: Lowering, lookup: Any) -> Condition | None:
+        ref = lowering.ref(lookup.lhs)
+        if ref is None or lookup.bilateral_transforms:
+            return None
+        value = lowering.constant(lookup, lookup.rhs)
+        if not _is_number(value):
+            return None
+        numbers = Compare(ref, op, value)
+        if op in (Op.LT, Op.LE):
+            far_below = [Compare(ref, Op.GE, -BEYOND_INT64), Compare(ref, Op.LT, BEYOND_INT64)]
+            return any_of([numbers, all_of(far_below)])
+        types = [Compare(ref, Op.GE, least) for least in (False, "", ())]
+        maps = [Compare(ref, Op.LT, -BEYOND_INT64), Compare(ref, Op.GE, BEYOND_INT64)]
+        return any_of([numbers, Compare(ref, Op.IS_NULL), *types, *maps])
+
+    return rule
 
 
 def _in(lowering: Lowering, lookup: Any) -> Condition | None:
@@ -225,9 +273,9 @@ def _in(lowering: Lowering, lookup: Any) -> Condition | None:
     if ref.kind is Kind.ANY or not isinstance(lookup.rhs, Iterable):
         return None
     values = [lowering.constant(lookup, value) for value in lookup.rhs if value is not None]
-    known = tuple(value for value in values if value is not None and not _out_of_int64(value))
-    if ref.kind is Kind.JSON and any(isinstance(value, dict | list | float) or value is JSON_NULL for value in known):
+    if ref.kind is Kind.JSON and any(value is JSON_NULL or not _equal_alike(ref, value) for value in values):
         return None
+    known = tuple(_hashable(value) for value in values if value is not None and not _out_of_int64(value))
     return Compare(ref, Op.IN, known) if known else FALSE
 
 
@@ -379,6 +427,10 @@ RULES: Final[dict[type, Rule]] = {
     lookups.YearLt: _year(Op.LT, None),
     lookups.YearLte: _year(None, Op.LE),
     **dict.fromkeys((JSONExact, KeyTransformExact), _json_exact),
+    KeyTransformLt: _json_by_size(Op.LT),
+    KeyTransformLte: _json_by_size(Op.LE),
+    KeyTransformGt: _json_by_size(Op.GT),
+    KeyTransformGte: _json_by_size(Op.GE),
     KeyTransformIsNull: _key_is_null,
     **dict.fromkeys((HasKey, HasKeys, HasAnyKeys), _has_key),
 }

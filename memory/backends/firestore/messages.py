@@ -290,7 +290,7 @@ def _write_put(change: Put, name: str, mark: str) -> Message:
 def _write_document(change: Create | Put | Update, name: str) -> Message:
     made = pb["Write"]()
     made.update.name = name
-    codec.write_fields(made.update.fields, change.columns, change.values)
+    codec.row_writer(change.columns)(made.update.fields, change.values)
     return made
 
 

@@ -7,22 +7,23 @@ refused here, before any call.
 from __future__ import annotations
 
 import datetime
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import NotSupportedError
 from django.db.backends.base.operations import BaseDatabaseOperations
-from django.db.backends.utils import format_number
+from django.db.models import DecimalField
+from django.db.models.expressions import Col
 from django.utils import timezone
 
 from . import channel
 from .creation import flush_emulator
+from .plain import as_json
 from .plan import JSON_NULL
 from .uniqueness import marker_collection
 
@@ -106,20 +107,12 @@ class DatabaseOperations(BaseDatabaseOperations):
             raise ValueError("Firestore was given a timezone-aware datetime while USE_TZ is False: make it naive.")
         return value.astimezone(datetime.UTC)
 
-    def adapt_decimalfield_value(
-        self, value: Any, max_digits: int | None = None, decimal_places: int | None = None
-    ) -> Any:
-        if not isinstance(value, Decimal):
-            return value
-        text = format_number(value, max_digits, decimal_places)
-        return None if text is None else Decimal(text)
-
     def adapt_ipaddressfield_value(self, value: Any) -> Any:
         return value or None
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
         """The value as JSON would give it back: string keys, lists for tuples, no foreign types."""
-        value = json.loads(json.dumps(value, cls=encoder))
+        value = as_json(value, encoder)
         return JSON_NULL if value is None else value
 
     def adapt_vector(self, value: Sequence[float]) -> list[float]:
@@ -132,7 +125,19 @@ class DatabaseOperations(BaseDatabaseOperations):
         converters = super().get_db_converters(expression)
         if expression.output_field.get_internal_type() == "DateTimeField":
             converters.append(self.convert_datetimefield_value)
+        if isinstance(expression, Col) and isinstance(expression.output_field, DecimalField):
+            converters.append(self.convert_decimalfield_value)
         return converters
+
+    def convert_decimalfield_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """The number with the column's decimal places; one that has more digits than the column may, as it is."""
+        field = expression.output_field
+        if not isinstance(value, Decimal):
+            return value
+        try:
+            return value.quantize(Decimal(1).scaleb(-field.decimal_places), context=field.context)
+        except InvalidOperation:
+            return value
 
     def convert_datetimefield_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """The instant in the connection's time zone, or naive without USE_TZ."""

@@ -352,11 +352,13 @@ class Group:
     """Writes that are applied or refused as one, in one commit: rows, and the markers that go with them.
 
     No document is in it twice. The outcome is the row's; `STALE` where a marker was changed since it was read, or
-    any of several rows; `EXISTS` where a document or marker to be created is there.
+    any of several rows; `EXISTS` where a document or marker to be created is there. An `optional` group is left out
+    then, whatever else the commit holds.
     """
 
     rows: tuple[Write, ...]
     markers: tuple[Write, ...] = ()
+    optional: bool = False
 
 
 Change: TypeAlias = Write | Group

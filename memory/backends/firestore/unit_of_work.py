@@ -78,6 +78,8 @@ class UnitOfWork:
         self._marks: dict[str, int] = {}
         # Rows and their markers: documents that must not be split between commits.
         self._groups: list[list[Key]] = []
+        # What is to be created unless others have done so before the commit.
+        self._optional: set[Key] = set()
         # Whether Django's own blocks are the only ones: of `bulk_create()` and the like, which take no savepoints.
         self._in_bulk = True
 
@@ -186,7 +188,7 @@ class UnitOfWork:
         blocks = self._blocks()
         self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
         mark = self._buffer.mark()
-        met = [self._apply(change, group) for change, group in zip(changes, spelled, strict=True)]
+        met = [self._apply(change, group, isolate) for change, group in zip(changes, spelled, strict=True)]
         outcomes = [verdict(change, one) for change, one in zip(changes, met, strict=True)]
         refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
         fatal = [place for place in refused if not isolate or unforgivable(changes[place], outcomes[place])]
@@ -200,14 +202,17 @@ class UnitOfWork:
             raise errors.RowsRefused(_refusal(*first), refused)
         return outcomes
 
-    def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
+    def _apply(self, change: Change, writes: Sequence[Write], isolate: bool) -> list[Outcome]:
         """What becomes of the writes of a change: all of them are taken in, or none."""
         mark = self._buffer.mark()
         met = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
         if verdict(change, met) is not Outcome.APPLIED:
             self._buffer.rollback(mark)
-        elif len(writes) > 1:
-            self._groups.append([(write.collection, write.id) for write in writes])
+            return met
+        keys = [(write.collection, write.id) for write in writes]
+        (self._optional.update if isolate and isinstance(writes[0], Create) else self._optional.difference_update)(keys)
+        if len(keys) > 1:
+            self._groups.append(keys)
         return met
 
     def _questionable(self, write: Write, isolate: bool) -> Key | None:
@@ -284,17 +289,33 @@ class UnitOfWork:
             self.rollback()
             return
         self._refuse_too_long()
-        divisible = self._in_bulk and self._id is None
-        changes = self._grouped(writes) if divisible else writes
-        self._executor.commit_whole(changes, self._id, divisible=divisible)
+        changes = self._grouped(writes) if self._id is None else writes
+        try:
+            self._executor.commit_whole(changes, self._id, divisible=self._in_bulk and self._id is None)
+        except errors.RowsRefused as error:
+            raise self._refused(writes, error) from error
         self._id = None
 
+    def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
+        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
+        assumed = [key for key in self._buffer.created() if key not in self._exists]
+        taken = self._executor.documents(assumed, whole=False) if assumed else {}
+        if not taken:
+            return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
+        rows = [place for place, write in enumerate(writes) if (write.collection, write.id) in taken]
+        return errors.RowsRefused(_refusal(writes[rows[0]], Outcome.EXISTS), rows)
+
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
-        """The writes, those that a statement grouped in groups still."""
+        """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
+        cannot be tried again, those that may be left out are marked."""
         places = {(write.collection, write.id): place for place, write in enumerate(writes)}
         known = ([places[key] for key in group if key in places] for group in self._groups)
         sets = linked(len(writes), (pair for group in known for pair in pairwise(group)))
-        return [writes[one[0]] if len(one) == 1 else Group(tuple(writes[place] for place in one)) for one in sets]
+        return [self._as_change([writes[place] for place in one]) for one in sets]
+
+    def _as_change(self, writes: Sequence[Write]) -> Change:
+        optional = self._optional.issuperset((write.collection, write.id) for write in writes)
+        return writes[0] if len(writes) == 1 and not optional else Group(tuple(writes), optional=optional)
 
     def rollback(self) -> None:
         """Forget what was written, and let go what was locked.

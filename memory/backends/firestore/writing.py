@@ -16,7 +16,6 @@ from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DataError, IntegrityError, NotSupportedError, OperationalError
-from django.db.models import AutoField, Field
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
@@ -24,6 +23,7 @@ from django.db.models.sql import Query, compiler
 from . import question
 from .converting import from_sqlite
 from .errors import Contention
+from .insertion import Insertion, insertion, refuse_invalid
 from .lowering import Lowering, column_ref
 from .markers import Markers, by_column
 from .names import document_id, document_key
@@ -75,17 +75,6 @@ def name_of(value: Any, key: Ref) -> str:
         return document_id(value, key.kind)
     except ValueError as error:
         raise DataError(f"{key.name}={value!r} cannot be a document's id: {error}") from error
-
-
-def refuse_invalid(field: Field[Any, Any], value: Any) -> None:
-    """The constraints of a column that SQL would keep: NOT NULL, and no negative number where none is
-    allowed."""
-    where = f"{field.model._meta.db_table}.{field.column}"
-    if value is None:
-        if not field.null:
-            raise IntegrityError(f"NOT NULL constraint failed: {where}")
-    elif isinstance(value, int) and value < 0 and field.get_internal_type().startswith("Positive"):
-        raise IntegrityError(f"CHECK constraint failed: {where} is {value}, below 0")
 
 
 class Choosing(SQLCompiler):
@@ -405,11 +394,12 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
         """The values of `returning_fields` for each object."""
-        fields, rows = self.rows_to_insert()
-        self.insert(fields, rows)
+        shape = insertion(self.query.model, self.query.fields, self.connection)
+        rows = self.rows_to_insert(shape)
+        self.insert(shape, rows)
         if not returning_fields:
             return []
-        values: Iterable[Any] = self.returned(returning_fields, fields, rows)
+        values: Iterable[Any] = self.returned(returning_fields, shape.fields, rows)
         table = self.query.get_meta().db_table
         converters = self.get_converters([field.get_col(table) for field in returning_fields])
         if converters:
@@ -429,24 +419,28 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
             [found[row[key]][generated.index(f)] if f.generated else row[position[f]] for f in wanted] for row in rows
         ]
 
-    def rows_to_insert(self) -> tuple[list[Any], list[list[Any]]]:
-        """The columns and, for each object, their values: those that Django gives, and the ids that it
-        leaves to us."""
-        meta = self.query.get_meta()
-        fields = [field for field in self.query.fields if field.column is not None]
-        rows = [
-            [self.prepare_value(field, self.pre_save_val(field, obj)) for field in fields] for obj in self.query.objs
-        ]
-        if meta.pk not in fields and not meta.is_composite_pk:
-            fields = [meta.pk, *fields]
+    def rows_to_insert(self, shape: Insertion) -> list[list[Any]]:
+        """The values of each object: those that Django gives, and the ids that it leaves to us."""
+        rows = [self.values(shape.given, obj) for obj in self.query.objs]
+        if len(shape.fields) > len(shape.given):
             rows = [[None, *row] for row in rows]
-        for position, field in enumerate(fields):
-            if isinstance(field, AutoField) or field.get_internal_type() in AUTO_TYPES:
-                for row in rows:
-                    if row[position] is None:
-                        row[position] = self.connection.ops.new_auto_id()
-        self.compute(fields, rows)
-        return fields, rows
+        for position in shape.numbered:
+            for row in rows:
+                if row[position] is None:
+                    row[position] = self.connection.ops.new_auto_id()
+        self.compute(shape.fields, rows)
+        return rows
+
+    def values(self, fields: Sequence[Any], obj: Any) -> list[Any]:
+        """An object's values as the database takes them; expressions are resolved, and still to be computed."""
+        raw, connection = self.query.raw, self.connection
+        values = [getattr(obj, field.attname) if raw else field.pre_save(obj, add=True) for field in fields]
+        return [
+            self.prepare_value(field, value)
+            if hasattr(value, "resolve_expression")
+            else field.get_db_prep_save(value, connection=connection)
+            for field, value in zip(fields, values, strict=True)
+        ]
 
     def compute(self, fields: Sequence[Any], rows: Sequence[list[Any]]) -> None:
         """Replaces expressions and database defaults by their values, computed by SQLite."""
@@ -464,15 +458,13 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
                 convert = from_sqlite(field, self.connection, mirror.connection)
                 row[position] = result if result is None or convert is None else convert(result)
 
-    def insert(self, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+    def insert(self, shape: Insertion, rows: Sequence[Sequence[Any]]) -> None:
         """Creates the documents, and settles conflicts as the query says."""
-        meta = self.query.get_meta()
-        columns = tuple(column_ref(field, self.connection) for field in fields)
         for row in rows:
-            for field, value in zip(fields, row, strict=True):
-                refuse_invalid(field, value)
-        taken = f"UNIQUE constraint failed: {meta.db_table}.{meta.pk.column}"
-        writes = [Create(meta.db_table, self.name(fields, row), columns, tuple(row), taken) for row in rows]
+            shape.refuse_invalid(row)
+        table = self.query.get_meta().db_table
+        taken = f"UNIQUE constraint failed: {table}.{self.query.get_meta().pk.column}"
+        writes = [Create(table, self.name(shape, row), shape.columns, tuple(row), taken) for row in rows]
         settle = self.query.on_conflict
         with self.connection.lane("write"):
             if settle is OnConflict.UPDATE:
@@ -480,15 +472,13 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
             else:
                 self.connection.cursor().commit(self.markers.inserted(writes), isolate=settle is OnConflict.IGNORE)
 
-    def name(self, fields: Sequence[Any], row: Sequence[Any]) -> str:
+    def name(self, shape: Insertion, row: Sequence[Any]) -> str:
         """The id of a row's document."""
-        meta = self.query.get_meta()
-        if meta.is_composite_pk:
+        if shape.key is None:
             raise NotSupportedError(
                 "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
             )
-        position = fields.index(meta.pk)
-        return name_of(row[position], column_ref(meta.pk, self.connection))
+        return name_of(row[shape.key], shape.columns[shape.key])
 
     def upsert(self, writes: Sequence[Create]) -> None:
         """`update_conflicts`: rows that others have in the unique fields named give them their new values instead."""
@@ -551,7 +541,9 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
             if keys:
                 read = Get(first.collection, tuple(updates), (DOCUMENT_ID, VERSION, *columns))
                 rows = {row[0]: row[1:] for row in self.connection.cursor().run(read)}
-                guarded = [replace(one, version=rows[id][0]) for id, one in updates.items() if id in rows]
+                known = {id: one for id, one in updates.items() if id in rows}
+                versions = self.guards(rows[id][0] for id in known)
+                guarded = [replace(one, version=version) for one, version in zip(known.values(), versions, strict=True)]
                 before = [by_column(columns, rows[one.id][1:]) for one in guarded]
                 changes = self.markers.updated(keys, guarded, before)
             outcomes = self.connection.cursor().commit(changes, isolate=True)
@@ -564,4 +556,3 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
 
 # Fields whose columns may hold any number, so that an increment breaks no rule.
 INCREMENTED: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})
-AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})

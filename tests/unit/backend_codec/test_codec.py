@@ -311,7 +311,7 @@ def test_rows_follow_columns_and_fill_gaps() -> None:
     document = pb["Document"](name="projects/p/databases/d/documents/things/0000000000000000042")
     document.update_time.seconds, document.update_time.nanos = 5, 6
     columns = (Ref(("text",), Kind.TEXT), Ref(("meta", "a", "__b__"), Kind.JSON), Ref(("meta",), Kind.JSON))
-    codec.write_fields(document.fields, columns[:2], ("hello", None))
+    codec.row_writer(columns[:2])(document.fields, ("hello", None))
     others = (Ref(("id",), Kind.INTEGER, key=True), Ref(("gone",), Kind.TEXT), Ref(("meta", "no", "path"), Kind.JSON))
     read = codec.row_decoder((*columns, *others, DOCUMENT_ID, VERSION))
     assert read(document) == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import Any
 
 import pytest
@@ -73,6 +74,13 @@ def where(condition: Q, connection: DatabaseWrapper, model: Any = Note) -> Condi
         (Q(pk="x"), Compare(ID, Op.EQ, "x")),
         (Q(text__startswith="ab"), all_of([Compare(TEXT, Op.GE, "ab"), Compare(TEXT, Op.LT, "ac")])),
         (Q(at=NOON), Compare(AT, Op.EQ, NOON)),
+        (Q(data__a=1.0), Compare(KEY, Op.EQ, 1.0)),
+        (Q(data__a=["x", None]), Compare(KEY, Op.EQ, ("x", None))),
+        (Q(data__a__in=[1.5, ["x"]]), Compare(KEY, Op.IN, (1.5, ("x",)))),
+        (
+            Q(data__a__lte=2),
+            any_of([Compare(KEY, Op.LE, 2), all_of([Compare(KEY, Op.GE, -(10**19)), Compare(KEY, Op.LT, 10**19)])]),
+        ),
         (Q(data__a="x"), Compare(KEY, Op.EQ, "x")),
         (Q(data__a=None), Compare(KEY, Op.IS_NULL)),
         (Q(data=None), Compare(DATA, Op.IS_NULL)),
@@ -99,7 +107,15 @@ def test_lookups_become_comparisons(condition: Q, expected: Condition, connectio
         (Q(text__regex="x"), "text__regex"),
         (Q(at__month=2), "at__month__exact"),
         (Q(stars=F("reads")), "stars__exact"),
-        (Q(data__a__gt=3), "data__a__gt"),
+        (Q(data__a__gt="x"), "data__a__gt"),
+        (Q(data__a__lt=10**30), "data__a__lt"),
+        (Q(data__a__lt=math.nan), "data__a__lt"),
+        (Q(data__a__lt=True), "data__a__lt"),
+        (Q(data__a={"b": 1}), "data__a__exact"),
+        (Q(data__a=["b", 1]), "data__a__exact"),
+        (Q(data__a=10**30), "data__a__exact"),
+        (Q(data__a__in=[1, 10**30]), "data__a__in"),
+        (Q(data=1), "data__exact"),
         (Q(data__0=3), "data__0__exact"),
         (Q(author__name="x"), "author__name__exact"),
     ],
