@@ -62,6 +62,17 @@ MODULES = (
     "field_defaults",
     "queryset_pickle",
     "validation",
+    "contenttypes_tests",
+    "sessions_tests",
+    "auth_tests",
+    "admin_changelist",
+    "admin_views",
+    "admin_utils",
+    "generic_views",
+    "model_forms",
+    "fixtures",
+    "signals",
+    "save_delete_hooks",
 )
 
 Outcomes = Mapping[str, Sequence[str]]
