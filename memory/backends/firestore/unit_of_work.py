@@ -260,15 +260,14 @@ class UnitOfWork:
         self._marks[name] = self._buffer.mark()
 
     def savepoint_rollback(self, name: str) -> None:
-        """Forget what was written since. The server's transaction goes on, so one that was aborted cannot be saved."""
-        self.refuse_aborted()
+        """Forget what was written since. That does not save a transaction that was aborted: its commit tells."""
         self._buffer.rollback(self._mark(name))
 
     def savepoint_commit(self, name: str) -> None:
         """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
-        self.refuse_aborted()
         mark = self._mark(name)
-        self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+        if not self._aborted:
+            self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
         del self._marks[name]
 
     def _mark(self, name: str) -> int:
@@ -289,9 +288,10 @@ class UnitOfWork:
             self.rollback()
             return
         self._refuse_too_long()
+        divisible = self._in_bulk and self._id is None
         changes = self._grouped(writes) if self._id is None else writes
         try:
-            self._executor.commit_whole(changes, self._id, divisible=self._in_bulk and self._id is None)
+            self._executor.commit_whole(changes, self._id, divisible=divisible)
         except errors.RowsRefused as error:
             raise self._refused(writes, error) from error
         self._id = None
@@ -299,11 +299,11 @@ class UnitOfWork:
     def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
         """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
         assumed = [key for key in self._buffer.created() if key not in self._exists]
-        taken = self._executor.documents(assumed, whole=False) if assumed else {}
+        found = self._executor.documents(assumed, whole=False) if assumed else {}
+        taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
             return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
-        rows = [place for place, write in enumerate(writes) if (write.collection, write.id) in taken]
-        return errors.RowsRefused(_refusal(writes[rows[0]], Outcome.EXISTS), rows)
+        return errors.RowsRefused(_refusal(taken[0], Outcome.EXISTS), [writes.index(write) for write in taken])
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
         """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
