@@ -65,6 +65,7 @@ MODULES = (
     "transactions",
     "transaction_hooks",
     "select_for_update",
+    "constraints",
     "force_insert_update",
     "test_utils",
     "contenttypes_tests",
