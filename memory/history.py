@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .models import MemoryItem, UserSession
     from .querysets import MemoryItemQuerySet
 
+Write = TypeVar("Write", bound=Callable[..., Any])
 Place = tuple[str, Conversation | None]  # an item's id, and the conversation that it is in
 
 _PROCESS = secrets.token_hex(8)
@@ -60,8 +62,10 @@ __all__ = [
     "asession",
     "cache_of",
     "conversation_of",
+    "patient",
     "recent",
     "session",
+    "session_by_id",
     "verify",
     "writing",
 ]
@@ -107,6 +111,16 @@ def session(user_id: str, session_id: str, using: str | None = None) -> UserSess
         with suppress(Unavailable):
             cache.fill_session(conversation, lease, row_of(found))
     return found
+
+
+def session_by_id(pk: str, using: str | None = None) -> UserSession | None:
+    """`session`, by the id of its row."""
+    from .models import UserSession
+
+    alias = using or router.db_for_write(UserSession)
+    if (parts := UserSession.parts_of(pk)) is None:
+        return UserSession.objects.using(alias).filter(pk=pk).first()
+    return session(*parts, using=alias)
 
 
 arecent = sync_to_async(recent)
@@ -403,6 +417,32 @@ class Changes:
                 current.drop()
             current = _transactions[connection] = _Transaction(cache, self._using, block)
         return current
+
+
+def patient(write: Write) -> Write:
+    """A record's or a queryset's write, run again where it met others on Firestore.
+
+    Two writers of one conversation meet at its session's row. Inside a transaction of the caller's, the caller alone
+    could run all of it again.
+    """
+
+    @wraps(write)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        using = kwargs.get("using") or getattr(self, "db", None) or router.db_for_write(type(self), instance=self)
+        connection = connections[using]
+        if connection.vendor != "firestore" or not _is_over(connection):
+            return write(self, *args, **kwargs)
+        from .backends.firestore.transaction import again  # slow to import, and of use there alone
+
+        # An iterator would be empty the second time.
+        args = tuple(_kept(value) for value in args)
+        return again(partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()}), using=using)
+
+    return cast("Write", run)
+
+
+def _kept(value: Any) -> Any:
+    return list(value) if isinstance(value, Iterator) else value
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models, router
@@ -110,6 +111,7 @@ class Record(Document):
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
 
+    @history.patient
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits."""
         if kwargs.get("update_fields") is not None:
@@ -129,6 +131,7 @@ class Record(Document):
                 changes.changed(conversations)
             self.after_write([self], using, changes)
 
+    @history.patient
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         using = using or router.db_for_write(type(self), instance=self)
@@ -294,6 +297,12 @@ class UserSession(Document):
         # An id that starts and ends with two underscores is reserved.
         return f"%5F{user[1:]}:{session}" if user.startswith("__") else f"{user}:{session}"
 
+    @classmethod
+    def parts_of(cls, pk: str) -> tuple[str, str] | None:
+        """The inverse of `make_id`: user and session; None for what it never makes."""
+        user_id, _, session_id = (unquote(part, errors="replace") for part in pk.partition(":"))
+        return (user_id, session_id) if cls.make_id(user_id, session_id) == pk else None
+
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """As `Document.check_limits`; also refuses to give the row to another user or session."""
         made = self.make_id(self.user_id, self.session_id)
@@ -303,6 +312,7 @@ class UserSession(Document):
         refuse_session(self.user_id, self.session_id)
         super().check_limits(fields)
 
+    @history.patient
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
@@ -321,6 +331,7 @@ class UserSession(Document):
         """The conversation that the row is about."""
         return Conversation(self.user_id, self.session_id)
 
+    @history.patient
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete the session with its conversation: every item in it, expired ones too."""
         return type(self).objects.using(using or self._state.db).filter(pk=self.pk).delete()

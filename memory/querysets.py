@@ -63,7 +63,8 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
 
     def live(self) -> Self:
         """Records that have not expired."""
-        return self.filter(models.Q(expiration__isnull=True) | models.Q(expiration__gt=CurrentTime()))
+        # As a negation: SQLite would answer an OR from the index of `expiration`, and so read whatever never expires.
+        return self.exclude(expiration__lte=CurrentTime())
 
     def expired(self) -> Self:
         """Records whose time is up; on `all_objects`, since `objects` has none."""
@@ -92,6 +93,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         """The `count` newest records, newest first."""
         return self.newest_first()[:count]
 
+    @history.patient
     def bulk_create(
         self,
         objs: Iterable[RecordT],
@@ -118,6 +120,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return created
 
+    @history.patient
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
         records, names = list(objs), self.model.with_derived_fields(fields)
@@ -134,6 +137,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return changed
 
+    @history.patient
     def update(self, **values: Any) -> int:
         """Django's `update`, within the limits.
 
@@ -148,6 +152,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @history.patient
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         if not self.model.is_cached(self.db) or self._is_not_plain():
@@ -262,6 +267,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
             user_id=item.user_id, content_hash=content_hash(item.text_content), item_type=item.item_type
         )
 
+    @history.patient
     def update(self, **values: Any) -> int:
         """As `RecordQuerySet.update`; items that move to another session or time are told to their sessions."""
         if self._checked or {"user_id", "session_id", "timestamp"}.isdisjoint(values):
@@ -320,6 +326,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         """The `count` sessions that were active last."""
         return self.newest_first()[:count]
 
+    @history.patient
     def touch(self, items: Iterable[MemoryItem]) -> None:
         """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
 
@@ -357,19 +364,25 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     def _widen(self, row: UserSession, found: Activity) -> bool:
         """Move the row's times outwards, in the database and here; False where somebody else has moved them."""
-        mine = self.filter(pk=row.pk)
+        wider: dict[str, Any] = {}
+        unmoved: dict[str, Any] = {}
         if found.last > row.last_activity:
-            row.last_activity = found.last
-            earlier = mine.filter(last_activity__lt=found.last)
-            if not super(UserSessionQuerySet, earlier).update(last_activity=found.last):
-                return False
+            wider["last_activity"] = unmoved["last_activity__lt"] = found.last
         if found.first < row.started_at:
-            row.started_at = found.first
-            later = mine.filter(started_at__gt=found.first)
-            if not super(UserSessionQuerySet, later).update(started_at=found.first):
-                return False
-        return True
+            wider["started_at"] = unmoved["started_at__gt"] = found.first
+        if not wider:
+            return True
+        for name, value in wider.items():
+            setattr(row, name, value)
+        mine = self.filter(pk=row.pk)
+        if super(UserSessionQuerySet, mine.filter(**unmoved)).update(**wider):
+            return True
+        if len(wider) == 2:  # one of them may still have to be moved
+            super(UserSessionQuerySet, mine.filter(last_activity__lt=found.last)).update(last_activity=found.last)
+            super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
+        return False
 
+    @history.patient
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`, within the limits."""
         sessions = list(objs)
@@ -381,6 +394,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             changes.sessions_changed(session.conversation for session in sessions)
         return created
 
+    @history.patient
     def update(self, **values: Any) -> int:
         """Django's `update`."""
         if history.cache_of(self.db) is None or self.query.is_sliced:
@@ -397,6 +411,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @history.patient
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions with their conversations: every item in them, expired ones too."""
         from .models import MemoryItem

@@ -15,12 +15,14 @@ from memory.backends.firestore import channel, errors
 from memory.backends.firestore.executor import Executor
 from memory.backends.firestore.plan import (
     DOCUMENT_ID,
+    VERSION,
     Aggregate,
     Compare,
     Create,
     Delete,
     Function,
     Get,
+    Group,
     Kind,
     Measure,
     Nearest,
@@ -32,6 +34,7 @@ from memory.backends.firestore.plan import (
     Rpc,
     Update,
 )
+from memory.backends.firestore.uniqueness import NONCE, OWNER
 
 from .proxy import Fault, Proxy, Script
 from .writes import run
@@ -154,8 +157,98 @@ def test_a_lost_commit_of_a_transaction_is_resolved(behind: Behind, straight: Ex
     transaction = executor.begin()
     list(executor.run(Get("things", ("a",), (NUMBER,)), transaction=transaction))
     writes = [Update("things", "a", (NUMBER,), (5,)), create(2)]
-    assert executor.commit(writes, transaction=transaction) == [Outcome.APPLIED] * 2
+    executor.commit_whole(writes, transaction)
     assert sorted(numbers(straight)) == [2, 5]
+
+
+@pytest.mark.parametrize("faults", [[AFTER], [BEFORE], [BEFORE, AFTER]], ids=["applied", "not sent", "both"])
+def test_a_lost_commit_of_a_block_that_only_wrote_is_resolved(
+    behind: Behind, straight: Executor, faults: list[Fault]
+) -> None:
+    """Without a transaction of the server's there is nothing but the documents to tell; all of it is applied once."""
+    straight.commit([create(1, "a"), create(7, "b")])
+    time.sleep(0.2)
+    writes = [Update("things", "a", increments=((NUMBER, 10),)), create(2), Delete("things", "b", must_exist=True)]
+    behind("Commit", *faults).commit_whole(writes)
+    assert sorted(numbers(straight)) == [2, 11]
+
+
+def test_a_transaction_that_ended_unheard_is_contention(behind: Behind, straight: Executor) -> None:
+    """The commit never arrived and the transaction is gone when it is sent again: nothing was applied."""
+    straight.commit([create(1, "a")])
+    time.sleep(0.2)
+    executor = behind("Commit", BEFORE)
+    transaction = executor.begin()
+    executor.rollback(transaction)
+    with pytest.raises(errors.Contention, match="ended before"):
+        executor.commit_whole([Update("things", "a", (NUMBER,), (5,))], transaction)
+    assert numbers(straight) == [1]
+
+
+def row(id: str, value: str, nonce: str = "ours") -> Group:
+    """A row with a unique value."""
+    marker = Create("things:unique", value, (OWNER, NONCE), (id, nonce), f"{value} is taken")
+    return Group((create(1, id),), (marker,))
+
+
+def test_a_lost_answer_to_a_group_is_resolved(behind: Behind, straight: Executor) -> None:
+    """Row and marker were created, or were not: success once, and a value that is taken is refused in its words."""
+    assert behind("Commit", AFTER).commit([row("a", "x")]) == [Outcome.APPLIED]
+    assert behind("Commit", BEFORE, AFTER).commit([row("b", "y"), row("c", "z")]) == [Outcome.APPLIED] * 2
+    time.sleep(0.2)
+    with pytest.raises(IntegrityError, match="x is taken"):
+        behind("Commit", BEFORE).commit([row("d", "x", "other")])
+    assert behind("Commit", AFTER).commit([row("d", "x"), row("e", "w")], isolate=True) == [
+        Outcome.EXISTS,
+        Outcome.APPLIED,
+    ]
+    assert len(numbers(straight)) == 4
+
+
+def meddling(method: str, fault: Fault, meddle: Callable[[], Any]) -> Callable[[str], Fault]:
+    """A fault for the first call of a method, before which somebody else does something."""
+    faults = [fault]
+
+    def choose(called: str) -> Fault:
+        if called != method or not faults:
+            return Fault()
+        meddle()
+        return faults.pop()
+
+    return choose
+
+
+def test_another_writers_equal_row_is_no_evidence(straight: Executor, firestore_emulator: str, project: str) -> None:
+    """Two create the same row, and the answer of one is lost: it is not told that it created it."""
+    with (
+        Proxy(
+            firestore_emulator, meddling("Commit", BEFORE, lambda: straight.commit([row("a", "x", "theirs")]))
+        ) as proxy,
+        pytest.raises(DatabaseError),
+    ):
+        executor_at(proxy.address, project, []).commit([row("a", "x")])
+    assert [nonce for (nonce,) in straight.run(Query("things:unique", (NONCE,)))] == ["theirs"]
+
+
+def test_a_marker_that_is_gone_is_no_evidence(straight: Executor, firestore_emulator: str, project: str) -> None:
+    """Two rename a row, and the answer of one is lost: that the old marker is gone does not say who removed it."""
+
+    def rename(value: str, version: Any, old: Any) -> Group:
+        update = Update("things", "a", (NUMBER,), (len(value),), version=version)
+        new = Create("things:unique", value, (OWNER, NONCE), ("a", value))
+        return Group((update,), (Delete("things:unique", "x", version=old), new))
+
+    straight.commit([row("a", "x")])
+    time.sleep(0.2)
+    [(version,)] = straight.run(Query("things", (VERSION,)))
+    [(old,)] = straight.run(Query("things:unique", (VERSION,)))
+    with Proxy(
+        firestore_emulator, meddling("Commit", BEFORE, lambda: straight.commit([rename("yy", version, old)]))
+    ) as proxy:
+        assert executor_at(proxy.address, project, []).commit([rename("zzz", version, old)], isolate=True) == [
+            Outcome.STALE
+        ]
+    assert numbers(straight) == [2]
 
 
 def test_contention_is_retried_outside_of_transactions_only(behind: Behind, straight: Executor) -> None:
@@ -165,7 +258,7 @@ def test_contention_is_retried_outside_of_transactions_only(behind: Behind, stra
     executor = behind("Commit", aborted)
     transaction = executor.begin()
     with pytest.raises(errors.Contention):
-        executor.commit([create(2)], transaction=transaction)
+        executor.commit_whole([create(2)], transaction)
     executor.rollback(transaction)
     assert numbers(straight) == [1]
 

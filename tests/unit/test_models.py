@@ -180,6 +180,13 @@ class TestExpiration:
         make_item(session_id="s", id="live", expiration=timezone.now() + timedelta(hours=1))
         return make_item(session_id="s", id="gone", expiration=timezone.now() - timedelta(seconds=1))
 
+    @pytest.mark.embedded  # of SQLite's planner
+    def test_the_newest_are_read_in_order_of_time(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Not by the index of expirations, under which whatever never expires would be read and sorted for one row."""
+        make_item()
+        assert "memory_items_time" in MemoryItem.objects.recent(1).explain()
+        assert "memory_items_user_time" in MemoryItem.objects.for_user("ada").recent(1).explain()
+
     def test_querysets(self, expired: MemoryItem) -> None:
         """Filters, `get`, counts, aggregates, `in_bulk`, histories and duplicates."""
         assert list(MemoryItem.objects.values_list("pk", flat=True)) == ["live"]
@@ -259,6 +266,12 @@ class TestSessions:
     def test_ids_never_collide(self, one: tuple[str, str], other: tuple[str, str]) -> None:
         """Whatever separators the names contain, two sessions have two ids."""
         assert UserSession.make_id(*one) != UserSession.make_id(*other)
+        assert [UserSession.parts_of(UserSession.make_id(*both)) for both in (one, other)] == [one, other]
+
+    @pytest.mark.parametrize("pk", ["ada", "a:b:c", "a%3a:b", "a%41:b", "__a:b", "%FF:b", "a/b:c", ""])
+    def test_what_is_no_sessions_id_has_no_parts(self, pk: str) -> None:
+        """Only what `make_id` makes is taken apart, so that one session is never looked up as another."""
+        assert UserSession.parts_of(pk) is None
 
     def test_names_that_would_make_a_reserved_id(self, make_item: Callable[..., MemoryItem]) -> None:
         """Slashes and leading underscores are fine in names."""
@@ -384,13 +397,26 @@ class TestVocabulary:
         assert MemoryItem.objects.filter(text_content="new").count() == 1_001
 
 
-@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+def test_a_sessions_times_move_in_one_update(
+    make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
+) -> None:
+    """Items earlier and later than all that are there widen it at both ends: in a bulk, still one write of its row."""
+    make_item(session_id="s", timestamp=NOON)
+    days = [NOON + timedelta(days=number) for number in (-2, -1, 1, 2)]
+    items = [MemoryItem(user_id="ada", session_id="s", item_type="m", timestamp=day) for day in days]
+    touched = {"sqlite": 4, "firestore": 5}[connections["memory"].vendor]
+    with django_assert_num_queries(touched, using="memory"):
+        MemoryItem.objects.bulk_create(items)
+    row = UserSession.objects.get()
+    assert (row.started_at, row.last_activity) == (days[0], days[-1])
+
+
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:
     """An item of a known session: its insert, the session's insert-unless-there, one look, one touch.
 
-    On Firestore what is looked at is locked in a transaction, which is begun and committed.
+    On Firestore an update that has a condition is two calls: the look, and the write that holds what was seen.
     """
     make_item(session_id="s", timestamp=NOON)
     touched = {"sqlite": 4, "firestore": 5}[connections["memory"].vendor]

@@ -30,7 +30,7 @@ from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
 from .operations import AUTO_IDS, DatabaseOperations
-from .plan import DOCUMENT_ID, Aggregate, Delete, Kind, Merge, Outcome, Query, Read, Rpc, Write
+from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Outcome, Query, Read, Rpc
 from .schema import DatabaseSchemaEditor
 from .unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
@@ -92,7 +92,7 @@ class Cursor:
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
-    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Applies writes, or keeps them until the transaction commits; see `Executor.commit`."""
         unit = self.unit
         return (self._executor.commit if unit is None else unit.write)(writes, isolate=isolate)
@@ -108,6 +108,10 @@ class Cursor:
         ids = {row[0] for row in self.superset(Query(collection, (DOCUMENT_ID,)))[0]}
         self.commit([Delete(collection, id) for id in ids])
         return len(ids)
+
+    def copy(self, to: Cursor) -> int:
+        """Copies every document to another database, outside of any transaction; returns how many there were."""
+        return self._executor.copy(to._executor)
 
     def execute(self, sql: Any, params: Any = None) -> NoReturn:
         """Refuses SQL."""
@@ -203,6 +207,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         self._lane = "native"
         self._text: Callable[[], str] | None = None
         self.unit: UnitOfWork | None = None
+        self.commits = 0  # transactions that were committed
         # Inside `retrying`: the server's transaction that was aborted first.
         self._retries = False
         self._aborted: bytes | None = None
@@ -269,7 +274,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def _set_autocommit(self, autocommit: bool) -> None:
         """What was written without autocommit is committed when it comes back."""
         if autocommit:
-            self._commit()
+            if self.unit is not None:
+                self.unit.commit()
             self.unit = None
         elif self.unit is None:
             self._begin()
@@ -280,6 +286,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def _commit(self) -> None:
         if self.unit is not None:
             self.unit.commit()
+            self.commits += 1
             self._begin()
 
     def _rollback(self) -> None:

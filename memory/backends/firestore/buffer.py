@@ -61,11 +61,13 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One document: what becomes of it, and what that rests on. `version`: as in `plan.Update`."""
+    """One document: what becomes of it, and what that rests on. `version`: as in `plan.Update`; `refusal`: as in
+    `plan.Create`."""
 
     before: Before
     now: Row | Patch | Gone
     version: Any = None
+    refusal: str = ""
 
 
 GONE: Final = Gone()
@@ -142,7 +144,7 @@ class Buffer:
 
     def _create(self, entry: Entry | None, write: Create, stored: bool | None) -> _Applied:
         if entry is None:
-            made = Entry(Before.ABSENT, Row(_values(write)))
+            made = Entry(Before.ABSENT, Row(_values(write)), refusal=write.refusal)
             return (Outcome.EXISTS, None) if stored else (Outcome.APPLIED, made)
         if entry.now != GONE:
             return Outcome.EXISTS, None
@@ -219,7 +221,7 @@ def _write(collection: str, id: str, entry: Entry) -> Write | None:
         case Row(values):
             columns, contents = _columns(values)
             if entry.before is Before.ABSENT:
-                return Create(collection, id, columns, contents)
+                return Create(collection, id, columns, contents, entry.refusal)
             return Put(collection, id, columns, contents, must_exist=entry.before is Before.PRESENT)
         case Patch(values, increments):
             columns, contents = _columns(values)

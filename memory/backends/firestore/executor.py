@@ -22,18 +22,20 @@ from .ordering import order_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
+    Change,
     Delete,
     Function,
     Get,
     Kind,
     Merge,
     Nearest,
+    Order,
     Outcome,
+    Put,
     Query,
     Read,
     Ref,
     Rpc,
-    Write,
 )
 
 T = TypeVar("T")
@@ -109,12 +111,12 @@ class Executor:
             found.update((full[name], document) for name, document in read.items())
         return found
 
-    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
         return Committer(self._calls, writes, isolate=isolate).run() if writes else []
 
     def commit_whole(
-        self, writes: Sequence[Write], transaction: bytes | None = None, *, divisible: bool = False
+        self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
     ) -> None:
         """Apply all writes in one commit, each of another document, and end the server's transaction with it.
 
@@ -168,6 +170,18 @@ class Executor:
             self.commit([Delete(collection, id) for id in ids])
             deleted += len(ids)
         return deleted
+
+    def copy(self, to: Executor) -> int:
+        """Copy every document of the root collections to another database; how many there were."""
+        copied = 0
+        for collection in self.collections():
+            page = Query(collection, columns=(DOCUMENT_ID,), limit=GET_BATCH, orders=(Order(DOCUMENT_ID),))
+            while ids := [row[0] for row in self.run(page)]:
+                found = self.documents([(collection, id) for id in ids])
+                to.commit([_copied(*key, document) for key, document in found.items()])
+                copied += len(found)
+                page = replace(page, start_after=(ids[-1],))
+        return copied
 
     # Reads, each a lazy iterator of `Document` messages.
 
@@ -322,6 +336,12 @@ class _QueryRun:
         if self._transaction is None and self._read_time is not None:
             request.read_time.CopyFrom(self._read_time)
         return request
+
+
+def _copied(collection: str, id: str, document: Message) -> Put:
+    """The write that makes the same document elsewhere."""
+    columns = tuple(Ref((names.unescape_key(name),), Kind.WIRE) for name in document.fields)
+    return Put(collection, id, columns, tuple(document.fields.values()))
 
 
 _PING: Final = Get("ping", ("ping",))

@@ -61,18 +61,25 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     has_select_for_update_skip_locked = False
     has_select_for_update_of = False
 
-    # Firestore has no schema: no foreign keys, checks, indexes on demand, comments, or defaults that it
+    # Unique constraints are kept by markers (`uniqueness.py`), with conditions, expressions and nulls_distinct; what
+    # `include` and `opclasses` ask for makes no difference to what is unique.
+    supports_partial_indexes = True
+    supports_functions_in_partial_indexes = True
+    supports_expression_indexes = True
+    supports_nulls_distinct_unique_constraints = True
+    supports_covering_indexes = True
+
+    # Firestore has no schema: no foreign keys, indexes on demand, comments, or defaults that it
     # would apply.
     supports_foreign_keys = False
+    # Nothing checks a foreign key, so rows may go in any order, and none is set to null before its target is deleted.
+    can_defer_constraint_checks = True
     can_create_inline_fk = False
     supports_column_check_constraints = False
-    supports_table_check_constraints = False
-    can_introspect_check_constraints = False
+    supports_table_check_constraints = True  # SQLite computes them from the row that is to be written
+    can_introspect_check_constraints = True
     can_introspect_foreign_keys = False
     can_introspect_default = False
-    supports_partial_indexes = False
-    supports_functions_in_partial_indexes = False
-    supports_expression_indexes = False
     supports_index_column_ordering = False
     supports_deferrable_unique_constraints = False
     can_rollback_ddl = False

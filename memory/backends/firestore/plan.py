@@ -30,15 +30,15 @@ Executor, as the engine calls it (`executor.py`)::
         tuple[Any, ...]
             One value for each, as Firestore defines them (count and sum of nothing 0, avg of nothing None);
             several over the same source may share an RPC, where that cannot change an answer.
-        def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]
-            One outcome for each write, in order. `isolate=False`: each commit is all or nothing; a conflict
-            raises IntegrityError whose `rows` are the positions of the writes that were not applied.
+        def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]
+            One outcome for each write or group, in order. `isolate=False`: each commit is all or nothing; a
+            conflict raises IntegrityError whose `rows` are the positions of the writes that were not applied.
             `isolate=True`: a write whose precondition failed is reported in its outcome and the others are
-            applied.
-        def commit_whole(self, writes: Sequence[Write], transaction: bytes | None = None, *,
+            applied, except that an id that is taken where a group changes rows raises, too.
+        def commit_whole(self, writes: Sequence[Change], transaction: bytes | None = None, *,
                          divisible: bool = False) -> None
             All writes in one commit, each document once; ends the server's transaction, if there is one. If
-            `divisible`, in several where one would be too large.
+            `divisible`, in several where one would be too large, but for groups.
         def documents(self, keys: Sequence[tuple[str, str]], *, whole: bool = True,
                       transaction: bytes | None = None) -> dict[tuple[str, str], Message]
             Documents by collection and id, those that exist; without `whole` no column is read.
@@ -295,12 +295,13 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A new document. Outcome `EXISTS` if the id is taken."""
+    """A new document. Outcome `EXISTS` if the id is taken; `refusal` is what an error then says."""
 
     collection: str
     id: str
     columns: tuple[Ref, ...]
     values: tuple[Any, ...]
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +345,38 @@ class Delete:
 
 
 Write: TypeAlias = Create | Put | Update | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Writes that are applied or refused as one, in one commit: rows, and the markers that go with them.
+
+    No document is in it twice. The outcome is the row's; `STALE` where a marker was changed since it was read, or
+    any of several rows; `EXISTS` where a document or marker to be created is there. An `optional` group is left out
+    then, whatever else the commit holds.
+    """
+
+    rows: tuple[Write, ...]
+    markers: tuple[Write, ...] = ()
+    optional: bool = False
+
+
+Change: TypeAlias = Write | Group
+
+
+def parts(change: Change) -> tuple[Write, ...]:
+    """The writes of a change, rows first."""
+    return (*change.rows, *change.markers) if isinstance(change, Group) else (change,)
+
+
+def optional(change: Change) -> Group:
+    """The change, left out where what it creates is there."""
+    return Group(rows_of(change), change.markers if isinstance(change, Group) else (), optional=True)
+
+
+def rows_of(change: Change) -> tuple[Write, ...]:
+    """The writes of a change that are about rows."""
+    return change.rows if isinstance(change, Group) else (change,)
 
 
 class Outcome(StrEnum):

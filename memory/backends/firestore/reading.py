@@ -13,6 +13,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import NotSupportedError
 from django.db.models import JSONField
@@ -20,10 +21,11 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.transaction import TransactionManagementError
 
-from . import by_key, question
+from . import by_key, question, uses
 from .batching import batches
 from .explain import describe
-from .mirror import tables_of
+from .filling import NoSliceError
+from .loading import Page
 from .plan import (
     JSON_NULL,
     Aggregate,
@@ -38,6 +40,7 @@ from .plan import (
 )
 from .planner import Answer, Nothing, Sorted, Unanswerable, plan
 from .question import Constant, Distance, Item, Number, Numbers, Rows
+from .tables import Table, tables_of
 from .tree import Select, all_of
 
 Row = tuple[Any, ...]
@@ -130,12 +133,15 @@ class SQLCompiler(compiler.SQLCompiler):
         if found is not None:
             return self.row_by_key(*found)
         inner = self.setup()
+        if self.query.model is None:
+            self.lane = MIRROR
+            return iter(self.run_in_mirror(inner, ("a query without a table",)))
         asked = question.ask(self, inner)
         self.adopt()
         answer = self.native(asked)
         if isinstance(answer, Unanswerable):
             self.lane = MIRROR
-            return iter(self.mirrored(answer.blame))
+            return iter(self.mirrored(asked, answer.blame))
         self.lane = NATIVE
         return answer
 
@@ -231,31 +237,61 @@ class SQLCompiler(compiler.SQLCompiler):
 
     # --- the mirror
 
-    def mirrored(self, blame: Sequence[str]) -> list[Row]:
+    def mirrored(self, asked: Rows | Numbers, blame: Sequence[str]) -> list[Row]:
         """The rows from the mirror, all of them (its tables are emptied before this returns)."""
-        sql, params = self.inner.as_sql()
+        page = self.page(asked)
+        if page is not None:
+            unsliced = self.query.chain()
+            unsliced.clear_limits()
+            try:
+                return self.run_in_mirror(self.connection.mirror.compiler(unsliced), blame, page)
+            except NoSliceError:
+                pass  # rows without a partner made the slice too short: SQLite slices
+        return self.run_in_mirror(self.inner, blame)
+
+    def page(self, asked: Rows | Numbers) -> Page | None:
+        """The slice that Firestore can take; none of rows that this transaction wrote."""
+        page, unit = uses.page(self.inner.query, asked), self.connection.unit
+        if page is None or unit is None or not isinstance(asked, Rows):
+            return page
+        return None if unit.touches(Query(asked.select.collection)) else page
+
+    def run_in_mirror(self, inner: Any, blame: Sequence[str], page: Page | None = None) -> list[Row]:
+        """The rows that SQLite finds."""
+        self.inner = inner
+        sql, params = inner.as_sql()
         self.adopt()
-        with self.mirror_for(sql, params, blame):
-            if isinstance(self.inner, compiler.SQLAggregateCompiler):
-                row = self.inner.execute_sql(SINGLE)
+        with self.mirror_for(sql, params, blame, page=page):
+            if isinstance(inner, compiler.SQLAggregateCompiler):
+                row = inner.execute_sql(SINGLE)
                 return [] if row is None else [tuple(row)]
-            chunks = self.inner.execute_sql(MULTI)
+            chunks = inner.execute_sql(MULTI)
             return [row for chunk in chunks for row in chunk]
+
+    def tables(self) -> dict[str, Table]:
+        """Every table that a query may name."""
+        # `Q.check()` asks without a table, but for those of subqueries.
+        named = [self.query.model] if self.query.model else uses.models(self.inner.query)
+        registry = named[0]._meta.apps if named else apps
+        models = registry.get_models(include_auto_created=True, include_swapped=True)
+        parents = (parent for model in named for parent in model._meta.all_parents)
+        return tables_of((*named, *parents, *models), self.connection)
 
     def mirror_for(
         self,
         sql: str,
         params: Sequence[Any],
         blame: Sequence[str],
+        *,
+        page: Page | None = None,
         versions_of: str | None = None,
         among: Any = None,
     ) -> AbstractContextManager[dict[Any, Any]]:
-        """The mirror, loaded for a statement."""
-        models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
-        tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
-        uses = question.uses(self, self.inner.query if among is None else among)
+        """The mirror, loaded for a statement; `among` is the expression that it computes, if it is no query."""
+        tables = self.tables()
+        reading = uses.reading(self, self.inner.query if among is None else among)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
-            sql, params, tables, uses, blame, versions_of
+            sql, params, tables, reading, blame, page=page, versions_of=versions_of
         )
         return loaded
 

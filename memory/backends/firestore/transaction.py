@@ -27,7 +27,7 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 """Seconds between attempts: a random part of a bound that doubles from the first to the longest."""
 
-__all__ = ["run_in_transaction"]
+__all__ = ["again", "run_in_transaction"]
 
 
 @overload
@@ -63,6 +63,26 @@ def run_in_transaction(
     return _decorated(function, attempts=attempts, using=using)()
 
 
+def again(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = DEFAULT_DB_ALIAS) -> T:
+    """Call a function that makes a transaction of its own, and again where that met contention.
+
+    Contention that comes after a commit, from a hook of `on_commit`, is no reason to do all of it again.
+    """
+    connection = connections[using]
+    bound = FIRST_PAUSE
+    with getattr(connection, "retrying", nullcontext)():
+        for _ in range(attempts - 1):
+            committed = getattr(connection, "commits", 0)
+            try:
+                return function()
+            except Contention:
+                if getattr(connection, "commits", 0) != committed:
+                    raise
+            time.sleep(random.uniform(0, bound))  # noqa: S311 - jitter, not a secret
+            bound = min(LONGEST_PAUSE, bound * 2)
+        return function()
+
+
 def _decorated(function: F, *, attempts: int, using: str) -> F:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -79,21 +99,12 @@ def _decorated(function: F, *, attempts: int, using: str) -> F:
 
 def _run(function: Callable[[], T], attempts: int, using: str) -> T:
     _refuse_inside_another(using)
-    bound = FIRST_PAUSE
-    with getattr(connections[using], "retrying", nullcontext)():
-        for attempt in range(1, attempts + 1):
-            committed: list[bool] = []
-            try:
-                with transaction.atomic(using=using, durable=True):
-                    transaction.on_commit(functools.partial(committed.append, True), using=using)
-                    return function()
-            except Contention:
-                # What fails after the commit, in a hook of `on_commit`, is no reason to do all of it again.
-                if committed or attempt == attempts:
-                    raise
-            time.sleep(random.uniform(0, bound))  # noqa: S311 - jitter, not a secret
-            bound = min(LONGEST_PAUSE, bound * 2)
-    raise AssertionError("the last attempt returns or raises")
+
+    def attempt() -> T:
+        with transaction.atomic(using=using, durable=True):
+            return function()
+
+    return again(attempt, attempts=attempts, using=using)
 
 
 def _refuse_inside_another(using: str) -> None:

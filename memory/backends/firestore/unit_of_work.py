@@ -21,22 +21,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final
 
 from django.db import DatabaseError, DataError, OperationalError
 
 from . import codec, errors
+from .batching import linked
 from .buffer import Before, Buffer, Entry, Gone, Key, Patch, Row, Values
 from .channel import Message, pb
-from .commit import describe
+from .commit import describe, is_optional, unforgivable, verdict
 from .executor import Executor
 from .names import document_id, escape_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
+    Change,
     Create,
     Delete,
     Get,
+    Group,
     Kind,
     Merge,
     Nearest,
@@ -46,6 +50,7 @@ from .plan import (
     Read,
     Ref,
     Write,
+    parts,
 )
 
 logger = logging.getLogger(__name__)
@@ -71,6 +76,10 @@ class UnitOfWork:
         self._exists: dict[Key, bool] = {}
         self._stored: dict[Key, Message] = {}
         self._marks: dict[str, int] = {}
+        # Rows and their markers: documents that must not be split between commits.
+        self._groups: list[list[Key]] = []
+        # What is to be created unless others have done so before the commit.
+        self._optional: set[Key] = set()
         # Whether Django's own blocks are the only ones: of `bulk_create()` and the like, which take no savepoints.
         self._in_bulk = True
 
@@ -167,24 +176,44 @@ class UnitOfWork:
 
     # --- writes
 
-    def write(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
-        """What becomes of each write, as of `Executor.commit`; nothing is sent."""
+    def write(self, changes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """What becomes of each change, as of `Executor.commit`; nothing is sent."""
         self.refuse_aborted()
-        spelled = [_spelled(write) for write in writes]
-        questions = [key for write in spelled if (key := self._questionable(write, isolate)) is not None]
+        spelled = [tuple(map(_spelled, parts(change))) for change in changes]
+        writes = [write for group in spelled for write in group]
+        questions = [key for write in writes if (key := self._questionable(write, isolate)) is not None]
         self._find_out(questions)
         if not questions:
             self._tell_a_test(describe(writes))
         blocks = self._blocks()
         self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
         mark = self._buffer.mark()
-        outcomes = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in spelled]
+        met = [self._apply(change, group) for change, group in zip(changes, spelled, strict=True)]
+        outcomes = [verdict(change, one) for change, one in zip(changes, met, strict=True)]
         refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
-        if refused and not isolate:
+        fatal = [place for place in refused if not isolate or unforgivable(changes[place], outcomes[place])]
+        if fatal:
             self._buffer.rollback(mark)
-            first = writes[refused[0]]
-            raise errors.RowsRefused(f"{first.collection}: {REFUSALS[outcomes[refused[0]]]}: {first.id!r}", refused)
+            first = next(
+                one
+                for one in zip(parts(changes[fatal[0]]), met[fatal[0]], strict=True)
+                if one[1] is not Outcome.APPLIED
+            )
+            raise errors.RowsRefused(_refusal(*first), refused)
         return outcomes
+
+    def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
+        """What becomes of the writes of a change: all of them are taken in, or none."""
+        mark = self._buffer.mark()
+        met = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
+        if verdict(change, met) is not Outcome.APPLIED:
+            self._buffer.rollback(mark)
+            return met
+        keys = [(write.collection, write.id) for write in writes]
+        (self._optional.update if is_optional(change) else self._optional.difference_update)(keys)
+        if len(keys) > 1:
+            self._groups.append(keys)
+        return met
 
     def _questionable(self, write: Write, isolate: bool) -> Key | None:
         """The document of a write whose outcome depends on whether one is stored, which nothing has told yet."""
@@ -210,7 +239,9 @@ class UnitOfWork:
         taken = [key for key in found if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT]
         if taken:
             collection, id = taken[0]
-            raise errors.RowsRefused(f"{collection}: {REFUSALS[Outcome.EXISTS]}: {id!r}", range(len(taken)))
+            entry = self._buffer.get(taken[0])
+            creation = Create(collection, id, (), (), entry.refusal if entry else "")
+            raise errors.RowsRefused(_refusal(creation, Outcome.EXISTS), range(len(taken)))
 
     def _never_committed(self) -> bool:
         """Whether the outermost block is one of Django's TestCase, which rolls it back whatever happens."""
@@ -229,15 +260,14 @@ class UnitOfWork:
         self._marks[name] = self._buffer.mark()
 
     def savepoint_rollback(self, name: str) -> None:
-        """Forget what was written since. The server's transaction goes on, so one that was aborted cannot be saved."""
-        self.refuse_aborted()
+        """Forget what was written since. That does not save a transaction that was aborted: its commit tells."""
         self._buffer.rollback(self._mark(name))
 
     def savepoint_commit(self, name: str) -> None:
         """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
-        self.refuse_aborted()
         mark = self._mark(name)
-        self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+        if not self._aborted:
+            self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
         del self._marks[name]
 
     def _mark(self, name: str) -> int:
@@ -258,8 +288,34 @@ class UnitOfWork:
             self.rollback()
             return
         self._refuse_too_long()
-        self._executor.commit_whole(writes, self._id, divisible=self._in_bulk and self._id is None)
+        divisible = self._in_bulk and self._id is None
+        changes = self._grouped(writes) if self._id is None else writes
+        try:
+            self._executor.commit_whole(changes, self._id, divisible=divisible)
+        except errors.RowsRefused as error:
+            raise self._refused(writes, error) from error
         self._id = None
+
+    def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
+        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
+        assumed = [key for key in self._buffer.created() if key not in self._exists]
+        found = self._executor.documents(assumed, whole=False) if assumed else {}
+        taken = [write for write in writes if (write.collection, write.id) in found]
+        if not taken:
+            return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
+        return errors.RowsRefused(_refusal(taken[0], Outcome.EXISTS), [writes.index(write) for write in taken])
+
+    def _grouped(self, writes: Sequence[Write]) -> list[Change]:
+        """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
+        cannot be tried again, those that may be left out are marked."""
+        places = {(write.collection, write.id): place for place, write in enumerate(writes)}
+        known = ([places[key] for key in group if key in places] for group in self._groups)
+        sets = linked(len(writes), (pair for group in known for pair in pairwise(group)))
+        return [self._as_change([writes[place] for place in one]) for one in sets]
+
+    def _as_change(self, writes: Sequence[Write]) -> Change:
+        optional = self._optional.issuperset((write.collection, write.id) for write in writes)
+        return writes[0] if len(writes) == 1 and not optional else Group(tuple(writes), optional=optional)
 
     def rollback(self) -> None:
         """Forget what was written, and let go what was locked.
@@ -319,6 +375,11 @@ REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.MISSING: "a document to be changed does not exist",
     Outcome.STALE: "a document was changed since it was read",
 }
+
+
+def _refusal(write: Write, outcome: Outcome) -> str:
+    said = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
+    return f"{said or REFUSALS[outcome]}; nothing was written ({write.collection}: {write.id!r})"
 
 
 def _collections(read: Read) -> list[str]:

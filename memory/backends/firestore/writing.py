@@ -9,9 +9,10 @@ SQLite in the mirror.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DataError, NotSupportedError
@@ -19,28 +20,50 @@ from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
 
-from . import question, uniqueness
-from .errors import Contention
+from . import question
+from .converting import from_sqlite
+from .errors import ATTEMPTS, contention
 from .insertion import Insertion, insertion, refuse_invalid
 from .lowering import Lowering, column_ref
-from .mirror import from_sqlite
+from .markers import Markers, by_column
 from .names import document_id, document_key
-from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
+from .plan import (
+    DOCUMENT_ID,
+    VERSION,
+    Change,
+    Compare,
+    Create,
+    Delete,
+    Get,
+    Op,
+    Outcome,
+    Ref,
+    Update,
+    optional,
+    rows_of,
+)
 from .planner import Nothing, Unanswerable, plan
 from .question import Numbers
 from .reading import MIRROR, Row, SQLCompiler
-
-# How often rows that others keep changing are chosen again, before that is an error.
-ATTEMPTS: Final = 8
+from .upsert import Upsert
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Documents to write: their ids, and what they must not have changed from (None if only existence
-    matters)."""
+    matters). `rows` are their values by column, of the columns that were asked for."""
 
     ids: tuple[str, ...]
     versions: tuple[Any, ...]
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    def versioned(self) -> Iterator[tuple[str, Any]]:
+        """Each id with its version."""
+        return zip(self.ids, self.versions, strict=True)
+
+
+Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
+"""What an UPDATE writes, and, if unique columns are among it, the rows as they were."""
 
 
 def name_of(value: Any, key: Ref) -> str:
@@ -54,8 +77,13 @@ def name_of(value: Any, key: Ref) -> str:
 class Choosing(SQLCompiler):
     """Finds the rows that a write is for."""
 
-    def chosen(self, query: Any) -> Chosen:
-        """The rows that match a query's conditions, now."""
+    @cached_property
+    def markers(self) -> Markers:
+        """The markers of this table's unique columns."""
+        return Markers(self.connection, self.query.model)
+
+    def chosen(self, query: Any, columns: tuple[Ref, ...] = ()) -> Chosen:
+        """The rows that match a query's conditions, now, with the values of `columns`."""
         rows = query.chain(klass=Query)
         rows.clear_ordering(force=True)
         rows.clear_select_clause()
@@ -66,15 +94,19 @@ class Choosing(SQLCompiler):
         if isinstance(asked, Numbers):
             raise TypeError("a query for keys asks for rows")
         key = asked.select.key
-        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION))))
+        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION, *columns))))
         if isinstance(answer, Unanswerable):
-            return self.chosen_in_mirror(reader, key, answer.blame)
+            return self.as_chosen(self.chosen_in_mirror(reader, key, answer.blame), columns)
         if isinstance(answer, Nothing):
             return Chosen((), ())
         if isinstance(answer, Get):
-            return Chosen(answer.ids, (None,) * len(answer.ids))
-        found = [row[:2] for row in reader.read(answer)]
-        return Chosen(tuple(name_of(value, key) for value, _ in found), self.guards(version for _, version in found))
+            return self.as_chosen(Chosen(answer.ids, (None,) * len(answer.ids)), columns)
+        read = [row[: 2 + len(columns)] for row in reader.read(answer)]
+        return Chosen(
+            tuple(name_of(row[0], key) for row in read),
+            self.guards(row[1] for row in read),
+            tuple(by_column(columns, row[2:]) for row in read),
+        )
 
     def guards(self, versions: Iterable[Any]) -> tuple[Any, ...]:
         """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
@@ -90,18 +122,33 @@ class Choosing(SQLCompiler):
         keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
         return Chosen(tuple(name_of(value, key) for value in keys), self.guards(versions[value] for value in keys))
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+    def as_chosen(self, chosen: Chosen, columns: tuple[Ref, ...]) -> Chosen:
+        """The same rows, less those that are gone, with the values of `columns`, and versions where they had none."""
+        if not columns or not chosen.ids:
+            return chosen
+        table = self.query.get_meta().db_table
+        found = {
+            row[0]: row
+            for row in self.connection.cursor().run(Get(table, chosen.ids, (DOCUMENT_ID, VERSION, *columns)))
+        }
+        kept = [
+            (id, version or self.guards([found[id][1]])[0])
+            for id, version in zip(chosen.ids, chosen.versions, strict=True)
+            if id in found
+        ]
+        return Chosen(
+            tuple(id for id, _ in kept),
+            tuple(version for _, version in kept),
+            tuple(by_column(columns, found[id][2:]) for id, _ in kept),
+        )
+
+    def write(self, writes: Sequence[Change]) -> list[Outcome]:
         """Applies writes, each for itself."""
         if not writes:
             return []
         with self.connection.lane("write"):
             outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True)
             return outcomes
-
-
-def contention(table: str) -> Contention:
-    """Others kept changing the rows."""
-    return Contention(f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again.")
 
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
@@ -112,18 +159,18 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
+        columns = self.markers.columns(self.markers.keys)
         count = 0
         for _ in range(ATTEMPTS):
             try:
-                chosen = self.chosen(self.query)
+                chosen = self.chosen(self.query, columns)
             except EmptyResultSet:
                 return count
-            outcomes = self.write(
-                [
-                    Delete(table, name, must_exist=version is None, version=version)
-                    for name, version in zip(chosen.ids, chosen.versions, strict=True)
-                ]
-            )
+            deletes = [
+                Delete(table, name, must_exist=version is None, version=version)
+                for name, version in zip(chosen.ids, chosen.versions, strict=True)
+            ]
+            outcomes = self.write(self.markers.deleted(deletes, chosen.rows) if columns else deletes)
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count
@@ -184,12 +231,12 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         values = tuple(value for _, value in constants)
         added = tuple((column_ref(field, self.connection), delta) for field, delta in increments.items())
 
-        def writes(query: Any) -> Iterator[Write]:
-            chosen = self.chosen(query)
-            for name, version in zip(chosen.ids, chosen.versions, strict=True):
-                yield Update(table, name, columns, values, added, version)
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            chosen = self.chosen(query, watched)
+            made = [Update(table, name, columns, values, added, version) for name, version in chosen.versioned()]
+            return made, chosen.rows
 
-        return self.until_settled(writes)
+        return self.until_settled(writes, (*columns, *(ref for ref, _ in added)))
 
     def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
         """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
@@ -213,15 +260,17 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         columns = tuple(column_ref(field, self.connection) for field in fields)
         nothing: dict[Any, Any] = {}
 
-        def writes(query: Any) -> Iterator[Write]:
-            chosen = self.chosen(query)
-            for name, version in zip(chosen.ids, chosen.versions, strict=True):
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            chosen = self.chosen(query, watched)
+            made = []
+            for name, version in chosen.versioned():
                 values = tuple(rows.get(name, nothing).get(field) for field in fields)
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
-                yield Update(table, name, columns, values, version=version)
+                made.append(Update(table, name, columns, values, version=version))
+            return made, chosen.rows
 
-        return self.until_settled(writes)
+        return self.until_settled(writes, columns)
 
     def in_mirror(self, fields: Sequence[Any]) -> int:
         """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
@@ -231,7 +280,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         columns = tuple(column_ref(field, self.connection) for field in fields)
         returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
 
-        def writes(query: Any) -> Iterator[Write]:
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             inner_query = query.clone()
             inner_query.related_updates = {}
             self.inner = mirror.compiler(inner_query)
@@ -241,6 +290,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             with self.mirror_for(sql, params, blame, versions_of=query.base_table) as versions:
                 rows = mirror.returning(sql, params)
             convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
+            made = {}
             for row in rows:
                 first, *values = (
                     value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
@@ -249,41 +299,36 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                     refuse_invalid(field, value)
                 name = name_of(first, key)
                 [version] = self.guards([versions[first]])
-                yield Update(query.base_table, name, columns, tuple(values), version=version)
+                made[name] = Update(query.base_table, name, columns, tuple(values), version=version)
+            chosen = self.as_chosen(Chosen(tuple(made), tuple(one.version for one in made.values())), watched)
+            return [made[name] for name in chosen.ids], chosen.rows
 
         mirror = self.connection.mirror
-        return self.until_settled(writes)
+        return self.until_settled(writes, columns)
 
-    def until_settled(self, writes: Any) -> int:
-        """Rows written: those that changed meanwhile are chosen again, and no others."""
+    def until_settled(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
+        """Rows written: those that changed meanwhile are chosen again, and no others.
+
+        `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
+        """
         query, count = self.query, 0
+        keys = self.markers.affected(ref.path[0] for ref in columns)
+        watched = self.markers.columns(keys)
         for _ in range(ATTEMPTS):
             try:
-                updates = list(writes(query))
+                updates, before = writes(query, watched)
             except EmptyResultSet:
                 return count
-            self.refuse_taken(updates)
-            outcomes = self.write(updates)
-            count += outcomes.count(Outcome.APPLIED)
-            stale = [write for write, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.STALE]
+            changes = self.markers.updated(keys, updates, before) if keys else updates
+            stale = []
+            for change, outcome in zip(changes, self.write(changes), strict=True):
+                count += len(rows_of(change)) if outcome is Outcome.APPLIED else 0
+                stale += [row.id for row in rows_of(change)] if outcome is Outcome.STALE else []
             if not stale:
                 return count
             query = self.query.clone()
-            query.add_filter("pk__in", [self.key_value(write.id) for write in stale])
+            query.add_filter("pk__in", [self.key_value(id) for id in stale])
         raise contention(self.query.base_table)
-
-    def refuse_taken(self, updates: Sequence[Update]) -> None:
-        """IntegrityError where an update gives a row what another row has in a unique column."""
-        written = {ref.path[0] for update in updates[:1] for ref in update.columns}
-        keys = [key for key in uniqueness.unique_columns(self.query.model) if written.issuperset(key)]
-        if not keys:
-            return
-        rows = [
-            uniqueness.Row(u.id, {ref.path[0]: v for ref, v in zip(u.columns, u.values, strict=True)}) for u in updates
-        ]
-        with self.connection.lane("write"):
-            found = uniqueness.conflicts(self.connection.cursor(), self.query.model, rows, keys)
-        uniqueness.refuse(self.query.model, found)
 
     def key_value(self, name: str) -> Any:
         """The primary key's value of a document's id."""
@@ -333,7 +378,7 @@ def increment(field: Any, value: Any) -> int | float | None:
     return -amount if value.connector == Combinable.SUB else amount
 
 
-class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
+class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
     """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
     for."""
 
@@ -410,31 +455,16 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         for row in rows:
             shape.refuse_invalid(row)
         table = self.query.get_meta().db_table
-        writes = [Create(table, self.name(shape, row), shape.columns, tuple(row)) for row in rows]
+        taken = f"UNIQUE constraint failed: {table}.{self.query.get_meta().pk.column}"
+        writes = [Create(table, self.name(shape, row), shape.columns, tuple(row), taken) for row in rows]
         settle = self.query.on_conflict
         with self.connection.lane("write"):
-            cursor = self.connection.cursor()
-            taken = self.taken(cursor, writes)
-            if settle is None:
-                uniqueness.refuse(self.query.model, taken)
-                cursor.commit(writes)
-                return
-            fresh = [write for i, write in enumerate(writes) if i not in taken]
-            outcomes = cursor.commit(fresh, isolate=True)
             if settle is OnConflict.UPDATE:
-                known = [(write, write.id) for write, o in zip(fresh, outcomes, strict=True) if o is Outcome.EXISTS]
-                known += [(writes[i], owner) for i, (owner, _) in taken.items()]
-                self.update_existing(cursor, known)
-
-    def taken(self, cursor: Any, writes: Sequence[Create]) -> dict[int, tuple[str, uniqueness.Key]]:
-        """The writes whose unique columns another document has, or an earlier write."""
-        keys = uniqueness.unique_columns(self.query.model)
-        if not keys:
-            return {}
-        rows = [
-            uniqueness.Row(w.id, {ref.path[0]: v for ref, v in zip(w.columns, w.values, strict=True)}) for w in writes
-        ]
-        return uniqueness.conflicts(cursor, self.query.model, rows, keys)
+                Upsert(self.connection, self.query, self.markers).run(writes)
+            else:
+                ignore = settle is OnConflict.IGNORE
+                changes = self.markers.inserted(writes)
+                self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
 
     def name(self, shape: Insertion, row: Sequence[Any]) -> str:
         """The id of a row's document."""
@@ -443,17 +473,6 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
                 "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
             )
         return name_of(row[shape.key], shape.columns[shape.key])
-
-    def update_existing(self, cursor: Any, known: Sequence[tuple[Create, str]]) -> None:
-        """`update_conflicts`: documents that were there get the new values of the fields named."""
-        names = {field.column for field in self.query.update_fields}
-        updates = []
-        for write, owner in known:
-            kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
-            columns, values = (tuple(part[i] for i in kept) for part in (write.columns, write.values))
-            updates.append(Update(write.collection, owner, columns, values))
-        if updates:
-            cursor.commit(updates, isolate=True)
 
 
 # Fields whose columns may hold any number, so that an increment breaks no rule.
