@@ -65,8 +65,20 @@ MODULES = (
     "transactions",
     "transaction_hooks",
     "select_for_update",
+    "constraints",
     "force_insert_update",
     "test_utils",
+    "contenttypes_tests",
+    "sessions_tests",
+    "auth_tests",
+    "admin_changelist",
+    "admin_views",
+    "admin_utils",
+    "generic_views",
+    "model_forms",
+    "fixtures",
+    "signals",
+    "save_delete_hooks",
 )
 
 Outcomes = Mapping[str, Sequence[str]]

@@ -80,13 +80,13 @@ def cost() -> Callable[[], Any]:
 
 
 @pytest.fixture
-def boss(transactional_db: None) -> User:
+def boss(db: None) -> User:
     """A superuser."""
     return User.objects.create_superuser("boss", "boss@example.org", PASSWORD)
 
 
 @pytest.fixture
-def clerk(transactional_db: None) -> User:
+def clerk(db: None) -> User:
     """Staff: two permissions of their own, and two groups with three and two."""
     user = User.objects.create_user("clerk", password=PASSWORD, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "view_group"]))
@@ -101,7 +101,7 @@ def clerk(transactional_db: None) -> User:
 
 
 @pytest.fixture
-def warm(transactional_db: None) -> None:
+def warm(db: None) -> None:
     """Processes know content types and the site after their first requests; these tests are about later ones."""
     ContentType.objects.clear_cache()
     for kind in ContentType.objects.all():

@@ -86,6 +86,20 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["development", "production"])
+def test_everything_can_be_in_one_firestore(name: str) -> None:
+    """`DATABASE_URL=firestore:` leaves one database, which holds the memory too, unless that has one of its own."""
+    engines = "{alias: config['ENGINE'] for alias, config in settings.DATABASES.items()}"
+    chosen = f"[{engines}, settings.MEMORY['DATABASE'], settings.DATABASES['default']['PROJECT']]"
+    variables = {**DEPLOYED, "APP_ENV": name, "DATABASE_URL": "firestore:"}
+    assert setting(chosen, **variables) == [{"default": "memory.backends.firestore"}, "default", "a-project"]
+    assert setting(chosen, **variables, MEMORY_DATABASE_URL="sqlite:///m.sqlite3") == [
+        {"default": "memory.backends.firestore", "memory": "memory.backends.sqlite"},
+        "memory",
+        "a-project",
+    ]
+
+
 def test_without_redis_the_cache_is_local_memory() -> None:
     """Nothing configured, nothing needed; `CACHE_TTL` is the cache's time in seconds."""
     assert setting("settings.CACHES['default']", CACHE_TTL="60") == {

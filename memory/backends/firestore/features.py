@@ -72,6 +72,8 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     # Firestore has no schema: no foreign keys, indexes on demand, comments, or defaults that it
     # would apply.
     supports_foreign_keys = False
+    # Nothing checks a foreign key, so rows may go in any order, and none is set to null before its target is deleted.
+    can_defer_constraint_checks = True
     can_create_inline_fk = False
     supports_column_check_constraints = False
     supports_table_check_constraints = True  # SQLite computes them from the row that is to be written

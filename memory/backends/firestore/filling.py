@@ -161,7 +161,7 @@ class Filling:
             for row in rows:
                 self.versions.setdefault(row[key], row[-1])
             rows = [row[:-1] for row in rows]
-        self._copy(held, held.add(rows))
+        self._mirror.insert(held.table, held.fields, held.add(rows))
         return rows
 
     def _too_broad(self, table: str) -> QueryTooBroad:
@@ -171,11 +171,6 @@ class Filling:
             "Add a filter that Firestore can apply (an equality, a range, a prefix), or raise "
             "OPTIONS['mirror_limit']."
         )
-
-    def _copy(self, held: Held, rows: Sequence[Row]) -> None:
-        """Inserts rows into SQLite."""
-        if rows:
-            self._mirror.insert(held.table, held.fields, rows)
 
 
 def _with_version(read: Read) -> Read:

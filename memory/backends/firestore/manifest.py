@@ -5,6 +5,7 @@
 - A field that says when a document expires (by its name, `expiration` unless told otherwise) gets a TTL policy, and
   each sort order one more index for readers who leave out what has expired: with the expiration where the planner asks
   for it.
+- Django's own models get what its admin asks of them (`OF_DJANGO`).
 - A vector field gets an index of its own and one below each field that an index filters by first, since vectors are
   searched among one owner's.
 
@@ -29,6 +30,13 @@ from .planner import plan
 from .tree import Condition, Select, all_of, any_of
 
 SOME_TIME: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+OF_DJANGO: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "admin.LogEntry": (("user", "-action_time"), ("content_type", "object_id", "action_time")),
+    "auth.User": (("is_active", "username"), ("is_staff", "username"), ("is_superuser", "username")),
+}
+"""Sort orders of Django's own lists, whose models declare no indexes for them: the admin's recent actions, an object's
+history, users by their state."""
 
 AUTOMATIC: Final = (
     {"order": "ASCENDING", "queryScope": "COLLECTION"},
@@ -113,7 +121,12 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
 
 
 def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[list[Order]]:
-    """Each of `Meta.indexes` as sort keys."""
+    """Each of `Meta.indexes` as sort keys, and each of `OF_DJANGO`."""
+    for fields in OF_DJANGO.get(model._meta.label, ()):
+        yield [
+            Order(_ref(model._meta.get_field(name.lstrip("-"))), name.startswith("-"))  # type: ignore[arg-type]
+            for name in fields
+        ]
     for index in model._meta.indexes:
         if not index.fields or index.condition is not None or index.expressions:
             manifest.skipped.append(f"{model._meta.label}: index {index.name} has an expression or a condition")

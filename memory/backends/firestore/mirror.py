@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections
+from django.db.models import Field
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
@@ -118,19 +119,18 @@ class Mirror:
         self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
     ) -> list[tuple[Any, ...]]:
         """What expressions are in rows that need not be stored: values by column, as the wire's Python forms."""
+        fields = [field for field in table.fields.values() if not field.generated]
         self._declare(table)
         try:
-            self.insert(
-                table,
-                [field for field in table.fields.values() if not field.generated],
-                [[row.get(column) for column, field in table.fields.items() if not field.generated] for row in rows],
-            )
+            self.insert(table, fields, [[row.get(str(field.column)) for field in fields] for row in rows])
             return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY rowid', params)  # noqa: S608
         finally:
             self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
 
-    def insert(self, table: Table, fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
-        """Puts rows into a declared table: values of `fields`, as the wire's Python forms."""
+    def insert(self, table: Table, fields: Sequence[Field[Any, Any]], rows: Sequence[Sequence[Any]]) -> None:
+        """Copies rows, which hold one value for each field."""
+        if not rows:
+            return
         convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
         values = [
             tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True))
