@@ -192,29 +192,36 @@ class Committer:
             return batches
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
-            writes = {messages.name_of(write, self._documents): write for write in parts(change)}
-            double = next((w for name, w in writes.items() if isinstance(w, Create) and name in exist), None)
-            if double is not None and not self._isolate:
-                raise self._refused_double(double)
-            for name, write in writes.items():
-                exist.discard(name) if isinstance(write, Delete) else exist.add(name)
-            spelled = [self._message(batches[-1], write) for write in writes.values()]
-            bytes_ = sum(message.ByteSize() + ENVELOPE_BYTES for message in spelled)
+            writes = parts(change)
+            named = [messages.name_of(write, self._documents) for write in writes]
+            self._note(exist, writes, named)
+            spelled = [self._message(batches[-1], write) for write in writes]
+            bytes_ = sum([message.ByteSize() for message in spelled]) + ENVELOPE_BYTES * len(spelled)
             if len(writes) > 1:
                 self._refuse_too_large(bytes_)
             full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
-            if batches[-1].writes and (full or not inside.isdisjoint(writes)) and self._divisible:
+            if batches[-1].writes and (full or not inside.isdisjoint(named)) and self._divisible:
                 batches.append(Batch(new_mark()))
-                spelled = [self._message(batches[-1], write) for write in writes.values()]
+                spelled = [self._message(batches[-1], write) for write in writes]
                 size = 0
                 inside.clear()
-            inside.update(writes)
-            for write, message in zip(writes.values(), spelled, strict=True):
+            inside.update(named)
+            for write, message in zip(writes, spelled, strict=True):
                 batches[-1].add(position, write, message)
             size += bytes_
         if not self._divisible:
             self._refuse_too_large(size)
         return batches
+
+    def _note(self, exist: set[str], writes: Sequence[Write], named: Sequence[str]) -> None:
+        """Keep up which documents exist after these writes; raises where one is created twice."""
+        for write, name in zip(writes, named, strict=True):
+            if isinstance(write, Delete):
+                exist.discard(name)
+                continue
+            if name in exist and not self._isolate and isinstance(write, Create):
+                raise self._refused_double(write)
+            exist.add(name)
 
     def _refuse_too_large(self, size: int) -> None:
         limit = MAX_EMULATOR_BYTES if self._calls.target.emulator else MAX_WHOLE_BYTES
