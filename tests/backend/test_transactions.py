@@ -67,6 +67,7 @@ def test_a_block_sees_its_own_writes(notes: None) -> None:
         assert list(Note.objects.filter(stars__lt=2).order_by("-pk").values_list("pk", flat=True)) == ["n4", "n1"]
         assert Note.objects.count() == 6
         assert Note.objects.get(author__name="x").pk == "new"
+        assert "this transaction wrote" in Note.objects.filter(stars=4).explain()
         other = connection.copy()
         with other.cursor() as cursor:
             assert "engine_author" not in cursor.collections()

@@ -19,10 +19,10 @@ def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
     """Lines of text for a question."""
     if isinstance(asked, Numbers):
         blame, selects = asked.blame, [number.select for number in asked.numbers]
-        plans: list[Any] = [plan(select) for select in selects]
+        plans: list[Any] = [compiler.untouched(plan(select)) for select in selects]
     else:
         blame, selects = asked.select.blame, [asked.select]
-        plans = [question.answer(asked)]
+        plans = [compiler.untouched(question.answer(asked))]
     for found in plans:
         if isinstance(found, Unanswerable):
             blame = (*blame, *found.blame)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
@@ -171,7 +171,8 @@ class UnitOfWork:
         with self._watched():
             for row in rows:
                 if key is not None:
-                    self._exists[collection, document_id(row[key], kind)] = True
+                    with suppress(ValueError):  # another writer's key, which is not its document's name
+                        self._exists[collection, document_id(row[key], kind)] = True
                 yield row
 
     # --- writes
