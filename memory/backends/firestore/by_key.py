@@ -1,4 +1,5 @@
-"""The most common read, `get(pk=...)`, recognised by its shape and answered without compiling it.
+"""The most common read, `get(pk=...)`, recognised by its shape and answered without compiling it; so is the most common
+write, that of a row that was read.
 
 Compiling costs more than the call does. What a compiled query would say is known here before: one condition, that the
 primary key equals a value; all columns of one model; nothing else. Every other query is compiled.
@@ -49,6 +50,20 @@ def find(query: Any, connection: Any) -> tuple[Shape, Get] | None:
     """The shape and the read of a query for one row by its primary key; None if it is any other query."""
     if query.__class__ is not DjangoQuery or not query.default_cols or query.deferred_loading != ALL_FIELDS:
         return None
+    found = _named(query, connection)
+    if found is None:
+        return None
+    shape, id = found
+    return shape, Get(shape.model._meta.db_table, (id,), shape.columns)
+
+
+def written(query: Any, connection: Any) -> str | None:
+    """The id of the one document that an UPDATE or DELETE names by its primary key; None if it is for any others."""
+    found = _named(query, connection)
+    return None if found is None else found[1]
+
+
+def _named(query: Any, connection: Any) -> tuple[Shape, str] | None:
     if any(getattr(query, name) for name in UNSET) or query.high_mark == 0 or len(query.alias_map) != 1:
         return None
     lookup, model = _only_condition(query.where), cast("Any", query.model)
@@ -59,10 +74,9 @@ def find(query: Any, connection: Any) -> tuple[Shape, Get] | None:
         return None
     try:
         _, (value,) = lookup.get_db_prep_lookup(lookup.rhs, connection)
-        id = document_id(value, shape.key.kind)
+        return shape, document_id(value, shape.key.kind)
     except (ValueError, OverflowError):
         return None  # no document can be called so: the planner knows what that means
-    return shape, Get(shape.model._meta.db_table, (id,), shape.columns)
 
 
 def _only_condition(where: Any) -> Any:

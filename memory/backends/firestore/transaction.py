@@ -60,7 +60,9 @@ def run_in_transaction(
         raise ValueError(f"attempts is {attempts}: a transaction needs at least one.")
     if function is None:
         return functools.partial(_decorated, attempts=attempts, using=using)
-    return _decorated(function, attempts=attempts, using=using)()
+    if inspect.iscoroutinefunction(function):
+        return _decorated(function, attempts=attempts, using=using)()
+    return _run(function, attempts, using)
 
 
 def again(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = DEFAULT_DB_ALIAS) -> T:

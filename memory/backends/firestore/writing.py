@@ -20,7 +20,7 @@ from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
 
-from . import question
+from . import by_key, question
 from .converting import from_sqlite
 from .errors import ATTEMPTS, contention
 from .insertion import Insertion, insertion, refuse_invalid
@@ -84,6 +84,8 @@ class Choosing(SQLCompiler):
 
     def chosen(self, query: Any, columns: tuple[Ref, ...] = ()) -> Chosen:
         """The rows that match a query's conditions, now, with the values of `columns`."""
+        if (id := by_key.written(query, self.connection)) is not None:
+            return self.as_chosen(Chosen((id,), (None,)), columns)
         rows = query.chain(klass=Query)
         rows.clear_ordering(force=True)
         rows.clear_select_clause()
