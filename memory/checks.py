@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
+from cryptography.fernet import Fernet
 from django.apps.config import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -39,6 +40,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_page_sizes(values),
         *_callables(values),
         *_firestore(values),
+        *_encryption_keys(values),
         *_router(values),
         *_redis(values),
     ]
@@ -123,6 +125,21 @@ def _firestore(values: dict[str, Any]) -> Iterator[CheckMessage]:
             hint="Give it what an entry of DATABASES has, such as {'OPTIONS': {'credentials_path': ...}}.",
             id="memory.E010",
         )
+
+
+def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    keys = values["ENCRYPTION_KEYS"]
+    hint = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
+    if not isinstance(keys, list | tuple):
+        yield Error("MEMORY['ENCRYPTION_KEYS'] must be a list of keys.", hint=hint, id="memory.E011")
+        return
+    for position, key in enumerate(keys):
+        try:
+            Fernet(key)
+        except (ValueError, TypeError, AttributeError):
+            # By its place: the key itself is a secret.
+            problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is no key of Fernet."
+            yield Error(problem, hint=hint, id="memory.E011")
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:

@@ -23,6 +23,7 @@ DEFAULTS: Mapping[str, Any] = {
     "CACHE_TTL": 3600,
     "MANAGER": "memory.stores.ConcreteMemoryManager",
     "FIRESTORE": {},
+    "ENCRYPTION_KEYS": [],
 }
 
 
@@ -111,6 +112,11 @@ class MemorySettings:
         Default {}: as the app's own database where that is on Firestore.
         """
         return dict(self._get("FIRESTORE"))
+
+    @property
+    def encryption_keys(self) -> list[str]:
+        """`ENCRYPTION_KEYS`: keys of Fernet, 32 bytes in base64; the first encrypts, all decrypt. Default []."""
+        return [str(key) for key in self._get("ENCRYPTION_KEYS")]
 
 
 memory_settings = MemorySettings()

@@ -1,4 +1,4 @@
-"""The app's field types: ids that Firestore takes, maps, vectors, and the hash that finds duplicates."""
+"""The app's field types: ids that Firestore takes, maps, encrypted values, vectors, hashes that find duplicates."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import math
 import struct
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core import checks
@@ -16,7 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
-from . import limits
+from . import encryption, limits
+from .exceptions import StorageError
 
 
 def new_id() -> str:
@@ -113,6 +114,46 @@ class MapField(AnyJSONField):
         kwargs.setdefault("default", dict)
         kwargs.setdefault("blank", True)
         super().__init__(*args, **kwargs)
+
+
+class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
+    """Any JSON value, stored as a ciphertext of `memory.encryption`; None is stored as NULL.
+
+    Only `isnull` can be asked of it. Fixtures hold the ciphertext, and so does whatever reads the column past the
+    model. What the database computes (`update(field=F("other"))`) is not encrypted: reading it is a `StorageError`.
+    """
+
+    description = _("Encrypted JSON")
+    empty_values = (None,)
+    default_validators = [validate_json]
+
+    def to_python(self, value: Any) -> Any:
+        if not encryption.is_encrypted(value):
+            return value
+        try:
+            return encryption.decrypt(value)
+        except StorageError as error:
+            raise ValidationError(_("This looks encrypted and cannot be read."), code="unreadable") from error
+
+    def get_prep_value(self, value: Any) -> Any:
+        if value is None or hasattr(value, "resolve_expression"):
+            return value
+        return encryption.encrypt(value)
+
+    def from_db_value(self, value: str | None, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        return None if value is None else encryption.decrypt(value)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
+
+    def get_transform(self, lookup_name: str) -> Any:
+        return None
+
+    def value_to_string(self, obj: models.Model) -> str | None:  # type: ignore[override]
+        return cast("str | None", self.get_prep_value(self.value_from_object(obj)))
+
+    def formfield(self, **kwargs: Any) -> forms.Field | None:
+        return models.Field.formfield(self, **{"form_class": forms.JSONField, **kwargs})
 
 
 class VectorField(models.Field):  # type: ignore[type-arg]

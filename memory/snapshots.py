@@ -1,7 +1,8 @@
 """A record as one short JSON text, and back: what the cache holds of it.
 
-Times are microseconds since year 1, vectors base64 of packed doubles, and everything else what JSON makes of it, in the
-order of the model's fields. `form_of` tells one order from another: a value of another form is not read.
+Times are microseconds since year 1, vectors base64 of packed doubles, encrypted values ciphertexts, and everything else
+what JSON makes of it, in the order of the model's fields. `form_of` tells one order from another: a value of another
+form is not read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from .fields import VectorField, pack, unpack
+from .encryption import decrypt, encrypt
+from .exceptions import StorageError
+from .fields import EncryptedJSONField, VectorField, pack, unpack
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -61,6 +64,7 @@ class _Coding:
 
 _CODINGS: Mapping[type[models.Field[Any, Any]], _Coding] = {
     models.DateTimeField: _Coding(microseconds, moment),
+    EncryptedJSONField: _Coding(encrypt, decrypt),
     VectorField: _Coding(lambda vector: b64encode(pack(vector)).decode(), lambda text: unpack(b64decode(text))),
 }
 
@@ -100,6 +104,6 @@ def restore(model: type[ModelT], snapshot: str | bytes, using: str) -> ModelT:
             value if coding is None or value is None else coding.decode(value)
             for value, (_, coding) in zip(values, columns, strict=True)
         ]
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, StorageError) as error:
         raise NotASnapshotError("The text does not decode to the model's values.") from error
     return model.from_db(using, [name for name, _ in columns], decoded)

@@ -77,6 +77,7 @@ MEMORY: dict[str, Any] = {
     "CACHE": "default",
     "CACHE_TTL": CACHE_TTL,
     "FIRESTORE": firestore(),
+    "ENCRYPTION_KEYS": words("ENCRYPTION_KEYS"),
 }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 from django.apps.registry import Apps
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError, connection, connections, models
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
-from memory.backends.firestore.errors import TransactionTooLarge
+from memory.backends.firestore.errors import Contention, TransactionTooLarge
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
 from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
 from memory.management.commands.firestore_constraints import Command
 
-from .app.models import Author, Hall, Place, Seat
+from .app.models import Author, Hall, Place, Seat, Stay
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -279,6 +280,48 @@ def test_many_threads_ignore_each_other() -> None:
     check()
 
 
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Has somebody else do something just before the next commit of a transaction."""
+
+    def arrange(work: Callable[[], Any]) -> None:
+        executor = connection.cursor()._executor  # type: ignore[attr-defined]
+        commit = executor.commit_whole
+
+        def interfere(*arguments: Any, **more: Any) -> None:
+            monkeypatch.setattr(executor, "commit_whole", commit)
+            together(1, lambda number: work())
+            commit(*arguments, **more)
+
+        monkeypatch.setattr(executor, "commit_whole", interfere)
+
+    return arrange
+
+
+def test_a_row_that_others_create_meanwhile_is_left_out_or_updated(
+    meanwhile: Callable[[Callable[[], Any]], None],
+) -> None:
+    """Ignored where conflicts are; where they are to be updated, the update is not lost: it is tried again."""
+
+    def upsert() -> None:
+        Seat.objects.bulk_create(
+            [seat("c", code="one", email="new")],
+            update_conflicts=True,
+            unique_fields=["code"],
+            update_fields=["email"],
+        )
+
+    meanwhile(lambda: seat("a", code="two").save(force_insert=True))
+    Seat.objects.bulk_create([seat("b", code="two"), seat("d", code="three")], ignore_conflicts=True)
+    meanwhile(lambda: seat("e", code="one").save(force_insert=True))
+    with pytest.raises(Contention):
+        upsert()
+    meanwhile(lambda: seat("f", code="four").save(force_insert=True))
+    run_in_transaction(upsert)
+    assert dict(Seat.objects.values_list("pk", "email")) == {"a": "", "d": "", "e": "new", "f": ""}
+    check()
+
+
 def test_many_threads_take_one_value() -> None:
     """Of twenty rows that are given the same code at once, one gets it."""
     Seat.objects.bulk_create(seat(f"s{i}") for i in range(20))
@@ -361,6 +404,43 @@ def test_the_command_says_what_it_cannot_do() -> None:
         check("nothing.Known")
 
 
+# --- checks
+
+
+def test_checks_are_kept_in_every_write(calls: Callable[[], Any]) -> None:
+    """Of columns that are written and of those that are not; what is unknown for a null passes."""
+    stay = Stay.objects.create(first=1, last=2)
+    Stay.objects.create(first=5)
+    for write in (
+        lambda: Stay.objects.create(first=3, last=2),
+        lambda: Stay.objects.bulk_create([Stay(first=1), Stay(first=1, last=0)]),
+        lambda: Stay.objects.filter(pk=stay.pk).update(first=3),
+        lambda: Stay.objects.filter(pk=stay.pk).update(first=F("first") + 2),
+        lambda: Stay.objects.update(last=F("last") - F("first") - 1),
+    ):
+        with pytest.raises(IntegrityError, match="CHECK constraint failed: in_order"):
+            write()
+    with pytest.raises(IntegrityError, match="CHECK constraint failed: short"):
+        Stay.objects.update(guest="far too long")
+    Stay.objects.filter(pk=stay.pk).update(first=2)
+    assert sorted(Stay.objects.values_list("first", "last", "guest")) == [(2, 2, ""), (5, None, "")]
+    with calls() as log:
+        Stay.objects.create(first=1, last=1)
+    assert [call["method"] for call in log] == ["Commit"]
+
+
+def test_a_check_is_added_to_rows_that_exist() -> None:
+    """Rows that break it are named."""
+    good, bad = Author.objects.create(name="good"), Author.objects.create(name="")
+    constraint = models.CheckConstraint(condition=~models.Q(name=""), name="named")
+    with connection.schema_editor() as editor:
+        with pytest.raises(IntegrityError, match=rf"named: 1 rows .* {bad.pk:019}") as caught:
+            editor.add_constraint(model_like(constraints=[constraint]), constraint)
+        assert str(good.pk) not in str(caught.value)
+        bad.delete()
+        editor.add_constraint(model_like(constraints=[constraint]), constraint)
+
+
 # --- migrations
 
 
@@ -431,12 +511,28 @@ def test_what_cannot_be_computed_is_reported() -> None:
     assert connection.validation.check() == []
 
 
+def test_forms_learn_of_conflicts_before_the_write(two: tuple[Seat, Seat]) -> None:
+    """`full_clean()` asks for each constraint, those with conditions and expressions too."""
+    Seat.objects.filter(pk="a").update(name="Ann")
+    for values, says in [
+        ({"code": "x"}, "code"),
+        ({"email": "e", "active": True}, "active_email"),
+        ({"name": "ANN"}, "lower_name"),
+    ]:
+        with pytest.raises(ValidationError, match=says):
+            seat("c", **values).full_clean(exclude=["twin"])
+    seat("c", name="other", code="c", number=7, room=1.0, email="e").full_clean(exclude=["twin"])
+
+
 def test_flush_and_tables_know_of_markers() -> None:
     """Markers are no table, and a flush leaves none."""
     Seat.objects.bulk_create([seat("a", code="x")])
     with connection.cursor() as cursor:
         assert MARKERS in cursor.collections()
         assert MARKERS not in connection.introspection.table_names(cursor)
+        known = connection.introspection.get_constraints(cursor, "engine_seat")
+        assert connection.introspection.get_constraints(cursor, "engine_stay")["in_order"]["check"]
+        assert {"unique(code)", "unique(row, number)", "active_email", "room_slot", "lower_name"} < known.keys()
         Author.objects.create(name="stays")
         connection.ops.execute_sql_flush(connection.ops.sql_flush(None, ["engine_seat"]))
         assert MARKERS not in cursor.collections()

@@ -131,6 +131,10 @@ def test_the_image_serves_the_service(app: Path, running: live.Service, tmp_path
     file = running.request(style)
     assert (file.status_code, file.headers["Content-Type"]) == (200, 'text/css; charset="utf-8"')
     assert "immutable" in file.headers["Cache-Control"]
+    icon = running.request("/favicon.ico")
+    assert icon.status_code == 302
+    assert "max-age=86400" in icon.headers["Cache-Control"]
+    assert running.request(icon.headers["Location"]).headers["Content-Type"] == "image/svg+xml"
     port = running.url.rsplit(":", 1)[1]
     for hosts in ("localhost", ".localhost", "localhost,127.0.0.1", "*"):
         done = healthcheck(app, tmp_path, port, ALLOWED_HOSTS=hosts)

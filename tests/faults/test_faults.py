@@ -161,6 +161,30 @@ def test_a_lost_commit_of_a_transaction_is_resolved(behind: Behind, straight: Ex
     assert sorted(numbers(straight)) == [2, 5]
 
 
+@pytest.mark.parametrize("faults", [[AFTER], [BEFORE], [BEFORE, AFTER]], ids=["applied", "not sent", "both"])
+def test_a_lost_commit_of_a_block_that_only_wrote_is_resolved(
+    behind: Behind, straight: Executor, faults: list[Fault]
+) -> None:
+    """Without a transaction of the server's there is nothing but the documents to tell; all of it is applied once."""
+    straight.commit([create(1, "a"), create(7, "b")])
+    time.sleep(0.2)
+    writes = [Update("things", "a", increments=((NUMBER, 10),)), create(2), Delete("things", "b", must_exist=True)]
+    behind("Commit", *faults).commit_whole(writes)
+    assert sorted(numbers(straight)) == [2, 11]
+
+
+def test_a_transaction_that_ended_unheard_is_contention(behind: Behind, straight: Executor) -> None:
+    """The commit never arrived and the transaction is gone when it is sent again: nothing was applied."""
+    straight.commit([create(1, "a")])
+    time.sleep(0.2)
+    executor = behind("Commit", BEFORE)
+    transaction = executor.begin()
+    executor.rollback(transaction)
+    with pytest.raises(errors.Contention, match="ended before"):
+        executor.commit_whole([Update("things", "a", (NUMBER,), (5,))], transaction)
+    assert numbers(straight) == [1]
+
+
 def row(id: str, value: str, nonce: str = "ours") -> Group:
     """A row with a unique value."""
     marker = Create("things:unique", value, (OWNER, NONCE), (id, nonce), f"{value} is taken")
@@ -225,30 +249,6 @@ def test_a_marker_that_is_gone_is_no_evidence(straight: Executor, firestore_emul
             Outcome.STALE
         ]
     assert numbers(straight) == [2]
-
-
-@pytest.mark.parametrize("faults", [[AFTER], [BEFORE], [BEFORE, AFTER]], ids=["applied", "not sent", "both"])
-def test_a_lost_commit_of_a_block_that_only_wrote_is_resolved(
-    behind: Behind, straight: Executor, faults: list[Fault]
-) -> None:
-    """Without a transaction of the server's there is nothing but the documents to tell; all of it is applied once."""
-    straight.commit([create(1, "a"), create(7, "b")])
-    time.sleep(0.2)
-    writes = [Update("things", "a", increments=((NUMBER, 10),)), create(2), Delete("things", "b", must_exist=True)]
-    behind("Commit", *faults).commit_whole(writes)
-    assert sorted(numbers(straight)) == [2, 11]
-
-
-def test_a_transaction_that_ended_unheard_is_contention(behind: Behind, straight: Executor) -> None:
-    """The commit never arrived and the transaction is gone when it is sent again: nothing was applied."""
-    straight.commit([create(1, "a")])
-    time.sleep(0.2)
-    executor = behind("Commit", BEFORE)
-    transaction = executor.begin()
-    executor.rollback(transaction)
-    with pytest.raises(errors.Contention, match="ended before"):
-        executor.commit_whole([Update("things", "a", (NUMBER,), (5,))], transaction)
-    assert numbers(straight) == [1]
 
 
 def test_contention_is_retried_outside_of_transactions_only(behind: Behind, straight: Executor) -> None:

@@ -122,7 +122,6 @@ class TestFirstStart:
         assert "Log in as admin" in start("--port", "0")
         assert MemoryItem.all_objects.count() == 1
 
-    @pytest.mark.embedded  # `atomic()` does not roll back on Firestore yet: docs/known-issues.md
     def test_a_broken_demonstration_loads_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """All of it or nothing; no admin either, so that the next start begins anew."""
         records = [*demo.records(NOON), {"model": "MemoryItem"}]

@@ -213,8 +213,6 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 @both
 def test_inside_a_transaction_awaits_take_part_in_it() -> None:
     """What a sync caller wrote in its transaction is seen, and what is awaited is rolled back with it."""
-    if not connections["memory"].features.supports_transactions:
-        pytest.skip("this engine commits every statement by itself")
     manager = FirestoreMemoryManager()
     manager.initialize()
     mine = item()

@@ -180,6 +180,13 @@ class TestExpiration:
         make_item(session_id="s", id="live", expiration=timezone.now() + timedelta(hours=1))
         return make_item(session_id="s", id="gone", expiration=timezone.now() - timedelta(seconds=1))
 
+    @pytest.mark.embedded  # of SQLite's planner
+    def test_the_newest_are_read_in_order_of_time(self, make_item: Callable[..., MemoryItem]) -> None:
+        """Not by the index of expirations, under which whatever never expires would be read and sorted for one row."""
+        make_item()
+        assert "memory_items_time" in MemoryItem.objects.recent(1).explain()
+        assert "memory_items_user_time" in MemoryItem.objects.for_user("ada").recent(1).explain()
+
     def test_querysets(self, expired: MemoryItem) -> None:
         """Filters, `get`, counts, aggregates, `in_bulk`, histories and duplicates."""
         assert list(MemoryItem.objects.values_list("pk", flat=True)) == ["live"]

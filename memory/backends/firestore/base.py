@@ -109,6 +109,10 @@ class Cursor:
         self.commit([Delete(collection, id) for id in ids])
         return len(ids)
 
+    def copy(self, to: Cursor) -> int:
+        """Copies every document to another database, outside of any transaction; returns how many there were."""
+        return self._executor.copy(to._executor)
+
     def execute(self, sql: Any, params: Any = None) -> NoReturn:
         """Refuses SQL."""
         raise NotSupportedError(

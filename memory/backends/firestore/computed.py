@@ -15,7 +15,7 @@ from django.db.models.sql import Query
 from .lowering import column_ref
 from .plan import Kind
 from .tables import Table
-from .uniqueness import FOLDS, Key, Row, canonical_value, collation, field_collation
+from .uniqueness import FOLDS, Check, Key, Row, canonical_value, collation, field_collation
 
 if TYPE_CHECKING:
     from .base import DatabaseWrapper
@@ -33,6 +33,14 @@ def markers(connection: DatabaseWrapper, keys: Sequence[Key], rows: Sequence[Row
             if id is not None:
                 marked[id] = key
     return found
+
+
+def broken(connection: DatabaseWrapper, checks: Sequence[Check], rows: Sequence[Row]) -> Iterator[tuple[int, Check]]:
+    """The positions of rows that break a check, each with the check. Sends nothing."""
+    for check in checks:
+        for position, (holds,) in enumerate(_answers(connection, check, rows)):
+            if holds == 0:
+                yield position, check
 
 
 def _values(connection: DatabaseWrapper, key: Key, rows: Sequence[Row]) -> list[list[Any] | None]:

@@ -4,6 +4,8 @@ named."""
 from __future__ import annotations
 
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -44,8 +46,13 @@ class DatabaseCreation(BaseDatabaseCreation):
         return name
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
-        """Clones start empty but for what migrations put there, which the tests' own flush puts back."""
-        self._empty(self.get_test_db_clone_settings(suffix)["NAME"])
+        """A copy for one of the test runner's processes: what migrations put there is not put back by `TestCase`."""
+        name = self.get_test_db_clone_settings(suffix)["NAME"]
+        if keepdb:
+            return
+        self._empty(name)
+        with self._connected(name) as clone, self.connection.cursor() as cursor:
+            cursor.copy(clone)
 
     def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
         settings = self.connection.settings_dict
@@ -74,11 +81,17 @@ class DatabaseCreation(BaseDatabaseCreation):
 
     def _empty(self, name: str) -> None:
         """Every document of a database, on a connection of its own."""
+        with self._connected(name) as cursor:
+            for collection in cursor.collections():
+                cursor.clear(collection)
+
+    @contextmanager
+    def _connected(self, name: str) -> Iterator[Any]:
+        """A cursor of a database of the same project, on a connection of its own."""
         connection = self.connection.copy()
         connection.settings_dict = {**self.connection.settings_dict, "NAME": name}
         try:
             with connection.cursor() as cursor:
-                for collection in cursor.collections():
-                    cursor.clear(collection)
+                yield cursor
         finally:
             connection.close()

@@ -75,6 +75,15 @@ class RowsRefused(IntegrityError):  # noqa: N818
         self.rows = tuple(rows)
 
 
+ATTEMPTS: Final = 8
+"""How often rows that others keep changing are chosen again, before that is an error."""
+
+
+def contention(table: str) -> Contention:
+    """Others kept changing the rows."""
+    return Contention(f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again.")
+
+
 MAPPING: Final[Mapping[Code, tuple[type[DatabaseError], str]]] = {
     Code.CANCELLED: (OperationalError, "the call was cancelled; try again"),
     Code.UNKNOWN: (OperationalError, "the outcome is not known; check before trying again"),

@@ -29,7 +29,9 @@ from .plan import (
     Kind,
     Merge,
     Nearest,
+    Order,
     Outcome,
+    Put,
     Query,
     Read,
     Ref,
@@ -168,6 +170,18 @@ class Executor:
             self.commit([Delete(collection, id) for id in ids])
             deleted += len(ids)
         return deleted
+
+    def copy(self, to: Executor) -> int:
+        """Copy every document of the root collections to another database; how many there were."""
+        copied = 0
+        for collection in self.collections():
+            page = Query(collection, columns=(DOCUMENT_ID,), limit=GET_BATCH, orders=(Order(DOCUMENT_ID),))
+            while ids := [row[0] for row in self.run(page)]:
+                found = self.documents([(collection, id) for id in ids])
+                to.commit([_copied(*key, document) for key, document in found.items()])
+                copied += len(found)
+                page = replace(page, start_after=(ids[-1],))
+        return copied
 
     # Reads, each a lazy iterator of `Document` messages.
 
@@ -322,6 +336,12 @@ class _QueryRun:
         if self._transaction is None and self._read_time is not None:
             request.read_time.CopyFrom(self._read_time)
         return request
+
+
+def _copied(collection: str, id: str, document: Message) -> Put:
+    """The write that makes the same document elsewhere."""
+    columns = tuple(Ref((names.unescape_key(name),), Kind.WIRE) for name in document.fields)
+    return Put(collection, id, columns, tuple(document.fields.values()))
 
 
 _PING: Final = Get("ping", ("ping",))

@@ -69,15 +69,15 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_nulls_distinct_unique_constraints = True
     supports_covering_indexes = True
 
-    # Firestore has no schema: no foreign keys, checks, indexes on demand, comments, or defaults that it
+    # Firestore has no schema: no foreign keys, indexes on demand, comments, or defaults that it
     # would apply.
     supports_foreign_keys = False
     # Nothing checks a foreign key, so rows may go in any order, and none is set to null before its target is deleted.
     can_defer_constraint_checks = True
     can_create_inline_fk = False
     supports_column_check_constraints = False
-    supports_table_check_constraints = False
-    can_introspect_check_constraints = False
+    supports_table_check_constraints = True  # SQLite computes them from the row that is to be written
+    can_introspect_check_constraints = True
     can_introspect_foreign_keys = False
     can_introspect_default = False
     supports_index_column_ordering = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.db.backends.base.introspection import BaseDatabaseIntrospection, FieldInfo, TableInfo
 
-from .uniqueness import holds_markers
+from .uniqueness import Check, checks, holds_markers, unique_keys
 
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):
@@ -22,7 +23,22 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
         return {}
 
     def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:
-        return {}
+        """What the engine keeps, by the models: Firestore knows nothing of it."""
+        models = (model for model in apps.get_models(include_auto_created=True) if model._meta.db_table == table_name)
+        return {
+            key.name: {
+                "columns": [field.column for field in key.fields],
+                "orders": ["ASC" for _ in key.fields],
+                "primary_key": False,
+                "unique": not isinstance(key, Check),
+                "foreign_key": None,
+                "check": isinstance(key, Check),
+                "index": not isinstance(key, Check),
+                "type": None,
+            }
+            for model in models
+            for key in (*unique_keys(model), *checks(model))
+        }
 
     def get_primary_key_columns(self, cursor: Any, table_name: str) -> list[str]:
         return []

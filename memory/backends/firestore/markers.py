@@ -19,7 +19,7 @@ from . import computed
 from .batching import linked
 from .lowering import column_ref
 from .plan import DOCUMENT_ID, VERSION, Change, Create, Delete, Get, Group, Ref, Update, Write
-from .uniqueness import COLUMNS, OWNER, Key, Row, marker_collection, unique_keys
+from .uniqueness import COLUMNS, OWNER, Check, Key, Row, checks, marker_collection, unique_keys
 
 if TYPE_CHECKING:
     from .base import DatabaseWrapper
@@ -47,6 +47,7 @@ class Markers:
     def __init__(self, connection: DatabaseWrapper, model: Any) -> None:
         self.connection = connection
         self.keys = unique_keys(model)
+        self.checks = checks(model)
         self.table = str(model._meta.db_table)
         self.collection = marker_collection(self.table)
 
@@ -55,7 +56,7 @@ class Markers:
     def affected(self, columns: Iterable[str]) -> tuple[Key, ...]:
         """The constraints that a write of these columns can touch."""
         written = set(columns)
-        return tuple(key for key in self.keys if not key.columns.isdisjoint(written))
+        return tuple(key for key in (*self.keys, *self.checks) if not key.columns.isdisjoint(written))
 
     def columns(self, keys: Sequence[Key]) -> tuple[Ref, ...]:
         """The columns of a row that decide its markers."""
@@ -73,14 +74,20 @@ class Markers:
 
     def inserted(self, writes: Sequence[Create]) -> list[Change]:
         """New rows, each with its markers."""
-        if not self.keys:
+        if not (self.keys or self.checks):
             return list(writes)
         rows = [dict(_written(write)) for write in writes]
+        self.refuse_broken(self.checks, rows)
         nonce = _nonce()
         return [
             _group(write, [self._claim(id, key, write.id, nonce) for id, key in needed.items()])
             for write, needed in zip(writes, computed.markers(self.connection, self.keys, rows), strict=True)
         ]
+
+    def refuse_broken(self, wanted: Sequence[Check], rows: Sequence[Row]) -> None:
+        """IntegrityError where a row breaks a check constraint."""
+        for position, check in computed.broken(self.connection, wanted, rows):
+            raise IntegrityError(f"{check.says}, by row {position + 1} of the statement; nothing was written")
 
     def deleted(self, writes: Sequence[Delete], before: Sequence[Row]) -> list[Change]:
         """Rows to delete, which were as `before` says, with the markers that they own."""
@@ -94,11 +101,13 @@ class Markers:
     def updated(self, keys: Sequence[Key], writes: Sequence[Update], before: Sequence[Row]) -> list[Change]:
         """Rows to change, which were as `before` says, with the markers that move.
 
-        Raises IntegrityError where a row would get what another one has.
+        Raises IntegrityError where a row would get what another one has, or break a check.
         """
         watched = frozenset[str]().union(*(key.columns for key in keys))
         writes = [_summed(write, row, watched) for write, row in zip(writes, before, strict=True)]
         after = [{**row, **dict(_written(write))} for write, row in zip(writes, before, strict=True)]
+        self.refuse_broken([key for key in keys if isinstance(key, Check)], after)
+        keys = [key for key in keys if not isinstance(key, Check)]
         held = computed.markers(self.connection, keys, [*before, *after])
         held, needed = held[: len(writes)], held[len(writes) :]
         wanted = [id for old, new in zip(held, needed, strict=True) for id in old.keys() ^ new.keys()]

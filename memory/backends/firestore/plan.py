@@ -369,6 +369,11 @@ def parts(change: Change) -> tuple[Write, ...]:
     return (*change.rows, *change.markers) if isinstance(change, Group) else (change,)
 
 
+def optional(change: Change) -> Group:
+    """The change, left out where what it creates is there."""
+    return Group(rows_of(change), change.markers if isinstance(change, Group) else (), optional=True)
+
+
 def rows_of(change: Change) -> tuple[Write, ...]:
     """The writes of a change that are about rows."""
     return change.rows if isinstance(change, Group) else (change,)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import NotSupportedError
 from django.db.models import JSONField
@@ -132,6 +133,9 @@ class SQLCompiler(compiler.SQLCompiler):
         if found is not None:
             return self.row_by_key(*found)
         inner = self.setup()
+        if self.query.model is None:
+            self.lane = MIRROR
+            return iter(self.run_in_mirror(inner, ("a query without a table",)))
         asked = question.ask(self, inner)
         self.adopt()
         answer = self.native(asked)
@@ -266,9 +270,12 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def tables(self) -> dict[str, Table]:
         """Every table that a query may name."""
-        meta = self.query.get_meta()
-        models = meta.apps.get_models(include_auto_created=True, include_swapped=True)
-        return tables_of((self.query.model, *meta.all_parents, *models), self.connection)
+        # `Q.check()` asks without a table, but for those of subqueries.
+        named = [self.query.model] if self.query.model else uses.models(self.inner.query)
+        registry = named[0]._meta.apps if named else apps
+        models = registry.get_models(include_auto_created=True, include_swapped=True)
+        parents = (parent for model in named for parent in model._meta.all_parents)
+        return tables_of((*named, *parents, *models), self.connection)
 
     def mirror_for(
         self,

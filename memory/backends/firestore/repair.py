@@ -23,7 +23,7 @@ from .batching import batches
 from .markers import Markers, by_column
 from .plan import DOCUMENT_ID, Aggregate, Create, Delete, Function, Get, Query, Update, Write
 from .transaction import run_in_transaction
-from .uniqueness import COLUMNS, KEY, OWNER, Key
+from .uniqueness import COLUMNS, KEY, OWNER, Check, Key
 
 BATCH: Final = 500
 """Documents read between two looks at the progress bar."""
@@ -215,6 +215,23 @@ class Audit:
         (total,) = self.connection.cursor().aggregate([Aggregate(Query(collection), Function.COUNT)])
         bar: AbstractContextManager[Any] = self._bar(total=total, desc=collection, unit=" documents", disable=None)
         return bar
+
+
+def enforce_check(connection: Any, model: Any, check: Check) -> None:
+    """Raises IntegrityError if rows of a table break a check constraint that it did not have."""
+    table = str(model._meta.db_table)
+    columns = Markers(connection, model).columns([check])
+    every, cursor = Query(table, (DOCUMENT_ID, *columns)), connection.cursor()
+    rows = cursor.run(every) if connection.unit is None else cursor.superset(every)[0]
+    bad: list[str] = []
+    for batch in batches(iter(rows), BATCH):
+        found = computed.broken(connection, [check], [by_column(columns, row[1:]) for row in batch])
+        bad += [batch[position][0] for position, _ in found]
+    if bad:
+        raise IntegrityError(
+            f"{check.says}: {len(bad)} rows of {table!r} break it; change or delete them, then migrate again: "
+            f"{', '.join(bad[:NAMED])}"
+        )
 
 
 def enforce(connection: Any, model: Any, keys: Sequence[Key]) -> None:

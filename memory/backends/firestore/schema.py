@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db import NotSupportedError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.models import UniqueConstraint
+from django.db.models import CheckConstraint, UniqueConstraint
 from tqdm import tqdm
 
 from . import repair
@@ -21,7 +21,7 @@ from .batching import batches
 from .lowering import column_ref
 from .names import document_id
 from .plan import DOCUMENT_ID, Compare, Delete, Op, Put, Query, Ref, Update, Write
-from .uniqueness import KEY, Key, constraint_key, marker_collection, together_key, unique_keys
+from .uniqueness import KEY, Key, check, constraint_key, marker_collection, together_key, unique_keys
 
 # Documents rewritten between two looks at the progress bar.
 BATCH: Final = 500
@@ -79,8 +79,9 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     # --- markers to write: unique constraints
 
     def add_constraint(self, model: Any, constraint: Any) -> None:
-        """Writes the markers of a unique constraint; IntegrityError names rows that violate it. Others are checked by
-        the model's validation only."""
+        """Writes the markers of a unique constraint; IntegrityError names rows that violate it, or a check."""
+        if isinstance(constraint, CheckConstraint):
+            repair.enforce_check(self.connection, model, check(model, constraint))
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
             self._mark(model, [constraint_key(model, constraint)])
 

@@ -1,4 +1,5 @@
-"""Which columns no two rows share, and the names of the markers that hold a row's values: pure, no I/O.
+"""Which columns no two rows share, and the names of the markers that hold a row's values; what each row must fulfil.
+Pure, no I/O.
 
 Firestore keeps nothing unique but documents' names. So each row that takes part in a constraint has a marker beside
 it: a document in the collection `<table>:unique` whose name is a hash of the constraint and the row's values, written
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from django.db.models import F, Field, Q, UniqueConstraint
-from django.db.models.expressions import OrderBy
+from django.db.models import CheckConstraint, F, Field, Q, UniqueConstraint
+from django.db.models.expressions import OrderBy, RawSQL
 from django.db.models.functions import Collate
 
 from . import codec
@@ -122,6 +123,18 @@ class Key:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+@dataclass(frozen=True)
+class Check(Key):
+    """A condition that every row of a table fulfils, or at least does not break: what is unknown for a null passes."""
+
+    __hash__ = Key.__hash__
+
+    @cached_property
+    def says(self) -> str:
+        """What an error says, in SQLite's words."""
+        return f"CHECK constraint failed: {self.name}"
+
+
 def marker_collection(table: str) -> str:
     """The collection of a table's markers."""
     return table + SUFFIX
@@ -145,6 +158,22 @@ def unique_keys(model: Any) -> tuple[Key, ...]:
         *(Key(name, meta.model, key) for name, key in plain.items()),
         *(constraint_key(meta.model, constraint) for constraint in named),
     )
+
+
+@lru_cache(maxsize=1024)
+def checks(model: Any) -> tuple[Check, ...]:
+    """The check constraints of a model's own table."""
+    meta = model._meta.concrete_model._meta
+    return tuple(check(meta.model, one) for one in meta.constraints if isinstance(one, CheckConstraint))
+
+
+def check(model: Any, constraint: CheckConstraint) -> Check:
+    """A check constraint as a key that has no marker."""
+    return Check(constraint.name, model, condition=_as_q(constraint.condition))
+
+
+def _as_q(condition: Any) -> Q:
+    return condition if isinstance(condition, Q) else Q(condition)
 
 
 def plain_name(fields: Iterable[Any]) -> str:
@@ -172,8 +201,17 @@ def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:
 
 def _fields_of(model: Any, expression: Any) -> Iterator[Any]:
     """The model's fields that an expression names."""
+    if _is_raw(expression):
+        yield from model._meta.local_concrete_fields
     for first, *_ in model._get_expr_references(expression):
         yield model._meta.pk if first == "pk" else model._meta.get_field(first)
+
+
+def _is_raw(expression: Any) -> bool:
+    """Whether a part of it is SQL, of which nobody knows what it reads."""
+    children = getattr(expression, "children", None) or getattr(expression, "get_source_expressions", list)()
+    parts = (child[1] if isinstance(child, tuple) else child for child in children)
+    return isinstance(expression, RawSQL) or any(map(_is_raw, parts))
 
 
 def collation(expression: Any, model: Any) -> str:

@@ -30,7 +30,7 @@ from . import codec, errors
 from .batching import linked
 from .buffer import Before, Buffer, Entry, Gone, Key, Patch, Row, Values
 from .channel import Message, pb
-from .commit import describe, unforgivable, verdict
+from .commit import describe, is_optional, unforgivable, verdict
 from .executor import Executor
 from .names import document_id, escape_key
 from .plan import (
@@ -188,7 +188,7 @@ class UnitOfWork:
         blocks = self._blocks()
         self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
         mark = self._buffer.mark()
-        met = [self._apply(change, group, isolate) for change, group in zip(changes, spelled, strict=True)]
+        met = [self._apply(change, group) for change, group in zip(changes, spelled, strict=True)]
         outcomes = [verdict(change, one) for change, one in zip(changes, met, strict=True)]
         refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
         fatal = [place for place in refused if not isolate or unforgivable(changes[place], outcomes[place])]
@@ -202,7 +202,7 @@ class UnitOfWork:
             raise errors.RowsRefused(_refusal(*first), refused)
         return outcomes
 
-    def _apply(self, change: Change, writes: Sequence[Write], isolate: bool) -> list[Outcome]:
+    def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
         """What becomes of the writes of a change: all of them are taken in, or none."""
         mark = self._buffer.mark()
         met = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
@@ -210,7 +210,7 @@ class UnitOfWork:
             self._buffer.rollback(mark)
             return met
         keys = [(write.collection, write.id) for write in writes]
-        (self._optional.update if isolate and isinstance(writes[0], Create) else self._optional.difference_update)(keys)
+        (self._optional.update if is_optional(change) else self._optional.difference_update)(keys)
         if len(keys) > 1:
             self._groups.append(keys)
         return met

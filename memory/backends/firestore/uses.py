@@ -59,12 +59,20 @@ class Found:
 def reading(compiler: Any, asked: Any) -> Reading:
     """What a query (or an expression) reads."""
     found = Found(compiler)
-    if isinstance(asked, Query):
-        _visit(found, asked, {})
-    else:
-        for query in _subqueries((asked,)):
-            _visit(found, query, {})
+    for query in [asked] if isinstance(asked, Query) and asked.model else _nested(asked):
+        _visit(found, query, {})
     return Reading(tuple(found.uses), tuple(found.links))
+
+
+def models(tableless: Query) -> list[Any]:
+    """The models of the queries in one that has none itself."""
+    return [query.model for query in _nested(tableless) if query.model]
+
+
+def _nested(asked: Any) -> Iterator[Query]:
+    """The queries in an expression, or in a query without a table."""
+    parts = (asked.where, *asked.annotation_select.values()) if isinstance(asked, Query) else (asked,)
+    return _subqueries(parts)
 
 
 def _visit(found: Found, query: Query, outer: Scope) -> Scope:

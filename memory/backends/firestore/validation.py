@@ -10,6 +10,7 @@ from django.db import router
 from django.db.backends.base.validation import BaseDatabaseValidation
 
 from .computed import reason_against
+from .uniqueness import checks as check_constraints
 from .uniqueness import unique_keys
 
 
@@ -19,17 +20,18 @@ class DatabaseValidation(BaseDatabaseValidation):
     connection: Any
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Errors for constraints that no marker can keep."""
+        """Errors for constraints that cannot be kept."""
         alias = self.connection.alias
         models = [one for one in apps.get_models(include_auto_created=True) if router.allow_migrate_model(alias, one)]
         return [message for model in models if not model._meta.proxy for message in self.check_constraints(model)]
 
     def check_constraints(self, model: Any) -> list[checks.CheckMessage]:
         """The same for one model."""
-        reasons = ((key, reason_against(self.connection, key)) for key in unique_keys(model))
+        keys = (*unique_keys(model), *check_constraints(model))
+        reasons = ((key, reason_against(self.connection, key)) for key in keys)
         return [
             checks.Error(
-                f"The unique constraint {key.name!r} cannot be kept on Firestore: {reason}.",
+                f"The constraint {key.name!r} cannot be kept on Firestore: {reason}.",
                 hint="Change it to what follows from the row's own columns, or remove it.",
                 obj=model,
                 id="firestore.E002",

@@ -15,14 +15,14 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import DataError, IntegrityError, NotSupportedError, OperationalError
+from django.db import DataError, NotSupportedError
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
 
 from . import question
 from .converting import from_sqlite
-from .errors import Contention
+from .errors import ATTEMPTS, contention
 from .insertion import Insertion, insertion, refuse_invalid
 from .lowering import Lowering, column_ref
 from .markers import Markers, by_column
@@ -39,16 +39,13 @@ from .plan import (
     Outcome,
     Ref,
     Update,
-    parts,
+    optional,
     rows_of,
 )
 from .planner import Nothing, Unanswerable, plan
 from .question import Numbers
 from .reading import MIRROR, Row, SQLCompiler
-from .uniqueness import Key
-
-# How often rows that others keep changing are chosen again, before that is an error.
-ATTEMPTS: Final = 8
+from .upsert import Upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +149,6 @@ class Choosing(SQLCompiler):
         with self.connection.lane("write"):
             outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True)
             return outcomes
-
-
-def contention(table: str) -> Contention:
-    """Others kept changing the rows."""
-    return Contention(f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again.")
 
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
@@ -468,9 +460,11 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
         settle = self.query.on_conflict
         with self.connection.lane("write"):
             if settle is OnConflict.UPDATE:
-                self.upsert(writes)
+                Upsert(self.connection, self.query, self.markers).run(writes)
             else:
-                self.connection.cursor().commit(self.markers.inserted(writes), isolate=settle is OnConflict.IGNORE)
+                ignore = settle is OnConflict.IGNORE
+                changes = self.markers.inserted(writes)
+                self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
 
     def name(self, shape: Insertion, row: Sequence[Any]) -> str:
         """The id of a row's document."""
@@ -479,79 +473,6 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
                 "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
             )
         return name_of(row[shape.key], shape.columns[shape.key])
-
-    def upsert(self, writes: Sequence[Create]) -> None:
-        """`update_conflicts`: rows that others have in the unique fields named give them their new values instead."""
-        target = self.target()
-        changes = self.markers.inserted(writes)
-        outcomes = self.connection.cursor().commit(changes, isolate=True)
-        refused = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.EXISTS]
-        if not refused:
-            return
-        owners = self.owners(target, [changes[i] for i in refused])
-        names = {field.column for field in self.query.update_fields}
-        updates = {}
-        for write, owner in zip([writes[i] for i in refused], owners, strict=True):
-            kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
-            columns, values = (tuple(part[i] for i in kept) for part in (write.columns, write.values))
-            updates[owner] = Update(write.collection, owner, columns, values)
-        self.revise(updates)
-
-    def target(self) -> Key | None:
-        """The constraint whose conflicts are settled; None for the primary key."""
-        meta = self.query.get_meta()
-        wanted = {field.column for field in self.query.unique_fields}
-        if wanted == {meta.pk.column}:
-            return None
-        for key in self.markers.keys:
-            if not key.condition and {field.column for field in key.fields} == wanted:
-                return key
-        raise OperationalError(
-            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: unique_fields of bulk_create are "
-            f"{sorted(wanted)}, and {meta.db_table!r} has no such constraint without a condition."
-        )
-
-    def owners(self, target: Key | None, changes: Sequence[Change]) -> list[str]:
-        """The ids of the rows that have what others were to be created with. Raises IntegrityError where the conflict
-        is not the target's."""
-        wanted = []
-        for change in changes:
-            [row, *markers] = parts(change)
-            claims = {one.values[1]: one for one in markers if isinstance(one, Create)}
-            wanted.append(row if target is None else claims.get(target.name))
-        ids = [one.id for one in wanted if one is not None]
-        if target is None:
-            table = self.query.get_meta().db_table
-            found = {id: id for (id,) in self.connection.cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
-        else:
-            found = {id: marker.owner for id, marker in self.markers.stored(ids).items()}
-        for one, change in zip(wanted, changes, strict=True):
-            if one is None or one.id not in found:
-                others = [part for part in parts(change) if isinstance(part, Create) and part is not one]
-                raise IntegrityError(f"{others[0].refusal}, which is not among the unique_fields of bulk_create")
-        return [found[one.id] for one in wanted if one is not None]
-
-    def revise(self, updates: dict[str, Update]) -> None:
-        """Updates of rows by id, until each is applied or its row is gone."""
-        first = next(iter(updates.values()))
-        keys = self.markers.affected(ref.path[0] for ref in first.columns)
-        columns = self.markers.columns(keys)
-        for _ in range(ATTEMPTS):
-            changes: Sequence[Change] = list(updates.values())
-            if keys:
-                read = Get(first.collection, tuple(updates), (DOCUMENT_ID, VERSION, *columns))
-                rows = {row[0]: row[1:] for row in self.connection.cursor().run(read)}
-                known = {id: one for id, one in updates.items() if id in rows}
-                versions = self.guards(rows[id][0] for id in known)
-                guarded = [replace(one, version=version) for one, version in zip(known.values(), versions, strict=True)]
-                before = [by_column(columns, rows[one.id][1:]) for one in guarded]
-                changes = self.markers.updated(keys, guarded, before)
-            outcomes = self.connection.cursor().commit(changes, isolate=True)
-            stale = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is Outcome.STALE]
-            if not stale:
-                return
-            updates = {row.id: updates[row.id] for change in stale for row in rows_of(change)}
-        raise contention(first.collection)
 
 
 # Fields whose columns may hold any number, so that an increment breaks no rule.

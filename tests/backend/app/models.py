@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models import functions
+from django.db.models.expressions import RawSQL
 
 from .library import Book, City, Novel, Remark, Tag, Writer
 from .vectors import VectorField
@@ -131,6 +132,24 @@ class Seat(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Stay(models.Model):
+    """Checks over columns that may be written one without the other."""
+
+    first = models.IntegerField()
+    last = models.IntegerField(null=True)
+    guest = models.CharField(max_length=20, default="")
+
+    class Meta:
+        app_label = "engine"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(last__gte=models.F("first")), name="in_order"),
+            models.CheckConstraint(condition=RawSQL("length(guest) < 10", (), models.BooleanField()), name="short"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last}"
 
 
 class Place(models.Model):

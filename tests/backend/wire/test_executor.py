@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -381,6 +382,18 @@ def test_collections_clear_and_ping(executor: Executor) -> None:
     assert executor.collections() == ["others", "things"]
     assert executor.clear("things") == 3
     assert executor.collections() == ["others"]
+
+
+def test_a_copy_has_every_document(executor: Executor) -> None:
+    """As it is, columns that no model knows too."""
+    columns = (NUMBER, Ref(("__odd__",), Kind.JSON), VECTOR)
+    executor.commit([Put("things", f"{n:019d}", columns, (n, {"": [[n]]}, [0.5, n])) for n in range(700)])
+    executor.commit([Put("things:unique", "a", (WORD,), ("x",))])
+    target = replace(executor._calls.target, database="copy")
+    other = Executor(target, timeout=10, around=lambda description, send: send(), log=lambda rpc: None)
+    assert executor.copy(other) == 701
+    assert list(other.run(Query("things", (ID, *columns)))) == list(executor.run(Query("things", (ID, *columns))))
+    assert other.collections() == ["things", "things:unique"]
 
 
 KINDS = {
