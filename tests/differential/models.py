@@ -53,3 +53,58 @@ class Claim(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Place(models.Model):
+    """Where people live."""
+
+    id = models.CharField(primary_key=True, max_length=10)
+    country = models.CharField(max_length=10)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Person(models.Model):
+    """Keys may lead nowhere: Firestore does not enforce them, and SQLite is told not to."""
+
+    id = models.IntegerField(primary_key=True)
+    home = models.ForeignKey(Place, models.DO_NOTHING, db_constraint=False)
+    mentor = models.ForeignKey("self", models.DO_NOTHING, null=True, db_constraint=False, related_name="pupils")
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Label(models.Model):
+    """Of many works."""
+
+    id = models.CharField(primary_key=True, max_length=10)
+    kind = models.IntegerField()
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Work(models.Model):
+    """What joins start from, or lead to."""
+
+    id = models.CharField(primary_key=True, max_length=10)
+    person = models.ForeignKey(Person, models.DO_NOTHING, db_constraint=False, related_name="works")
+    editor = models.ForeignKey(Person, models.DO_NOTHING, null=True, db_constraint=False, related_name="edited")
+    year = models.IntegerField()
+    labels = models.ManyToManyField(Label, through="Labelling", related_name="works")
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Labelling(models.Model):
+    """A label of a work, once or more often."""
+
+    id = models.IntegerField(primary_key=True)
+    work = models.ForeignKey(Work, models.DO_NOTHING, db_constraint=False)
+    label = models.ForeignKey(Label, models.DO_NOTHING, db_constraint=False)
+
+    def __str__(self) -> str:
+        return str(self.id)
