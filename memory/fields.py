@@ -18,6 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from . import limits
 
+COMPACT = b"\x01"
+
 
 def new_id() -> str:
     """A random id of 32 hexadecimal digits: no hot spot in Firestore, and nobody's guess."""
@@ -204,8 +206,13 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         value = super().get_db_prep_value(value, connection, prepared)
         if value is None or hasattr(value, "resolve_expression"):
             return value
-        adapt = getattr(connection.ops, "adapt_vector", pack)
+        adapt = getattr(connection.ops, "adapt_vector", self.packed)
         return adapt(value)
+
+    @staticmethod
+    def packed(vector: Sequence[float]) -> bytes:
+        """The vector for an engine without vectors."""
+        return pack(vector)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> list[float] | None:
         return self.to_python(value)
@@ -222,9 +229,37 @@ def pack(vector: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(vector)}d", *vector)
 
 
+def pack_compactly(vector: Sequence[float]) -> bytes:
+    """Little-endian floats at single precision, behind a byte 1: no packed doubles have such a length."""
+    return COMPACT + struct.pack(f"<{len(vector)}f", *vector)
+
+
 def unpack(packed: bytes | memoryview) -> list[float]:
-    """The inverse of `pack`."""
-    return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+    """The inverse of `pack` and of `pack_compactly`."""
+    if len(packed) % 8 == 0:
+        return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+    return list(struct.unpack_from(f"<{len(packed) // 4}f", packed, len(COMPACT)))
+
+
+class CompactVectorField(VectorField):
+    """A vector that a model made, at single precision where the engine has no vector type of its own."""
+
+    @staticmethod
+    def packed(vector: Sequence[float]) -> bytes:
+        """The vector for an engine without vectors."""
+        return pack_compactly(vector)
+
+
+class TermsField(AnyJSONField):
+    """A list of distinct texts, looked up by `has` (one of them) and `has_any` (a list of them)."""
+
+    # What an engine with arrays tells them by, for whom it makes indexes.
+    is_array = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("default", list)
+        kwargs.setdefault("blank", True)
+        super().__init__(*args, **kwargs)
 
 
 def content_hash(text: str | None) -> str:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import models, router
+from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -20,16 +20,18 @@ from .cache import Conversation
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
+    CompactVectorField,
     ContentHashField,
     DocumentIdField,
     LongTextField,
     MapField,
     NameField,
+    TermsField,
     VectorField,
-    content_hash,
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
+from .search import indexing
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
@@ -56,6 +58,11 @@ class Document(models.Model):
 
     def renew_derived_fields(self) -> None:
         """Compute the fields that follow from others."""
+        self.renew([self])
+
+    @classmethod
+    def renew(cls, records: Sequence[Any]) -> None:
+        """Compute the fields of these records that follow from others, together."""
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
@@ -166,8 +173,18 @@ class MemoryItem(Record):
     text_content = LongTextField(_("text"), null=True, blank=True)
     embedding = VectorField(_("embedding"), null=True, blank=True)
     content_hash = ContentHashField(source="text_content")
+    # What search knows of the text (memory/search/indexing.py).
+    terms = TermsField(_("terms"), editable=False, serialize=False)
+    terms_version = NameField(_("version of the terms"), default="", blank=True, editable=False, serialize=False)
+    text_embedding = CompactVectorField(
+        _("embedding of the text"), null=True, blank=True, editable=False, serialize=False
+    )
+    embedding_model = NameField(_("model of the embedding"), default="", blank=True, editable=False, serialize=False)
 
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
+    # Follow from the text: written with it, and read by nobody but search.
+    TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
+    UNREAD_FIELDS = frozenset({"terms", "text_embedding"})
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
     all_objects = MemoryItemQuerySet.as_manager()
@@ -182,6 +199,7 @@ class MemoryItem(Record):
         indexes = (
             models.Index(fields=["user_id", "item_type", "-timestamp"], name="memory_items_user_type_time"),
             models.Index(fields=["user_id", "session_id", "-timestamp"], name="memory_items_user_session_time"),
+            models.Index(fields=["user_id", "session_id", "timestamp"], name="memory_items_user_session_asc"),
             models.Index(fields=["user_id", "-timestamp"], name="memory_items_user_time"),
             models.Index(fields=["user_id", "content_hash"], name="memory_items_user_content"),
             models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
@@ -200,9 +218,9 @@ class MemoryItem(Record):
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
-        """`fields`, and `content_hash` with its text."""
+        """`fields`, and with the text what follows from it."""
         names = list(fields)
-        return [*names, "content_hash"] if "text_content" in names and "content_hash" not in names else names
+        return list(dict.fromkeys([*names, *cls.TEXT_FIELDS])) if "text_content" in names else names
 
     def clean(self) -> None:
         """As `Document.clean`; user and session must also make an id for the session's row."""
@@ -210,9 +228,10 @@ class MemoryItem(Record):
         if self.session_id is not None:
             refuse_session(self.user_id, self.session_id)
 
-    def renew_derived_fields(self) -> None:
-        """Compute `content_hash`."""
-        self.content_hash = content_hash(self.text_content)
+    @classmethod
+    def renew(cls, records: Sequence[Any]) -> None:
+        """Compute what follows from the texts, where they have changed."""
+        indexing.prepare(records)
 
     @classmethod
     def is_cached(cls, using: str) -> bool:
@@ -231,6 +250,8 @@ class MemoryItem(Record):
         Where the cache knows the row, they may lag by a minute (docs/cache.md).
         """
         UserSession.objects.using(using).touch(changes.to_touch(records))
+        if pending := indexing.pending(records):
+            transaction.on_commit(lambda: indexing.index(pending, using), using=using)
 
 
 class AgentData(Record):
