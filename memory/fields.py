@@ -10,15 +10,17 @@ from typing import Any
 
 from django import forms
 from django.core import checks
-from django.core.exceptions import ValidationError
+from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 from . import limits
 
 COMPACT = b"\x01"
+MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value IN ({marks}))"
 
 
 def new_id() -> str:
@@ -260,6 +262,38 @@ class TermsField(AnyJSONField):
         kwargs.setdefault("default", list)
         kwargs.setdefault("blank", True)
         super().__init__(*args, **kwargs)
+
+
+@TermsField.register_lookup
+class Has(models.Lookup):  # type: ignore[type-arg]
+    """A list that holds a text: `terms__has="paint"`."""
+
+    lookup_name = "has"
+    # An engine with arrays recognises the lookup by this.
+    array_operator = "array-contains"
+
+    def get_prep_lookup(self) -> Any:
+        return self.rhs
+
+    def get_db_prep_lookup(self, value: Any, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        return "%s", [value]
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        """Any member equal to any of the texts."""
+        column, params = self.process_lhs(compiler, connection)
+        values = [self.rhs] if self.array_operator == Has.array_operator else list(self.rhs)
+        if not values:
+            raise EmptyResultSet
+        marks = ", ".join(["%s"] * len(values))
+        return MEMBER.format(column=column, marks=marks), (*params, *values)
+
+
+@TermsField.register_lookup
+class HasAny(Has):
+    """A list that holds one of several texts: `terms__has_any=["paint", "draw"]`."""
+
+    lookup_name = "has_any"
+    array_operator = "array-contains-any"
 
 
 def content_hash(text: str | None) -> str:
