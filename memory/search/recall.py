@@ -41,7 +41,7 @@ def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> 
     question = ask(question_text, language, embedder)
     gathered = gather(source_for(memory), question, limit)
     now, best = timezone.now(), []
-    for ranked in rank(question, gathered.pool):
+    for ranked in rank(gathered.question, gathered.pool):
         item: Any = memory.found[ranked.passage.id]
         if item.expiration is not None and item.expiration <= now:
             continue
