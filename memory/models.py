@@ -40,6 +40,10 @@ ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 class Document(models.Model):
     """A row that Firestore could hold as one document: `save()` refuses what it would refuse."""
 
+    # Fields that records are read without, but for search; and the most that they take of a document.
+    UNREAD_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    UNREAD_BYTES: ClassVar[int] = 0
+
     class Meta:
         abstract = True
 
@@ -47,14 +51,26 @@ class Document(models.Model):
         """Refuse a document above Firestore's size, naming the field that takes most of it."""
         super().clean()
         self.renew_derived_fields()
-        values = {field.name: field.value_from_object(self) for field in self._meta.concrete_fields}
-        sizes = {name: limits.value_size(value) for name, value in values.items()}
+        unread = self.UNREAD_FIELDS & self.get_deferred_fields()
+        values = self._values(unread)
         total = limits.document_size(self._meta.db_table, str(self.pk), values)
-        largest = max(sizes, key=lambda name: sizes[name])
+        if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # only then are they worth a read
+            values = self._values()
+            total = limits.document_size(self._meta.db_table, str(self.pk), values)
+        sizes = {name: limits.value_size(value) for name, value in values.items()}
+        largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
+
+    def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        fields = (field for field in self._meta.concrete_fields if field.name not in without)
+        return {field.name: field.value_from_object(self) for field in fields}
+
+    def is_whole(self) -> bool:
+        """Whether all is loaded that its readers are shown."""
+        return self.get_deferred_fields() <= self.UNREAD_FIELDS
 
     def renew_derived_fields(self) -> None:
         """Compute the fields that follow from others."""
@@ -123,7 +139,7 @@ class Record(Document):
             kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        whole = kwargs.get("update_fields") is None and self.is_whole()
         with self.writing(using) as changes:
             inserted = self._state.adding and not kwargs.get("force_update")
             old = [] if inserted or not changes.active else self._places(using)
@@ -185,6 +201,7 @@ class MemoryItem(Record):
     # Follow from the text: written with it, and read by nobody but search.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
     UNREAD_FIELDS = frozenset({"terms", "text_embedding"})
+    UNREAD_BYTES = 200_000
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
     all_objects = MemoryItemQuerySet.as_manager()
@@ -251,7 +268,8 @@ class MemoryItem(Record):
         """
         UserSession.objects.using(using).touch(changes.to_touch(records))
         if pending := indexing.pending(records):
-            transaction.on_commit(lambda: indexing.index(pending, using), using=using)
+            # Robust: what was written stays written, whether its vectors can be made or not.
+            transaction.on_commit(lambda: indexing.index(pending, using), using=using, robust=True)
 
 
 class AgentData(Record):
@@ -328,7 +346,7 @@ class UserSession(Document):
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        whole = kwargs.get("update_fields") is None and self.is_whole()
         with history.writing(using) as changes:
             changes.expect([self.conversation])
             super().save(*args, **kwargs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -111,6 +111,12 @@ def vectors_of(embedder: Embedder, texts: Sequence[str | None]) -> list[list[flo
     return [vector.tolist() if vector.any() else None for vector in vectors]
 
 
+def before_raw_save(instance: Any, raw: bool, **kwargs: Any) -> None:
+    """Receiver of `pre_save`: `loaddata` saves past the models' own `save`, and its files have nothing of search."""
+    if raw:
+        prepare([instance])
+
+
 def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:
     """Those that were written without the vector that a remote embedder is to make."""
     embedder = memory_settings.embedder
@@ -121,3 +127,6 @@ def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:
 
 def index(items: Sequence[MemoryItem], using: str) -> None:
     """Called when items that wait for a remote embedder's vectors have been committed. Returns at once."""
+    from .later import embed_later  # which builds on what is above
+
+    embed_later([item.pk for item in items], using)
