@@ -77,7 +77,7 @@ def recent(user_id: str, session_id: str | None, limit: int, using: str | None =
     alias = using or router.db_for_write(MemoryItem)
     if session_id is None:
         live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
-        return list(live.for_user(user_id).recent(limit))
+        return list(live.for_user(user_id).without_search_data().recent(limit))
     conversation, cache = Conversation(user_id, session_id), cache_of(alias)
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
         return list(_rows(conversation, alias)[:limit])
@@ -138,7 +138,8 @@ def _rows(conversation: Conversation, using: str) -> MemoryItemQuerySet:
     from .models import MemoryItem
 
     live: MemoryItemQuerySet = MemoryItem.objects.using(using)
-    return live.for_user(conversation.user_id).in_session(conversation.session_id).newest_first()
+    rows = live.for_user(conversation.user_id).in_session(conversation.session_id)
+    return rows.without_search_data().newest_first()
 
 
 def cache_of(using: str) -> ConversationCache | None:

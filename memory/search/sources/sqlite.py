@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -42,10 +42,9 @@ class SQLiteSource:
             case Having(term=term, limit=limit, before=before):
                 rows = memory.newest_first() if before is None else memory.before(before)
                 return of_items(memory, self._having(rows, term)[:limit])
-            case Count(term=None, most=most):
-                return of_number(memory.items[:most].count())
-            case Count(term=str(term), most=most):
-                return of_number(self._having(memory.items, term)[:most].count())
+            case Count(term=term, most=most):
+                rows = memory.items if term is None else self._having(memory.items, term)
+                return of_number(rows[:most].count())
             case Around(passage=passage) if is_alone(passage):
                 return Answer((passage,))
             case Around(passage=passage, span=span):
@@ -60,7 +59,7 @@ class SQLiteSource:
             where=[f"{TERMS}.item_id = memory_items.id", f"{TERMS}.user_id = %s", f"{TERMS}.term = %s"],
             params=[self.user_id, term],
         )
-        return joined.extra(order_by=[f"-{TERMS}.timestamp", f"-{TERMS}.item_id"])
+        return cast("MemoryItemQuerySet", joined.extra(order_by=[f"-{TERMS}.timestamp", f"-{TERMS}.item_id"]))
 
     def _nearest(self, request: Nearest) -> Answer:
         memory = self.memory
