@@ -9,7 +9,9 @@ import numpy as np
 
 from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Having, Nearest, Request
 from .embedders import Embedder, Vectors
+from .indexing import embed
 from .passages import Passage, Question
+from .sources.base import DIGITS
 
 
 class InMemorySource:
@@ -26,13 +28,13 @@ class InMemorySource:
             self._sessions.setdefault(passage.session, []).insert(0, place)
         self._vectors: Vectors | None = None
         if embedder is not None:
-            self._vectors = embedder.embed_documents([passage.text for passage in self._newest_first])
+            self._vectors = embed(embedder, [passage.text for passage in self._newest_first])
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round. Raises `KeyError` for the surroundings of a passage that is not here."""
         similarities = None
         if self._vectors is not None and question.vector is not None:
-            similarities = self._vectors @ question.vector
+            similarities = np.round(self._vectors @ question.vector, DIGITS)
         return [self._answer(request, similarities) for request in requests]
 
     def _answer(self, request: Request, similarities: Vectors | None) -> Answer:
@@ -42,7 +44,7 @@ class InMemorySource:
                 number = min(entries, most)
                 return Answer(number=number, reads=max(1, -(-number // ENTRIES_PER_READ)))
             case Nearest(limit=limit):
-                nearest = [] if similarities is None else np.argsort(-similarities, kind="stable")[:limit].tolist()
+                nearest = [] if similarities is None else self._nearest(similarities)[:limit]
                 return self._passages(nearest, similarities, max(1, len(nearest)))
             case Having(term=term, limit=limit, before=before):
                 after = -1 if before is None else self._index[before.id]
@@ -54,6 +56,11 @@ class InMemorySource:
                 before_it, after_it = turns[max(0, at - span) : at], turns[at + 1 : at + 1 + span]
                 reads = max(1, len(before_it)) + max(1, len(after_it))
                 return self._passages([*before_it, turns[at], *after_it], similarities, reads)
+
+    def _nearest(self, similarities: Vectors) -> list[int]:
+        """The places of the passages that say something to the model, nearest first."""
+        order: list[int] = np.argsort(-similarities, kind="stable").tolist()
+        return [place for place in order if self._vectors is not None and self._vectors[place].any()]
 
     def _passages(self, places: Sequence[int], similarities: Vectors | None, reads: int) -> Answer:
         found = (self._newest_first[place] for place in places)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from memory.conf import memory_settings
 
-from .candidates import gather
+from .candidates import Source, gather
 from .passages import ask
 from .ranking import rank
 from .sources import Memory, source_for
@@ -32,14 +32,18 @@ def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> 
     a question of over 10,000 characters, and where `items` are not one user's. A question that asks for nothing (no
     letter, no digit, nothing that the embedder knows) has no answer.
     """
-    question_text = readable_question(query)
+    text = readable_question(query)
     if not 1 <= limit <= MOST_RESULTS:
         raise ValueError(f"A search gives 1 to {MOST_RESULTS} results, not {limit}.")
     one_user_of(items)
-    embedder, language = memory_settings.embedder, memory_settings.language
-    memory = Memory(items, language, embedder, memory_settings.speaker)
-    question = ask(question_text, language, embedder)
-    gathered = gather(source_for(memory), question, limit)
+    memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
+    return answers(memory, source_for(memory), text, limit, explain)
+
+
+def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool) -> list[MemoryItem]:
+    """The memory's items that answer a question best, as `search` returns them, by a source of its passages."""
+    question = ask(text, memory.language, memory.embedder)
+    gathered = gather(source, question, limit)
     now, best = timezone.now(), []
     for ranked in rank(gathered.question, gathered.pool):
         item: Any = memory.found[ranked.passage.id]
