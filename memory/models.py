@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import history, limits
 from .cache import Conversation
+from .conf import memory_settings
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
@@ -115,6 +116,11 @@ class Record(Document):
         return list(fields)
 
     @classmethod
+    def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
+        """Whether a write of these fields (None: all) writes what `before_write` computes."""
+        return names is None
+
+    @classmethod
     def is_cached(cls, using: str) -> bool:
         """Whether a cache must be told of changes to these records."""
         return False
@@ -128,6 +134,10 @@ class Record(Document):
     def conversation(self) -> Conversation | None:
         """The cached conversation that the record is part of, if any."""
         return None
+
+    @classmethod
+    def before_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
+        """What is computed last, in the transaction that writes these records; `changes` expects them already."""
 
     @classmethod
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
@@ -145,6 +155,8 @@ class Record(Document):
             old = [] if inserted or not changes.active else self._places(using)
             conversations = [self.conversation, *(conversation for _, conversation in old)]
             changes.expect(conversations)
+            if self.writes_all_of_text(kwargs.get("update_fields")):
+                self.before_write([self], using, changes)
             super().save(*args, **kwargs)
             if whole:
                 changes.saved([self], old)
@@ -249,6 +261,22 @@ class MemoryItem(Record):
     def renew(cls, records: Sequence[Any]) -> None:
         """Compute what follows from the texts, where they have changed."""
         indexing.prepare(records)
+
+    @classmethod
+    def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
+        """As `Record.writes_all_of_text`."""
+        return names is None or set(cls.TEXT_FIELDS) <= set(names)
+
+    @classmethod
+    def before_write(cls, records: Sequence[MemoryItem], using: str, changes: history.Changes) -> None:
+        """Make the vectors of new texts, which are of a turn and those before it."""
+        indexing.give_vectors(records, using, changes.newest)
+
+    def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        values = super()._values(without)
+        if (embedder := memory_settings.embedder) is not None and indexing.awaits_vector(self):
+            values |= indexing.room_for_vector(embedder)
+        return values
 
     @classmethod
     def is_cached(cls, using: str) -> bool:

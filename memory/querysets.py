@@ -110,6 +110,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             old = self._places_of(records) if changes.active and update_conflicts else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
+            self.model.before_write(records, self.db, changes)
             created = super().bulk_create(
                 records, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
@@ -130,6 +131,8 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             old = self._places_of(records) if changes.active else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
+            if self.model.writes_all_of_text(names):
+                self.model.before_write(records, self.db, changes)
             changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
             changes.changed(conversations)
             self.model.after_write(records, self.db, changes)

@@ -38,8 +38,8 @@ class Embedder(Protocol):
 
 
 def model_name(embedder: Embedder) -> str:
-    """The model as it is stored with each vector: `name@version:dimension`."""
-    return f"{embedder.name}@{embedder.version}:{embedder.dimension}"
+    """The model as it is stored with each vector: `name@version:dimension`, and that it is of a turn in its context."""
+    return f"{embedder.name}@{embedder.version}:{embedder.dimension}+context"
 
 
 def is_remote(embedder: Embedder) -> bool:

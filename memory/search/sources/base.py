@@ -7,17 +7,17 @@ turns around them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
 from memory.search import indexing
-from memory.search.candidates import ENTRIES_PER_READ, Answer, Request
+from memory.search.candidates import ENTRIES_PER_READ, Answer
 from memory.search.embedders import Embedder
-from memory.search.embedders.base import is_remote, model_name
-from memory.search.passages import Passage, Question
+from memory.search.embedders.base import model_name
+from memory.search.passages import Passage
 from memory.search.terms import terms
 
 if TYPE_CHECKING:
@@ -66,39 +66,6 @@ class Memory:
         session = ALONE.format(id=item.pk) if item.session_id is None else item.session_id
         said = tuple(terms(text, self.language))
         return Passage(item.pk, session, self.speaker(item), item.timestamp, text, said, similarity)
-
-    def with_similarities(self, answers: Sequence[Answer], question: Question) -> list[Answer]:
-        """The answers, with the cosine of every passage, made anew from its text.
-
-        A remote embedder would take too long: there only the vector search tells them.
-        """
-        if self.embedder is None or question.vector is None or is_remote(self.embedder):
-            return list(answers)
-        unique = {one.id: one for answer in answers for one in answer.passages}
-        vectors = indexing.embed(self.embedder, [one.text for one in unique.values()])
-        cosines = dict(zip(unique, (vectors @ question.vector).tolist(), strict=True))
-        return [
-            replace(
-                answer,
-                passages=tuple(replace(one, similarity=round(cosines[one.id], DIGITS)) for one in answer.passages),
-            )
-            for answer in answers
-        ]
-
-
-class QuerySetSource:
-    """A source that asks one queryset after the other; engines change what they do better."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-
-    def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
-        """One round."""
-        return self.memory.with_similarities(self.answers(requests), question)
-
-    def answers(self, requests: Sequence[Request]) -> list[Answer]:
-        """What the requests bring, in their order."""
-        raise NotImplementedError
 
 
 def of_items(memory: Memory, items: Iterable[MemoryItem]) -> Answer:

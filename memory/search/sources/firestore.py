@@ -37,10 +37,9 @@ class FirestoreSource:
         """One round: all requests at once."""
         asked = [list(self._asked(request)) for request in requests]
         found = iter(fetch([one for some in asked for one in some]))
-        answers = [
+        return [
             self._answer(request, list(islice(found, len(some)))) for request, some in zip(requests, asked, strict=True)
         ]
-        return self.memory.with_similarities(answers, question)
 
     def _asked(self, request: Request) -> Iterator[Asked]:
         memory = self.memory

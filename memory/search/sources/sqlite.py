@@ -32,7 +32,7 @@ class SQLiteSource:
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round, one request after the other."""
-        return self.memory.with_similarities([self._answer(request) for request in requests], question)
+        return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Answer:
         memory = self.memory
