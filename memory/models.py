@@ -53,17 +53,19 @@ class Document(models.Model):
         super().clean()
         self.renew_derived_fields()
         unread = self.UNREAD_FIELDS & self.get_deferred_fields()
-        values = self._values(unread)
-        total = limits.document_size(self._meta.db_table, str(self.pk), values)
+        sizes, total = self._sizes(unread)
         if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # only then are they worth a read
-            values = self._values()
-            total = limits.document_size(self._meta.db_table, str(self.pk), values)
-        sizes = {name: limits.value_size(value) for name, value in values.items()}
+            sizes, total = self._sizes()
         largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
+
+    def _sizes(self, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
+        """Bytes of each value, and of the document."""
+        sizes = {name: limits.value_size(value) for name, value in self._values(without).items()}
+        return sizes, limits.document_size_of(self._meta.db_table, str(self.pk), sizes)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
         fields = (field for field in self._meta.concrete_fields if field.name not in without)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
@@ -64,8 +64,13 @@ class Memory:
         self.found.setdefault(item.pk, item)
         text = indexing.readable(item.text_content)
         session = ALONE.format(id=item.pk) if item.session_id is None else item.session_id
-        said = tuple(terms(text, self.language))
+        said = _terms_of(text, self.language)
         return Passage(item.pk, session, self.speaker(item), item.timestamp, text, said, similarity)
+
+
+@lru_cache(maxsize=10_000)
+def _terms_of(text: str, language: str) -> tuple[str, ...]:
+    return tuple(terms(text, language))
 
 
 def of_items(memory: Memory, items: Iterable[MemoryItem]) -> Answer:
