@@ -40,7 +40,7 @@ class MemoryItemAdmin(RecordAdmin):
         "“user:ada what did she paint?” finds what one memory has to say, best first, and so does a question while a "
         "user is chosen. Other words are searched in all users, sessions and texts; every one must be found."
     )
-    deferred = ("embedding",)
+    deferred = ("embedding", *MemoryItem.UNREAD_FIELDS)
     fixed = ("id", "user_id", "session_id")
     derived = ("conversation", "embedding_summary", "content_hash")
     formatted = {"metadata": "metadata_formatted", "text_content": "text_formatted"}

@@ -91,7 +91,7 @@ class FirestoreMemoryManager(MemoryManager):
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
         items = self._items(user_id, session_id, conditions)
-        return await self._run("Reading a conversation", partial(list, items.recent(limit)))
+        return await self._run("Reading a conversation", partial(list, items.without_search_data().recent(limit)))
 
     async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]:
         items = self._items(user_id, asked.session_id, asked.conditions)
@@ -113,7 +113,8 @@ class FirestoreMemoryManager(MemoryManager):
         items = MemoryItem.objects.using(self.alias).for_user(user_id)
         if persona is not None:
             items = items.filter(Q(persona_active=persona.name) | Q(persona_active__isnull=True))
-        return await self._run("Searching a memory", partial(list, items.nearest(vector, top_k)))
+        found = items.without_search_data().nearest(vector, top_k)
+        return await self._run("Searching a memory", partial(list, found))
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
         await self._run("Storing agents' data", partial(self._create, AgentData, batch))
