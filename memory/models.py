@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy as _
 
 from . import history, limits
 from .cache import Conversation
-from .conf import memory_settings
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
@@ -214,7 +213,7 @@ class MemoryItem(Record):
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
     # Follow from the text: written with it, and read by nobody but search.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
-    UNREAD_FIELDS = frozenset({"terms", "text_embedding"})
+    UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
     UNREAD_BYTES = 200_000
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
@@ -276,7 +275,7 @@ class MemoryItem(Record):
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
         values = super()._values(without)
-        if (embedder := memory_settings.embedder) is not None and indexing.awaits_vector(self):
+        if indexing.awaits_vector(self) and (embedder := indexing.configured_embedder()) is not None:
             values |= indexing.room_for_vector(embedder)
         return values
 

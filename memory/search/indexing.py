@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,28 +76,48 @@ def prepare(items: Sequence[MemoryItem]) -> None:
 
     One whose text is new has no vector after it, unless it says nothing, so that no model has anything to add.
     """
-    language, embedder = memory_settings.language, memory_settings.embedder
-    version, model = terms_version(language), "" if embedder is None else model_name(embedder)
+    version, model = terms_version(memory_settings.language), configured_model()
     for item in items:
-        known = vars(item)  # what was not loaded is not asked for
+        known = vars(item)  # what was not loaded is not asked for: it is as it was written
         if "text_content" not in known:
             continue
         found = content_hash(item.text_content)
-        if (is_new := known.get("content_hash") != found) or known.get("terms_version") != version:
+        if (is_new := known.get("content_hash") != found) or known.get("terms_version", version) != version:
             item.content_hash, item.terms_version = found, version
-            item.terms = distinct_terms(item.text_content, language)
-        if is_new or known.get("embedding_model") != model:
+            item.terms = distinct_terms(item.text_content, memory_settings.language)
+        if is_new or known.get("embedding_model", model) != model:
             item.text_embedding = None
-            item.embedding_model = "" if readable(item.text_content).strip() else model
+            item.embedding_model = "" if model is None or readable(item.text_content).strip() else model
+
+
+def configured_embedder() -> Embedder | None:
+    """`MEMORY["EMBEDDER"]` for writes, which go on without one that cannot be made: what it lacks is logged."""
+    try:
+        return memory_settings.embedder
+    except EmbedderError as error:
+        _complain(str(error))
+        return None
+
+
+@cache
+def _complain(problem: str) -> None:
+    """Once for each problem: every write meets it."""
+    logger.error("Texts are stored without vectors: %s Then run manage.py memory_embed.", problem)
+
+
+def configured_model() -> str | None:
+    """Its name as it is stored; None without one, or without one that can be made."""
+    embedder = configured_embedder()
+    return None if embedder is None else model_name(embedder)
 
 
 def awaits_vector(item: MemoryItem) -> bool:
     """Whether the item is to be written with a vector that it does not have yet."""
-    embedder = memory_settings.embedder
-    if embedder is None or is_remote(embedder):
-        return False
     known = vars(item)
-    return "text_content" in known and known.get("embedding_model") == ""
+    if "text_content" not in known or known.get("embedding_model") != "" or not readable(item.text_content).strip():
+        return False
+    embedder = configured_embedder()
+    return embedder is not None and not is_remote(embedder)
 
 
 def room_for_vector(embedder: Embedder) -> dict[str, Any]:
@@ -109,7 +130,7 @@ def give_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nobod
 
     An embedder that fails leaves its items pending: what was said is kept, whether it can be found by meaning or not.
     """
-    embedder = memory_settings.embedder
+    embedder = configured_embedder()
     waiting = [item for item in items if awaits_vector(item)]
     if embedder is None or not waiting:
         return
@@ -134,10 +155,7 @@ def _in_context(embedder: Embedder, items: Sequence[MemoryItem], before: Sequenc
     places = {text: place for place, text in enumerate(dict.fromkeys(text for some in texts for text in some))}
     vectors = embed(embedder, list(places))
     made = [in_context(vectors[[places[text] for text in some]]) for some in texts]
-    return [
-        vector.tolist() if vector.any() and readable(item.text_content).strip() else None
-        for item, vector in zip(items, made, strict=True)
-    ]
+    return [vector.tolist() if vector.any() else None for vector in made]
 
 
 def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
@@ -149,7 +167,7 @@ def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None
 
 def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:
     """Those that were written without the vector that a remote embedder is to make."""
-    embedder = memory_settings.embedder
+    embedder = configured_embedder()
     if embedder is None or not is_remote(embedder):
         return []
     return [item for item in items if not vars(item).get("embedding_model", "-")]

@@ -28,9 +28,9 @@ MOST_CHARACTERS = 10_000  # of a question
 def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
     """The items of one user's that answer `query` best, best first: each with its `score` (a float).
 
-    With `explain` also with `score_parts`, whose sum the score is. Raises `ValueError` for a limit outside 1..100, for
-    a question of over 10,000 characters, and where `items` are not one user's. A question that asks for nothing (no
-    letter, no digit, nothing that the embedder knows) has no answer.
+    `score_parts`, whose sum the score is, are there with `explain`, else None. Raises `ValueError` for a limit outside
+    1..100, for a question of over 10,000 characters, and where `items` are not one user's. A question that asks for
+    nothing (no letter, no digit, nothing that the embedder knows) has no answer.
     """
     text = readable_question(query)
     if not 1 <= limit <= MOST_RESULTS:
@@ -49,9 +49,7 @@ def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool
         item: Any = memory.found[ranked.passage.id]
         if item.expiration is not None and item.expiration <= now:
             continue
-        item.score = ranked.score
-        if explain:
-            item.score_parts = dict(ranked.parts)
+        item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
         best.append(item)
         if len(best) == limit:
             break

@@ -45,9 +45,16 @@ class Memory:
         """The embedder's name, as it is stored."""
         return "" if self.embedder is None else model_name(self.embedder)
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns of what is found: no vectors, and nothing that search alone has of an item."""
+        model = self.items.model
+        unread = {*model.UNREAD_FIELDS, "embedding"}
+        return [field.attname for field in model._meta.concrete_fields if field.name not in unread]
+
     def newest_first(self) -> MemoryItemQuerySet:
-        """The items, without what search has no use for."""
-        return self.items.without_search_data().newest_first()
+        """The items, newest first."""
+        return self.items.newest_first()
 
     def before(self, passage: Passage) -> MemoryItemQuerySet:
         """The items that are older than a passage, newest first."""

@@ -29,9 +29,7 @@ class FirestoreSource:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        model = memory.items.model
-        fields = [field for field in model._meta.concrete_fields if field.name not in model.UNREAD_FIELDS]
-        self.names = [field.attname for field in fields]
+        self.names = memory.names
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round: all requests at once."""

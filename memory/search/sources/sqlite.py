@@ -104,8 +104,7 @@ class _Rows:
 
     def __init__(self, memory: Memory) -> None:
         self.model, self.using = memory.items.model, memory.items.db
-        fields = [field for field in self.model._meta.concrete_fields if field.name not in self.model.UNREAD_FIELDS]
-        self.names = [field.attname for field in fields]
+        self.names = memory.names
         self.timestamp = self.model._meta.get_field("timestamp")
         self.connection: Any = connections[self.using]
         self.compiler: Any = memory.items.values_list(*self.names).query.get_compiler(self.using)
