@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
+from memory.conf import memory_settings
 from memory.management.embedding import made_embedder
-from memory.search.embedders import EmbedderError
-from memory.search.evaluation import EvaluationError, evaluate, measures, read_conversations
+from memory.search.candidates import Source
+from memory.search.embedders import Embedder, EmbedderError
+from memory.search.embedders.base import is_remote
+from memory.search.evaluation import (
+    Conversation,
+    EvaluationError,
+    evaluate,
+    in_memory,
+    measures,
+    read_conversations,
+)
+from memory.search.stored import stored
 from memory.search.terms import LANGUAGES
 
+Table = Mapping[str, Mapping[str, float]]
+
 STATIC = "memory.search.embedders.static.StaticEmbedder"
-NONE = "none"
+ENGLISH, NONE = "english", "none"
 
 
 class Command(BaseCommand):
-    """Reads nothing but the file; no database is touched."""
+    """Reads nothing but the file, unless it is told to use a database."""
 
     help = (
         "Measure search on labelled conversations: recall@5/10/20 and any-hit@10 (means over questions, 0 to 1), the "
@@ -30,31 +45,55 @@ class Command(BaseCommand):
         """The file, and how to search in it."""
         parser.add_argument("file", metavar="FILE", type=Path, help="Labelled conversations: docs/search.md.")
         parser.add_argument("--json", action="store_true", help="For machines: one object, a key for each ranking.")
+        parser.add_argument("--embedder", metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}")
         parser.add_argument(
-            "--embedder", default=STATIC, metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}"
+            "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Of the words. Default: {ENGLISH}"
         )
         parser.add_argument(
-            "--language", default="english", choices=sorted(LANGUAGES), metavar="NAME", help="Of the words."
+            "--database",
+            metavar="ALIAS",
+            help="Search in this database: the conversations are stored there, by MEMORY's embedder and language, "
+            "and deleted in the end.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Evaluate and print."""
+        if options["database"] and (options["embedder"] or options["language"]):
+            raise CommandError("--database goes by MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']: leave the others out.")
         try:
-            text = options["file"].read_text("utf-8")
-            conversations = read_conversations(text, options["language"])
-            path = options["embedder"]
-            embedder = None if path == NONE else made_embedder(path, "--embedder")
-            outcomes = evaluate(conversations, embedder, options["language"])
-            table = {name: measures(found) for name, found in outcomes}
+            table = self._from_database(options) if options["database"] else self._from_memory(options)
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
             raise CommandError(f"{options['file']}: {error}") from error
-        if options["json"]:
+        self._show(table, options["json"])
+
+    def _from_memory(self, options: dict[str, Any]) -> Table:
+        language, path = options["language"] or ENGLISH, options["embedder"] or STATIC
+        conversations = read_conversations(options["file"].read_text("utf-8"), language)
+        embedder = None if path == NONE else made_embedder(path, "--embedder")
+        return _measured(in_memory(conversations, embedder), embedder, language)
+
+    def _from_database(self, options: dict[str, Any]) -> Table:
+        language, embedder, using = memory_settings.language, memory_settings.embedder, options["database"]
+        if using not in connections.databases:
+            raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
+        if embedder is not None and is_remote(embedder):
+            raise CommandError("--database needs vectors at once, and those of a remote model come after the write.")
+        conversations = read_conversations(options["file"].read_text("utf-8"), language)
+        with stored(conversations, using) as memories:
+            return _measured(memories, embedder, language)
+
+    def _show(self, table: Table, for_machines: bool) -> None:
+        if for_machines:
             self.stdout.write(json.dumps(table, indent=2))
             return
         names = list(table["all"])
         self.stdout.write(" " * 20 + "".join(f"{name:>11}" for name in names))
         for variant, values in table.items():
             self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
+
+
+def _measured(memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str) -> Table:
+    return {name: measures(found) for name, found in evaluate(memories, embedder, language)}
 
 
 def _shown(name: str, value: float) -> str:
