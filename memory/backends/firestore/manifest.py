@@ -194,8 +194,8 @@ def _add_searched_vector(
     if dimension is None:
         return
     fixed = [_ref(model._meta.get_field(name)) for name in others]  # type: ignore[arg-type]
-    for equal in _equal_of(lists):
-        manifest.add(_nearest_among(model, vector, [*equal, *fixed], ttl, dimension))
+    for equal, sort in _equal_of(lists):
+        manifest.add(_nearest_among(model, vector, [*equal, *fixed], ttl, dimension, sort))
 
 
 def _dimension(
@@ -215,11 +215,14 @@ def _nearest_among(
     equal: Sequence[Ref],
     ttl: models.Field[Any, Any] | None,
     dimension: int,
+    sort: Ref | None = None,
 ) -> Iterator[Definition | None]:
-    """The indexes of a search among rows whose columns equal something, and among those that have not expired."""
+    """The indexes of a search among rows whose columns equal something, and among those that have not expired; with
+    `sort` also among those of a range of it."""
     wanted = tuple(_equals(ref) for ref in equal)
-    ranges = () if ttl is None else (Compare(_ref(ttl), Op.GT, SOME_TIME),)
-    for filters in dict.fromkeys((wanted, (*wanted, *ranges))):
+    live = () if ttl is None else (Compare(_ref(ttl), Op.GT, SOME_TIME),)
+    ranges = () if sort is None else (Compare(sort, Op.GT, _SAMPLES.get(sort.kind, "x")),)
+    for filters in dict.fromkeys((wanted, (*wanted, *live), (*wanted, *live, *ranges))):
         where: Filter = And(filters) if len(filters) > 1 else filters[0]
         query = Query(model._meta.db_table, where=where)
         yield needed(Nearest(query, _ref(vector), (0.0,) * dimension, Measure.COSINE, 1))
@@ -247,9 +250,11 @@ def _add_array(
     manifest.overrides.append({"collectionGroup": meta.db_table, "fieldPath": path, "indexes": []})
 
 
-def _equal_of(lists: Sequence[Sequence[Order]]) -> Iterator[tuple[Ref, ...]]:
-    """What the indexes that end in a descending order filter by, each once."""
-    yield from dict.fromkeys(equal for orders in lists if orders[-1].descending and (equal := _equal_before(orders)))
+def _equal_of(lists: Sequence[Sequence[Order]]) -> Iterator[tuple[tuple[Ref, ...], Ref]]:
+    """What the indexes that end in a descending order filter and sort by, each once."""
+    yield from dict.fromkeys(
+        (equal, orders[-1].ref) for orders in lists if orders[-1].descending and (equal := _equal_before(orders))
+    )
 
 
 def _equal_before(orders: Sequence[Order]) -> tuple[Ref, ...]:

@@ -111,7 +111,9 @@ def test_what_is_searched_for_words_and_meaning() -> None:
         "owner words[] at-",
         "kind owner words[] at-",
         "made_by owner meaning7",
+        "made_by owner at meaning7",
         "kind made_by owner meaning7",
+        "kind made_by owner at meaning7",
     }
     assert made.overrides == [{"collectionGroup": "pages", "fieldPath": "words", "indexes": []}]
     assert not made.skipped
