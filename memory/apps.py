@@ -22,9 +22,12 @@ class MemoryConfig(AppConfig):
             history,
         )
         from .distances import register_functions
+        from .search.sources import matrix, side_tables
 
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(history.settle_all, dispatch_uid="memory.history")
+        post_migrate.connect(side_tables.install, sender=self, dispatch_uid="memory.search.tables")
+        post_migrate.connect(matrix.matrices.clear, sender=self, dispatch_uid="memory.search.matrices")
         post_migrate.connect(history.forget_everything, sender=self, dispatch_uid="memory.history")
         for name in ("MemoryItem", "UserSession"):
             pre_save.connect(history.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")

@@ -10,13 +10,17 @@ from typing import Any
 
 from django import forms
 from django.core import checks
-from django.core.exceptions import ValidationError
+from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 from . import limits
+
+COMPACT = b"\x01"
+MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value IN ({marks}))"
 
 
 def new_id() -> str:
@@ -204,8 +208,13 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         value = super().get_db_prep_value(value, connection, prepared)
         if value is None or hasattr(value, "resolve_expression"):
             return value
-        adapt = getattr(connection.ops, "adapt_vector", pack)
+        adapt = getattr(connection.ops, "adapt_vector", self.packed)
         return adapt(value)
+
+    @staticmethod
+    def packed(vector: Sequence[float]) -> bytes:
+        """The vector for an engine without vectors."""
+        return pack(vector)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> list[float] | None:
         return self.to_python(value)
@@ -222,9 +231,69 @@ def pack(vector: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(vector)}d", *vector)
 
 
+def pack_compactly(vector: Sequence[float]) -> bytes:
+    """Little-endian floats at single precision, behind a byte 1: no packed doubles have such a length."""
+    return COMPACT + struct.pack(f"<{len(vector)}f", *vector)
+
+
 def unpack(packed: bytes | memoryview) -> list[float]:
-    """The inverse of `pack`."""
-    return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+    """The inverse of `pack` and of `pack_compactly`."""
+    if len(packed) % 8 == 0:
+        return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+    return list(struct.unpack_from(f"<{len(packed) // 4}f", packed, len(COMPACT)))
+
+
+class CompactVectorField(VectorField):
+    """A vector that a model made, at single precision where the engine has no vector type of its own."""
+
+    @staticmethod
+    def packed(vector: Sequence[float]) -> bytes:
+        """The vector for an engine without vectors."""
+        return pack_compactly(vector)
+
+
+class TermsField(AnyJSONField):
+    """A list of distinct texts, looked up by `has` (one of them) and `has_any` (a list of them)."""
+
+    # What an engine with arrays tells them by, for whom it makes indexes.
+    is_array = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("default", list)
+        kwargs.setdefault("blank", True)
+        super().__init__(*args, **kwargs)
+
+
+@TermsField.register_lookup
+class Has(models.Lookup):  # type: ignore[type-arg]
+    """A list that holds a text: `terms__has="paint"`."""
+
+    lookup_name = "has"
+    # An engine with arrays recognises the lookup by this.
+    array_operator = "array-contains"
+
+    def get_prep_lookup(self) -> Any:
+        return self.rhs
+
+    def get_db_prep_lookup(self, value: Any, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        return "%s", [value]
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        """Any member equal to any of the texts."""
+        column, params = self.process_lhs(compiler, connection)
+        values = [self.rhs] if self.array_operator == Has.array_operator else list(self.rhs)
+        if not values:
+            raise EmptyResultSet
+        marks = ", ".join(["%s"] * len(values))
+        return MEMBER.format(column=column, marks=marks), (*params, *values)
+
+
+@TermsField.register_lookup
+class HasAny(Has):
+    """A list that holds one of several texts: `terms__has_any=["paint", "draw"]`."""
+
+    lookup_name = "has_any"
+    array_operator = "array-contains-any"
 
 
 def content_hash(text: str | None) -> str:

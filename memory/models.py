@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import models, router
+from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -20,16 +20,18 @@ from .cache import Conversation
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
+    CompactVectorField,
     ContentHashField,
     DocumentIdField,
     LongTextField,
     MapField,
     NameField,
+    TermsField,
     VectorField,
-    content_hash,
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
+from .search import indexing
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
@@ -38,6 +40,10 @@ ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 class Document(models.Model):
     """A row that Firestore could hold as one document: `save()` refuses what it would refuse."""
 
+    # Fields that records are read without, but for search; and the most that they take of a document.
+    UNREAD_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    UNREAD_BYTES: ClassVar[int] = 0
+
     class Meta:
         abstract = True
 
@@ -45,17 +51,34 @@ class Document(models.Model):
         """Refuse a document above Firestore's size, naming the field that takes most of it."""
         super().clean()
         self.renew_derived_fields()
-        values = {field.name: field.value_from_object(self) for field in self._meta.concrete_fields}
-        sizes = {name: limits.value_size(value) for name, value in values.items()}
+        unread = self.UNREAD_FIELDS & self.get_deferred_fields()
+        values = self._values(unread)
         total = limits.document_size(self._meta.db_table, str(self.pk), values)
-        largest = max(sizes, key=lambda name: sizes[name])
+        if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # only then are they worth a read
+            values = self._values()
+            total = limits.document_size(self._meta.db_table, str(self.pk), values)
+        sizes = {name: limits.value_size(value) for name, value in values.items()}
+        largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
 
+    def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        fields = (field for field in self._meta.concrete_fields if field.name not in without)
+        return {field.name: field.value_from_object(self) for field in fields}
+
+    def is_whole(self) -> bool:
+        """Whether all is loaded that its readers are shown."""
+        return self.get_deferred_fields() <= self.UNREAD_FIELDS
+
     def renew_derived_fields(self) -> None:
         """Compute the fields that follow from others."""
+        self.renew([self])
+
+    @classmethod
+    def renew(cls, records: Sequence[Any]) -> None:
+        """Compute the fields of these records that follow from others, together."""
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
@@ -116,7 +139,7 @@ class Record(Document):
             kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        whole = kwargs.get("update_fields") is None and self.is_whole()
         with self.writing(using) as changes:
             inserted = self._state.adding and not kwargs.get("force_update")
             old = [] if inserted or not changes.active else self._places(using)
@@ -166,8 +189,19 @@ class MemoryItem(Record):
     text_content = LongTextField(_("text"), null=True, blank=True)
     embedding = VectorField(_("embedding"), null=True, blank=True)
     content_hash = ContentHashField(source="text_content")
+    # What search knows of the text (memory/search/indexing.py).
+    terms = TermsField(_("terms"), editable=False, serialize=False)
+    terms_version = NameField(_("version of the terms"), default="", blank=True, editable=False, serialize=False)
+    text_embedding = CompactVectorField(
+        _("embedding of the text"), null=True, blank=True, editable=False, serialize=False
+    )
+    embedding_model = NameField(_("model of the embedding"), default="", blank=True, editable=False, serialize=False)
 
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
+    # Follow from the text: written with it, and read by nobody but search.
+    TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
+    UNREAD_FIELDS = frozenset({"terms", "text_embedding"})
+    UNREAD_BYTES = 200_000
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
     all_objects = MemoryItemQuerySet.as_manager()
@@ -182,6 +216,7 @@ class MemoryItem(Record):
         indexes = (
             models.Index(fields=["user_id", "item_type", "-timestamp"], name="memory_items_user_type_time"),
             models.Index(fields=["user_id", "session_id", "-timestamp"], name="memory_items_user_session_time"),
+            models.Index(fields=["user_id", "session_id", "timestamp"], name="memory_items_user_session_asc"),
             models.Index(fields=["user_id", "-timestamp"], name="memory_items_user_time"),
             models.Index(fields=["user_id", "content_hash"], name="memory_items_user_content"),
             models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
@@ -200,9 +235,9 @@ class MemoryItem(Record):
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
-        """`fields`, and `content_hash` with its text."""
+        """`fields`, and with the text what follows from it."""
         names = list(fields)
-        return [*names, "content_hash"] if "text_content" in names and "content_hash" not in names else names
+        return list(dict.fromkeys([*names, *cls.TEXT_FIELDS])) if "text_content" in names else names
 
     def clean(self) -> None:
         """As `Document.clean`; user and session must also make an id for the session's row."""
@@ -210,9 +245,10 @@ class MemoryItem(Record):
         if self.session_id is not None:
             refuse_session(self.user_id, self.session_id)
 
-    def renew_derived_fields(self) -> None:
-        """Compute `content_hash`."""
-        self.content_hash = content_hash(self.text_content)
+    @classmethod
+    def renew(cls, records: Sequence[Any]) -> None:
+        """Compute what follows from the texts, where they have changed."""
+        indexing.prepare(records)
 
     @classmethod
     def is_cached(cls, using: str) -> bool:
@@ -231,6 +267,9 @@ class MemoryItem(Record):
         Where the cache knows the row, they may lag by a minute (docs/cache.md).
         """
         UserSession.objects.using(using).touch(changes.to_touch(records))
+        if pending := indexing.pending(records):
+            # Robust: what was written stays written, whether its vectors can be made or not.
+            transaction.on_commit(lambda: indexing.index(pending, using), using=using, robust=True)
 
 
 class AgentData(Record):
@@ -307,7 +346,7 @@ class UserSession(Document):
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        whole = kwargs.get("update_fields") is None and self.is_whole()
         with history.writing(using) as changes:
             changes.expect([self.conversation])
             super().save(*args, **kwargs)

@@ -47,11 +47,6 @@ class Conversation:
     passages: tuple[Passage, ...]
     labels: tuple[Label, ...]
 
-    @property
-    def speakers(self) -> frozenset[str]:
-        """Everybody who speaks."""
-        return frozenset(passage.speaker for passage in self.passages)
-
 
 @dataclass(frozen=True)
 class Found:
@@ -151,9 +146,9 @@ def evaluate(
         for conversation, source in zip(conversations, sources, strict=True):
             for label in conversation.labels:
                 start = time.perf_counter()
-                question = ask(label.question, language, embedder, conversation.speakers)
+                question = ask(label.question, language, embedder)
                 gathered = gather(source, question, LIMIT, weights)
-                ids = tuple(one.passage.id for one in rank(question, gathered.pool, weights)[: max(CUTS)])
+                ids = tuple(one.passage.id for one in rank(gathered.question, gathered.pool, weights)[: max(CUTS)])
                 seconds = time.perf_counter() - start
                 found.append(Found(label, ids, gathered.reads, gathered.rounds, seconds))
         yield name, found

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,19 +13,13 @@ import pytest
 import redis.connection
 from asgiref.sync import async_to_sync
 from django.db import connections
-from google.cloud.firestore_v1.types import (
-    BatchGetDocumentsResponse,
-    BatchWriteRequest,
-    CommitRequest,
-    RunQueryResponse,
-)
 from pytest_django import DjangoDbBlocker
 
 from memory import history
 from memory.models import MemoryItem, UserSession
 from memory.stores import ConcreteMemoryManager
 from memory.testing.redis import RedisServer
-from tests.faults.proxy import Fault, Proxy
+from tests.faults import meter
 
 pytestmark = [
     pytest.mark.redis,
@@ -35,49 +28,18 @@ pytestmark = [
 
 ALIAS = "metered"
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-REQUESTS = {"Commit": CommitRequest, "BatchWrite": BatchWriteRequest}
-ANSWERS: dict[str, Callable[[bytes], bool]] = {
-    "RunQuery": lambda answer: "document" in RunQueryResponse.deserialize(answer),
-    "BatchGetDocuments": lambda answer: bool(BatchGetDocumentsResponse.deserialize(answer)),
-}
 
 
 @dataclass
-class Bill:
-    """Calls by method, documents read and written, and Redis' round trips, since the last `clear`."""
+class Bill(meter.Bill):
+    """Firestore's bill, and Redis' round trips, since the last `clear`."""
 
-    calls: Counter[str] = field(default_factory=Counter)
-    read: int = 0
-    written: list[str] = field(default_factory=list)
     round_trips: int = 0
 
     def clear(self) -> None:
         """Count from nothing."""
-        self.calls, self.read, self.written, self.round_trips = Counter(), 0, [], 0
-
-
-class Meter(Proxy):
-    """A proxy that breaks nothing and counts."""
-
-    def __init__(self, upstream: str, bill: Bill) -> None:
-        super().__init__(upstream, lambda method: Fault())
-        self.bill = bill
-
-    def _unary(self, path: str, request: bytes, context: Any) -> bytes:
-        method = path.rsplit("/", 1)[1]
-        self.bill.calls[method] += 1
-        if method in REQUESTS:
-            writes = REQUESTS[method].deserialize(request).writes
-            self.bill.written += [write.update.name.split("/")[-2] for write in writes]
-        return super()._unary(path, request, context)
-
-    def _stream(self, path: str, request: bytes, context: Any) -> Iterator[bytes]:
-        method = path.rsplit("/", 1)[1]
-        self.bill.calls[method] += 1
-        for answer in super()._stream(path, request, context):
-            # Whatever else is streamed is charged as a read at least.
-            self.bill.read += ANSWERS.get(method, lambda answer: True)(answer)
-            yield answer
+        super().clear()
+        self.round_trips = 0
 
 
 @contextmanager
@@ -109,7 +71,7 @@ def bill(
         bill.round_trips += 1
         return send(self, *args, **kwargs)
 
-    with django_db_blocker.unblock(), Meter(firestore_emulator, bill) as meter, alias_at(meter.address):
+    with django_db_blocker.unblock(), meter.Meter(firestore_emulator, bill) as proxy, alias_at(proxy.address):
         use_redis(redis_server).clear()
         monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
         yield bill

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from memory.search.candidates import budget, gather
 from memory.search.evaluation import EvaluationError, read_conversations
 from memory.search.in_memory import InMemorySource
-from memory.search.passages import Passage, ask
+from memory.search.passages import Passage, ask, naming
 from memory.search.ranking import PARTS, Weights, rank
 from memory.search.terms import terms
 from memory.testing.embedders import DeterministicEmbedder
@@ -39,9 +39,9 @@ def passages(talk: list[tuple[str, str]], session: str = "s") -> list[Passage]:
 
 
 def order(text: str, weights: Weights, talk: list[tuple[str, str]] = TALK) -> list[str]:
-    question = ask(text, "english", EMBEDDER, {"Ada", "Bo"})
+    question = ask(text, "english", EMBEDDER)
     gathered = gather(InMemorySource(passages(talk), EMBEDDER), question, 10, weights)
-    return [one.passage.id for one in rank(question, gathered.pool, weights)]
+    return [one.passage.id for one in rank(gathered.question, gathered.pool, weights)]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_recency_prefers_the_newer_only_when_asked() -> None:
 
 def test_parts_add_up() -> None:
     """A score is the sum of its parts, and a part that is off is not among them."""
-    question = ask("What did Ada paint at the harbour?", "english", EMBEDDER, {"Ada", "Bo"})
+    question = naming(ask("What did Ada paint at the harbour?", "english", EMBEDDER), {"Ada", "Bo"})
     pool = gather(InMemorySource(passages(TALK), EMBEDDER), question, 10).pool
     for one in rank(question, pool, Weights(session=0.0)):
         assert one.score == pytest.approx(sum(one.parts.values()))

@@ -28,7 +28,7 @@ from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
 from .operations import AUTO_IDS, DatabaseOperations
-from .plan import Aggregate, Kind, Outcome, Read, Rpc, Write
+from .plan import Aggregate, Kind, Nearest, Outcome, Query, Read, Rpc, Write
 from .schema import DatabaseSchemaEditor
 from .validation import DatabaseValidation
 
@@ -74,6 +74,11 @@ class Cursor:
         """One value for each aggregate."""
         self.db.validate_no_broken_transaction()
         return self._executor.aggregate(aggregates)
+
+    def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several reads by one round of calls; see `Executor.side_by_side`."""
+        self.db.validate_no_broken_transaction()
+        return self._executor.side_by_side(asked)
 
     def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
         """Applies writes; see `Executor.commit`."""

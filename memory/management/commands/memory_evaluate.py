@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.module_loading import import_string
 
-from memory.search.embedders import Embedder, EmbedderError
+from memory.management.embedding import made_embedder
+from memory.search.embedders import EmbedderError
 from memory.search.evaluation import EvaluationError, evaluate, measures, read_conversations
 from memory.search.terms import LANGUAGES
 
@@ -42,7 +42,9 @@ class Command(BaseCommand):
         try:
             text = options["file"].read_text("utf-8")
             conversations = read_conversations(text, options["language"])
-            outcomes = evaluate(conversations, _embedder(options["embedder"]), options["language"])
+            path = options["embedder"]
+            embedder = None if path == NONE else made_embedder(path, "--embedder")
+            outcomes = evaluate(conversations, embedder, options["language"])
             table = {name: measures(found) for name, found in outcomes}
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
             raise CommandError(f"{options['file']}: {error}") from error
@@ -53,18 +55,6 @@ class Command(BaseCommand):
         self.stdout.write(" " * 20 + "".join(f"{name:>11}" for name in names))
         for variant, values in table.items():
             self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
-
-
-def _embedder(path: str) -> Embedder | None:
-    if path == NONE:
-        return None
-    try:
-        embedder = import_string(path)()
-    except ImportError as error:
-        raise CommandError(f"--embedder {path}: {error}") from error
-    if not isinstance(embedder, Embedder):
-        raise CommandError(f"--embedder {path} makes no embedder: it lacks a method or property of the protocol.")
-    return embedder
 
 
 def _shown(name: str, value: float) -> str:

@@ -14,7 +14,8 @@ class Embedder(Protocol):
     """Makes vectors of texts. Vectors of two embedders that differ in name, version or dimension never meet.
 
     Vectors have length 1, or are all zeros for a text that says nothing to the model. Implementations may be called
-    from several threads at once.
+    from several threads at once. One with the attribute `remote = True` takes longer than a write may: texts are
+    embedded after they are stored, and not again when they are found.
     """
 
     @property
@@ -34,6 +35,16 @@ class Embedder(Protocol):
 
     def embed_query(self, text: str) -> Vectors:
         """What is asked, as an array of shape (dimension,)."""
+
+
+def model_name(embedder: Embedder) -> str:
+    """The model as it is stored with each vector: `name@version:dimension`."""
+    return f"{embedder.name}@{embedder.version}:{embedder.dimension}"
+
+
+def is_remote(embedder: Embedder) -> bool:
+    """Whether texts are embedded after they are stored, not with it."""
+    return bool(getattr(embedder, "remote", False))
 
 
 class EmbedderError(Exception):

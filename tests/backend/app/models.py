@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 
+from .arrays import ArrayField
 from .vectors import VectorField
 
 
@@ -78,6 +79,21 @@ class Point(models.Model):
     kind = models.CharField(max_length=20, default="")
     until = models.DateTimeField(null=True)
     vector = VectorField(null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Page(models.Model):
+    """Words, and what a search for them is narrowed by."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    owner = models.CharField(max_length=20)
+    number = models.IntegerField()
+    words = ArrayField(default=list)
 
     class Meta:
         app_label = "engine"
