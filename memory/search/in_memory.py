@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Having, Nearest, Request
+from .context import all_in_context
 from .embedders import Embedder, Vectors
 from .passages import Passage, Question
 
 
 class InMemorySource:
-    """Passages with their vectors. Every passage that it returns has its similarity, as far as there is an embedder."""
+    """Passages with their vectors in context; the nearest have their similarity."""
 
     def __init__(self, passages: Sequence[Passage], embedder: Embedder | None = None) -> None:
         self._newest_first = sorted(passages, key=lambda one: (one.time, one.id), reverse=True)
@@ -26,40 +27,40 @@ class InMemorySource:
             self._sessions.setdefault(passage.session, []).insert(0, place)
         self._vectors: Vectors | None = None
         if embedder is not None:
-            self._vectors = embedder.embed_documents([passage.text for passage in self._newest_first])
+            as_said = self._newest_first[::-1]
+            vectors = embedder.embed_documents([passage.text for passage in as_said])
+            self._vectors = all_in_context(vectors, [passage.session for passage in as_said])[::-1]
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round. Raises `KeyError` for the surroundings of a passage that is not here."""
-        similarities = None
-        if self._vectors is not None and question.vector is not None:
-            similarities = self._vectors @ question.vector
-        return [self._answer(request, similarities) for request in requests]
+        return [self._answer(request) for request in requests]
 
-    def _answer(self, request: Request, similarities: Vectors | None) -> Answer:
+    def _answer(self, request: Request) -> Answer:
         match request:
             case Count(most=most, term=term):
                 entries = len(self._newest_first) if term is None else len(self._by_term.get(term, ()))
                 number = min(entries, most)
                 return Answer(number=number, reads=max(1, -(-number // ENTRIES_PER_READ)))
-            case Nearest(limit=limit):
-                nearest = [] if similarities is None else np.argsort(-similarities, kind="stable")[:limit].tolist()
-                return self._passages(nearest, similarities, max(1, len(nearest)))
+            case Nearest(vector=vector, limit=limit):
+                return self._nearest(vector, limit)
             case Having(term=term, limit=limit, before=before):
                 after = -1 if before is None else self._index[before.id]
                 places = [place for place in self._by_term.get(term, ()) if place > after][:limit]
-                return self._passages(places, similarities, max(1, len(places)))
+                return self._passages(places, max(1, len(places)))
             case Around(passage=passage, span=span):
                 turns = self._sessions[passage.session]
                 at = turns.index(self._index[passage.id])
                 before_it, after_it = turns[max(0, at - span) : at], turns[at + 1 : at + 1 + span]
                 reads = max(1, len(before_it)) + max(1, len(after_it))
-                return self._passages([*before_it, turns[at], *after_it], similarities, reads)
+                return self._passages([*before_it, turns[at], *after_it], reads)
 
-    def _passages(self, places: Sequence[int], similarities: Vectors | None, reads: int) -> Answer:
-        found = (self._newest_first[place] for place in places)
-        if similarities is not None:
-            found = (
-                replace(passage, similarity=float(similarities[place]))
-                for place, passage in zip(places, found, strict=True)
-            )
-        return Answer(tuple(found), reads=reads)
+    def _nearest(self, vector: Vectors, limit: int) -> Answer:
+        if self._vectors is None:
+            return Answer(reads=1)
+        similarities = self._vectors @ vector
+        nearest = np.argsort(-similarities, kind="stable")[:limit].tolist()
+        found = (replace(self._newest_first[place], similarity=float(similarities[place])) for place in nearest)
+        return Answer(tuple(found), reads=max(1, len(nearest)))
+
+    def _passages(self, places: Sequence[int], reads: int) -> Answer:
+        return Answer(tuple(self._newest_first[place] for place in places), reads=reads)
