@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import limits
 
+NUMBERS = {int, float}
 COMPACT = b"\x01"
 MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value IN ({marks}))"
 
@@ -182,9 +183,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
     def _floats(self, value: Any) -> list[float]:
         if hasattr(value, "tolist"):
             value = value.tolist()
-        if not isinstance(value, list | tuple) or not all(
-            isinstance(member, int | float) and not isinstance(member, bool) for member in value
-        ):
+        if not isinstance(value, list | tuple) or not _are_numbers(value):
             raise ValidationError(_("A vector is a list of numbers."), code="not_a_vector")
         if not 1 <= len(value) <= limits.MAX_DIMENSIONS:
             raise ValidationError(
@@ -226,6 +225,12 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         return super().formfield(**{"form_class": forms.JSONField, **kwargs})
 
 
+def _are_numbers(members: Sequence[object]) -> bool:
+    if set(map(type, members)) <= NUMBERS:  # a thousand times a second
+        return True
+    return all(isinstance(member, int | float) and not isinstance(member, bool) for member in members)
+
+
 def pack(vector: Sequence[float]) -> bytes:
     """Little-endian doubles."""
     return struct.pack(f"<{len(vector)}d", *vector)
@@ -265,7 +270,7 @@ class TermsField(AnyJSONField):
 
 
 @TermsField.register_lookup
-class Has(models.Lookup):  # type: ignore[type-arg]
+class Has(models.Lookup):
     """A list that holds a text: `terms__has="paint"`."""
 
     lookup_name = "has"
@@ -275,8 +280,8 @@ class Has(models.Lookup):  # type: ignore[type-arg]
     def get_prep_lookup(self) -> Any:
         return self.rhs
 
-    def get_db_prep_lookup(self, value: Any, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-        return "%s", [value]
+    def get_db_prep_lookup(self, value: Any, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (value,)
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         """Any member equal to any of the texts."""

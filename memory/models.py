@@ -52,17 +52,19 @@ class Document(models.Model):
         super().clean()
         self.renew_derived_fields()
         unread = self.UNREAD_FIELDS & self.get_deferred_fields()
-        values = self._values(unread)
-        total = limits.document_size(self._meta.db_table, str(self.pk), values)
+        sizes, total = self._sizes(unread)
         if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # only then are they worth a read
-            values = self._values()
-            total = limits.document_size(self._meta.db_table, str(self.pk), values)
-        sizes = {name: limits.value_size(value) for name, value in values.items()}
+            sizes, total = self._sizes()
         largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
+
+    def _sizes(self, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
+        """Bytes of each value, and of the document."""
+        sizes = {name: limits.value_size(value) for name, value in self._values(without).items()}
+        return sizes, limits.document_size_of(self._meta.db_table, str(self.pk), sizes)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
         fields = (field for field in self._meta.concrete_fields if field.name not in without)
@@ -115,6 +117,11 @@ class Record(Document):
         return list(fields)
 
     @classmethod
+    def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
+        """Whether a write of these fields (None: all) writes what `before_write` computes."""
+        return names is None
+
+    @classmethod
     def is_cached(cls, using: str) -> bool:
         """Whether a cache must be told of changes to these records."""
         return False
@@ -128,6 +135,10 @@ class Record(Document):
     def conversation(self) -> Conversation | None:
         """The cached conversation that the record is part of, if any."""
         return None
+
+    @classmethod
+    def before_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
+        """What is computed last, in the transaction that writes these records; `changes` expects them already."""
 
     @classmethod
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
@@ -145,6 +156,8 @@ class Record(Document):
             old = [] if inserted or not changes.active else self._places(using)
             conversations = [self.conversation, *(conversation for _, conversation in old)]
             changes.expect(conversations)
+            if self.writes_all_of_text(kwargs.get("update_fields")):
+                self.before_write([self], using, changes)
             super().save(*args, **kwargs)
             if whole:
                 changes.saved([self], old)
@@ -200,7 +213,7 @@ class MemoryItem(Record):
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
     # Follow from the text: written with it, and read by nobody but search.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
-    UNREAD_FIELDS = frozenset({"terms", "text_embedding"})
+    UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
     UNREAD_BYTES = 200_000
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
@@ -249,6 +262,22 @@ class MemoryItem(Record):
     def renew(cls, records: Sequence[Any]) -> None:
         """Compute what follows from the texts, where they have changed."""
         indexing.prepare(records)
+
+    @classmethod
+    def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
+        """As `Record.writes_all_of_text`."""
+        return names is None or set(cls.TEXT_FIELDS) <= set(names)
+
+    @classmethod
+    def before_write(cls, records: Sequence[MemoryItem], using: str, changes: history.Changes) -> None:
+        """Make the vectors of new texts, which are of a turn and those before it."""
+        indexing.give_vectors(records, using, changes.newest)
+
+    def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        values = super()._values(without)
+        if indexing.awaits_vector(self) and (embedder := indexing.configured_embedder()) is not None:
+            values |= indexing.room_for_vector(embedder)
+        return values
 
     @classmethod
     def is_cached(cls, using: str) -> bool:

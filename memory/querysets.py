@@ -110,6 +110,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             old = self._places_of(records) if changes.active and update_conflicts else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
+            self.model.before_write(records, self.db, changes)
             created = super().bulk_create(
                 records, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
@@ -130,6 +131,8 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             old = self._places_of(records) if changes.active else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
+            if self.model.writes_all_of_text(names):
+                self.model.before_write(records, self.db, changes)
             changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
             changes.changed(conversations)
             self.model.after_write(records, self.db, changes)
@@ -277,7 +280,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         if self._is_not_plain():
             raise TypeError("Search a queryset before it is sliced, combined, or made distinct or of values.")
         wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
-        items = self.filter(**{name: value for name, value in wanted.items() if value is not None})
+        items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
         return recall.search(items.order_by(), query, limit, explain)
 
     async def asearch(self, query: str, **options: Any) -> list[MemoryItem]:
@@ -285,7 +288,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         return await sync_to_async(self.search)(query, **options)
 
     def without_search_data(self) -> Self:
-        """The items without what search alone reads of them (terms and vector), which is larger than most texts.
+        """The items without what search alone has of them (terms, vector, their versions): more than most texts take.
 
         For reading: to save such an item is to update it, and fails where it is gone.
         """

@@ -212,6 +212,11 @@ class MemoryItemViewSet(RecordViewSet):
     replacement_class = serializers.MemoryItemReplacement
     filterset_class = filters.MemoryItemFilter
 
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """As everywhere; what is only shown is read without what search alone needs."""
+        items = cast(MemoryItemQuerySet, super().get_queryset())
+        return items.without_search_data() if self.action in ("list", "retrieve") else items
+
     @action(detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.MemoryItemBulkSerializer)
     def bulk(self, request: Request) -> Response:
         """Create many, all or none."""

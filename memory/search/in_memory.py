@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Having, Nearest, Request
 from .context import all_in_context
 from .embedders import Embedder, Vectors
+from .indexing import embed
 from .passages import Passage, Question
+from .sources.base import DIGITS
 
 
 class InMemorySource:
@@ -28,7 +31,7 @@ class InMemorySource:
         self._vectors: Vectors | None = None
         if embedder is not None:
             as_said = self._newest_first[::-1]
-            vectors = embedder.embed_documents([passage.text for passage in as_said])
+            vectors = embed(embedder, [passage.text for passage in as_said])
             self._vectors = all_in_context(vectors, [passage.session for passage in as_said])[::-1]
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
@@ -55,10 +58,12 @@ class InMemorySource:
                 return self._passages([*before_it, turns[at], *after_it], reads)
 
     def _nearest(self, vector: Vectors, limit: int) -> Answer:
+        """The passages that say something to the model, nearest first."""
         if self._vectors is None:
             return Answer(reads=1)
-        similarities = self._vectors @ vector
-        nearest = np.argsort(-similarities, kind="stable")[:limit].tolist()
+        similarities = np.round(self._vectors @ vector, DIGITS)
+        order = np.argsort(-similarities, kind="stable").tolist()
+        nearest = list(islice((place for place in order if self._vectors[place].any()), limit))
         found = (replace(self._newest_first[place], similarity=float(similarities[place])) for place in nearest)
         return Answer(tuple(found), reads=max(1, len(nearest)))
 

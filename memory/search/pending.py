@@ -86,7 +86,7 @@ def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str)
     `EmbedderError`, and what the database raises.
     """
     read = {item.pk: _state(item) for item in items}
-    _fill(items, embedder)
+    _fill(items, embedder, using)
     for _ in range(ATTEMPTS - 1):
         try:
             return _write(items, read, using)
@@ -99,13 +99,13 @@ def _state(item: MemoryItem) -> tuple[str, str, str]:
     return item.content_hash, item.embedding_model, item.terms_version
 
 
-def _fill(items: Sequence[MemoryItem], embedder: Embedder | None) -> None:
+def _fill(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) -> None:
     language = memory_settings.language
     for item in items:
         item.terms = distinct_terms(item.text_content, language)
         item.terms_version = terms_version(language)
     if embedder is not None:
-        vectors = vectors_of(embedder, [item.text_content for item in items])
+        vectors = vectors_of(embedder, items, using)
         for item, vector in zip(items, vectors, strict=True):
             item.text_embedding = vector
             item.embedding_model = model_name(embedder)

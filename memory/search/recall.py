@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from memory.conf import memory_settings
 
-from .candidates import gather
+from .candidates import Source, gather
 from .passages import ask
 from .ranking import rank
 from .sources import Memory, source_for
@@ -28,26 +28,28 @@ MOST_CHARACTERS = 10_000  # of a question
 def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
     """The items of one user's that answer `query` best, best first: each with its `score` (a float).
 
-    With `explain` also with `score_parts`, whose sum the score is. Raises `ValueError` for a limit outside 1..100, for
-    a question of over 10,000 characters, and where `items` are not one user's. A question that asks for nothing (no
-    letter, no digit, nothing that the embedder knows) has no answer.
+    `score_parts`, whose sum the score is, are there with `explain`, else None. Raises `ValueError` for a limit outside
+    1..100, for a question of over 10,000 characters, and where `items` are not one user's. A question that asks for
+    nothing (no letter, no digit, nothing that the embedder knows) has no answer.
     """
-    question_text = readable_question(query)
+    text = readable_question(query)
     if not 1 <= limit <= MOST_RESULTS:
         raise ValueError(f"A search gives 1 to {MOST_RESULTS} results, not {limit}.")
     one_user_of(items)
-    embedder, language = memory_settings.embedder, memory_settings.language
-    memory = Memory(items, language, embedder, memory_settings.speaker)
-    question = ask(question_text, language, embedder)
-    gathered = gather(source_for(memory), question, limit)
+    memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
+    return answers(memory, source_for(memory), text, limit, explain)
+
+
+def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool) -> list[MemoryItem]:
+    """The memory's items that answer a question best, as `search` returns them, by a source of its passages."""
+    question = ask(text, memory.language, memory.embedder)
+    gathered = gather(source, question, limit)
     now, best = timezone.now(), []
     for ranked in rank(gathered.question, gathered.pool):
         item: Any = memory.found[ranked.passage.id]
         if item.expiration is not None and item.expiration <= now:
             continue
-        item.score = ranked.score
-        if explain:
-            item.score_parts = dict(ranked.parts)
+        item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
         best.append(item)
         if len(best) == limit:
             break

@@ -431,3 +431,24 @@ def test_a_rolled_back_write_is_not_embedded(by_hand: list[str]) -> None:
 def _create_and_fail() -> None:
     MemoryItem.objects.create(user_id="ada", item_type="m", text_content="x")
     raise KeyError
+
+
+def missing() -> Remote:
+    """An embedder whose package is not installed."""
+    raise EmbedderError('GoogleEmbedder needs google-genai: pip install "orchestra-memory[google]".')
+
+
+def test_a_model_that_cannot_be_made_fails_no_write(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was said is kept, and waits; a search, and the command, tell in a sentence what is missing."""
+    with override_settings(MEMORY={**memory(), "EMBEDDER": f"{HERE}missing"}):
+        make_item(id="a")
+        MemoryItem.objects.filter(pk="a").update(text_content="a lighthouse")
+        assert "needs google-genai" in caplog.text
+        with pytest.raises(EmbedderError, match="needs google-genai"):
+            MemoryItem.objects.search("lighthouse", user_id="ada")
+        with pytest.raises(CommandError, match="needs google-genai"):
+            embed()
+    assert models() == {"a": ""}
+    assert "1 items completed" in embed()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from memory.conf import memory_settings
 from memory.management.embedding import EmbeddingCommand
+from memory.search.embedders import EmbedderError
 
 
 class Command(EmbeddingCommand):
@@ -19,4 +22,8 @@ class Command(EmbeddingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Complete, or count."""
-        self.run(memory_settings.embedder, options)
+        try:
+            embedder = memory_settings.embedder
+        except EmbedderError as error:
+            raise CommandError(f"MEMORY['EMBEDDER']: {error}") from error
+        self.run(embedder, options)

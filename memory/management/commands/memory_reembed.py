@@ -28,6 +28,6 @@ class Command(EmbeddingCommand):
         self.run(made_embedder(options["to"], "--to"), options)
         if not options["check"]:
             self.stdout.write(
-                f"Now set MEMORY['EMBEDDER'] to {options['to']!r} where the service runs, and run memory_embed then: it "
-                "completes what was written meanwhile."
+                f"Now set MEMORY['EMBEDDER'] to {options['to']!r} where the service runs, and run memory_embed then: "
+                "it completes what was written meanwhile."
             )

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+CONTEXT = "context1"
+"""How vectors of turns become those that are stored: changes when `context.py` does."""
 
 
 @runtime_checkable
@@ -38,8 +40,8 @@ class Embedder(Protocol):
 
 
 def model_name(embedder: Embedder) -> str:
-    """The model as it is stored with each vector: `name@version:dimension`."""
-    return f"{embedder.name}@{embedder.version}:{embedder.dimension}"
+    """What made a vector, as it is stored with it: `name@version:dimension`, and the version of `context.py`."""
+    return f"{embedder.name}@{embedder.version}:{embedder.dimension}+{CONTEXT}"
 
 
 def is_remote(embedder: Embedder) -> bool:

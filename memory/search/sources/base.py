@@ -7,17 +7,17 @@ turns around them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
 from memory.search import indexing
-from memory.search.candidates import ENTRIES_PER_READ, Answer, Request
+from memory.search.candidates import ENTRIES_PER_READ, Answer
 from memory.search.embedders import Embedder
-from memory.search.embedders.base import is_remote, model_name
-from memory.search.passages import Passage, Question
+from memory.search.embedders.base import model_name
+from memory.search.passages import Passage
 from memory.search.terms import terms
 
 if TYPE_CHECKING:
@@ -45,9 +45,16 @@ class Memory:
         """The embedder's name, as it is stored."""
         return "" if self.embedder is None else model_name(self.embedder)
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns of what is found: no vectors, and nothing that search alone has of an item."""
+        model = self.items.model
+        unread = {*model.UNREAD_FIELDS, "embedding"}
+        return [field.attname for field in model._meta.concrete_fields if field.name not in unread]
+
     def newest_first(self) -> MemoryItemQuerySet:
-        """The items, without what search has no use for."""
-        return self.items.without_search_data().newest_first()
+        """The items, newest first."""
+        return self.items.newest_first()
 
     def before(self, passage: Passage) -> MemoryItemQuerySet:
         """The items that are older than a passage, newest first."""
@@ -64,41 +71,13 @@ class Memory:
         self.found.setdefault(item.pk, item)
         text = indexing.readable(item.text_content)
         session = ALONE.format(id=item.pk) if item.session_id is None else item.session_id
-        said = tuple(terms(text, self.language))
+        said = _terms_of(text, self.language)
         return Passage(item.pk, session, self.speaker(item), item.timestamp, text, said, similarity)
 
-    def with_similarities(self, answers: Sequence[Answer], question: Question) -> list[Answer]:
-        """The answers, with the cosine of every passage, made anew from its text.
 
-        A remote embedder would take too long: there only the vector search tells them.
-        """
-        if self.embedder is None or question.vector is None or is_remote(self.embedder):
-            return list(answers)
-        unique = {one.id: one for answer in answers for one in answer.passages}
-        vectors = indexing.embed(self.embedder, [one.text for one in unique.values()])
-        cosines = dict(zip(unique, (vectors @ question.vector).tolist(), strict=True))
-        return [
-            replace(
-                answer,
-                passages=tuple(replace(one, similarity=round(cosines[one.id], DIGITS)) for one in answer.passages),
-            )
-            for answer in answers
-        ]
-
-
-class QuerySetSource:
-    """A source that asks one queryset after the other; engines change what they do better."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-
-    def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
-        """One round."""
-        return self.memory.with_similarities(self.answers(requests), question)
-
-    def answers(self, requests: Sequence[Request]) -> list[Answer]:
-        """What the requests bring, in their order."""
-        raise NotImplementedError
+@lru_cache(maxsize=10_000)
+def _terms_of(text: str, language: str) -> tuple[str, ...]:
+    return tuple(terms(text, language))
 
 
 def of_items(memory: Memory, items: Iterable[MemoryItem]) -> Answer:

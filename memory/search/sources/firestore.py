@@ -29,18 +29,15 @@ class FirestoreSource:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        model = memory.items.model
-        fields = [field for field in model._meta.concrete_fields if field.name not in model.UNREAD_FIELDS]
-        self.names = [field.attname for field in fields]
+        self.names = memory.names
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round: all requests at once."""
         asked = [list(self._asked(request)) for request in requests]
         found = iter(fetch([one for some in asked for one in some]))
-        answers = [
+        return [
             self._answer(request, list(islice(found, len(some)))) for request, some in zip(requests, asked, strict=True)
         ]
-        return self.memory.with_similarities(answers, question)
 
     def _asked(self, request: Request) -> Iterator[Asked]:
         memory = self.memory

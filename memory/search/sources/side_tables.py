@@ -27,6 +27,8 @@ TABLES: Final = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, item_id TEXT NOT NULL UNIQUE,
         user_id TEXT NOT NULL, model TEXT NOT NULL)""",
     f"CREATE INDEX IF NOT EXISTS {VECTORS}_of_user ON {VECTORS} (user_id, model, seq)",
+    # How many items a user has, without a look at the items.
+    "CREATE INDEX IF NOT EXISTS memory_items_search_count ON memory_items (user_id, expiration)",
 )
 
 _ADD_TERMS = f"""INSERT OR IGNORE INTO {TERMS} (user_id, term, timestamp, item_id)
