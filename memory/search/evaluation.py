@@ -168,7 +168,7 @@ def evaluate(
 
 
 def measures(found: Sequence[Found]) -> Mapping[str, float]:
-    """Means over questions (recall@5/10/20, any-hit@10, reach: 0..1), most reads and rounds, a search's milliseconds."""
+    """Means over questions (recall@5/10/20, any-hit@10, reach: 0..1), most reads and rounds, a search's time in ms."""
     if not found:
         raise EvaluationError("The conversations have no questions.")
     milliseconds = [1_000 * one.seconds for one in found]

@@ -19,7 +19,6 @@ the tuning half of the labelled set and rounded: docs/search.md, "What it finds"
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -38,7 +37,7 @@ SUBSTANTIAL = 12  # distinct words from which on a passage is not more substanti
 ASKING = 0.3  # what a passage that ends with a question mark loses of its substance
 HALF_LIFE = 30 * 86_400.0  # seconds after which recency counts half
 
-_ENDS_ASKING = re.compile(r"[?？؟]\W*$")  # noqa: RUF001
+_QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,24 @@ class Weights:
     recency: float = 0.0
 
     def without(self, *parts: str) -> Weights:
-        """These weights with some parts switched off."""
+        """These weights with some parts switched off. Raises `ValueError` for what is no part."""
+        _known(parts)
         return replace(self, **dict.fromkeys(parts, 0.0))
 
     def only(self, *parts: str) -> Weights:
-        """These weights with all other parts switched off."""
+        """These weights with all other parts switched off. Raises `ValueError` for what is no part."""
+        _known(parts)
         return self.without(*(part for part in PARTS if part not in parts))
 
 
 PARTS = tuple(field.name for field in fields(Weights))
+
+
+def _known(parts: Sequence[str]) -> None:
+    if unknown := set(parts) - set(PARTS):
+        raise ValueError(f"No parts of a score: {', '.join(sorted(unknown))}. There are {', '.join(PARTS)}.")
+
+
 DEFAULT_WEIGHTS = Weights()
 
 
@@ -171,7 +179,9 @@ def _lent(distance: int, other: Passage) -> float:
 
 
 def _ends_asking(passage: Passage) -> bool:
-    return _ENDS_ASKING.search(passage.text) is not None
+    """Whether no letter or digit follows the text's last question mark."""
+    last = next((mark for mark in reversed(passage.text) if mark.isalnum() or mark in _QUESTION_MARKS), "")
+    return last in _QUESTION_MARKS
 
 
 def _session(view: _View, passage: Passage) -> float:

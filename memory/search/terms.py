@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import Stemmer
 
-from .irregular import BASE_FORMS
+from .base_forms import BASE_FORMS
 
 VERSION = 2
 # A longer run of letters is no word (a key, a hash); its beginning still finds it.

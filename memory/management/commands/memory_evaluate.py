@@ -26,9 +26,9 @@ class Command(BaseCommand):
     """Reads nothing but the file; no database is touched."""
 
     help = (
-        "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence that "
-        "was read at all), means over questions, 0 to 1; the most documents read, rounds, and milliseconds of a search; "
-        "with each part of the ranking on and off, for all questions and for each kind of them."
+        "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence "
+        "that was read at all), means over questions, 0 to 1; the most documents read, rounds, and milliseconds of a "
+        "search; with each part of the ranking on and off, for all questions and for each kind of them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -71,4 +71,5 @@ class Command(BaseCommand):
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{value:.3f}" if "@" in name or name == "reach" else f"{value:.1f}" if name.endswith("_ms") else f"{value:.0f}"
+    digits = 3 if "@" in name or name == "reach" else 1 if name.endswith("_ms") else 0
+    return f"{value:.{digits}f}"

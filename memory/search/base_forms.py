@@ -1,9 +1,9 @@
-"""English words whose forms no stemmer brings together: questions say "buy" where "bought" was said.
+"""English words that a stemmer does not bring together: "bought" and "buy", "mom" and "mother".
 
-Left out is what is more often another word: left, rose, ground, bit, lives, leaves, people.
+Left out is what is more often another word: left, rose, ground, bit, lives, leaves, people, flat.
 """
 
-_ENGLISH = """
+_IRREGULAR = """
 arise arose arisen, awake awoke awoken, bear bore borne, beat beaten, become became, begin began begun, bend bent,
 bind bound, bite bitten, bleed bled, blow blew blown, break broke broken, breed bred, bring brought, build built,
 burn burnt, buy bought, catch caught, choose chose chosen, cling clung, come came, creep crept, deal dealt, dig dug,
@@ -23,7 +23,19 @@ child children, foot feet, goose geese, half halves, knife knives, loaf loaves, 
 shelf shelves, thief thieves, tooth teeth, wife wives, wolf wolves, woman women
 """
 
-BASE_FORMS: dict[str, dict[str, str]] = {
-    "english": {form: base for base, *forms in map(str.split, _ENGLISH.split(",")) for form in forms}
-}
-"""Of a language, irregular forms with the word that they are forms of."""
+_FAMILIAR = """
+mother mum mom mommy mummy mama mam, father dad daddy papa, grandmother grandma granny gran nana nan,
+grandfather grandpa grandad granddad, aunt auntie aunty, child kid, bicycle bike, refrigerator fridge, telephone phone,
+television tv telly, photograph photo pic, film movie, examination exam, vacation holiday
+"""
+
+
+def _bases(words: str, plurals: bool = False) -> dict[str, str]:
+    """Each form with the first word of its group; with those that add an s, where asked for."""
+    groups = [group.split() for group in words.split(",")]
+    forms = {form: base for base, *forms in groups for form in forms}
+    return forms | {f"{form}s": base for form, base in forms.items()} if plurals else forms
+
+
+BASE_FORMS: dict[str, dict[str, str]] = {"english": _bases(_IRREGULAR) | _bases(_FAMILIAR, plurals=True)}
+"""Of a language, irregular and familiar forms with the word that stands for them."""
