@@ -128,7 +128,7 @@ class MemorySettings:
         One is made for each process. Default the embedded model; None: search knows words only.
         """
         path = self._get("EMBEDDER")
-        return None if path is None else _make_embedder(path)
+        return None if path is None else make_embedder(path)
 
     @property
     def language(self) -> str:
@@ -146,7 +146,8 @@ class MemorySettings:
 
 
 @lru_cache(maxsize=8)
-def _make_embedder(path: str) -> Embedder:
+def make_embedder(path: Any) -> Embedder:
+    """The embedder at a dotted path, one for each process. Raises what importing or making it does."""
     made: Embedder = import_string(path)()
     return made
 

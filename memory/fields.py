@@ -251,6 +251,17 @@ def unpack(packed: bytes | memoryview) -> list[float]:
 class CompactVectorField(VectorField):
     """A vector that a model made, at single precision where the engine has no vector type of its own."""
 
+    # What Firestore's index of it must have beside the owner: vectors of two models are never compared.
+    searched_with = ("embedding_model",)
+
+    @property
+    def index_dimension(self) -> int | None:
+        """That of `MEMORY["EMBEDDER"]`; None without one that can be made."""
+        from .search.indexing import configured_embedder
+
+        embedder = configured_embedder()
+        return None if embedder is None else embedder.dimension
+
     @staticmethod
     def packed(vector: Sequence[float]) -> bytes:
         """The vector for an engine without vectors."""

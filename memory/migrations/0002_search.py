@@ -52,4 +52,8 @@ class Migration(migrations.Migration):
             model_name="memoryitem",
             index=models.Index(fields=["user_id", "session_id", "timestamp"], name="memory_items_user_session_asc"),
         ),
+        migrations.AddIndex(
+            model_name="memoryitem",
+            index=models.Index(fields=["user_id", "item_type", "timestamp"], name="memory_items_user_type_asc"),
+        ),
     ]

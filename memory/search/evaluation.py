@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .candidates import gather
+from .candidates import Source, gather
 from .embedders import Embedder
 from .in_memory import InMemorySource
 from .passages import Passage, ask
@@ -148,14 +148,18 @@ def variants() -> dict[str, Weights]:
     }
 
 
+def in_memory(conversations: Sequence[Conversation], embedder: Embedder | None) -> list[tuple[Conversation, Source]]:
+    """The conversations, each with a source that holds it."""
+    return [(one, InMemorySource(one.passages, embedder)) for one in conversations]
+
+
 def evaluate(
-    conversations: Sequence[Conversation], embedder: Embedder | None, language: str = "english"
+    memories: Sequence[tuple[Conversation, Source]], embedder: Embedder | None, language: str = "english"
 ) -> Iterator[tuple[str, list[Found]]]:
     """Each variant's name with the outcome of every question. A search reads what one for ten results may."""
-    sources = [InMemorySource(conversation.passages, embedder) for conversation in conversations]
     for name, weights in variants().items():
         found = []
-        for conversation, source in zip(conversations, sources, strict=True):
+        for conversation, source in memories:
             for label in conversation.labels:
                 start = time.perf_counter()
                 question = ask(label.question, language, embedder)

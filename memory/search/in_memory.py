@@ -1,10 +1,9 @@
-"""A source that holds one user's passages in memory: for the evaluation, and for tests of what reads from sources."""
+"""A source that holds one user's passages in memory: for the evaluation, for the stub, and for tests of its users."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 
@@ -17,10 +16,17 @@ from .sources.base import DIGITS
 
 
 class InMemorySource:
-    """Passages with their vectors in context; the nearest have their similarity."""
+    """Passages with their vectors in context; the nearest have their similarity.
 
-    def __init__(self, passages: Sequence[Passage], embedder: Embedder | None = None) -> None:
-        self._newest_first = sorted(passages, key=lambda one: (one.time, one.id), reverse=True)
+    `among` are the ids of those that may be found, all unless given; the others are context alone.
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], embedder: Embedder | None = None, among: Collection[str] | None = None
+    ) -> None:
+        as_said = sorted(passages, key=lambda one: (one.time, one.id))
+        kept = [place for place, one in enumerate(as_said) if among is None or one.id in among][::-1]
+        self._newest_first = [as_said[place] for place in kept]
         self._index = {passage.id: place for place, passage in enumerate(self._newest_first)}
         self._by_term: dict[str, list[int]] = {}
         self._sessions: dict[str, list[int]] = {}
@@ -30,9 +36,8 @@ class InMemorySource:
             self._sessions.setdefault(passage.session, []).insert(0, place)
         self._vectors: Vectors | None = None
         if embedder is not None:
-            as_said = self._newest_first[::-1]
             vectors = embed(embedder, [passage.text for passage in as_said])
-            self._vectors = all_in_context(vectors, [passage.session for passage in as_said])[::-1]
+            self._vectors = all_in_context(vectors, [passage.session for passage in as_said])[kept]
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round. Raises `KeyError` for the surroundings of a passage that is not here."""
@@ -58,12 +63,11 @@ class InMemorySource:
                 return self._passages([*before_it, turns[at], *after_it], reads)
 
     def _nearest(self, vector: Vectors, limit: int) -> Answer:
-        """The passages that say something to the model, nearest first."""
         if self._vectors is None:
             return Answer(reads=1)
         similarities = np.round(self._vectors @ vector, DIGITS)
         order = np.argsort(-similarities, kind="stable").tolist()
-        nearest = list(islice((place for place in order if self._vectors[place].any()), limit))
+        nearest = [place for place in order if self._vectors[place].any()][:limit]
         found = (replace(self._newest_first[place], similarity=float(similarities[place])) for place in nearest)
         return Answer(tuple(found), reads=max(1, len(nearest)))
 

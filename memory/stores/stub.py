@@ -77,12 +77,13 @@ class MemoryManagerStub(MemoryManager):
 
     async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]:
         with self._lock:
-            items = copy.deepcopy(self._matching(user_id, asked.session_id, asked.conditions))
+            items = copy.deepcopy(self._live_items(user_id))
+            found = {item.pk for item in self._matching(user_id, asked.session_id, asked.conditions)}
         embedder = memory_settings.embedder
         if embedder is not None and is_remote(embedder):
             embedder = None  # whose vectors a database would keep
         memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
-        source = InMemorySource([memory.passage(item) for item in items], embedder)
+        source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
         return answers(memory, source, asked.query, asked.limit, asked.explain)
 
     async def _semantic_search(

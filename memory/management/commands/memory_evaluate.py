@@ -6,24 +6,37 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
+from memory.conf import memory_settings
 from memory.management.embedding import made_embedder
-from memory.search.embedders import EmbedderError
-from memory.search.evaluation import EvaluationError, by_kind, evaluate, measures, read_conversations
+from memory.search.candidates import Source
+from memory.search.embedders import Embedder, EmbedderError
+from memory.search.embedders.base import is_remote
+from memory.search.evaluation import (
+    Conversation,
+    EvaluationError,
+    by_kind,
+    evaluate,
+    in_memory,
+    measures,
+    read_conversations,
+)
+from memory.search.stored import stored
 from memory.search.terms import LANGUAGES
 
-STATIC = "memory.search.embedders.static.StaticEmbedder"
-NONE = "none"
-
-Table: TypeAlias = dict[str, Mapping[str, float]]
+Table = dict[str, Mapping[str, float]]
 """The measures of each ranking."""
+
+STATIC = "memory.search.embedders.static.StaticEmbedder"
+ENGLISH, NONE, ALL = "english", "none", ""
 
 
 class Command(BaseCommand):
-    """Reads nothing but the file; no database is touched."""
+    """Reads nothing but the file, unless it is told to use a database."""
 
     help = (
         "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence "
@@ -35,39 +48,64 @@ class Command(BaseCommand):
         """The file, and how to search in it."""
         parser.add_argument("file", metavar="FILE", type=Path, help="Labelled conversations: docs/search.md.")
         parser.add_argument("--json", action="store_true", help="For machines: a key for each ranking, and `kinds`.")
+        parser.add_argument("--embedder", metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}")
         parser.add_argument(
-            "--embedder", default=STATIC, metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}"
+            "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Of the words. Default: {ENGLISH}"
         )
         parser.add_argument(
-            "--language", default="english", choices=sorted(LANGUAGES), metavar="NAME", help="Of the words."
+            "--database",
+            metavar="ALIAS",
+            help="Search in this database: the conversations are stored there, by MEMORY's embedder and language, "
+            "and deleted in the end.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Evaluate and print."""
+        if options["database"] and (options["embedder"] or options["language"]):
+            raise CommandError("--database goes by MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']: leave the others out.")
         try:
-            text = options["file"].read_text("utf-8")
-            conversations = read_conversations(text, options["language"])
-            path = options["embedder"]
-            embedder = None if path == NONE else made_embedder(path, "--embedder")
-            outcomes = dict(evaluate(conversations, embedder, options["language"]))
-            table = {name: measures(found) for name, found in outcomes.items()}
+            tables = self._from_database(options) if options["database"] else self._from_memory(options)
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
             raise CommandError(f"{options['file']}: {error}") from error
-        kinds: dict[str, Table] = {}
-        for name, found in outcomes.items():
-            for kind, some in by_kind(found).items():
-                kinds.setdefault(kind, {})[name] = measures(some)
-        if options["json"]:
-            self.stdout.write(json.dumps({**table, "kinds": kinds}, indent=2))
-            return
-        for title, rows in (("", table), *kinds.items()):
-            self._write(title, rows)
+        self._show(tables, options["json"])
 
-    def _write(self, title: str, rows: Table) -> None:
-        names = list(rows["all"])
-        self.stdout.write(f"{title:20}" + "".join(f"{name:>11}" for name in names))
-        for variant, values in rows.items():
-            self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
+    def _from_memory(self, options: dict[str, Any]) -> dict[str, Table]:
+        language, path = options["language"] or ENGLISH, options["embedder"] or STATIC
+        conversations = read_conversations(options["file"].read_text("utf-8"), language)
+        embedder = None if path == NONE else made_embedder(path, "--embedder")
+        return _measured(in_memory(conversations, embedder), embedder, language)
+
+    def _from_database(self, options: dict[str, Any]) -> dict[str, Table]:
+        language, embedder, using = memory_settings.language, memory_settings.embedder, options["database"]
+        if using not in connections.databases:
+            raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
+        if embedder is not None and is_remote(embedder):
+            raise CommandError("--database needs vectors at once, and those of a remote model come after the write.")
+        conversations = read_conversations(options["file"].read_text("utf-8"), language)
+        with stored(conversations, using) as memories:
+            return _measured(memories, embedder, language)
+
+    def _show(self, tables: dict[str, Table], for_machines: bool) -> None:
+        if for_machines:
+            whole = tables.pop(ALL)
+            self.stdout.write(json.dumps({**whole, "kinds": tables}, indent=2))
+            return
+        for title, table in tables.items():
+            names = list(table["all"])
+            self.stdout.write(f"{title:20}" + "".join(f"{name:>11}" for name in names))
+            for variant, values in table.items():
+                self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
+
+
+def _measured(
+    memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str
+) -> dict[str, Table]:
+    """A table of all questions, and one for each kind of them."""
+    tables: dict[str, Table] = {ALL: {}}
+    for name, found in evaluate(memories, embedder, language):
+        for kind, some in {ALL: found, **by_kind(found)}.items():
+            tables.setdefault(kind, {})[name] = measures(some)
+    return tables
 
 
 def _shown(name: str, value: float) -> str:
