@@ -25,7 +25,7 @@ from .ranking import DEFAULT_WEIGHTS, Weights, rank
 READS_PER_RESULT, LEAST_LIMIT = 15, 10
 ENTRIES_PER_READ = 1_000
 # Shares of the budget in the first round, in reads per result: nearest, by terms, and the count of the whole memory.
-NEAREST, BY_TERMS, WHOLE = 2.5, 3.5, 1
+NEAREST, BY_TERMS, WHOLE = 6, 3.5, 1
 TERMS_PER_RESULT = 2
 SPAN = 2  # turns to each side
 

@@ -13,7 +13,11 @@ from .terms import query_terms, stop_terms, terms, words
 
 @dataclass(frozen=True)
 class Passage:
-    """A remembered turn. `terms` are its text's, in order; `similarity` is its vector's cosine with the question's."""
+    """A remembered turn.
+
+    `terms` are its text's, in order; `similarity` is the cosine of its vector, which is one of the turn in its context
+    (`context`), and the question's: of those that a vector search found, and None of all others.
+    """
 
     id: str
     session: str

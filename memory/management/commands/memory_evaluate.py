@@ -19,6 +19,7 @@ from memory.search.embedders.base import is_remote
 from memory.search.evaluation import (
     Conversation,
     EvaluationError,
+    by_kind,
     evaluate,
     in_memory,
     measures,
@@ -27,24 +28,26 @@ from memory.search.evaluation import (
 from memory.search.stored import stored
 from memory.search.terms import LANGUAGES
 
-Table = Mapping[str, Mapping[str, float]]
+Table = dict[str, Mapping[str, float]]
+"""The measures of each ranking."""
 
 STATIC = "memory.search.embedders.static.StaticEmbedder"
-ENGLISH, NONE = "english", "none"
+ENGLISH, NONE, ALL = "english", "none", ""
 
 
 class Command(BaseCommand):
     """Reads nothing but the file, unless it is told to use a database."""
 
     help = (
-        "Measure search on labelled conversations: recall@5/10/20 and any-hit@10 (means over questions, 0 to 1), the "
-        "most documents read, rounds, and milliseconds of a search; with each part of the ranking on and off."
+        "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence "
+        "that was read at all), means over questions, 0 to 1; the most documents read, rounds, and milliseconds of a "
+        "search; with each part of the ranking on and off, for all questions and for each kind of them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The file, and how to search in it."""
         parser.add_argument("file", metavar="FILE", type=Path, help="Labelled conversations: docs/search.md.")
-        parser.add_argument("--json", action="store_true", help="For machines: one object, a key for each ranking.")
+        parser.add_argument("--json", action="store_true", help="For machines: a key for each ranking, and `kinds`.")
         parser.add_argument("--embedder", metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}")
         parser.add_argument(
             "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Of the words. Default: {ENGLISH}"
@@ -61,18 +64,18 @@ class Command(BaseCommand):
         if options["database"] and (options["embedder"] or options["language"]):
             raise CommandError("--database goes by MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']: leave the others out.")
         try:
-            table = self._from_database(options) if options["database"] else self._from_memory(options)
+            tables = self._from_database(options) if options["database"] else self._from_memory(options)
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
             raise CommandError(f"{options['file']}: {error}") from error
-        self._show(table, options["json"])
+        self._show(tables, options["json"])
 
-    def _from_memory(self, options: dict[str, Any]) -> Table:
+    def _from_memory(self, options: dict[str, Any]) -> dict[str, Table]:
         language, path = options["language"] or ENGLISH, options["embedder"] or STATIC
         conversations = read_conversations(options["file"].read_text("utf-8"), language)
         embedder = None if path == NONE else made_embedder(path, "--embedder")
         return _measured(in_memory(conversations, embedder), embedder, language)
 
-    def _from_database(self, options: dict[str, Any]) -> Table:
+    def _from_database(self, options: dict[str, Any]) -> dict[str, Table]:
         language, embedder, using = memory_settings.language, memory_settings.embedder, options["database"]
         if using not in connections.databases:
             raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
@@ -82,19 +85,29 @@ class Command(BaseCommand):
         with stored(conversations, using) as memories:
             return _measured(memories, embedder, language)
 
-    def _show(self, table: Table, for_machines: bool) -> None:
+    def _show(self, tables: dict[str, Table], for_machines: bool) -> None:
         if for_machines:
-            self.stdout.write(json.dumps(table, indent=2))
+            whole = tables.pop(ALL)
+            self.stdout.write(json.dumps({**whole, "kinds": tables}, indent=2))
             return
-        names = list(table["all"])
-        self.stdout.write(" " * 20 + "".join(f"{name:>11}" for name in names))
-        for variant, values in table.items():
-            self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
+        for title, table in tables.items():
+            names = list(table["all"])
+            self.stdout.write(f"{title:20}" + "".join(f"{name:>11}" for name in names))
+            for variant, values in table.items():
+                self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
 
 
-def _measured(memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str) -> Table:
-    return {name: measures(found) for name, found in evaluate(memories, embedder, language)}
+def _measured(
+    memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str
+) -> dict[str, Table]:
+    """A table of all questions, and one for each kind of them."""
+    tables: dict[str, Table] = {ALL: {}}
+    for name, found in evaluate(memories, embedder, language):
+        for kind, some in {ALL: found, **by_kind(found)}.items():
+            tables.setdefault(kind, {})[name] = measures(some)
+    return tables
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{value:.3f}" if "@" in name else f"{value:.1f}" if name.endswith("_ms") else f"{value:.0f}"
+    digits = 3 if "@" in name or name == "reach" else 1 if name.endswith("_ms") else 0
+    return f"{value:.{digits}f}"
