@@ -410,11 +410,11 @@ def test_saving_costs_a_constant_number_of_queries(
 ) -> None:
     """An item of a known session: what was said before, its insert, the session's insert-unless-there, a look, a touch.
 
-    On Firestore what is looked at is locked in a transaction, which is begun and committed.
+    A transaction's begin and commit are counted: on SQLite it is around all, on Firestore around the look.
     """
     make_item(session_id="s", timestamp=NOON)
-    touched = {"sqlite": 5, "firestore": 6}[connections["memory"].vendor]
+    touched, alone = {"sqlite": (7, 3), "firestore": (6, 1)}[connections["memory"].vendor]
     with django_assert_num_queries(touched, using="memory"):
         make_item(session_id="s", timestamp=NOON + timedelta(1))
-    with django_assert_num_queries(1, using="memory"):
+    with django_assert_num_queries(alone, using="memory"):
         make_item(session_id=None)
