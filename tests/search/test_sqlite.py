@@ -125,6 +125,26 @@ def test_other_processes_writes_are_found(path: Path) -> None:
     assert set(ids("painting")) == {"i1-oil", "i2-the"}
 
 
+def test_a_connection_that_is_opened_anew_knows_nothing(path: Path) -> None:
+    """SQLite's numbers of changes begin anew with it: what others wrote meanwhile is found all the same."""
+    remember("a walk along the harbour", "oil on canvas")
+    for removed in ("i0-a", "i1-oil"):
+        connections[ALIAS].close()
+        assert removed in ids("painting")
+        connections[ALIAS].close()
+        foreign(path, "DELETE FROM memory_items WHERE id = ?", removed)
+        assert removed not in ids("painting")
+
+
+def test_few_pass_the_filters(path: Path) -> None:
+    """Of many items the nearest are of another session: those of the one that is asked for are found nevertheless."""
+    remember(*(f"sunset number {number} over the water" for number in range(200)))
+    MemoryItem.objects.using(ALIAS).filter(pk__in=["i7-sunset", "i8-sunset"]).update(session_id="other")
+    everything = MemoryItem.objects.using(ALIAS).for_user("ada")
+    found = everything.in_session("other").search("What was above the sea?")
+    assert {item.pk for item in found} == {"i7-sunset", "i8-sunset"}
+
+
 def test_what_is_rolled_back_was_never_there(path: Path) -> None:
     """Inside the transaction it is found; afterwards not, even where its number in the list is used again."""
     remember("a walk along the harbour")

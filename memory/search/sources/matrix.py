@@ -28,6 +28,9 @@ ROWS_AT_ONCE: Final = 5_000
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Of all users' vectors together in one process; the ones that were searched least recently are dropped first."""
 
+SEEN: Final = "memory_search_seen"
+"""Where a connection keeps, by key, the state in which it saw that a matrix is up to date."""
+
 _COUNT = f"SELECT COUNT(*), MAX(seq) FROM {VECTORS} WHERE user_id = %s AND model = %s"  # noqa: S608
 _NUMBERS = f"SELECT seq FROM {VECTORS} WHERE user_id = %s AND model = %s ORDER BY seq"  # noqa: S608
 _ROWS = f"""SELECT listed.seq, items.id, items.text_embedding FROM {VECTORS} AS listed
@@ -67,13 +70,18 @@ class Matrices:
         """The vectors that the database has now, as the connection `using` sees it."""
         connection = connections[using]
         key = (str(connection.settings_dict["NAME"]), user_id, model)
+        state = _state(connection)
+        seen = vars(connection).setdefault(SEEN, {})
         with self._lock:
             held = self._held.get(key) or nothing(dimension)
-            found = _brought_up_to_date(connection, held, user_id, model, keep=not connection.in_atomic_block)
-            if not connection.in_atomic_block:
+            if state is not None and seen.get(key) == (*state, held.last, len(held.ids)):
+                return held
+            found = _brought_up_to_date(connection, held, user_id, model, keep=state is not None)
+            if state is not None:
                 self._held[key] = found
                 self._held.move_to_end(key)
                 self._make_room()
+                seen[key] = (*state, found.last, len(found.ids))
         return found
 
     def clear(self, **kwargs: Any) -> None:
@@ -84,6 +92,18 @@ class Matrices:
     def _make_room(self) -> None:
         while len(self._held) > 1 and sum(matrix.room.nbytes for matrix in self._held.values()) > MAX_BYTES:
             self._held.popitem(last=False)
+
+
+def _state(connection: Any) -> tuple[object, int, int] | None:
+    """What changes with every write to the database, by this connection or by any other; None inside a transaction.
+
+    The numbers are SQLite's for one connection to it: one that is opened anew counts from the start.
+    """
+    if connection.in_atomic_block:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA data_version")
+        return connection.connection, int(cursor.fetchone()[0]), int(connection.connection.total_changes)
 
 
 def _brought_up_to_date(connection: Any, held: Matrix, user_id: str, model: str, keep: bool) -> Matrix:

@@ -93,7 +93,7 @@ class SQLiteSource:
         if len(passing) < limit and len(places) < len(matrix.ids):
             allowed = self.rows.ids()
             mask = np.fromiter((name in allowed for name in matrix.ids), bool, len(matrix.ids))
-            places = nearest_places(matrix, np.where(mask, similarities, -np.inf), limit)
+            places = nearest_places(matrix, similarities, limit, np.flatnonzero(mask))
             passing = self.rows.by_id([matrix.ids[place] for place in places])
         inside = [place for place in places if matrix.ids[place] in passing][:limit]
         return [(passing[matrix.ids[place]], float(similarities[place])) for place in inside]
@@ -160,11 +160,15 @@ class _Rows:
             return cursor.fetchall()
 
 
-def nearest_places(matrix: Matrix, similarities: np.ndarray, limit: int) -> list[int]:
-    """The places of the highest similarities, highest first; of equal ones the lower id first."""
-    places = np.arange(len(similarities))
+def nearest_places(matrix: Matrix, similarities: np.ndarray, limit: int, among: np.ndarray | None = None) -> list[int]:
+    """The places of the highest similarities, highest first; of equal ones the lower id first.
+
+    With `among` of these places alone.
+    """
+    places = np.arange(len(similarities)) if among is None else among
     if len(places) > limit:
-        least = np.partition(similarities, -limit)[-limit]
-        places = np.flatnonzero(similarities >= least)
+        candidates = similarities[places]
+        least = np.partition(candidates, -limit)[-limit]
+        places = places[candidates >= least]
     ordered = sorted(places.tolist(), key=lambda place: (-similarities[place], matrix.ids[place]))
     return ordered[:limit]
