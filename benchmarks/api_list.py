@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 USERS = 4
+QUIETLY = ("--access-logfile", "/dev/null", "--log-level", "warning")
 FILL = """
 import sys
 from datetime import UTC, datetime, timedelta
@@ -91,7 +92,7 @@ def served(env: Mapping[str, str], workers: int) -> Iterator[tuple[int, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--access-logfile", "/dev/null"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *QUIETLY]
     server = subprocess.Popen(  # noqa: S603
         [*command, "--bind", f"127.0.0.1:{port}", "--workers", str(workers), "orchestra.wsgi"],
         env=dict(env),

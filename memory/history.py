@@ -63,6 +63,7 @@ __all__ = [
     "conversation_of",
     "recent",
     "session",
+    "session_by_id",
     "verify",
     "writing",
 ]
@@ -108,6 +109,16 @@ def session(user_id: str, session_id: str, using: str | None = None) -> UserSess
         with suppress(Unavailable):
             cache.fill_session(conversation, lease, row_of(found))
     return found
+
+
+def session_by_id(pk: str, using: str | None = None) -> UserSession | None:
+    """`session`, by the id of its row."""
+    from .models import UserSession
+
+    alias = using or router.db_for_write(UserSession)
+    if (parts := UserSession.parts_of(pk)) is None:
+        return UserSession.objects.using(alias).filter(pk=pk).first()
+    return session(*parts, using=alias)
 
 
 arecent = sync_to_async(recent)

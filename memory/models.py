@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models, router, transaction
@@ -362,6 +363,12 @@ class UserSession(Document):
         user, session = user_id.translate(ESCAPES), session_id.translate(ESCAPES)
         # An id that starts and ends with two underscores is reserved.
         return f"%5F{user[1:]}:{session}" if user.startswith("__") else f"{user}:{session}"
+
+    @classmethod
+    def parts_of(cls, pk: str) -> tuple[str, str] | None:
+        """The inverse of `make_id`: user and session; None for what it never makes."""
+        user_id, _, session_id = (unquote(part, errors="replace") for part in pk.partition(":"))
+        return (user_id, session_id) if cls.make_id(user_id, session_id) == pk else None
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """As `Document.check_limits`; also refuses to give the row to another user or session."""

@@ -397,18 +397,23 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     def _widen(self, row: UserSession, found: Activity) -> bool:
         """Move the row's times outwards, in the database and here; False where somebody else has moved them."""
-        mine = self.filter(pk=row.pk)
+        wider: dict[str, Any] = {}
+        unmoved: dict[str, Any] = {}
         if found.last > row.last_activity:
-            row.last_activity = found.last
-            earlier = mine.filter(last_activity__lt=found.last)
-            if not super(UserSessionQuerySet, earlier).update(last_activity=found.last):
-                return False
+            wider["last_activity"] = unmoved["last_activity__lt"] = found.last
         if found.first < row.started_at:
-            row.started_at = found.first
-            later = mine.filter(started_at__gt=found.first)
-            if not super(UserSessionQuerySet, later).update(started_at=found.first):
-                return False
-        return True
+            wider["started_at"] = unmoved["started_at__gt"] = found.first
+        if not wider:
+            return True
+        for name, value in wider.items():
+            setattr(row, name, value)
+        mine = self.filter(pk=row.pk)
+        if super(UserSessionQuerySet, mine.filter(**unmoved)).update(**wider):
+            return True
+        if len(wider) == 2:  # one of them may still have to be moved
+            super(UserSessionQuerySet, mine.filter(last_activity__lt=found.last)).update(last_activity=found.last)
+            super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
+        return False
 
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`, within the limits."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 import redis
@@ -89,7 +90,7 @@ class Guard:
 
     def pipeline(self, *args: Any, **options: Any) -> Any:
         """Several commands at once, unless the circuit is open."""
-        if breaker_of(self).is_open:
+        if breaker_of(self).is_open and not getattr(_direct, "on", False):
             raise redis.ConnectionError("The circuit is open.")
         return super().pipeline(*args, **options)  # type: ignore[misc]
 
@@ -130,7 +131,10 @@ class GuardedRedisCluster(Guard, RedisCluster):
     def pipeline(self, *args: Any, **options: Any) -> Any:
         """Several commands at once, unless the circuit is open."""
         try:
-            breaker_of(self).call(self._connect)
+            if getattr(_direct, "on", False):
+                self._connect()
+            else:
+                breaker_of(self).call(self._connect)
         except Unavailable as error:
             raise redis.ConnectionError(str(error)) from error
         return super().pipeline(*args, **options)
@@ -214,7 +218,7 @@ def breaker_of(client: Any) -> Breaker:
 
 def _make_breaker(client: Client) -> Breaker:
     execute = getattr(client, "execute_unguarded", client.execute_command)
-    return Breaker("Redis", partial(_probe, execute), partial(_drop, client, execute), FAILURES)
+    return Breaker("Redis", partial(_probe, execute), partial(_drop, client), FAILURES)
 
 
 def _probe(execute: Any) -> None:
@@ -226,14 +230,15 @@ def _probe(execute: Any) -> None:
         raise redis.InvalidResponse("INFO does not tell the server's run_id.")
 
 
-def _drop(client: Client, execute: Any, keys: Collection[str] | None) -> None:
-    if keys is not None:
-        for key in keys:
-            execute("UNLINK", key)
-        return
-    with unguarded():  # too many to tell: all conversations
-        for key in client.scan_iter(match="*memory:*", count=KEYS_AT_ONCE):
-            execute("UNLINK", key)
+def _drop(client: Client, keys: Collection[str] | None) -> None:
+    with unguarded():
+        # None: too many to tell, so all conversations.
+        found = client.scan_iter(match="*memory:*", count=KEYS_AT_ONCE) if keys is None else iter(keys)
+        while batch := list(islice(found, KEYS_AT_ONCE)):
+            pipeline = client.pipeline(transaction=False)
+            for key in batch:
+                pipeline.execute_command("UNLINK", key)
+            pipeline.execute()
 
 
 def _text(key: object) -> str:

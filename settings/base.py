@@ -4,8 +4,9 @@ from typing import Any
 
 from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
-from .environment import BASE_DIR, app_env, boolean, database, integer, text, words
-from .firestore import firestore, memory_database
+from .environment import BASE_DIR, app_env, boolean, integer, text, words
+from .firestore import MEMORY as MEMORY_ALIAS
+from .firestore import databases, firestore
 from .redis import redis_cache
 
 APP_ENV = app_env()
@@ -61,10 +62,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": database("DATABASE_URL", "sqlite:///data/orchestra.sqlite3"),
-    "memory": memory_database(deployed=APP_ENV in ("staging", "production")),
-}
+DATABASES: dict[str, dict[str, Any]] = databases(deployed=APP_ENV in ("staging", "production"))
 DATABASE_ROUTERS = ["memory.routers.MemoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -75,7 +73,7 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 
 MEMORY: dict[str, Any] = {
-    "DATABASE": "memory",
+    "DATABASE": MEMORY_ALIAS if MEMORY_ALIAS in DATABASES else "default",
     "CACHE": "default",
     "CACHE_TTL": CACHE_TTL,
     "FIRESTORE": firestore(),

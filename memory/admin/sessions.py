@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from .. import history
 from ..models import MemoryItem, UserSession
 from ..querysets import batched
 from .base import RecordAdmin
@@ -93,7 +94,7 @@ class UserSessionAdmin(RecordAdmin):
         """A session's items as a thread; `?page=2` for older ones, `?item=ID` for the page that an item is on."""
         if not (self.has_view_permission(request) and may(request, "view", MemoryItem, self.admin_site)):
             raise PermissionDenied
-        session = UserSession.objects.filter(pk=unquote(object_id)).first()
+        session = history.session_by_id(unquote(object_id))
         if session is None:
             raise Http404(_("There is no such session."))
         shown = conversation(session, request.GET.get("page", "1"), request.GET.get("item", ""))

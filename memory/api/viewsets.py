@@ -28,7 +28,7 @@ from rest_framework.versioning import BaseVersioning
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from .. import limits
+from .. import history, limits
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
 from . import filters, serializers
@@ -168,6 +168,10 @@ class RecordViewSet(
         pk = self.kwargs["pk"]
         if "\x00" in pk or limits.document_id_problem(pk):
             raise Http404
+        return self.find(pk)
+
+    def find(self, pk: str) -> Any:
+        """The record of that id that the principal may see; `Http404` where there is none."""
         return super().get_object()
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
@@ -287,6 +291,16 @@ class UserSessionViewSet(RecordViewSet):
     filterset_class = filters.UserSessionFilter
     orderings = ("-last_activity", "last_activity")
     identity = "session_id"
+
+    def find(self, pk: str) -> Any:
+        """What is read and not changed is read through the cache."""
+        if self.action not in ("retrieve", "history"):
+            return super().find(pk)
+        found = history.session_by_id(pk)
+        if found is None or not (acts_for_any_user(self.request) or found.user_id == principal(self.request)):
+            raise Http404
+        self.check_object_permissions(self.request, found)
+        return found
 
     @action(
         detail=True,

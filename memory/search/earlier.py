@@ -72,7 +72,7 @@ def _read(items: Sequence[MemoryItem], using: str) -> list[Texts]:
     if connections[using].vendor == "firestore":
         from memory.backends.firestore.together import fetch
 
-        rows = fetch(asked)
+        rows = fetch(asked, locks=False)
     return [[text for (text,) in some] for some in rows]
 
 

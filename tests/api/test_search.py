@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,7 +38,7 @@ def _small_model(settings: Any) -> None:
 
 
 @pytest.fixture
-def said(make_item: Callable[..., MemoryItem]) -> Iterator[dict[str, MemoryItem]]:
+def said(make_item: Callable[..., MemoryItem]) -> dict[str, MemoryItem]:
     """Two users' memories."""
     texts = {
         "train": {"text_content": "I took the night train to Vienna.", "session_id": "trip", "timestamp": NOON},
@@ -46,7 +46,7 @@ def said(make_item: Callable[..., MemoryItem]) -> Iterator[dict[str, MemoryItem]
         "ferry": {"text_content": "The ferry to Naxos was late.", "session_id": "trip", "embedding": [0.5, 0.25]},
         "bobs": {"text_content": "My night train to Berlin was late.", "user_id": "bob"},
     }
-    yield {name: make_item(id=name, **values) for name, values in texts.items()}
+    return {name: make_item(id=name, **values) for name, values in texts.items()}
 
 
 def found(client: APIClient, **parameters: Any) -> list[str]:

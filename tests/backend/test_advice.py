@@ -14,7 +14,7 @@ from memory.backends.firestore import advice
 
 from .app.models import Note
 
-pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from .app.models import Page
 
-pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
+pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
 
 WORDS = ("ant", "bee", "cat", "dog", "eel", "it's", "日本")
 

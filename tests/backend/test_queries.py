@@ -15,7 +15,7 @@ from memory.backends.firestore.errors import QueryTooBroad
 
 from .app.models import Author, Note
 
-pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 BASE = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 TEXTS = ["Apple", "apple", "banana", "über", "ab\uff5e", "ab😀", "", "zeta"]

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from memory.backends.firestore.together import Counted, fetch
 
 from .app.models import Note, Point
 from .app.vectors import Cosine
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -100,3 +100,17 @@ def test_one_that_fails_fails_all() -> None:
     finally:
         connection.connection._calls.timeout = before
     assert fetch([Counted(of("bob"))]) == [15]
+
+
+def test_inside_atomic_they_take_part(calls: Callable[[], Any]) -> None:
+    """What was written there is told, and what is read is locked; not without `locks`, if nothing was done before."""
+    with transaction.atomic():
+        with calls() as made:
+            assert fetch([Counted(of("ann"))], locks=False) == [15]
+        assert [call["method"] for call in made] == ["RunAggregationQuery"]
+        Note.objects.create(id="new", owner="ann", stars=99)
+        for locks in (True, False):
+            assert fetch([of("ann").values_list("id")[:1], Counted(of("ann"))], locks=locks) == [[("new",)], 16]
+    with transaction.atomic(), calls() as made:
+        assert fetch([Counted(of("ann"))]) == [16]
+    assert [call["method"] for call in made] == ["BeginTransaction", "RunAggregationQuery"]

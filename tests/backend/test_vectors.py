@@ -12,7 +12,7 @@ from django.db.models import Q, Value
 from .app.models import Point
 from .app.vectors import Cosine, Distance, Euclidean, Product
 
-pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 NOW = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 QUERY = [1.0, 0.5]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from memory import history
 from memory.models import MemoryItem, UserSession
 from memory.stores import ConcreteMemoryManager
 from memory.testing.redis import RedisServer
-from tests.faults import meter
+from tests.faults.meter import Bill, Meter
 
 pytestmark = [
     pytest.mark.redis,
@@ -28,18 +27,6 @@ pytestmark = [
 
 ALIAS = "metered"
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@dataclass
-class Bill(meter.Bill):
-    """Firestore's bill, and Redis' round trips, since the last `clear`."""
-
-    round_trips: int = 0
-
-    def clear(self) -> None:
-        """Count from nothing."""
-        super().clear()
-        self.round_trips = 0
 
 
 @contextmanager
@@ -71,7 +58,7 @@ def bill(
         bill.round_trips += 1
         return send(self, *args, **kwargs)
 
-    with django_db_blocker.unblock(), meter.Meter(firestore_emulator, bill) as proxy, alias_at(proxy.address):
+    with django_db_blocker.unblock(), Meter(firestore_emulator, bill) as meter, alias_at(meter.address):
         use_redis(redis_server).clear()
         monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
         yield bill

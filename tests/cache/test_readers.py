@@ -20,19 +20,29 @@ pytestmark = [pytest.mark.redis, pytest.mark.django_db(databases=["default", "me
 
 def reads_of_items(action: Callable[[], Any]) -> int:
     """How often an action reads whole items from the memory's database."""
+    return sum("text_content" in query for query in queries_of(action))
+
+
+def queries_of(action: Callable[[], Any]) -> list[str]:
+    """What an action asks the memory's database."""
     with CaptureQueriesContext(connections["memory"]) as caught:
         action()
-    return sum("text_content" in query["sql"] for query in caught.captured_queries)
+    return [query["sql"] for query in caught.captured_queries]
+
+
+@pytest.fixture
+def ada(make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]) -> APIClient:
+    """Who owns `ada:s`."""
+    return client_for(make_user("ada"))
 
 
 def test_the_apis_history_is_read_from_the_cache(
-    cache: ConversationCache, make_item: Callable[..., MemoryItem], make_user: Callable[..., Any]
+    cache: ConversationCache, make_item: Callable[..., MemoryItem], ada: APIClient
 ) -> None:
     """The first page costs the database no item once it was read; the next page comes from the database."""
     for number in range(5):
         make_item(session_id="s", text_content=f"turn {number}")
-    client = APIClient()
-    client.force_authenticate(make_user("ada"))
+    client = ada
     first = client.get("/api/sessions/ada:s/history/?limit=3").json()
     assert [item["text_content"] for item in first["results"]] == ["turn 4", "turn 3", "turn 2"]
     assert first["has_more"]
@@ -52,3 +62,45 @@ def test_the_admins_conversation_is_read_from_the_cache(
     url = reverse("admin:memory_usersession_conversation", args=[UserSession.make_id("ada", "s").replace(":", "_3A")])
     assert "turn 2" in admin_client.get(url).content.decode()
     assert reads_of_items(lambda: admin_client.get(url)) == 0
+    assert not [query for query in queries_of(lambda: admin_client.get(url)) if 'FROM "user_sessions"' in query]
+
+
+def test_a_sessions_data_are_read_from_the_cache(
+    cache: ConversationCache, make_item: Callable[..., MemoryItem], ada: APIClient
+) -> None:
+    """Neither the session's record nor its history asks the database once both were read."""
+    make_item(session_id="s")
+    paths = ("/api/sessions/ada:s/", "/api/sessions/ada:s/history/")
+    told = [ada.get(path).json() for path in paths]
+    assert queries_of(lambda: [ada.get(path) for path in paths]) == []
+    assert [ada.get(path).json() for path in paths] == told
+
+
+@pytest.mark.parametrize("path", ["/api/sessions/ada:s/", "/api/sessions/ada:s/history/"])
+def test_another_users_session_is_not_there_for_others(
+    cache: ConversationCache, make_item: Callable[..., MemoryItem], make_user: Any, client_for: Any, path: str
+) -> None:
+    """Held or not; whoever may act for any user reads it, and nobody reads one that does not exist."""
+    make_item(session_id="s")
+    stranger, agent = client_for(make_user("eve")), client_for(make_user("bot", ("act_for_any_user",)))
+    assert stranger.get(path).status_code == 404
+    assert agent.get(path).status_code == 200
+    assert stranger.get(path).status_code == 404
+    for missing in ("bot:none", "bot", "a:b:c", "a%3A:b", "bot:s%00"):
+        assert agent.get(f"/api/sessions/{missing}/").status_code == 404
+
+
+def test_a_change_of_a_session_is_told_at_once(
+    cache: ConversationCache, make_item: Callable[..., MemoryItem], ada: APIClient
+) -> None:
+    """By the API, by its items, and when it is deleted."""
+    path = "/api/sessions/ada:s/"
+    make_item(session_id="s")
+    ada.get(path)
+    assert ada.patch(path, {"metadata": {"title": "tea"}}, format="json").status_code == 200
+    assert ada.get(path).json()["metadata"] == {"title": "tea"}
+    UserSession.objects.filter(user_id="ada").update(metadata={"title": "coffee"})
+    assert ada.get(path).json()["metadata"] == {"title": "coffee"}
+    assert ada.delete(path).status_code == 204
+    assert ada.get(path).status_code == 404
+    assert ada.get(f"{path}history/").status_code == 404

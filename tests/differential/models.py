@@ -1,6 +1,7 @@
 """A model with a field of every type, beside the app's own models."""
 
 from django.db import models
+from django.db.models.functions import Lower
 
 
 class Everything(models.Model):
@@ -24,6 +25,31 @@ class Everything(models.Model):
     raw = models.BinaryField(null=True)
     address = models.GenericIPAddressField(null=True)
     data = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Claim(models.Model):
+    """Unique constraints of every kind that SQLite has, too; `room_slot` it gets from the test."""
+
+    id = models.CharField(primary_key=True, max_length=10)
+    code = models.CharField(max_length=10, unique=True, null=True)  # noqa: DJ001 - nulls are distinct
+    x = models.IntegerField()
+    y = models.IntegerField(null=True)
+    email = models.CharField(max_length=10)
+    active = models.BooleanField()
+    room = models.FloatField(null=True)
+    slot = models.IntegerField(null=True)
+    name = models.CharField(max_length=10, null=True)  # noqa: DJ001
+
+    class Meta:
+        unique_together = [("x", "y")]
+        constraints = [
+            models.UniqueConstraint(fields=["email"], condition=models.Q(active=True), name="active_email"),
+            models.UniqueConstraint(fields=["room", "slot"], nulls_distinct=False, name="room_slot"),
+            models.UniqueConstraint(Lower("name"), name="lower_name"),
+        ]
 
     def __str__(self) -> str:
         return self.id

@@ -47,15 +47,16 @@ READS: dict[str, Callable[[bytes], int]] = {
 
 @dataclass
 class Bill:
-    """Calls by method, documents read, and the collections of documents written, since the last `clear`."""
+    """Calls by method, documents read, the collections of documents written, and Redis' round trips, since `clear`."""
 
     calls: Counter[str] = field(default_factory=Counter)
     read: int = 0
     written: list[str] = field(default_factory=list)
+    round_trips: int = 0
 
     def clear(self) -> None:
         """Count from nothing."""
-        self.calls, self.read, self.written = Counter(), 0, []
+        self.calls, self.read, self.written, self.round_trips = Counter(), 0, [], 0
 
 
 class Meter(Proxy):

@@ -10,6 +10,7 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from rest_framework.authtoken.models import Token
 
 from memory.version import __version__
 
@@ -68,17 +69,64 @@ def test_bad_credentials_do_no_harm(client: Client, credentials: str) -> None:
     assert client.get("/api/health", headers={"authorization": credentials}).status_code == 200
 
 
-def test_a_login_is_not_looked_up(client: Client, make_user: Any) -> None:
-    """A probe with a session costs no query for it: `live` asks nobody, `health` one row of each database."""
+@pytest.mark.parametrize(("path", "queries"), [("/api/health/live", 0), ("/api/health", 1), ("/api/health/ready", 2)])
+def test_a_probe_asks_one_row_of_each_database(client: Client, path: str, queries: int) -> None:
+    """`live` asks nobody, `health` one row, `ready` which migrations are applied."""
+    with (
+        CaptureQueriesContext(connections["default"]) as default,
+        CaptureQueriesContext(connections["memory"]) as memory,
+    ):
+        client.get(path)
+    assert (len(default), len(memory)) == (queries, queries)
+
+
+def test_a_login_is_looked_up_for_the_latencies_alone(client: Client, make_user: Any) -> None:
+    """A probe with a session costs no query for it at the addresses that tell everybody the same."""
     client.force_login(make_user())
-    for path, queries in (("/api/health/live", 0), ("/api/health", 1)):
-        with (
-            CaptureQueriesContext(connections["default"]) as default,
-            CaptureQueriesContext(connections["memory"]) as memory,
-        ):
+    for path in ("/api/health/live", "/api/health/ready"):
+        with CaptureQueriesContext(connections["default"]) as default:
             client.get(path)
-        assert (len(default), len(memory)) == (queries, queries)
         assert "django_session" not in str(default.captured_queries)
+
+
+@pytest.mark.parametrize("way", ["session", "token"])
+def test_staff_are_told_how_long_each_component_took(client: Client, make_user: Any, way: str) -> None:
+    """In milliseconds, with the engine, beside what everybody is told."""
+    user = make_user("boss", is_staff=True)
+    headers = {}
+    if way == "session":
+        client.force_login(user)
+    else:
+        headers = {"authorization": f"Token {Token.objects.create(user=user).key}"}
+    answer = client.get("/api/health", headers=headers)
+    assert answer.json()["components"] == {"app": True, "storage_firestore": True, "storage_redis": True}
+    details = answer.json()["details"]
+    assert {name: entry["engine"] for name, entry in details.items()} == {
+        "app": "embedded SQLite",
+        "storage_firestore": "embedded SQLite",
+        "storage_redis": "local memory",
+    }
+    assert all(0 <= entry["latency_ms"] < 10_000 for entry in details.values())
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("values", [{}, {"is_superuser": True}, {"is_staff": True, "is_active": False}])
+def test_nobody_else_is_told(client: Client, make_user: Any, values: dict[str, bool]) -> None:
+    """Neither strangers, nor users, nor staff that has left."""
+    strangers = client.get("/api/health").json()
+    client.force_login(make_user(**values))
+    assert client.get("/api/health").json() == strangers
+    assert "latency_ms" not in str(strangers)
+
+
+def test_staff_are_answered_while_their_database_is_away(client: Client, make_user: Any) -> None:
+    """Who asks is then not looked up, and the answer is everybody's."""
+    client.force_login(make_user("boss", is_staff=True))
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ALTER TABLE auth_user RENAME TO away")
+    answer = client.get("/api/health")
+    assert (answer.status_code, answer.json()["components"]["app"]) == (503, False)
+    assert "latency_ms" not in str(answer.json()["details"])
 
 
 def test_probes_are_outside_of_atomic_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

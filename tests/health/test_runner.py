@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
 import pytest
@@ -23,6 +24,10 @@ class Backend:
     name: str
     behave: Callable[[], None] = field(compare=False)
     in_place: ClassVar[bool] = False
+
+    @property
+    def question(self) -> str:
+        return self.name
 
     def engine(self) -> str:
         return self.name
@@ -80,11 +85,83 @@ def test_a_storm_of_probes_on_a_hung_backend_costs_one_thread(gate: threading.Ev
     assert time.monotonic() - begun < BUDGET
 
 
+def test_a_storm_of_probes_asks_once_a_second(gate: threading.Event) -> None:
+    """Two hundred probes in two seconds cost three questions at most, and what was found is told with its latency."""
+    asked: list[float] = []
+
+    def ask() -> None:
+        asked.append(time.monotonic())
+        time.sleep(0.05)
+
+    runner, backend = Runner(), Backend("backend", ask)
+    findings: list[Finding] = []
+
+    def probe() -> None:
+        for _ in range(20):
+            findings.append(runner.run([backend], BUDGET)[backend])
+            time.sleep(0.095)
+
+    begun = time.monotonic()
+    probes = [threading.Thread(target=probe) for _ in range(10)]
+    for each in probes:
+        each.start()
+    for each in probes:
+        each.join()
+    assert findings == [Finding("backend")] * 200
+    assert all(finding.seconds and finding.seconds >= 0.05 for finding in findings)
+    assert 1 <= len(asked) <= 1 + int(time.monotonic() - begun)
+    assert all(later - earlier >= Runner.SHARED_SECONDS for earlier, later in pairwise(asked))
+
+
+def test_what_was_found_is_told_for_a_second_and_no_longer() -> None:
+    """Counted from the beginning of the run: what changed a second ago is told, however long the answer took."""
+    state = [""]
+
+    def ask() -> None:
+        failed = state[0]
+        time.sleep(0.4)
+        if failed:
+            raise UnhealthyError(failed)
+
+    runner, backend = Runner(), Backend("backend", ask)
+    begun = time.monotonic()
+    assert runner.run([backend], BUDGET * 4)[backend].failure == ""
+    state[0] = "gone"
+    assert runner.run([backend], BUDGET * 4)[backend].failure == ""
+    time.sleep(max(0.0, begun + Runner.SHARED_SECONDS + 0.05 - time.monotonic()))
+    assert runner.run([backend], BUDGET * 4)[backend].failure == "gone"
+
+
+def test_checks_that_ask_the_same_share_a_run() -> None:
+    """Whoever of them asks."""
+
+    @dataclass(frozen=True)
+    class Twin(Backend):
+        role: str = ""
+
+    asked: list[int] = []
+    one, other = (Twin("backend", lambda: asked.append(1), role) for role in ("one", "other"))
+    assert set(Runner().run([one, other], BUDGET)) == {one, other}
+    assert asked == [1]
+
+
+def test_forgotten_findings_are_looked_for_again() -> None:
+    """Settings that change lead to other backends."""
+    asked: list[int] = []
+    runner, backend = Runner(), Backend("backend", lambda: asked.append(1))
+    runner.run([backend], BUDGET)
+    runner.forget()
+    runner.run([backend], BUDGET)
+    assert asked == [1, 1]
+
+
 def test_a_backend_that_comes_back_is_noticed(gate: threading.Event) -> None:
-    """When the run that hung ends, the next probe asks anew."""
+    """When the run that hung ends, and a second is over since it began, the next probe asks anew."""
     runner, backend = Runner(), Backend("backend", lambda: _wait(gate))
+    begun = time.monotonic()
     assert runner.run([backend], BUDGET / 10)[backend].failure == "timeout"
     gate.set()
+    time.sleep(max(0.0, begun + Runner.SHARED_SECONDS - time.monotonic()))
     assert runner.run([backend], 10 * BUDGET)[backend].failure == ""
 
 
@@ -92,6 +169,7 @@ def test_a_run_that_never_ends_is_replaced_a_few_times_at_most(gate: threading.E
     """An old connection that never ends does not hide that new ones work; nor do runs pile up where all hang."""
 
     class Impatient(Runner):
+        SHARED_SECONDS = 0.0
         ABANDONED_AFTER_SECONDS = 0.0
 
     hangs = [True]

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,11 @@ get_user_model().objects.create_superuser("soak-admin", password="soak")
 """
 
 PREPARATIONS = (["migrate", "-v0"], ["migrate", "-v0", "--database", "memory"], ["shell", "-v0", "-c", SUPERUSER])
-FAULTS = ("kill a process", "kill a process", "restart", "crash", "pause", "cut", "blackhole", "flush")
+FAULTS = (
+    *("kill a process", "kill a process", "kill behind a partition"),
+    *("restart", "crash", "pause", "flush"),
+    *("cut", "blackhole"),
+)
 
 
 @dataclass
@@ -44,8 +49,10 @@ class Outcome:
     """What all processes told."""
 
     wrong: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)  # writes by path
+    faults: Counter[str] = field(default_factory=Counter)
+    longest_behind_ms: int = 0
     compared: int = 0
 
 
@@ -82,11 +89,7 @@ class Soak:
     def run(self) -> Outcome:
         """The whole of it."""
         try:
-            for arguments in (
-                ["migrate", "-v0"],
-                ["migrate", "-v0", "--database", "memory"],
-                ["shell", "-v0", "-c", SUPERUSER],
-            ):
+            for arguments in PREPARATIONS:
                 subprocess.run(
                     [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(0), check=True
                 )
@@ -95,7 +98,7 @@ class Soak:
             for number in range(self.processes):
                 self._start(number, end)
             while time.monotonic() < end - 4:
-                self._disturb(end)
+                self._disturb(self.random.choice(FAULTS), end)
                 time.sleep(self.random.uniform(0.2, 1.2))
             self.redis.resume()
             self.proxy.heal()
@@ -137,41 +140,56 @@ class Soak:
         self.running[number] = (process, output)
 
     def _environment(self, number: int) -> dict[str, str]:
-        # A quarter of them see Redis through the proxy.
-        port = self.proxy.port if number % 4 == 3 else self.redis.port
+        port = self.proxy.port if self._is_behind_the_proxy(number) else self.redis.port
         return {**self.environment, "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
 
-    def _disturb(self, end: float) -> None:
-        name = self.random.choice(
-            ["kill a process", "kill a process", "restart", "crash", "pause", "cut", "blackhole", "flush"]
-        )
-        self.outcome.faults[name] = self.outcome.faults.get(name, 0) + 1
+    def _is_behind_the_proxy(self, number: int) -> bool:
+        """A quarter of the processes, at least one."""
+        return number % 4 == min(3, self.processes - 1)
+
+    def _disturb(self, name: str, end: float) -> None:
+        self.outcome.faults[name] += 1
         if name == "kill a process":
-            number = self.random.choice(list(self.running))
-            process, _ = self.running[number]
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            self._gather(number, wait=False)
-            self._start(number, end)
+            self._kill(self.random.choice(list(self.running)), end)
             return
         self.ledger.note_fault()
+        if name == "kill behind a partition":
+            self.proxy.cut()
+            self._pause(1.0, 2.0)
+            number = self.random.choice([each for each in self.running if self._is_behind_the_proxy(each)])
+            self._kill(number, end)
+            self.proxy.heal()
+        elif name in ("cut", "blackhole"):
+            getattr(self.proxy, name)()
+            self._pause()
+            self.proxy.heal()
+        else:
+            self._disturb_redis(name)
+        self.ledger.note_fault()
+
+    def _disturb_redis(self, name: str) -> None:
         if name == "restart":
             self.redis.restart()
         elif name == "crash":
             self.redis.kill()
-            time.sleep(self.random.uniform(0, 1))
+            self._pause(0, 1)
             self.redis.start()
         elif name == "pause":
             self.redis.pause()
-            time.sleep(self.random.uniform(0.05, 1.5))
+            self._pause()
             self.redis.resume()
-        elif name == "flush":
-            self.redis.client(socket_timeout=5).flushall()
         else:
-            getattr(self.proxy, name)()
-            time.sleep(self.random.uniform(0.05, 1.5))
-            self.proxy.heal()
-        self.ledger.note_fault()
+            self.redis.client(socket_timeout=5).flushall()
+
+    def _pause(self, least: float = 0.05, most: float = 1.5) -> None:
+        time.sleep(self.random.uniform(least, most))
+
+    def _kill(self, number: int, end: float) -> None:
+        process, _ = self.running[number]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self._gather(number, wait=False)
+        self._start(number, end)
 
     def _gather(self, number: int, wait: bool) -> None:
         process, output = self.running.pop(number)
@@ -181,9 +199,10 @@ class Soak:
         last = text.splitlines()[-1] if text else ""
         if last.startswith("{"):
             told: dict[str, Any] = json.loads(last)
-            self.outcome.wrong += told.pop("wrong")
-            for name, count in told.items():
-                self.outcome.counts[name] = self.outcome.counts.get(name, 0) + count
+            self.outcome.wrong += told["wrong"]
+            self.outcome.counts.update(told["counts"])
+            self.outcome.ways.update(told["ways"])
+            self.outcome.longest_behind_ms = max(self.outcome.longest_behind_ms, told["longest_behind_ms"])
         elif wait or text:
             self.outcome.wrong.append(f"process {number} failed: {text[-2000:]}")
 
@@ -207,10 +226,27 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.randrange(10**6)  # noqa: S311
     soak = Soak(options.seconds, options.processes, options.conversations, seed, options.memory_database_url)
     outcome = soak.run()
-    print(f"seed {seed}; {outcome.counts}; faults {outcome.faults}; {outcome.compared} compared at the end")  # noqa: T201
-    for line in outcome.wrong[:20]:
-        print(f"WRONG: {line}")  # noqa: T201
+    sys.stdout.write(f"seed {seed}\n{report(outcome)}\n")
     return bool(outcome.wrong)
+
+
+def report(outcome: Outcome) -> str:
+    """The outcome, for people."""
+
+    def listed(counts: Counter[str]) -> str:
+        return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+
+    return "\n".join(
+        [
+            f"{outcome.counts['reads']} reads, {outcome.counts['writes']} writes: {listed(outcome.ways)}",
+            f"faults: {listed(outcome.faults)}",
+            f"behind while Redis was hidden from the writer: {outcome.counts['behind']} items read, "
+            f"{outcome.longest_behind_ms / 1000:.1f} s at most (CACHE_TTL is {CACHE_TTL} s)",
+            f"{outcome.compared} conversations held at the end, compared with the database",
+            *(f"WRONG: {line}" for line in outcome.wrong[:20]),
+            f"{len(outcome.wrong)} wrong",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -58,13 +58,14 @@ class Ledger:
 
 def complaint(
     conversation: int, read: dict[int, int], before: np.ndarray, after: np.ndarray, begun_at: int, ttl: float
-) -> tuple[list[str], int]:
-    """What is wrong with a read, and how many items in it were behind while a partition excused that.
+) -> tuple[list[str], list[int]]:
+    """What is wrong with a read; and of the items in it that were behind while a partition excused that, for how long.
 
-    `read`: versions by item's row. `before` and `after`: the ledger around the read.
+    `read`: versions by item's row. `before` and `after`: the ledger around the read. `ttl` in seconds, the rest in
+    milliseconds.
     """
     wrong: list[str] = []
-    excused = 0
+    excused: list[int] = []
     for row in range(len(before) - 1):
         acked, begun = State.of(before[row, ACKED]), State.of(after[row, BEGUN])
         seen = read.get(row)
@@ -74,7 +75,7 @@ def complaint(
         hidden = before[row, HIDDEN_UNTIL] > begun_at or after[row, HIDDEN_UNTIL] > begun_at
         behind = begun_at - before[row, ACKED_AT]
         if hidden and behind < ttl * 1000 + 1500:
-            excused += 1
+            excused.append(int(behind))
         else:
             wrong.append(
                 f"conversation {conversation}, item {row}: {problem}; acknowledged {behind} ms before, {hidden=}"

@@ -13,6 +13,7 @@ def test_no_reader_is_behind_while_everything_breaks() -> None:
     assert not outcome.wrong
     assert outcome.counts["reads"] > 50
     assert outcome.counts["writes"] > 20
+    assert min(outcome.ways.values()) > 0, "every path is written on"
     assert outcome.compared
 
 

@@ -259,6 +259,12 @@ class TestSessions:
     def test_ids_never_collide(self, one: tuple[str, str], other: tuple[str, str]) -> None:
         """Whatever separators the names contain, two sessions have two ids."""
         assert UserSession.make_id(*one) != UserSession.make_id(*other)
+        assert [UserSession.parts_of(UserSession.make_id(*both)) for both in (one, other)] == [one, other]
+
+    @pytest.mark.parametrize("pk", ["ada", "a:b:c", "a%3a:b", "a%41:b", "__a:b", "%FF:b", "a/b:c", ""])
+    def test_what_is_no_sessions_id_has_no_parts(self, pk: str) -> None:
+        """Only what `make_id` makes is taken apart, so that one session is never looked up as another."""
+        assert UserSession.parts_of(pk) is None
 
     def test_names_that_would_make_a_reserved_id(self, make_item: Callable[..., MemoryItem]) -> None:
         """Slashes and leading underscores are fine in names."""
@@ -384,12 +390,27 @@ class TestVocabulary:
         assert MemoryItem.objects.filter(text_content="new").count() == 1_001
 
 
+def test_a_sessions_times_move_in_one_update(
+    make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
+) -> None:
+    """Items earlier and later than all that are there widen it at both ends: in a bulk, still one write of its row."""
+    make_item(session_id="s", timestamp=NOON)
+    days = [NOON + timedelta(days=number) for number in (-2, -1, 1, 2)]
+    items = [MemoryItem(user_id="ada", session_id="s", item_type="m", timestamp=day) for day in days]
+    touched = {"sqlite": 4, "firestore": 5}[connections["memory"].vendor]
+    with django_assert_num_queries(touched, using="memory"):
+        MemoryItem.objects.bulk_create(items)
+    row = UserSession.objects.get()
+    assert (row.started_at, row.last_activity) == (days[0], days[-1])
+
+
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:
     """An item of a known session: what was said before, its insert, the session's insert-unless-there, a look, a touch.
 
-    On Firestore an update that has a condition is two calls: the look, and the write that holds what was seen.
+    On Firestore what is looked at is locked in a transaction, which is begun and committed.
     """
     make_item(session_id="s", timestamp=NOON)
     touched = {"sqlite": 5, "firestore": 6}[connections["memory"].vendor]

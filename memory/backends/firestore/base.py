@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -28,8 +30,9 @@ from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
 from .operations import AUTO_IDS, DatabaseOperations
-from .plan import Aggregate, Kind, Nearest, Outcome, Query, Read, Rpc, Write
+from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Nearest, Outcome, Query, Read, Rpc
 from .schema import DatabaseSchemaEditor
+from .unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
 
 T = TypeVar("T")
@@ -65,33 +68,50 @@ class Cursor:
         self.db = connection
         self._executor = executor
 
+    @property
+    def unit(self) -> UnitOfWork | None:
+        """The transaction that is open; None where every statement is its own."""
+        self.db.validate_no_broken_transaction()
+        return self.db.unit
+
     def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
         """The rows of a read, lazily."""
-        self.db.validate_no_broken_transaction()
-        return self._executor.run(read)
+        return self._executor.run(read) if (unit := self.unit) is None else unit.run(read)
+
+    def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
+        """At least the rows of a read, and how many came from Firestore; see `UnitOfWork.superset`."""
+        if (unit := self.unit) is not None:
+            return unit.superset(read, limit)
+        if limit is not None and isinstance(read, Query | Merge):
+            read = replace(read, limit=limit + 1)
+        rows = list(islice(self._executor.run(read), None if limit is None else limit + 1))
+        return rows, len(rows)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value for each aggregate."""
-        self.db.validate_no_broken_transaction()
-        return self._executor.aggregate(aggregates)
+        unit = self.unit
+        return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
     def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
-        """The rows of several reads by one round of calls; see `Executor.side_by_side`."""
-        self.db.validate_no_broken_transaction()
+        """The rows of several reads by one round of calls, in no transaction; see `Executor.side_by_side`."""
         return self._executor.side_by_side(asked)
 
-    def commit(self, writes: Sequence[Write], *, isolate: bool = False) -> list[Outcome]:
-        """Applies writes; see `Executor.commit`."""
-        self.db.validate_no_broken_transaction()
-        return self._executor.commit(writes, isolate=isolate)
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """Applies writes, or keeps them until the transaction commits; see `Executor.commit`."""
+        unit = self.unit
+        return (self._executor.commit if unit is None else unit.write)(writes, isolate=isolate)
 
     def collections(self) -> list[str]:
         """The ids of the root collections."""
-        return self._executor.collections()
+        return self._executor.collections() if (unit := self.unit) is None else unit.collections()
 
     def clear(self, collection: str) -> int:
         """Deletes every document of a collection; returns how many there were."""
-        return self._executor.clear(collection)
+        if self.unit is None:
+            return self._executor.clear(collection)
+        ids = {row[0] for row in self.superset(Query(collection, (DOCUMENT_ID,)))[0]}
+        self.commit([Delete(collection, id) for id in ids])
+        return len(ids)
 
     def execute(self, sql: Any, params: Any = None) -> NoReturn:
         """Refuses SQL."""
@@ -169,9 +189,10 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         super().__init__(settings_dict, alias)
         self._lane = "native"
         self._text: Callable[[], str] | None = None
-        # Update times of the documents that `select_for_update()` read in this `atomic()` block, by
-        # collection and id.
-        self.locked: dict[tuple[str, str], Any] = {}
+        self.unit: UnitOfWork | None = None
+        # Inside `retrying`: the server's transaction that was aborted first.
+        self._retries = False
+        self._aborted: bytes | None = None
 
     # --- options
 
@@ -226,32 +247,62 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         """As Django's, but without a BEGIN in `connection.queries`: none is sent."""
         self.validate_no_atomic_block()
         self.ensure_connection()
+        self._set_autocommit(autocommit)
         self.autocommit = autocommit
-        self.locked.clear()
         if autocommit and self.run_commit_hooks_on_set_autocommit_on:
             self.run_and_clear_commit_hooks()
             self.run_commit_hooks_on_set_autocommit_on = False
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        """Every statement is its own commit (see `features.supports_transactions`)."""
+        """What was written without autocommit is committed when it comes back."""
+        if autocommit:
+            self._commit()
+            self.unit = None
+        elif self.unit is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        self.unit = UnitOfWork(self.connection, lambda: self.atomic_blocks, self._aborted)
 
     def _commit(self) -> None:
-        """Nothing is held back."""
+        if self.unit is not None:
+            self.unit.commit()
+            self._begin()
 
     def _rollback(self) -> None:
-        """Nothing can be taken back."""
+        if self.unit is not None:
+            if self._retries and self._aborted is None:
+                self._aborted = self.unit.server_id
+            self.unit.rollback()
+            self._begin()
+
+    @contextmanager
+    def retrying(self) -> Iterator[None]:
+        """Inside, a transaction is the same again as the one that was rolled back: the server gives it its turn."""
+        self._retries = True
+        try:
+            yield
+        finally:
+            self._retries, self._aborted = False, None
 
     def _savepoint(self, sid: str) -> None:
-        """Each statement is a savepoint of its own: one that failed has written nothing."""
+        if self.unit is not None:
+            self.unit.savepoint(sid)
 
     def _savepoint_rollback(self, sid: str) -> None:
-        """See `_savepoint`."""
+        if self.unit is not None:
+            self.unit.savepoint_rollback(sid)
 
     def _savepoint_commit(self, sid: str) -> None:
-        """See `_savepoint`."""
+        if self.unit is not None:
+            with self.lane("write"):
+                self.unit.savepoint_commit(sid)
 
     def _close(self) -> None:
-        """The channel belongs to the process and stays open."""
+        """The channel belongs to the process and stays open; a transaction that did not end is rolled back."""
+        unit, self.unit = self.unit, None
+        if unit is not None:
+            unit.rollback()
 
     def is_usable(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Iterables in pieces."""
+"""Things in pieces."""
 
 from __future__ import annotations
 
@@ -14,3 +14,14 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def linked(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """The numbers below `count` in sets that are linked, directly or not."""
+    sets = {i: [i] for i in range(count)}
+    for one, other in links:
+        if sets[one] is not sets[other]:
+            sets[one].extend(sets[other])
+            for i in sets[other]:
+                sets[i] = sets[one]
+    return [members for i, members in sets.items() if members[0] == i]

@@ -248,6 +248,7 @@ _ENCODERS: Final[Mapping[Kind, Encoder]] = {
     Kind.DECIMAL: _encode_decimal,
     Kind.UUID: _encode_uuid,
     Kind.VECTOR: _encode_vector,
+    Kind.WIRE: lambda message, value: message.CopyFrom(value),
 }
 
 _KINDS_OF_TYPES: Final[Mapping[type | tuple[type, ...], Kind]] = {
@@ -378,6 +379,7 @@ def _decode_json(message: Message) -> Any:
 
 _DECODERS: Final[Mapping[Kind, Decoder]] = {
     Kind.ANY: _decode_wire,
+    Kind.WIRE: lambda message: None if message.HasField("null_value") else message,
     Kind.BOOLEAN: _decode_wire,
     Kind.INTEGER: _decode_integer,
     Kind.FLOAT: _decode_float,
@@ -452,6 +454,18 @@ def _decode_path(message: Message | None, rest: tuple[str, ...], kind: Kind) -> 
             return None
         message = message.map_value.fields.get(key)
     return None if message is None else decode(message, kind, len(rest))
+
+
+def added(message: Message | None, amount: float) -> Message:
+    """What Firestore's increment makes of a value: the amount itself of what is no number; integers stop at 64 bits."""
+    made = pb["Value"]()
+    kind = None if message is None else message.WhichOneof("value_type")
+    before = getattr(message, kind) if message is not None and kind in ("integer_value", "double_value") else 0
+    if isinstance(before, int) and isinstance(amount, int):
+        made.integer_value = max(-(2**63), min(2**63 - 1, before + amount))
+    else:
+        made.double_value = before + amount
+    return made
 
 
 def value(content: Any, kind: Kind, depth: int = 0) -> Message:

@@ -2,7 +2,13 @@
 
 **Batches.** Writes are sent in commits of less than 4 MiB, a few at a time. A commit is all or nothing. With
 `isolate=False` a refused one is an error that carries the positions of every write that was not applied; with
-`isolate=True` the writes whose precondition fails are found and reported, and the others are sent again.
+`isolate=True` the writes whose precondition fails are found and reported, and the others are sent again. A group is
+one write in this respect: it is never split between commits, and has one outcome.
+
+**Whole.** What a transaction has buffered is one commit, whatever its size, with the id of the server's transaction if
+one was begun. A key that is taken is an IntegrityError there; any other precondition that does not hold means that
+somebody else wrote the document meanwhile, which is contention: the transaction may be run again. `divisible` is the
+transaction that Django itself puts around one statement (`bulk_create`): it is cut where it is too large.
 
 **Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
 writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
@@ -10,7 +16,7 @@ since a commit is atomic, evidence of one write is evidence of all:
 
     Create              the document's content is ours, and it was created since we began
     Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK
-    Delete              the document is gone
+    Delete              the document is gone (asked only where nothing else is written: others may delete it, too)
 
 Evidence against it: the document is as it was before we began, by the server's clock. Then the commit is sent again,
 and a guarded update with the version that was seen, so that a first attempt that arrives late excludes the second.
@@ -35,12 +41,16 @@ from django.db import DatabaseError, OperationalError
 from . import errors, messages, names
 from .calls import Calls, Deadline, batch_get_at, is_about_database
 from .channel import Message, pb
-from .plan import Create, Delete, Outcome, Put, Update, Write
+from .plan import Change, Create, Delete, Group, Outcome, Put, Update, Write, parts
 
 Code: TypeAlias = grpc.StatusCode
 
 MAX_COMMIT_BYTES: Final = 4_000_000
 """The emulator takes 4 MiB, the service 10 MiB a request."""
+
+MAX_WHOLE_BYTES: Final = 10 * 2**20
+MAX_EMULATOR_BYTES: Final = 4 * 2**20
+"""What one request may hold; the emulator's server takes less. https://firebase.google.com/docs/firestore/quotas"""
 
 MAX_COMMIT_WRITES: Final = 500
 """Firestore counts no writes since 2023; more at once is no faster, and fewer fail together."""
@@ -78,7 +88,8 @@ class Evidence(Enum):
 
 @dataclass
 class Batch:
-    """Writes of one commit: positions in the caller's list, and the mark that they are recognised by."""
+    """Writes of one commit: positions in the caller's list (a group's writes share one), and the mark that they are
+    recognised by."""
 
     mark: str
     positions: list[int] = field(default_factory=list)
@@ -100,8 +111,12 @@ def guarded(write: Write) -> bool:
 
 
 def repeatable(write: Write) -> bool:
-    """Whether a write may be sent again without knowing what became of it."""
+    """Whether a write may be sent again without knowing what became of it: a second time it changes nothing."""
     return isinstance(write, Put) or (isinstance(write, Update) and not guarded(write)) or _deletes_anyway(write)
+
+
+def _puts_anyway(write: Write) -> bool:
+    return isinstance(write, Put) and not write.must_exist
 
 
 def _deletes_anyway(write: Write) -> bool:
@@ -112,14 +127,24 @@ class Committer:
     """One call of `Executor.commit`."""
 
     def __init__(
-        self, calls: Calls, writes: Sequence[Write], *, isolate: bool, transaction: bytes | None = None
+        self,
+        calls: Calls,
+        changes: Sequence[Change],
+        *,
+        isolate: bool = False,
+        whole: bool = False,
+        divisible: bool = False,
+        transaction: bytes | None = None,
     ) -> None:
         self._calls = calls
-        self._writes = writes
+        self._changes = changes
+        self._writes = [write for change in changes for write in parts(change)]
         self._isolate = isolate
+        self._whole = whole
+        self._divisible = divisible or not whole
         self._transaction = transaction
         self._documents = calls.wire.documents
-        self._outcomes: list[Outcome | None] = [None] * len(writes)
+        self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
         """Outcomes in the order of the writes. Raises Django's errors, with `rows` that were not applied."""
@@ -156,42 +181,52 @@ class Committer:
     def _batches(self) -> list[Batch]:
         """The writes in commits, each document once in a commit, since conditions on one cannot be mixed there.
 
-        A second creation of a document is refused without being sent.
+        A second creation of a document refuses all without their being sent, unless each stands for itself.
         """
         batches = [Batch(new_mark())]
         size, exist, inside = 0, set[str](), set[str]()
-        for position, write in enumerate(self._writes):
-            name = messages.name_of(write, self._documents)
-            if isinstance(write, Create) and name in exist:
-                self._refuse_double(position)
-                continue
-            exist.discard(name) if isinstance(write, Delete) else exist.add(name)
-            message = self._message(batches[-1], write)
-            bytes_ = message.ByteSize() + ENVELOPE_BYTES
-            full = len(batches[-1].writes) >= MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
-            if batches[-1].writes and (full or name in inside) and self._transaction is None:
+        for position, change in enumerate(self._changes):
+            writes = {messages.name_of(write, self._documents): write for write in parts(change)}
+            double = next((w for name, w in writes.items() if isinstance(w, Create) and name in exist), None)
+            if double is not None and not self._isolate:
+                raise self._refused_double(double)
+            for name, write in writes.items():
+                exist.discard(name) if isinstance(write, Delete) else exist.add(name)
+            spelled = [self._message(batches[-1], write) for write in writes.values()]
+            bytes_ = sum(message.ByteSize() + ENVELOPE_BYTES for message in spelled)
+            full = len(batches[-1].writes) + len(writes) > MAX_COMMIT_WRITES or size + bytes_ > MAX_COMMIT_BYTES
+            if batches[-1].writes and (full or not inside.isdisjoint(writes)) and self._divisible:
                 batches.append(Batch(new_mark()))
-                message = self._message(batches[-1], write)
+                spelled = [self._message(batches[-1], write) for write in writes.values()]
                 size = 0
                 inside.clear()
-            inside.add(name)
-            batches[-1].add(position, write, message)
+            inside.update(writes)
+            for write, message in zip(writes.values(), spelled, strict=True):
+                batches[-1].add(position, write, message)
             size += bytes_
+        if not self._divisible:
+            self._refuse_too_large(size)
         return batches
 
-    def _refuse_double(self, position: int) -> None:
-        if not self._isolate:
-            raise errors.RowsRefused(
-                f"{describe(self._writes)}: two of the writes create {self._writes[position].id!r}; nothing was sent",
-                range(len(self._writes)),
+    def _refuse_too_large(self, size: int) -> None:
+        limit = MAX_EMULATOR_BYTES if self._calls.target.emulator else MAX_WHOLE_BYTES
+        if size > limit:
+            raise errors.TransactionTooLarge(
+                f"{describe(self._writes)}: {size:,} bytes in one transaction, and "
+                f"{'the emulator' if self._calls.target.emulator else 'Firestore'} takes {limit:,}; nothing was sent. "
+                "Write in several transactions: atomic() blocks, or calls of bulk_create(), with fewer rows each."
             )
-        self._outcomes[position] = Outcome.EXISTS
+
+    def _refused_double(self, double: Create) -> errors.RowsRefused:
+        text = double.refusal or f"two of the writes create {double.id!r}"
+        text = f"{text}; twice in one statement, nothing was sent ({describe(self._writes)})"
+        return errors.RowsRefused(text, range(len(self._changes)))
 
     # One batch: sent until it is known what became of it.
 
     def _settle(self, batch: Batch) -> None:
         deadline = Deadline(self._calls.timeout)
-        while batch.writes or self._transaction is not None:
+        while batch.writes:
             try:
                 self._send(batch, deadline.left())
             except grpc.RpcError as error:
@@ -233,8 +268,11 @@ class Committer:
         if found is Evidence.APPLIED:
             self._applied(batch)
             return True
-        if code in LOST or code in NOT_APPLIED_YET:
+        if code in LOST or (code in NOT_APPLIED_YET and self._transaction is None):
             return False
+        if self._transaction is not None and code not in REFUSED:
+            text = f"{describe(batch.writes)}: the transaction ended before it was applied; run it again"
+            raise errors.Contention(f"{text} ({code.name}: {(error.details() or '')[:300]})") from error
         return self._is_refused(batch, error, deadline)
 
     def _is_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
@@ -244,38 +282,49 @@ class Committer:
             return False
         if code not in REFUSED or is_about_database(error) or not any(map(conditional, batch.writes)):
             raise self._failed(batch, error) from error
-        if not self._isolate:
-            text = f"{describe(batch.writes)}: {CONDITIONS[code]}; nothing of it was applied ({error.details()[:300]})"
-            raise errors.RowsRefused(text, batch.positions) from error
+        if not self._isolate and not any(is_optional(self._changes[position]) for position in batch.positions):
+            raise self._refused(batch, error, deadline) from error
         if len(batch.writes) == 1:
             self._outcomes[batch.positions[0]] = OUTCOMES[code]
             return True
         return self._drop_refused(batch, error, deadline)
 
     def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
-        """Find the writes whose precondition does not hold and take them out."""
+        """Find the changes of which a precondition does not hold and take them out."""
         found, _ = self._read(batch.writes, deadline, paths=[names.quoted(messages.MARK)])
+        met: dict[int, list[Outcome]] = {}
+        for position, write in zip(batch.positions, batch.writes, strict=True):
+            outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
+            met.setdefault(position, []).append(outcome)
+        verdicts = {position: verdict(self._changes[position], outcomes) for position, outcomes in met.items()}
+        if not all(self._forgives(position, outcome) for position, outcome in verdicts.items()):
+            raise self._refused(batch, error, deadline) from error
         kept = Batch(batch.mark)
         for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
-            outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
-            if outcome is Outcome.APPLIED:
+            if verdicts[position] is Outcome.APPLIED:
                 kept.add(position, write, message)
             else:
-                self._outcomes[position] = outcome
+                self._outcomes[position] = verdicts[position]
         if len(kept.writes) == len(batch.writes) and not deadline.pause():
             raise self._failed(batch, error) from error
         batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
         return not batch.writes
 
+    def _forgives(self, position: int, outcome: Outcome) -> bool:
+        """Whether a change may be left out where it met this."""
+        change = self._changes[position]
+        if self._isolate:
+            return not unforgivable(change, outcome)
+        return outcome is Outcome.APPLIED or (outcome is Outcome.EXISTS and is_optional(change))
+
     # Evidence.
 
     def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
         """What the documents say of a batch whose answer was lost; guards what will be sent again."""
-        if not batch.writes:
-            return Evidence.APPLIED  # a transaction that only read
         witnesses = [write for write in batch.writes if guarded(write)]
-        others = [write for write in batch.writes if not guarded(write)]
+        others = [write for write in batch.writes if not guarded(write) and not isinstance(write, Delete)]
         witnesses += sorted(others, key=repeatable)[:MAX_WITNESSES]
+        witnesses = witnesses or batch.writes[:MAX_WITNESSES]  # nothing but deletions
         try:
             found, read_time = self._read(witnesses, deadline)
         except DatabaseError:
@@ -320,6 +369,21 @@ class Committer:
 
     # Errors.
 
+    def _refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> DatabaseError:
+        """What to raise for a batch of which a precondition does not hold: says which columns, where that is known."""
+        code = error.code()
+        told = f"nothing of it was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
+        if self._whole and code is not Code.ALREADY_EXISTS:
+            return errors.Contention(f"{CONDITIONS[code]}; {told}; run the transaction again")
+        said = CONDITIONS[code]
+        creations = [write for write in batch.writes if isinstance(write, Create)]
+        if code is Code.ALREADY_EXISTS and creations:
+            if len({write.refusal for write in creations}) > 1:
+                found, _ = self._read(creations, deadline, paths=[names.quoted(messages.MARK)])
+                creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
+            said = creations[0].refusal or said
+        return errors.RowsRefused(f"{said}; {told}", tuple(dict.fromkeys(batch.positions)))
+
     def _failed(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
         return with_rows(errors.mapped(error, describe(batch.writes)), batch.positions)
 
@@ -348,19 +412,41 @@ VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "updat
 
 def conditional(write: Write) -> bool:
     """Whether a write can be refused for the state of its document."""
-    return isinstance(write, Create | Update) or not _deletes_anyway(write)
+    return not (_puts_anyway(write) or _deletes_anyway(write))
 
 
 def outcome_over(write: Write, document: Message | None) -> Outcome:
     """What a write would meet, its document being so; APPLIED if nothing is in its way."""
     if isinstance(write, Create):
         return Outcome.APPLIED if document is None else Outcome.EXISTS
-    if isinstance(write, Put) or _deletes_anyway(write):
+    if _puts_anyway(write) or _deletes_anyway(write):
         return Outcome.APPLIED
     if document is None:
         return Outcome.MISSING
     stamp = (document.update_time.seconds, document.update_time.nanos)
-    return Outcome.APPLIED if write.version in (None, stamp) else Outcome.STALE
+    return Outcome.APPLIED if isinstance(write, Put) or write.version in (None, stamp) else Outcome.STALE
+
+
+def verdict(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
+    """What becomes of a change whose writes would meet `outcomes`, in the order of `parts`."""
+    if not isinstance(change, Group):
+        return outcomes[0]
+    rows, markers = set(outcomes[: len(change.rows)]), set(outcomes[len(change.rows) :])
+    if len(change.rows) == 1 and Outcome.MISSING in rows:
+        return Outcome.MISSING
+    if Outcome.STALE in rows | markers or Outcome.MISSING in rows | markers:
+        return Outcome.STALE
+    return Outcome.EXISTS if Outcome.EXISTS in rows | markers else Outcome.APPLIED
+
+
+def is_optional(change: Change) -> bool:
+    """Whether a change is left out where what it creates exists."""
+    return isinstance(change, Group) and change.optional
+
+
+def unforgivable(change: Change, outcome: Outcome) -> bool:
+    """Whether a change refuses the whole commit: rows that exist would get what another row has."""
+    return outcome is Outcome.EXISTS and isinstance(change, Group) and not isinstance(change.rows[0], Create)
 
 
 def content_of(document: Message) -> bytes:
@@ -389,5 +475,5 @@ def describe(writes: Sequence[Write]) -> str:
 
 def with_rows(error: DatabaseError, rows: Iterable[int]) -> DatabaseError:
     """The error, carrying the positions of the writes that were not applied as `rows`."""
-    vars(error)["rows"] = tuple(rows)
+    vars(error)["rows"] = tuple(dict.fromkeys(rows))
     return error

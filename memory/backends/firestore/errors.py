@@ -4,7 +4,9 @@ django.db.DatabaseError
 ├── DataError            a value that Firestore cannot hold or compare with
 ├── IntegrityError       a document exists already; `rows` are the positions of the writes refused
 ├── OperationalError     the service, the network, credentials, quotas, deadlines
-│   └── Contention       another transaction holds the documents: run the transaction again
+│   ├── Contention           another transaction holds the documents: run the transaction again
+│   ├── TransactionTooLarge  more bytes than one commit may have
+│   └── TransactionTooLong   begun longer ago than Firestore allows
 ├── ProgrammingError
 │   └── MissingIndex     a query needs a composite index; `definition` is ready to paste
 ├── InternalError        Firestore says that it failed
@@ -37,6 +39,14 @@ Code: TypeAlias = grpc.StatusCode
 
 class Contention(OperationalError):  # noqa: N818 - named as Django names database errors: by what is
     """Another transaction touched the same documents; nothing of this one was applied, and it may be run again."""
+
+
+class TransactionTooLarge(OperationalError):  # noqa: N818
+    """A transaction wrote more bytes than Firestore takes in one commit; nothing was sent."""
+
+
+class TransactionTooLong(OperationalError):  # noqa: N818
+    """A transaction took longer than Firestore keeps one; nothing was sent."""
 
 
 class MissingIndex(ProgrammingError):  # noqa: N818

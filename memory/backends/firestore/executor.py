@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from . import codec, errors, indexes, messages
+from . import codec, errors, indexes, messages, names
 from .calls import Calls, Stream, batch_get, is_about_database
 from .channel import Message, Target, pb
 from .commit import Committer
@@ -21,6 +22,7 @@ from .ordering import order_key
 from .plan import (
     DOCUMENT_ID,
     Aggregate,
+    Change,
     Delete,
     Function,
     Get,
@@ -32,7 +34,6 @@ from .plan import (
     Read,
     Ref,
     Rpc,
-    Write,
 )
 
 T = TypeVar("T")
@@ -113,19 +114,37 @@ class Executor:
                     begun.callback(calls[position][0].close)
             return found
 
-    def commit(
-        self, writes: Sequence[Write], *, isolate: bool = False, transaction: bytes | None = None
-    ) -> list[Outcome]:
-        """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
-        if not writes and transaction is None:
-            return []
-        return Committer(self._calls, writes, isolate=isolate, transaction=transaction).run()
+    def documents(
+        self, keys: Sequence[tuple[str, str]], *, whole: bool = True, transaction: bytes | None = None
+    ) -> dict[tuple[str, str], Message]:
+        """The documents that exist of those named by collection and id; without `whole` no column is read."""
+        paths = None if whole else [names.quoted(messages.MARK)]
+        described = ", ".join(f"{name}: {count} by id" for name, count in Counter(name for name, _ in keys).items())
+        found: dict[tuple[str, str], Message] = {}
+        for some in _chunks(keys, GET_BATCH):
+            full = {f"{self._calls.wire.documents}/{collection}/{id}": (collection, id) for collection, id in some}
+            read = batch_get(self._calls, list(full), paths, described, transaction)
+            found.update((full[name], document) for name, document in read.items())
+        return found
 
-    def begin(self, *, read_only: bool = False) -> bytes:
-        """Begin a transaction on the server."""
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
+        return Committer(self._calls, writes, isolate=isolate).run() if writes else []
+
+    def commit_whole(
+        self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
+    ) -> None:
+        """Apply all writes in one commit, each of another document, and end the server's transaction with it.
+
+        If `divisible`, in several where one would be too large.
+        """
+        Committer(self._calls, writes, whole=True, divisible=divisible, transaction=transaction).run()
+
+    def begin(self, *, retry: bytes | None = None) -> bytes:
+        """Begin a transaction on the server; `retry` is the first try of what is tried again, and gives it its turn."""
         request = pb["BeginTransactionRequest"](database=self._calls.wire.database)
-        if read_only:
-            request.options.read_only.SetInParent()
+        if retry is not None:
+            request.options.read_write.retry_transaction = retry
         answer = self._unary("BeginTransaction", request, "begin")
         transaction: bytes = answer.transaction
         return transaction
@@ -134,6 +153,11 @@ class Executor:
         """End a transaction without applying anything."""
         request = pb["RollbackRequest"](database=self._calls.wire.database, transaction=transaction)
         self._unary("Rollback", request, "rollback")
+
+    def tell(self, method: str, description: str) -> None:
+        """Announce and log what took no call, as if it had been one."""
+        self._calls.around(description, lambda: None)
+        self._calls.log(Rpc(method=method, description=description, seconds=0.0))
 
     def collections(self) -> list[str]:
         """Ids of the root collections that hold any document, sorted."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from . import question
+from . import question, uses
+from .conditions import filter_of
+from .loading import Load, Rank, Reading, loads, rank_of, sliced
 from .plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
 from .planner import Nothing, Sorted, Unanswerable, plan, superset
 from .question import Numbers, Rows
-from .tree import Select, any_of
+from .tree import TRUE, Select
 
 
 def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
@@ -29,9 +32,10 @@ def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
             yield from lines(found)
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
-    for collection, uses in question.uses(compiler, compiler.inner.query).items():
-        conditions = [use.condition for use in uses]
-        yield from lines(superset(Select(collection, selects[0].key, where=any_of(conditions))) if selects else None)
+    tables = compiler.tables()
+    reading = uses.reading(compiler, compiler.inner.query)
+    for load in loads(reading, uses.page(compiler.inner.query, asked)):
+        yield from _load(load, reading, Select(load.table, tables[load.table].key))
     yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
 
 
@@ -52,6 +56,22 @@ def lines(answer: Any) -> Iterator[str]:
                 yield "  " + _query(branch)
         case Nearest(query, ref, _, measure, limit):
             yield f"{limit} nearest by {measure} of {ref.name}: {_query(query)}"
+
+
+def _load(load: Load, reading: Reading, select: Select) -> Iterator[str]:
+    """What the mirror loads for one use of a table."""
+    if load.page is not None:
+        yield from lines(plan(sliced(select, load.page)))
+    elif load.links and rank_of(load.condition) > Rank.BY_KEY:
+        link = load.links[0]
+        values = f"{link.column.name} in {reading.uses[link.source].table}.{link.source_column.name}"
+        if link.column.key:
+            yield f"get from {load.table} by {values}"
+        else:
+            rest = "" if load.condition == TRUE else f" and {condition(filter_of(load.condition))}"
+            yield f"query {load.table} where {values}{rest}"
+    else:
+        yield from lines(superset(replace(select, where=load.condition)))
 
 
 def _query(query: Query) -> str:

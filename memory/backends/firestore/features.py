@@ -47,16 +47,27 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_default_keyword_in_bulk_insert = False
     test_collations = {"ci": "nocase", "cs": "binary", "non_default": "nocase", "virtual": "nocase"}
 
-    # `atomic()` does not roll back yet: each statement is its own commit. Savepoints are accepted, since a
-    # statement that failed has written nothing and the block may go on.
-    supports_transactions = False
+    # Writes are held back until a block commits, and savepoints are marks among them.
+    supports_transactions = True
     uses_savepoints = True
-    can_release_savepoints = False
+    can_release_savepoints = True
+    # A statement that failed has written nothing, so the block may go on once it is told to.
     atomic_transactions = False
 
-    # `select_for_update()` inside `atomic()` makes later writes of its rows fail if they were changed since;
-    # nobody waits. Django's own checks of the clause would expect SQL (reading.py has ours).
-    has_select_for_update = False
+    # What a transaction reads is locked, all of it; `select_for_update()` says that it is meant, and takes no options.
+    # https://firebase.google.com/docs/firestore/transaction-data-contention
+    has_select_for_update = True
+    has_select_for_update_nowait = False
+    has_select_for_update_skip_locked = False
+    has_select_for_update_of = False
+
+    # Unique constraints are kept by markers (`uniqueness.py`), with conditions, expressions and nulls_distinct; what
+    # `include` and `opclasses` ask for makes no difference to what is unique.
+    supports_partial_indexes = True
+    supports_functions_in_partial_indexes = True
+    supports_expression_indexes = True
+    supports_nulls_distinct_unique_constraints = True
+    supports_covering_indexes = True
 
     # Firestore has no schema: no foreign keys, checks, indexes on demand, comments, or defaults that it
     # would apply.
@@ -67,9 +78,6 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     can_introspect_check_constraints = False
     can_introspect_foreign_keys = False
     can_introspect_default = False
-    supports_partial_indexes = False
-    supports_functions_in_partial_indexes = False
-    supports_expression_indexes = False
     supports_index_column_ordering = False
     supports_deferrable_unique_constraints = False
     can_rollback_ddl = False

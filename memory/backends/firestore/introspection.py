@@ -6,12 +6,14 @@ from typing import Any
 
 from django.db.backends.base.introspection import BaseDatabaseIntrospection, FieldInfo, TableInfo
 
+from .uniqueness import holds_markers
+
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):
-    """Lists collections. One that holds no document does not exist, in Firestore's eyes."""
+    """Lists collections, without those of markers. One that holds no document does not exist, in Firestore's eyes."""
 
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
-        return [TableInfo(name, "t") for name in cursor.collections()]
+        return [TableInfo(name, "t") for name in cursor.collections() if not holds_markers(name)]
 
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
         return []

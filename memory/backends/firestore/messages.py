@@ -275,12 +275,19 @@ def write(change: Write, documents: str, mark: str = "") -> Message:
 
 
 def _write_create(change: Create, name: str, mark: str) -> Message:
-    made = _write_put(change, name, mark)
+    made = _write_document(change, name)
     made.current_document.exists = False
     return made
 
 
-def _write_put(change: Create | Put, name: str, mark: str) -> Message:
+def _write_put(change: Put, name: str, mark: str) -> Message:
+    made = _write_document(change, name)
+    if change.must_exist:
+        made.current_document.exists = True
+    return made
+
+
+def _write_document(change: Create | Put | Update, name: str) -> Message:
     made = pb["Write"]()
     made.update.name = name
     codec.write_fields(made.update.fields, change.columns, change.values)
@@ -288,7 +295,7 @@ def _write_put(change: Create | Put, name: str, mark: str) -> Message:
 
 
 def _write_update(change: Update, name: str, mark: str) -> Message:
-    made = _write_put(change, name, mark)  # type: ignore[arg-type] # has columns and values like one
+    made = _write_document(change, name)
     made.update_mask.SetInParent()  # an empty mask changes nothing; a missing one would replace the document
     made.update_mask.field_paths.extend(names.field_path(ref.path) for ref in change.columns)
     for ref, amount in change.increments:

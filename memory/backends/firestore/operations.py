@@ -24,6 +24,7 @@ from django.utils import timezone
 from . import channel
 from .creation import flush_emulator
 from .plan import JSON_NULL
+from .uniqueness import marker_collection
 
 Converter = Callable[[Any, Any, Any], Any]
 
@@ -150,8 +151,8 @@ class DatabaseOperations(BaseDatabaseOperations):
     def sql_flush(
         self, style: Any, tables: Iterable[str], *, reset_sequences: bool = False, allow_cascade: bool = False
     ) -> list[str]:
-        """The collections to empty (there is no SQL to say so)."""
-        return list(tables)
+        """The collections to empty (there is no SQL to say so): the tables', and those of their markers."""
+        return [collection for table in tables for collection in (table, marker_collection(table))]
 
     def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
         wanted = set(sql_list)

@@ -12,6 +12,7 @@ What each kind holds in Python:
     BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
     DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
     JSON any JSON value · VECTOR list[float] · ANY whatever the wire's own type says
+    WIRE a value that is spelled for the wire already
 
 Executor, as the engine calls it (`executor.py`)::
 
@@ -29,13 +30,20 @@ Executor, as the engine calls it (`executor.py`)::
         tuple[Any, ...]
             One value for each, as Firestore defines them (count and sum of nothing 0, avg of nothing None);
             several over the same source may share an RPC, where that cannot change an answer.
-        def commit(self, writes: Sequence[Write], *, isolate: bool = False,
-                   transaction: bytes | None = None) -> list[Outcome]
-            One outcome for each write, in order. `isolate=False`: each commit is all or nothing; a conflict
-            raises IntegrityError whose `rows` are the positions of the writes that were not applied.
+        def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]
+            One outcome for each write or group, in order. `isolate=False`: each commit is all or nothing; a
+            conflict raises IntegrityError whose `rows` are the positions of the writes that were not applied.
             `isolate=True`: a write whose precondition failed is reported in its outcome and the others are
-            applied. With a transaction, one commit of it all.
-        def begin(self, *, read_only: bool = False) -> bytes
+            applied, except that an id that is taken where a group changes rows raises, too.
+        def commit_whole(self, writes: Sequence[Change], transaction: bytes | None = None, *,
+                         divisible: bool = False) -> None
+            All writes in one commit, each document once; ends the server's transaction, if there is one. If
+            `divisible`, in several where one would be too large, but for groups.
+        def documents(self, keys: Sequence[tuple[str, str]], *, whole: bool = True,
+                      transaction: bytes | None = None) -> dict[tuple[str, str], Message]
+            Documents by collection and id, those that exist; without `whole` no column is read.
+        def begin(self, *, retry: bytes | None = None) -> bytes
+            Begins a transaction on the server; `retry` names one that was aborted and is tried again.
         def rollback(self, transaction: bytes) -> None
         def collections(self) -> list[str]           ids of the root collections
         def ping(self) -> None                       one cheap read
@@ -75,6 +83,7 @@ class Kind(StrEnum):
     UUID = "uuid"
     JSON = "json"
     VECTOR = "vector"
+    WIRE = "wire"
 
 
 class JsonNull:
@@ -286,22 +295,27 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A new document. Outcome `EXISTS` if the id is taken."""
+    """A new document. Outcome `EXISTS` if the id is taken; `refusal` is what an error then says."""
 
     collection: str
     id: str
     columns: tuple[Ref, ...]
     values: tuple[Any, ...]
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A document as given, whether or not there was one (columns not given are dropped)."""
+    """A document as given, in place of the one that was there, if any (columns not given are dropped).
+
+    With `must_exist` the outcome is `MISSING` where there was none.
+    """
 
     collection: str
     id: str
     columns: tuple[Ref, ...]
     values: tuple[Any, ...]
+    must_exist: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +345,33 @@ class Delete:
 
 
 Write: TypeAlias = Create | Put | Update | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Writes that are applied or refused as one, in one commit: rows, and the markers that go with them.
+
+    No document is in it twice. The outcome is the row's; `STALE` where a marker was changed since it was read, or
+    any of several rows; `EXISTS` where a document or marker to be created is there. An `optional` group is left out
+    then, whatever else the commit holds.
+    """
+
+    rows: tuple[Write, ...]
+    markers: tuple[Write, ...] = ()
+    optional: bool = False
+
+
+Change: TypeAlias = Write | Group
+
+
+def parts(change: Change) -> tuple[Write, ...]:
+    """The writes of a change, rows first."""
+    return (*change.rows, *change.markers) if isinstance(change, Group) else (change,)
+
+
+def rows_of(change: Change) -> tuple[Write, ...]:
+    """The writes of a change that are about rows."""
+    return change.rows if isinstance(change, Group) else (change,)
 
 
 class Outcome(StrEnum):

@@ -105,6 +105,8 @@ def plan(select: Select) -> Answer | Unanswerable:
         return Unanswerable(tuple(dict.fromkeys(blame)))
     if (ids := _ids(where, select.key)) is not None:
         return _by_id(select, ids)
+    if _is_row_in_range(where, select.key):
+        return Unanswerable((f"{select.key.name} beside a range",))
     branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
     if branches is None:
         return Unanswerable(("too many alternatives in the filter",))
@@ -117,6 +119,7 @@ def superset(select: Select) -> Answer:
     where = weakened(positive(select.where))
     if where == FALSE:
         return Nothing()
+    where = next((part for part in parts_of(where) if _ids(part, select.key) is not None), where)
     loose = replace(select, where=where, orders=(), limit=None, offset=0, blame=())
     answer = plan(loose)
     if isinstance(answer, Unanswerable):
@@ -143,6 +146,13 @@ def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
         case _:
             return None
     return tuple(name for value in values if (name := _document_id(value, key.kind)) is not None)
+
+
+def _is_row_in_range(where: Condition, key: Ref) -> bool:
+    """Whether one document by its id is to pass a range too: as a query that would need a composite index."""
+    parts = parts_of(where)
+    pinned = any(isinstance(part, Compare) and part.ref == key and part.op is Op.EQ for part in parts)
+    return pinned and any(leaf.op in INEQUALITIES for leaf in _leaves(filter_of(where)))
 
 
 def _document_id(value: Any, kind: Kind) -> str | None:

@@ -16,8 +16,6 @@ from django.db.models import Avg, Count, Max, Min, Sum
 from django.db.models.expressions import Col, Star, Value
 from django.db.models.lookups import IsNull
 from django.db.models.sql import Query
-from django.db.models.sql.constants import INNER
-from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.subqueries import AggregateQuery
 from django.db.models.sql.where import AND, WhereNode
 
@@ -25,7 +23,7 @@ from .lowering import Lowering, NotConstantError, column_ref, describe_expressio
 from .plan import MAX_NEAREST, Compare, Function, Kind, Measure, Nearest, Op, Order, Ref
 from .plan import Query as FirestoreQuery
 from .planner import UNSORTABLE, Answer, Nothing, Unanswerable, plan
-from .tree import TRUE, Condition, Select, all_of
+from .tree import TRUE, Select, all_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +56,15 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A question for rows: `shape` says where each selected item is found."""
+    """A question for rows: `shape` says where each selected item is found.
+
+    `sliceable`: rows are those of one collection in an order of its own, whatever is selected or joined beside.
+    """
 
     select: Select
     shape: tuple[Item, ...]
     near: Near | None = None
+    sliceable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,13 @@ def ask(outer: Any, inner: Any) -> Rows | Numbers:
         return _over_subquery(outer, inner)
     _, order_by, group_by = inner.pre_sql_setup()
     lowering = Lowering(outer, query.base_table or query.get_initial_alias())
-    blame = [*_structure(query, inner, group_by)]
+    structure = [*_structure(query, inner, group_by)]
+    blame = [*structure, *(f"the join to {query.alias_map[alias].table_name}" for alias in joined(query))]
     expressions = [expression for expression, _, _ in inner.select]
     if expressions and all(isinstance(e, DjangoAggregate) for e in expressions):
         return _numbers(lowering, inner, expressions, blame)
-    return _rows(lowering, inner, expressions, [expression for expression, _ in order_by], blame)
+    rows = _rows(lowering, inner, expressions, [expression for expression, _ in order_by], blame)
+    return replace(rows, sliceable=rows.sliceable and not structure)
 
 
 def _structure(query: Query, inner: Any, group_by: Any) -> Iterator[str]:
@@ -114,11 +118,10 @@ def _structure(query: Query, inner: Any, group_by: Any) -> Iterator[str]:
         yield "extra()"
     if inner.having is not None or inner.qualify is not None:
         yield "a filter on an aggregate or a window"
-    for alias in _joined(query):
-        yield f"the join to {query.alias_map[alias].table_name}"
 
 
-def _joined(query: Query) -> list[str]:
+def joined(query: Query) -> list[str]:
+    """The aliases that a query joins to its base."""
     return [a for a, count in query.alias_refcount.items() if count and a != query.base_table]
 
 
@@ -168,13 +171,15 @@ def _rows(lowering: Lowering, inner: Any, expressions: list[Any], order_by: list
         else:
             blame.append(describe_expression(expression))
     orders: list[Order] = []
+    sliceable = near is None and not any(getattr(e, "contains_over_clause", False) for e in expressions)
     for order in () if near else lower_orders(lowering, order_by):
         if isinstance(order, str):
             blame.append(order)
+            sliceable = False
         else:
             orders.append(order)
     select = replace(_base(lowering, inner, blame), columns=tuple(columns), orders=tuple(orders))
-    return Rows(select, tuple(shape), near)
+    return Rows(select, tuple(shape), near, sliceable)
 
 
 def _value(lowering: Lowering, expression: Value) -> Any:
@@ -293,82 +298,3 @@ def _over_subquery(outer: Any, inner: Any) -> Numbers:
     if isinstance(rows, Numbers) or not plain or rows.near:
         return Numbers((), ("an aggregate over a subquery",))
     return Numbers(tuple(Number(rows.select, Function.COUNT) for _ in annotations), rows.select.blame)
-
-
-# --- the uses of tables, for the mirror ---
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A join: only rows whose `column` has a value of the parent's column matter; `inner` if that holds both ways."""
-
-    column: str
-    parent: str
-    parent_column: str
-    inner: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """One use of a table in a query: what its rows must fulfil to matter, and how it is joined."""
-
-    condition: Condition
-    link: Link | None = None
-
-
-def uses(outer: Any, asked: Any) -> dict[str, list[Use]]:
-    """For each table that a query (or an expression) reads, its uses."""
-    found: dict[str, list[Use]] = {}
-    for query in _queries(asked):
-        for alias, table in query.alias_map.items():
-            if query.alias_refcount.get(alias) or alias == query.base_table:
-                use = Use(_condition(outer, query, alias, table), _link(query, table))
-                found.setdefault(table.table_name, []).append(use)
-    return found
-
-
-def _link(query: Query, table: BaseTable | Join) -> Link | None:
-    if not isinstance(table, Join) or len(table.join_cols) != 1 or table.parent_alias not in query.alias_map:
-        return None
-    [(parent_column, column)] = table.join_cols
-    parent = query.alias_map[table.parent_alias].table_name
-    return Link(column, parent, parent_column, table.join_type == INNER)
-
-
-def _condition(outer: Any, query: Query, alias: str, table: BaseTable | Join) -> Condition:
-    base = alias == query.base_table
-    inner_join = isinstance(table, Join) and table.join_type == INNER
-    if not (base or inner_join) or getattr(query, "combinator", None):
-        return TRUE
-    where, _, _ = query.where.split_having_qualify(must_group_by=query.group_by is not None)
-    return Lowering(outer, alias).where(where) if where is not None else TRUE
-
-
-def _queries(query: Any) -> Iterator[Any]:
-    """A query and all that it contains, each once."""
-    todo = [query] if isinstance(query, Query) else list(_subqueries((query,)))
-    seen: set[int] = set()
-    while todo:
-        one = todo.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, AggregateQuery):
-            todo.append(one.inner_query)
-        else:
-            yield one
-            todo.extend(one.combined_queries)
-            todo.extend(_subqueries((one.where, *one.annotation_select.values(), *one.order_by, *one.select)))
-
-
-def _subqueries(nodes: Any) -> Iterator[Any]:
-    for node in nodes:
-        if isinstance(node, Query):
-            yield node
-            continue
-        if inner := getattr(node, "query", None):
-            yield inner
-        children = getattr(node, "children", None) or ()
-        sources = node.get_source_expressions() if hasattr(node, "get_source_expressions") else ()
-        rhs = getattr(node, "rhs", None)
-        yield from _subqueries((*children, *sources, *((rhs,) if isinstance(rhs, Query) else ())))

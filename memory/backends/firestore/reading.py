@@ -20,28 +20,27 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.transaction import TransactionManagementError
 
-from . import by_key, question
+from . import by_key, question, uses
 from .batching import batches
 from .explain import describe
-from .lowering import column_ref
-from .mirror import tables_of
-from .names import document_id
+from .filling import NoSliceError
+from .loading import Page
 from .plan import (
     JSON_NULL,
-    VERSION,
     Aggregate,
     Compare,
     Function,
     Get,
-    Kind,
     Measure,
+    Nearest,
     Op,
     Query,
     Read,
 )
-from .planner import Nothing, Sorted, Unanswerable, plan
+from .planner import Answer, Nothing, Sorted, Unanswerable, plan
 from .question import Constant, Distance, Item, Number, Numbers, Rows
-from .tree import all_of
+from .tables import Table, tables_of
+from .tree import Select, all_of
 
 Row = tuple[Any, ...]
 
@@ -135,13 +134,10 @@ class SQLCompiler(compiler.SQLCompiler):
         inner = self.setup()
         asked = question.ask(self, inner)
         self.adopt()
-        locking = bool(self.query.select_for_update)
-        if locking and isinstance(asked, Rows):
-            asked = self.with_version(asked)
         answer = self.native(asked)
         if isinstance(answer, Unanswerable):
             self.lane = MIRROR
-            return iter(self.mirrored(answer.blame, locking))
+            return iter(self.mirrored(asked, answer.blame))
         self.lane = NATIVE
         return answer
 
@@ -156,28 +152,19 @@ class SQLCompiler(compiler.SQLCompiler):
         """The rows from Firestore alone, or why that cannot be."""
         if isinstance(asked, Numbers):
             return self.native_numbers(asked)
-        read = question.answer(asked)
+        read = self.untouched(question.answer(asked))
         if isinstance(read, Unanswerable):
             return read
         if isinstance(read, Nothing):
             return self.no_rows()
-        rows = self.read(read)
-        if VERSION in asked.select.columns:
-            rows = self.remember(asked, rows)
-        return self.shaped(asked, rows)
+        return self.shaped(asked, self.read(read))
 
-    def with_version(self, asked: Rows) -> Rows:
-        """The question, with key and update time read along."""
-        columns = (*asked.select.columns, asked.select.key, VERSION)
-        return replace(asked, select=replace(asked.select, columns=columns))
-
-    def remember(self, asked: Rows, rows: Iterator[Row]) -> Iterator[Row]:
-        """Rows of `with_version`, whose update times writes of this transaction will insist on."""
-        kind = asked.select.key.kind
-        *_, key, version = range(len(asked.select.columns))
-        for row in rows:
-            self.connection.locked[asked.select.collection, document_id(row[key], kind)] = row[version]
-            yield row
+    def untouched(self, answer: Answer | Nearest | Unanswerable) -> Any:
+        """The answer, or why it is none: the server does not know what this transaction wrote."""
+        unit = self.connection.unit
+        if unit is None or isinstance(answer, Nothing | Unanswerable | Sorted) or not unit.touches(answer):
+            return answer
+        return Unanswerable(("rows beside those that this transaction wrote",))
 
     def no_rows(self) -> Iterator[Row] | Unanswerable:
         """What Django does with a query that it knows to be empty: nothing, unless an aggregate must have a
@@ -211,7 +198,7 @@ class SQLCompiler(compiler.SQLCompiler):
         """One row of aggregates, from as many calls as they need."""
         sources: list[Any] = []
         for number in asked.numbers:
-            source = plan(number.select)
+            source = self.untouched(plan(number.select if number.extreme is None else first_of(number)))
             if not isinstance(source, Unanswerable) and number.function not in (None, Function.COUNT):
                 source = source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
             if isinstance(source, Unanswerable):
@@ -229,7 +216,7 @@ class SQLCompiler(compiler.SQLCompiler):
         results: list[Callable[[Row], Any]] = []
         for number, source in zip(numbers, sources, strict=True):
             if number.extreme is not None:
-                results.append(constantly(self.extreme(number)))
+                results.append(constantly(next((row[0] for row in self.read(source)), None)))
             elif isinstance(source, Get | Sorted):
                 results.append(constantly(sum(1 for _ in self.read(source))))
             elif number.function is Function.SUM:
@@ -244,47 +231,60 @@ class SQLCompiler(compiler.SQLCompiler):
         row = self.connection.cursor().aggregate(server) if server else ()
         return tuple(result(row) for result in results)
 
-    def extreme(self, number: Number) -> Any:
-        """The least or greatest value that is not null."""
-        if number.extreme is None:
-            raise TypeError("only Min and Max have an order")
-        where = all_of([number.select.where, Compare(number.extreme.ref, Op.IS_NOT_NULL)])
-        select = replace(number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1)
-        read = plan(select)
-        if isinstance(read, Unanswerable | Nothing):
-            return None
-        return next((row[0] for row in self.read(read)), None)
-
     # --- the mirror
 
-    def mirrored(self, blame: Sequence[str], locking: bool = False) -> list[Row]:
+    def mirrored(self, asked: Rows | Numbers, blame: Sequence[str]) -> list[Row]:
         """The rows from the mirror, all of them (its tables are emptied before this returns)."""
-        sql, params = self.inner.as_sql()
+        page = self.page(asked)
+        if page is not None:
+            unsliced = self.query.chain()
+            unsliced.clear_limits()
+            try:
+                return self.run_in_mirror(self.connection.mirror.compiler(unsliced), blame, page)
+            except NoSliceError:
+                pass  # rows without a partner made the slice too short: SQLite slices
+        return self.run_in_mirror(self.inner, blame)
+
+    def page(self, asked: Rows | Numbers) -> Page | None:
+        """The slice that Firestore can take; none of rows that this transaction wrote."""
+        page, unit = uses.page(self.inner.query, asked), self.connection.unit
+        if page is None or unit is None or not isinstance(asked, Rows):
+            return page
+        return None if unit.touches(Query(asked.select.collection)) else page
+
+    def run_in_mirror(self, inner: Any, blame: Sequence[str], page: Page | None = None) -> list[Row]:
+        """The rows that SQLite finds."""
+        self.inner = inner
+        sql, params = inner.as_sql()
         self.adopt()
-        table = self.query.get_meta().db_table
-        with self.mirror_for(sql, params, blame, versions_of=table if locking else None) as versions:
-            kind = column_ref(self.query.get_meta().pk, self.connection).kind if locking else Kind.TEXT
-            self.connection.locked.update({(table, document_id(k, kind)): v for k, v in versions.items()})
-            if isinstance(self.inner, compiler.SQLAggregateCompiler):
-                row = self.inner.execute_sql(SINGLE)
+        with self.mirror_for(sql, params, blame, page=page):
+            if isinstance(inner, compiler.SQLAggregateCompiler):
+                row = inner.execute_sql(SINGLE)
                 return [] if row is None else [tuple(row)]
-            chunks = self.inner.execute_sql(MULTI)
+            chunks = inner.execute_sql(MULTI)
             return [row for chunk in chunks for row in chunk]
+
+    def tables(self) -> dict[str, Table]:
+        """Every table that a query may name."""
+        meta = self.query.get_meta()
+        models = meta.apps.get_models(include_auto_created=True, include_swapped=True)
+        return tables_of((self.query.model, *meta.all_parents, *models), self.connection)
 
     def mirror_for(
         self,
         sql: str,
         params: Sequence[Any],
         blame: Sequence[str],
+        *,
+        page: Page | None = None,
         versions_of: str | None = None,
         among: Any = None,
     ) -> AbstractContextManager[dict[Any, Any]]:
-        """The mirror, loaded for a statement."""
-        models = self.query.get_meta().apps.get_models(include_auto_created=True, include_swapped=True)
-        tables = tables_of((self.query.model, *self.query.get_meta().all_parents, *models), self.connection)
-        uses = question.uses(self, self.inner.query if among is None else among)
+        """The mirror, loaded for a statement; `among` is the expression that it computes, if it is no query."""
+        tables = self.tables()
+        reading = uses.reading(self, self.inner.query if among is None else among)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
-            sql, params, tables, uses, blame, versions_of
+            sql, params, tables, reading, blame, page=page, versions_of=versions_of
         )
         return loaded
 
@@ -294,6 +294,14 @@ class SQLCompiler(compiler.SQLCompiler):
         """The lane, what is asked of Firestore, and the bound on documents read."""
         asked = question.ask(self, self.setup())
         yield from describe(self, asked)
+
+
+def first_of(number: Number) -> Select:
+    """The row with the least or greatest value that is not null."""
+    if number.extreme is None:
+        raise TypeError("only Min and Max have an order")
+    where = all_of([number.select.where, Compare(number.extreme.ref, Op.IS_NOT_NULL)])
+    return replace(number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1)
 
 
 def getter(item: Item, sign: int) -> Callable[[Row], Any]:
@@ -330,8 +338,8 @@ def check_locks(query: Any, connection: Any) -> None:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
     if query.select_for_update_nowait or query.select_for_update_skip_locked or query.select_for_update_of:
         raise NotSupportedError(
-            "select_for_update() on Firestore takes no nowait, skip_locked or of: nobody waits for a lock "
-            "there, a write fails if the row was changed since it was read."
+            "select_for_update() on Firestore takes no nowait, skip_locked or of: what a transaction reads is "
+            "locked, all of it, and others wait until it ends."
         )
 
 

@@ -7,18 +7,21 @@ unread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
 from django.db import NotSupportedError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.models import UniqueConstraint
 from tqdm import tqdm
 
+from . import repair
 from .batching import batches
 from .lowering import column_ref
 from .names import document_id
-from .plan import Delete, Put, Query, Ref, Update, Write
+from .plan import DOCUMENT_ID, Compare, Delete, Op, Put, Query, Ref, Update, Write
+from .uniqueness import KEY, Key, constraint_key, marker_collection, together_key, unique_keys
 
 # Documents rewritten between two looks at the progress bar.
 BATCH: Final = 500
@@ -26,6 +29,8 @@ BATCH: Final = 500
 
 class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     """Applies what a migration means for documents that exist."""
+
+    connection: Any
 
     def __enter__(self) -> DatabaseSchemaEditor:
         self.deferred_sql: list[Any] = []
@@ -37,7 +42,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     def execute(self, sql: Any, params: Any = ()) -> None:
         raise NotSupportedError(f"Firestore has no SQL, so a migration cannot run {str(sql)[:100]!r}: use RunPython.")
 
-    # --- nothing to do: there are no tables, constraints or comments
+    # --- nothing to do: there are no tables or comments
 
     def create_model(self, model: Any) -> None:
         """A collection is there with its first document."""
@@ -50,15 +55,6 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
 
     def rename_index(self, model: Any, old_index: Any, new_index: Any) -> None:
         """Firestore's indexes have no names."""
-
-    def add_constraint(self, model: Any, constraint: Any) -> None:
-        """Constraints are checked by the model's validation only."""
-
-    def remove_constraint(self, model: Any, constraint: Any) -> None:
-        """See `add_constraint`."""
-
-    def alter_unique_together(self, model: Any, old_unique_together: Any, new_unique_together: Any) -> None:
-        """See `add_constraint`."""
 
     def alter_index_together(self, model: Any, old_index_together: Any, new_index_together: Any) -> None:
         """See `add_index`."""
@@ -73,17 +69,54 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """The column stays in the documents, unread; a many-to-many's own collection is emptied."""
         if field.remote_field is not None and getattr(field.remote_field, "through", None):
             self._delete_through(field)
+        elif field.column is not None:
+            self._unmark([key for key in unique_keys(model) if field.column in key.columns])
 
     def _delete_through(self, field: Any) -> None:
         if field.remote_field.through._meta.auto_created:
             self.delete_model(field.remote_field.through)
 
+    # --- markers to write: unique constraints
+
+    def add_constraint(self, model: Any, constraint: Any) -> None:
+        """Writes the markers of a unique constraint; IntegrityError names rows that violate it. Others are checked by
+        the model's validation only."""
+        if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
+            self._mark(model, [constraint_key(model, constraint)])
+
+    def remove_constraint(self, model: Any, constraint: Any) -> None:
+        """Deletes a unique constraint's markers."""
+        if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
+            self._unmark([constraint_key(model, constraint)])
+
+    def alter_unique_together(self, model: Any, old_unique_together: Any, new_unique_together: Any) -> None:
+        """Writes and deletes markers; see `add_constraint`."""
+        old, new = ({tuple(names) for names in given} for given in (old_unique_together, new_unique_together))
+        kept = {key.name for key in unique_keys(model)}
+        gone = [together_key(model, names) for names in old - new]
+        self._unmark([key for key in gone if key.name not in kept])
+        self._mark(model, [together_key(model, names) for names in new - old])
+
+    def _mark(self, model: Any, keys: Sequence[Key]) -> None:
+        if keys:
+            repair.enforce(self.connection, model, keys)
+
+    def _unmark(self, keys: Sequence[Key]) -> None:
+        with self.connection.cursor() as cursor:
+            for key in keys:
+                named = Compare(KEY, Op.EQ, key.name)
+                rows = self._rows(cursor, Query(marker_collection(key.table), (DOCUMENT_ID, KEY), named))
+                ids = (id for id, name in rows if name == key.name)
+                for batch in batches(ids, BATCH):
+                    cursor.commit([Delete(marker_collection(key.table), id) for id in batch])
+
     # --- documents to rewrite
 
     def delete_model(self, model: Any) -> None:
-        """Deletes the collection's documents."""
+        """Deletes the collection's documents, and their markers."""
         with self.connection.cursor() as cursor:
             cursor.clear(model._meta.db_table)
+            cursor.clear(marker_collection(model._meta.db_table))
 
     def add_field(self, model: Any, field: Any) -> None:
         """Writes the default (or null) into every document."""
@@ -92,6 +125,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         ref = column_ref(field, self.connection)
         value = self.effective_default(field)
         self._rewrite(model, (), lambda name, _: Update(model._meta.db_table, name, (ref,), (value,)))
+        self._mark(model, [key for key in unique_keys(field.model) if field.column in key.columns])
 
     def alter_field(self, model: Any, old_field: Any, new_field: Any, strict: bool = False) -> None:
         """Copies a renamed or retyped column, and fills nulls where null is no longer allowed."""
@@ -99,8 +133,16 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
             return
         old, new = column_ref(old_field, self.connection), column_ref(new_field, self.connection)
         fills = old_field.null and not new_field.null
-        if old == new and not fills:
-            return
+        rewritten = old != new or fills
+        if rewritten:
+            self._copy(model, old, new, new_field, fills)
+        before = [key for key in unique_keys(model) if old_field.column in key.columns]
+        after = [key for key in unique_keys(new_field.model) if new_field.column in key.columns]
+        kept, known = {key.name for key in after}, {key.name for key in before}
+        self._unmark([key for key in before if key.name not in kept])
+        self._mark(new_field.model, [key for key in after if rewritten or key.name not in known])
+
+    def _copy(self, model: Any, old: Ref, new: Ref, new_field: Any, fills: bool) -> None:
         default = self.effective_default(new_field) if fills else None
 
         def write(name: str, row: tuple[Any, ...]) -> Write:
@@ -121,6 +163,9 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         )
         self._rewrite(model, columns, lambda name, row: Put(new_db_table, name, columns, row), collection=old_db_table)
         self._rewrite(model, (), lambda name, _: Delete(old_db_table, name), collection=old_db_table)
+        with self.connection.cursor() as cursor:
+            cursor.clear(marker_collection(old_db_table))
+        self._mark(model, unique_keys(model))
 
     def _rewrite(
         self,
@@ -132,9 +177,9 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """One write for each document of a collection, with a progress bar on a terminal."""
         collection = collection or model._meta.db_table
         key = column_ref(model._meta.pk, self.connection)
-        rows: Iterator[tuple[Any, ...]]
+        every = Query(collection, (key, *columns))
         with self.connection.cursor() as cursor:
-            rows = cursor.run(Query(collection, (key, *columns)))
+            rows = self._rows(cursor, every)
             first = list(islice(rows, 1))
             if not first:
                 return
@@ -142,3 +187,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
                 for batch in batches(chain(first, rows), BATCH):
                     cursor.commit([write(document_id(row[0], key.kind), row[1:]) for row in batch])
                     bar.update(len(batch))
+
+    def _rows(self, cursor: Any, every: Query) -> Iterator[tuple[Any, ...]]:
+        """All of a collection; inside `atomic()` with what it wrote, which does not fit any stream."""
+        return iter(cursor.run(every) if self.connection.unit is None else cursor.superset(every)[0])

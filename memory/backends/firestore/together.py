@@ -47,15 +47,19 @@ class _Prepared:
         return list(self.compiler.results_iter(results=[shaped], tuple_expected=True))
 
 
-def fetch(asked: Sequence[Asked]) -> list[list[Row] | int]:
+def fetch(asked: Sequence[Asked], *, locks: bool = True) -> list[list[Row] | int]:
     """For each queryset its rows as tuples, in select order and converted as `values_list` has them; for each
-    `Counted` a number. All are of one database. What is no single native read is asked by itself, as always.
+    `Counted` a number. All are of one database. What is no single native read is asked by itself, as always; inside
+    `atomic()` all are, one after the other, and take part in the transaction. Without `locks` they do not, if they
+    would be the first thing that it sees: what they read may change before it commits.
     """
     if not asked:
         return []
+    connection: Any = connections[_queryset(asked[0]).db]
+    if connection.unit is not None and (locks or not connection.unit.is_untouched):
+        return [_alone(one) for one in asked]
     prepared = [_prepared(one) for one in asked]
     reads = [one.read for one in prepared if one.read is not None]
-    connection = connections[_queryset(asked[0]).db]
     with connection.cursor() as cursor:
         found = iter(cursor.side_by_side(reads))
     return [one.answer(next(found)) if one.read is not None else _alone(one.asked) for one in prepared]

@@ -1,96 +1,227 @@
-"""Unique columns, looked up before a write: what SQL would refuse is refused.
+"""Which columns no two rows share, and the names of the markers that hold a row's values: pure, no I/O.
 
-Two writers at the same moment can still both pass, since Firestore itself keeps only ids unique. Constraints with a
-condition or an expression are left to the model's validation.
+Firestore keeps nothing unique but documents' names. So each row that takes part in a constraint has a marker beside
+it: a document in the collection `<table>:unique` whose name is a hash of the constraint and the row's values, written
+in the same commit as the row. A second row with these values would need a second document of that name.
+
+What is hashed is what Firestore compares: 1 and 1.0 are equal, so are 0.0 and -0.0, and maps whatever the order of
+their keys; NaN equals nothing and counts as null. The forms never change: stored markers would not be found again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
-from django.db import IntegrityError
-from django.db.models import UniqueConstraint
+from django.db.models import F, Field, Q, UniqueConstraint
+from django.db.models.expressions import OrderBy
+from django.db.models.functions import Collate
 
-from .batching import batches
-from .lowering import column_ref
-from .plan import DOCUMENT_ID, MAX_DISJUNCTIONS, MAX_FILTERS_AND_ORDERS, And, Compare, Filter, Op, Or, Query, Ref
+from . import codec
+from .channel import Message
+from .plan import Kind, Ref
 
-# Columns that identify a row, and what names them in an error.
-Key = tuple[str, ...]
+Row = Mapping[str, Any]
+"""A row's values by column."""
+
+SUFFIX: Final = ":unique"
+OWNER: Final = Ref(("owner",), Kind.TEXT)
+KEY: Final = Ref(("key",), Kind.TEXT)
+NONCE: Final = Ref(("nonce",), Kind.TEXT)
+COLUMNS: Final = (OWNER, KEY, NONCE)
+"""A marker's columns: the id of the row's document, the constraint, and a random text that tells whose write it was."""
+
+_LOWER: Final[Mapping[int, int]] = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+FOLDS: Final[Mapping[str, Callable[[str], str]]] = {
+    "": str,
+    "binary": str,
+    "nocase": lambda text: text.translate(_LOWER),
+    "rtrim": lambda text: text.rstrip(" "),
+}
+"""SQLite's collations: what of a text is compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row to be written: its document's id, and the columns that are written."""
+@dataclass(frozen=True)
+class Key:
+    """One constraint of one table: the fields or expressions whose values no two of its rows share.
 
-    id: str
-    values: Mapping[str, Any]
+    Only rows that fulfil `condition` take part, and unless `nulls_distinct` is False only those without a null.
+    """
+
+    name: str
+    model: Any
+    fields: tuple[Field[Any, Any], ...] = ()
+    expressions: tuple[Any, ...] = ()
+    condition: Q | None = None
+    nulls_distinct: bool = True
+
+    @property
+    def table(self) -> str:
+        """The model's table."""
+        return str(self.model._meta.db_table)
+
+    def __hash__(self) -> int:
+        return hash((self.table, self.name))
+
+    @cached_property
+    def says(self) -> str:
+        """What an error says, in SQLite's words."""
+        columns = ", ".join(f"{self.table}.{field.column}" for field in self.fields)
+        return f"UNIQUE constraint failed: {columns or f'index {self.name!r}'}"
+
+    @cached_property
+    def compared(self) -> tuple[Any, ...]:
+        """The expressions to compute, where values are not simply columns': SQLite does that (`computed.py`)."""
+        if self.expressions:
+            return tuple(e.expression if isinstance(e, OrderBy) else e for e in self.expressions)
+        if any(field.generated for field in self.fields):
+            return tuple(F(field.name) for field in self.fields)
+        return ()
+
+    @cached_property
+    def is_computed(self) -> bool:
+        """Whether SQLite has to be asked which marker a row has."""
+        return bool(self.compared) or self.condition is not None
+
+    @cached_property
+    def reads(self) -> tuple[Field[Any, Any], ...]:
+        """The stored fields that decide which marker a row has."""
+        stored: dict[Field[Any, Any], None] = {}
+        for field in self._named:
+            inner = _fields_of(self.model, field.expression) if field.generated else (field,)
+            stored.update(dict.fromkeys(inner))
+        return tuple(stored)
+
+    @cached_property
+    def generated(self) -> tuple[Field[Any, Any], ...]:
+        """The fields among those named that SQLite computes."""
+        return tuple(field for field in self._named if field.generated)
+
+    @cached_property
+    def _named(self) -> tuple[Any, ...]:
+        expressions = [*self.compared, *filter(None, [self.condition])]
+        named = (field for expression in expressions for field in _fields_of(self.model, expression))
+        return tuple(dict.fromkeys((*self.fields, *named)))
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns of `reads`."""
+        return frozenset(str(field.column) for field in self.reads)
+
+    def marker(self, values: Sequence[Any]) -> str | None:
+        """The id of the marker for canonical values; None where nulls keep the row out."""
+        if self.nulls_distinct and None in values:
+            return None
+        text = json.dumps([self.name, *values], separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def marker_collection(table: str) -> str:
+    """The collection of a table's markers."""
+    return table + SUFFIX
+
+
+def holds_markers(collection: str) -> bool:
+    """Whether a collection is no table."""
+    return collection.endswith(SUFFIX)
 
 
 @lru_cache(maxsize=1024)
-def unique_columns(model: Any) -> tuple[Key, ...]:
-    """The sets of columns that no two rows of a model share, beside its primary key."""
-    meta = model._meta
-    found: list[Key] = [(f.column,) for f in meta.local_concrete_fields if f.unique and not f.primary_key]
-    plain = [c for c in meta.constraints if isinstance(c, UniqueConstraint) and not c.condition and not c.expressions]
-    local = set(meta.local_concrete_fields)
-    for names in (*meta.unique_together, *(constraint.fields for constraint in plain)):
-        fields = [meta.get_field(name) for name in names]
-        if local.issuperset(fields):
-            found.append(tuple(field.column for field in fields))
-    return tuple(dict.fromkeys(found))
+def unique_keys(model: Any) -> tuple[Key, ...]:
+    """What a model's own table keeps unique, beside its primary key. Deferrable constraints are not among it."""
+    meta = model._meta.concrete_model._meta
+    own = set(meta.local_concrete_fields)
+    fields = [[field] for field in meta.local_concrete_fields if field.unique and not field.primary_key]
+    fields += [[meta.get_field(name) for name in names] for names in meta.unique_together]
+    plain = {plain_name(key): tuple(key) for key in fields if own.issuperset(key)}
+    named = [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
+    return (
+        *(Key(name, meta.model, key) for name, key in plain.items()),
+        *(constraint_key(meta.model, constraint) for constraint in named),
+    )
 
 
-def conflicts(cursor: Any, model: Any, rows: Sequence[Row], keys: Iterable[Key]) -> dict[int, tuple[str, Key]]:
-    """The positions of rows whose unique columns are taken, each with the id of the document that has them.
-
-    Only sets of columns that a row writes whole, and without a null, are compared. Rows may also conflict with one
-    before them in `rows`.
-    """
-    found: dict[int, tuple[str, Key]] = {}
-    refs = {field.column: column_ref(field, cursor.db) for field in model._meta.local_concrete_fields}
-    for key in keys:
-        first: dict[tuple[Any, ...], int] = {}
-        for position, row in enumerate(rows):
-            values = tuple(row.values.get(column) for column in key)
-            if None in values:
-                continue
-            if values in first:
-                found.setdefault(position, (rows[first[values]].id, key))
-            first.setdefault(values, position)
-        for values, owner in _stored(cursor, model, [refs[column] for column in key], list(first)):
-            position = first.get(values, -1)
-            if position >= 0 and owner != rows[position].id:
-                found.setdefault(position, (owner, key))
-    return found
+def plain_name(fields: Iterable[Any]) -> str:
+    """The name of a key that has none: a unique field's, or one of `unique_together`."""
+    return f"unique({', '.join(field.column for field in fields)})"
 
 
-def _stored(
-    cursor: Any, model: Any, refs: Sequence[Ref], wanted: Sequence[tuple[Any, ...]]
-) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """The values among `wanted` that documents have, with the documents' ids."""
-    size = min(MAX_DISJUNCTIONS, MAX_FILTERS_AND_ORDERS // len(refs))
-    columns = (DOCUMENT_ID, *refs)
-    for batch in batches(wanted, size):
-        for row in cursor.run(Query(model._meta.db_table, columns, _any_of(refs, batch))):
-            yield tuple(row[1:]), row[0]
+def together_key(model: Any, names: Iterable[str]) -> Key:
+    """One of `unique_together` as a key."""
+    fields = tuple(model._meta.get_field(name) for name in names)
+    return Key(plain_name(fields), model, fields)
 
 
-def _any_of(refs: Sequence[Ref], batch: Sequence[tuple[Any, ...]]) -> Filter:
-    if len(refs) == 1:
-        values = tuple(values[0] for values in batch)
-        return Compare(refs[0], Op.EQ, values[0]) if len(values) == 1 else Compare(refs[0], Op.IN, values)
-    alternatives: list[Filter] = [
-        And(tuple(Compare(ref, Op.EQ, value) for ref, value in zip(refs, values, strict=True))) for values in batch
-    ]
-    return alternatives[0] if len(alternatives) == 1 else Or(tuple(alternatives))
+def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:
+    """A constraint as a key."""
+    return Key(
+        name=constraint.name,
+        model=model,
+        fields=tuple(model._meta.get_field(name) for name in constraint.fields),
+        expressions=tuple(constraint.expressions),
+        condition=constraint.condition,
+        nulls_distinct=constraint.nulls_distinct is not False,
+    )
 
 
-def refuse(model: Any, found: Mapping[int, tuple[str, Key]]) -> None:
-    """IntegrityError for the first conflict, in SQL's words."""
-    for _, key in found.values():
-        columns = ", ".join(f"{model._meta.db_table}.{column}" for column in key)
-        raise IntegrityError(f"UNIQUE constraint failed: {columns}")
+def _fields_of(model: Any, expression: Any) -> Iterator[Any]:
+    """The model's fields that an expression names."""
+    for first, *_ in model._get_expr_references(expression):
+        yield model._meta.pk if first == "pk" else model._meta.get_field(first)
+
+
+def collation(expression: Any, model: Any) -> str:
+    """The name of the collation that an expression's values are compared by, in lower case."""
+    if isinstance(expression, Collate):
+        return str(vars(expression)["collation"]).lower()
+    if isinstance(expression, F):
+        return field_collation(next(_fields_of(model, expression)))
+    return ""
+
+
+def field_collation(field: Any) -> str:
+    """The same of a column."""
+    return (getattr(field, "db_collation", None) or "").lower()
+
+
+def canonical(message: Message) -> Any:
+    """A value as JSON in which equal values are equal; None for null."""
+    kind = message.WhichOneof("value_type")
+    return None if kind is None else _CANONICAL[kind](message)
+
+
+def canonical_value(value: Any, kind: Kind, collated: str = "") -> Any:
+    """The same of a column's Python value; `collated` names the collation of a text."""
+    if isinstance(value, str) and collated:
+        value = FOLDS.get(collated, str)(value)
+    return canonical(codec.value(value, kind))
+
+
+def _number(value: float) -> Any:
+    if math.isnan(value):
+        return None
+    return ["n", int(value) if value.is_integer() else value]
+
+
+_CANONICAL: Final[Mapping[str, Callable[[Message], Any]]] = {
+    "null_value": lambda message: None,
+    "boolean_value": lambda message: ["?", message.boolean_value],
+    "integer_value": lambda message: ["n", message.integer_value],
+    "double_value": lambda message: _number(message.double_value),
+    "timestamp_value": lambda message: ["t", message.timestamp_value.seconds, message.timestamp_value.nanos],
+    "string_value": lambda message: ["s", message.string_value],
+    "bytes_value": lambda message: ["b", message.bytes_value.hex()],
+    "reference_value": lambda message: ["r", message.reference_value],
+    "geo_point_value": lambda message: ["g", message.geo_point_value.latitude, message.geo_point_value.longitude],
+    "array_value": lambda message: ["a", [canonical(value) for value in message.array_value.values]],
+    "map_value": lambda message: [
+        "m",
+        [[key, canonical(message.map_value.fields[key])] for key in sorted(message.map_value.fields)],
+    ],
+}

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.core import checks
+from django.db import router
 from django.db.backends.base.validation import BaseDatabaseValidation
+
+from .computed import reason_against
+from .uniqueness import unique_keys
 
 
 class DatabaseValidation(BaseDatabaseValidation):
-    """Checks fields of models that are routed to Firestore (`check --database`)."""
+    """Checks models that are routed to Firestore (`check --database`)."""
+
+    connection: Any
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Errors for constraints that no marker can keep."""
+        alias = self.connection.alias
+        models = [one for one in apps.get_models(include_auto_created=True) if router.allow_migrate_model(alias, one)]
+        return [message for model in models if not model._meta.proxy for message in self.check_constraints(model)]
+
+    def check_constraints(self, model: Any) -> list[checks.CheckMessage]:
+        """The same for one model."""
+        reasons = ((key, reason_against(self.connection, key)) for key in unique_keys(model))
+        return [
+            checks.Error(
+                f"The unique constraint {key.name!r} cannot be kept on Firestore: {reason}.",
+                hint="Change it to what follows from the row's own columns, or remove it.",
+                obj=model,
+                id="firestore.E002",
+            )
+            for key, reason in reasons
+            if reason
+        ]
 
     def check_field_type(self, field: Any, field_type: str) -> list[checks.CheckMessage]:
         """Warnings for one field."""
         messages: list[checks.CheckMessage] = []
-        if field.unique and not field.primary_key:
-            messages.append(
-                checks.Warning(
-                    f"{field.name!r} is looked up before a write; two writers at the same moment could both pass.",
-                    hint="Make it the primary key if that must never happen.",
-                    obj=field,
-                    id="firestore.W001",
-                )
-            )
         if field.primary_key and field.get_internal_type() in ("FloatField", "BinaryField", "JSONField"):
             messages.append(
                 checks.Error(

@@ -2,32 +2,50 @@
 
 Rows that are chosen by key are written at once. Rows that are chosen otherwise are read with their update
 time and written on the condition that it still holds; those that changed meanwhile are chosen again. So a
-row is never written that no longer matches, and no lock is held. What SQL would compute (`F()`, `Case`,
-database defaults) is computed by SQLite in the mirror.
+row is never written that no longer matches, and no lock is held. Inside `atomic()` what is read is locked, and
+rows that were chosen stay as they are. What SQL would compute (`F()`, `Case`, database defaults) is computed by
+SQLite in the mirror.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import DataError, IntegrityError, NotSupportedError
+from django.db import DataError, IntegrityError, NotSupportedError, OperationalError
 from django.db.models import AutoField, Field
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
 
-from . import question, uniqueness
+from . import question
+from .converting import from_sqlite
 from .errors import Contention
 from .lowering import Lowering, column_ref
-from .mirror import from_sqlite
+from .markers import Markers, by_column
 from .names import document_id, document_key
-from .plan import VERSION, Compare, Create, Delete, Get, Op, Outcome, Ref, Update, Write
+from .plan import (
+    DOCUMENT_ID,
+    VERSION,
+    Change,
+    Compare,
+    Create,
+    Delete,
+    Get,
+    Op,
+    Outcome,
+    Ref,
+    Update,
+    parts,
+    rows_of,
+)
 from .planner import Nothing, Unanswerable, plan
 from .question import Numbers
 from .reading import MIRROR, Row, SQLCompiler
+from .uniqueness import Key
 
 # How often rows that others keep changing are chosen again, before that is an error.
 ATTEMPTS: Final = 8
@@ -36,15 +54,19 @@ ATTEMPTS: Final = 8
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Documents to write: their ids, and what they must not have changed from (None if only existence
-    matters).
-
-    `locked`: read by `select_for_update()`, so that a change since then is an error, not a reason to choose
-    again.
-    """
+    matters). `rows` are their values by column, of the columns that were asked for."""
 
     ids: tuple[str, ...]
     versions: tuple[Any, ...]
-    locked: bool = False
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    def versioned(self) -> Iterator[tuple[str, Any]]:
+        """Each id with its version."""
+        return zip(self.ids, self.versions, strict=True)
+
+
+Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
+"""What an UPDATE writes, and, if unique columns are among it, the rows as they were."""
 
 
 def name_of(value: Any, key: Ref) -> str:
@@ -69,8 +91,13 @@ def refuse_invalid(field: Field[Any, Any], value: Any) -> None:
 class Choosing(SQLCompiler):
     """Finds the rows that a write is for."""
 
-    def chosen(self, query: Any) -> Chosen:
-        """The rows that match a query's conditions, now."""
+    @cached_property
+    def markers(self) -> Markers:
+        """The markers of this table's unique columns."""
+        return Markers(self.connection, self.query.model)
+
+    def chosen(self, query: Any, columns: tuple[Ref, ...] = ()) -> Chosen:
+        """The rows that match a query's conditions, now, with the values of `columns`."""
         rows = query.chain(klass=Query)
         rows.clear_ordering(force=True)
         rows.clear_select_clause()
@@ -81,17 +108,23 @@ class Choosing(SQLCompiler):
         if isinstance(asked, Numbers):
             raise TypeError("a query for keys asks for rows")
         key = asked.select.key
-        answer = plan(replace(asked.select, columns=(key, VERSION)))
+        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION, *columns))))
         if isinstance(answer, Unanswerable):
-            return self.chosen_in_mirror(reader, key, answer.blame)
+            return self.as_chosen(self.chosen_in_mirror(reader, key, answer.blame), columns)
         if isinstance(answer, Nothing):
             return Chosen((), ())
         if isinstance(answer, Get):
-            locked = self.connection.locked
-            versions = tuple(locked.pop((answer.collection, name), None) for name in answer.ids)
-            return Chosen(answer.ids, versions, locked=any(version is not None for version in versions))
-        found = [row[:2] for row in reader.read(answer)]
-        return Chosen(tuple(name_of(value, key) for value, _ in found), tuple(version for _, version in found))
+            return self.as_chosen(Chosen(answer.ids, (None,) * len(answer.ids)), columns)
+        read = [row[: 2 + len(columns)] for row in reader.read(answer)]
+        return Chosen(
+            tuple(name_of(row[0], key) for row in read),
+            self.guards(row[1] for row in read),
+            tuple(by_column(columns, row[2:]) for row in read),
+        )
+
+    def guards(self, versions: Iterable[Any]) -> tuple[Any, ...]:
+        """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
+        return tuple(versions if self.connection.unit is None else (None for _ in versions))
 
     def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
         """The rows by SQLite, with the update times that were read along."""
@@ -101,9 +134,29 @@ class Choosing(SQLCompiler):
         with reader.mirror_for(sql, params, blame, versions_of=reader.query.base_table) as versions:
             rows = list(reader.inner.results_iter())
         keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
-        return Chosen(tuple(name_of(value, key) for value in keys), tuple(versions[value] for value in keys))
+        return Chosen(tuple(name_of(value, key) for value in keys), self.guards(versions[value] for value in keys))
 
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+    def as_chosen(self, chosen: Chosen, columns: tuple[Ref, ...]) -> Chosen:
+        """The same rows, less those that are gone, with the values of `columns`, and versions where they had none."""
+        if not columns or not chosen.ids:
+            return chosen
+        table = self.query.get_meta().db_table
+        found = {
+            row[0]: row
+            for row in self.connection.cursor().run(Get(table, chosen.ids, (DOCUMENT_ID, VERSION, *columns)))
+        }
+        kept = [
+            (id, version or self.guards([found[id][1]])[0])
+            for id, version in zip(chosen.ids, chosen.versions, strict=True)
+            if id in found
+        ]
+        return Chosen(
+            tuple(id for id, _ in kept),
+            tuple(version for _, version in kept),
+            tuple(by_column(columns, found[id][2:]) for id, _ in kept),
+        )
+
+    def write(self, writes: Sequence[Change]) -> list[Outcome]:
         """Applies writes, each for itself."""
         if not writes:
             return []
@@ -125,23 +178,21 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
+        columns = self.markers.columns(self.markers.keys)
         count = 0
         for _ in range(ATTEMPTS):
             try:
-                chosen = self.chosen(self.query)
+                chosen = self.chosen(self.query, columns)
             except EmptyResultSet:
                 return count
-            outcomes = self.write(
-                [
-                    Delete(table, name, must_exist=version is None, version=version)
-                    for name, version in zip(chosen.ids, chosen.versions, strict=True)
-                ]
-            )
+            deletes = [
+                Delete(table, name, must_exist=version is None, version=version)
+                for name, version in zip(chosen.ids, chosen.versions, strict=True)
+            ]
+            outcomes = self.write(self.markers.deleted(deletes, chosen.rows) if columns else deletes)
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count
-            if chosen.locked:
-                break
         raise contention(table)
 
 
@@ -149,7 +200,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
     """Updates what matches: constants and increments directly, expressions by SQLite."""
 
     query: Any
-    locked = False
 
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The rows that matched the primary update (the first that is not empty)."""
@@ -200,13 +250,12 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         values = tuple(value for _, value in constants)
         added = tuple((column_ref(field, self.connection), delta) for field, delta in increments.items())
 
-        def writes(query: Any) -> Iterator[Write]:
-            chosen = self.chosen(query)
-            self.locked = chosen.locked
-            for name, version in zip(chosen.ids, chosen.versions, strict=True):
-                yield Update(table, name, columns, values, added, version)
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            chosen = self.chosen(query, watched)
+            made = [Update(table, name, columns, values, added, version) for name, version in chosen.versioned()]
+            return made, chosen.rows
 
-        return self.until_settled(writes)
+        return self.until_settled(writes, (*columns, *(ref for ref, _ in added)))
 
     def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
         """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
@@ -230,16 +279,17 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         columns = tuple(column_ref(field, self.connection) for field in fields)
         nothing: dict[Any, Any] = {}
 
-        def writes(query: Any) -> Iterator[Write]:
-            chosen = self.chosen(query)
-            self.locked = chosen.locked
-            for name, version in zip(chosen.ids, chosen.versions, strict=True):
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            chosen = self.chosen(query, watched)
+            made = []
+            for name, version in chosen.versioned():
                 values = tuple(rows.get(name, nothing).get(field) for field in fields)
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
-                yield Update(table, name, columns, values, version=version)
+                made.append(Update(table, name, columns, values, version=version))
+            return made, chosen.rows
 
-        return self.until_settled(writes)
+        return self.until_settled(writes, columns)
 
     def in_mirror(self, fields: Sequence[Any]) -> int:
         """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
@@ -249,7 +299,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         columns = tuple(column_ref(field, self.connection) for field in fields)
         returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
 
-        def writes(query: Any) -> Iterator[Write]:
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             inner_query = query.clone()
             inner_query.related_updates = {}
             self.inner = mirror.compiler(inner_query)
@@ -259,6 +309,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             with self.mirror_for(sql, params, blame, versions_of=query.base_table) as versions:
                 rows = mirror.returning(sql, params)
             convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
+            made = {}
             for row in rows:
                 first, *values = (
                     value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
@@ -266,43 +317,37 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
                 name = name_of(first, key)
-                yield Update(query.base_table, name, columns, tuple(values), version=versions[first])
+                [version] = self.guards([versions[first]])
+                made[name] = Update(query.base_table, name, columns, tuple(values), version=version)
+            chosen = self.as_chosen(Chosen(tuple(made), tuple(one.version for one in made.values())), watched)
+            return [made[name] for name in chosen.ids], chosen.rows
 
         mirror = self.connection.mirror
-        return self.until_settled(writes)
+        return self.until_settled(writes, columns)
 
-    def until_settled(self, writes: Any) -> int:
-        """Rows written: those that changed meanwhile are chosen again, and no others."""
+    def until_settled(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
+        """Rows written: those that changed meanwhile are chosen again, and no others.
+
+        `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
+        """
         query, count = self.query, 0
+        keys = self.markers.affected(ref.path[0] for ref in columns)
+        watched = self.markers.columns(keys)
         for _ in range(ATTEMPTS):
             try:
-                updates = list(writes(query))
+                updates, before = writes(query, watched)
             except EmptyResultSet:
                 return count
-            self.refuse_taken(updates)
-            outcomes = self.write(updates)
-            count += outcomes.count(Outcome.APPLIED)
-            stale = [write for write, outcome in zip(updates, outcomes, strict=True) if outcome is Outcome.STALE]
+            changes = self.markers.updated(keys, updates, before) if keys else updates
+            stale = []
+            for change, outcome in zip(changes, self.write(changes), strict=True):
+                count += len(rows_of(change)) if outcome is Outcome.APPLIED else 0
+                stale += [row.id for row in rows_of(change)] if outcome is Outcome.STALE else []
             if not stale:
                 return count
-            if self.locked:
-                break
             query = self.query.clone()
-            query.add_filter("pk__in", [self.key_value(write.id) for write in stale])
+            query.add_filter("pk__in", [self.key_value(id) for id in stale])
         raise contention(self.query.base_table)
-
-    def refuse_taken(self, updates: Sequence[Update]) -> None:
-        """IntegrityError where an update gives a row what another row has in a unique column."""
-        written = {ref.path[0] for update in updates[:1] for ref in update.columns}
-        keys = [key for key in uniqueness.unique_columns(self.query.model) if written.issuperset(key)]
-        if not keys:
-            return
-        rows = [
-            uniqueness.Row(u.id, {ref.path[0]: v for ref, v in zip(u.columns, u.values, strict=True)}) for u in updates
-        ]
-        with self.connection.lane("write"):
-            found = uniqueness.conflicts(self.connection.cursor(), self.query.model, rows, keys)
-        uniqueness.refuse(self.query.model, found)
 
     def key_value(self, name: str) -> Any:
         """The primary key's value of a document's id."""
@@ -352,7 +397,7 @@ def increment(field: Any, value: Any) -> int | float | None:
     return -amount if value.connector == Combinable.SUB else amount
 
 
-class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
+class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
     """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
     for."""
 
@@ -426,31 +471,14 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         for row in rows:
             for field, value in zip(fields, row, strict=True):
                 refuse_invalid(field, value)
-        writes = [Create(meta.db_table, self.name(fields, row), columns, tuple(row)) for row in rows]
+        taken = f"UNIQUE constraint failed: {meta.db_table}.{meta.pk.column}"
+        writes = [Create(meta.db_table, self.name(fields, row), columns, tuple(row), taken) for row in rows]
         settle = self.query.on_conflict
         with self.connection.lane("write"):
-            cursor = self.connection.cursor()
-            taken = self.taken(cursor, writes)
-            if settle is None:
-                uniqueness.refuse(self.query.model, taken)
-                cursor.commit(writes)
-                return
-            fresh = [write for i, write in enumerate(writes) if i not in taken]
-            outcomes = cursor.commit(fresh, isolate=True)
             if settle is OnConflict.UPDATE:
-                known = [(write, write.id) for write, o in zip(fresh, outcomes, strict=True) if o is Outcome.EXISTS]
-                known += [(writes[i], owner) for i, (owner, _) in taken.items()]
-                self.update_existing(cursor, known)
-
-    def taken(self, cursor: Any, writes: Sequence[Create]) -> dict[int, tuple[str, uniqueness.Key]]:
-        """The writes whose unique columns another document has, or an earlier write."""
-        keys = uniqueness.unique_columns(self.query.model)
-        if not keys:
-            return {}
-        rows = [
-            uniqueness.Row(w.id, {ref.path[0]: v for ref, v in zip(w.columns, w.values, strict=True)}) for w in writes
-        ]
-        return uniqueness.conflicts(cursor, self.query.model, rows, keys)
+                self.upsert(writes)
+            else:
+                self.connection.cursor().commit(self.markers.inserted(writes), isolate=settle is OnConflict.IGNORE)
 
     def name(self, fields: Sequence[Any], row: Sequence[Any]) -> str:
         """The id of a row's document."""
@@ -462,16 +490,76 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         position = fields.index(meta.pk)
         return name_of(row[position], column_ref(meta.pk, self.connection))
 
-    def update_existing(self, cursor: Any, known: Sequence[tuple[Create, str]]) -> None:
-        """`update_conflicts`: documents that were there get the new values of the fields named."""
+    def upsert(self, writes: Sequence[Create]) -> None:
+        """`update_conflicts`: rows that others have in the unique fields named give them their new values instead."""
+        target = self.target()
+        changes = self.markers.inserted(writes)
+        outcomes = self.connection.cursor().commit(changes, isolate=True)
+        refused = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.EXISTS]
+        if not refused:
+            return
+        owners = self.owners(target, [changes[i] for i in refused])
         names = {field.column for field in self.query.update_fields}
-        updates = []
-        for write, owner in known:
+        updates = {}
+        for write, owner in zip([writes[i] for i in refused], owners, strict=True):
             kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
             columns, values = (tuple(part[i] for i in kept) for part in (write.columns, write.values))
-            updates.append(Update(write.collection, owner, columns, values))
-        if updates:
-            cursor.commit(updates, isolate=True)
+            updates[owner] = Update(write.collection, owner, columns, values)
+        self.revise(updates)
+
+    def target(self) -> Key | None:
+        """The constraint whose conflicts are settled; None for the primary key."""
+        meta = self.query.get_meta()
+        wanted = {field.column for field in self.query.unique_fields}
+        if wanted == {meta.pk.column}:
+            return None
+        for key in self.markers.keys:
+            if not key.condition and {field.column for field in key.fields} == wanted:
+                return key
+        raise OperationalError(
+            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: unique_fields of bulk_create are "
+            f"{sorted(wanted)}, and {meta.db_table!r} has no such constraint without a condition."
+        )
+
+    def owners(self, target: Key | None, changes: Sequence[Change]) -> list[str]:
+        """The ids of the rows that have what others were to be created with. Raises IntegrityError where the conflict
+        is not the target's."""
+        wanted = []
+        for change in changes:
+            [row, *markers] = parts(change)
+            claims = {one.values[1]: one for one in markers if isinstance(one, Create)}
+            wanted.append(row if target is None else claims.get(target.name))
+        ids = [one.id for one in wanted if one is not None]
+        if target is None:
+            table = self.query.get_meta().db_table
+            found = {id: id for (id,) in self.connection.cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
+        else:
+            found = {id: marker.owner for id, marker in self.markers.stored(ids).items()}
+        for one, change in zip(wanted, changes, strict=True):
+            if one is None or one.id not in found:
+                others = [part for part in parts(change) if isinstance(part, Create) and part is not one]
+                raise IntegrityError(f"{others[0].refusal}, which is not among the unique_fields of bulk_create")
+        return [found[one.id] for one in wanted if one is not None]
+
+    def revise(self, updates: dict[str, Update]) -> None:
+        """Updates of rows by id, until each is applied or its row is gone."""
+        first = next(iter(updates.values()))
+        keys = self.markers.affected(ref.path[0] for ref in first.columns)
+        columns = self.markers.columns(keys)
+        for _ in range(ATTEMPTS):
+            changes: Sequence[Change] = list(updates.values())
+            if keys:
+                read = Get(first.collection, tuple(updates), (DOCUMENT_ID, VERSION, *columns))
+                rows = {row[0]: row[1:] for row in self.connection.cursor().run(read)}
+                guarded = [replace(one, version=rows[id][0]) for id, one in updates.items() if id in rows]
+                before = [by_column(columns, rows[one.id][1:]) for one in guarded]
+                changes = self.markers.updated(keys, guarded, before)
+            outcomes = self.connection.cursor().commit(changes, isolate=True)
+            stale = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is Outcome.STALE]
+            if not stale:
+                return
+            updates = {row.id: updates[row.id] for change in stale for row in rows_of(change)}
+        raise contention(first.collection)
 
 
 # Fields whose columns may hold any number, so that an increment breaks no rule.

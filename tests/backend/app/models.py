@@ -5,9 +5,26 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models import functions
 
 from .arrays import ArrayField
+from .library import Book, City, Novel, Remark, Tag, Writer
 from .vectors import VectorField
+
+__all__ = [
+    "Author",
+    "Book",
+    "City",
+    "Everything",
+    "Note",
+    "Novel",
+    "Page",
+    "Point",
+    "Rectangle",
+    "Remark",
+    "Tag",
+    "Writer",
+]
 
 
 class Author(models.Model):
@@ -116,3 +133,51 @@ class Rectangle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+
+class Seat(models.Model):
+    """Every kind of unique constraint."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    code = models.CharField(max_length=20, unique=True, null=True)  # noqa: DJ001 - null is what is tested
+    row = models.IntegerField(default=0)
+    number = models.IntegerField(null=True)
+    email = models.CharField(max_length=20, default="")
+    active = models.BooleanField(default=False)
+    room = models.FloatField(null=True)
+    slot = models.IntegerField(null=True)
+    name = models.CharField(max_length=20, null=True)  # noqa: DJ001
+    twin = models.OneToOneField("self", models.SET_NULL, null=True)
+
+    class Meta:
+        app_label = "engine"
+        unique_together = [("row", "number")]
+        constraints = [
+            models.UniqueConstraint(fields=["email"], condition=models.Q(active=True), name="active_email"),
+            models.UniqueConstraint(fields=["room", "slot"], nulls_distinct=False, name="room_slot"),
+            models.UniqueConstraint(functions.Lower("name"), name="lower_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Place(models.Model):
+    """Unique columns in a parent's table and in its own."""
+
+    name = models.CharField(max_length=20, unique=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Hall(Place):
+    """A child with a table of its own."""
+
+    code = models.CharField(max_length=20, unique=True)
+
+    class Meta:
+        app_label = "engine"

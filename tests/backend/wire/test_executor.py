@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.backends.firestore import channel, names
+from memory.backends.firestore.errors import Contention
 from memory.backends.firestore.executor import Executor
 from memory.backends.firestore.plan import (
     DOCUMENT_ID,
@@ -357,13 +358,18 @@ def test_transactions(executor: Executor) -> None:
     transaction = executor.begin()
     ((number,),) = executor.run(Get("things", (id,), (NUMBER,)), transaction=transaction)
     update = Update("things", id, (NUMBER,), (number + 1,))
-    assert executor.commit([update, create(2)], transaction=transaction) == [Outcome.APPLIED] * 2
+    executor.commit_whole([update, create(2)], transaction)
     transaction = executor.begin()
     list(executor.run(Query("things", (ID,)), transaction=transaction))
     executor.rollback(transaction)
-    transaction = executor.begin(read_only=True)
-    assert numbers(executor.run(Query("things", (NUMBER,)), transaction=transaction)) == [2, 2]
-    executor.commit([], transaction=transaction)
+    again = executor.begin(retry=transaction)
+    assert numbers(executor.run(Query("things", (NUMBER,)), transaction=again)) == [2, 2]
+    executor.rollback(again)
+    with pytest.raises(IntegrityError):
+        executor.commit_whole([create(3), create(2)])
+    with pytest.raises(Contention):
+        executor.commit_whole([create(3), Update("things", f"{9:019d}", (NUMBER,), (1,))])
+    assert numbers(executor.run(Query("things", (NUMBER,)))) == [2, 2]
 
 
 def test_collections_clear_and_ping(executor: Executor) -> None:

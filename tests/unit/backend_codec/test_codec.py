@@ -50,6 +50,7 @@ ROUND_TRIPS = {
     Kind.JSON: JSON.filter(lambda value: value is not None),
     Kind.VECTOR: st.lists(st.floats(allow_nan=False), max_size=8),
     Kind.ANY: st.one_of(st.booleans(), INT64, TEXT, AWARE, st.binary()),
+    Kind.WIRE: TEXT.map(lambda text: pb["Value"](string_value=text)),
 }
 ORDERED = {kind: ROUND_TRIPS[kind] for kind in (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.DECIMAL, Kind.UUID)}
 

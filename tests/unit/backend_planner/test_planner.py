@@ -96,9 +96,16 @@ def test_documents_by_key_are_sorted_here() -> None:
 
 
 def test_key_with_another_filter_uses_the_stored_key() -> None:
-    """`__name__ ==` cannot be combined with inequalities, the key's own field can."""
+    """`__name__` cannot be combined with everything, the key's own field can."""
+    where = all_of([eq("a", KEY), eq(1, N)])
+    assert plan(select(where)) == query(And((eq("a", KEY), eq(1, N))))
+
+
+def test_one_key_with_a_range_is_a_document_for_the_mirror() -> None:
+    """A query would need a composite index to find the one document that can pass."""
     where = all_of([eq("a", KEY), Compare(N, Op.GT, 1)])
-    assert plan(select(where)) == query(And((eq("a", KEY), Compare(N, Op.GT, 1))))
+    assert plan(select(where)) == Unanswerable(("id beside a range",))
+    assert superset(select(where)) == Get("things", ("a",), (KEY,))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,436 @@
+"""One transaction of one connection: what it writes is held back until it commits, what it reads is Firestore's with
+that laid over.
+
+**Reads** take part in a transaction of the server's, which is begun by the first of them and locks what they see. A
+document that was written here is answered from the buffer, the columns that were not from the stored one. A query
+over a collection that was written to cannot be left to the server: `superset` hands its rows, less those that were
+written here, and all of those, to the mirror.
+
+**Writes** are answered at once: whether a row is there to be changed is looked up where nothing has told yet. As long
+as no server transaction was begun, that takes no lock; the commit then demands that it still be so. That a new key is
+free is left to the commit, unless somebody must know earlier: a savepoint that is released, or a test.
+
+**A test's transaction** (`never_committed`) has none of the server's, whose locks and limits of time would be in the
+way: nothing that it does is ever sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Final
+
+from django.db import DatabaseError, DataError, OperationalError
+
+from . import codec, errors
+from .batching import linked
+from .buffer import Before, Buffer, Entry, Gone, Key, Patch, Row, Values
+from .channel import Message, pb
+from .commit import describe, unforgivable, verdict
+from .executor import Executor
+from .names import document_id, escape_key
+from .plan import (
+    DOCUMENT_ID,
+    Aggregate,
+    Change,
+    Create,
+    Delete,
+    Get,
+    Group,
+    Kind,
+    Merge,
+    Nearest,
+    Outcome,
+    Put,
+    Query,
+    Read,
+    Ref,
+    Write,
+    parts,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_SECONDS: Final = 270.0
+MAX_IDLE_SECONDS: Final = 60.0
+"""How long Firestore keeps a transaction, in all and between two calls. https://firebase.google.com/docs/firestore/quotas"""
+
+
+class UnitOfWork:
+    """The writes of one transaction, and the server's transaction that its reads take part in."""
+
+    def __init__(self, executor: Executor, blocks: Callable[[], Sequence[Any]], retry: bytes | None = None) -> None:
+        """`blocks` are the `atomic()` blocks that are open, the outermost first; `retry`: see `Executor.begin`."""
+        self._executor = executor
+        self._blocks = blocks
+        self._retry = retry
+        self._buffer = Buffer(codec.added)
+        self._id: bytes | None = None
+        self._began = self._last = 0.0
+        self._aborted = ""
+        # What the stored documents were found to be; the server's transaction keeps them so.
+        self._exists: dict[Key, bool] = {}
+        self._stored: dict[Key, Message] = {}
+        self._marks: dict[str, int] = {}
+        # Rows and their markers: documents that must not be split between commits.
+        self._groups: list[list[Key]] = []
+        # What is to be created unless others have done so before the commit.
+        self._optional: set[Key] = set()
+        # Whether Django's own blocks are the only ones: of `bulk_create()` and the like, which take no savepoints.
+        self._in_bulk = True
+
+    @property
+    def server_id(self) -> bytes | None:
+        """The server's transaction, if one was begun and has not ended."""
+        return self._id
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was read or written yet, so that it makes no difference whether a read takes part."""
+        return self._id is None and next(iter(self._buffer.writes()), None) is None
+
+    # --- reads
+
+    def touches(self, read: Read) -> bool:
+        """Whether a read must see what was written here, so that the server alone cannot answer it."""
+        return not isinstance(read, Get) and any(self._buffer.of(name) for name in _collections(read))
+
+    def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
+        """The rows of a read by key, or of one of collections that were not written to."""
+        if isinstance(read, Get):
+            return iter(self._get(read))
+        if self.touches(read):
+            raise TypeError(f"{_collections(read)} were written to in this transaction: ask for a superset")
+        return self._noted(read, self._executor.run(read, transaction=self._begun()))
+
+    def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
+        """At least the rows of a read, and how many of them were read from Firestore: at most `limit` + 1.
+
+        Every row of the collection that was written here is among them, whether or not it matches.
+        """
+        own = {} if isinstance(read, Get) else self._buffer.of(_collections(read)[0])
+        if not own:
+            rows = list(_limited(self.run(read), limit))
+            return rows, len(rows)
+        bound = None if limit is None else limit + len(own)
+        with_id = _with_id(read, None if bound is None else bound + 1)
+        found = list(self._noted(with_id, self._executor.run(with_id, transaction=self._begun())))
+        theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
+        return [*theirs, *self._own_rows(_collections(read)[0], own, read.columns)], len(theirs)
+
+    def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
+        """One value for each aggregate, over collections that were not written to."""
+        with self._watched():
+            return self._executor.aggregate(aggregates, transaction=self._begun())
+
+    def collections(self) -> list[str]:
+        """The ids of the collections that hold a document."""
+        return sorted(self._buffer.collections().union(self._executor.collections()))
+
+    def _get(self, read: Get) -> list[tuple[Any, ...]]:
+        own = self._buffer.of(read.collection)
+        with_id = replace(read, ids=tuple(id for id in read.ids if id not in own), columns=(DOCUMENT_ID, *read.columns))
+        rows: dict[str, tuple[Any, ...]] = {}
+        if not with_id.ids:
+            self._tell_a_test(f"{read.collection}: {len(read.ids)} by id")
+        else:
+            with self._watched():
+                rows = {row[0]: row[1:] for row in self._executor.run(with_id, transaction=self._begun())}
+            self._exists.update({(read.collection, id): id in rows for id in with_id.ids})
+        mine = {id: own[id] for id in read.ids if id in own}
+        rows |= dict(zip(*self._own(read.collection, mine, read.columns), strict=True))
+        return [rows[id] for id in dict.fromkeys(read.ids) if id in rows]
+
+    def _own_rows(
+        self, collection: str, own: Mapping[str, Entry], columns: tuple[Ref, ...]
+    ) -> Iterable[tuple[Any, ...]]:
+        return self._own(collection, own, columns)[1]
+
+    def _own(
+        self, collection: str, own: Mapping[str, Entry], columns: tuple[Ref, ...]
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The documents that were written here as they will be, by id and as rows."""
+        decode = codec.row_decoder(columns)
+        stored = self._bases([(collection, id) for id, entry in own.items() if isinstance(entry.now, Patch)])
+        laid = {id: _laid_over(id, entry, stored.get((collection, id))) for id, entry in own.items()}
+        made = {id: document for id, document in laid.items() if document is not None}
+        return list(made), [decode(document) for document in made.values()]
+
+    def _bases(self, keys: Sequence[Key]) -> dict[Key, Message]:
+        """The stored documents below patches, those that exist."""
+        if unknown := [key for key in keys if key not in self._stored and self._exists.get(key) is not False]:
+            with self._watched():
+                found = self._executor.documents(unknown, transaction=self._begun())
+            self._stored.update(found)
+            self._exists.update({key: key in found for key in unknown})
+        return {key: self._stored[key] for key in keys if key in self._stored}
+
+    def _noted(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """The rows; what they tell of which documents exist is kept."""
+        key = next((place for place, ref in enumerate(read.columns) if ref.key or ref == DOCUMENT_ID), None)
+        collection, kind = _collections(read)[0], Kind.TEXT if key is None else read.columns[key].kind
+        with self._watched():
+            for row in rows:
+                if key is not None:
+                    self._exists[collection, document_id(row[key], kind)] = True
+                yield row
+
+    # --- writes
+
+    def write(self, changes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """What becomes of each change, as of `Executor.commit`; nothing is sent."""
+        self.refuse_aborted()
+        spelled = [tuple(map(_spelled, parts(change))) for change in changes]
+        writes = [write for group in spelled for write in group]
+        questions = [key for write in writes if (key := self._questionable(write, isolate)) is not None]
+        self._find_out(questions)
+        if not questions:
+            self._tell_a_test(describe(writes))
+        blocks = self._blocks()
+        self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
+        mark = self._buffer.mark()
+        met = [self._apply(change, group, isolate) for change, group in zip(changes, spelled, strict=True)]
+        outcomes = [verdict(change, one) for change, one in zip(changes, met, strict=True)]
+        refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
+        fatal = [place for place in refused if not isolate or unforgivable(changes[place], outcomes[place])]
+        if fatal:
+            self._buffer.rollback(mark)
+            first = next(
+                one
+                for one in zip(parts(changes[fatal[0]]), met[fatal[0]], strict=True)
+                if one[1] is not Outcome.APPLIED
+            )
+            raise errors.RowsRefused(_refusal(*first), refused)
+        return outcomes
+
+    def _apply(self, change: Change, writes: Sequence[Write], isolate: bool) -> list[Outcome]:
+        """What becomes of the writes of a change: all of them are taken in, or none."""
+        mark = self._buffer.mark()
+        met = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
+        if verdict(change, met) is not Outcome.APPLIED:
+            self._buffer.rollback(mark)
+            return met
+        keys = [(write.collection, write.id) for write in writes]
+        (self._optional.update if isolate and isinstance(writes[0], Create) else self._optional.difference_update)(keys)
+        if len(keys) > 1:
+            self._groups.append(keys)
+        return met
+
+    def _questionable(self, write: Write, isolate: bool) -> Key | None:
+        """The document of a write whose outcome depends on whether one is stored, which nothing has told yet."""
+        key = (write.collection, write.id)
+        if key in self._exists:
+            return None
+        entry = self._buffer.get(key)
+        if entry is not None:
+            # To create and delete a row is to assert that there was none, and leaves nothing that the commit could ask.
+            return key if isinstance(write, Delete) and entry.before is Before.ABSENT else None
+        if isinstance(write, Create):
+            return key if isolate or self._never_committed() else None
+        unconditional = isinstance(write, Put | Delete) and not write.must_exist
+        return None if unconditional else key
+
+    def _find_out(self, keys: Sequence[Key]) -> None:
+        """Look up whether documents exist; a creation that was taken for possible and is not is refused."""
+        if not keys:
+            return
+        with self._watched():
+            found = self._executor.documents(list(dict.fromkeys(keys)), whole=False, transaction=self._id)
+        self._exists.update({key: key in found for key in keys})
+        taken = [key for key in found if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT]
+        if taken:
+            collection, id = taken[0]
+            entry = self._buffer.get(taken[0])
+            creation = Create(collection, id, (), (), entry.refusal if entry else "")
+            raise errors.RowsRefused(_refusal(creation, Outcome.EXISTS), range(len(taken)))
+
+    def _never_committed(self) -> bool:
+        """Whether the outermost block is one of Django's TestCase, which rolls it back whatever happens."""
+        blocks = self._blocks()
+        return bool(blocks) and bool(blocks[0]._from_testcase)
+
+    def _tell_a_test(self, description: str) -> None:
+        """Count a statement that needed no call as one: a test is to learn what it costs where rows are stored."""
+        if self._never_committed():
+            self._executor.tell("Buffer", description)
+
+    # --- savepoints
+
+    def savepoint(self, name: str) -> None:
+        """Remember this moment."""
+        self._marks[name] = self._buffer.mark()
+
+    def savepoint_rollback(self, name: str) -> None:
+        """Forget what was written since. The server's transaction goes on, so one that was aborted cannot be saved."""
+        self.refuse_aborted()
+        self._buffer.rollback(self._mark(name))
+
+    def savepoint_commit(self, name: str) -> None:
+        """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
+        self.refuse_aborted()
+        mark = self._mark(name)
+        self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+        del self._marks[name]
+
+    def _mark(self, name: str) -> int:
+        if name not in self._marks:
+            raise OperationalError(f"no such savepoint in this transaction: {name}")
+        return self._marks[name]
+
+    # --- the end
+
+    def commit(self) -> None:
+        """Send what was written, in one commit; where nothing was, let go what was locked.
+
+        What Django itself wrote in bulk is sent in several where one would be too large, if nothing was read for it.
+        """
+        self.refuse_aborted()
+        writes = list(self._buffer.writes())
+        if not writes:
+            self.rollback()
+            return
+        self._refuse_too_long()
+        divisible = self._in_bulk and self._id is None
+        changes = self._grouped(writes) if self._id is None else writes
+        self._executor.commit_whole(changes, self._id, divisible=divisible)
+        self._id = None
+
+    def _grouped(self, writes: Sequence[Write]) -> list[Change]:
+        """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
+        cannot be tried again, those that may be left out are marked."""
+        places = {(write.collection, write.id): place for place, write in enumerate(writes)}
+        known = ([places[key] for key in group if key in places] for group in self._groups)
+        sets = linked(len(writes), (pair for group in known for pair in pairwise(group)))
+        return [self._as_change([writes[place] for place in one]) for one in sets]
+
+    def _as_change(self, writes: Sequence[Write]) -> Change:
+        optional = self._optional.issuperset((write.collection, write.id) for write in writes)
+        return writes[0] if len(writes) == 1 and not optional else Group(tuple(writes), optional=optional)
+
+    def rollback(self) -> None:
+        """Forget what was written, and let go what was locked.
+
+        Where that cannot be said to the server, it is nevertheless so: the locks last until the server's own limit.
+        """
+        self._buffer.rollback(0)
+        transaction, self._id = self._id, None
+        if transaction is None:
+            return
+        try:
+            self._executor.rollback(transaction)
+        except DatabaseError as error:
+            logger.warning("A transaction's locks stay until Firestore ends it: %s", error)
+
+    def refuse_aborted(self) -> None:
+        """Raises `Contention` if the server has ended the transaction."""
+        if self._aborted:
+            raise errors.Contention(f"the transaction was aborted already, nothing of it was applied: {self._aborted}")
+
+    def _begun(self) -> bytes | None:
+        """The server's transaction, begun if it was not; none in a test's."""
+        self.refuse_aborted()
+        if self._id is None and not self._never_committed():
+            self._id = self._executor.begin(retry=self._retry)
+            self._began = self._last = time.monotonic()
+        return self._id
+
+    def _refuse_too_long(self) -> None:
+        took = time.monotonic() - self._began
+        if self._id is not None and took > MAX_SECONDS:
+            raise errors.TransactionTooLong(
+                f"the transaction began {took:.0f} s ago, and Firestore keeps one for {MAX_SECONDS:.0f} s; nothing was "
+                "sent. Do in it only what must be done together."
+            )
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Calls inside the server's transaction: learns whether it has ended."""
+        idle = time.monotonic() - self._last
+        try:
+            yield
+        except errors.Contention as error:
+            if self._id is not None:
+                self._aborted = str(error)
+            raise
+        except DataError as error:
+            if self._id is None or idle < MAX_IDLE_SECONDS:
+                raise
+            self._aborted = f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
+            raise errors.Contention(f"the transaction has ended, nothing of it was applied: {self._aborted}") from error
+        self._last = time.monotonic()
+
+
+REFUSALS: Final[Mapping[Outcome, str]] = {
+    Outcome.EXISTS: "a document with the same primary key exists already",
+    Outcome.MISSING: "a document to be changed does not exist",
+    Outcome.STALE: "a document was changed since it was read",
+}
+
+
+def _refusal(write: Write, outcome: Outcome) -> str:
+    said = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
+    return f"{said or REFUSALS[outcome]}; nothing was written ({write.collection}: {write.id!r})"
+
+
+def _collections(read: Read) -> list[str]:
+    match read:
+        case Merge(branches):
+            return list(dict.fromkeys(branch.collection for branch in branches))
+        case Nearest(query):
+            return [query.collection]
+        case Query(collection) | Get(collection):
+            return [collection]
+
+
+def _with_id(read: Query | Merge | Nearest | Get, limit: int | None) -> Query | Merge:
+    """The same read, with the document's id before its columns."""
+    match read:
+        case Query():
+            return replace(read, columns=(DOCUMENT_ID, *read.columns), limit=limit)
+        case Merge(branches):
+            made = tuple(replace(branch, columns=(DOCUMENT_ID, *branch.columns)) for branch in branches)
+            return replace(read, branches=made, limit=limit)
+        case _:
+            raise TypeError(f"{type(read).__name__} has no superset")
+
+
+def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
+    for count, row in enumerate(rows):
+        if limit is not None and count > limit:
+            break
+        yield row
+
+
+def _spelled(write: Write) -> Write:
+    """A write whose values are spelled for the wire, so that what cannot be is refused by the statement."""
+    if isinstance(write, Delete):
+        return write
+    columns = tuple(Ref(ref.path, Kind.WIRE) for ref in write.columns)
+    values = tuple(codec.value(value, ref.kind) for ref, value in zip(write.columns, write.values, strict=True))
+    return replace(write, columns=columns, values=values)
+
+
+def _laid_over(id: str, entry: Entry, stored: Message | None) -> Message | None:
+    """A document as it will be; None if there will be none."""
+    made = pb["Document"](name=f"/{id}")
+    match entry.now:
+        case Gone():
+            return None
+        case Row(values):
+            _fill(made, values)
+        case Patch(values, increments):
+            if stored is None:
+                return None
+            made.fields.MergeFrom(stored.fields)
+            _fill(made, values)
+            _fill(made, {name: codec.added(stored.fields.get(escape_key(name)), n) for name, n in increments.items()})
+    return made
+
+
+def _fill(document: Message, values: Values) -> None:
+    for name, value in values.items():
+        document.fields[escape_key(name)].CopyFrom(value)

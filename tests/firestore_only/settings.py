@@ -1,0 +1,18 @@
+"""The service with Firestore as its only database, as `DATABASE_URL=firestore:` makes it, and `django.contrib.sites`.
+
+    pytest --ds=tests.firestore_only.settings --confcutdir=tests/firestore_only tests/firestore_only
+
+The emulator's address and a project of the process' own are filled in by `conftest.py`.
+"""
+
+import os
+
+os.environ |= {"DATABASE_URL": "firestore:", "MEMORY_DATABASE_URL": "", "FIRESTORE_EMULATOR_HOST": "", "REDIS_URL": ""}
+
+from settings.test import *  # noqa: F403 - the environment comes first
+from settings.test import INSTALLED_APPS
+
+INSTALLED_APPS = [name for name in INSTALLED_APPS if not name.startswith("tests.")] + ["django.contrib.sites"]
+SITE_ID = 1
+# What the tests count is Firestore's part.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"

@@ -1,0 +1,57 @@
+"""What a storm of probes costs, counted on the way to Firestore and by Redis."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from memory.testing.redis import RedisServer
+from tests import live
+from tests.faults.meter import Bill, Meter
+
+PROBES, SECONDS = 200, 2.0
+
+
+@pytest.mark.redis
+@pytest.mark.firestore_emulator
+def test_a_storm_of_probes_costs_one_read_a_second(
+    tmp_path: Path, firestore_emulator: str, firestore_project: str, redis_server: RedisServer
+) -> None:
+    """Two hundred in two seconds by twenty clients: three reads of Firestore at most, and as many writes of Redis."""
+    live.make_databases(tmp_path)
+    bill = Bill()
+    with (
+        Meter(firestore_emulator, bill) as meter,
+        live.service(
+            tmp_path,
+            APP_ENV="staging",
+            MEMORY_DATABASE_URL="",
+            GCP_PROJECT_ID=firestore_project,
+            FIRESTORE_EMULATOR_HOST=meter.address,
+            REDIS_URL=redis_server.url,
+            WEB_THREADS="32",
+        ) as service,
+        ThreadPoolExecutor(20) as pool,
+    ):
+        assert service.request("/api/health").json()["status"] == "ok"
+        time.sleep(1)
+        bill.clear()
+        redis_server.client().config_resetstat()
+        begun = time.monotonic()
+
+        def probe(number: int) -> int:
+            time.sleep(max(0.0, begun + number * SECONDS / PROBES - time.monotonic()))
+            return service.request("/api/health").status_code
+
+        assert set(pool.map(probe, range(PROBES))) == {200}
+        seconds = time.monotonic() - begun
+    allowed = 1 + int(seconds)
+    assert seconds >= SECONDS * 0.99
+    assert 1 <= sum(bill.calls.values()) <= allowed
+    assert bill.written == []
+    commands = redis_server.client().info("commandstats")
+    assert 1 <= commands["cmdstat_set"]["calls"] <= allowed
+    assert commands["cmdstat_get"]["calls"] <= allowed
