@@ -39,9 +39,10 @@ format: .venv/develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/develop  ## The engine beside Google's client, and the cache beside none: docs/performance.md
+bench: .venv/develop  ## The engine beside Google's client, the cache beside none, and search: docs/performance.md
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
 	$(BIN)/python -m benchmarks.cache
+	$(BIN)/python -m benchmarks.search
 
 wheel: .venv/develop  ## The app for other projects, in dist/
 	$(BIN)/python -m build --wheel --outdir dist .

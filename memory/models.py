@@ -233,7 +233,7 @@ class MemoryItem(Record):
             models.Index(fields=["user_id", "session_id", "timestamp"], name="memory_items_user_session_asc"),
             models.Index(fields=["user_id", "item_type", "timestamp"], name="memory_items_user_type_asc"),
             models.Index(fields=["user_id", "-timestamp"], name="memory_items_user_time"),
-            models.Index(fields=["user_id", "content_hash"], name="memory_items_user_content"),
+            models.Index(fields=["user_id", "content_hash", "item_type"], name="memory_items_user_content"),
             models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
             models.Index(fields=["expiration"], name="memory_items_expiration"),
         )

@@ -56,4 +56,10 @@ class Migration(migrations.Migration):
             model_name="memoryitem",
             index=models.Index(fields=["user_id", "item_type", "timestamp"], name="memory_items_user_type_asc"),
         ),
+        # All that a duplicate is looked for by, or SQLite takes the index above for it.
+        migrations.RemoveIndex(model_name="memoryitem", name="memory_items_user_content"),
+        migrations.AddIndex(
+            model_name="memoryitem",
+            index=models.Index(fields=["user_id", "content_hash", "item_type"], name="memory_items_user_content"),
+        ),
     ]

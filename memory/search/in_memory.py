@@ -66,8 +66,9 @@ class InMemorySource:
         if self._vectors is None:
             return Answer(reads=1)
         similarities = np.round(self._vectors @ vector, DIGITS)
-        order = np.argsort(-similarities, kind="stable").tolist()
-        nearest = [place for place in order if self._vectors[place].any()][:limit]
+        places = np.flatnonzero(self._vectors.any(axis=1)).tolist()
+        # Equal ones by id, as on SQLite.
+        nearest = sorted(places, key=lambda place: (-similarities[place], self._newest_first[place].id))[:limit]
         found = (replace(self._newest_first[place], similarity=float(similarities[place])) for place in nearest)
         return Answer(tuple(found), reads=max(1, len(nearest)))
 

@@ -93,7 +93,7 @@ class EmbeddingThread:
             room = 0 if self._ending else self.most - len(self._queue)
             self._queue.extend((using, one) for one in ids[:room])
             if self._queue and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="memory-embedding", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="embedding-of-memory", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         if len(ids) > room:

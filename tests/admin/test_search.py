@@ -177,6 +177,7 @@ def reads_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ModelAdmin, "get_search_results", refuse)
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # what is not committed costs no read
 def test_too_much_to_search_in_is_told(boss: Client, url: Url, said: None, reads_little: None) -> None:
     """Not a fault, but a sentence that says what to do instead; one memory can be searched all the same."""
     response = boss.get(url("memoryitem"), {"q": "night"}, follow=True)

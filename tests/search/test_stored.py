@@ -40,7 +40,9 @@ def evaluated(file: Path, **options: Any) -> dict[str, dict[str, float]]:
     """What the command tells machines."""
     out = io.StringIO()
     call_command("memory_evaluate", file, json=True, stdout=out, **options)
-    table: dict[str, dict[str, float]] = json.loads(out.getvalue())
+    table: dict[str, Any] = json.loads(out.getvalue())
+    for kind, variants in table.pop("kinds").items():
+        table |= {f"{kind}: {variant}": figures for variant, figures in variants.items()}
     return table
 
 
@@ -52,6 +54,7 @@ def test_a_database_gives_the_figures_that_memory_gives(file: Path) -> None:
     assert found.keys() == expected.keys()
     for variant, figures in found.items():
         same = {name: value for name, value in expected[variant].items() if not name.endswith("_ms")}
+        assert len(same) >= 6
         assert {name: figures[name] for name in same} == pytest.approx(same), variant
     assert [item.pk for item in MemoryItem.all_objects.all()] == [stays.pk]
     assert UserSession.objects.count() == 1
