@@ -10,6 +10,7 @@ A passage's score is the sum of parts, each of which can be switched off by a we
 - substance   how much it says: "And Ana?" resembles each question about Ana, and answers none,
 - answers     it has what the question asks for: a time, a number, a name (`answers`),
 - dates       it was said in the month or year that the question names,
+- variety     less for each passage of its session that comes before it: what is asked for may lie in several,
 - recency     newer before older; off unless asked for.
 
 The weights are those of a conditional logit (McFadden 1974) that tells evidence from the other candidates, fitted on
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from .answers import asked_for, tells
@@ -52,6 +53,7 @@ class Weights:
     substance: float = 0.5
     answers: float = 0.4
     dates: float = 0.6
+    variety: float = 0.05
     recency: float = 0.0
 
     def without(self, *parts: str) -> Weights:
@@ -88,13 +90,26 @@ class Ranked:
 def rank(question: Question, pool: Pool, weights: Weights = DEFAULT_WEIGHTS) -> list[Ranked]:
     """The pool's passages, best first; equal scores newest first, then by id."""
     view = _View(question, pool)
-    ranked = []
+    used = {name: weight for name in _PARTS if (weight := float(getattr(weights, name)))}
+    scored = []
     for passage in pool.passages.values():
-        parts = {
-            name: weight * _PARTS[name](view, passage) for name in PARTS if (weight := float(getattr(weights, name)))
-        }
-        ranked.append(Ranked(passage, math.fsum(parts.values()), parts))
-    return sorted(ranked, key=lambda one: (-one.score, -one.passage.time.timestamp(), one.passage.id))
+        parts = {name: weight * _PARTS[name](view, passage) for name, weight in used.items()}
+        scored.append(Ranked(passage, math.fsum(parts.values()), parts))
+    scored.sort(key=_best_first)
+    return sorted(_varied(scored, weights.variety), key=_best_first) if weights.variety else scored
+
+
+def _best_first(one: Ranked) -> tuple[float, float, str]:
+    return (-one.score, -one.passage.time.timestamp(), one.passage.id)
+
+
+def _varied(scored: Iterable[Ranked], weight: float) -> Iterator[Ranked]:
+    """What is best first, each with its loss to those of its session before it (Carbonell & Goldstein 1998)."""
+    before: Counter[str] = Counter()
+    for one in scored:
+        parts = {**one.parts, "variety": -weight * before[one.passage.session]}
+        before[one.passage.session] += 1
+        yield Ranked(one.passage, math.fsum(parts.values()), parts)
 
 
 class _View:

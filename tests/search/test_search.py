@@ -83,6 +83,18 @@ def test_a_vector_knows_what_was_said_before() -> None:
     assert near["s-0"] > near["s-1"] > near["t-0"]
 
 
+def test_what_is_found_comes_from_several_sessions() -> None:
+    """Of equals, one of each session before a second one; the parts still add up to the score."""
+    here = passages([("Ada", "The ferry was late."), ("Bo", "The ferry was late.")], session="s")
+    there = passages([("Ada", "The ferry was late.")], session="t")
+    question = ask("ferry", "english")
+    pool = gather(InMemorySource([*here, *there]), question, 10).pool
+    ranked = rank(question, pool, Weights().only("lexical", "variety"))
+    assert [one.passage.session for one in ranked] == ["s", "t", "s"]
+    assert [one.parts["variety"] < 0 for one in ranked] == [False, False, True]
+    assert [one.score for one in ranked] == [pytest.approx(sum(one.parts.values())) for one in ranked]
+
+
 def test_a_named_month_prefers_what_was_said_then() -> None:
     """Two passages of the same words, one of each month."""
     may, june = (
