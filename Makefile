@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Two workers, random order; PYTEST_ARGS="-x -k admin" and the like go to every run.
 PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
 # What the app must do alike on every engine; the second line serves from processes of their own, or takes minutes.
-ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange
+ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange \
+  tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
   admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
@@ -39,9 +40,10 @@ format: .venv/develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/develop  ## The engine beside Google's client, and the cache beside none: docs/performance.md
+bench: .venv/develop  ## The engine beside Google's client, the cache beside none, and search: docs/performance.md
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
 	$(BIN)/python -m benchmarks.cache
+	$(BIN)/python -m benchmarks.search
 
 wheel: .venv/develop  ## The app for other projects, in dist/
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -12,7 +12,7 @@ class MemoryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, the vectors' functions with SQLite, and what the cache must hear of."""
+        """Register the system checks, the vectors' functions with SQLite, and what cache and search must hear of."""
         from django.core.signals import request_finished
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate, post_save, pre_save
@@ -22,10 +22,15 @@ class MemoryConfig(AppConfig):
             history,
         )
         from .distances import register_functions
+        from .search import indexing
+        from .search.sources import matrix, side_tables
 
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(history.settle_all, dispatch_uid="memory.history")
+        post_migrate.connect(side_tables.install, sender=self, dispatch_uid="memory.search.tables")
+        post_migrate.connect(matrix.matrices.clear, sender=self, dispatch_uid="memory.search.matrices")
         post_migrate.connect(history.forget_everything, sender=self, dispatch_uid="memory.history")
+        pre_save.connect(indexing.before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
         for name in ("MemoryItem", "UserSession"):
             pre_save.connect(history.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
             post_save.connect(history.after_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")

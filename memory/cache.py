@@ -69,10 +69,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A writer's mark on a conversation: its token, empty where Redis is away, and the session's row as it was."""
+    """A writer's mark on a conversation: its token, empty where Redis is away, and what the conversation was.
+
+    `session` is the session's row, `newest` the newest items, newest first; None where they are not known.
+    """
 
     token: str = ""
     session: bytes | None = None
+    newest: tuple[bytes, ...] | None = None
 
 
 Operation = tuple[str, str, str]
@@ -172,13 +176,19 @@ class ConversationCache:
         answer = self._run("fill_session", keys, lease, LEASE_MS, self.ttl * 1000, row, name)
         return bool(answer[0] == "filled")
 
-    def mark(self, conversations: Sequence[Conversation]) -> dict[Conversation, Mark]:
-        """Tell that these are about to change: nobody reads or fills them here until `finish`."""
+    def mark(self, conversations: Sequence[Conversation], newest: int = 0, now: str = "") -> dict[Conversation, Mark]:
+        """Tell that these are about to change: nobody reads or fills them here until `finish`.
+
+        `newest` is how many items that have not expired at `now` the marks shall tell.
+        """
         tokens = [new_token() for _ in conversations]
-        arguments = [(token, MARK_MS, self._name(each)) for token, each in zip(tokens, conversations, strict=True)]
+        arguments = [
+            (token, MARK_MS, self._name(each), newest, now, self.form)
+            for token, each in zip(tokens, conversations, strict=True)
+        ]
         answers = self._run_all("mark", conversations, arguments)
         return {
-            conversation: Mark(token, answer[1] if answer[0] == "marked" and answer[1] else None)
+            conversation: _mark_of(token, answer)
             for conversation, token, answer in zip(conversations, tokens, answers, strict=True)
         }
 
@@ -306,9 +316,16 @@ _ANSWERS: Mapping[str, Mapping[str, int]] = {
     "unchanged": {"yes": 0, "no": 0},
     "session": {"hit": 1, "marked": 0, "lease": 0, "miss": 0},
     "fill_session": {"filled": 0, "refused": 0},
-    "mark": {"marked": 1, "full": 0},
+    "mark": {"marked": 2, "full": 0},
     "finish": {"applied": 0, "overlapped": 0, "lost": 0},
 }
+
+
+def _mark_of(token: str, answer: Sequence[Any]) -> Mark:
+    if answer[0] != "marked":
+        return Mark(token)
+    _, session, newest = answer
+    return Mark(token, session or None, None if newest is None else tuple(newest))
 
 
 def _checked(script: str, answer: Any) -> list[Any]:

@@ -10,7 +10,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
-from .conf import DEFAULTS
+from .conf import DEFAULTS, make_embedder
+from .limits import MAX_DIMENSIONS
+from .search.embedders import Embedder, EmbedderError
+from .search.terms import LANGUAGES
 
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = ("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "HISTORY_SIZE", "CACHE_TTL")
@@ -39,6 +42,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_numbers(values),
         *_page_sizes(values),
         *_callables(values),
+        *_search(values),
         *_firestore(values),
         *_encryption_keys(values),
         *_router(values),
@@ -104,6 +108,7 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
     for key, check_id, wanted in (
         ("PRINCIPAL", "memory.E007", "a function that takes a Django user and returns a string"),
         ("MANAGER", "memory.E009", "a MemoryManager, or of a function without arguments that returns one"),
+        ("SPEAKER", "memory.E013", "a function that takes a MemoryItem and returns who says it, as a string"),
     ):
         path = values[key]
         try:
@@ -116,6 +121,39 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
                 hint=f"Give the dotted path of {wanted}.",
                 id=check_id,
             )
+
+
+def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    language = values["LANGUAGE"]
+    if language not in LANGUAGES:
+        yield Error(
+            f"MEMORY['LANGUAGE'] is {language!r}, for which there are no stems.",
+            hint=f"Use one of: {', '.join(sorted(LANGUAGES))}.",
+            id="memory.E011",
+        )
+    if values["EMBEDDER"] is not None:
+        yield from _embedder(values["EMBEDDER"])
+
+
+def _embedder(path: object) -> Iterator[CheckMessage]:
+    hint = "Give the dotted path of an embedder's class, or of a function without arguments, or None: docs/search.md."
+    try:
+        made = make_embedder(path)
+    except EmbedderError as error:
+        yield Warning(
+            f"MEMORY['EMBEDDER'] cannot be made, so texts are stored without vectors: {error}",
+            hint="Mend what it says, then run manage.py memory_embed.",
+            id="memory.W003",
+        )
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        yield Error(f"MEMORY['EMBEDDER'] is {path!r}, which makes no embedder: {error}", hint=hint, id="memory.E012")
+    else:
+        if not isinstance(made, Embedder):
+            problem = "which lacks a method or property of the protocol."
+            yield Error(f"MEMORY['EMBEDDER'] is {path!r}, {problem}", hint=hint, id="memory.E012")
+        elif not 1 <= made.dimension <= MAX_DIMENSIONS:
+            problem = f"whose vectors have {made.dimension} dimensions; they may have {MAX_DIMENSIONS}."
+            yield Error(f"MEMORY['EMBEDDER'] is {path!r}, {problem}", hint=hint, id="memory.E012")
 
 
 def _firestore(values: dict[str, Any]) -> Iterator[CheckMessage]:
@@ -131,7 +169,7 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
     keys = values["ENCRYPTION_KEYS"]
     hint = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
     if not isinstance(keys, list | tuple):
-        yield Error("MEMORY['ENCRYPTION_KEYS'] must be a list of keys.", hint=hint, id="memory.E011")
+        yield Error("MEMORY['ENCRYPTION_KEYS'] must be a list of keys.", hint=hint, id="memory.E014")
         return
     for position, key in enumerate(keys):
         try:
@@ -139,7 +177,7 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
         except (ValueError, TypeError, AttributeError):
             # By its place: the key itself is a secret.
             problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is no key of Fernet."
-            yield Error(problem, hint=hint, id="memory.E011")
+            yield Error(problem, hint=hint, id="memory.E014")
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:

@@ -4,11 +4,17 @@ A value is read when it is used, so `override_settings` works, and a wrong one i
 (`memory.E001` ...) before it is used.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from .search.embedders import Embedder
 
 DEFAULTS: Mapping[str, Any] = {
     "DATABASE": "default",
@@ -24,6 +30,9 @@ DEFAULTS: Mapping[str, Any] = {
     "MANAGER": "memory.stores.ConcreteMemoryManager",
     "FIRESTORE": {},
     "ENCRYPTION_KEYS": [],
+    "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
+    "LANGUAGE": "english",
+    "SPEAKER": "memory.search.speakers.speaker_of",
 }
 
 
@@ -117,6 +126,36 @@ class MemorySettings:
     def encryption_keys(self) -> list[str]:
         """`ENCRYPTION_KEYS`: keys of Fernet, 32 bytes in base64; the first encrypts, all decrypt. Default []."""
         return [str(key) for key in self._get("ENCRYPTION_KEYS")]
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """`EMBEDDER`: dotted path of a class, or of a function without arguments, that makes an `Embedder`.
+
+        One is made for each process. Default the embedded model; None: search knows words only.
+        """
+        path = self._get("EMBEDDER")
+        return None if path is None else make_embedder(path)
+
+    @property
+    def language(self) -> str:
+        """`LANGUAGE`: whose stems words are cut to, one of `memory.search.terms.LANGUAGES`. Default "english"."""
+        return str(self._get("LANGUAGE"))
+
+    @property
+    def speaker(self) -> Callable[[Any], str]:
+        """`SPEAKER`: dotted path of a function from a `MemoryItem` to who says it, "" for nobody.
+
+        Default "memory.search.speakers.speaker_of": `metadata["speaker"]`, `metadata["name"]` or the role.
+        """
+        function: Callable[[Any], str] = import_string(self._get("SPEAKER"))
+        return function
+
+
+@lru_cache(maxsize=8)
+def make_embedder(path: Any) -> Embedder:
+    """The embedder at a dotted path, one for each process. Raises what importing or making it does."""
+    made: Embedder = import_string(path)()
+    return made
 
 
 memory_settings = MemorySettings()

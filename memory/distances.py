@@ -16,7 +16,7 @@ from django.db.models import Expression, FloatField, Func, Value
 from django.db.models.sql.compiler import SQLCompiler
 from numpy.typing import NDArray
 
-from .fields import VectorField
+from .fields import COMPACT, VectorField
 
 Vector = NDArray[np.float64]
 
@@ -84,11 +84,18 @@ FUNCTIONS: dict[str, Callable[[Vector, Vector], float | None]] = {
 
 def _on_packed(distance: Callable[[Vector, Vector], float | None]) -> Callable[[Any, Any], float | None]:
     def compare(one: bytes | None, other: bytes | None) -> float | None:
-        if one is None or other is None or len(one) != len(other):
+        if one is None or other is None:
             return None
-        return distance(np.frombuffer(one, "<f8"), np.frombuffer(other, "<f8"))
+        first, second = _unpacked(one), _unpacked(other)
+        return distance(first, second) if len(first) == len(second) else None
 
     return compare
+
+
+def _unpacked(packed: bytes) -> Vector:
+    if len(packed) % 8 == 0:
+        return np.frombuffer(packed, "<f8")
+    return np.frombuffer(packed, "<f4", offset=len(COMPACT)).astype(np.float64)
 
 
 def register_functions(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

@@ -10,14 +10,19 @@ from typing import Any, cast
 
 from django import forms
 from django.core import checks
-from django.core.exceptions import ValidationError
+from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 from . import encryption, limits
 from .exceptions import StorageError
+
+NUMBERS = {int, float}
+COMPACT = b"\x01"
+MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value IN ({marks}))"
 
 
 def new_id() -> str:
@@ -219,9 +224,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
     def _floats(self, value: Any) -> list[float]:
         if hasattr(value, "tolist"):
             value = value.tolist()
-        if not isinstance(value, list | tuple) or not all(
-            isinstance(member, int | float) and not isinstance(member, bool) for member in value
-        ):
+        if not isinstance(value, list | tuple) or not _are_numbers(value):
             raise ValidationError(_("A vector is a list of numbers."), code="not_a_vector")
         if not 1 <= len(value) <= limits.MAX_DIMENSIONS:
             raise ValidationError(
@@ -245,8 +248,13 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         value = super().get_db_prep_value(value, connection, prepared)
         if value is None or hasattr(value, "resolve_expression"):
             return value
-        adapt = getattr(connection.ops, "adapt_vector", pack)
+        adapt = getattr(connection.ops, "adapt_vector", self.packed)
         return adapt(value)
+
+    @staticmethod
+    def packed(vector: Sequence[float]) -> bytes:
+        """The vector for an engine without vectors."""
+        return pack(vector)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> list[float] | None:
         return self.to_python(value)
@@ -258,14 +266,91 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         return super().formfield(**{"form_class": forms.JSONField, **kwargs})
 
 
+def _are_numbers(members: Sequence[object]) -> bool:
+    if set(map(type, members)) <= NUMBERS:  # a thousand times a second
+        return True
+    return all(isinstance(member, int | float) and not isinstance(member, bool) for member in members)
+
+
 def pack(vector: Sequence[float]) -> bytes:
     """Little-endian doubles."""
     return struct.pack(f"<{len(vector)}d", *vector)
 
 
+def pack_compactly(vector: Sequence[float]) -> bytes:
+    """Little-endian floats at single precision, behind a byte 1: no packed doubles have such a length."""
+    return COMPACT + struct.pack(f"<{len(vector)}f", *vector)
+
+
 def unpack(packed: bytes | memoryview) -> list[float]:
-    """The inverse of `pack`."""
-    return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+    """The inverse of `pack` and of `pack_compactly`."""
+    if len(packed) % 8 == 0:
+        return list(struct.unpack(f"<{len(packed) // 8}d", packed))
+    return list(struct.unpack_from(f"<{len(packed) // 4}f", packed, len(COMPACT)))
+
+
+class CompactVectorField(VectorField):
+    """A vector that a model made, at single precision where the engine has no vector type of its own."""
+
+    # What Firestore's index of it must have beside the owner: vectors of two models are never compared.
+    searched_with = ("embedding_model",)
+
+    @property
+    def index_dimension(self) -> int | None:
+        """That of `MEMORY["EMBEDDER"]`; None without one that can be made."""
+        from .search.indexing import configured_embedder
+
+        embedder = configured_embedder()
+        return None if embedder is None else embedder.dimension
+
+    @staticmethod
+    def packed(vector: Sequence[float]) -> bytes:
+        """The vector for an engine without vectors."""
+        return pack_compactly(vector)
+
+
+class TermsField(AnyJSONField):
+    """A list of distinct texts, looked up by `has` (one of them) and `has_any` (a list of them)."""
+
+    # What an engine with arrays tells them by, for whom it makes indexes.
+    is_array = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("default", list)
+        kwargs.setdefault("blank", True)
+        super().__init__(*args, **kwargs)
+
+
+@TermsField.register_lookup
+class Has(models.Lookup):
+    """A list that holds a text: `terms__has="paint"`."""
+
+    lookup_name = "has"
+    # An engine with arrays recognises the lookup by this.
+    array_operator = "array-contains"
+
+    def get_prep_lookup(self) -> Any:
+        return self.rhs
+
+    def get_db_prep_lookup(self, value: Any, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (value,)
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        """Any member equal to any of the texts."""
+        column, params = self.process_lhs(compiler, connection)
+        values = [self.rhs] if self.array_operator == Has.array_operator else list(self.rhs)
+        if not values:
+            raise EmptyResultSet
+        marks = ", ".join(["%s"] * len(values))
+        return MEMBER.format(column=column, marks=marks), (*params, *values)
+
+
+@TermsField.register_lookup
+class HasAny(Has):
+    """A list that holds one of several texts: `terms__has_any=["paint", "draw"]`."""
+
+    lookup_name = "has_any"
+    array_operator = "array-contains-any"
 
 
 def content_hash(text: str | None) -> str:

@@ -39,6 +39,7 @@ from .cache import (
 )
 from .conf import memory_settings
 from .redis import redis_cache
+from .search.context import EARLIER
 from .snapshots import NotASnapshotError, form_of, restore, sortable, take
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def recent(user_id: str, session_id: str | None, limit: int, using: str | None =
     alias = using or router.db_for_write(MemoryItem)
     if session_id is None:
         live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
-        return list(live.for_user(user_id).recent(limit))
+        return list(live.for_user(user_id).without_search_data().recent(limit))
     conversation, cache = Conversation(user_id, session_id), cache_of(alias)
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
         return list(_rows(conversation, alias)[:limit])
@@ -152,7 +153,8 @@ def _rows(conversation: Conversation, using: str) -> MemoryItemQuerySet:
     from .models import MemoryItem
 
     live: MemoryItemQuerySet = MemoryItem.objects.using(using)
-    return live.for_user(conversation.user_id).in_session(conversation.session_id).newest_first()
+    rows = live.for_user(conversation.user_id).in_session(conversation.session_id)
+    return rows.without_search_data().newest_first()
 
 
 def cache_of(using: str) -> ConversationCache | None:
@@ -287,7 +289,7 @@ class _Transaction:
         # Kept first: whatever happens to the marking, these are dropped unless they are finished well.
         self.marks.update(dict.fromkeys(new, Mark()))
         with suppress(Unavailable):
-            self.marks.update(self.cache.mark(new))
+            self.marks.update(self.cache.mark(new, EARLIER, sortable(timezone.now())))
 
     def commit(self, change: _Change) -> None:
         """Note that a write is committed; after the last, tell the cache of them all."""
@@ -386,6 +388,22 @@ class Changes:
         current = None if self._cache is None else _transactions.get(connections[self._using])
         mark = None if current is None else current.marks.get(conversation)
         return None if mark is None else session_from(mark.session, self._using)
+
+    def newest(self, conversation: Conversation) -> list[MemoryItem] | None:
+        """The conversation's newest items when it was marked, newest first, some three of them; all if they are fewer.
+
+        None where nobody knows, or where this transaction has written to it since.
+        """
+        from .models import MemoryItem
+
+        current = None if self._cache is None else _transactions.get(connections[self._using])
+        mark = None if current is None else current.marks.get(conversation)
+        if mark is None or mark.newest is None or current is None or current.changes:
+            return None
+        try:
+            return [restore(MemoryItem, snapshot, self._using) for snapshot in mark.newest]
+        except NotASnapshotError:
+            return None
 
     def to_touch(self, items: Sequence[MemoryItem]) -> Sequence[MemoryItem]:
         """The items whose sessions' rows must follow now; of the others the cache knows that they are near enough."""

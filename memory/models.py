@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import models, router
+from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -21,16 +21,18 @@ from .cache import Conversation
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
+    CompactVectorField,
     ContentHashField,
     DocumentIdField,
     LongTextField,
     MapField,
     NameField,
+    TermsField,
     VectorField,
-    content_hash,
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
+from .search import indexing
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
@@ -39,6 +41,10 @@ ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 class Document(models.Model):
     """A row that Firestore could hold as one document: `save()` refuses what it would refuse."""
 
+    # Fields that records are read without, but for search; and the most that they take of a document.
+    UNREAD_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    UNREAD_BYTES: ClassVar[int] = 0
+
     class Meta:
         abstract = True
 
@@ -46,17 +52,36 @@ class Document(models.Model):
         """Refuse a document above Firestore's size, naming the field that takes most of it."""
         super().clean()
         self.renew_derived_fields()
-        values = {field.name: field.value_from_object(self) for field in self._meta.concrete_fields}
-        sizes = {name: limits.value_size(value) for name, value in values.items()}
-        total = limits.document_size(self._meta.db_table, str(self.pk), values)
-        largest = max(sizes, key=lambda name: sizes[name])
+        unread = self.UNREAD_FIELDS & self.get_deferred_fields()
+        sizes, total = self._sizes(unread)
+        if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # only then are they worth a read
+            sizes, total = self._sizes()
+        largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
 
+    def _sizes(self, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
+        """Bytes of each value, and of the document."""
+        sizes = {name: limits.value_size(value) for name, value in self._values(without).items()}
+        return sizes, limits.document_size_of(self._meta.db_table, str(self.pk), sizes)
+
+    def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        fields = (field for field in self._meta.concrete_fields if field.name not in without)
+        return {field.name: field.value_from_object(self) for field in fields}
+
+    def is_whole(self) -> bool:
+        """Whether all is loaded that its readers are shown."""
+        return self.get_deferred_fields() <= self.UNREAD_FIELDS
+
     def renew_derived_fields(self) -> None:
         """Compute the fields that follow from others."""
+        self.renew([self])
+
+    @classmethod
+    def renew(cls, records: Sequence[Any]) -> None:
+        """Compute the fields of these records that follow from others, together."""
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
@@ -93,6 +118,11 @@ class Record(Document):
         return list(fields)
 
     @classmethod
+    def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
+        """Whether a write of these fields (None: all) writes what `before_write` computes."""
+        return names is None
+
+    @classmethod
     def is_cached(cls, using: str) -> bool:
         """Whether a cache must be told of changes to these records."""
         return False
@@ -108,6 +138,10 @@ class Record(Document):
         return None
 
     @classmethod
+    def before_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
+        """What is computed last, in the transaction that writes these records; `changes` expects them already."""
+
+    @classmethod
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
 
@@ -118,12 +152,14 @@ class Record(Document):
             kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        whole = kwargs.get("update_fields") is None and self.is_whole()
         with self.writing(using) as changes:
             inserted = self._state.adding and not kwargs.get("force_update")
             old = [] if inserted or not changes.active else self._places(using)
             conversations = [self.conversation, *(conversation for _, conversation in old)]
             changes.expect(conversations)
+            if self.writes_all_of_text(kwargs.get("update_fields")):
+                self.before_write([self], using, changes)
             super().save(*args, **kwargs)
             if whole:
                 changes.saved([self], old)
@@ -169,8 +205,19 @@ class MemoryItem(Record):
     text_content = LongTextField(_("text"), null=True, blank=True)
     embedding = VectorField(_("embedding"), null=True, blank=True)
     content_hash = ContentHashField(source="text_content")
+    # What search knows of the text (memory/search/indexing.py).
+    terms = TermsField(_("terms"), editable=False, serialize=False)
+    terms_version = NameField(_("version of the terms"), default="", blank=True, editable=False, serialize=False)
+    text_embedding = CompactVectorField(
+        _("embedding of the text"), null=True, blank=True, editable=False, serialize=False
+    )
+    embedding_model = NameField(_("model of the embedding"), default="", blank=True, editable=False, serialize=False)
 
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
+    # Follow from the text: written with it, and read by nobody but search.
+    TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
+    UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
+    UNREAD_BYTES = 200_000
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
     all_objects = MemoryItemQuerySet.as_manager()
@@ -185,8 +232,10 @@ class MemoryItem(Record):
         indexes = (
             models.Index(fields=["user_id", "item_type", "-timestamp"], name="memory_items_user_type_time"),
             models.Index(fields=["user_id", "session_id", "-timestamp"], name="memory_items_user_session_time"),
+            models.Index(fields=["user_id", "session_id", "timestamp"], name="memory_items_user_session_asc"),
+            models.Index(fields=["user_id", "item_type", "timestamp"], name="memory_items_user_type_asc"),
             models.Index(fields=["user_id", "-timestamp"], name="memory_items_user_time"),
-            models.Index(fields=["user_id", "content_hash"], name="memory_items_user_content"),
+            models.Index(fields=["user_id", "content_hash", "item_type"], name="memory_items_user_content"),
             models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
             models.Index(fields=["expiration"], name="memory_items_expiration"),
         )
@@ -203,9 +252,9 @@ class MemoryItem(Record):
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
-        """`fields`, and `content_hash` with its text."""
+        """`fields`, and with the text what follows from it."""
         names = list(fields)
-        return [*names, "content_hash"] if "text_content" in names and "content_hash" not in names else names
+        return list(dict.fromkeys([*names, *cls.TEXT_FIELDS])) if "text_content" in names else names
 
     def clean(self) -> None:
         """As `Document.clean`; user and session must also make an id for the session's row."""
@@ -213,9 +262,26 @@ class MemoryItem(Record):
         if self.session_id is not None:
             refuse_session(self.user_id, self.session_id)
 
-    def renew_derived_fields(self) -> None:
-        """Compute `content_hash`."""
-        self.content_hash = content_hash(self.text_content)
+    @classmethod
+    def renew(cls, records: Sequence[Any]) -> None:
+        """Compute what follows from the texts, where they have changed."""
+        indexing.prepare(records)
+
+    @classmethod
+    def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
+        """As `Record.writes_all_of_text`."""
+        return names is None or set(cls.TEXT_FIELDS) <= set(names)
+
+    @classmethod
+    def before_write(cls, records: Sequence[MemoryItem], using: str, changes: history.Changes) -> None:
+        """Make the vectors of new texts, which are of a turn and those before it."""
+        indexing.give_vectors(records, using, changes.newest)
+
+    def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        values = super()._values(without)
+        if indexing.awaits_vector(self) and (embedder := indexing.configured_embedder()) is not None:
+            values |= indexing.room_for_vector(embedder)
+        return values
 
     @classmethod
     def is_cached(cls, using: str) -> bool:
@@ -234,6 +300,9 @@ class MemoryItem(Record):
         Where the cache knows the row, they may lag by a minute (docs/cache.md).
         """
         UserSession.objects.using(using).touch(changes.to_touch(records))
+        if pending := indexing.pending(records):
+            # Robust: what was written stays written, whether its vectors can be made or not.
+            transaction.on_commit(lambda: indexing.index(pending, using), using=using, robust=True)
 
 
 class AgentData(Record):
@@ -317,7 +386,7 @@ class UserSession(Document):
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        whole = kwargs.get("update_fields") is None and not self.get_deferred_fields()
+        whole = kwargs.get("update_fields") is None and self.is_whole()
         with history.writing(using) as changes:
             changes.expect([self.conversation])
             super().save(*args, **kwargs)

@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.db import connections, models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
@@ -21,6 +22,7 @@ from . import history
 from .cache import Conversation
 from .distances import CosineDistance, VectorDistance
 from .fields import content_hash
+from .search import recall
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -110,6 +112,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             old = self._places_of(records) if changes.active and update_conflicts else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
+            self.model.before_write(records, self.db, changes)
             created = super().bulk_create(
                 records, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
@@ -124,14 +127,15 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
         records, names = list(objs), self.model.with_derived_fields(fields)
-        for record in records:
-            record.check_limits()
+        _check_all(records)
         unchecked = self._chain()  # type: ignore[attr-defined]
         unchecked._checked = True
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
+            if self.model.writes_all_of_text(names):
+                self.model.before_write(records, self.db, changes)
             changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
             changes.changed(conversations)
             self.model.after_write(records, self.db, changes)
@@ -212,7 +216,9 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             return sum(everything.bulk_update(_with_new_values(records, values), list(values)) for records in found)
 
 
-def _check_all(records: Iterable[Record]) -> None:
+def _check_all(records: Sequence[Record]) -> None:
+    if records:
+        type(records[0]).renew(records)
     for record in records:
         record.check_limits()
 
@@ -258,6 +264,40 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         """
         measured = self.annotate(distance=distance("embedding", vector))
         return measured.filter(distance__isnull=False).order_by("distance")[:count]
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        item_type: str | None = None,
+        limit: int = 10,
+        explain: bool = False,
+    ) -> list[MemoryItem]:
+        """The items that answer `query` best, best first, each with its `score`, by words and by meaning.
+
+        They are one user's, named by `user_id` or by the queryset's filters, which hold for all that is found; its
+        order does not matter. With `explain` each has its `score_parts`, a dict whose values add up to the score.
+        Raises `ValueError` where there is no one user, for a limit outside 1..100 and a question over 10,000
+        characters; `TypeError` for a slice, for `values()`, and for a question that is no text.
+        """
+        if self._is_not_plain():
+            raise TypeError("Search a queryset before it is sliced, combined, or made distinct or of values.")
+        wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
+        items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
+        return recall.search(items.order_by(), query, limit, explain)
+
+    async def asearch(self, query: str, **options: Any) -> list[MemoryItem]:
+        """As `search`."""
+        return await sync_to_async(self.search)(query, **options)
+
+    def without_search_data(self) -> Self:
+        """The items without what search alone has of them (terms, vector, their versions): more than most texts take.
+
+        For reading: to save such an item is to update it, and fails where it is gone.
+        """
+        return self.defer(*self.model.UNREAD_FIELDS)
 
     def duplicates_of(self, item: MemoryItem) -> Self:
         """The same user's live items of the same type with the same text; none where the item has no text."""

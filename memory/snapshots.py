@@ -1,4 +1,4 @@
-"""A record as one short JSON text, and back: what the cache holds of it.
+"""A record as one short JSON text, and back: what the cache holds of it. What search alone reads is left out.
 
 Times are microseconds since year 1, vectors base64 of packed doubles, encrypted values ciphertexts, and everything else
 what JSON makes of it, in the order of the model's fields. `form_of` tells one order from another: a value of another
@@ -69,18 +69,24 @@ _CODINGS: Mapping[type[models.Field[Any, Any]], _Coding] = {
 }
 
 
+def _fields(model: type[models.Model]) -> list[models.Field[Any, Any]]:
+    """What a reader of the record needs: search alone reads the others, and they are larger than most texts."""
+    unread: frozenset[str] = getattr(model, "UNREAD_FIELDS", frozenset())
+    return [field for field in model._meta.concrete_fields if field.name not in unread]
+
+
 @cache
 def _columns(model: type[models.Model]) -> tuple[tuple[str, _Coding | None], ...]:
     return tuple(
         (field.attname, next((coding for kind, coding in _CODINGS.items() if isinstance(field, kind)), None))
-        for field in model._meta.concrete_fields
+        for field in _fields(model)
     )
 
 
 @cache
 def form_of(model: type[models.Model]) -> str:
     """A short hash of the model's fields."""
-    names = [(field.attname, type(field).__name__) for field in model._meta.concrete_fields]
+    names = [(field.attname, type(field).__name__) for field in _fields(model)]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
 
 

@@ -13,7 +13,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import NotSupportedError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now
 from django.utils.translation import gettext_lazy as _
@@ -92,6 +92,18 @@ class RecordAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Django's; a list that the database cannot make is told in a sentence, on a list that it can."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except NotSupportedError as error:
+            if not request.GET:
+                raise
+            logger.warning("A list in the admin was not made.", exc_info=error)
+            told = now("There is too much to search in: narrow it by a user, a session or a time, then search again.")
+            self.message_user(request, told, messages.ERROR)
+            return HttpResponseRedirect(request.path)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # Changes are told from what is stored. A callable default would make the form send each value twice.

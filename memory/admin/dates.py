@@ -35,7 +35,7 @@ FOLLOWING: Mapping[str, Callable[[date], date]] = {
 class Dates:
     """A list's records, as far as the bar of dates asks: the first and last time, and the periods between."""
 
-    def __init__(self, records: QuerySet[Any]) -> None:
+    def __init__(self, records: Any) -> None:
         self.records = records
 
     def _first(self, field: str, start: datetime = EARLIEST) -> datetime | None:
@@ -45,7 +45,8 @@ class Dates:
         return self._times(field).filter(**{f"{field}__lte": LATEST}).order_by(f"-{field}").first()
 
     def _times(self, field: str) -> QuerySet[Any, datetime]:
-        return self.records.values_list(field, flat=True)
+        times: QuerySet[Any, datetime] = self.records.values_list(field, flat=True)
+        return times
 
     def aggregate(self, first: Aggregate, last: Aggregate) -> dict[str, datetime | None]:
         """As `QuerySet.aggregate` of the smallest and the largest time."""
@@ -64,8 +65,19 @@ class Dates:
             found = self._first(field, start)
 
 
+class DatesOfFew(Dates):
+    """Records that are here already."""
+
+    def _first(self, field: str, start: datetime = EARLIEST) -> datetime | None:
+        return min((time for record in self.records if (time := getattr(record, field)) >= start), default=None)
+
+    def _last(self, field: str) -> datetime | None:
+        return max((getattr(record, field) for record in self.records), default=None)
+
+
 def with_dates(changelist: ChangeList) -> ChangeList:
     """The list for Django's `date_hierarchy`, with its dates read from the index."""
     shown = copy(changelist)
-    shown.queryset = Dates(changelist.queryset)
+    found = getattr(changelist, "found", None)
+    shown.queryset = Dates(changelist.queryset) if found is None else DatesOfFew(found)
     return shown

@@ -26,6 +26,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from ..exceptions import StorageError
+from ..search.embedders import EmbedderError
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,12 @@ def unavailable(error: Exception) -> APIException:
     return Unavailable()
 
 
+def model_unavailable(error: Exception) -> APIException:
+    """An embedder's silence, logged."""
+    logger.error("The embedder does not answer.", exc_info=error)
+    return Unavailable("The model that compares meanings does not answer. Try again later.")
+
+
 def invalid(error: DjangoValidationError) -> APIException:
     """A model's validation error, by field."""
     errors = getattr(error, "error_dict", None) or {api_settings.NON_FIELD_ERRORS_KEY: error.error_list}
@@ -135,6 +142,7 @@ TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), bad_request),
     (NotSupportedError, too_broad),
     ((OperationalError, InterfaceError, StorageError), unavailable),
+    (EmbedderError, model_unavailable),
 )
 
 

@@ -25,7 +25,7 @@ TIMESTAMP_WANTED = (
 YEARS_WANTED = "Times are kept from the year 1 to the year 9999, in UTC."
 NO_NUL = r"^[^\u0000]*$"
 # Paths of the API below a collection, so not to be ids in it.
-RESERVED_IDS = frozenset({"bulk", "check-duplicate"})
+RESERVED_IDS = frozenset({"bulk", "check-duplicate", "search"})
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.drainage import set_override
 
 from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
+from ..search.recall import MOST_CHARACTERS, MOST_RESULTS
 from .fields import NO_NUL, TIMESTAMP_WANTED, YEARS_WANTED, parse_timestamp
+from .pagination import WHOLE_NUMBER
 from .parsers import finite, refuse_constant
+
+RESULTS = 10
+TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL}
+FLAGS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,20 @@ def parse_scalar(text: str) -> str | int | float | bool | None:
     return value  # type: ignore[no-any-return]
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "pattern": NO_NUL})
-class TextFilter(filters.CharFilter):
+class ShapedFilter(filters.Filter):
+    """Tells OpenAPI its shape, and with it its help text, which would be dropped otherwise."""
+
+    SHAPE: ClassVar[Mapping[str, Any]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        set_override(self, "field", {**self.SHAPE, "description": kwargs.get("help_text", "")})
+
+
+class TextFilter(ShapedFilter, filters.CharFilter):
     """Equality with a text, kept as it is."""
+
+    SHAPE = TEXT
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"strip": False, **kwargs})
@@ -84,11 +102,63 @@ class TimestampFilter(filters.IsoDateTimeFilter):
     field_class = TimestampFormField  # type: ignore[assignment]
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "pattern": NO_NUL})
-class ScalarFilter(filters.CharFilter):
+class ScalarFilter(ShapedFilter, filters.CharFilter):
     """A JSON value, for another filter's use."""
 
+    SHAPE = TEXT
     field_class = ScalarFormField
+
+
+class CountFormField(forms.Field):
+    """How many results are wanted."""
+
+    def to_python(self, value: Any) -> int | None:
+        """The number; None where there is none."""
+        if not value:
+            return None
+        if not WHOLE_NUMBER.fullmatch(value) or int(value) > MOST_RESULTS:
+            raise forms.ValidationError(f"This must be a whole number from 1 to {MOST_RESULTS}.", code="invalid")
+        return int(value)
+
+
+class CountFilter(ShapedFilter):
+    """A number of results, for another's use."""
+
+    SHAPE = {"type": "integer", "minimum": 1, "maximum": MOST_RESULTS, "default": RESULTS}
+    field_class = CountFormField
+
+
+class FlagFormField(forms.Field):
+    """`true` or `false`."""
+
+    def to_python(self, value: Any) -> bool | None:
+        """The flag; None where there is none."""
+        if value in FLAGS or not value:
+            return FLAGS.get(value)
+        raise forms.ValidationError("This must be true or false.", code="invalid")
+
+
+class FlagFilter(ShapedFilter):
+    """Yes or no, for another's use."""
+
+    SHAPE = {"type": "boolean", "default": False}
+    field_class = FlagFormField
+
+
+def says_something(value: str) -> None:
+    """Refuse a question of nothing but spaces."""
+    if not value.strip():
+        raise forms.ValidationError("This is empty: say what to look for.", code="blank")
+
+
+class QuestionFilter(TextFilter):
+    """What is asked, for the search's use."""
+
+    SHAPE = {**TEXT, "maxLength": MOST_CHARACTERS, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        limits = {"required": True, "max_length": MOST_CHARACTERS, "validators": [says_something]}
+        super().__init__(**limits, **kwargs)
 
 
 class ParameterForm(forms.Form):
@@ -141,6 +211,21 @@ class MemoryItemFilter(RecordFilter):
         model = MemoryItem
         fields: tuple[str, ...] = ()
         form = ParameterForm
+
+
+class MemoryItemSearch(MemoryItemFilter):
+    """What a search takes: the question, and what a list can be narrowed by."""
+
+    user_id = TextFilter(
+        method="nothing_more", help_text="Whose memory, yours unless given; of use to those who may act for others."
+    )
+    q = QuestionFilter(method="nothing_more", help_text="What to look for: a question, or some words.")
+    limit = CountFilter(method="nothing_more", help_text=f"Results, 1 to {MOST_RESULTS}; {RESULTS} unless given.")
+    explain = FlagFilter(method="nothing_more", help_text="Whether to tell the parts of each score.")
+
+    def nothing_more(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
+        """The search itself takes these."""
+        return queryset
 
 
 class AgentDataFilter(RecordFilter):

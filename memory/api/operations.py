@@ -20,6 +20,11 @@ ITEM = {
     "metadata": {"role": "user", "topic": "travel"},
     "expiration": None,
 }
+FOUND = {
+    **{name: value for name, value in ITEM.items() if name != "embedding"},
+    "score": 1.62,
+    "parts": {"lexical": 0.25, "neighbours": 0.71, "vector": 0.31, "substance": 0.35},
+}
 AGENT_DATA = {
     "id": "5d4e3f2a1b0f8e6c1b2a3d4e5f8a7b6c",
     "agent_id": "ada",
@@ -112,6 +117,14 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             sent=chosen(ITEM, "item_type", "text_content"),
             answered={"duplicate": True, "id": ITEM["id"]},
         ),
+        "search": Operation(
+            "Search memory items",
+            "What one user's memory has to say, by words and by meaning, best first. It is your memory, unless you may "
+            "act for others and name one.",
+            response=serializers.FoundSerializer,
+            answered={"results": [FOUND]},
+            errors=(405,),
+        ),
     },
     "agent-data": crud("agent data", "agent data", AGENT_DATA, NEW_AGENT_DATA, {"metadata": {"model": "planner-3"}}),
     "sessions": {
@@ -131,14 +144,14 @@ ERRORS: Mapping[int, str] = {
     401: "There are no credentials, or wrong ones.",
     403: "A session's request has no CSRF token.",
     404: "There is no such record among those that you may see.",
-    405: "No id: `bulk` and `check-duplicate` are paths of the API.",
+    405: "No id: `bulk`, `check-duplicate` and `search` are paths of the API.",
     406: "The Accept header asks for something other than JSON.",
     409: "Another request wrote one of these records meanwhile; nothing was written.",
     411: "The body's length is not told.",
     415: "The body is not `application/json`.",
     429: "Too many requests: wait as long as `Retry-After` says.",
     500: "A fault of the service.",
-    503: "Storage does not answer: try again after `Retry-After`.",
+    503: "Storage, or the model of a search, does not answer: try again after `Retry-After`.",
 }
 EVERYWHERE = (400, 401, 406, 429, 500, 503)
 # Of methods that write, and of those that have a body.

@@ -18,6 +18,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 BODIES = frozenset({"POST", "PUT", "PATCH"})
 LISTS = frozenset({"list", "history"})
+FILTERED = frozenset({"list", "search"})
 
 
 class LoginScheme(SessionScheme):  # type: ignore[no-untyped-call]
@@ -107,8 +108,8 @@ class MemorySchema(AutoSchema):
         return examples
 
     def get_filter_backends(self) -> list[Any]:
-        """Filters are the list's; a conversation has none."""
-        return list(self.view.filter_backends) if self.view.action == "list" else []
+        """Filters are a list's and a search's; a conversation has none."""
+        return list(self.view.filter_backends) if self.view.action in FILTERED else []
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return self.view.action in LISTS

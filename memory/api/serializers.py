@@ -105,7 +105,7 @@ class MemoryItemSerializer(RecordSerializer):
 
     class Meta:
         model = MemoryItem
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "user_id",
             "session_id",
@@ -236,6 +236,29 @@ class DuplicateQuerySerializer(OwnedSerializer):
     user_id = fields.OwnerField(required=False, max_length=255, help_text="Whose memory; yours, where left out.")
     item_type = fields.TextField(max_length=255)
     text_content = fields.TextField(allow_blank=True)
+
+
+class FoundItemSerializer(MemoryItemSerializer):
+    """A memory item that a search found; without its vector, which is not read."""
+
+    score = serializers.FloatField(read_only=True, help_text="How well it answers; of use beside others of one search.")
+    parts = serializers.DictField(
+        source="score_parts",
+        child=serializers.FloatField(),
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="What the score is the sum of, by name: docs/search.md. Null unless `explain` is true.",
+    )
+
+    class Meta(MemoryItemSerializer.Meta):
+        fields = (*(name for name in MemoryItemSerializer.Meta.fields if name != "embedding"), "score", "parts")
+
+
+class FoundSerializer(serializers.Serializer[Any]):
+    """What a search found, best first."""
+
+    results = FoundItemSerializer(many=True)
 
 
 class DuplicateSerializer(serializers.Serializer[Any]):

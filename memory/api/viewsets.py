@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from http import HTTPMethod
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
 from django.db import IntegrityError, models, router, transaction
 from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
+from django_filters.utils import translate_validation
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import AuthenticationFailed, ErrorDetail, NotFound, ValidationError
@@ -29,13 +30,14 @@ from rest_framework.viewsets import GenericViewSet
 
 from .. import history, limits
 from ..models import AgentData, MemoryItem, UserSession
+from ..querysets import MemoryItemQuerySet
 from . import filters, serializers
 from .authentication import authentication_classes
 from .errors import Conflict, LengthRequired, exception_handler, shown
 from .fields import taken
 from .pagination import CursorPagination, HistoryPagination
 from .parsers import StrictJSONParser
-from .permissions import acts_for_any_user, principal
+from .permissions import acts_for_any_user, may_act_for, principal
 from .schema import MemorySchema
 from .throttling import AnonymousThrottle, UserThrottle
 
@@ -58,7 +60,7 @@ class Endpoint(GenericViewSet[Any]):
     versioning_class: type[BaseVersioning] | None = None
     metadata_class = None
     filter_backends = (DjangoFilterBackend,)
-    pagination_class: type[CursorPagination] = CursorPagination
+    pagination_class: type[CursorPagination] | None = CursorPagination
     filterset_class: ClassVar[type[filters.RecordFilter]]
     schema = MemorySchema()
 
@@ -91,9 +93,9 @@ class Endpoint(GenericViewSet[Any]):
 
     def query_parameters(self) -> frozenset[str]:
         """Names of the query parameters that the current action takes."""
-        taken_by_pages: frozenset[str] = self.pagination_class.parameters
+        taken_by_pages = self.pagination_class.parameters if self.pagination_class else frozenset()
         match getattr(self, "action", None):
-            case "list":
+            case "list" | "search":
                 return taken_by_pages | frozenset(self.filterset_class.base_filters)
             case "history":
                 return taken_by_pages
@@ -214,6 +216,11 @@ class MemoryItemViewSet(RecordViewSet):
     replacement_class = serializers.MemoryItemReplacement
     filterset_class = filters.MemoryItemFilter
 
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """As everywhere; what is only shown is read without what search alone needs."""
+        items = cast(MemoryItemQuerySet, super().get_queryset())
+        return items.without_search_data() if self.action in ("list", "retrieve") else items
+
     @action(detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.MemoryItemBulkSerializer)
     def bulk(self, request: Request) -> Response:
         """Create many, all or none."""
@@ -239,6 +246,26 @@ class MemoryItemViewSet(RecordViewSet):
         found = MemoryItem.objects.duplicates_of(MemoryItem(**serializer.validated_data))
         first = found.order_by("timestamp", "pk").values_list("pk", flat=True).first()
         return Response({"duplicate": first is not None, "id": first})
+
+    @action(
+        detail=False,
+        filterset_class=filters.MemoryItemSearch,
+        serializer_class=serializers.FoundItemSerializer,
+        pagination_class=None,
+    )
+    def search(self, request: Request) -> Response:
+        """Find what was said."""
+        asked = filters.MemoryItemSearch(request.query_params, queryset=MemoryItem.objects.all(), request=request)
+        if not asked.is_valid():
+            raise cast(ValidationError, translate_validation(asked.errors))  # its stub tells another type
+        values = asked.form.cleaned_data
+        owner = values["user_id"] or principal(request)
+        limit, explain = values["limit"] or filters.RESULTS, bool(values["explain"])
+        items = cast(MemoryItemQuerySet, asked.qs)
+        if not may_act_for(request, owner):
+            items = items.none()  # as a memory of nobody, and as a list that is narrowed to another's
+        found = items.search(values["q"], user_id=owner, limit=limit, explain=explain)
+        return Response({"results": self.get_serializer(found, many=True).data})
 
 
 class AgentDataViewSet(RecordViewSet):

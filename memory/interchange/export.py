@@ -9,7 +9,6 @@ from typing import Any
 
 from django.db.models import Field, QuerySet
 
-from memory.fields import ContentHashField
 from memory.models import AgentData, Document, MemoryItem, UserSession
 
 # In the order in which they are exported: a session's own times and metadata come before the items that touch it.
@@ -21,7 +20,7 @@ def to_dict(record: Document) -> dict[str, Any]:
     """The record's fields as JSON values, after `model`, the name of its class.
 
     Times are ISO 8601 in UTC with all their microseconds, vectors lists of floats. What follows from other fields
-    (`content_hash`) is left out.
+    (`content_hash`, what search knows of a text) is left out.
     """
     values = {field.name: _to_json(field.value_from_object(record)) for field in exported_fields(type(record))}
     return {"model": type(record).__name__, **values}
@@ -29,7 +28,8 @@ def to_dict(record: Document) -> dict[str, Any]:
 
 def exported_fields(model: type[Document]) -> list[Field[Any, Any]]:
     """The fields that make a record: all but those that follow from others."""
-    return [field for field in model._meta.concrete_fields if not isinstance(field, ContentHashField)]
+    derived = getattr(model, "TEXT_FIELDS", ())
+    return [field for field in model._meta.concrete_fields if field.name not in derived]
 
 
 def to_json_line(record: Document) -> str:
@@ -50,6 +50,7 @@ def json_lines(
 def records_of(model: type[Document], user_ids: tuple[str, ...], include_expired: bool) -> QuerySet[Any]:
     """The records to export, by id, so that equal data makes equal files. Agents' data belongs to its `agent_id`."""
     records: QuerySet[Any] = all_records(model) if include_expired else model._default_manager.all()
+    records = records.defer(*model.UNREAD_FIELDS)
     if user_ids:
         owner = "agent_id" if model is AgentData else "user_id"
         records = records.filter(**{f"{owner}__in": user_ids})

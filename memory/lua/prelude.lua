@@ -98,6 +98,29 @@ local function items_held(form)
     and tonumber(info[3]) == redis.call('ZCARD', order)
 end
 
+-- The newest `limit` items held that have not expired at `now` (18 digits); nil, and all is dropped, where one is lost.
+local function newest(limit, now)
+  local held, found, start = redis.call('ZCARD', order), {}, 0
+  while #found < limit and start < held do
+    local members = redis.call('ZREVRANGE', order, start, start + math.min(limit, 500) - 1)
+    start = start + #members
+    local fields = {}
+    for i, member in ipairs(members) do
+      fields[i] = 'i' .. string.sub(member, 19)
+    end
+    for _, value in ipairs(redis.call('HMGET', state, unpack(fields))) do
+      if not value then
+        drop()
+        return nil
+      end
+      if #found < limit and string.sub(value, 19, 36) > now then
+        found[#found + 1] = string.sub(value, 37)
+      end
+    end
+  end
+  return found
+end
+
 local MOST_LEASES = 32
 
 local function lease(token, lasts)

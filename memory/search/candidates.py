@@ -19,13 +19,13 @@ from itertools import pairwise
 from typing import Protocol
 
 from .embedders import Vectors
-from .passages import Passage, Pool, Question
+from .passages import Passage, Pool, Question, naming
 from .ranking import DEFAULT_WEIGHTS, Weights, rank
 
 READS_PER_RESULT, LEAST_LIMIT = 15, 10
 ENTRIES_PER_READ = 1_000
 # Shares of the budget in the first round, in reads per result: nearest, by terms, and the count of the whole memory.
-NEAREST, BY_TERMS, WHOLE = 2.5, 3.5, 1
+NEAREST, BY_TERMS, WHOLE = 6, 3.5, 1
 TERMS_PER_RESULT = 2
 SPAN = 2  # turns to each side
 
@@ -84,8 +84,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Gathered:
-    """A pool, and what it cost."""
+    """A pool, what it cost, and the question, which knows now whom it names."""
 
+    question: Question
     pool: Pool
     reads: int
     rounds: int
@@ -100,12 +101,13 @@ def gather(source: Source, question: Question, limit: int, weights: Weights = DE
     """Read the candidates for `limit` results, in two rounds at most."""
     first = first_round(question, limit)
     if not first:
-        return Gathered(Pool({}, {}, {}, 0), 0, 0)
+        return Gathered(question, Pool({}, {}, {}, 0), 0, 0)
     exchanges = list(zip(first, source.fetch(first, question), strict=True))
+    question = naming(question, {passage.speaker for _, answer in exchanges for passage in answer.passages})
     left = budget(limit) - _reads(exchanges)
     if second := second_round(question, exchanges, left, weights):
         exchanges += zip(second, source.fetch(second, question), strict=True)
-    return Gathered(pool_of(exchanges), _reads(exchanges), 2 if second else 1)
+    return Gathered(question, pool_of(exchanges), _reads(exchanges), 2 if second else 1)
 
 
 def first_round(question: Question, limit: int) -> list[Request]:

@@ -1,7 +1,8 @@
 """How much of what was asked for is found: labelled conversations in, measures out.
 
 A file has `{"conversations": [{"id", "turns": [{"id", "session", "speaker", "time", "text"}], "questions":
-[{"question", "evidence": [turn ids], "category"}]}]}`; one conversation is one user's memory, a time is ISO 8601.
+[{"question", "evidence": [turn ids], "category"}]}]}`; one conversation is one user's memory, a time is ISO 8601. A
+category may be `kind/category`: kinds are measured apart too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .candidates import gather
+from .candidates import Source, gather
 from .embedders import Embedder
 from .in_memory import InMemorySource
 from .passages import Passage, ask
@@ -38,6 +39,11 @@ class Label:
     evidence: frozenset[str]
     category: str
 
+    @property
+    def kind(self) -> str:
+        """What the category begins with; empty for a category without kinds."""
+        return self.category.rpartition("/")[0]
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -47,18 +53,14 @@ class Conversation:
     passages: tuple[Passage, ...]
     labels: tuple[Label, ...]
 
-    @property
-    def speakers(self) -> frozenset[str]:
-        """Everybody who speaks."""
-        return frozenset(passage.speaker for passage in self.passages)
-
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of one question: ids in their order, reads, rounds, seconds."""
+    """The outcome of one question: ids in their order, all that were read, reads, rounds, seconds."""
 
     label: Label
     ids: tuple[str, ...]
+    read: frozenset[str]
     reads: int
     rounds: int
     seconds: float
@@ -66,6 +68,11 @@ class Found:
     def recall(self, cut: int) -> float:
         """The share of the evidence among the first `cut`, 0..1."""
         return len(self.label.evidence.intersection(self.ids[:cut])) / len(self.label.evidence)
+
+    @property
+    def reach(self) -> float:
+        """The share of the evidence that was read at all, 0..1: the most that any order could find."""
+        return len(self.label.evidence & self.read) / len(self.label.evidence)
 
 
 def read_conversations(text: str, language: str = "english") -> list[Conversation]:
@@ -141,34 +148,49 @@ def variants() -> dict[str, Weights]:
     }
 
 
+def in_memory(conversations: Sequence[Conversation], embedder: Embedder | None) -> list[tuple[Conversation, Source]]:
+    """The conversations, each with a source that holds it."""
+    return [(one, InMemorySource(one.passages, embedder)) for one in conversations]
+
+
 def evaluate(
-    conversations: Sequence[Conversation], embedder: Embedder | None, language: str = "english"
+    memories: Sequence[tuple[Conversation, Source]], embedder: Embedder | None, language: str = "english"
 ) -> Iterator[tuple[str, list[Found]]]:
     """Each variant's name with the outcome of every question. A search reads what one for ten results may."""
-    sources = [InMemorySource(conversation.passages, embedder) for conversation in conversations]
     for name, weights in variants().items():
         found = []
-        for conversation, source in zip(conversations, sources, strict=True):
+        for conversation, source in memories:
             for label in conversation.labels:
                 start = time.perf_counter()
-                question = ask(label.question, language, embedder, conversation.speakers)
+                question = ask(label.question, language, embedder)
                 gathered = gather(source, question, LIMIT, weights)
-                ids = tuple(one.passage.id for one in rank(question, gathered.pool, weights)[: max(CUTS)])
+                ids = tuple(one.passage.id for one in rank(gathered.question, gathered.pool, weights)[: max(CUTS)])
                 seconds = time.perf_counter() - start
-                found.append(Found(label, ids, gathered.reads, gathered.rounds, seconds))
+                read = frozenset(gathered.pool.passages)
+                found.append(Found(label, ids, read, gathered.reads, gathered.rounds, seconds))
         yield name, found
 
 
 def measures(found: Sequence[Found]) -> Mapping[str, float]:
-    """Means over questions (recall@5/10/20, any-hit@10: 0..1), the most reads and rounds, milliseconds of a search."""
+    """Means over questions (recall@5/10/20, any-hit@10, reach: 0..1), most reads and rounds, a search's time in ms."""
     if not found:
         raise EvaluationError("The conversations have no questions.")
     milliseconds = [1_000 * one.seconds for one in found]
     return {
         **{f"recall@{cut}": float(np.mean([one.recall(cut) for one in found])) for cut in CUTS},
         "any@10": float(np.mean([one.recall(10) > 0 for one in found])),
+        "reach": float(np.mean([one.reach for one in found])),
         "reads": float(max(one.reads for one in found)),
         "rounds": float(max(one.rounds for one in found)),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
     }
+
+
+def by_kind(found: Sequence[Found]) -> dict[str, list[Found]]:
+    """The outcomes of each kind of questions, by its name; empty where no category has a kind."""
+    kinds: dict[str, list[Found]] = {}
+    for one in found:
+        if one.label.kind:
+            kinds.setdefault(one.label.kind, []).append(one)
+    return kinds

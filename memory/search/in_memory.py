@@ -1,22 +1,32 @@
-"""A source that holds one user's passages in memory: for the evaluation, and for tests of what reads from sources."""
+"""A source that holds one user's passages in memory: for the evaluation, for the stub, and for tests of its users."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Having, Nearest, Request
+from .context import all_in_context
 from .embedders import Embedder, Vectors
+from .indexing import embed
 from .passages import Passage, Question
+from .sources.base import DIGITS
 
 
 class InMemorySource:
-    """Passages with their vectors. Every passage that it returns has its similarity, as far as there is an embedder."""
+    """Passages with their vectors in context; the nearest have their similarity.
 
-    def __init__(self, passages: Sequence[Passage], embedder: Embedder | None = None) -> None:
-        self._newest_first = sorted(passages, key=lambda one: (one.time, one.id), reverse=True)
+    `among` are the ids of those that may be found, all unless given; the others are context alone.
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], embedder: Embedder | None = None, among: Collection[str] | None = None
+    ) -> None:
+        as_said = sorted(passages, key=lambda one: (one.time, one.id))
+        kept = [place for place, one in enumerate(as_said) if among is None or one.id in among][::-1]
+        self._newest_first = [as_said[place] for place in kept]
         self._index = {passage.id: place for place, passage in enumerate(self._newest_first)}
         self._by_term: dict[str, list[int]] = {}
         self._sessions: dict[str, list[int]] = {}
@@ -26,40 +36,41 @@ class InMemorySource:
             self._sessions.setdefault(passage.session, []).insert(0, place)
         self._vectors: Vectors | None = None
         if embedder is not None:
-            self._vectors = embedder.embed_documents([passage.text for passage in self._newest_first])
+            vectors = embed(embedder, [passage.text for passage in as_said])
+            self._vectors = all_in_context(vectors, [passage.session for passage in as_said])[kept]
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round. Raises `KeyError` for the surroundings of a passage that is not here."""
-        similarities = None
-        if self._vectors is not None and question.vector is not None:
-            similarities = self._vectors @ question.vector
-        return [self._answer(request, similarities) for request in requests]
+        return [self._answer(request) for request in requests]
 
-    def _answer(self, request: Request, similarities: Vectors | None) -> Answer:
+    def _answer(self, request: Request) -> Answer:
         match request:
             case Count(most=most, term=term):
                 entries = len(self._newest_first) if term is None else len(self._by_term.get(term, ()))
                 number = min(entries, most)
                 return Answer(number=number, reads=max(1, -(-number // ENTRIES_PER_READ)))
-            case Nearest(limit=limit):
-                nearest = [] if similarities is None else np.argsort(-similarities, kind="stable")[:limit].tolist()
-                return self._passages(nearest, similarities, max(1, len(nearest)))
+            case Nearest(vector=vector, limit=limit):
+                return self._nearest(vector, limit)
             case Having(term=term, limit=limit, before=before):
                 after = -1 if before is None else self._index[before.id]
                 places = [place for place in self._by_term.get(term, ()) if place > after][:limit]
-                return self._passages(places, similarities, max(1, len(places)))
+                return self._passages(places, max(1, len(places)))
             case Around(passage=passage, span=span):
                 turns = self._sessions[passage.session]
                 at = turns.index(self._index[passage.id])
                 before_it, after_it = turns[max(0, at - span) : at], turns[at + 1 : at + 1 + span]
                 reads = max(1, len(before_it)) + max(1, len(after_it))
-                return self._passages([*before_it, turns[at], *after_it], similarities, reads)
+                return self._passages([*before_it, turns[at], *after_it], reads)
 
-    def _passages(self, places: Sequence[int], similarities: Vectors | None, reads: int) -> Answer:
-        found = (self._newest_first[place] for place in places)
-        if similarities is not None:
-            found = (
-                replace(passage, similarity=float(similarities[place]))
-                for place, passage in zip(places, found, strict=True)
-            )
-        return Answer(tuple(found), reads=reads)
+    def _nearest(self, vector: Vectors, limit: int) -> Answer:
+        if self._vectors is None:
+            return Answer(reads=1)
+        similarities = np.round(self._vectors @ vector, DIGITS)
+        places = np.flatnonzero(self._vectors.any(axis=1)).tolist()
+        # Equal ones by id, as on SQLite.
+        nearest = sorted(places, key=lambda place: (-similarities[place], self._newest_first[place].id))[:limit]
+        found = (replace(self._newest_first[place], similarity=float(similarities[place])) for place in nearest)
+        return Answer(tuple(found), reads=max(1, len(nearest)))
+
+    def _passages(self, places: Sequence[int], reads: int) -> Answer:
+        return Answer(tuple(self._newest_first[place] for place in places), reads=reads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .embedders import Embedder, Vectors
@@ -13,7 +13,11 @@ from .terms import query_terms, stop_terms, terms, words
 
 @dataclass(frozen=True)
 class Passage:
-    """A remembered turn. `terms` are its text's, in order; `similarity` is its vector's cosine with the question's."""
+    """A remembered turn.
+
+    `terms` are its text's, in order; `similarity` is the cosine of its vector, which is one of the turn in its context
+    (`context`), and the question's: of those that a vector search found, and None of all others.
+    """
 
     id: str
     session: str
@@ -33,6 +37,7 @@ class Question:
     speakers: frozenset[str]
     vector: Vectors | None
     stops: frozenset[str]
+    language: str
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,22 @@ class Pool:
     total: int
 
 
-def ask(text: str, language: str, embedder: Embedder | None = None, speakers: Iterable[str] = ()) -> Question:
-    """Prepare a question. A name of one of the memory's `speakers` tells who spoke, and is no word to look for."""
-    asked = set(terms(text, language))
-    named = frozenset(speaker for speaker in speakers if (name := set(terms(speaker, language))) and name <= asked)
-    names = {term for speaker in named for term in terms(speaker, language)}
-    every = query_terms(text, language)
-    sought = tuple([term for term in every if term not in names] or every)
+def ask(text: str, language: str, embedder: Embedder | None = None) -> Question:
+    """Prepare a question; who of those that it may name are speakers, `naming` finds when some passages are read."""
+    sought = query_terms(text, language)
     vector = None
     if embedder is not None:
         kept = [word for word in words(text) if set(terms(word, language)) & set(sought)]
         vector = normalized(embedder.embed_query(" ".join(kept) or text))
-    return Question(text, sought, named, vector, stop_terms(language))
+    return Question(text, tuple(sought), frozenset(), vector, stop_terms(language), language)
+
+
+def naming(question: Question, speakers: Iterable[str]) -> Question:
+    """The question, knowing which of the speakers it names: they tell who spoke, and are no words to look for."""
+    asked = set(terms(question.text, question.language))
+    named = {
+        speaker: name for speaker in speakers if (name := set(terms(speaker, question.language))) and name <= asked
+    }
+    names = set().union(*named.values())
+    sought = tuple(term for term in question.terms if term not in names) or question.terms
+    return replace(question, terms=sought, speakers=frozenset(named))

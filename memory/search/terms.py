@@ -1,6 +1,7 @@
 """Words as search compares them: folded, stemmed, without a word list; scripts that write no spaces as pairs.
 
     terms("She's painting sunsets", "english")  ->  ["she", "paint", "sunset"]
+    terms("He bought it", "english")            ->  ["he", "buy", "it"]
     terms("東京タワー", "english")               ->  ["東京", "京タ", "タワ", "ワー"]
 
 No I/O. The same function makes the terms that are stored and those of a question, so it has a `VERSION`.
@@ -14,7 +15,9 @@ from itertools import pairwise
 
 import Stemmer
 
-VERSION = 1
+from .base_forms import BASE_FORMS
+
+VERSION = 2
 # A longer run of letters is no word (a key, a hash); its beginning still finds it.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
@@ -41,12 +44,13 @@ LANGUAGES: frozenset[str] = frozenset(Stemmer.algorithms())
 # Words that ask or join, and say nothing of what is asked for. Other languages rely on document frequencies alone.
 STOP_WORDS: dict[str, frozenset[str]] = {
     "english": frozenset(
-        """a about after all also am an and any are aren't as at be because been before being both but by can can't
-        could couldn't did didn't do does doesn't doing don't down during each for from had has have having he her
-        here hers him his how i if in into is isn't it its just let me more most my no nor not now of off on
-        once only or other our out over own she should so some such than that the their them then there these
-        they this those through to too under until up us very was wasn't we were what when where which while
-        who whom whose why will with won't would you your yours""".split()  # noqa: SIM905
+        """a about after again all also am an and any anything are aren't as at be because been before being both but by
+        can can't could couldn't did didn't do does doesn't doing don't down during each ever for from get go had
+        happen has have having he her here hers him his how i if in into is isn't it its just kind let many me more
+        most much my no nor not now of off on once only or other our out over own she should so some something sort
+        still such than that the their them then there these they thing this those through to too under until up us
+        very was wasn't we were what when where which while who whom whose why will with won't would you your
+        yours""".split()  # noqa: SIM905
     )
 }
 
@@ -95,5 +99,5 @@ def _stem(word: str, language: str) -> str:
     if stemmer is None:  # a stemmer may not be shared by threads
         stemmer = Stemmer.Stemmer(language)
         setattr(_stemmers, language, stemmer)
-    stemmed: str = stemmer.stemWord(word)
+    stemmed: str = stemmer.stemWord(BASE_FORMS.get(language, {}).get(word, word))
     return stemmed

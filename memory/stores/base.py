@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..exceptions import StorageError, ValidationError
 from ..models import AgentData, MemoryItem
+from ..search.recall import MOST_RESULTS
 from .filters import Condition, parse
 from .persona import PersonaConfig
-from .validation import check_count, check_id, check_name, checked_records, checked_vector
+from .validation import check_count, check_id, check_name, checked_question, checked_records, checked_vector
 
 MAX_TOP_K = 1_000
 """Firestore's limit: https://firebase.google.com/docs/firestore/vector-search#limitations"""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for in a user's memory, checked."""
+
+    query: str
+    session_id: str | None
+    limit: int
+    conditions: tuple[Condition, ...]
+    explain: bool
 
 
 class MemoryManager(ABC):
@@ -76,6 +89,30 @@ class MemoryManager(ABC):
             check_name("session_id", session_id)
         check_count("limit", limit)
         return await self._get_conversation_history(user_id, session_id, limit, parse(filters))
+
+    async def search(
+        self,
+        user_id: str,
+        query: str,
+        session_id: str | None = None,
+        limit: int = 10,
+        filters: Mapping[str, object] | None = None,
+        explain: bool = False,
+    ) -> list[MemoryItem]:
+        """The user's `limit` (1 to 100) live items that answer `query` best, by words and by meaning, best first.
+
+        Each has its `score`, and `score_parts`, whose sum it is, where they are to be explained. `filters` are as for
+        the history. A remote model that does not answer is a `ConnectionError`.
+        """
+        self._require_ready()
+        check_name("user_id", user_id)
+        if session_id is not None:
+            check_name("session_id", session_id)
+        check_count("limit", limit, MOST_RESULTS)
+        if not isinstance(explain, bool):
+            raise ValidationError({"explain": "This must be True or False."})
+        asked = Search(checked_question("query", query), session_id, limit, parse(filters), explain)
+        return await self._search(user_id, asked)
 
     async def semantic_search(
         self,
@@ -154,6 +191,9 @@ class MemoryManager(ABC):
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]: ...
+
+    @abstractmethod
+    async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]: ...
 
     @abstractmethod
     async def _semantic_search(

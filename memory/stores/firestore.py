@@ -14,7 +14,8 @@ from django.utils import timezone
 from ..conf import memory_settings
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
-from .base import MemoryManager
+from ..querysets import MemoryItemQuerySet
+from .base import MemoryManager, Search
 from .filters import Condition
 from .persona import PersonaConfig
 from .threads import THREADS, DatabaseThreads
@@ -89,12 +90,22 @@ class FirestoreMemoryManager(MemoryManager):
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
-        items = MemoryItem.objects.using(self.alias).for_user(user_id)
+        items = self._items(user_id, session_id, conditions)
+        return await self._run("Reading a conversation", partial(list, items.without_search_data().recent(limit)))
+
+    async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]:
+        items = self._items(user_id, asked.session_id, asked.conditions)
+        search = partial(items.search, asked.query, limit=asked.limit, explain=asked.explain)
+        return await self._run("Searching a memory", search)
+
+    def _items(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> MemoryItemQuerySet:
+        items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias)
+        items = items.for_user(user_id)
         if session_id is not None:
             items = items.in_session(session_id)
         for condition in conditions:
             items = condition.narrow(items)
-        return await self._run("Reading a conversation", partial(list, items.recent(limit)))
+        return items
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int
@@ -102,7 +113,8 @@ class FirestoreMemoryManager(MemoryManager):
         items = MemoryItem.objects.using(self.alias).for_user(user_id)
         if persona is not None:
             items = items.filter(Q(persona_active=persona.name) | Q(persona_active__isnull=True))
-        return await self._run("Searching a memory", partial(list, items.nearest(vector, top_k)))
+        found = items.without_search_data().nearest(vector, top_k)
+        return await self._run("Searching a memory", partial(list, found))
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
         await self._run("Storing agents' data", partial(self._create, AgentData, batch))

@@ -11,10 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 from django.utils import timezone
 
+from ..conf import memory_settings
 from ..distances import FUNCTIONS, CosineDistance
 from ..exceptions import StorageError
 from ..models import AgentData, MemoryItem
-from .base import MemoryManager
+from ..search.embedders.base import is_remote
+from ..search.in_memory import InMemorySource
+from ..search.recall import answers
+from ..search.sources import Memory
+from .base import MemoryManager, Search
 from .filters import Condition
 from .persona import PersonaConfig
 
@@ -68,12 +73,18 @@ class MemoryManagerStub(MemoryManager):
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
         with self._lock:
-            found = [
-                item
-                for item in self._live_items(user_id)
-                if session_id in (None, item.session_id) and all(condition.holds(item) for condition in conditions)
-            ]
-            return copy.deepcopy(_newest_first(found)[:limit])
+            return copy.deepcopy(_newest_first(self._matching(user_id, session_id, conditions))[:limit])
+
+    async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]:
+        with self._lock:
+            items = copy.deepcopy(self._live_items(user_id))
+            found = {item.pk for item in self._matching(user_id, asked.session_id, asked.conditions)}
+        embedder = memory_settings.embedder
+        if embedder is not None and is_remote(embedder):
+            embedder = None  # whose vectors a database would keep
+        memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
+        source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
+        return answers(memory, source, asked.query, asked.limit, asked.explain)
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int
@@ -101,6 +112,13 @@ class MemoryManagerStub(MemoryManager):
             "components": {"storage_firestore": True, "storage_redis": True},
             "details": {"storage_firestore": engine, "storage_redis": engine},
         }
+
+    def _matching(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> list[MemoryItem]:
+        return [
+            item
+            for item in self._live_items(user_id)
+            if session_id in (None, item.session_id) and all(condition.holds(item) for condition in conditions)
+        ]
 
     def _live_items(self, user_id: str) -> list[MemoryItem]:
         return [item for item in self._items.values() if item.user_id == user_id and _is_live(item)]

@@ -14,6 +14,7 @@ from .. import limits
 from ..exceptions import ValidationError
 from ..fields import VectorField
 from ..models import AgentData, MemoryItem
+from ..search.recall import readable_question
 
 RecordT = TypeVar("RecordT", MemoryItem, AgentData)
 
@@ -65,6 +66,14 @@ def check_count(argument: str, value: object, most: int | None = None) -> None:
     """A whole number from 1 on."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most is not None and value > most):
         raise ValidationError({argument: f"This must be a whole number from 1{f' to {most}' if most else ' on'}."})
+
+
+def checked_question(argument: str, value: object) -> str:
+    """The value as a question that a search can be asked."""
+    try:
+        return readable_question(value)  # type: ignore[arg-type]  # which it checks
+    except (TypeError, ValueError) as error:
+        raise ValidationError({argument: str(error)}) from error
 
 
 def checked_vector(argument: str, value: object) -> list[float]:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 START = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-FIELDS = tuple(field.name for field in MemoryItem._meta.concrete_fields)
+FIELDS = tuple(field.name for field in MemoryItem._meta.concrete_fields if field.name not in MemoryItem.UNREAD_FIELDS)
 
 
 def wait(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
@@ -397,6 +397,89 @@ class MemoryManagerContract:
         """The argument is named."""
         with pytest.raises(exceptions.ValidationError) as raised:
             wait(manager.semantic_search, **{"user_id": user, "query_embedding": [1.0], **arguments})
+        assert raised.value.message_dict.keys() == arguments.keys()
+
+    def test_what_answers_best_comes_first(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """By words and by meaning, with scores, whose parts add up where they are asked for; the rest is left out."""
+        texts = ["I took the night train to Vienna.", "The piano was tuned on Monday.", "We paddled around the island."]
+        wait(manager.add_memory_items, [item(text_content=text, session_id="s") for text in texts])
+        found: list[Any] = wait(manager.search, user, "which train did I take at night?")
+        assert found[0].text_content == texts[0]
+        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        explained: list[Any] = wait(manager.search, user, "which train did I take at night?", explain=True)
+        assert [one.pk for one in explained] == [one.pk for one in found]
+        for one in explained:
+            assert sum(one.score_parts.values()) == pytest.approx(one.score)
+        assert [one.pk for one in wait(manager.search, user, "night train", limit=1)] == [found[0].pk]
+
+    def test_a_question_stays_with_the_user(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Another's items are not found, nor what has expired."""
+        gone = timezone.now() - HOUR
+        wait(
+            manager.add_memory_items,
+            [item(text_content="a lighthouse"), item(text_content="lighthouse", expiration=gone)],
+        )
+        assert wait(manager.search, f"{user}-other", "lighthouse") == []
+        assert [one.text_content for one in wait(manager.search, user, "lighthouse")] == ["a lighthouse"]
+
+    @pytest.mark.parametrize(
+        ("narrowed", "expected"),
+        [
+            ({"session_id": "a"}, {"0", "2"}),
+            ({"filters": {"item_type": "fact"}}, {"1", "2"}),
+            ({"session_id": "a", "filters": {"timestamp__gte": START + HOUR}}, {"2"}),
+            ({"filters": {"metadata__n": 1}}, {"1"}),
+            ({"session_id": "none"}, set()),
+        ],
+    )
+    def test_a_search_can_be_narrowed(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        narrowed: dict[str, Any],
+        expected: set[str],
+    ) -> None:
+        """To a session, and as a history; what does not pass is not found, however well it answers."""
+        rows = (("message", "a"), ("fact", "b"), ("fact", "a"))
+        items = [
+            item(
+                text_content=f"lighthouse {number}",
+                item_type=kind,
+                session_id=session,
+                timestamp=START + number * HOUR,
+                metadata={"n": number},
+            )
+            for number, (kind, session) in enumerate(rows)
+        ]
+        wait(manager.add_memory_items, items)
+        found = wait(manager.search, user, "the lighthouse", **narrowed)
+        assert {str(one.metadata["n"]) for one in found} == expected
+
+    @pytest.mark.parametrize("question", ["", " ", "\x00", "🎉", "?!", "\ud800", "京都", "x" * 10_000])
+    def test_odd_questions_have_an_answer(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem], question: str
+    ) -> None:
+        """If only that there is none."""
+        wait(manager.add_memory_item, item(text_content="a lighthouse"))
+        assert len(wait(manager.search, user, question)) <= 1
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"query": query} for query in (None, 5, b"x", "x" * 10_001)]
+        + [{"limit": limit} for limit in (0, 101, "5")]
+        + [{"session_id": ""}, {"explain": "yes"}, {"user_id": ""}],
+    )
+    def test_a_question_that_makes_no_sense_is_refused(
+        self, manager: MemoryManager, user: str, arguments: dict[str, Any]
+    ) -> None:
+        """The argument is named."""
+        with pytest.raises(exceptions.ValidationError) as raised:
+            wait(manager.search, **{"user_id": user, "query": "x", **arguments})
         assert raised.value.message_dict.keys() == arguments.keys()
 
     # Agents' data

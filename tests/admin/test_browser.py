@@ -187,3 +187,33 @@ def test_the_conversation_is_told_to_screen_readers(browse: Callable[..., Any], 
         page.goto(url("memoryitem"))
         assert page.get_by_role("textbox", name="Exact user").is_visible()
         assert page.get_by_role("textbox", name="Exact session").is_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_a_memory_is_searched_as_people_do_it(
+    browse: Callable[..., Any], records: None, url: Url, make_item: Any, scheme: str, width: int
+) -> None:
+    """A question typed with a name, and one typed while a user is chosen: best first, with a score that can be read."""
+    make_item(id="train", session_id="s", text_content="I took the night train to Vienna.", timestamp=NOON)
+    make_item(id="bobs", user_id="bob", text_content="The night train was full.", timestamp=NOON)
+
+    def first_text(page: Page) -> str:
+        return page.inner_text("#result_list tbody tr >> nth=0")
+
+    with browse(scheme, width) as page:
+        page.goto(url("memoryitem"))
+        page.fill("#searchbar", "user:ada which trains go at night?")
+        page.press("#searchbar", "Enter")
+        assert "night train to Vienna" in first_text(page)
+        assert page.input_value("#searchbar") == "user:ada which trains go at night?"
+        scores = [float(text) for text in page.locator("td.field-score").all_inner_texts()]
+        assert scores == sorted(scores, reverse=True)
+        assert "lexical" in page.get_attribute("td.field-score span >> nth=0", "title")
+        assert page.query_selector("td.field-score span").evaluate(CONTRAST) >= LEAST_CONTRAST
+        assert page.get_by_text("bob", exact=True).count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.goto(url("memoryitem") + "?user_id=bob")
+        page.fill("#searchbar", "trains at night")
+        page.press("#searchbar", "Enter")
+        assert "user_id=bob" in page.url
+        assert "The night train was full." in first_text(page)

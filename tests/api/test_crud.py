@@ -215,7 +215,9 @@ def test_what_cannot_be_an_id_is_nobodys(ada: APIClient, pk: str) -> None:
     assert ada.get(f"{ITEMS}{pk}/").status_code == 404
 
 
-@pytest.mark.parametrize("pk", ["a/b", "__x__", "..", "x" * 1501, "é" * 751, "bulk", "check-duplicate", "", "a\x00"])
+@pytest.mark.parametrize(
+    "pk", ["a/b", "__x__", "..", "x" * 1501, "é" * 751, "bulk", "check-duplicate", "search", "", "a\x00"]
+)
 def test_what_cannot_be_an_id_is_not_taken(ada: APIClient, pk: str) -> None:
     """400 that names `id`, the API's own paths included."""
     assert list(codes(ada.post(ITEMS, {"item_type": "m", "id": pk}, format="json"))) == ["id"]

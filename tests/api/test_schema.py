@@ -45,6 +45,7 @@ def test_it_is_open_valid_and_complete(schema: dict[str, Any]) -> None:
         *(f"{path}{{id}}/" for path in record),
         "/api/memory-items/bulk/",
         "/api/memory-items/check-duplicate/",
+        "/api/memory-items/search/",
         "/api/sessions/{id}/history/",
     }
 

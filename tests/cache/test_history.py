@@ -60,7 +60,8 @@ def truth(session_id: str = "chat", user_id: str = "ada") -> list[dict[str, Any]
 
 def values_of(row: MemoryItem) -> dict[str, Any]:
     """All of a row's values."""
-    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    names = {field.attname for field in row._meta.concrete_fields} - row.UNREAD_FIELDS
+    return {name: getattr(row, name) for name in names}
 
 
 def told(session_id: str = "chat", limit: int = 1000) -> list[dict[str, Any]]:

@@ -1,7 +1,13 @@
-"""A gRPC proxy that breaks nothing and counts what Firestore would put on the bill."""
+"""A proxy that breaks nothing and counts what passes, as Firestore bills it.
+
+A document returned is one read, a query that returns none is one, a document looked up is one whether it is there or
+not, a count is one per 1,000 entries. What a vector search scans in its index (one read per 100 entries) is told by no
+answer, and not in it. https://cloud.google.com/firestore/pricing#operations
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,21 +17,37 @@ from google.cloud.firestore_v1.types import (
     BatchGetDocumentsResponse,
     BatchWriteRequest,
     CommitRequest,
+    RunAggregationQueryResponse,
     RunQueryResponse,
 )
 
 from .proxy import Fault, Proxy
 
+ENTRIES_PER_READ = 1_000
 REQUESTS = {"Commit": CommitRequest, "BatchWrite": BatchWriteRequest}
-ANSWERS: dict[str, Callable[[bytes], bool]] = {
+
+
+def _lookups(answer: bytes) -> int:
+    found = BatchGetDocumentsResponse.deserialize(answer)
+    return int("found" in found or "missing" in found)
+
+
+def _entries(answer: bytes) -> int:
+    fields = RunAggregationQueryResponse.deserialize(answer).result.aggregate_fields
+    return sum(-(-value.integer_value // ENTRIES_PER_READ) for value in fields.values())
+
+
+READS: dict[str, Callable[[bytes], int]] = {
     "RunQuery": lambda answer: "document" in RunQueryResponse.deserialize(answer),
-    "BatchGetDocuments": lambda answer: bool(BatchGetDocumentsResponse.deserialize(answer)),
+    "BatchGetDocuments": _lookups,
+    "RunAggregationQuery": _entries,
 }
+"""By method, the reads of one answer in a stream; of the whole stream, at least one."""
 
 
 @dataclass
 class Bill:
-    """Calls by method, documents read and written, and Redis' round trips, since the last `clear`."""
+    """Calls by method, documents read, the collections of documents written, and Redis' round trips, since `clear`."""
 
     calls: Counter[str] = field(default_factory=Counter)
     read: int = 0
@@ -38,24 +60,34 @@ class Bill:
 
 
 class Meter(Proxy):
-    """A proxy that breaks nothing and counts."""
+    """Keeps `bill`, which is complete when the client has its answer."""
 
-    def __init__(self, upstream: str, bill: Bill) -> None:
+    def __init__(self, upstream: str, bill: Bill | None = None) -> None:
         super().__init__(upstream, lambda method: Fault())
-        self.bill = bill
+        self.bill = Bill() if bill is None else bill
+        self._counting = threading.Lock()
 
     def _unary(self, path: str, request: bytes, context: Any) -> bytes:
         method = path.rsplit("/", 1)[1]
-        self.bill.calls[method] += 1
-        if method in REQUESTS:
-            writes = REQUESTS[method].deserialize(request).writes
+        writes = REQUESTS[method].deserialize(request).writes if method in REQUESTS else []
+        with self._counting:
+            self.bill.calls[method] += 1
+            self.bill.read += method == "GetDocument"
             self.bill.written += [write.update.name.split("/")[-2] for write in writes]
         return super()._unary(path, request, context)
 
     def _stream(self, path: str, request: bytes, context: Any) -> Iterator[bytes]:
         method = path.rsplit("/", 1)[1]
-        self.bill.calls[method] += 1
+        with self._counting:
+            self.bill.calls[method] += 1
+        total = 0
         for answer in super()._stream(path, request, context):
-            # Whatever else is streamed is charged as a read at least.
-            self.bill.read += ANSWERS.get(method, lambda answer: True)(answer)
+            total += self._charge(READS[method](answer))
             yield answer
+        if not total:
+            self._charge(1)
+
+    def _charge(self, reads: int) -> int:
+        with self._counting:
+            self.bill.read += reads
+        return reads

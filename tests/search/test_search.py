@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,8 @@ from hypothesis import strategies as st
 from memory.search.candidates import budget, gather
 from memory.search.evaluation import EvaluationError, read_conversations
 from memory.search.in_memory import InMemorySource
-from memory.search.passages import Passage, ask
-from memory.search.ranking import PARTS, Weights, rank
+from memory.search.passages import Passage, Pool, ask, naming
+from memory.search.ranking import ASKING, PARTS, Weights, rank
 from memory.search.terms import terms
 from memory.testing.embedders import DeterministicEmbedder
 
@@ -39,9 +42,9 @@ def passages(talk: list[tuple[str, str]], session: str = "s") -> list[Passage]:
 
 
 def order(text: str, weights: Weights, talk: list[tuple[str, str]] = TALK) -> list[str]:
-    question = ask(text, "english", EMBEDDER, {"Ada", "Bo"})
+    question = ask(text, "english", EMBEDDER)
     gathered = gather(InMemorySource(passages(talk), EMBEDDER), question, 10, weights)
-    return [one.passage.id for one in rank(question, gathered.pool, weights)]
+    return [one.passage.id for one in rank(gathered.question, gathered.pool, weights)]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,8 @@ def order(text: str, weights: Weights, talk: list[tuple[str, str]] = TALK) -> li
         ("lexical", "Was the ferry late?", "s-3"),
         ("vector", "the late ferry", "s-3"),
         ("speaker", "What does Bo say of the harbour?", "s-3"),
-        ("times", "When was the ferry at the harbour?", "s-2"),
+        ("answers", "When was the ferry at the harbour?", "s-2"),
+        ("substance", "the ferry at the harbour", "s-2"),
     ],
 )
 def test_each_part_can_decide_alone(part: str, text: str, first: str) -> None:
@@ -67,6 +71,71 @@ def test_neighbours_find_an_answer_that_shares_no_word() -> None:
     assert ranked["s-1"] > ranked["s-2"] > 0
 
 
+def test_a_vector_knows_what_was_said_before() -> None:
+    """A turn that shares nothing with the question is near it, where the turn before does."""
+    talk = [("Bo", "Which instrument does your sister play"), ("Ada", "The oboe."), ("Bo", "Fine weather today.")]
+    other = passages([("Ada", "The oboe.")], session="t")
+    question = ask("which instrument does your sister play", "english", EMBEDDER)
+    pool = gather(InMemorySource([*passages(talk), *other], EMBEDDER), question, 10).pool
+    near = {key: passage.similarity for key, passage in pool.passages.items()}
+    assert near["s-1"] is not None
+    assert near["t-0"] is not None
+    assert near["s-0"] > near["s-1"] > near["t-0"]
+
+
+def test_what_is_found_comes_from_several_sessions() -> None:
+    """Of equals, one of each session before a second one; the parts still add up to the score."""
+    here = passages([("Ada", "The ferry was late."), ("Bo", "The ferry was late.")], session="s")
+    there = passages([("Ada", "The ferry was late.")], session="t")
+    question = ask("ferry", "english")
+    pool = gather(InMemorySource([*here, *there]), question, 10).pool
+    ranked = rank(question, pool, Weights().only("lexical", "variety"))
+    assert [one.passage.session for one in ranked] == ["s", "t", "s"]
+    assert [one.parts["variety"] < 0 for one in ranked] == [False, False, True]
+    assert [one.score for one in ranked] == [pytest.approx(sum(one.parts.values())) for one in ranked]
+
+
+def test_a_named_month_prefers_what_was_said_then() -> None:
+    """Two passages of the same words, one of each month."""
+    may, june = (
+        replace(passages([("Ada", "The ferry was late.")], session=name)[0], time=START.replace(month=month))
+        for name, month in (("may", 5), ("june", 6))
+    )
+    question = ask("Was the ferry late in May 2024?", "english")
+    first, second = rank(question, gather(InMemorySource([may, june]), question, 10).pool)
+    assert (first.passage.id, second.passage.id) == ("may-0", "june-0")
+    assert first.parts["dates"] > second.parts["dates"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [("Was it late?", True), ('"Was it late?" ', True), ("Late? Yes.", False), ("?", True), ("", False), ("!!", False)],
+)
+def test_what_ends_with_a_question_says_less(text: str, asks: bool) -> None:
+    """However many signs follow; a text of nothing is no question."""
+    one = Passage("p", "s", "Ada", START, text, tuple(terms(text)))
+    question = ask("ferry", "english")
+    parts = rank(question, Pool({"p": one}, {}, {}, 1), Weights(substance=1.0))[0].parts
+    distinct = len(set(one.terms) - question.stops)
+    assert parts["substance"] == pytest.approx(math.log1p(distinct) - (ASKING if asks else 0.0))
+
+
+def test_a_part_that_is_none_is_refused() -> None:
+    """A slip of the pen would switch everything off."""
+    with pytest.raises(ValueError, match="times"):
+        Weights().only("times")
+    with pytest.raises(ValueError, match="times"):
+        Weights().without("times")
+
+
+def test_long_texts_take_no_longer_than_their_length() -> None:
+    """Signs without end, as somebody might store them, hold no search up."""
+    one = Passage("p", "s", "Ada", START, "?!" * 25_000 + "a", ("a",))
+    began = time.process_time()
+    rank(ask("When did who say how many?", "english"), Pool({"p": one}, {}, {}, 1))
+    assert time.process_time() - began < 1.0
+
+
 def test_recency_prefers_the_newer_only_when_asked() -> None:
     """Two passages of the same words."""
     talk = [("Ada", "The ferry was late."), ("Ada", "The ferry was late.")]
@@ -79,7 +148,7 @@ def test_recency_prefers_the_newer_only_when_asked() -> None:
 
 def test_parts_add_up() -> None:
     """A score is the sum of its parts, and a part that is off is not among them."""
-    question = ask("What did Ada paint at the harbour?", "english", EMBEDDER, {"Ada", "Bo"})
+    question = naming(ask("What did Ada paint at the harbour?", "english", EMBEDDER), {"Ada", "Bo"})
     pool = gather(InMemorySource(passages(TALK), EMBEDDER), question, 10).pool
     for one in rank(question, pool, Weights(session=0.0)):
         assert one.score == pytest.approx(sum(one.parts.values()))
@@ -119,23 +188,30 @@ def labelled(**changes: Any) -> dict[str, Any]:
         {"id": one.id, "session": one.session, "speaker": one.speaker, "time": one.time.isoformat(), "text": one.text}
         for one in passages(TALK)
     ]
-    questions = [{"question": "Was the ferry late?", "evidence": ["s-3"], "category": "single"}]
+    questions = [
+        {"question": "Was the ferry late?", "evidence": ["s-3"], "category": "plain/single"},
+        {"question": "Where is the harbour?", "evidence": ["s-2"], "category": "oblique/single"},
+    ]
     return {"conversations": [{"id": "c", "turns": turns, "questions": questions, **changes}]}
 
 
 def test_the_command_measures_each_part(tmp_path: Path) -> None:
-    """For machines and for people; without an embedder too."""
+    """For machines and for people, for all questions and for each kind; without an embedder too."""
     file = tmp_path / "set.json"
     file.write_text(json.dumps(labelled()))
     machine, people = io.StringIO(), io.StringIO()
     call_command("memory_evaluate", str(file), "--json", "--embedder", "none", stdout=machine)
     table = json.loads(machine.getvalue())
     assert {"all", "only lexical", "only vector", "without neighbours"} <= table.keys()
-    assert table["all"]["recall@5"] == table["all"]["any@10"] == 1.0
+    assert table["all"]["recall@5"] == table["all"]["any@10"] == table["all"]["reach"] == 1.0
     assert table["all"]["reads"] <= 150
+    assert table["kinds"].keys() == {"plain", "oblique"}
+    assert table["kinds"]["plain"].keys() == table.keys() - {"kinds"}
+    assert table["kinds"]["plain"]["only lexical"]["recall@5"] == 1.0
     path = "memory.testing.embedders.DeterministicEmbedder"
     call_command("memory_evaluate", str(file), "--embedder", path, stdout=people)
-    assert "recall@10" in people.getvalue()
+    headings = [line.split()[0] for line in people.getvalue().splitlines() if "recall@10" in line]
+    assert headings == ["recall@5", "plain", "oblique"]
 
 
 @pytest.mark.parametrize(

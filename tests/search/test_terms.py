@@ -12,6 +12,9 @@ from memory.search.terms import LANGUAGES, MAX_QUERY_TERMS, MAX_TERM_CHARACTERS,
     [
         ("She's painting sunsets", "english", ["she", "paint", "sunset"]),
         ("She\u2019s PAINTED a sunset", "english", ["she", "paint", "a", "sunset"]),
+        ("He bought and wore them", "english", ["he", "buy", "and", "wear", "them"]),
+        ("Moms and their kids", "english", ["mother", "and", "their", "child"]),
+        ("bought", "german", ["bought"]),
         ("cafe\u0301", "english", ["café"]),
         ("Die Häuser", "german", ["die", "haus"]),
         ("東京タワー", "english", ["東京", "京タ", "タワ", "ワー"]),
@@ -22,7 +25,7 @@ from memory.search.terms import LANGUAGES, MAX_QUERY_TERMS, MAX_TERM_CHARACTERS,
     ],
 )
 def test_terms(text: str, language: str, expected: list[str]) -> None:
-    """Folded and stemmed; scripts without spaces as pairs of letters with their marks; signs are no words."""
+    """Folded and stemmed; forms as their words; scripts without spaces as pairs of letters; signs are no words."""
     assert terms(text, language) == expected
 
 

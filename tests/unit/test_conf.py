@@ -12,6 +12,8 @@ from django.test import override_settings
 
 from memory.conf import DEFAULTS, memory_settings
 from memory.models import MemoryItem
+from memory.search.embedders import EmbedderError
+from memory.testing.embedders import DeterministicEmbedder
 
 
 def found(**values: Any) -> set[str]:
@@ -20,6 +22,16 @@ def found(**values: Any) -> set[str]:
         messages = run_checks(tags=["memory"])
     assert all(message.hint for message in messages), "each message tells the fix"
     return {str(message.id) for message in messages}
+
+
+def too_many_dimensions() -> DeterministicEmbedder:
+    """An embedder whose vectors Firestore would refuse."""
+    return DeterministicEmbedder(4_096)
+
+
+def without_its_package() -> DeterministicEmbedder:
+    """An embedder that cannot be made on this machine."""
+    raise EmbedderError('It needs a package: pip install "it".')
 
 
 def test_tests_run_in_their_own_environment() -> None:
@@ -50,6 +62,17 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"MANAGER": "memory.stores.NoSuchManager"}, {"memory.E009"}),
         ({"FIRESTORE": {"OPTIONS": {}}}, set()),
         ({"FIRESTORE": "project"}, {"memory.E010"}),
+        ({"LANGUAGE": "german"}, set()),
+        ({"LANGUAGE": "klingon"}, {"memory.E011"}),
+        ({"LANGUAGE": None}, {"memory.E011"}),
+        ({"EMBEDDER": None}, set()),
+        ({"EMBEDDER": "memory.testing.embedders.DeterministicEmbedder"}, set()),
+        ({"EMBEDDER": "no.such.Embedder"}, {"memory.E012"}),
+        ({"EMBEDDER": ["a list"]}, {"memory.E012"}),
+        ({"EMBEDDER": "builtins.dict"}, {"memory.E012"}),
+        ({"EMBEDDER": "tests.unit.test_conf.too_many_dimensions"}, {"memory.E012"}),
+        ({"EMBEDDER": "tests.unit.test_conf.without_its_package"}, {"memory.W003"}),
+        ({"SPEAKER": "no.such.function"}, {"memory.E013"}),
     ],
 )
 def test_checks(values: dict[str, Any], ids: set[str]) -> None:
@@ -72,10 +95,13 @@ def test_a_missing_router_is_told() -> None:
 @override_settings(MEMORY={})
 def test_defaults() -> None:
     """An empty dict, or none, gives the documented defaults."""
-    for key in DEFAULTS.keys() - {"PRINCIPAL", "MANAGER"}:
+    for key in DEFAULTS.keys() - {"PRINCIPAL", "MANAGER", "EMBEDDER", "SPEAKER"}:
         assert getattr(memory_settings, key.lower()) == DEFAULTS[key]
     assert memory_settings.principal.__name__ == "username"
     assert memory_settings.manager.__name__ == "ConcreteMemoryManager"
+    assert memory_settings.speaker.__name__ == "speaker_of"
+    assert type(memory_settings.embedder).__name__ == "StaticEmbedder"
+    assert memory_settings.embedder is memory_settings.embedder
 
 
 def test_settings_are_read_when_used() -> None:

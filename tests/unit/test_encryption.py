@@ -92,7 +92,7 @@ def test_wrong_keys_are_told_without_them(settings: Any, keys: list[str]) -> Non
         encrypt("secret")
     assert "short" not in str(caught.value)
     found = check_memory_settings(None)
-    assert [each.id for each in found] == (["memory.E011"] if keys else [])
+    assert [each.id for each in found] == (["memory.E014"] if keys else [])
     assert "short" not in str(found)
 
 
@@ -102,7 +102,7 @@ def test_keys_of_a_wrong_kind_are_told(settings: Any, keys: object) -> None:
     settings.MEMORY = {**settings.MEMORY, "ENCRYPTION_KEYS": keys}
     (found,) = check_memory_settings(None)
     assert isinstance(found, Error)
-    assert found.id == "memory.E011"
+    assert found.id == "memory.E014"
 
 
 @pytest.mark.django_db(databases=["memory"])

@@ -30,7 +30,7 @@ from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
 from .operations import AUTO_IDS, DatabaseOperations
-from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Outcome, Query, Read, Rpc
+from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Nearest, Outcome, Query, Read, Rpc
 from .schema import DatabaseSchemaEditor
 from .unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
@@ -91,6 +91,10 @@ class Cursor:
         """One value for each aggregate."""
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
+
+    def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several reads by one round of calls, in no transaction; see `Executor.side_by_side`."""
+        return self._executor.side_by_side(asked)
 
     def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Applies writes, or keeps them until the transaction commits; see `Executor.commit`."""

@@ -130,20 +130,13 @@ class Calls:
         documents: Callable[[Message], int],
         transaction: bytes | None = None,
         index: Callable[[], Mapping[str, Any] | None] = lambda: None,
-    ) -> Iterator[Message]:
+    ) -> Stream:
         """The messages of a streaming read.
 
         `resume` makes the request for what did not arrive yet, or None if all did; `documents` counts what a message
         brings; `index` is asked for the definition of the query's index if that is missing.
         """
-        stream = _Stream(self, method, request, description, resume, documents, transaction, index)
-        try:
-            message = self.around(description, stream.read)
-            while message is not None:
-                yield message
-                message = stream.read()
-        finally:
-            stream.close()
+        return Stream(self, method, request, description, resume, documents, transaction, index)
 
     def _log(
         self,
@@ -168,8 +161,8 @@ class Calls:
         )
 
 
-class _Stream:
-    """A streaming read, over as many attempts as it takes."""
+class Stream:
+    """A streaming read, over as many attempts as it takes: iterate it once. Nothing is sent before, but by `begin`."""
 
     def __init__(
         self,
@@ -196,6 +189,27 @@ class _Stream:
         self._arrived = 0
         self._documents = 0
         self._started = 0.0
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Send the request, and do not wait for what it brings."""
+        self._calls.around(self._description, self._begin)
+        self._has_begun = True
+
+    def _begin(self) -> None:
+        try:
+            self._open()
+        except grpc.RpcError as error:
+            self._failed(error)
+
+    def __iter__(self) -> Iterator[Message]:
+        try:
+            message = self.read() if self._has_begun else self._calls.around(self._description, self.read)
+            while message is not None:
+                yield message
+                message = self.read()
+        finally:
+            self.close()
 
     def read(self) -> Message | None:
         """The next message, None after the last. Raises Django's errors."""

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from . import codec, errors, indexes, messages, names
-from .calls import Calls, batch_get, is_about_database
+from .calls import Calls, Stream, batch_get, is_about_database
 from .channel import Message, Target, pb
 from .commit import Committer
 from .ordering import order_key
@@ -46,7 +46,7 @@ GET_BATCH: Final = 300
 """Documents asked for by id in one call."""
 
 OPEN_STREAMS: Final = 20
-"""Branches of a merge that are read side by side; beyond, they are read one after the other and merged in memory."""
+"""Calls that are under way at a time. A merge of more branches reads them one after the other and merges in memory."""
 
 AGGREGATED_ENTRIES: Final = 1000
 """Index entries that an aggregation reads for the price of one document."""
@@ -97,6 +97,24 @@ class Executor:
             for position, answer in zip(positions, answers, strict=True):
                 values[position] = answer
         return tuple(values)
+
+    def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
+        """The rows of each read, and one row of one value for an aggregate; none waits for another's answer.
+
+        They are sent at once, or some twenty at a time. In no transaction.
+        """
+        with contextlib.ExitStack() as begun:
+            calls = [self._prepared(one) for one in asked]
+            for stream, _ in calls[:OPEN_STREAMS]:
+                stream.begin()
+                begun.callback(stream.close)
+            found = []
+            for position, (_, rows) in enumerate(calls, OPEN_STREAMS):
+                found.append(list(rows))
+                if position < len(calls):
+                    calls[position][0].begin()
+                    begun.callback(calls[position][0].close)
+            return found
 
     def documents(
         self, keys: Sequence[tuple[str, str]], *, whole: bool = True, transaction: bytes | None = None
@@ -183,11 +201,26 @@ class Executor:
                 page = replace(page, start_after=(ids[-1],))
         return copied
 
+    def _prepared(self, asked: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
+        """The call that a read makes, and the rows that come of it."""
+        if isinstance(asked, Nearest):
+            stream, found = self._nearest_call(asked, None)
+            return stream, _nearest_rows(asked, stream, found)
+        if isinstance(asked, Query):
+            run = _QueryRun(self._calls, asked, None, ())
+            stream = run.call()
+            return stream, _rows(run.documents(stream), codec.row_decoder(asked.columns))
+        if isinstance(asked.source, Merge):
+            raise TypeError("a count over several queries is several calls")
+        stream = self._aggregate_call(asked.source, [asked], None)
+        return stream, (tuple(_aggregated(stream, 1)) for _ in range(1))
+
     # Reads, each a lazy iterator of `Document` messages.
 
     def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
         if query.limit != 0:
-            yield from _QueryRun(self._calls, query, transaction, extra).documents()
+            run = _QueryRun(self._calls, query, transaction, extra)
+            yield from run.documents(run.call())
 
     def _merge(self, merge: Merge, transaction: bytes | None) -> Documents:
         bound = None if merge.limit is None else merge.offset + merge.limit
@@ -226,6 +259,11 @@ class Executor:
                 raise errors.mapped(error, messages.describe(read)) from error
 
     def _nearest(self, read: Nearest, transaction: bytes | None) -> Iterator[Row]:
+        stream, found = self._nearest_call(read, transaction)
+        yield from _nearest_rows(read, stream, found)
+
+    def _nearest_call(self, read: Nearest, transaction: bytes | None) -> tuple[Stream, list[Message]]:
+        """The call, and the list for its documents, which is emptied if the call has to begin again."""
         request = messages.nearest(read, self._calls.wire.documents, transaction)
         found: list[Message] = []
 
@@ -242,19 +280,14 @@ class Executor:
             transaction=transaction,
             index=partial(indexes.needed, read),
         )
-        for answer in stream:  # each may be the first again, after `again`
-            if answer.HasField("document"):
-                found.append(answer.document)  # noqa: PERF401
-        decode = codec.row_decoder(read.columns)
-        for document in found[read.offset :]:
-            distance = document.fields[messages.DISTANCE].double_value
-            undefined = math.isnan(distance)
-            if not (undefined and read.defined):
-                yield decode(document) + ((None if undefined else distance,) if read.distance else ())
+        return stream, found
 
     def _aggregate(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> list[Any]:
+        return _aggregated(self._aggregate_call(source, aggregates, transaction), len(aggregates))
+
+    def _aggregate_call(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> Stream:
         request = messages.aggregation(source, aggregates, self._calls.wire.documents, transaction)
-        stream = self._calls.stream(
+        return self._calls.stream(
             "RunAggregationQuery",
             request,
             f"{messages.describe(source)} {', '.join(map(_describe_aggregate, aggregates))}",
@@ -263,9 +296,6 @@ class Executor:
             transaction=transaction,
             index=partial(indexes.needed, source, [one.ref for one in aggregates if one.ref is not None]),
         )
-        answer = list(stream)[-1]
-        fields = answer.result.aggregate_fields
-        return [codec.decode(fields[f"a{number}"], Kind.ANY) for number in range(len(aggregates))]
 
     def _count_merge(self, merge: Merge, transaction: bytes | None) -> int:
         bound = None if merge.limit is None else merge.offset + merge.limit
@@ -298,9 +328,9 @@ class _QueryRun:
         self._seen = 0
         self._read_time: Message | None = None
 
-    def documents(self) -> Iterator[Message]:
-        """The documents, in order, each once, as of one point in time."""
-        stream = self._calls.stream(
+    def call(self) -> Stream:
+        """The call that asks for it."""
+        return self._calls.stream(
             "RunQuery",
             messages.run_query(self._query, self._calls.wire.documents, self._extra, self._transaction),
             messages.describe(self._query),
@@ -309,6 +339,9 @@ class _QueryRun:
             transaction=self._transaction,
             index=partial(indexes.needed, self._query),
         )
+
+    def documents(self, stream: Stream) -> Documents:
+        """The documents that the call brings, in order, each once, as of one point in time."""
         for answer in stream:
             if self._read_time is None and answer.HasField("read_time"):
                 self._read_time = answer.read_time
@@ -342,6 +375,23 @@ def _copied(collection: str, id: str, document: Message) -> Put:
     """The write that makes the same document elsewhere."""
     columns = tuple(Ref((names.unescape_key(name),), Kind.WIRE) for name in document.fields)
     return Put(collection, id, columns, tuple(document.fields.values()))
+
+
+def _nearest_rows(read: Nearest, stream: Stream, found: list[Message]) -> Iterator[Row]:
+    for answer in stream:  # each may be the first again, after `again`
+        if answer.HasField("document"):
+            found.append(answer.document)  # noqa: PERF401
+    decode = codec.row_decoder(read.columns)
+    for document in found[read.offset :]:
+        distance = document.fields[messages.DISTANCE].double_value
+        undefined = math.isnan(distance)
+        if not (undefined and read.defined):
+            yield decode(document) + ((None if undefined else distance,) if read.distance else ())
+
+
+def _aggregated(stream: Stream, number: int) -> list[Any]:
+    fields = list(stream)[-1].result.aggregate_fields
+    return [codec.decode(fields[f"a{position}"], Kind.ANY) for position in range(number)]
 
 
 _PING: Final = Get("ping", ("ping",))

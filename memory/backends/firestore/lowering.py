@@ -36,6 +36,7 @@ from .plan import JSON_NULL, Compare, JsonNull, Kind, Op, Order, Ref
 from .tree import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
 
 KINDS: Final = frozenset(kind.value for kind in Kind)
+ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
 INT64: Final = (-(2**63), 2**63 - 1)
 BEYOND_INT64: Final = 10**19
 """In JSON, integers beyond 64 bits are maps of their digits. Of those above 64 bits, this one's text is the least; of
@@ -145,7 +146,11 @@ class Lowering:
 
 
 def _rule(lookup: Any) -> Rule | None:
-    """What a lookup means: known by its class, or by a parent's if its left side says that it names a map's key."""
+    """What a lookup means: known by its class, by a parent's if its left side says that it names a map's key, or by an
+    `array_operator` that it declares.
+    """
+    if getattr(lookup, "array_operator", None) in ARRAY_OPERATORS:
+        return _array
     if getattr(lookup.lhs, "array_index", True) is not False:
         return RULES.get(type(lookup))
     return next((RULES[cls] for cls in type(lookup).__mro__ if cls in RULES), None)
@@ -343,6 +348,17 @@ def successor(prefix: str) -> str | None:
         if code < 0x10FFFF:
             return prefix[: end - 1] + chr(0xE000 if code == 0xD7FF else code + 1)
     return None
+
+
+def _array(lowering: Lowering, lookup: Any) -> Condition | None:
+    """A list that holds a value, or any of several."""
+    ref, op = lowering.ref(lookup.lhs), Op(lookup.array_operator)
+    if ref is None or len(ref.path) > 1 or ref.kind is not Kind.JSON or hasattr(lookup.rhs, "resolve_expression"):
+        return None
+    if op is Op.ARRAY_CONTAINS:
+        return Compare(ref, op, lookup.rhs)
+    values = tuple(dict.fromkeys(lookup.rhs))
+    return Compare(ref, op, values) if values else FALSE
 
 
 def _year(low: Op | None, high: Op | None) -> Rule:

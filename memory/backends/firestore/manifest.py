@@ -7,7 +7,10 @@
   for it.
 - Django's own models get what its admin asks of them (`OF_DJANGO`).
 - A vector field gets an index of its own and one below each field that an index filters by first, since vectors are
-  searched among one owner's.
+  searched among one owner's. One that names `searched_with`, fields that its searches always compare, gets one below
+  these and all that an index filters by, instead.
+- A field that `is_array` gets an index with all that an index filters by and its order, for each that ends in a
+  descending one: the newest that hold a value. It gets none by itself.
 
 The format is that of the Firebase CLI. https://firebase.google.com/docs/reference/firestore/indexes
 """
@@ -115,7 +118,11 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
         override = {"collectionGroup": meta.db_table, "fieldPath": names.field_path((ttl.column,)), "ttl": True}
         manifest.overrides.append({**override, "indexes": [dict(one) for one in AUTOMATIC]})
     for one in meta.local_concrete_fields:
-        if one.get_internal_type() == "VectorField":
+        if getattr(one, "is_array", False):
+            _add_array(manifest, model, one, ttl, lists)
+        if one.get_internal_type() == "VectorField" and (others := getattr(one, "searched_with", ())):
+            _add_searched_vector(manifest, model, one, others, ttl, lists, options)
+        elif one.get_internal_type() == "VectorField":
             owners = {orders[0].ref for orders in lists if len(orders) > 1 and not orders[0].descending}
             _add_vector(manifest, model, one, ttl, owners, options)
 
@@ -178,20 +185,99 @@ def _add_vector(
     owners: Collection[Ref],
     options: Options,
 ) -> None:
-    dimension = getattr(vector, "dimension", None) or options.dimension
+    dimension = _dimension(manifest, model, vector, options)
     if dimension is None:
-        manifest.skipped.append(f"{model._meta.label}.{vector.name}: its dimension is not known; give --dimension")
         return
     collection = model._meta.db_table
     manifest.add([definition(collection, [vector_field(names.field_path((vector.column,)), dimension)])])
     for owner in sorted(owners, key=lambda ref: ref.path):
-        wanted = Compare(owner, Op.EQ, _SAMPLES.get(owner.kind, "x"))
-        filters: list[Filter] = (
-            [wanted] if ttl is None else [wanted, And((wanted, Compare(_ref(ttl), Op.GT, SOME_TIME)))]
-        )
-        for where in filters:
-            query = Query(collection, where=where)
-            manifest.add([needed(Nearest(query, _ref(vector), (0.0,) * dimension, Measure.COSINE, 1))])
+        manifest.add(_nearest_among(model, vector, [owner], ttl, dimension))
+
+
+def _add_searched_vector(
+    manifest: Manifest,
+    model: type[models.Model],
+    vector: models.Field[Any, Any],
+    others: Sequence[str],
+    ttl: models.Field[Any, Any] | None,
+    lists: Sequence[Sequence[Order]],
+    options: Options,
+) -> None:
+    dimension = _dimension(manifest, model, vector, options)
+    if dimension is None:
+        return
+    fixed = [_ref(model._meta.get_field(name)) for name in others]  # type: ignore[arg-type]
+    for equal, sort in _equal_of(lists):
+        manifest.add(_nearest_among(model, vector, [*equal, *fixed], ttl, dimension, sort))
+
+
+def _dimension(
+    manifest: Manifest, model: type[models.Model], vector: models.Field[Any, Any], options: Options
+) -> int | None:
+    """The field's own dimension, that of those which will fill it (`index_dimension`), or the one that was given."""
+    known = (getattr(vector, name, None) for name in ("dimension", "index_dimension"))
+    found: int | None = next((number for number in known if number is not None), options.dimension)
+    if found is None:
+        manifest.skipped.append(f"{model._meta.label}.{vector.name}: its dimension is not known; give --dimension")
+    return found
+
+
+def _nearest_among(
+    model: type[models.Model],
+    vector: models.Field[Any, Any],
+    equal: Sequence[Ref],
+    ttl: models.Field[Any, Any] | None,
+    dimension: int,
+    sort: Ref | None = None,
+) -> Iterator[Definition | None]:
+    """The indexes of a search among rows whose columns equal something, and among those that have not expired; with
+    `sort` also among those of a range of it."""
+    wanted = tuple(_equals(ref) for ref in equal)
+    live = () if ttl is None else (Compare(_ref(ttl), Op.GT, SOME_TIME),)
+    ranges = () if sort is None else (Compare(sort, Op.GT, _SAMPLES.get(sort.kind, "x")),)
+    for filters in dict.fromkeys((wanted, (*wanted, *live), (*wanted, *live, *ranges))):
+        where: Filter = And(filters) if len(filters) > 1 else filters[0]
+        query = Query(model._meta.db_table, where=where)
+        yield needed(Nearest(query, _ref(vector), (0.0,) * dimension, Measure.COSINE, 1))
+
+
+def _add_array(
+    manifest: Manifest,
+    model: type[models.Model],
+    array: models.Field[Any, Any],
+    ttl: models.Field[Any, Any] | None,
+    lists: Sequence[Sequence[Order]],
+) -> None:
+    meta, key = model._meta, _ref(model._meta.pk)
+    live = [] if ttl is None else [_live(ttl)]
+    for orders in lists:
+        equal = _equal_before(orders)
+        if not equal or not orders[-1].descending:
+            continue
+        wanted = [*map(_equals, equal), Compare(_ref(array), Op.ARRAY_CONTAINS, "x")]
+        sorts = (*orders[len(equal) :], Order(key, descending=True))
+        for where in (all_of(wanted), all_of([*wanted, *live])):
+            answer = plan(Select(meta.db_table, key, (), where, sorts))
+            manifest.add([needed(answer)] if isinstance(answer, Query | Merge) else [])
+    path = names.field_path((str(array.column),))
+    manifest.overrides.append({"collectionGroup": meta.db_table, "fieldPath": path, "indexes": []})
+
+
+def _equal_of(lists: Sequence[Sequence[Order]]) -> Iterator[tuple[tuple[Ref, ...], Ref]]:
+    """What the indexes that end in a descending order filter and sort by, each once."""
+    yield from dict.fromkeys(
+        (equal, orders[-1].ref) for orders in lists if orders[-1].descending and (equal := _equal_before(orders))
+    )
+
+
+def _equal_before(orders: Sequence[Order]) -> tuple[Ref, ...]:
+    """The columns of an index that stand before its first descending one: those that are compared for equality."""
+    first = next((place for place, order in enumerate(orders) if order.descending), 0)
+    return tuple(order.ref for order in orders[:first])
+
+
+def _equals(ref: Ref) -> Compare:
+    return Compare(ref, Op.EQ, _SAMPLES.get(ref.kind, "x"))
 
 
 def _ref(one: models.Field[Any, Any]) -> Ref:

@@ -46,6 +46,11 @@ MAX_BRANCHES: Final = 200
 INEQUALITIES: Final = frozenset({Op.LT, Op.LE, Op.GT, Op.GE, Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})
 UNEQUAL: Final = frozenset({Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})  # at most one of these in a query
 
+# What a comparison with any of several values is where there is but one.
+ONE_OF: Final = {Op.IN: Op.EQ, Op.ARRAY_CONTAINS_ANY: Op.ARRAY_CONTAINS}
+
+ARRAYS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})  # at most one of these in an alternative
+
 # Kinds whose documents' ids sort like their values, so that `__name__` can stand for the key in an order.
 IDS_SORT: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
 # The least value of a kind: whatever is not null is not below it.
@@ -118,7 +123,7 @@ def superset(select: Select) -> Answer:
     loose = replace(select, where=where, orders=(), limit=None, offset=0, blame=())
     answer = plan(loose)
     if isinstance(answer, Unanswerable):
-        answer = plan(replace(loose, where=all_of(p for p in parts_of(where) if not _wide(p))))
+        answer = plan(replace(loose, where=all_of(_narrow(parts_of(where)))))
     return Query(select.collection, select.columns) if isinstance(answer, Unanswerable) else answer
 
 
@@ -221,7 +226,7 @@ def _leaves(where: Filter | None) -> Iterator[Compare]:
 def _disjunctions(where: Filter) -> int:
     """How many alternatives Firestore counts: those of the disjunctive normal form."""
     match where:
-        case Compare(_, Op.IN, value):
+        case Compare(_, Op.IN | Op.ARRAY_CONTAINS_ANY, value):
             return len(value)
         case Compare():
             return 1
@@ -255,8 +260,20 @@ def _fits(where: Filter | None, orders: int) -> bool:
         and len(unequal) <= 1
         and len({leaf.ref for leaf in leaves if leaf.op in INEQUALITIES}) <= MAX_INEQUALITY_FIELDS
         and all(_not_in_fits(leaf, disjunctions) for leaf in unequal)
+        and _arrays(where) <= 1
         and not _drops_rows(where)
     )
+
+
+def _arrays(where: Filter) -> int:
+    """The most comparisons with arrays that one alternative of the disjunctive normal form holds."""
+    match where:
+        case And(children):
+            return sum(_arrays(child) for child in children)
+        case Or(children):
+            return max(_arrays(child) for child in children)
+        case _:
+            return int(where.op in ARRAYS)
 
 
 def _not_in_fits(leaf: Compare, disjunctions: int) -> bool:
@@ -298,7 +315,7 @@ def _split(where: Filter | None, orders: int) -> tuple[Filter | None, ...] | Non
 
 
 def _widest_in(where: Filter | None) -> int:
-    return max((len(leaf.value) for leaf in _leaves(where) if leaf.op is Op.IN), default=0)
+    return max((len(leaf.value) for leaf in _leaves(where) if leaf.op in ONE_OF), default=0)
 
 
 def _pieces(where: Filter, orders: int) -> list[Filter] | None:
@@ -310,19 +327,21 @@ def _pieces(where: Filter, orders: int) -> list[Filter] | None:
     match parts[wide]:
         case Or(children):
             return _replaced(parts, wide, [[child] for child in children])
-        case Compare(ref, Op.IN, values):
+        case Compare(ref, Op.IN | Op.ARRAY_CONTAINS_ANY as op, values):
             others = prod(_disjunctions(part) for i, part in enumerate(parts) if i != wide)
             room = max(1, (MAX_FILTERS_AND_ORDERS - orders) // _width(where))
             size = max(1, min(MAX_IN_VALUES, MAX_DISJUNCTIONS, room) // max(1, min(others, MAX_DISJUNCTIONS)))
             if size >= len(values):
                 size = max(1, len(values) // 2)
-            return _replaced(parts, wide, [[_in(ref, values[i : i + size])] for i in range(0, len(values), size)])
+            return _replaced(
+                parts, wide, [[_any_of(ref, op, values[i : i + size])] for i in range(0, len(values), size)]
+            )
         case _:
             return None
 
 
-def _in(ref: Ref, values: tuple[Any, ...]) -> Compare:
-    return Compare(ref, Op.EQ, values[0]) if len(values) == 1 else Compare(ref, Op.IN, values)
+def _any_of(ref: Ref, op: Op, values: tuple[Any, ...]) -> Compare:
+    return Compare(ref, ONE_OF[op], values[0]) if len(values) == 1 else Compare(ref, op, values)
 
 
 def _replaced(parts: list[Filter], position: int, alternatives: Sequence[Sequence[Filter]]) -> list[Filter]:
@@ -367,6 +386,16 @@ def _ranges(part: Filter) -> list[list[Filter]]:
         gaps.append([Compare(part.ref, Op.GT, low), Compare(part.ref, Op.LT, high)])
     gaps.append([Compare(part.ref, Op.GT, values[-1])])
     return gaps
+
+
+def _narrow(parts: Iterable[Condition]) -> Iterator[Condition]:
+    """The conjuncts that one query takes together: none that is wide, and one about an array."""
+    has_array = False
+    for part in parts:
+        is_array = isinstance(part, Compare) and part.op in ARRAYS
+        if not _wide(part) and not (is_array and has_array):
+            has_array |= is_array
+            yield part
 
 
 def _wide(condition: Condition) -> bool:

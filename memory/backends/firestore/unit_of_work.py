@@ -88,6 +88,11 @@ class UnitOfWork:
         """The server's transaction, if one was begun and has not ended."""
         return self._id
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was read or written yet, so that it makes no difference whether a read takes part."""
+        return self._id is None and next(iter(self._buffer.writes()), None) is None
+
     # --- reads
 
     def touches(self, read: Read) -> bool:

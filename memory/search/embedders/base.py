@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+CONTEXT = "context1"
+"""How vectors of turns become those that are stored: changes when `context.py` does."""
 
 
 @runtime_checkable
@@ -14,7 +16,8 @@ class Embedder(Protocol):
     """Makes vectors of texts. Vectors of two embedders that differ in name, version or dimension never meet.
 
     Vectors have length 1, or are all zeros for a text that says nothing to the model. Implementations may be called
-    from several threads at once.
+    from several threads at once. One with the attribute `remote = True` takes longer than a write may: texts are
+    embedded after they are stored, and not again when they are found.
     """
 
     @property
@@ -34,6 +37,16 @@ class Embedder(Protocol):
 
     def embed_query(self, text: str) -> Vectors:
         """What is asked, as an array of shape (dimension,)."""
+
+
+def model_name(embedder: Embedder) -> str:
+    """What made a vector, as it is stored with it: `name@version:dimension`, and the version of `context.py`."""
+    return f"{embedder.name}@{embedder.version}:{embedder.dimension}+{CONTEXT}"
+
+
+def is_remote(embedder: Embedder) -> bool:
+    """Whether texts are embedded after they are stored, not with it."""
+    return bool(getattr(embedder, "remote", False))
 
 
 class EmbedderError(Exception):

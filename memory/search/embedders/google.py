@@ -23,6 +23,7 @@ class GoogleEmbedder:
     """
 
     version = "1"
+    remote = True
 
     def __init__(
         self, model: str = "gemini-embedding-001", dimension: int = 768, timeout: float = 10.0, **client_options: Any

@@ -19,6 +19,7 @@ class SentenceTransformersEmbedder:
     """
 
     version = "1"
+    remote = True
 
     def __init__(self, model: str = "all-MiniLM-L6-v2", **options: Any) -> None:
         self.name = model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class StaticEmbedder:
     name = "wordllama-l2-supercat-256"
     dimension = DIMENSION
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The package's version: its weights are part of it."""
         return version("wordllama")

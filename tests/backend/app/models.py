@@ -8,10 +8,24 @@ from django.db import models
 from django.db.models import functions
 from django.db.models.expressions import RawSQL
 
+from .arrays import ArrayField
 from .library import Book, City, Novel, Remark, Tag, Writer
 from .vectors import VectorField
 
-__all__ = ["Author", "Book", "City", "Everything", "Note", "Novel", "Point", "Rectangle", "Remark", "Tag", "Writer"]
+__all__ = [
+    "Author",
+    "Book",
+    "City",
+    "Everything",
+    "Note",
+    "Novel",
+    "Page",
+    "Point",
+    "Rectangle",
+    "Remark",
+    "Tag",
+    "Writer",
+]
 
 
 class Author(models.Model):
@@ -83,6 +97,21 @@ class Point(models.Model):
     kind = models.CharField(max_length=20, default="")
     until = models.DateTimeField(null=True)
     vector = VectorField(null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Page(models.Model):
+    """Words, and what a search for them is narrowed by."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    owner = models.CharField(max_length=20)
+    number = models.IntegerField()
+    words = ArrayField(default=list)
 
     class Meta:
         app_label = "engine"

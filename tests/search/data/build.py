@@ -6,11 +6,15 @@ A source is one conversation, which is one user's memory:
     # session | 2025-03-14 19:05
     M: a turn
     T^kiln: a turn that a question refers to by its label
-    # questions
+    # plain questions
     What did Tom build? | kiln | single
+    # oblique questions
+    Which oven for clay was made at home? | kiln | single
 
-The folder of a source is the half that it belongs to, its file's name the conversation's id. Run
-`python -m tests.search.data.build` after a change; a test compares the result with what is stored.
+Plain questions use the ordinary words for a thing, which often are the words that were said; oblique ones avoid them.
+A question's category in the result is `kind/category`. The folder of a source is the half that it belongs to, its
+file's name the conversation's id. Run `python -m tests.search.data.build` after a change; a test compares the result
+with what is stored.
 """
 
 import json
@@ -22,10 +26,12 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 HALVES = ("tuning", "heldout")
+KINDS = ("plain", "oblique")
 CATEGORIES = ("single", "multi", "temporal", "name", "detail", "inference")
 BETWEEN_TURNS = timedelta(minutes=1)
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+_QUESTIONS = {f"# {kind} questions": kind for kind in KINDS}
 _SESSION = re.compile(r"# session \| (\d{4}-\d{2}-\d{2} \d{2}:\d{2})")
 _TURN = re.compile(r"([A-Z])(?:\^([a-z0-9-]+))?: (\S.*)")
 
@@ -74,14 +80,14 @@ class _Reader:
     questions: list[Question] = field(default_factory=list)
     sessions: int = 0
     clock: datetime = _BEFORE_ALL
-    asks: bool = False
+    asks: str = ""  # the kind of the questions that follow
 
     def line(self, line: str) -> None:
         """Take the next line that is not empty."""
         if line.startswith("speakers: "):
             self.speakers = dict(pair.split("=") for pair in line.removeprefix("speakers: ").split(", "))
-        elif line == "# questions":
-            self.asks = True
+        elif line in _QUESTIONS:
+            self.asks = _QUESTIONS[line]
         elif heading := _SESSION.fullmatch(line):
             self._session(heading[1])
         elif self.asks:
@@ -115,7 +121,8 @@ class _Reader:
         unknown = [label for label in labels.split() if label not in self.labels]
         if unknown or category not in CATEGORIES:
             raise SourceError(f"unknown labels {unknown} or category {category!r}; categories are {CATEGORIES}")
-        self.questions.append(Question(question, [self.labels[label] for label in labels.split()], category))
+        evidence = [self.labels[label] for label in labels.split()]
+        self.questions.append(Question(question, evidence, f"{self.asks}/{category}"))
 
 
 def read(name: str, text: str) -> Conversation:

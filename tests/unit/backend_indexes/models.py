@@ -43,6 +43,43 @@ class Item(models.Model):
         return self.id
 
 
+class WordsField(models.JSONField):
+    """A list of texts, as the app's own."""
+
+    is_array = True
+
+
+class ModelVectorField(VectorField):
+    """A vector that is searched among those of one model; its dimension is the model's."""
+
+    searched_with = ("made_by",)
+    index_dimension = 7
+
+
+class Page(models.Model):
+    """What is searched for words and for meaning."""
+
+    id = models.CharField(primary_key=True, max_length=50)
+    owner = models.CharField(max_length=50)
+    kind = models.CharField(max_length=50)
+    at = models.DateTimeField()
+    made_by = models.CharField(max_length=50)
+    words = WordsField()
+    meaning = ModelVectorField()
+
+    class Meta:
+        app_label = "engine"
+        db_table = "pages"
+        indexes = (
+            models.Index(fields=["owner", "-at"], name="pages_1"),
+            models.Index(fields=["owner", "kind", "-at"], name="pages_2"),
+            models.Index(fields=["owner", "kind", "at"], name="pages_3"),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class Plain(models.Model):
     """Nothing but what Firestore indexes by itself."""
 

@@ -25,7 +25,7 @@ from memory.backends.firestore.plan import (
     Ref,
 )
 
-from .models import Item, Plain
+from .models import Item, Page, Plain
 
 A, B, C = (Ref((name,), Kind.INTEGER) for name in "abc")
 VECTOR = Ref(("v",), Kind.VECTOR)
@@ -99,6 +99,24 @@ def test_a_models_manifest() -> None:
     (override,) = made.overrides
     assert (override["fieldPath"], override["ttl"], len(override["indexes"])) == ("expiration", True, 3)
     assert [sentence.split(":")[0] for sentence in made.skipped] == ["engine.Item", "engine.Item.unsized"]
+
+
+def test_what_is_searched_for_words_and_meaning() -> None:
+    """An array below all that is filtered by, newest first; a vector below that and what it is searched with."""
+    made = manifest.of_models([Page], manifest.Options())
+    assert {short(one) for one in made.indexes} == {
+        "owner at-",
+        "owner kind at-",
+        "owner kind at",
+        "owner words[] at-",
+        "kind owner words[] at-",
+        "made_by owner meaning7",
+        "made_by owner at meaning7",
+        "kind made_by owner meaning7",
+        "kind made_by owner at meaning7",
+    }
+    assert made.overrides == [{"collectionGroup": "pages", "fieldPath": "words", "indexes": []}]
+    assert not made.skipped
 
 
 def test_the_text_is_stable_and_comes_back() -> None:

@@ -243,3 +243,25 @@ def test_one_and_true_are_two_values() -> None:
 def test_or_of_plain_comparisons_is_one_query() -> None:
     """Up to 30 alternatives are one query."""
     assert plan(select(any_of([eq(1), eq(2, M)]))) == query(Or((eq(1), eq(2, M))))
+
+
+WORDS = Ref(("words",), Kind.JSON)
+
+
+def test_a_list_of_words_is_split_like_an_in() -> None:
+    """Thirty words a query, fewer beside another disjunction; one that is left alone is looked for by itself."""
+    wanted = tuple(f"w{number}" for number in range(31))
+    answer = plan(select(Compare(WORDS, Op.ARRAY_CONTAINS_ANY, wanted)))
+    assert isinstance(answer, Merge)
+    leaves = [branch.where for branch in answer.branches]
+    assert all(isinstance(leaf, Compare) for leaf in leaves)
+    found = [word for leaf in leaves for word in ([leaf.value] if leaf.op is Op.ARRAY_CONTAINS else leaf.value)]  # type: ignore[union-attr]
+    assert found == list(wanted)
+    assert leaves[-1] == Compare(WORDS, Op.ARRAY_CONTAINS, "w30")
+
+
+def test_one_comparison_with_an_array_a_query() -> None:
+    """Firestore takes no two; the mirror is loaded by the first."""
+    both = all_of([Compare(WORDS, Op.ARRAY_CONTAINS, "a"), Compare(WORDS, Op.ARRAY_CONTAINS, "b"), eq(1)])
+    assert isinstance(plan(select(both)), Unanswerable)
+    assert superset(select(both)) == query(And((Compare(WORDS, Op.ARRAY_CONTAINS, "a"), eq(1))))

@@ -1,0 +1,316 @@
+"""Search here, in langgraph-store-firestore and in ADK's Firestore memory: one emulator, one run, in turns.
+
+    python -m benchmarks.peers [--half heldout] [--conversations N] [--questions N] [--json FILE]
+
+Needs what benchmarks/requirements-peers.txt names. Who takes an embedder gets the same one, `StaticEmbedder`. All calls
+pass one proxy, which counts what is read as Firestore bills it; it costs each of them the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import django
+from django.conf import settings
+
+from memory.search.embedders.static import StaticEmbedder
+from memory.search.evaluation import Conversation, Label, read_conversations
+from memory.testing import emulator
+from tests.faults.meter import Bill, Meter
+
+DATA = Path(__file__).parent.parent / "tests" / "search" / "data"
+LIMIT = 10
+PROJECT = f"peers-{uuid.uuid4().hex[:8]}"
+
+
+class Peer(Protocol):
+    """One way to remember conversations and to search them."""
+
+    name: str
+
+    def remember(self, conversation: Conversation) -> None:
+        """Store all its turns."""
+
+    def search(self, conversation: Conversation, question: str) -> list[str]:
+        """Ids of turns, in the order in which they are given; those beyond the first ten too, where there are any."""
+
+
+class Ours:
+    """`MemoryItem.objects.search`."""
+
+    name = "orchestra-memory"
+
+    def remember(self, conversation: Conversation) -> None:
+        """In one call."""
+        from memory.models import MemoryItem
+
+        MemoryItem.objects.bulk_create(
+            MemoryItem(
+                id=turn.id,
+                user_id=conversation.id,
+                session_id=turn.session,
+                item_type="message",
+                timestamp=turn.time,
+                text_content=turn.text,
+                metadata={"speaker": turn.speaker},
+            )
+            for turn in conversation.passages
+        )
+
+    def search(self, conversation: Conversation, question: str) -> list[str]:
+        """As its README says."""
+        from memory.models import MemoryItem
+
+        found = MemoryItem.objects.search(question, user_id=conversation.id, limit=LIMIT)
+        return [item.pk for item in found]
+
+
+class LangGraph:
+    """A `BaseStore`: one namespace a user, vectors of whole texts, turns put one by one, as it takes them."""
+
+    name = "langgraph-store-firestore"
+
+    def __init__(self) -> None:
+        from langgraph_store_firestore import FirestoreStore
+
+        embedder = StaticEmbedder()
+        self._store = FirestoreStore(
+            project_id=PROJECT,
+            index={
+                "dims": embedder.dimension,
+                "embed": lambda texts: embedder.embed_documents(texts).tolist(),
+                "fields": ["text"],
+            },
+            create_index=False,  # the emulator has no Admin API, and needs no indexes
+        )
+
+    def remember(self, conversation: Conversation) -> None:
+        """One `put` a turn."""
+        for turn in conversation.passages:
+            value = {"text": turn.text, "speaker": turn.speaker, "session": turn.session, "time": str(turn.time)}
+            self._store.put(("memories", conversation.id), turn.id, value)
+
+    def search(self, conversation: Conversation, question: str) -> list[str]:
+        """By `query`."""
+        return [found.key for found in self._store.search(("memories", conversation.id), query=question, limit=LIMIT)]
+
+
+class Adk:
+    """ADK's memory service: a document has its turn's words, and each word of a question is asked for.
+
+    It ranks nothing, takes no limit, and its entries have no ids: author, text and time tell which turn one is.
+    """
+
+    name = "google-adk"
+    app = "peers"
+
+    def __init__(self) -> None:
+        from google.adk.integrations.firestore.firestore_memory_service import FirestoreMemoryService
+        from google.cloud import firestore
+
+        self._loop = asyncio.new_event_loop()  # an AsyncClient lives on one
+        self._service = FirestoreMemoryService(firestore.AsyncClient(project=PROJECT))
+        self._ids: dict[tuple[str, str | None, str, str | None], str] = {}
+
+    def remember(self, conversation: Conversation) -> None:
+        """A call a session, as its own runner does."""
+        from google.adk.events.event import Event
+        from google.adk.memory._utils import format_timestamp
+        from google.genai import types
+
+        sessions: dict[str, list[Any]] = {}
+        for turn in conversation.passages:
+            event = Event(
+                id=turn.id,
+                author=turn.speaker,
+                content=types.Content(parts=[types.Part(text=turn.text)]),
+                timestamp=turn.time.timestamp(),
+            )
+            sessions.setdefault(turn.session, []).append(event)
+            self._ids[conversation.id, turn.speaker, turn.text, format_timestamp(event.timestamp)] = turn.id
+        for session, events in sessions.items():
+            self._run(
+                self._service.add_events_to_memory(
+                    app_name=self.app, user_id=conversation.id, events=events, session_id=session
+                )
+            )
+
+    def search(self, conversation: Conversation, question: str) -> list[str]:
+        """All that it returns, in its order."""
+        answer = self._run(self._service.search_memory(app_name=self.app, user_id=conversation.id, query=question))
+        return [
+            self._ids[conversation.id, entry.author, entry.content.parts[0].text, entry.timestamp]
+            for entry in answer.memories
+        ]
+
+    def _run(self, awaitable: Any) -> Any:
+        return self._loop.run_until_complete(awaitable)
+
+
+@dataclass
+class Tally:
+    """What one peer's searches found and cost, one entry a search."""
+
+    recalls: list[float] = field(default_factory=list)
+    hits: list[bool] = field(default_factory=list)
+    recalls_of_all: list[float] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+
+    def add(self, label: Label, found: Sequence[str], bill: Bill, seconds: float) -> None:
+        """One search's outcome."""
+        first = label.evidence.intersection(found[:LIMIT])
+        self.recalls.append(len(first) / len(label.evidence))
+        self.hits.append(bool(first))
+        self.recalls_of_all.append(len(label.evidence.intersection(found)) / len(label.evidence))
+        self.returned.append(len(found))
+        self.reads.append(bill.read)
+        self.calls.append(bill.calls.total())
+        self.milliseconds.append(seconds * 1000)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Means over the questions where a name says nothing else; recalls are 0..1, times milliseconds."""
+
+    name: str
+    turns_per_second: float
+    recall_at_10: float
+    any_at_10: float
+    recall_of_all: float
+    returned: float
+    reads: float
+    most_reads: int
+    calls: float
+    p50_ms: float
+    p95_ms: float
+
+
+def run(peers: Sequence[Peer], conversations: Sequence[Conversation], most: int, bill: Bill) -> list[Result]:
+    """Every peer remembers every conversation; then each question is asked of each in turn."""
+    rates = {peer.name: _rate(peer, conversations) for peer in peers}
+    tallies = {peer.name: Tally() for peer in peers}
+    every = [(conversation, label) for conversation in conversations for label in conversation.labels]
+    asked = every[:: -(-len(every) // most)]
+    for peer in peers:  # what is loaded at the first search is not measured
+        peer.search(*_first(asked))
+    for number, (conversation, label) in enumerate(asked):
+        turned = [*peers[number % len(peers) :], *peers[: number % len(peers)]]
+        for peer in turned:
+            bill.clear()
+            started = time.perf_counter()
+            found = peer.search(conversation, label.question)
+            tallies[peer.name].add(label, found, bill, time.perf_counter() - started)
+    return [_result(name, rates[name], tally) for name, tally in tallies.items()]
+
+
+def _first(asked: Sequence[tuple[Conversation, Label]]) -> tuple[Conversation, str]:
+    conversation, label = asked[0]
+    return conversation, label.question
+
+
+def _rate(peer: Peer, conversations: Sequence[Conversation]) -> float:
+    started = time.perf_counter()
+    for conversation in conversations:
+        peer.remember(conversation)
+    return sum(len(one.passages) for one in conversations) / (time.perf_counter() - started)
+
+
+def _result(name: str, rate: float, tally: Tally) -> Result:
+    ordered = sorted(tally.milliseconds)
+    return Result(
+        name=name,
+        turns_per_second=rate,
+        recall_at_10=statistics.mean(tally.recalls),
+        any_at_10=statistics.mean(tally.hits),
+        recall_of_all=statistics.mean(tally.recalls_of_all),
+        returned=statistics.mean(tally.returned),
+        reads=statistics.mean(tally.reads),
+        most_reads=max(tally.reads),
+        calls=statistics.mean(tally.calls),
+        p50_ms=statistics.median(ordered),
+        p95_ms=ordered[int(len(ordered) * 0.95)],
+    )
+
+
+SHOWN: dict[str, Callable[[Result], str]] = {
+    "recall@10": lambda one: f"{one.recall_at_10:.3f}",
+    "any@10": lambda one: f"{one.any_at_10:.3f}",
+    "recall of all returned": lambda one: f"{one.recall_of_all:.3f}",
+    "returned": lambda one: f"{one.returned:.1f}",
+    "documents read": lambda one: f"{one.reads:.1f} (most {one.most_reads})",
+    "RPCs": lambda one: f"{one.calls:.1f}",
+    "p50, p95 ms": lambda one: f"{one.p50_ms:.0f}, {one.p95_ms:.0f}",
+    "turns stored a second": lambda one: f"{one.turns_per_second:.0f}",
+}
+
+
+def report(results: Sequence[Result]) -> str:
+    """A table for people."""
+    lines = [" " * 24 + "".join(f"{one.name:>28}" for one in results)]
+    lines += [f"{title:24}" + "".join(f"{show(one):>28}" for one in results) for title, show in SHOWN.items()]
+    return "\n".join(lines)
+
+
+def configure(address: str) -> None:
+    """Django with the app and its engine; Google's own clients find the emulator by the variable."""
+    os.environ |= {"FIRESTORE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": PROJECT}
+    warnings.filterwarnings("ignore")
+    settings.configure(
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "memory"],
+        USE_TZ=True,
+        DATABASES={
+            "default": {
+                "ENGINE": "memory.backends.firestore",
+                "NAME": "(default)",
+                "PROJECT": PROJECT,
+                "HOST": address,
+                "OPTIONS": {"timeout": 60},
+            }
+        },
+        MEMORY={"CACHE": None},
+    )
+    django.setup()
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--half", choices=("tuning", "heldout"), default="heldout", help="of tests/search/data")
+    parser.add_argument("--conversations", type=int, default=1_000, metavar="N", help="only the first N of that half")
+    parser.add_argument(
+        "--questions", type=int, default=10_000, metavar="N", help="at most so many, evenly chosen; all unless given"
+    )
+    parser.add_argument("--peer", action="append", choices=tuple(PEERS), help="only this one; may be repeated")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    given = parser.parse_args()
+    conversations = read_conversations((DATA / f"{given.half}.json").read_text("utf-8"))[: given.conversations]
+    with Meter(emulator.emulator(PROJECT)) as meter:
+        configure(meter.address)
+        peers = [PEERS[name]() for name in given.peer or PEERS]
+        results = run(peers, conversations, given.questions, meter.bill)
+    sys.stdout.write(report(results) + "\n")
+    if given.json:
+        Path(given.json).write_text(json.dumps([asdict(one) for one in results], indent=2), encoding="utf-8")
+    return 0
+
+
+PEERS: dict[str, Callable[[], Peer]] = {one.name: one for one in (Ours, LangGraph, Adk)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What a search costs: `python -m benchmarks.search [--items 10000 100000] [--firestore 1000 10000]`.
+
+On a new SQLite file: how fast one user's memory is written with the configured embedder, and how long a search of it
+takes, also right after a write. On Firestore, where `FIRESTORE_EMULATOR_HOST` is set: documents read, calls and rounds
+of a search, counted on the wire, for memories of growing size. Times on an emulator say nothing of Firestore's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+USER, TURNS_IN_A_SESSION, AT_ONCE = "bench", 40, 1_000
+DATA = Path(__file__).parents[1] / "tests" / "search" / "data" / "tuning.json"
+SEARCHES, SEARCHES_AFTER_A_WRITE, SEARCHES_ON_FIRESTORE = 200, 50, 10
+
+
+def words_and_questions() -> tuple[list[str], list[str]]:
+    """Words as often as people say them, and what they ask: from the labelled conversations."""
+    conversations = json.loads(DATA.read_text("utf-8"))["conversations"]
+    said = " ".join(turn["text"] for one in conversations for turn in one["turns"]).split()
+    return said, [one["question"] for each in conversations for one in each["questions"]]
+
+
+def remember(count: int, words: Sequence[str], using: str, start: int = 0) -> float:
+    """Write so many turns of 5 to 30 words; seconds."""
+    from memory.models import MemoryItem
+
+    chance = random.Random(start)
+    began = time.perf_counter()
+    for first in range(start, start + count, AT_ONCE):
+        MemoryItem.objects.using(using).bulk_create(
+            MemoryItem(
+                user_id=USER,
+                session_id=f"session {number // TURNS_IN_A_SESSION}",
+                item_type="message",
+                timestamp=START + timedelta(minutes=number),
+                text_content=" ".join(chance.choices(words, k=chance.randint(5, 30))),
+                metadata={"speaker": ("Ada", "Bo")[number % 2]},
+            )
+            for number in range(first, min(first + AT_ONCE, start + count))
+        )
+    return time.perf_counter() - began
+
+
+def milliseconds(action: Callable[[str], object], questions: Sequence[str], clock: Callable[[], float]) -> list[float]:
+    """How long each took, sorted."""
+    taken = []
+    for question in questions:
+        began = clock()
+        action(question)
+        taken.append((clock() - began) * 1000)
+    return sorted(taken)
+
+
+def percentiles(taken: Sequence[float]) -> dict[str, float]:
+    """The median and the 95th percentile."""
+    return {"p50_ms": round(taken[len(taken) // 2], 1), "p95_ms": round(taken[int(len(taken) * 0.95)], 1)}
+
+
+def on_sqlite(items: int, words: Sequence[str], questions: Sequence[str]) -> dict[str, Any]:
+    """Ingest and search on the embedded engine."""
+    from memory.models import MemoryItem
+
+    cpu = time.process_time()
+    seconds = remember(items, words, "memory")
+    cpu = time.process_time() - cpu
+
+    def search(question: str) -> object:
+        return MemoryItem.objects.search(question, user_id=USER)
+
+    def write_and_search(question: str) -> object:
+        MemoryItem.objects.create(user_id=USER, session_id="live", item_type="message", text_content=question)
+        return search(question)
+
+    return {
+        "items": items,
+        "ingest_items_per_second": round(items / seconds),
+        "ingest_items_per_cpu_second": round(items / cpu),
+        "first": percentiles(milliseconds(search, questions[:1], time.perf_counter)),
+        "search": percentiles(milliseconds(search, questions[:SEARCHES], time.perf_counter)),
+        "search_cpu": percentiles(milliseconds(search, questions[:SEARCHES], time.process_time)),
+        "after_a_write": percentiles(
+            milliseconds(write_and_search, questions[:SEARCHES_AFTER_A_WRITE], time.perf_counter)
+        ),
+    }
+
+
+@contextmanager
+def metered() -> Iterator[Any]:
+    """The alias `metered` of an empty database on the emulator, behind a proxy that counts."""
+    from django.db import connections
+
+    from tests.faults.meter import Meter
+
+    with Meter(os.environ["FIRESTORE_EMULATOR_HOST"]) as meter:
+        made = {"ENGINE": "memory.backends.firestore", "HOST": meter.address, "PROJECT": f"b-{uuid.uuid4().hex[:12]}"}
+        made["OPTIONS"] = {"timeout": 60}  # type: ignore[assignment]
+        known = {"default": connections.databases["default"], "metered": made}
+        connections.databases["metered"] = connections.configure_settings(known)["metered"]
+        yield meter
+        connections["metered"].close()
+
+
+def on_firestore(sizes: Sequence[int], words: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]:
+    """What a search reads, for memories of each of these sizes."""
+    from memory.models import MemoryItem
+
+    found, there = [], 0
+    with metered() as meter:
+        for size in sizes:
+            remember(size - there, words, "metered", start=there)
+            there = size
+            calls, reads = [], []
+            for question in questions[:SEARCHES_ON_FIRESTORE]:
+                meter.bill.clear()
+                MemoryItem.objects.using("metered").search(question, user_id=USER)
+                calls.append(sum(meter.bill.calls.values()))
+                reads.append(meter.bill.read)
+            found.append({"items": size, "most_documents_read": max(reads), "most_calls": max(calls)})
+    return found
+
+
+def main() -> None:
+    """Print one JSON object a line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--items", type=int, nargs="*", default=[10_000, 100_000], help="of one user, in SQLite")
+    parser.add_argument("--firestore", type=int, nargs="*", default=[1_000, 10_000], help="of one user, on Firestore")
+    options = parser.parse_args()
+    emulator = os.environ.get("FIRESTORE_EMULATOR_HOST", "")
+    words, questions = words_and_questions()
+    random.Random(0).shuffle(questions)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(
+            APP_ENV="test",
+            DJANGO_SETTINGS_MODULE="settings",
+            DATABASE_URL=f"sqlite:///{folder}/service.sqlite3",
+            MEMORY_DATABASE_URL=f"sqlite:///{folder}/memory.sqlite3",
+        )
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        for items in options.items:
+            call_command("migrate", database="memory", verbosity=0)
+            call_command("flush", database="memory", interactive=False, verbosity=0)
+            print(json.dumps(on_sqlite(items, words, questions)), flush=True)
+        for result in on_firestore(options.firestore, words, questions) if emulator else ():
+            print(json.dumps(result), flush=True)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What was said before an item in its session: from the items that are written with it, the cache, or the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from django.db import connections
+from django.db.models import Q
+
+from memory.cache import Conversation
+from memory.snapshots import microseconds
+
+from .context import EARLIER
+
+if TYPE_CHECKING:
+    from memory.models import MemoryItem
+
+Texts: TypeAlias = list[str | None]
+Newest: TypeAlias = Callable[[Conversation], "list[MemoryItem] | None"]
+
+
+def nobody_knows(conversation: Conversation) -> None:
+    """A `Newest` that has the database asked."""
+
+
+def together(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Texts]:
+    """For each item the texts of up to three before it, nearest first, where the items are all that is new.
+
+    Of each session the database is asked for those before its first item, and only where `newest` does not tell them.
+    """
+    sessions: dict[Conversation, list[MemoryItem]] = {}
+    for item in items:
+        if (conversation := item.conversation) is not None:
+            sessions.setdefault(conversation, []).append(item)
+    for some in sessions.values():
+        some.sort(key=_place)
+    firsts = {conversation: some[0] for conversation, some in sessions.items()}
+    known = {conversation: _told(newest(conversation), first) for conversation, first in firsts.items()}
+    unknown = [conversation for conversation, texts in known.items() if texts is None]
+    known |= zip(unknown, _read([firsts[conversation] for conversation in unknown], using), strict=True)
+    found: dict[str, Texts] = {}
+    for conversation, some in sessions.items():
+        said = [*reversed(known[conversation] or []), *(item.text_content for item in some)]
+        for place, item in enumerate(some, len(said) - len(some)):
+            found[item.pk] = said[max(0, place - EARLIER) : place][::-1]
+    return [found.get(item.pk, []) for item in items]
+
+
+def each(items: Sequence[MemoryItem], using: str) -> list[Texts]:
+    """The same for items from anywhere: the database is asked for each, in one round where it can be."""
+    inside = [item for item in items if item.session_id is not None]
+    found: Mapping[str, Texts] = dict(zip((item.pk for item in inside), _read(inside, using), strict=True))
+    return [found.get(item.pk, []) for item in items]
+
+
+def _place(item: MemoryItem) -> tuple[int, str]:
+    return microseconds(item.timestamp), item.pk
+
+
+def _told(newest: Sequence[MemoryItem] | None, first: MemoryItem) -> Texts | None:
+    """What the session's newest items tell of those before `first`; None where that may not be all."""
+    if newest is None:
+        return None
+    before = [item.text_content for item in newest if _place(item) < _place(first)]
+    return before if len(before) >= EARLIER or len(newest) < EARLIER else None
+
+
+def _read(items: Sequence[MemoryItem], using: str) -> list[Texts]:
+    asked = [_before(item, using) for item in items]
+    rows: Sequence[Any] = asked
+    if connections[using].vendor == "firestore":
+        from memory.backends.firestore.together import fetch
+
+        rows = fetch(asked, locks=False)
+    return [[text for (text,) in some] for some in rows]
+
+
+def _before(item: MemoryItem, using: str) -> Any:
+    same = type(item).objects.using(using).for_user(item.user_id).in_session(item.session_id)
+    earlier = Q(timestamp__lt=item.timestamp) | Q(timestamp=item.timestamp, id__lt=item.pk)
+    return same.filter(earlier).newest_first().values_list("text_content")[:EARLIER]

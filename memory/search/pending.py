@@ -1,0 +1,134 @@
+"""Items that search does not know as it is configured now: found, and completed without undoing anybody's write.
+
+An item waits for terms where `terms_version` is not the configured one, and for a vector where `embedding_model` is not
+the wanted model's name. Vectors are made while nothing is locked; they are written where text and model are still what
+they were made from, and an item that was deleted meanwhile stays deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from django.db import OperationalError, transaction
+from django.db.models import QuerySet
+
+from memory import limits
+from memory.conf import memory_settings
+
+from .embedders import Embedder
+from .embedders.base import model_name
+from .indexing import distinct_terms, terms_version, vectors_of
+
+if TYPE_CHECKING:
+    from memory.models import MemoryItem
+    from memory.querysets import MemoryItemQuerySet
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+STATE = ("content_hash", "terms_version", "embedding_model")
+WRITTEN = ("terms", "terms_version", "text_embedding", "embedding_model")
+
+
+def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[MemoryItemQuerySet]:
+    """The items that wait for terms, then those that wait for a vector of `embedder`; in querysets of one cause each.
+
+    One read for each version and model that the memory has. Without an embedder no item waits for a vector.
+    """
+    everything = items.model.all_objects.using(items.db)
+    return [
+        items.filter(**{field: value})
+        for field, current in _current(embedder).items()
+        for value in _values(everything, field)
+        if value != current
+    ]
+
+
+def waits(item: MemoryItem, embedder: Embedder | None) -> bool:
+    """Whether an item waits for terms or for a vector."""
+    return any(getattr(item, field) != current for field, current in _current(embedder).items())
+
+
+def _current(embedder: Embedder | None) -> dict[str, str]:
+    found = {"terms_version": terms_version(memory_settings.language)}
+    return found if embedder is None else {**found, "embedding_model": model_name(embedder)}
+
+
+def _values(items: MemoryItemQuerySet, field: str) -> Iterator[str]:
+    """The values that a text field has, in order: Firestore has no DISTINCT, and bills one read for each of these."""
+    rows = items.order_by(field).values_list(field, flat=True)
+    value = rows.first()
+    while value is not None:
+        yield value
+        value = rows.filter(**{f"{field}__gt": value}).first()
+
+
+def batches(items: MemoryItemQuerySet, size: int) -> Iterator[list[MemoryItem]]:
+    """The items, `size` at a time, each batch read when the one before it was completed, and so is no longer there.
+
+    In no order, which on Firestore would need an index. Ends with a batch of which nothing is new.
+    """
+    some = items.defer(None).order_by()[:size]
+    seen: set[str] = set()
+    found = list(some.all())
+    while not seen.issuperset(item.pk for item in found):
+        yield found
+        seen.update(item.pk for item in found)
+        found = list(some.all())
+
+
+def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) -> int:
+    """Make and write what the items wait for; return how many were written.
+
+    Not written are those that were changed or deleted since they were read: a change makes them wait anew. Raises
+    `EmbedderError`, and what the database raises.
+    """
+    read = {item.pk: _state(item) for item in items}
+    _fill(items, embedder, using)
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _write(items, read, using)
+        except OperationalError:  # another writer came in between, or storage is away
+            continue
+    return _write(items, read, using)
+
+
+def _state(item: MemoryItem) -> tuple[str, str, str]:
+    return item.content_hash, item.embedding_model, item.terms_version
+
+
+def _fill(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) -> None:
+    language = memory_settings.language
+    for item in items:
+        item.terms = distinct_terms(item.text_content, language)
+        item.terms_version = terms_version(language)
+    if embedder is not None:
+        vectors = vectors_of(embedder, items, using)
+        for item, vector in zip(items, vectors, strict=True):
+            item.text_embedding = vector
+            item.embedding_model = model_name(embedder)
+    for item in items:
+        _fit(item)
+
+
+def _fit(item: MemoryItem) -> None:
+    """Leave out of a document that is nearly full what it has no room for."""
+    for name, nothing in (("text_embedding", None), ("terms", [])):
+        values = {field.name: field.value_from_object(item) for field in item._meta.concrete_fields}
+        if limits.document_size(item._meta.db_table, item.pk, values) <= limits.MAX_DOCUMENT_BYTES:
+            return
+        logger.warning("Item %r has no room for its %s, so search finds it less well.", item.pk, name)
+        setattr(item, name, nothing)
+
+
+def _write(items: Sequence[MemoryItem], read: Mapping[str, tuple[str, str, str]], using: str) -> int:
+    rows: QuerySet[MemoryItem] = QuerySet(type(items[0]), using=using)
+    with transaction.atomic(using=using):
+        now = rows.select_for_update().filter(pk__in=list(read)).only(*STATE)
+        states = {row.pk: _state(row) for row in now}
+        unchanged = [item for item in items if states.get(item.pk) == read[item.pk]]
+        # Where an attempt was cut off, some are as they should be already.
+        done = sum(states.get(item.pk) == _state(item) != read[item.pk] for item in items)
+        return done + (rows.bulk_update(unchanged, WRITTEN) if unchanged else 0)

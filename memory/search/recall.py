@@ -1,0 +1,92 @@
+"""A search of one user's memory: from a question to items, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.db.models.expressions import Col
+from django.db.models.lookups import Exact
+from django.db.models.sql.where import AND, WhereNode
+from django.utils import timezone
+
+from memory.conf import memory_settings
+
+from .candidates import Source, gather
+from .passages import ask
+from .ranking import rank
+from .sources import Memory, source_for
+
+if TYPE_CHECKING:
+    from memory.models import MemoryItem
+    from memory.querysets import MemoryItemQuerySet
+
+MOST_RESULTS = 100
+MOST_CHARACTERS = 10_000  # of a question
+
+
+def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
+    """The items of one user's that answer `query` best, best first: each with its `score` (a float).
+
+    `score_parts`, whose sum the score is, are there with `explain`, else None. Raises `ValueError` for a limit outside
+    1..100, for a question of over 10,000 characters, and where `items` are not one user's. A question that asks for
+    nothing (no letter, no digit, nothing that the embedder knows) has no answer.
+    """
+    text = readable_question(query)
+    if not 1 <= limit <= MOST_RESULTS:
+        raise ValueError(f"A search gives 1 to {MOST_RESULTS} results, not {limit}.")
+    one_user_of(items)
+    memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
+    return answers(memory, source_for(memory), text, limit, explain)
+
+
+def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool) -> list[MemoryItem]:
+    """The memory's items that answer a question best, as `search` returns them, by a source of its passages."""
+    question = ask(text, memory.language, memory.embedder)
+    gathered = gather(source, question, limit)
+    now, best = timezone.now(), []
+    for ranked in rank(gathered.question, gathered.pool):
+        item: Any = memory.found[ranked.passage.id]
+        if item.expiration is not None and item.expiration <= now:
+            continue
+        item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
+        best.append(item)
+        if len(best) == limit:
+            break
+    return best
+
+
+def readable_question(query: str) -> str:
+    """A question without what no text holds. Raises `TypeError` and `ValueError`."""
+    if not isinstance(query, str):
+        raise TypeError(f"A search is asked with a text, not with a {type(query).__name__}.")
+    if len(query) > MOST_CHARACTERS:
+        raise ValueError(f"A question has at most {MOST_CHARACTERS} characters, not {len(query)}.")
+    return query.replace("\0", " ").encode(errors="replace").decode().strip()
+
+
+def one_user_of(items: MemoryItemQuerySet) -> str:
+    """The user to whom the queryset's own filters restrict it. Raises `ValueError` where they name none, or several."""
+    users = set(_users(items.query.where))
+    if len(users) != 1:
+        found = f"several users ({', '.join(sorted(map(repr, users)))})" if users else "no user"
+        raise ValueError(
+            f"A search is of one user's memory, and here is {found}: give user_id, or call for_user() once."
+        )
+    return users.pop()
+
+
+def _users(where: Any) -> Iterator[str]:
+    """The values that `user_id` must equal, by the conditions that all rows must pass."""
+    if where.negated or where.connector != AND:
+        return
+    for child in where.children:
+        if isinstance(child, WhereNode):
+            yield from _users(child)
+        elif _is_about_the_user(child):
+            yield child.rhs
+
+
+def _is_about_the_user(lookup: Any) -> bool:
+    is_equality = isinstance(lookup, Exact) and isinstance(lookup.lhs, Col) and isinstance(lookup.rhs, str)
+    return is_equality and lookup.lhs.target.name == "user_id"

@@ -1,0 +1,105 @@
+"""What the sources share: one user's items as querysets, and answers made of rows.
+
+Whatever a source returns satisfies the filters of the queryset that is searched: they hold for candidates and for the
+turns around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+
+from memory.search import indexing
+from memory.search.candidates import ENTRIES_PER_READ, Answer
+from memory.search.embedders import Embedder
+from memory.search.embedders.base import model_name
+from memory.search.passages import Passage
+from memory.search.terms import terms
+
+if TYPE_CHECKING:
+    from memory.models import MemoryItem
+    from memory.querysets import MemoryItemQuerySet
+
+# Cosines are compared to so many digits: the last ones differ from one machine's arithmetic to another's.
+DIGITS = 5
+# Sessions of their own, for items that belong to none. No session's id holds a NUL.
+ALONE = "\0{id}"
+
+
+@dataclass
+class Memory:
+    """One user's items as a search sees them; `found` keeps those that were read, by id."""
+
+    items: MemoryItemQuerySet
+    language: str
+    embedder: Embedder | None
+    speaker: Callable[[MemoryItem], str]
+    found: dict[str, MemoryItem] = field(default_factory=dict)
+
+    @cached_property
+    def model(self) -> str:
+        """The embedder's name, as it is stored."""
+        return "" if self.embedder is None else model_name(self.embedder)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns of what is found: no vectors, and nothing that search alone has of an item."""
+        model = self.items.model
+        unread = {*model.UNREAD_FIELDS, "embedding"}
+        return [field.attname for field in model._meta.concrete_fields if field.name not in unread]
+
+    def newest_first(self) -> MemoryItemQuerySet:
+        """The items, newest first."""
+        return self.items.newest_first()
+
+    def before(self, passage: Passage) -> MemoryItemQuerySet:
+        """The items that are older than a passage, newest first."""
+        earlier = Q(timestamp__lt=passage.time) | Q(timestamp=passage.time, id__lt=passage.id)
+        return self.newest_first().filter(earlier)
+
+    def after(self, passage: Passage) -> MemoryItemQuerySet:
+        """The items that are newer than a passage, oldest first."""
+        later = Q(timestamp__gt=passage.time) | Q(timestamp=passage.time, id__gt=passage.id)
+        return self.newest_first().filter(later).order_by("timestamp", "id")
+
+    def passage(self, item: MemoryItem, similarity: float | None = None) -> Passage:
+        """An item as the ranking sees it."""
+        self.found.setdefault(item.pk, item)
+        text = indexing.readable(item.text_content)
+        session = ALONE.format(id=item.pk) if item.session_id is None else item.session_id
+        said = _terms_of(text, self.language)
+        return Passage(item.pk, session, self.speaker(item), item.timestamp, text, said, similarity)
+
+
+@lru_cache(maxsize=10_000)
+def _terms_of(text: str, language: str) -> tuple[str, ...]:
+    return tuple(terms(text, language))
+
+
+def of_items(memory: Memory, items: Iterable[MemoryItem]) -> Answer:
+    """The answer that items make. A query without a result is billed as one read."""
+    passages = tuple(memory.passage(item) for item in items)
+    return Answer(passages, reads=max(1, len(passages)))
+
+
+def of_number(number: int) -> Answer:
+    """The answer that a count makes, billed by a thousand entries."""
+    return Answer(number=number, reads=max(1, -(-number // ENTRIES_PER_READ)))
+
+
+def of_neighbours(
+    memory: Memory, passage: Passage, before: Sequence[MemoryItem], after: Sequence[MemoryItem]
+) -> Answer:
+    """A passage between those around it; `before` is newest first, `after` oldest first."""
+    sides = [memory.passage(item) for item in reversed(before)], [memory.passage(item) for item in after]
+    reads = max(1, len(before)) + max(1, len(after))
+    return Answer((*sides[0], passage, *sides[1]), reads=reads)
+
+
+def is_alone(passage: Passage) -> bool:
+    """Whether a passage belongs to no session, and so has none around it."""
+    return passage.session == ALONE.format(id=passage.id)

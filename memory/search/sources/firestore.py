@@ -1,0 +1,87 @@
+"""Firestore: each request is a query that it answers by itself, and each round is sent at once.
+
+Vectors and terms are compared there and never come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from memory.backends.firestore.together import Counted, fetch
+from memory.distances import CosineDistance
+from memory.search.candidates import Answer, Around, Count, Having, Nearest, Request
+from memory.search.passages import Question
+
+from .base import DIGITS, Memory, is_alone, of_items, of_neighbours, of_number
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from memory.models import MemoryItem
+
+Asked: TypeAlias = "QuerySet[Any] | Counted"
+
+
+class FirestoreSource:
+    """One user's items in Firestore."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.names = memory.names
+
+    def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
+        """One round: all requests at once."""
+        asked = [list(self._asked(request)) for request in requests]
+        found = iter(fetch([one for some in asked for one in some]))
+        return [
+            self._answer(request, list(islice(found, len(some)))) for request, some in zip(requests, asked, strict=True)
+        ]
+
+    def _asked(self, request: Request) -> Iterator[Asked]:
+        memory = self.memory
+        match request:
+            case Nearest(vector=vector, limit=limit):
+                of_model = memory.items.filter(embedding_model=memory.model)
+                measured = of_model.annotate(distance=CosineDistance("text_embedding", vector.tolist()))
+                nearest = measured.filter(distance__isnull=False).order_by("distance")
+                yield nearest.values_list(*self.names, "distance")[:limit]
+            case Having(term=term, limit=limit, before=before):
+                rows = memory.newest_first() if before is None else memory.before(before)
+                yield self._rows(rows.filter(terms__has=term), limit)
+            case Count(term=None, most=most):
+                yield Counted(memory.newest_first()[:most])
+            case Count(term=term, most=most):
+                # In the order of the terms' index, which then serves this too.
+                yield Counted(memory.newest_first().filter(terms__has=term)[:most])
+            case Around(passage=passage, span=span) if not is_alone(passage):
+                yield self._rows(memory.before(passage).in_session(passage.session), span)
+                yield self._rows(memory.after(passage).in_session(passage.session), span)
+
+    def _rows(self, rows: Any, limit: int) -> QuerySet[Any]:
+        found: QuerySet[Any] = rows.values_list(*self.names)[:limit]
+        return found
+
+    def _answer(self, request: Request, found: Sequence[Any]) -> Answer:
+        memory = self.memory
+        match request:
+            case Nearest():
+                near = [(self._item(row), row[-1]) for row in found[0]]
+                passages = tuple(memory.passage(item, round(1 - distance, DIGITS)) for item, distance in near)
+                return Answer(passages, reads=max(1, len(passages)))
+            case Having():
+                return of_items(memory, self._items(found[0]))
+            case Count():
+                return of_number(found[0])
+            case Around(passage=passage) if is_alone(passage):
+                return Answer((passage,))
+            case Around(passage=passage):
+                return of_neighbours(memory, passage, self._items(found[0]), self._items(found[1]))
+
+    def _items(self, rows: Iterable[Sequence[Any]]) -> list[MemoryItem]:
+        return [self._item(row) for row in rows]
+
+    def _item(self, row: Sequence[Any]) -> MemoryItem:
+        memory = self.memory
+        return memory.items.model.from_db(memory.items.db, self.names, row[: len(self.names)])

@@ -1,0 +1,149 @@
+"""The vectors of one user's items in memory, for SQLite: kept between searches, and brought up to date before each.
+
+Every item with a vector has a number in `memory_item_vectors` that grows with each change, in the order of commits.
+So what is new has higher numbers than what is held, and if nothing is gone the numbers are as many as are held: one
+count tells, whichever process wrote. What an open transaction sees is not kept, since it may be rolled back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from django.db import connections
+from numpy.typing import NDArray
+
+from memory.fields import COMPACT
+from memory.search.embedders import Vectors
+
+from .side_tables import VECTORS
+
+Numbers: TypeAlias = NDArray[np.int64]
+Key: TypeAlias = tuple[str, str, str]
+
+ROWS_AT_ONCE: Final = 5_000
+MAX_BYTES: Final = 512 * 1024 * 1024
+"""Of all users' vectors together in one process; the ones that were searched least recently are dropped first."""
+
+SEEN: Final = "memory_search_seen"
+"""Where a connection keeps, by key, the state in which it saw that a matrix is up to date."""
+
+_COUNT = f"SELECT COUNT(*), MAX(seq) FROM {VECTORS} WHERE user_id = %s AND model = %s"  # noqa: S608
+_NUMBERS = f"SELECT seq FROM {VECTORS} WHERE user_id = %s AND model = %s ORDER BY seq"  # noqa: S608
+_ROWS = f"""SELECT listed.seq, items.id, items.text_embedding FROM {VECTORS} AS listed
+    CROSS JOIN memory_items AS items ON items.id = listed.item_id
+    WHERE listed.user_id = %s AND listed.model = %s AND listed.seq > %s ORDER BY listed.seq"""  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Row by row: a change's number, an item's id, its vector. `room` is shared with the matrix that it grew from."""
+
+    numbers: Numbers
+    ids: tuple[str, ...]
+    vectors: Vectors
+    room: Vectors
+
+    @property
+    def last(self) -> int:
+        """The highest number; 0 of none."""
+        return int(self.numbers[-1]) if len(self.numbers) else 0
+
+
+def nothing(dimension: int) -> Matrix:
+    """No rows."""
+    empty = np.zeros((0, dimension), np.float32)
+    return Matrix(np.zeros(0, np.int64), (), empty, empty)
+
+
+class Matrices:
+    """The matrices of a process."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Key, Matrix] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def current(self, using: str, user_id: str, model: str, dimension: int) -> Matrix:
+        """The vectors that the database has now, as the connection `using` sees it."""
+        connection = connections[using]
+        key = (str(connection.settings_dict["NAME"]), user_id, model)
+        state = _state(connection)
+        seen = vars(connection).setdefault(SEEN, {})
+        with self._lock:
+            held = self._held.get(key) or nothing(dimension)
+            if state is not None and seen.get(key) == (*state, held.last, len(held.ids)):
+                return held
+            found = _brought_up_to_date(connection, held, user_id, model, keep=state is not None)
+            if state is not None:
+                self._held[key] = found
+                self._held.move_to_end(key)
+                self._make_room()
+                seen[key] = (*state, found.last, len(found.ids))
+        return found
+
+    def clear(self, **kwargs: Any) -> None:
+        """Forget everything; a receiver of `post_migrate`, after which numbers may begin anew."""
+        with self._lock:
+            self._held.clear()
+
+    def _make_room(self) -> None:
+        while len(self._held) > 1 and sum(matrix.room.nbytes for matrix in self._held.values()) > MAX_BYTES:
+            self._held.popitem(last=False)
+
+
+def _state(connection: Any) -> tuple[object, int, int] | None:
+    """What changes with every write to the database, by this connection or by any other; None inside a transaction.
+
+    The numbers are SQLite's for one connection to it: one that is opened anew counts from the start.
+    """
+    if connection.in_atomic_block:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA data_version")
+        return connection.connection, int(cursor.fetchone()[0]), int(connection.connection.total_changes)
+
+
+def _brought_up_to_date(connection: Any, held: Matrix, user_id: str, model: str, keep: bool) -> Matrix:
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, (user_id, model))
+        count, last = cursor.fetchone()
+        if (count, last or 0) == (len(held.ids), held.last):
+            return held
+        if (last or 0) > held.last:
+            cursor.execute(_ROWS, (user_id, model, held.last))
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                held = _with_rows(held, rows, in_place=keep)
+        if count != len(held.ids):
+            cursor.execute(_NUMBERS, (user_id, model))
+            held = _only(held, np.array([number for (number,) in cursor.fetchall()], np.int64))
+    return held
+
+
+def _with_rows(held: Matrix, rows: list[tuple[int, str, bytes]], in_place: bool) -> Matrix:
+    """The matrix with rows after its last; only one that is kept may write behind the last row of the shared room."""
+    dimension = held.vectors.shape[1]
+    rows = [row for row in rows if len(row[2]) == len(COMPACT) + 4 * dimension]
+    packed = np.frombuffer(b"".join(row[2] for row in rows), np.uint8).reshape(len(rows), -1)
+    new = np.ascontiguousarray(packed[:, len(COMPACT) :]).view("<f4") if rows else held.vectors[:0]
+    size, wanted = len(held.ids), len(held.ids) + len(rows)
+    room = held.room
+    if not in_place or len(room) < wanted:
+        room = np.zeros((wanted + wanted // 4 + 64, dimension), np.float32)
+        room[:size] = held.vectors
+    room[size:wanted] = new
+    numbers = np.concatenate([held.numbers, np.array([row[0] for row in rows], np.int64)])
+    return Matrix(numbers, (*held.ids, *(row[1] for row in rows)), room[:wanted], room)
+
+
+def _only(held: Matrix, numbers: Numbers) -> Matrix:
+    """The rows with these numbers, in room of their own."""
+    kept = np.isin(held.numbers, numbers)
+    vectors = held.vectors[kept]
+    ids = tuple(name for name, is_kept in zip(held.ids, kept.tolist(), strict=True) if is_kept)
+    return Matrix(held.numbers[kept], ids, vectors, vectors)
+
+
+matrices = Matrices()

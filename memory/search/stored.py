@@ -1,0 +1,65 @@
+"""Labelled conversations in a database, while they are evaluated: searched by what searches a user's memory."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from memory.conf import memory_settings
+from memory.models import MemoryItem, UserSession
+
+from .candidates import Source
+from .evaluation import Conversation
+from .sources import Memory, source_for
+
+
+@contextmanager
+def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[tuple[Conversation, Source]]]:
+    """The conversations, each one user's memory with ids of its own, with their sources; deleted in the end.
+
+    Terms and vectors are made as for any item, by `MEMORY`'s language and embedder.
+    """
+    token = secrets.token_hex(8)
+    renamed = [_renamed(one, f"memory-evaluate-{token}-{number}") for number, one in enumerate(conversations)]
+    try:
+        for conversation in renamed:
+            MemoryItem.objects.using(using).bulk_create(_items(conversation))
+        yield [(conversation, _source(conversation.id, using)) for conversation in renamed]
+    finally:
+        for conversation in renamed:
+            UserSession.objects.using(using).for_user(conversation.id).delete()
+            MemoryItem.all_objects.using(using).for_user(conversation.id).delete()
+
+
+def _renamed(conversation: Conversation, user_id: str) -> Conversation:
+    """Ids in the order of those in the file, which settles ties of time."""
+    ordered = sorted(passage.id for passage in conversation.passages)
+    names = {old: f"{user_id}-{number:06d}" for number, old in enumerate(ordered)}
+    return Conversation(
+        user_id,
+        tuple(replace(passage, id=names[passage.id]) for passage in conversation.passages),
+        tuple(
+            replace(label, evidence=frozenset(names[old] for old in label.evidence)) for label in conversation.labels
+        ),
+    )
+
+
+def _items(conversation: Conversation) -> Iterator[MemoryItem]:
+    for passage in conversation.passages:
+        yield MemoryItem(
+            id=passage.id,
+            user_id=conversation.id,
+            session_id=passage.session or None,
+            item_type="message",
+            timestamp=passage.time,
+            text_content=passage.text,
+            metadata={"speaker": passage.speaker},
+        )
+
+
+def _source(user_id: str, using: str) -> Source:
+    items = MemoryItem.objects.using(using).for_user(user_id)
+    memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
+    return source_for(memory)

@@ -1,0 +1,81 @@
+"""The labelled conversations, asked on SQLite, on Firestore and in memory: the same items in the same order.
+
+`DIFFERENTIAL_QUESTIONS=0 pytest tests/differential/test_search.py` asks all questions of all conversations, which takes
+the emulator about an hour; a few of the first one are the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from memory.conf import memory_settings
+from memory.models import MemoryItem
+from memory.search.candidates import gather
+from memory.search.evaluation import Conversation, read_conversations
+from memory.search.in_memory import InMemorySource
+from memory.search.passages import ask
+from memory.search.ranking import rank
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True)
+
+QUESTIONS = int(os.environ.get("DIFFERENTIAL_QUESTIONS", "6"))
+LIMIT = 10
+DATA = Path(__file__).parents[1] / "search" / "data"
+
+
+def conversations() -> list[Conversation]:
+    """The first of the tuning half, or all of both."""
+    halves = ("tuning", "heldout") if not QUESTIONS else ("tuning",)
+    found = [one for half in halves for one in read_conversations((DATA / f"{half}.json").read_text("utf-8"))]
+    return found if not QUESTIONS else found[:1]
+
+
+def remember(alias: str, conversation: Conversation) -> None:
+    """Each turn as an item of the user that the conversation is called after."""
+    MemoryItem.objects.using(alias).bulk_create(
+        MemoryItem(
+            id=f"{conversation.id}:{turn.id}",
+            user_id=conversation.id,
+            session_id=turn.session,
+            item_type="message",
+            timestamp=turn.time,
+            text_content=turn.text,
+            metadata={"speaker": turn.speaker},
+        )
+        for turn in conversation.passages
+    )
+
+
+def in_memory(source: InMemorySource, question: str) -> list[str]:
+    """The ids that the same ranking finds without a database."""
+    asked = ask(question, memory_settings.language, memory_settings.embedder)
+    gathered = gather(source, asked, LIMIT)
+    return [one.passage.id for one in rank(gathered.question, gathered.pool)[:LIMIT]]
+
+
+def ids(found: Iterable[MemoryItem], conversation: Conversation) -> list[str]:
+    return [item.pk.removeprefix(f"{conversation.id}:") for item in found]
+
+
+@pytest.mark.parametrize("conversation", conversations(), ids=lambda one: one.id)
+def test_the_same_order_everywhere(conversation: Conversation) -> None:
+    """Ids and scores, to the last place."""
+    for alias in ("memory", "firestore"):
+        MemoryItem.objects.using(alias).filter(user_id=conversation.id).delete()
+        remember(alias, conversation)
+    source = InMemorySource(conversation.passages, memory_settings.embedder)
+    labels = conversation.labels[:: max(1, len(conversation.labels) // QUESTIONS)] if QUESTIONS else conversation.labels
+    for label in labels:
+        found = {
+            alias: MemoryItem.objects.using(alias).search(label.question, user_id=conversation.id, limit=LIMIT)
+            for alias in ("memory", "firestore")
+        }
+        orders = {alias: ids(items, conversation) for alias, items in found.items()}
+        assert orders["firestore"] == orders["memory"], label.question
+        assert orders["memory"] == in_memory(source, label.question), label.question
+        scores = [[item.score for item in items] for items in found.values()]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-4)

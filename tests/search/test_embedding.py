@@ -1,0 +1,454 @@
+"""Vectors that are made after the write: by a task, by this process' thread, or by command; none undoes a write."""
+
+from __future__ import annotations
+
+import io
+import logging
+import multiprocessing
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.test import override_settings
+
+from memory.conf import memory_settings
+from memory.models import MemoryItem
+from memory.search import later, pending
+from memory.search.embedders import EmbedderError, Vectors
+from memory.search.embedders.base import model_name
+from memory.testing.embedders import DeterministicEmbedder
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+class Remote(DeterministicEmbedder):
+    """A model elsewhere: its calls are recorded, and something may happen while one is under way."""
+
+    name = "remote"
+    remote = True
+    calls: ClassVar[list[list[str]]] = []
+    meanwhile: ClassVar[Callable[[], object]] = lambda: None
+
+    def embed_documents(self, texts: Any) -> Vectors:
+        """As the other, after what happens meanwhile."""
+        self.calls.append(list(texts))
+        type(self).meanwhile()
+        return super().embed_documents(texts)
+
+
+class Other(DeterministicEmbedder):
+    """Another model here, of another dimension."""
+
+    name = "other"
+
+    def __init__(self) -> None:
+        super().__init__(32)
+
+
+ROOT = Path(__file__).parent.parent.parent
+REMOTE, OTHER = model_name(Remote()), model_name(Other())
+HERE = f"{__name__}."
+
+
+@pytest.fixture(autouse=True)
+def _remote(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Remote"}
+    monkeypatch.setattr(Remote, "calls", [])
+    monkeypatch.setattr(Remote, "meanwhile", lambda: None)
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nothing is embedded by itself; the ids that would have been."""
+    handed: list[str] = []
+    monkeypatch.setattr(later.thread, "put", lambda ids, using: handed.extend(ids))
+    return handed
+
+
+def embed(command: str = "memory_embed", **options: Any) -> str:
+    """What the command says."""
+    out = io.StringIO()
+    call_command(command, stdout=out, stderr=io.StringIO(), **options)
+    return out.getvalue()
+
+
+def models() -> dict[str, str]:
+    """By item, the model of its vector, which it has if and only if it has a model's name and a text."""
+    found = {item.pk: item for item in MemoryItem.all_objects.all()}
+    for item in found.values():
+        assert (item.text_embedding is not None) == bool(item.embedding_model and item.text_content), item
+    return {pk: item.embedding_model for pk, item in found.items()}
+
+
+def failing() -> None:
+    """A model that is away."""
+    raise EmbedderError("remote gave no vectors (Timeout): try again later.")
+
+
+# By command
+
+
+def test_what_waits_is_completed(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
+    """In batches; a second run finds nothing to do, and the model is asked for each text once."""
+    for number in range(5):
+        make_item(id=f"i{number}")
+    make_item(id="silent", text_content=None)
+    assert by_hand == [f"i{number}" for number in range(5)]
+    assert models() == {**{f"i{number}": "" for number in range(5)}, "silent": REMOTE}
+    assert "5 items completed" in embed(batch_size=2)
+    assert set(models().values()) == {REMOTE}
+    assert [len(call) for call in Remote.calls] == [2, 2, 1]
+    assert "0 items completed" in embed()
+    assert len(Remote.calls) == 3
+    assert MemoryItem.objects.search("text 3", user_id="ada")[0].pk == "i2"
+
+
+def test_counting_completes_nothing(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
+    """`--check` is an error while something waits, for deployments and monitors."""
+    make_item(id="a")
+    with pytest.raises(CommandError, match="1 items wait"):
+        embed(check=True)
+    assert models() == {"a": ""}
+    embed()
+    assert embed(check=True) == "No item waits.\n"
+
+
+def test_one_users_items(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
+    """`--user` leaves the others' alone."""
+    make_item(id="a")
+    make_item(id="b", user_id="bob")
+    embed(user="bob")
+    assert models() == {"a": "", "b": REMOTE}
+
+
+def test_it_goes_on_where_it_was_cut_off(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that fails ends the run with one sentence; what was written stays, and is not embedded again."""
+    for number in range(6):
+        make_item(id=f"i{number}")
+    monkeypatch.setattr(Remote, "meanwhile", lambda: failing() if len(Remote.calls) == 3 else None)
+    with pytest.raises(CommandError, match=r"remote gave no vectors.*goes on"):
+        embed(batch_size=2)
+    assert sorted(models().values()) == ["", "", *[REMOTE] * 4]
+    monkeypatch.setattr(Remote, "meanwhile", lambda: None)
+    assert "2 items completed" in embed(batch_size=2)
+    assert set(models().values()) == {REMOTE}
+
+
+def test_what_changes_or_goes_meanwhile_is_not_overwritten(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new text gets its own vector, other fields keep what was written, and what was deleted stays so."""
+    changed, gone, moved = (make_item(id=name) for name in ("changed", "gone", "moved"))
+
+    def meanwhile() -> None:
+        monkeypatch.setattr(Remote, "meanwhile", lambda: None)
+        MemoryItem.objects.filter(pk=changed.pk).update(text_content="quite another text")
+        MemoryItem.objects.filter(pk=gone.pk).delete()
+        MemoryItem.objects.filter(pk=moved.pk).update(persona_active="critic", metadata={"kept": True})
+
+    monkeypatch.setattr(Remote, "meanwhile", meanwhile)
+    embed()
+    assert models() == {"changed": REMOTE, "moved": REMOTE}
+    found = MemoryItem.objects.get(pk="changed")
+    assert found.text_content == "quite another text"
+    assert found.text_embedding == pytest.approx(Remote().embed_documents(["quite another text"])[0].tolist(), abs=1e-6)
+    moved = MemoryItem.objects.get(pk="moved")
+    assert (moved.persona_active, moved.metadata) == ("critic", {"kept": True})
+    assert [len(call) for call in Remote.calls[:2]] == [3, 1]
+
+
+def test_terms_of_earlier_days_are_made(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
+    """Rows from before there was search, and of another language, get the terms of now; without a model too."""
+    old, new = make_item(id="old", text_content="a painted boat"), make_item(id="new", text_content="a boat")
+    with override_settings(MEMORY={**memory(), "EMBEDDER": None}):
+        raw = MemoryItem.all_objects.filter(pk=old.pk)
+        raw._checked = True
+        raw.update(terms=[], terms_version="")
+        assert [item.pk for item in MemoryItem.objects.search("painting", user_id="ada")] == []
+        assert "1 items completed" in embed()
+        assert [item.pk for item in MemoryItem.objects.search("painting", user_id="ada")] == ["old"]
+    with override_settings(MEMORY={**memory(), "EMBEDDER": None, "LANGUAGE": "german"}):
+        assert "2 items completed" in embed()
+        assert MemoryItem.objects.get(pk=new.pk).terms_version.startswith("german@")
+
+
+def memory() -> dict[str, Any]:
+    """The settings in force."""
+    from django.conf import settings
+
+    return dict(settings.MEMORY)
+
+
+def test_a_memory_moves_to_another_model(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches find everything before, between and after; what is written by the old model meanwhile follows."""
+    for number in range(6):
+        make_item(id=f"i{number}", text_content=f"lighthouse number {number}")
+    embed()
+    everything = {f"i{number}" for number in range(6)}
+
+    def found() -> set[str]:
+        return {item.pk for item in MemoryItem.objects.search("the lighthouse", user_id="ada")}
+
+    batches = pending.batches
+    between = []
+
+    def watched(items: Any, size: int) -> Iterator[Any]:
+        for batch in batches(items, size):
+            between.append((found(), sorted(models().values())))
+            yield batch
+
+    monkeypatch.setattr(pending, "batches", watched)
+    said = embed("memory_reembed", to=f"{HERE}Other", batch_size=2)
+    assert "6 items completed" in said
+    assert f"'{HERE}Other'" in said
+    assert [names.count(OTHER) for _, names in between] == [0, 2, 4]
+    assert all(seen == everything for seen, _ in between)
+    assert found() == everything
+    make_item(id="late")
+    with override_settings(MEMORY={**memory(), "EMBEDDER": f"{HERE}Other"}):
+        assert found() == everything
+        assert "1 items completed" in embed()
+        assert set(models().values()) == {OTHER}
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nowhere.Embedder", "nowhere"),
+        ("memory.search.embedders.google.GoogleEmbedder", "credentials or project"),
+        ("collections.OrderedDict", "makes no embedder"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_one_sentence(path: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option, its value, and why."""
+    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CommandError, match=rf"--to {path}.*{said}|--to {path} {said}"):
+        embed("memory_reembed", to=path)
+
+
+@pytest.mark.parametrize("size", ["0", "501", "ten", "-1"])
+def test_a_batch_has_a_size(size: str) -> None:
+    """From 1 to 500."""
+    with pytest.raises(CommandError, match="batch-size"):
+        call_command("memory_embed", f"--batch-size={size}")
+
+
+# By itself
+
+
+def test_a_write_is_followed_by_its_vector(make_item: Callable[..., MemoryItem]) -> None:
+    """By every path that writes a text."""
+    make_item(id="saved")
+    MemoryItem.objects.bulk_create(
+        [MemoryItem(id=f"b{n}", user_id="ada", item_type="m", text_content="x") for n in "12"]
+    )
+    assert later.thread.wait(20)
+    assert models() == {"saved": REMOTE, "b1": REMOTE, "b2": REMOTE}
+    MemoryItem.objects.filter(pk="saved").update(text_content="another text")
+    assert later.thread.wait(20)
+    assert MemoryItem.objects.get(pk="saved").text_embedding == pytest.approx(
+        Remote().embed_documents(["another text"])[0].tolist(), abs=1e-6
+    )
+
+
+def test_a_model_that_is_slow_or_away_holds_nothing_up(
+    make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The write returns while the model thinks; what it fails at waits for the command."""
+    thinking = threading.Event()
+
+    def slow_and_away() -> None:
+        assert thinking.wait(20)
+        failing()
+
+    monkeypatch.setattr(Remote, "meanwhile", slow_and_away)
+    make_item(id="a")
+    assert models() == {"a": ""}
+    thinking.set()
+    assert later.thread.wait(20)
+    assert models() == {"a": ""}
+    assert "memory_embed" in caplog.text
+    monkeypatch.setattr(Remote, "meanwhile", lambda: None)
+    make_item(id="b")  # the thread lives on
+    assert later.thread.wait(20)
+    assert models() == {"a": "", "b": REMOTE}
+    embed()
+    assert models() == {"a": REMOTE, "b": REMOTE}
+
+
+def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no room is dropped, told, and never waited for."""
+    done: list[str] = []
+    gate = threading.Event()
+    monkeypatch.setattr(later, "embed_now", lambda ids, using: gate.wait(20) and done.extend(ids))
+    thread = later.EmbeddingThread(most=3)
+    thread.put(["first"], "memory")
+    for _ in range(200):  # until the thread has taken it
+        if not thread._queue:
+            break
+        threading.Event().wait(0.01)
+    thread.put(list("abcde"), "memory")
+    assert "2 items wait for manage.py memory_embed: the queue is full" in caplog.text
+    gate.set()
+    assert thread.wait(20)
+    assert done == ["first", "a", "b", "c"]
+    thread.end()
+
+
+def test_a_process_that_ends_drops_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits a moment for the batch that is under way, and takes nothing new."""
+    gate = threading.Event()
+    monkeypatch.setattr(later, "embed_now", lambda ids, using: gate.wait(20))
+    monkeypatch.setattr(later, "LAST_SECONDS", 0.05)
+    thread = later.EmbeddingThread()
+    thread.put(["a"], "memory")
+    thread.end()
+    thread.put(["b"], "memory")
+    assert not thread._queue
+    gate.set()
+    assert thread.wait(20)
+
+
+ENDING = """
+import sys, time
+sys.path.insert(0, {root!r})
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "memory"], USE_TZ=True,
+    DATABASES={{"default": {{"ENGINE": "memory.backends.sqlite", "NAME": {file!r}}}}},
+    MEMORY={{"CACHE": None, "EMBEDDER": "tests.search.test_embedding.Remote"}},
+)
+import django
+django.setup()
+from django.core.management import call_command
+from memory.models import MemoryItem
+from tests.search.test_embedding import Remote
+call_command("migrate", verbosity=0)
+Remote.meanwhile = lambda: time.sleep({seconds})
+MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="x")
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.embedded("a process of its own, with a database file of its own")
+@pytest.mark.parametrize(("seconds", "expected"), [(1, REMOTE), (60, "")])
+def test_a_process_ends_whatever_the_model_does(tmp_path: Path, seconds: int, expected: str) -> None:
+    """A batch that is nearly done is written; one that is not keeps nobody waiting, and its items wait."""
+    script = ENDING.format(root=str(ROOT), file=str(tmp_path / "db.sqlite3"), seconds=seconds)
+    done = subprocess.run([sys.executable, "-c", script], timeout=40, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with sqlite3.connect(tmp_path / "db.sqlite3") as database:
+        assert database.execute("SELECT embedding_model FROM memory_items").fetchall() == [(expected,)]
+    database.close()
+
+
+def _in_a_fork(answer: Any) -> None:
+    answer.put((later.thread._thread is None, len(later.thread._queue)))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # what is tested is what it warns of
+def test_a_fork_has_a_thread_of_its_own(make_item: Callable[..., MemoryItem]) -> None:
+    """A forked server process inherits neither the thread nor what it was doing."""
+    make_item(id="a")
+    assert later.thread.wait(20)
+    assert later.thread._thread is not None
+    context = multiprocessing.get_context("fork")
+    answer = context.SimpleQueue()
+    child = context.Process(target=_in_a_fork, args=(answer,))
+    child.start()
+    child.join(20)
+    assert answer.get() == (True, 0)
+
+
+# By the project's tasks
+
+
+def test_a_project_with_tasks_gets_a_task(settings: Any, make_item: Callable[..., MemoryItem]) -> None:
+    """Enqueued after the commit, with ids alone; running it completes the items."""
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_tasks"]
+    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.dummy.DummyBackend"}}
+    from django_tasks import default_task_backend
+
+    default_task_backend.clear()
+    MemoryItem.objects.bulk_create(
+        [MemoryItem(id=f"i{n}", user_id="ada", item_type="m", text_content=f"text {n}") for n in range(150)]
+    )
+    assert later.thread.wait(0)
+    results = default_task_backend.results
+    assert [len(result.args[0]) for result in results] == [100, 50]
+    assert set(models().values()) == {""}
+    for result in results:
+        result.task.call(*result.args, **result.kwargs)
+    assert set(models().values()) == {REMOTE}
+
+
+@pytest.mark.parametrize("backend", ["django.tasks.backends.immediate.ImmediateBackend", ""])
+def test_tasks_that_run_in_place_are_none(settings: Any, backend: str) -> None:
+    """Django's default backend runs a task where it is enqueued: the write would wait for the model."""
+    settings.TASKS = {"default": {"BACKEND": backend}}
+    assert later.task() is None
+
+
+def test_a_queue_that_is_away_fails_no_write(
+    settings: Any,
+    make_item: Callable[..., MemoryItem],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The item is stored, the failure logged, and the vector left to the command."""
+
+    def away(ids: Any, using: str) -> None:
+        raise ConnectionError("the queue is away")
+
+    monkeypatch.setattr(later, "task", lambda: away)
+    with caplog.at_level(logging.ERROR):
+        make_item(id="a")
+    assert models() == {"a": ""}
+    assert "the queue is away" in caplog.text
+    embed()
+    assert models() == {"a": REMOTE}
+
+
+def test_a_rolled_back_write_is_not_embedded(by_hand: list[str]) -> None:
+    """What was never committed is handed to nobody."""
+    with pytest.raises(KeyError), transaction.atomic(using=memory_settings.database):
+        _create_and_fail()
+    assert by_hand == []
+
+
+def _create_and_fail() -> None:
+    MemoryItem.objects.create(user_id="ada", item_type="m", text_content="x")
+    raise KeyError
+
+
+def missing() -> Remote:
+    """An embedder whose package is not installed."""
+    raise EmbedderError('GoogleEmbedder needs google-genai: pip install "orchestra-memory[google]".')
+
+
+def test_a_model_that_cannot_be_made_fails_no_write(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was said is kept, and waits; a search, and the command, tell in a sentence what is missing."""
+    with override_settings(MEMORY={**memory(), "EMBEDDER": f"{HERE}missing"}):
+        make_item(id="a")
+        MemoryItem.objects.filter(pk="a").update(text_content="a lighthouse")
+        assert "needs google-genai" in caplog.text
+        with pytest.raises(EmbedderError, match="needs google-genai"):
+            MemoryItem.objects.search("lighthouse", user_id="ada")
+        with pytest.raises(CommandError, match="needs google-genai"):
+            embed()
+    assert models() == {"a": ""}
+    assert "1 items completed" in embed()

@@ -1,0 +1,82 @@
+"""`memory_evaluate --database`: the figures of the search that users get, and nothing left behind."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from memory.models import MemoryItem, UserSession
+from memory.testing.embedders import DeterministicEmbedder
+from tests.search.data import build
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+
+class Remote(DeterministicEmbedder):
+    """A model elsewhere."""
+
+    remote = True
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The beginning of a labelled conversation, and what is asked about it."""
+    (first, *_) = json.loads((build.FOLDER / "tuning.json").read_text("utf-8"))["conversations"]
+    first["turns"] = first["turns"][:150]
+    known = {turn["id"] for turn in first["turns"]}
+    first["questions"] = [one for one in first["questions"] if known.issuperset(one["evidence"])]
+    assert len(first["questions"]) >= 5
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps({"conversations": [first]}))
+    return path
+
+
+def evaluated(file: Path, **options: Any) -> dict[str, dict[str, float]]:
+    """What the command tells machines."""
+    out = io.StringIO()
+    call_command("memory_evaluate", file, json=True, stdout=out, **options)
+    table: dict[str, Any] = json.loads(out.getvalue())
+    for kind, variants in table.pop("kinds").items():
+        table |= {f"{kind}: {variant}": figures for variant, figures in variants.items()}
+    return table
+
+
+@pytest.mark.long  # some thousand searches' calls to an emulator
+def test_a_database_gives_the_figures_that_memory_gives(file: Path) -> None:
+    """With each part of the ranking on and off, reads and rounds too; then the database is as it was."""
+    stays = MemoryItem.objects.create(user_id="ada", session_id="s", item_type="message", text_content="I stay.")
+    expected, found = evaluated(file), evaluated(file, database="memory")
+    assert found.keys() == expected.keys()
+    for variant, figures in found.items():
+        same = {name: value for name, value in expected[variant].items() if not name.endswith("_ms")}
+        assert len(same) >= 6
+        assert {name: figures[name] for name in same} == pytest.approx(same), variant
+    assert [item.pk for item in MemoryItem.all_objects.all()] == [stays.pk]
+    assert UserSession.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"database": "nowhere"}, "no such alias"),
+        ({"database": "memory", "embedder": "none"}, "leave the others out"),
+        ({"database": "memory", "language": "german"}, "leave the others out"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(file: Path, options: dict[str, str], said: str) -> None:
+    """Before anything is stored."""
+    with pytest.raises(CommandError, match=said):
+        evaluated(file, **options)
+    assert MemoryItem.all_objects.count() == 0
+
+
+def test_a_remote_model_is_refused(file: Path, settings: Any) -> None:
+    """Its vectors would not be there yet."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Remote"}
+    with pytest.raises(CommandError, match="remote model"):
+        evaluated(file, database="memory")

@@ -1,0 +1,84 @@
+"""Search through the stores: the stub finds what a database finds, and a model that is away is told as storage is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from memory import exceptions
+from memory.models import MemoryItem
+from memory.search.embedders import EmbedderError
+from memory.search.evaluation import Conversation, read_conversations
+from memory.stores import ConcreteMemoryManager, MemoryManager, MemoryManagerStub
+from memory.testing.embedders import DeterministicEmbedder
+from tests.search.data import build
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+
+class Away(DeterministicEmbedder):
+    """A model elsewhere that does not answer."""
+
+    remote = True
+
+    def embed_query(self, text: str) -> Any:
+        """Fails."""
+        raise EmbedderError("away gave no vectors (Timeout): try again later.")
+
+
+@pytest.fixture(scope="module")
+def conversation() -> Conversation:
+    """A labelled one."""
+    return read_conversations((build.FOLDER / "tuning.json").read_text("utf-8"))[0]
+
+
+def remembering(manager: MemoryManager, conversation: Conversation) -> MemoryManager:
+    """The manager, with the conversation in it."""
+    manager.initialize()
+    items = [
+        MemoryItem(
+            id=turn.id,
+            user_id="ada",
+            session_id=turn.session,
+            item_type="message",
+            timestamp=turn.time,
+            text_content=turn.text,
+            metadata={"speaker": turn.speaker},
+        )
+        for turn in conversation.passages
+    ]
+    async_to_sync(manager.add_memory_items)([*items, MemoryItem(user_id="ada", item_type="event")])
+    return manager
+
+
+def test_the_stub_finds_what_a_database_finds(conversation: Conversation) -> None:
+    """The same items in the same order with the same scores, so that a test with the one tells of the other."""
+    database = remembering(ConcreteMemoryManager(), conversation)
+    stub = remembering(MemoryManagerStub(), conversation)
+    for label in conversation.labels[:20]:
+        expected, found = (async_to_sync(one.search)("ada", label.question) for one in (database, stub))
+        assert [item.pk for item in found] == [item.pk for item in expected], label.question
+        assert [item.score for item in found] == pytest.approx([item.score for item in expected], abs=1e-4)
+    database.close()
+
+
+def test_a_model_that_is_away_is_a_connection_error(settings: Any) -> None:
+    """It may answer later; what the model said is in the cause."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
+    manager = ConcreteMemoryManager()
+    manager.initialize()
+    with pytest.raises(exceptions.ConnectionError, match="model") as raised:
+        async_to_sync(manager.search)("ada", "what did she paint?")
+    assert isinstance(raised.value.__cause__, EmbedderError)
+    manager.close()
+
+
+def test_the_stub_asks_no_model_elsewhere(settings: Any) -> None:
+    """With a remote model it knows words: a test needs no network."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
+    stub = MemoryManagerStub()
+    stub.initialize()
+    async_to_sync(stub.add_memory_item)(MemoryItem(user_id="ada", item_type="fact", text_content="a lighthouse"))
+    assert len(async_to_sync(stub.search)("ada", "lighthouses")) == 1
