@@ -18,7 +18,7 @@ from django.db import connections, models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
 
-from . import history
+from . import history, limits
 from .cache import Conversation
 from .distances import CosineDistance, VectorDistance
 from .fields import content_hash
@@ -95,7 +95,6 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         """The `count` newest records, newest first."""
         return self.newest_first()[:count]
 
-    @history.patient
     def bulk_create(
         self,
         objs: Iterable[RecordT],
@@ -105,9 +104,25 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[RecordT]:
-        """Django's `bulk_create`, within the limits: one record that breaks them, and none is written."""
+        """Django's `bulk_create`, within the limits: one record that breaks them, and none is written.
+
+        What is more than a transaction of the engine can hold is several, outside of a transaction of the caller's.
+        """
         records = list(objs)
         _check_all(records)
+        options = (batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
+
+    @history.patient
+    def _bulk_create(
+        self,
+        records: list[RecordT],
+        batch_size: int | None,
+        ignore_conflicts: bool,
+        update_conflicts: bool,
+        update_fields: Collection[str] | None,
+        unique_fields: Collection[str] | None,
+    ) -> list[RecordT]:
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active and update_conflicts else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
@@ -485,6 +500,27 @@ def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[histor
         for pk, user_id, session_id in rows.values_list("pk", "user_id", "session_id")
     ]
     return list(batched(found, ROWS_AT_ONCE)) or [[]]
+
+
+def transactions_of(records: Sequence[RecordT], using: str) -> Iterator[list[RecordT]]:
+    """The records in lists that a transaction can hold each; one list where it has no limit, or is the caller's."""
+    connection = connections[using]
+    most = getattr(connection.features, "max_transaction_bytes", None)
+    if most is None or connection.in_atomic_block or not connection.get_autocommit():
+        yield list(records)
+        return
+    some: list[RecordT] = []
+    size = 0
+    for record in records:
+        values = {field.name: field.value_from_object(record) for field in record._meta.concrete_fields}
+        # A call spells a document in up to twice the bytes that are counted for it: numbers of a vector, names.
+        bytes_ = 2 * limits.document_size(record._meta.db_table, str(record.pk), values)
+        if some and size + bytes_ > most:
+            yield some
+            some, size = [], 0
+        some.append(record)
+        size += bytes_
+    yield some
 
 
 def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -19,8 +19,8 @@ from .formats import parse
 from .frames import Frame, frames
 
 BATCH_ENTRIES = 500
-# Bytes of the file behind one batch: what bounds memory where records are large.
-BATCH_BYTES = 4 << 20
+# Bytes of the file behind one batch: what bounds memory where records are large, and fits into one transaction.
+BATCH_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 1 << 16
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)

@@ -144,6 +144,7 @@ def test_sessions_are_found_by_their_titles(boss: Client, url: Url) -> None:
     assert [session.session_id for session in listed(boss, url("usersession"), q="lisbon")] == ["one"]
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # a test's own rows count towards no limit
 def test_a_search_that_is_too_broad_is_told(
     boss: Client, url: Url, make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -247,6 +247,14 @@ def test_contention_is_told_by_its_class(notes: None, other: Any) -> None:
     assert not Note.objects.filter(pk="new").exists()
 
 
+def test_a_transaction_that_was_idle_for_too_long_is_contention(notes: None) -> None:
+    """Its commit says so, not that a value was wrong."""
+    with pytest.raises(Contention, match="idle for 61 s"), transaction.atomic():
+        note = Note.objects.get(pk="n1")
+        note.save()
+        end_on_the_server()
+
+
 def end_on_the_server() -> None:
     """What a minute of idleness does to the transaction."""
     connection.unit._executor.rollback(connection.unit.server_id)

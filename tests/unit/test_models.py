@@ -411,6 +411,18 @@ def test_a_sessions_times_move_in_one_update(
     assert (row.started_at, row.last_activity) == (days[0], days[-1])
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+def test_more_than_a_transaction_can_hold_is_written_in_several(make_item: Callable[..., MemoryItem]) -> None:
+    """Outside of one: no engine's limit on a transaction is one on what can be created together."""
+    make_item(session_id="s")
+    items = [
+        MemoryItem(user_id="ada", session_id="s", item_type="m", text_content=f"{number}" + "x" * 900_000)
+        for number in range(6)
+    ]
+    assert MemoryItem.objects.bulk_create(iter(items)) == items
+    assert MemoryItem.objects.for_user("ada").count() == 7
+
+
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:

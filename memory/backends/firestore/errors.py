@@ -2,10 +2,10 @@
 
 django.db.DatabaseError
 ├── DataError            a value that Firestore cannot hold or compare with
+│   └── TransactionTooLarge  more bytes than one commit may have
 ├── IntegrityError       a document exists already; `rows` are the positions of the writes refused
 ├── OperationalError     the service, the network, credentials, quotas, deadlines
 │   ├── Contention           another transaction holds the documents: run the transaction again
-│   ├── TransactionTooLarge  more bytes than one commit may have
 │   └── TransactionTooLong   begun longer ago than Firestore allows
 ├── ProgrammingError
 │   └── MissingIndex     a query needs a composite index; `definition` is ready to paste
@@ -41,7 +41,7 @@ class Contention(OperationalError):  # noqa: N818 - named as Django names databa
     """Another transaction touched the same documents; nothing of this one was applied, and it may be run again."""
 
 
-class TransactionTooLarge(OperationalError):  # noqa: N818
+class TransactionTooLarge(DataError):  # noqa: N818
     """A transaction wrote more bytes than Firestore takes in one commit; nothing was sent."""
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from django.db.backends.base.features import BaseDatabaseFeatures
 from django.utils.functional import cached_property
 
+from . import channel
+from .commit import MAX_EMULATOR_BYTES, MAX_WHOLE_BYTES
+
 
 class DatabaseFeatures(BaseDatabaseFeatures):
     """The engine's abilities, by Django's names."""
@@ -53,6 +56,12 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     can_release_savepoints = True
     # A statement that failed has written nothing, so the block may go on once it is told to.
     atomic_transactions = False
+
+    @cached_property
+    def max_transaction_bytes(self) -> int:
+        """Bytes that one transaction may write. Not Django's: for code that can write in several."""
+        target = channel.target(self.connection.settings_dict)
+        return MAX_EMULATOR_BYTES if target.emulator else MAX_WHOLE_BYTES
 
     # What a transaction reads is locked, all of it; `select_for_update()` says that it is meant, and takes no options.
     # https://firebase.google.com/docs/firestore/transaction-data-contention

@@ -297,7 +297,8 @@ class UnitOfWork:
         divisible = self._in_bulk and self._id is None
         changes = self._grouped(writes) if self._id is None else writes
         try:
-            self._executor.commit_whole(changes, self._id, divisible=divisible)
+            with self._watched():
+                self._executor.commit_whole(changes, self._id, divisible=divisible)
         except errors.RowsRefused as error:
             raise self._refused(writes, error) from error
         self._id = None
@@ -369,7 +370,7 @@ class UnitOfWork:
                 self._aborted = str(error)
             raise
         except DataError as error:
-            if self._id is None or idle < MAX_IDLE_SECONDS:
+            if self._id is None or idle < MAX_IDLE_SECONDS or isinstance(error, errors.TransactionTooLarge):
                 raise
             self._aborted = f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
             raise errors.Contention(f"the transaction has ended, nothing of it was applied: {self._aborted}") from error
