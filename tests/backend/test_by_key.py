@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection, models
 from django.db.models import F, Value
+from django.db.models.sql import DeleteQuery, UpdateQuery
 
 from memory.backends.firestore import by_key
 
@@ -106,3 +107,36 @@ def test_it_is_one_call_and_one_document(calls: Callable[[], Any]) -> None:
     note.refresh_from_db()
     assert Note.objects.filter(pk="a").exists()
     assert list(Note.objects.filter(pk="a").iterator()) == [note]
+
+
+@pytest.mark.parametrize(
+    ("queryset", "id"),
+    [
+        (lambda: Note.objects.filter(pk="a"), "a"),
+        (lambda: Note.objects.filter(pk="a").only("stars"), "a"),
+        (lambda: Author.objects.filter(pk=7), "0000000000000000007"),
+        (lambda: Note.objects.filter(pk="a", stars=1), None),
+        (lambda: Note.objects.filter(pk__in=["a"]), None),
+        (lambda: Note.objects.filter(pk=F("owner")), None),
+        (lambda: Note.objects.filter(author__name="a"), None),
+        (lambda: Note.objects.filter(pk="a/b"), None),
+        (lambda: Note.objects.all(), None),
+    ],
+)
+@pytest.mark.parametrize("write", [UpdateQuery, DeleteQuery])
+def test_which_writes_are_for_one_row(queryset: Callable[[], Any], id: str | None, write: type[Any]) -> None:
+    """One condition on the key, again; whatever else is asked goes to the compiler."""
+    assert by_key.written(queryset().query.chain(write), connection) == id
+
+
+def test_updates_by_key_count_what_is_there(calls: Callable[[], Any]) -> None:
+    """One commit each, that says whether there was a row; none for a key that no document could have."""
+    Note.objects.create(id="a")
+    with calls() as made:
+        assert Note.objects.filter(pk="a").update(text="x") == 1
+        assert Note.objects.filter(pk="b").update(text="x") == 0
+        assert Note.objects.filter(pk="a/b").update(text="x") == 0
+    assert [call["method"] for call in made] == ["Commit", "Commit"]
+    assert Note.objects.filter(pk="b").delete()[0] == 0
+    assert Note.objects.filter(pk="a").delete()[0] == 1
+    assert not Note.objects.exists()

@@ -41,6 +41,8 @@ def run(plan: Plan) -> Outcome:
     outcome.counts.update(f"transactions {transaction.status}" for transaction in transactions)
     outcome.counts["reads"] = sum(1 for transaction in transactions for _ in transaction.reads)
     outcome.counts["appends"] = sum(len(read.values) for read in last)
+    if not outcome.counts["appends"]:
+        outcome.wrong.append("nothing was appended: this proves nothing")
     outcome.wrong += [f"{anomaly.kind}: {anomaly.text}" for anomaly in check(transactions)]
     return outcome
 
