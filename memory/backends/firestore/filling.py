@@ -90,7 +90,7 @@ class Filling:
         """Reads what one use of a table needs, and is not there yet."""
         held = self._held[load.table]
         if load.page is not None:
-            rows = self._fetch(held, plan(sliced(held.select, load.page)))
+            rows = self._fetch(held, plan(sliced(held.select, load.page)), load.page.checked)
         elif held.whole:
             rows = list(held.rows.values())
         else:
@@ -131,19 +131,19 @@ class Filling:
         place = held.refs.index(column)
         return (row[place] for row in rows)
 
-    def _fetch(self, held: Held, read: Answer | Unanswerable) -> list[Row]:
-        """The rows of a read, put into the copy; a read that was made before is not made again."""
+    def _fetch(self, held: Held, read: Answer | Unanswerable, unseen: int = 0) -> list[Row]:
+        """The rows of a read, put into the copy but for the first `unseen`; no read is made twice."""
         if isinstance(read, Sorted):
             read = read.read
         if isinstance(read, Nothing | Unanswerable):
             return []
         known = next((rows for before, rows in held.reads if before == read), None)
         if known is None:
-            known = self._read(held, read)
+            known = self._read(held, read, unseen)
             held.reads.append((read, known))
         return known
 
-    def _read(self, held: Held, read: Read) -> list[Row]:
+    def _read(self, held: Held, read: Read, unseen: int) -> list[Row]:
         """Reads within the budget, with what this transaction wrote, and copies what is new."""
         versioned = held.table.name == self._versions_of
         read = _with_version(read) if versioned else read
@@ -161,7 +161,7 @@ class Filling:
             for row in rows:
                 self.versions.setdefault(row[key], row[-1])
             rows = [row[:-1] for row in rows]
-        self._mirror.insert(held.table, held.fields, held.add(rows))
+        self._mirror.insert(held.table, held.fields, held.add(rows)[unseen:])
         return rows
 
     def _too_broad(self, table: str) -> QueryTooBroad:

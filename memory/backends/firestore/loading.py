@@ -52,12 +52,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A slice that Firestore can take of the first use, as nothing else in the statement adds or drops rows."""
+    """A slice that Firestore can take of the first use, as nothing else in the statement adds or drops rows.
+
+    `checked` rows at its front are no part of the answer: they are read to learn whether an inner join drops them.
+    """
 
     where: Condition
     orders: tuple[Order, ...]
     limit: int
     offset: int
+    checked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Rank(IntEnum):
 
 def loads(reading: Reading, page: Page | None = None) -> tuple[Load, ...]:
     """The loads of a statement, in order. Links lead from earlier ones to later ones only."""
+    if page is not None and any(link.required for link in reading.links):
+        page = replace(page, limit=page.offset + page.limit, offset=0, checked=page.offset)
     uses = [replace(use, condition=weakened(positive(use.condition))) for use in reading.uses]
     whole = {use.table for at, use in enumerate(uses) if _must_be_whole(use, at, reading.links)} if page is None else ()
     done: set[int] = set()

@@ -239,7 +239,7 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def mirrored(self, asked: Rows | Numbers, blame: Sequence[str]) -> list[Row]:
         """The rows from the mirror, all of them (its tables are emptied before this returns)."""
-        page = self.page(asked)
+        page, sliced = self.page(asked), self.inner
         if page is not None:
             unsliced = self.query.chain()
             unsliced.clear_limits()
@@ -247,7 +247,7 @@ class SQLCompiler(compiler.SQLCompiler):
                 return self.run_in_mirror(self.connection.mirror.compiler(unsliced), blame, page)
             except NoSliceError:
                 pass  # rows without a partner made the slice too short: SQLite slices
-        return self.run_in_mirror(self.inner, blame)
+        return self.run_in_mirror(sliced, blame)
 
     def page(self, asked: Rows | Numbers) -> Page | None:
         """The slice that Firestore can take; none of rows that this transaction wrote."""

@@ -80,6 +80,14 @@ def test_a_page_is_loaded_first() -> None:
     assert loads(joined(TRUE, TRUE, TO_AUTHOR), page)[0].page == page
 
 
+def test_rows_that_an_inner_join_may_drop_are_read_before_a_page() -> None:
+    """An offset counts the rows that have a partner, so those that it skips are looked at too."""
+    page = Page(TRUE, (Order(NAME),), 10, 5)
+    inner, outer = (joined(TRUE, TRUE, replace(TO_AUTHOR, required=required)) for required in (True, False))
+    assert loads(inner, page)[0].page == Page(TRUE, (Order(NAME),), 15, 0, checked=5)
+    assert loads(outer, page)[0].page == page
+
+
 def test_a_table_that_a_statement_names_more_often_is_read_whole() -> None:
     """SQL that Django did not make may hide a use, of which nothing is known."""
     reading = joined(NARROW, TRUE, TO_AUTHOR)
