@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
     @rule(row=ROWS)
     def write_and_die(self, row: Row) -> None:
         """The mark stands for a millisecond, the write is committed, and nobody lifts the mark."""
-        self.cache._run("mark", self.cache._keys(CHAT), "dead", 1, self.cache._name(CHAT))
+        self.cache._run("mark", self.cache._keys(CHAT), "dead", 1, self.cache._name(CHAT), 0, "", self.cache.form)
         self.rows[row.pk] = row
         time.sleep(0.002)
 

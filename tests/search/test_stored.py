@@ -46,6 +46,7 @@ def evaluated(file: Path, **options: Any) -> dict[str, dict[str, float]]:
     return table
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 @pytest.mark.long  # some thousand searches' calls to an emulator
 def test_a_database_gives_the_figures_that_memory_gives(file: Path) -> None:
     """With each part of the ranking on and off, reads and rounds too; then the database is as it was."""
