@@ -423,6 +423,7 @@ def test_more_than_a_transaction_can_hold_is_written_in_several(make_item: Calla
     assert MemoryItem.objects.for_user("ada").count() == 7
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:

@@ -56,7 +56,7 @@ class ModelVectorField(VectorField):
     index_dimension = 7
 
 
-class Page(models.Model):
+class Sheet(models.Model):
     """What is searched for words and for meaning."""
 
     id = models.CharField(primary_key=True, max_length=50)

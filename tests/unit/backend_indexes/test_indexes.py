@@ -25,7 +25,7 @@ from memory.backends.firestore.plan import (
     Ref,
 )
 
-from .models import Item, Page, Plain
+from .models import Item, Plain, Sheet
 
 A, B, C = (Ref((name,), Kind.INTEGER) for name in "abc")
 VECTOR = Ref(("v",), Kind.VECTOR)
@@ -103,7 +103,7 @@ def test_a_models_manifest() -> None:
 
 def test_what_is_searched_for_words_and_meaning() -> None:
     """An array below all that is filtered by, newest first; a vector below that and what it is searched with."""
-    made = manifest.of_models([Page], manifest.Options())
+    made = manifest.of_models([Sheet], manifest.Options())
     assert {short(one) for one in made.indexes} == {
         "owner at-",
         "owner kind at-",
