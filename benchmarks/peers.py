@@ -55,19 +55,9 @@ class Ours:
     def remember(self, conversation: Conversation) -> None:
         """In one call."""
         from memory.models import MemoryItem
+        from memory.search.stored import items_of
 
-        MemoryItem.objects.bulk_create(
-            MemoryItem(
-                id=turn.id,
-                user_id=conversation.id,
-                session_id=turn.session,
-                item_type="message",
-                timestamp=turn.time,
-                text_content=turn.text,
-                metadata={"speaker": turn.speaker},
-            )
-            for turn in conversation.passages
-        )
+        MemoryItem.objects.bulk_create(items_of(conversation.passages, conversation.id))
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
         """As its README says."""

@@ -101,17 +101,15 @@ def on_sqlite(items: int, words: Sequence[str], questions: Sequence[str]) -> dic
 @contextmanager
 def metered() -> Iterator[Any]:
     """The alias `metered` of an empty database on the emulator, behind a proxy that counts."""
-    from django.db import connections
-
+    from tests import databases
     from tests.faults.meter import Meter
 
-    with Meter(os.environ["FIRESTORE_EMULATOR_HOST"]) as meter:
-        made = {"ENGINE": "memory.backends.firestore", "HOST": meter.address, "PROJECT": f"b-{uuid.uuid4().hex[:12]}"}
-        made["OPTIONS"] = {"timeout": 60}  # type: ignore[assignment]
-        known = {"default": connections.databases["default"], "metered": made}
-        connections.databases["metered"] = connections.configure_settings(known)["metered"]
+    project = f"b-{uuid.uuid4().hex[:12]}"
+    with (
+        Meter(os.environ["FIRESTORE_EMULATOR_HOST"]) as meter,
+        databases.firestore("metered", meter.address, project, timeout=60),
+    ):
         yield meter
-        connections["metered"].close()
 
 
 def on_firestore(sizes: Sequence[int], words: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ from memory.models import MemoryItem, UserSession
 
 from .candidates import Source
 from .evaluation import Conversation
+from .passages import Passage
 from .sources import Memory, source_for
 
 
@@ -25,7 +26,7 @@ def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[t
     renamed = [_renamed(one, f"memory-evaluate-{token}-{number}") for number, one in enumerate(conversations)]
     try:
         for conversation in renamed:
-            MemoryItem.objects.using(using).bulk_create(_items(conversation))
+            MemoryItem.objects.using(using).bulk_create(items_of(conversation.passages, conversation.id))
         yield [(conversation, _source(conversation.id, using)) for conversation in renamed]
     finally:
         for conversation in renamed:
@@ -46,11 +47,12 @@ def _renamed(conversation: Conversation, user_id: str) -> Conversation:
     )
 
 
-def _items(conversation: Conversation) -> Iterator[MemoryItem]:
-    for passage in conversation.passages:
+def items_of(passages: Iterable[Passage], user_id: str) -> Iterator[MemoryItem]:
+    """Passages as unsaved items of a user."""
+    for passage in passages:
         yield MemoryItem(
             id=passage.id,
-            user_id=conversation.id,
+            user_id=user_id,
             session_id=passage.session or None,
             item_type="message",
             timestamp=passage.time,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import redis.connection
 from asgiref.sync import async_to_sync
-from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from memory import history
 from memory.models import MemoryItem, UserSession
 from memory.stores import ConcreteMemoryManager
 from memory.testing.redis import RedisServer
+from tests import databases
 from tests.faults.meter import Bill, Meter
 
 pytestmark = [
@@ -27,19 +26,6 @@ pytestmark = [
 
 ALIAS = "metered"
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@contextmanager
-def alias_at(address: str) -> Iterator[None]:
-    """The alias of an empty Firestore database behind an address."""
-    settings = {"ENGINE": "memory.backends.firestore", "HOST": address, "PROJECT": f"cost-{uuid.uuid4().hex[:12]}"}
-    made = connections.configure_settings({"default": connections.databases["default"], ALIAS: settings})
-    connections.databases[ALIAS] = made[ALIAS]
-    try:
-        yield
-    finally:
-        connections[ALIAS].close()
-        del connections.databases[ALIAS], connections[ALIAS]
 
 
 @pytest.fixture
@@ -58,7 +44,11 @@ def bill(
         bill.round_trips += 1
         return send(self, *args, **kwargs)
 
-    with django_db_blocker.unblock(), Meter(firestore_emulator, bill) as meter, alias_at(meter.address):
+    with (
+        django_db_blocker.unblock(),
+        Meter(firestore_emulator, bill) as meter,
+        databases.firestore(ALIAS, meter.address, f"cost-{uuid.uuid4().hex[:12]}"),
+    ):
         use_redis(redis_server).clear()
         monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
         yield bill

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from memory.search.evaluation import Conversation, read_conversations
 from memory.search.in_memory import InMemorySource
 from memory.search.passages import ask
 from memory.search.ranking import rank
+from memory.search.stored import items_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True)
 
@@ -36,18 +38,8 @@ def conversations() -> list[Conversation]:
 
 def remember(alias: str, conversation: Conversation) -> None:
     """Each turn as an item of the user that the conversation is called after."""
-    MemoryItem.objects.using(alias).bulk_create(
-        MemoryItem(
-            id=f"{conversation.id}:{turn.id}",
-            user_id=conversation.id,
-            session_id=turn.session,
-            item_type="message",
-            timestamp=turn.time,
-            text_content=turn.text,
-            metadata={"speaker": turn.speaker},
-        )
-        for turn in conversation.passages
-    )
+    named = [replace(passage, id=f"{conversation.id}:{passage.id}") for passage in conversation.passages]
+    MemoryItem.objects.using(alias).bulk_create(items_of(named, conversation.id))
 
 
 def in_memory(source: InMemorySource, question: str) -> list[str]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from memory.backends.firestore import indexes, manifest, together
@@ -19,6 +17,7 @@ from memory.backends.firestore.plan import Aggregate
 from memory.models import MemoryItem
 from memory.search.candidates import budget
 from memory.search.sources import firestore
+from tests import databases
 from tests.faults.meter import Meter
 
 pytestmark = [pytest.mark.firestore_emulator, pytest.mark.django_db(databases=["default", "memory"])]
@@ -46,26 +45,13 @@ QUESTIONS = (
 )
 
 
-@contextmanager
-def alias_at(address: str, project: str) -> Iterator[None]:
-    """The alias of a Firestore database behind an address."""
-    made = {"ENGINE": "memory.backends.firestore", "HOST": address, "PROJECT": project, "OPTIONS": {"timeout": 60}}
-    known = {"default": connections.databases["default"], ALIAS: made}
-    connections.databases[ALIAS] = connections.configure_settings(known)[ALIAS]
-    try:
-        yield
-    finally:
-        connections[ALIAS].close()
-        del connections.databases[ALIAS], connections[ALIAS]
-
-
 @pytest.fixture
 def meter(firestore_emulator: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Meter]:
     """What passes between the engine and an empty database."""
     with (
         django_db_blocker.unblock(),
         Meter(firestore_emulator) as meter,
-        alias_at(meter.address, f"cost-{uuid.uuid4().hex[:12]}"),
+        databases.firestore(ALIAS, meter.address, f"cost-{uuid.uuid4().hex[:12]}", timeout=60),
     ):
         yield meter
 

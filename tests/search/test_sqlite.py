@@ -20,6 +20,7 @@ from memory.models import MemoryItem
 from memory.search.embedders.base import model_name
 from memory.search.sources.matrix import Matrices
 from memory.search.sources.side_tables import TERMS, VECTORS, install
+from tests import databases
 
 pytestmark = [
     pytest.mark.embedded,  # Firestore has indexes instead
@@ -36,14 +37,10 @@ def path(tmp_path: Path, settings: Any, django_db_blocker: DjangoDbBlocker) -> I
     settings.MEMORY = {**settings.MEMORY, "DATABASE": ALIAS}
     file = tmp_path / "memory.sqlite3"
     made = {"ENGINE": "memory.backends.sqlite", "NAME": str(file)}
-    known = {"default": connections.databases["default"], ALIAS: made}
-    connections.databases[ALIAS] = connections.configure_settings(known)[ALIAS]
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), databases.added(ALIAS, made):
         call_command("migrate", "memory", database=ALIAS, verbosity=0)
         install(ALIAS)
         yield file
-        connections[ALIAS].close()
-    del connections.databases[ALIAS], connections[ALIAS]
 
 
 def remember(*texts: str, using: str = ALIAS) -> list[MemoryItem]:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.test import override_settings
 
 from settings.environment import embedded
+from tests import databases
 
 
 @pytest.fixture
@@ -20,12 +20,10 @@ def file_database(tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
     """Alias of a migrated SQLite file that holds the app's models."""
     alias = "file"
     config = embedded(str(tmp_path / "memory.sqlite3"))
-    connections.databases[alias] = connections.configure_settings({DEFAULT_DB_ALIAS: {}, alias: config})[alias]
-    with django_db_blocker.unblock(), override_settings(MEMORY={**settings.MEMORY, "DATABASE": alias}):
-        try:
-            call_command("migrate", "memory", database=alias, verbosity=0)
-            yield alias
-        finally:
-            connections[alias].close()
-            del connections[alias]
-            del connections.databases[alias]
+    with (
+        django_db_blocker.unblock(),
+        override_settings(MEMORY={**settings.MEMORY, "DATABASE": alias}),
+        databases.added(alias, config),
+    ):
+        call_command("migrate", "memory", database=alias, verbosity=0)
+        yield alias

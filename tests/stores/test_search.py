@@ -11,6 +11,7 @@ from memory import exceptions
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
 from memory.search.evaluation import Conversation, read_conversations
+from memory.search.stored import items_of
 from memory.stores import ConcreteMemoryManager, MemoryManager, MemoryManagerStub
 from memory.testing.embedders import DeterministicEmbedder
 from tests.search.data import build
@@ -37,18 +38,7 @@ def conversation() -> Conversation:
 def remembering(manager: MemoryManager, conversation: Conversation) -> MemoryManager:
     """The manager, with the conversation in it."""
     manager.initialize()
-    items = [
-        MemoryItem(
-            id=turn.id,
-            user_id="ada",
-            session_id=turn.session,
-            item_type="message",
-            timestamp=turn.time,
-            text_content=turn.text,
-            metadata={"speaker": turn.speaker},
-        )
-        for turn in conversation.passages
-    ]
+    items = items_of(conversation.passages, "ada")
     async_to_sync(manager.add_memory_items)([*items, MemoryItem(user_id="ada", item_type="event")])
     return manager
 
