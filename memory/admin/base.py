@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import NotSupportedError
@@ -43,16 +42,6 @@ class RecordChangeList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return found.defer(*self.model_admin.deferred)  # type: ignore[attr-defined]  # of our own admins
-
-    def get_results(self, request: HttpRequest) -> None:
-        """The page; what storage refuses to look for is told, and the list is shown without it."""
-        try:
-            super().get_results(request)
-        except NotSupportedError as error:
-            logger.warning("Storage refuses a list of the admin as too broad: %s", error)
-            text = now("That reads too many records: narrow the list by user, session, type or time, then search.")
-            messages.error(request, text)
-            raise IncorrectLookupParameters from error
 
 
 class RecordAdmin(ModelAdmin):
@@ -100,7 +89,7 @@ class RecordAdmin(ModelAdmin):
         except NotSupportedError as error:
             if not request.GET:
                 raise
-            logger.warning("A list in the admin was not made.", exc_info=error)
+            logger.warning("Storage refuses a list of the admin as too broad: %s", error)
             told = now("There is too much to search in: narrow it by a user, a session or a time, then search again.")
             self.message_user(request, told, messages.ERROR)
             return HttpResponseRedirect(request.path)
