@@ -116,7 +116,7 @@ class Soak:
 
     def _start_judge(self) -> subprocess.Popen[bytes]:
         # Beforehand: what is held must not end while a process starts.
-        command = [sys.executable, "-m", "tests.soak.worker", "--check"]
+        command = [sys.executable, "-m", "tests.soak.worker", "--check", f"--conversations={self.conversations}"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         return subprocess.Popen(command, cwd=ROOT, env=self._environment(0), **pipes)
 

@@ -19,7 +19,7 @@ def test_no_reader_is_behind_while_everything_breaks() -> None:
 
 @pytest.mark.firestore_emulator
 def test_no_reader_is_behind_on_firestore(firestore_emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same on Firestore, where every statement is a commit of its own."""
+    """The same on Firestore, where a commit may wait for others' locks."""
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", firestore_emulator)
     outcome = Soak(seconds=12, processes=3, conversations=6, seed=20, database=None).run()
     assert not outcome.wrong
