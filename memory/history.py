@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.db import connections, router, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from .cache import (
@@ -454,9 +455,23 @@ def patient(write: Write) -> Write:
 
         # An iterator would be empty the second time.
         args = tuple(_kept(value) for value in args)
-        return again(partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()}), using=using)
+        attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
+        return again(_from_the_same(self, attempt), using=using)
 
     return cast("Write", run)
+
+
+def _from_the_same(owner: Any, attempt: Callable[[], Any]) -> Callable[[], Any]:
+    """An attempt that finds a record as the first did: Django takes a deleted one's key before the commit."""
+    if not isinstance(owner, Model):
+        return attempt
+    pk, adding, alias = owner.pk, owner._state.adding, owner._state.db
+
+    def run() -> Any:
+        owner.pk, owner._state.adding, owner._state.db = pk, adding, alias
+        return attempt()
+
+    return run
 
 
 def _kept(value: Any) -> Any:

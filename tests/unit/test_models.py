@@ -15,6 +15,8 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from memory.backends.firestore.errors import Contention
+from memory.backends.firestore.unit_of_work import UnitOfWork
 from memory.exceptions import ValidationError
 from memory.models import AgentData, MemoryItem, UserSession
 
@@ -409,6 +411,36 @@ def test_a_sessions_times_move_in_one_update(
         MemoryItem.objects.bulk_create(items)
     row = UserSession.objects.get()
     assert (row.started_at, row.last_activity) == (days[0], days[-1])
+
+
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+def test_a_write_that_met_others_begins_from_the_same_record(
+    make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key and whether it is new are what they were, though Django has changed both before the commit."""
+    commit, met = UnitOfWork.commit, []
+
+    def contended(self: UnitOfWork) -> None:
+        if len(met) < 2 and list(self._buffer.writes()):
+            met.append(self)
+            self.rollback()
+            raise Contention("others were here")
+        commit(self)
+
+    item = make_item(session_id="s")
+    monkeypatch.setattr(UnitOfWork, "commit", contended)
+    # Then a deletion is a transaction.
+    monkeypatch.setattr(MemoryItem, "is_cached", classmethod(lambda model, using: True))
+    assert item.delete()[0] == 1
+    assert len(met) == (2 if connections["memory"].vendor == "firestore" else 0)
+    assert not MemoryItem.all_objects.exists()
+    met.clear()
+    item.pk = "again"
+    item._state.adding = True
+    item.save(force_insert=True)
+    assert MemoryItem.all_objects.get().pk == "again"
+    assert not item._state.adding
+    assert len(met) == (2 if connections["memory"].vendor == "firestore" else 0)
 
 
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
