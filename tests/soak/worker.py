@@ -20,8 +20,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 django.setup()
 # Whatever it prints before the outcome is a failure; a conversation that is not there yet is none.
 logging.disable(logging.WARNING)
-# It logs each 503, which is one of the answers that are expected; others are told by `_accept`.
-logging.getLogger("django.request").disabled = True
+# They log each 503, which is one of the answers that are expected; others are told by `_accept`.
+for answering in ("django.request", "memory.api.errors"):
+    logging.getLogger(answering).disabled = True
 
 from django.conf import settings  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
