@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.db import connections
 
 from memory.conf import memory_settings
 from memory.models import MemoryItem
@@ -56,6 +57,8 @@ def ids(found: Iterable[MemoryItem], conversation: Conversation) -> list[str]:
 @pytest.mark.parametrize("conversation", conversations(), ids=lambda one: one.id)
 def test_the_same_order_everywhere(conversation: Conversation) -> None:
     """Ids and scores, to the last place."""
+    vendors = [connections[alias].vendor for alias in ("memory", "firestore")]
+    assert vendors == ["sqlite", "firestore"], "unset FIRESTORE_EMULATOR_HOST: the settings keep the memory there"
     for alias in ("memory", "firestore"):
         MemoryItem.objects.using(alias).filter(user_id=conversation.id).delete()
         remember(alias, conversation)
