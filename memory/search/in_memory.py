@@ -9,10 +9,10 @@ import numpy as np
 
 from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Having, Nearest, Request
 from .context import all_in_context
+from .cosines import nearest
 from .embedders import Embedder, Vectors
 from .indexing import embed
 from .passages import Passage, Question
-from .sources.base import DIGITS
 
 
 class InMemorySource:
@@ -27,6 +27,7 @@ class InMemorySource:
         as_said = sorted(passages, key=lambda one: (one.time, one.id))
         kept = [place for place, one in enumerate(as_said) if among is None or one.id in among][::-1]
         self._newest_first = [as_said[place] for place in kept]
+        self._ids = [passage.id for passage in self._newest_first]
         self._index = {passage.id: place for place, passage in enumerate(self._newest_first)}
         self._by_term: dict[str, list[int]] = {}
         self._sessions: dict[str, list[int]] = {}
@@ -65,12 +66,10 @@ class InMemorySource:
     def _nearest(self, vector: Vectors, limit: int) -> Answer:
         if self._vectors is None:
             return Answer(reads=1)
-        similarities = np.round(self._vectors @ vector, DIGITS)
-        places = np.flatnonzero(self._vectors.any(axis=1)).tolist()
-        # Equal ones by id, as on SQLite.
-        nearest = sorted(places, key=lambda place: (-similarities[place], self._newest_first[place].id))[:limit]
-        found = (replace(self._newest_first[place], similarity=float(similarities[place])) for place in nearest)
-        return Answer(tuple(found), reads=max(1, len(nearest)))
+        places = np.flatnonzero(self._vectors.any(axis=1))
+        found = nearest(self._vectors, vector, self._ids, limit, places)
+        near = (replace(self._newest_first[place], similarity=cosine) for place, cosine in found)
+        return Answer(tuple(near), reads=max(1, len(found)))
 
     def _passages(self, places: Sequence[int], reads: int) -> Answer:
         return Answer(tuple(self._newest_first[place] for place in places), reads=reads)

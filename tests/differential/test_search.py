@@ -56,7 +56,7 @@ def ids(found: Iterable[MemoryItem], conversation: Conversation) -> list[str]:
 
 @pytest.mark.parametrize("conversation", conversations(), ids=lambda one: one.id)
 def test_the_same_order_everywhere(conversation: Conversation) -> None:
-    """Ids and scores, to the last place."""
+    """Ids, and scores to eight digits."""
     vendors = [connections[alias].vendor for alias in ("memory", "firestore")]
     assert vendors == ["sqlite", "firestore"], "unset FIRESTORE_EMULATOR_HOST: the settings keep the memory there"
     for alias in ("memory", "firestore"):
@@ -73,4 +73,4 @@ def test_the_same_order_everywhere(conversation: Conversation) -> None:
         assert orders["firestore"] == orders["memory"], label.question
         assert orders["memory"] == in_memory(source, label.question), label.question
         scores = [[item.score for item in items] for items in found.values()]
-        assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+        assert scores[0] == pytest.approx(scores[1], abs=1e-8)

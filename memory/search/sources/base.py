@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from memory.models import MemoryItem
     from memory.querysets import MemoryItemQuerySet
 
-# Cosines are compared to so many digits: the last ones differ from one machine's arithmetic to another's.
-DIGITS = 5
 # Sessions of their own, for items that belong to none. No session's id holds a NUL.
 ALONE = "\0{id}"
 

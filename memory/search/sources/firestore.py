@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from memory.backends.firestore.together import Counted, fetch
 from memory.distances import CosineDistance
 from memory.search.candidates import Answer, Around, Count, Having, Nearest, Request
+from memory.search.cosines import DIGITS
 from memory.search.passages import Question
 
-from .base import DIGITS, Memory, is_alone, of_items, of_neighbours, of_number
+from .base import Memory, is_alone, of_items, of_neighbours, of_number
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

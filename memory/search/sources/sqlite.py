@@ -15,10 +15,12 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
 from memory.search.candidates import Answer, Around, Count, Having, Nearest, Request
+from memory.search.cosines import nearest
+from memory.search.embedders import Vectors
 from memory.search.passages import Passage, Question
 from memory.search.recall import one_user_of
 
-from .base import DIGITS, Memory, is_alone, of_items, of_neighbours, of_number
+from .base import Memory, is_alone, of_items, of_neighbours, of_number
 from .matrix import Matrix, matrices
 from .side_tables import TERMS
 
@@ -81,22 +83,21 @@ class SQLiteSource:
         if memory.embedder is None:
             return of_items(memory, [])
         matrix = matrices.current(memory.items.db, self.user_id, memory.model, memory.embedder.dimension)
-        similarities = np.round(matrix.vectors @ request.vector, DIGITS)
-        found = self._first_that_pass(matrix, similarities, request.limit)
+        found = self._first_that_pass(matrix, request.vector, request.limit)
         passages = tuple(memory.passage(item, cosine) for item, cosine in found)
         return Answer(passages, reads=max(1, len(passages)))
 
-    def _first_that_pass(self, matrix: Matrix, similarities: np.ndarray, limit: int) -> list[tuple[MemoryItem, float]]:
+    def _first_that_pass(self, matrix: Matrix, vector: Vectors, limit: int) -> list[tuple[MemoryItem, float]]:
         """The nearest items that pass the queryset's filters: most pass the filters of most searches."""
-        places = nearest_places(matrix, similarities, limit + LOOKED_AT_FURTHER)
-        passing = self.rows.by_id([matrix.ids[place] for place in places])
-        if len(passing) < limit and len(places) < len(matrix.ids):
+        near = nearest(matrix.vectors, vector, matrix.ids, limit + LOOKED_AT_FURTHER)
+        passing = self.rows.by_id([matrix.ids[place] for place, _ in near])
+        if len(passing) < limit and len(near) < len(matrix.ids):
             allowed = self.rows.ids()
             mask = np.fromiter((name in allowed for name in matrix.ids), bool, len(matrix.ids))
-            places = nearest_places(matrix, similarities, limit, np.flatnonzero(mask))
-            passing = self.rows.by_id([matrix.ids[place] for place in places])
-        inside = [place for place in places if matrix.ids[place] in passing][:limit]
-        return [(passing[matrix.ids[place]], float(similarities[place])) for place in inside]
+            near = nearest(matrix.vectors, vector, matrix.ids, limit, np.flatnonzero(mask))
+            passing = self.rows.by_id([matrix.ids[place] for place, _ in near])
+        inside = [(matrix.ids[place], cosine) for place, cosine in near if matrix.ids[place] in passing]
+        return [(passing[name], cosine) for name, cosine in inside[:limit]]
 
 
 class _Rows:
@@ -158,17 +159,3 @@ class _Rows:
         with self.connection.cursor() as cursor:
             cursor.execute(f"{select} {tables} WHERE {condition} AND {where}{tail}", (*params, *own))
             return cursor.fetchall()
-
-
-def nearest_places(matrix: Matrix, similarities: np.ndarray, limit: int, among: np.ndarray | None = None) -> list[int]:
-    """The places of the highest similarities, highest first; of equal ones the lower id first.
-
-    With `among` of these places alone.
-    """
-    places = np.arange(len(similarities)) if among is None else among
-    if len(places) > limit:
-        candidates = similarities[places]
-        least = np.partition(candidates, -limit)[-limit]
-        places = places[candidates >= least]
-    ordered = sorted(places.tolist(), key=lambda place: (-similarities[place], matrix.ids[place]))
-    return ordered[:limit]
