@@ -13,13 +13,12 @@ from django.apps.registry import Apps
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, OperationalError, connection, connections, models
+from django.db import IntegrityError, OperationalError, connection, connections, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
-from memory.backends.firestore.errors import Contention, TransactionTooLarge
+from memory.backends.firestore.errors import TransactionTooLarge
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
-from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
 from memory.management.commands.firestore_constraints import Command
 
@@ -256,16 +255,23 @@ def test_fifty_threads_make_one_row() -> None:
     assert check()
 
 
-def test_many_threads_update_or_create_one_row() -> None:
-    """With `run_in_transaction`, which tries again what others got in the way of."""
-    made = together(
-        10,
-        lambda number: run_in_transaction(
-            lambda: Group.objects.update_or_create(name="one", defaults={"name": "one"}), attempts=20
-        ),
-    )
+def test_fifty_threads_update_or_create_one_row() -> None:
+    """`update_or_create` on a unique column, and on a text key: one of them creates, the others update what the one
+    before them left, and nobody fails."""
+    made = together(50, lambda number: Group.objects.update_or_create(name="one", defaults={"name": "one"}))
     assert sum(created for _, created in made) == 1
-    assert Group.objects.count() == 1
+    assert len({group.pk for group, _ in made}) == 1
+    made = together(50, lambda number: Seat.objects.update_or_create(id="s", defaults={"code": "c", "slot": number}))
+    assert sum(created for _, created in made) == 1
+    assert (Group.objects.count(), Seat.objects.count()) == (1, 1)
+    assert check()
+
+
+def test_update_or_create_loses_no_update() -> None:
+    """An expression is added as often as it was asked for, however often an attempt was repeated."""
+    Seat.objects.create(id="s", code="c", slot=0)
+    together(10, lambda number: Seat.objects.update_or_create(id="s", defaults={"slot": F("slot") + 1}))
+    assert Seat.objects.get().slot == 10
 
 
 def test_many_threads_ignore_each_other() -> None:
@@ -298,6 +304,46 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
     return arrange
 
 
+def test_update_or_create_is_run_again(
+    two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None], calls: Callable[[], Any]
+) -> None:
+    """Where somebody changed the row after it was read: nothing is locked or begun, and what they wrote is kept."""
+    meanwhile(lambda: Seat.objects.filter(pk="a").update(email="theirs", number=7))
+    with calls() as log:
+        found, created = Seat.objects.update_or_create(code="x", defaults={"email": "mine", "room": 1.5})
+    assert (found.pk, found.number, created) == ("a", 7, False)
+    stored = Seat.objects.get(pk="a")
+    assert (stored.email, stored.number, stored.room) == ("mine", 7, 1.5)
+    assert {"BeginTransaction", "Rollback"}.isdisjoint(call["method"] for call in log)
+
+
+def test_update_or_create_finds_the_row_gone(
+    two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]
+) -> None:
+    """Where somebody deleted the row after it was read, it is created after all."""
+    meanwhile(lambda: Seat.objects.filter(pk="a").delete())
+    found, created = Seat.objects.update_or_create(code="x", defaults={"room": 1.5}, create_defaults={"id": "new"})
+    assert (found.pk, created) == ("new", True)
+    assert sorted(Seat.objects.values_list("pk", "code")) == [("b", "y"), ("new", "x")]
+
+
+def test_an_upsert_is_run_again(two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]) -> None:
+    """Where the row that `bulk_create(update_conflicts=True)` was to update is gone, its values make a new one."""
+    meanwhile(lambda: Seat.objects.filter(pk="a").delete())
+    rows = (seat(id, code=code, slot=90 + place) for place, (id, code) in enumerate([("c", "x"), ("d", "y")]))
+    made = Seat.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["slot"])
+    assert [row.pk for row in made] == ["c", "d"]
+    assert sorted(Seat.objects.values_list("pk", "code", "slot")) == [("b", "y", 91), ("c", "x", 90)]
+
+
+def test_inside_a_transaction_the_row_is_locked(two: tuple[Seat, Seat], calls: Callable[[], Any]) -> None:
+    """`update_or_create()` inside `atomic()` reads in the caller's transaction, and leaves contention to the caller."""
+    with calls() as log, transaction.atomic():
+        Seat.objects.update_or_create(code="x", defaults={"room": 1.5})
+    assert [call["method"] for call in log].count("BeginTransaction") == 1
+    assert Seat.objects.get(pk="a").room == 1.5
+
+
 def test_a_row_that_others_create_meanwhile_is_left_out_or_updated(
     meanwhile: Callable[[Callable[[], Any]], None],
 ) -> None:
@@ -314,11 +360,8 @@ def test_a_row_that_others_create_meanwhile_is_left_out_or_updated(
     meanwhile(lambda: seat("a", code="two").save(force_insert=True))
     Seat.objects.bulk_create([seat("b", code="two"), seat("d", code="three")], ignore_conflicts=True)
     meanwhile(lambda: seat("e", code="one").save(force_insert=True))
-    with pytest.raises(Contention):
-        upsert()
-    meanwhile(lambda: seat("f", code="four").save(force_insert=True))
-    run_in_transaction(upsert)
-    assert dict(Seat.objects.values_list("pk", "email")) == {"a": "", "d": "", "e": "new", "f": ""}
+    upsert()
+    assert dict(Seat.objects.values_list("pk", "email")) == {"a": "", "d": "", "e": "new"}
     check()
 
 

@@ -22,7 +22,7 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
-from . import channel
+from . import channel, optimistic
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .executor import Executor
@@ -215,6 +215,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         # Inside `retrying`: the server's transaction that was aborted first.
         self._retries = False
         self._aborted: bytes | None = None
+        self._optimistic = False
 
     # --- options
 
@@ -285,7 +286,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             self._begin()
 
     def _begin(self) -> None:
-        self.unit = UnitOfWork(self.connection, lambda: self.atomic_blocks, self._aborted)
+        self.unit = UnitOfWork(self.connection, lambda: self.atomic_blocks, self._aborted, optimistic=self._optimistic)
 
     def _commit(self) -> None:
         if self.unit is not None:
@@ -308,6 +309,10 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             yield
         finally:
             self._retries, self._aborted = False, None
+
+    def optimistic(self) -> AbstractContextManager[None]:
+        """Transactions that begin inside lock nothing; see `UnitOfWork`."""
+        return Having(self, "_optimistic", True)
 
     def _savepoint(self, sid: str) -> None:
         if self.unit is not None:
@@ -373,3 +378,6 @@ class DatabaseWrapper(BaseDatabaseWrapper):
                 "documents_written": rpc.documents_written,
             }
             self.queries_log.append(entry)
+
+
+optimistic.install()

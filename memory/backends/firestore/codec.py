@@ -440,9 +440,14 @@ def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]
     return decode_row
 
 
+def version(document: Message) -> tuple[int, int]:
+    """When a document was written last: seconds and nanoseconds."""
+    return document.update_time.seconds, document.update_time.nanos
+
+
 def _getter(ref: Ref) -> Callable[[Message, Message], Any]:
     if ref.path == VERSION.path:
-        return lambda document, fields: (document.update_time.seconds, document.update_time.nanos)
+        return lambda document, fields: version(document)
     if ref.path == DOCUMENT_ID.path:
         return lambda document, fields: id_of(document.name)
     name, rest = escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:]))

@@ -10,6 +10,9 @@ written here, and all of those, to the mirror.
 as no server transaction was begun, that takes no lock; the commit then demands that it still be so. That a new key is
 free is left to the commit, unless somebody must know earlier: a savepoint that is released, or a test.
 
+**An optimistic transaction** has none of the server's and locks nothing: it keeps the update time of what it reads, and
+its commit demands that what it writes was not written since. What it only reads may change meanwhile.
+
 **A test's transaction** (`never_committed`) has none of the server's, whose locks and limits of time would be in the
 way: nothing that it does is ever sent.
 """
@@ -35,6 +38,7 @@ from .executor import Executor
 from .names import document_id, escape_key
 from .plan import (
     DOCUMENT_ID,
+    VERSION,
     Aggregate,
     Change,
     Create,
@@ -49,6 +53,7 @@ from .plan import (
     Query,
     Read,
     Ref,
+    Update,
     Write,
     parts,
 )
@@ -59,15 +64,25 @@ MAX_SECONDS: Final = 270.0
 MAX_IDLE_SECONDS: Final = 60.0
 """How long Firestore keeps a transaction, in all and between two calls. https://firebase.google.com/docs/firestore/quotas"""
 
+VERSIONED: Final = (DOCUMENT_ID, VERSION)
+
 
 class UnitOfWork:
     """The writes of one transaction, and the server's transaction that its reads take part in."""
 
-    def __init__(self, executor: Executor, blocks: Callable[[], Sequence[Any]], retry: bytes | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        blocks: Callable[[], Sequence[Any]],
+        retry: bytes | None = None,
+        *,
+        optimistic: bool = False,
+    ) -> None:
         """`blocks` are the `atomic()` blocks that are open, the outermost first; `retry`: see `Executor.begin`."""
         self._executor = executor
         self._blocks = blocks
         self._retry = retry
+        self._optimistic = optimistic
         self._buffer = Buffer(codec.added)
         self._id: bytes | None = None
         self._began = self._last = 0.0
@@ -75,6 +90,8 @@ class UnitOfWork:
         # What the stored documents were found to be; the server's transaction keeps them so.
         self._exists: dict[Key, bool] = {}
         self._stored: dict[Key, Message] = {}
+        # Where nothing keeps them so: what they were written at last when they were first read.
+        self._versions: dict[Key, Any] = {}
         self._marks: dict[str, int] = {}
         # Rows and their markers: documents that must not be split between commits.
         self._groups: list[list[Key]] = []
@@ -105,7 +122,7 @@ class UnitOfWork:
             return iter(self._get(read))
         if self.touches(read):
             raise TypeError(f"{_collections(read)} were written to in this transaction: ask for a superset")
-        return self._noted(read, self._executor.run(read, transaction=self._begun()))
+        return self._noted(read)
 
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
         """At least the rows of a read, and how many of them were read from Firestore: at most `limit` + 1.
@@ -117,8 +134,7 @@ class UnitOfWork:
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
         bound = None if limit is None else limit + len(own)
-        with_id = _with_id(read, None if bound is None else bound + 1)
-        found = list(self._noted(with_id, self._executor.run(with_id, transaction=self._begun())))
+        found = list(self._noted(_with_id(read, None if bound is None else bound + 1)))
         theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
         return [*theirs, *self._own_rows(_collections(read)[0], own, read.columns)], len(theirs)
 
@@ -138,8 +154,7 @@ class UnitOfWork:
         if not with_id.ids:
             self._tell_a_test(f"{read.collection}: {len(read.ids)} by id")
         else:
-            with self._watched():
-                rows = {row[0]: row[1:] for row in self._executor.run(with_id, transaction=self._begun())}
+            rows = {row[0]: row[1:] for row in self._noted(with_id)}
             self._exists.update({(read.collection, id): id in rows for id in with_id.ids})
         mine = {id: own[id] for id in read.ids if id in own}
         rows |= dict(zip(*self._own(read.collection, mine, read.columns), strict=True))
@@ -167,10 +182,17 @@ class UnitOfWork:
                 found = self._executor.documents(unknown, transaction=self._begun())
             self._stored.update(found)
             self._exists.update({key: key in found for key in unknown})
+            self._keep_versions({key: codec.version(document) for key, document in found.items()})
         return {key: self._stored[key] for key in keys if key in self._stored}
 
-    def _noted(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        """The rows; what they tell of which documents exist is kept."""
+    def _noted(self, read: Read) -> Iterator[tuple[Any, ...]]:
+        """The rows of a read; what they tell of which documents exist, and since when so, is kept."""
+        if not self._optimistic:
+            return self._with_existence(read, self._executor.run(read, transaction=self._begun()))
+        asked = _with_columns(read, VERSIONED)
+        return self._with_versions(asked, self._with_existence(asked, self._executor.run(asked)))
+
+    def _with_existence(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         key = next((place for place, ref in enumerate(read.columns) if ref.key or ref == DOCUMENT_ID), None)
         collection, kind = _collections(read)[0], Kind.TEXT if key is None else read.columns[key].kind
         with self._watched():
@@ -179,6 +201,18 @@ class UnitOfWork:
                     with suppress(ValueError):  # another writer's key, which is not its document's name
                         self._exists[collection, document_id(row[key], kind)] = True
                 yield row
+
+    def _with_versions(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        collection = _collections(read)[0]
+        for id, version, *row in rows:
+            self._keep_versions({(collection, id): version})
+            yield tuple(row)
+
+    def _keep_versions(self, versions: Mapping[Key, Any]) -> None:
+        """Of an optimistic transaction: what was read first is what it rests on."""
+        if self._optimistic:
+            for key, version in versions.items():
+                self._versions.setdefault(key, version)
 
     # --- writes
 
@@ -289,12 +323,12 @@ class UnitOfWork:
         What Django itself wrote in bulk is sent in several where one would be too large, if nothing was read for it.
         """
         self.refuse_aborted()
-        writes = list(self._buffer.writes())
+        writes = [self._guarded(write) for write in self._buffer.writes()]
         if not writes:
             self.rollback()
             return
         self._refuse_too_long()
-        divisible = self._in_bulk and self._id is None
+        divisible = self._in_bulk and self._id is None and not self._optimistic
         changes = self._grouped(writes) if self._id is None else writes
         try:
             with self._watched():
@@ -303,13 +337,21 @@ class UnitOfWork:
             raise self._refused(writes, error) from error
         self._id = None
 
+    def _guarded(self, write: Write) -> Write:
+        """The write, on the condition that its document is still what an optimistic transaction read."""
+        version = self._versions.get((write.collection, write.id))
+        if version is None or not isinstance(write, Update | Delete) or write.version is not None:
+            return write
+        return replace(write, version=version)
+
     def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
         """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
         assumed = [key for key in self._buffer.created() if key not in self._exists]
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
-            return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
+            was = "otherwise" if self._optimistic else "free"
+            return errors.Contention(f"{error}; it was {was} when it was looked up, run the transaction again")
         return errors.RowsRefused(_refusal(taken[0], Outcome.EXISTS), [writes.index(write) for write in taken])
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
@@ -346,7 +388,7 @@ class UnitOfWork:
     def _begun(self) -> bytes | None:
         """The server's transaction, begun if it was not; none in a test's."""
         self.refuse_aborted()
-        if self._id is None and not self._never_committed():
+        if self._id is None and not self._optimistic and not self._never_committed():
             self._id = self._executor.begin(retry=self._retry)
             self._began = self._last = time.monotonic()
         return self._id
@@ -399,16 +441,24 @@ def _collections(read: Read) -> list[str]:
             return [collection]
 
 
-def _with_id(read: Query | Merge | Nearest | Get, limit: int | None) -> Query | Merge:
-    """The same read, with the document's id before its columns."""
+def _with_id(read: Read, limit: int | None) -> Query | Merge:
+    """The same read of at most so many rows, with the document's id before its columns."""
+    made = _with_columns(read, (DOCUMENT_ID,))
+    if not isinstance(made, Query | Merge):
+        raise TypeError(f"{type(read).__name__} has no superset")
+    return replace(made, limit=limit)
+
+
+def _with_columns(read: Read, columns: tuple[Ref, ...]) -> Read:
+    """The same read with these columns before its own."""
     match read:
-        case Query():
-            return replace(read, columns=(DOCUMENT_ID, *read.columns), limit=limit)
+        case Nearest(query):
+            return replace(read, query=replace(query, columns=(*columns, *query.columns)))
         case Merge(branches):
-            made = tuple(replace(branch, columns=(DOCUMENT_ID, *branch.columns)) for branch in branches)
-            return replace(read, branches=made, limit=limit)
-        case _:
-            raise TypeError(f"{type(read).__name__} has no superset")
+            made = tuple(replace(branch, columns=(*columns, *branch.columns)) for branch in branches)
+            return replace(read, branches=made)
+        case Query() | Get():
+            return replace(read, columns=(*columns, *read.columns))
 
 
 def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
