@@ -198,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         project = {**environment, "FIDELITY_PROJECT": f"fidelity-{uuid.uuid4().hex[:8]}"}
         result = Result(module, run(tests, "sqlite", module, project), run(tests, "firestore", module, project))
         if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps({"sqlite": result.sqlite, "firestore": result.firestore}), encoding="utf-8")
         sys.stdout.write(_line(module, len(result.expected), len(result.lost)) + "\n")
         sys.stdout.flush()
