@@ -8,6 +8,7 @@ from datetime import datetime
 
 from .embedders import Embedder, Vectors
 from .embedders.base import normalized
+from .lexicon import Lexicon, lexicon_of
 from .terms import query_terms, stop_terms, terms, words
 
 
@@ -30,7 +31,10 @@ class Passage:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: its distinct terms, the speakers that it names, its vector (None without an embedder)."""
+    """What is asked: its distinct terms, the speakers that it names, its vector (None without an embedder).
+
+    `lexicon` tells how near single words are; None without an embedder, or with one that takes its time.
+    """
 
     text: str
     terms: tuple[str, ...]
@@ -38,6 +42,7 @@ class Question:
     vector: Vectors | None
     stops: frozenset[str]
     language: str
+    lexicon: Lexicon | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def ask(text: str, language: str, embedder: Embedder | None = None) -> Question:
     if embedder is not None:
         kept = [word for word in words(text) if set(terms(word, language)) & set(sought)]
         vector = normalized(embedder.embed_query(" ".join(kept) or text))
-    return Question(text, tuple(sought), frozenset(), vector, stop_terms(language), language)
+    return Question(text, tuple(sought), frozenset(), vector, stop_terms(language), language, lexicon_of(embedder))
 
 
 def naming(question: Question, speakers: Iterable[str]) -> Question:

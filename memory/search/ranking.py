@@ -3,6 +3,7 @@
 A passage's score is the sum of parts, each of which can be switched off by a weight of 0:
 
 - lexical     BM25 of the question's words in it,
+- related     how near its words come to each of the question's, the same word being nearest (`related`),
 - neighbours  what BM25 and the cosine gain by the turns around it: an answer rarely repeats the question's words,
 - session     how many of the question's words its session has, as far as it was read,
 - vector      the cosine of its vector and the question's,
@@ -23,10 +24,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
+
+import numpy as np
 
 from .answers import asked_for, tells
 from .dates import named
 from .passages import Passage, Pool, Question
+from .related import Nearness, nearness, related
+from .terms import telling_words, terms
 
 # BM25: saturation of repeated words, normalisation by length (Robertson & Zaragoza 2009, section 3.4).
 K1, B = 1.2, 0.3
@@ -34,7 +40,7 @@ K1, B = 1.2, 0.3
 WORDS_LENT = {-2: 0.3, -1: 0.5, 1: 0.3, 2: 0.2}
 WORDS_LENT_BY_A_QUESTION = 0.5
 COSINE_LENT = 0.4  # by the turn before
-SUBSTANTIAL = 12  # distinct words from which on a passage is not more substantial
+SUBSTANTIAL = 16  # distinct words from which on a passage is not more substantial
 ASKING = 0.3  # what a passage that ends with a question mark loses of its substance
 HALF_LIFE = 30 * 86_400.0  # seconds after which recency counts half
 
@@ -45,15 +51,16 @@ _QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
 class Weights:
     """What each part counts in the sum."""
 
-    lexical: float = 1.1
+    lexical: float = 0.3
+    related: float = 0.3
     neighbours: float = 1.1
-    session: float = 0.75
+    session: float = 0.4
     vector: float = 1.0
-    speaker: float = 0.55
-    substance: float = 0.5
+    speaker: float = 0.35
+    substance: float = 0.45
     answers: float = 0.4
     dates: float = 0.6
-    variety: float = 0.05
+    variety: float = 0.02
     recency: float = 0.0
 
     def without(self, *parts: str) -> Weights:
@@ -132,6 +139,23 @@ class _View:
         self.asked_for = asked_for(question)
         self.dates = named(question)
 
+    @cached_property
+    def related(self) -> Mapping[str, float]:
+        """Of each passage, how near its words come to the question's; without a lexicon only the same word is near."""
+        passages, language, lexicon = list(self.passages.values()), self.question.language, self.question.lexicon
+        sought: dict[str, list[str]] = {}
+        for word in telling_words(self.question.text, language):
+            if stems := [stem for stem in terms(word, language) if stem in self.weights]:
+                sought[word] = stems
+        near: Nearness = np.array(
+            [[float(any(self.counts[one.id][stem] for stem in stems)) for stems in sought.values()] for one in passages]
+        ).reshape(len(passages), len(sought))
+        if lexicon is not None:
+            said = [telling_words(one.text, language) for one in passages]
+            near = np.maximum(near, nearness(list(sought), said, lexicon))
+        found = related(near, [max(self.weights[stem] for stem in stems) for stems in sought.values()])
+        return dict(zip(self.passages, found, strict=True))
+
     def share(self, terms: Mapping[str, float]) -> float:
         """The part of the question that these (saturated) counts of its terms cover."""
         whole = sum(self.weights.values())
@@ -175,6 +199,10 @@ def _saturated(frequency: float) -> float:
 
 def _lexical(view: _View, passage: Passage) -> float:
     return view.share({term: _saturated(view.frequency(passage, term)) for term in view.weights})
+
+
+def _related(view: _View, passage: Passage) -> float:
+    return view.related[passage.id]
 
 
 def _neighbours(view: _View, passage: Passage) -> float:
@@ -230,6 +258,7 @@ def _recency(view: _View, passage: Passage) -> float:
 
 _PARTS = {
     "lexical": _lexical,
+    "related": _related,
     "neighbours": _neighbours,
     "session": _session,
     "vector": _vector,

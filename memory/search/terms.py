@@ -79,6 +79,13 @@ def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERM
     return ([term for term in every if term not in stops] or every)[:most]
 
 
+@lru_cache(maxsize=10_000)
+def telling_words(text: str, language: str = "english") -> tuple[str, ...]:
+    """The distinct words of a text as they are written, folded, without the language's stop words."""
+    stops = stop_terms(language)
+    return tuple(word for word in dict.fromkeys(words(text)) if not stops.issuperset(terms(word, language)))
+
+
 @lru_cache(maxsize=len(LANGUAGES))
 def stop_terms(language: str) -> frozenset[str]:
     """The language's stop words, as terms; none where there is no list."""

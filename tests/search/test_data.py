@@ -12,9 +12,14 @@ from tests.search.data import build
 HALVES = {
     half: json.loads((build.FOLDER / f"{half}.json").read_text("utf-8"))["conversations"] for half in build.HALVES
 }
-ALL = list(chain.from_iterable(HALVES.values()))
+# Written by others than who wrote the search, with other questions: docs/search.md, "What it finds".
+FRIENDS = json.loads((build.FOLDER / "friends.json").read_text("utf-8"))["conversations"]
+ALL = [*chain.from_iterable(HALVES.values()), *FRIENDS]
 
 by_conversation = pytest.mark.parametrize("conversation", ALL, ids=lambda one: one["id"])
+by_conversation_of_halves = pytest.mark.parametrize(
+    "conversation", list(chain.from_iterable(HALVES.values())), ids=lambda one: one["id"]
+)
 
 
 def counted(key, conversations):
@@ -51,7 +56,7 @@ def test_halves_share_nothing():
 
 
 def test_ids_are_unique():
-    """Turns and conversations can be told apart over both halves."""
+    """Turns and conversations can be told apart over all files."""
     ids = Counter(chain((one["id"] for one in ALL), (turn["id"] for one in ALL for turn in one["turns"])))
     assert [identity for identity, count in ids.items() if count > 1] == []
 
@@ -69,7 +74,16 @@ def test_every_category_is_in_both_halves(half):
     assert min(counts.values()) >= 5
 
 
-@by_conversation
+def test_friends_are_asked_about_in_every_way():
+    """Three conversations with some 85 questions each; "mixed-up" ones name the other of the two friends."""
+    counts = Counter(question["category"] for one in FRIENDS for question in one["questions"])
+    assert counts.keys() == {f"friends/{name}" for name in ("single", "multi", "temporal", "inference", "mixed-up")}
+    assert min(counts.values()) >= 10
+    assert [one["id"] for one in FRIENDS] == ["friends-harbour", "friends-orchard", "friends-studio"]
+    assert min(len(one["questions"]) for one in FRIENDS) >= 80
+
+
+@by_conversation_of_halves
 def test_plain_questions_are_many(conversation):
     """At least 45 for each conversation, as people ask: they weigh more than those that avoid the words."""
     assert kinds([conversation])["plain"] >= 45

@@ -51,6 +51,7 @@ def order(text: str, weights: Weights, talk: list[tuple[str, str]] = TALK) -> li
     ("part", "text", "first"),
     [
         ("lexical", "Was the ferry late?", "s-3"),
+        ("related", "Was the ferry late?", "s-3"),
         ("vector", "the late ferry", "s-3"),
         ("speaker", "What does Bo say of the harbour?", "s-3"),
         ("answers", "When was the ferry at the harbour?", "s-2"),

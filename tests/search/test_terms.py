@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.search.terms import LANGUAGES, MAX_QUERY_TERMS, MAX_TERM_CHARACTERS, query_terms, terms
+from memory.search.terms import LANGUAGES, MAX_QUERY_TERMS, MAX_TERM_CHARACTERS, query_terms, telling_words, terms
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,14 @@ def test_any_text_has_terms_that_can_be_stored(text: str, language: str) -> None
     asked = query_terms(text, language)
     assert len(asked) == len(set(asked)) <= MAX_QUERY_TERMS
     assert set(asked) <= set(found)
+
+
+def test_telling_words_are_as_they_are_written() -> None:
+    """Folded and distinct, not stemmed; words that join or ask are left out, also those with a clitic."""
+    assert telling_words("She's PAINTING what she'd painted, painting by the harbour") == (
+        "painting",
+        "painted",
+        "harbour",
+    )
+    assert telling_words("What is it?") == ()
+    assert telling_words("Was ist es?", "german") == ("was", "ist", "es")

@@ -1,0 +1,121 @@
+"""How near words come to each other, and what that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from memory.search import lexicon
+from memory.search.embedders import Vectors
+from memory.search.embedders.static import StaticEmbedder
+from memory.search.lexicon import Lexicon, lexicon_of
+from memory.search.passages import Passage, Pool, ask
+from memory.search.ranking import Weights, rank
+from memory.search.related import MOST_WORDS, nearness, related
+from memory.search.terms import terms
+from memory.testing.embedders import DeterministicEmbedder
+
+
+class Counting(DeterministicEmbedder):
+    """Keeps what it was asked to embed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        self.asked += texts
+        return super().embed_documents(texts)
+
+
+class Remote(DeterministicEmbedder):
+    """One that takes its time."""
+
+    remote = True
+
+
+def ranked(question: str, texts: Sequence[str], embedder: DeterministicEmbedder | StaticEmbedder | None) -> list[str]:
+    passages = {
+        text: Passage(text, "s", "Ada", datetime(2024, 5, 1, tzinfo=UTC), text, tuple(terms(text))) for text in texts
+    }
+    pool = Pool(passages, {}, {}, len(texts))
+    return [one.passage.text for one in rank(ask(question, "english", embedder), pool, Weights().only("related"))]
+
+
+def test_each_word_counts_by_what_is_nearest_to_it() -> None:
+    """One row a passage, one column a word that is asked for; a passage without words is near to nothing."""
+    near = nearness(["ferry", "late"], [["train", "late"], [], ["ferry", "late"]], Lexicon(DeterministicEmbedder()))
+    assert near.shape == (3, 2)
+    assert near[:, 1] == pytest.approx([1.0, 0.0, 1.0])
+    assert near[2, 0] == pytest.approx(1.0)
+    assert near[0, 0] < 0.9
+    assert near[1, 0] == 0.0
+
+
+@pytest.mark.parametrize(("asked", "said"), [([], [["ferry"]]), (["ferry"], []), (["ferry"], [[], []]), ([], [])])
+def test_nothing_is_near_to_nothing(asked: list[str], said: list[list[str]]) -> None:
+    """No words on either side, no passages: zeros, and nothing divided by nothing."""
+    near = nearness(asked, said, Lexicon(DeterministicEmbedder()))
+    assert near.shape == (len(said), len(asked))
+    assert not near.any()
+    assert related(near, [1.0] * len(asked)) == [0.0] * len(said)
+
+
+def test_long_passages_are_compared_by_their_first_words() -> None:
+    """Whatever somebody stores, a search compares no more than that."""
+    counting = Counting()
+    nearness(["ferry"], [[f"word{number}" for number in range(3 * MOST_WORDS)]], Lexicon(counting))
+    assert len(counting.asked) == MOST_WORDS + 1
+
+
+def test_a_word_that_is_everywhere_tells_nothing() -> None:
+    """The rarer of two words decides, though the other weighs the same."""
+    near = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.9, 0.0]])
+    found = related(near, [1.0, 1.0])
+    assert max(found) == found[2]
+    assert found[0] == found[1]
+    assert related(near, [0.0, 0.0]) == [0.0] * 4
+
+
+def test_related_words_are_found() -> None:
+    """By the default model: what shares no word with the question comes before what shares nothing at all."""
+    texts = ["We met at the station.", "He is terrified of gulls.", "The bread was in the oven."]
+    assert ranked("What is he scared of?", texts, StaticEmbedder())[0] == texts[1]
+
+
+@pytest.mark.parametrize("embedder", [None, Remote()])
+def test_without_vectors_of_words_the_same_word_is_near(embedder: DeterministicEmbedder | None) -> None:
+    """A model that takes its time is not asked for words; stems still meet."""
+    assert lexicon_of(embedder) is None
+    texts = ["A fine day.", "She painted boats.", "The train was late."]
+    assert ranked("Who paints?", texts, embedder)[0] == texts[1]
+
+
+def test_a_word_is_embedded_once() -> None:
+    """Its vector is kept, and is what the embedder makes."""
+    counting = Counting()
+    kept = Lexicon(counting)
+    first, again = kept.vectors(["ferry", "late"]), kept.vectors(["late", "train"])
+    assert counting.asked == ["ferry", "late", "train"]
+    assert first[1].tolist() == again[0].tolist() == DeterministicEmbedder().embed_documents(["late"])[0].tolist()
+    assert kept.vectors([]).shape == (0, counting.dimension)
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the most it starts anew, and still answers."""
+    monkeypatch.setattr(lexicon, "MOST", 3)
+    counting = Counting()
+    kept = Lexicon(counting)
+    kept.vectors(["a", "b"])
+    assert kept.vectors(["b", "c", "d"]).shape == (3, counting.dimension)
+    kept.vectors(["b", "a"])
+    assert counting.asked == ["a", "b", "c", "d", "a"]
+
+
+def test_one_lexicon_for_a_model() -> None:
+    """Searches share it; models do not."""
+    assert lexicon_of(DeterministicEmbedder()) is lexicon_of(DeterministicEmbedder())
+    assert lexicon_of(DeterministicEmbedder()) is not lexicon_of(DeterministicEmbedder(32))
