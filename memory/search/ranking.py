@@ -8,6 +8,7 @@ A passage's score is the sum of parts, each of which can be switched off by a we
 - session     how many of the question's words its session has, as far as it was read,
 - vector      the cosine of its vector and the question's,
 - speaker     the question names who said it,
+- reply       the turn before it asks something: what is told is often told to who asked,
 - substance   how much it says: "And Ana?" resembles each question about Ana, and answers none,
 - answers     it has what the question asks for: a time, a number, a name (`answers`),
 - dates       it was said in the month or year that the question names,
@@ -15,7 +16,7 @@ A passage's score is the sum of parts, each of which can be switched off by a we
 - recency     newer before older; off unless asked for.
 
 The weights are those of a conditional logit (McFadden 1974) that tells evidence from the other candidates, fitted on
-the tuning half of the labelled set and rounded: docs/search.md, "What it finds".
+the tuning half of the labelled set and on the friends' questions, and rounded: docs/search.md, "What it finds".
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ WORDS_LENT = {-2: 0.3, -1: 0.5, 1: 0.3, 2: 0.2}
 WORDS_LENT_BY_A_QUESTION = 0.5
 COSINE_LENT = 0.4  # by the turn before
 SUBSTANTIAL = 16  # distinct words from which on a passage is not more substantial
-ASKING = 0.3  # what a passage that ends with a question mark loses of its substance
+ASKING = 0.5  # what a passage that ends with a question mark loses of its substance
 HALF_LIFE = 30 * 86_400.0  # seconds after which recency counts half
 
 _QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
@@ -52,13 +53,14 @@ class Weights:
     """What each part counts in the sum."""
 
     lexical: float = 0.3
-    related: float = 0.3
+    related: float = 0.35
     neighbours: float = 1.1
-    session: float = 0.4
-    vector: float = 1.0
-    speaker: float = 0.35
+    session: float = 0.45
+    vector: float = 1.2
+    speaker: float = 0.25
+    reply: float = 0.1
     substance: float = 0.45
-    answers: float = 0.4
+    answers: float = 0.3
     dates: float = 0.6
     variety: float = 0.02
     recency: float = 0.0
@@ -239,6 +241,11 @@ def _speaker(view: _View, passage: Passage) -> float:
     return float(len(view.question.speakers) == 1 and passage.speaker in view.question.speakers)
 
 
+def _reply(view: _View, passage: Passage) -> float:
+    before = view.around[passage.id].get(-1)
+    return float(before is not None and _ends_asking(view.passages[before]))
+
+
 def _substance(view: _View, passage: Passage) -> float:
     distinct = len(view.counts[passage.id].keys() - view.question.stops)
     return math.log1p(min(distinct, SUBSTANTIAL)) - ASKING * _ends_asking(passage)
@@ -263,6 +270,7 @@ _PARTS = {
     "session": _session,
     "vector": _vector,
     "speaker": _speaker,
+    "reply": _reply,
     "substance": _substance,
     "answers": _answers,
     "dates": _dates,

@@ -72,6 +72,27 @@ def test_neighbours_find_an_answer_that_shares_no_word() -> None:
     assert ranked["s-1"] > ranked["s-2"] > 0
 
 
+def test_what_is_told_to_who_asked_comes_first() -> None:
+    """Of passages that are alike, the one whose turn before asks something; none where nothing was read before it."""
+    talk = [("Ada", "It was late."), ("Bo", "Was the ferry late?"), ("Ada", "It was late."), ("Bo", "It was late.")]
+    question = ask("late", "english")
+    pool = gather(InMemorySource(passages(talk)), question, 10).pool
+    parts = {one.passage.id: one.parts["reply"] for one in rank(question, pool, Weights(reply=0.5))}
+    assert parts == {"s-0": 0.0, "s-1": 0.0, "s-2": 0.5, "s-3": 0.0}
+    assert not any(one.parts["reply"] for one in rank(question, replace(pool, following={})))
+
+
+def test_a_mistaken_speaker_does_not_hide_what_was_said() -> None:
+    """Who asks may name the wrong one of two: what the words say counts for more than who said it."""
+    sold = passages([("Ada", "I sold the boat to my neighbour on Sunday.")], session="a")
+    other = passages([("Bo", "I bought a coat for my brother on Friday.")], session="b")
+    question = naming(ask("How did Bo sell the boat?", "english", EMBEDDER), {"Ada", "Bo"})
+    pool = gather(InMemorySource([*sold, *other], EMBEDDER), question, 10).pool
+    first, second = rank(question, pool)
+    assert (first.passage.speaker, second.passage.speaker) == ("Ada", "Bo")
+    assert first.parts["speaker"] < second.parts["speaker"]
+
+
 def test_a_vector_knows_what_was_said_before() -> None:
     """A turn that shares nothing with the question is near it, where the turn before does."""
     talk = [("Bo", "Which instrument does your sister play"), ("Ada", "The oboe."), ("Bo", "Fine weather today.")]
