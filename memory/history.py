@@ -25,6 +25,7 @@ from django.db import connections, router, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from .batches import Place, places_of
 from .cache import (
     ITEMS_CHANGED,
     SESSION_CHANGED,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from .querysets import MemoryItemQuerySet
 
 Write = TypeVar("Write", bound=Callable[..., Any])
-Place = tuple[str, Conversation | None]  # an item's id, and the conversation that it is in
 
 _PROCESS = secrets.token_hex(8)
 
@@ -59,7 +59,6 @@ TOUCH_AFTER = timedelta(minutes=1)
 
 __all__ = [
     "Changes",
-    "Place",
     "arecent",
     "asession",
     "cache_of",
@@ -514,8 +513,6 @@ def settle_all(**kwargs: Any) -> None:
 def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
     """`loaddata` saves past the models' own `save`: mark the conversation that a row is in, and the one it comes to."""
     if raw and (changes := Changes(cache_of(using), using)).active:
-        from .querysets import places_of
-
         stored = places_of(type(instance)._base_manager.using(using).filter(pk=instance.pk), lock=False)
         changes.expect([instance.conversation, *(conversation for rows in stored for _, conversation in rows)])
 

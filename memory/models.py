@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import history, limits
+from .batches import Place, places_of
 from .cache import Conversation
 from .exceptions import ValidationError
 from .fields import (
@@ -31,7 +32,7 @@ from .fields import (
     VectorField,
     new_id,
 )
-from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
+from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
 from .search import indexing
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
@@ -182,7 +183,7 @@ class Record(Document):
 
     delete.alters_data = True  # type: ignore[attr-defined]
 
-    def _places(self, using: str) -> list[history.Place]:
+    def _places(self, using: str) -> list[Place]:
         return places_of(type(self)._base_manager.using(using).filter(pk=self.pk))[0]
 
     def refresh_from_db(

@@ -7,18 +7,18 @@ write path (save, `bulk_create`, `bulk_update`, `update`) holds the limits of `l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
 
-from . import history, limits
+from . import history
+from .batches import ROWS_AT_ONCE, Place, batched, places_of, transactions_of
 from .cache import Conversation
 from .distances import CosineDistance, VectorDistance
 from .fields import content_hash
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     RecordT = TypeVar("RecordT", bound=Record)
 else:
     RecordT = TypeVar("RecordT")
-
-ROWS_AT_ONCE = 500
 
 
 class CurrentTime(Expression):
@@ -206,7 +204,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         query = self.query
         return bool(query.is_sliced or query.distinct or query.combinator or self._fields is not None)  # type: ignore[attr-defined]
 
-    def _places_of(self, records: Sequence[RecordT]) -> list[history.Place]:
+    def _places_of(self, records: Sequence[RecordT]) -> list[Place]:
         everything = self.model._base_manager.using(self.db)
         pks = [record.pk for record in records]
         found = [places_of(everything.filter(pk__in=some)) for some in batched(pks, ROWS_AT_ONCE)]
@@ -485,49 +483,6 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
-
-
-def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[history.Place]]:
-    """The rows' keys and conversations, in batches; at least one batch. Where the database can, they are locked.
-
-    A write is then restricted to them: what comes to match meanwhile is not written without the cache being told.
-    """
-    plain = not (rows.query.group_by or rows.query.distinct)
-    if lock and plain and connections[rows.db].features.has_select_for_update:
-        rows = rows.select_for_update()
-    found = [
-        (pk, None if session_id is None else Conversation(user_id, session_id))
-        for pk, user_id, session_id in rows.values_list("pk", "user_id", "session_id")
-    ]
-    return list(batched(found, ROWS_AT_ONCE)) or [[]]
-
-
-def transactions_of(records: Sequence[RecordT], using: str) -> Iterator[list[RecordT]]:
-    """The records in lists that a transaction can hold each; one list where it has no limit, or is the caller's."""
-    connection = connections[using]
-    most = getattr(connection.features, "max_transaction_bytes", None)
-    if most is None or connection.in_atomic_block or not connection.get_autocommit():
-        yield list(records)
-        return
-    some: list[RecordT] = []
-    size = 0
-    for record in records:
-        values = {field.name: field.value_from_object(record) for field in record._meta.concrete_fields}
-        # A call spells a document in up to twice the bytes that are counted for it: numbers of a vector, names.
-        bytes_ = 2 * limits.document_size(record._meta.db_table, str(record.pk), values)
-        if some and size + bytes_ > most:
-            yield some
-            some, size = [], 0
-        some.append(record)
-        size += bytes_
-    yield some
-
-
-def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """`rows` in lists of at most `size`."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 class LiveManager(models.Manager[Any]):
