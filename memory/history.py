@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.db import connections, router, transaction
-from django.db.models import Model
 from django.utils import timezone
 
 from .batches import Place, places_of
@@ -40,6 +38,7 @@ from .cache import (
     remove,
 )
 from .conf import memory_settings
+from .contention import in_transaction
 from .redis import redis_cache
 from .search.context import EARLIER
 from .snapshots import NotASnapshotError, form_of, restore, sortable, take
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
 
     from .models import MemoryItem, UserSession
     from .querysets import MemoryItemQuerySet
-
-Write = TypeVar("Write", bound=Callable[..., Any])
 
 _PROCESS = secrets.token_hex(8)
 
@@ -63,7 +60,6 @@ __all__ = [
     "asession",
     "cache_of",
     "conversation_of",
-    "patient",
     "recent",
     "session",
     "session_by_id",
@@ -437,46 +433,6 @@ class Changes:
         return current
 
 
-def patient(write: Write) -> Write:
-    """A record's or a queryset's write, run again where it met others on Firestore.
-
-    Two writers of one conversation meet at its session's row. Inside a transaction of the caller's, the caller alone
-    could run all of it again.
-    """
-
-    @wraps(write)
-    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        using = kwargs.get("using") or getattr(self, "db", None) or router.db_for_write(type(self), instance=self)
-        connection = connections[using]
-        if connection.vendor != "firestore" or not _is_over(connection):
-            return write(self, *args, **kwargs)
-        from .backends.firestore.transaction import again  # slow to import, and of use there alone
-
-        # An iterator would be empty the second time.
-        args = tuple(_kept(value) for value in args)
-        attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
-        return again(_from_the_same(self, attempt), using=using)
-
-    return cast("Write", run)
-
-
-def _from_the_same(owner: Any, attempt: Callable[[], Any]) -> Callable[[], Any]:
-    """An attempt that finds a record as the first did: Django takes a deleted one's key before the commit."""
-    if not isinstance(owner, Model):
-        return attempt
-    pk, adding, alias = owner.pk, owner._state.adding, owner._state.db
-
-    def run() -> Any:
-        owner.pk, owner._state.adding, owner._state.db = pk, adding, alias
-        return attempt()
-
-    return run
-
-
-def _kept(value: Any) -> Any:
-    return list(value) if isinstance(value, Iterator) else value
-
-
 @contextmanager
 def writing(using: str, savepoint: bool = False, cached: bool = True) -> Iterator[Changes]:
     """`atomic`, and the conversation cache told of what is written within it; not where `cached` is false."""
@@ -493,14 +449,9 @@ def settle(using: str) -> None:
     """Drop what a transaction had marked that has ended without a word: it was rolled back."""
     connection = connections[using]
     current = _transactions.get(connection)
-    if current is not None and _is_over(connection):
+    if current is not None and not in_transaction(connection):
         del _transactions[connection]
         current.drop()
-
-
-def _is_over(connection: BaseDatabaseWrapper) -> bool:
-    """Whether no transaction is open; unlike `get_autocommit()` it opens no connection to find out."""
-    return not connection.in_atomic_block and (connection.connection is None or connection.autocommit)
 
 
 def settle_all(**kwargs: Any) -> None:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from . import history
 from .batches import ROWS_AT_ONCE, Place, batched, places_of, transactions_of
 from .cache import Conversation
+from .contention import patient
 from .distances import CosineDistance, VectorDistance
 from .fields import content_hash
 from .search import recall
@@ -111,7 +112,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         options = (batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
         return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
 
-    @history.patient
+    @patient
     def _bulk_create(
         self,
         records: list[RecordT],
@@ -136,7 +137,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return created
 
-    @history.patient
+    @patient
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
         records, names = list(objs), self.model.with_derived_fields(fields)
@@ -154,7 +155,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return changed
 
-    @history.patient
+    @patient
     def update(self, **values: Any) -> int:
         """Django's `update`, within the limits.
 
@@ -169,7 +170,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    @history.patient
+    @patient
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         if not self.model.is_cached(self.db) or self._is_not_plain():
@@ -320,7 +321,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
             user_id=item.user_id, content_hash=content_hash(item.text_content), item_type=item.item_type
         )
 
-    @history.patient
+    @patient
     def update(self, **values: Any) -> int:
         """As `RecordQuerySet.update`; items that move to another session or time are told to their sessions."""
         if self._checked or {"user_id", "session_id", "timestamp"}.isdisjoint(values):
@@ -379,7 +380,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         """The `count` sessions that were active last."""
         return self.newest_first()[:count]
 
-    @history.patient
+    @patient
     def touch(self, items: Iterable[MemoryItem]) -> None:
         """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
 
@@ -435,7 +436,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
         return False
 
-    @history.patient
+    @patient
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`, within the limits."""
         sessions = list(objs)
@@ -447,7 +448,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             changes.sessions_changed(session.conversation for session in sessions)
         return created
 
-    @history.patient
+    @patient
     def update(self, **values: Any) -> int:
         """Django's `update`."""
         if history.cache_of(self.db) is None or self.query.is_sliced:
@@ -464,7 +465,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    @history.patient
+    @patient
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions with their conversations: every item in them, expired ones too."""
         from .models import MemoryItem
