@@ -1,7 +1,7 @@
 """What is stored: memory items, agents' data, and the sessions that the items belong to.
 
 A table is a Firestore collection, a primary key its document id. `Meta.indexes` name the composite indexes that the
-queries of `querysets.py` need, on every engine.
+queries of `querysets/` need, on every engine.
 """
 
 from __future__ import annotations
