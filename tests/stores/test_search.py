@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from memory import exceptions
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
-from memory.search.evaluation import Conversation, read_conversations
+from memory.search.labelled import Conversation, read_conversations
 from memory.search.stored import items_of
 from memory.stores import ConcreteMemoryManager, MemoryManager, MemoryManagerStub
 from memory.testing.embedders import DeterministicEmbedder
