@@ -7,14 +7,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
-from django.utils.module_loading import import_string
 from tqdm import tqdm
 
-from memory.conf import memory_settings
+from memory.conf import make_embedder, memory_settings
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.search import pending
-from memory.search.embedders import Embedder, EmbedderError
+from memory.search.embedders import Embedder, EmbedderError, NoEmbedderError
 
 MOST_AT_ONCE = 500
 PASSES = 3
@@ -76,9 +75,8 @@ def batch_size(text: str) -> int:
 def made_embedder(path: str, option: str) -> Embedder:
     """What the dotted path of a class, or of a function without arguments, makes. Raises `CommandError`."""
     try:
-        embedder = import_string(path)()
-    except (ImportError, EmbedderError) as error:
+        return make_embedder(path)
+    except NoEmbedderError as error:
+        raise CommandError(f"{option}: {error}") from error
+    except EmbedderError as error:
         raise CommandError(f"{option} {path}: {error}") from error
-    if not isinstance(embedder, Embedder):
-        raise CommandError(f"{option} {path} makes no embedder: it lacks a method or property of the protocol.")
-    return embedder
