@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -152,6 +155,32 @@ def test_parts_add_up() -> None:
     for one in rank(question, pool, Weights(session=0.0)):
         assert one.score == pytest.approx(sum(one.parts.values()))
         assert set(one.parts) == set(PARTS) - {"session", "recency"}
+
+
+RANKED = """
+from tests.search.test_search import TALK, passages
+from memory.search.passages import Pool, ask
+from memory.search.ranking import rank
+some = {one.id: one for one in passages(TALK)}
+often = {term: 37 * number for number, term in enumerate(sorted({term for one in some.values() for term in one.terms}))}
+words = " ".join(one.text for one in some.values())
+print([one.score.hex() for one in rank(ask(words, "english"), Pool(some, {}, often, 5_000))])
+"""
+
+
+def test_scores_are_the_same_in_every_process() -> None:
+    """To the last bit, so that equal scores stay equal: whatever order a process has its sets in."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", RANKED],
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "DJANGO_SETTINGS_MODULE": "settings"},
+            cwd=Path(__file__).parent.parent.parent,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(told) == 1
 
 
 VOCABULARY = ["sunset", "harbour", "ferry", "oboe", "lake", "brush", "garden", "letter", "train", "bread"]
