@@ -238,6 +238,20 @@ def test_what_is_written_is_what_is_found() -> None:
     assert MemoryItem.objects.search("sunset", user_id="ada") == []
 
 
+def test_what_meets_a_row_is_found_as_it_is_written() -> None:
+    """A `bulk_create` that updates the rows it meets, the text alone too, updates what follows from the text."""
+    tell()
+    old = MemoryItem.objects.get(id="ada-s1-5")
+    met = MemoryItem(id=old.pk, user_id="ada", session_id="s1", item_type="message", text_content="A wombat came by.")
+    conflicts: Any = {"update_conflicts": True, "unique_fields": ["id"]}
+    MemoryItem.objects.bulk_create([met], update_fields=["text_content"], **conflicts)
+    assert first("wombat") == met.text_content
+    found = MemoryItem.objects.get(pk=old.pk)
+    assert found.timestamp == old.timestamp
+    assert list(MemoryItem.objects.duplicates_of(met)) == [found]
+    assert found.text_embedding == pytest.approx(met.text_embedding, abs=1e-6)
+
+
 def test_fixtures_are_found(tmp_path: Any) -> None:
     """`dumpdata` leaves out what search has of an item; `loaddata` makes it anew."""
     tell()
