@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from memory.conf import make_embedder, memory_settings
@@ -34,6 +34,8 @@ class EmbeddingCommand(BaseCommand):
     def run(self, embedder: Embedder | None, options: dict[str, Any]) -> None:
         """Do, or count, what there is to do for this embedder."""
         using = options["database"] or memory_settings.database
+        if using not in connections.databases:
+            raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
         items = MemoryItem.all_objects.using(using)
         if options["user"] is not None:
             items = items.for_user(options["user"])
@@ -43,7 +45,8 @@ class EmbeddingCommand(BaseCommand):
             else:
                 self._complete(items, embedder, options["batch_size"], using)
         except (EmbedderError, DatabaseError) as error:
-            raise CommandError(f"{error} What was written stays written; the next run goes on from there.") from error
+            told = str(error).rstrip(". ")
+            raise CommandError(f"{told}. What was written stays written; the next run goes on from there.") from error
 
     def _tell(self, number: int) -> None:
         if number:
