@@ -12,6 +12,7 @@ told; what makes no conversation at all is an `EvaluationError` that names the p
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ START = datetime(2000, 1, 1, tzinfo=UTC)
 # The session of turns that name none: they are one talk.
 ONE_SESSION = "conversation"
 NAMES_SHOWN = 3
+BETWEEN_NAMES = re.compile(r"[;,\s]+")
 
 
 class EvaluationError(ValueError):
@@ -123,9 +125,9 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
     if not isinstance(data, dict):
         raise EvaluationError(f"{place} must be an object.")
     question, category = _name(data, "question", place), _name(data, "category", place, default="")
-    evidence = _evidence(data.get("evidence"), place)
+    evidence = _evidence(data.get("evidence"), known, place)
     unknown = [one for one in evidence if one not in known]
-    problem = f"names no turn by {_shown(unknown)}; what it names else counts." if unknown else ""
+    problem = f"names no turn by {_shown(unknown)}; the rest of its evidence counts." if unknown else ""
     if not question.strip():
         return None, "asks nothing."
     if len(unknown) == len(evidence):
@@ -133,12 +135,13 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
     return Label(question, frozenset(evidence) & known, category), problem
 
 
-def _evidence(value: Any, place: str) -> list[str]:
-    """Ids of turns: a list of them, one alone, or nothing."""
+def _evidence(value: Any, known: set[str], place: str) -> list[str]:
+    """Ids of turns: a list of them, one alone, or nothing; a text that is none may have several in it."""
     ids = value if isinstance(value, list) else [] if value is None else [value]
     if not all(_is_name(one) for one in ids):
         raise EvaluationError(f"{place}.evidence is {value!r}; it must be a list of turns' ids.")
-    return [str(one) for one in ids]
+    names = [str(one) for one in ids]
+    return [part for name in names for part in ([name] if name in known else BETWEEN_NAMES.split(name)) if part]
 
 
 def _shown(names: Iterable[str]) -> str:

@@ -81,7 +81,9 @@ def test_no_session_no_speaker_and_no_text() -> None:
     [
         ({"evidence": []}, None, "no evidence"),
         ({"evidence": None}, None, "no evidence"),
-        ({"evidence": ["D9", "D9:1; D9:2"]}, None, "no turn: 'D9', 'D9:1; D9:2'"),
+        ({"evidence": ["D9", "D9:1; D9:2"]}, None, "no turn: 'D9', 'D9:1', 'D9:2'."),
+        ({"evidence": ["D9; t1, t1"]}, {"t1"}, "no turn by 'D9'"),
+        ({"evidence": "t1 t1"}, {"t1"}, ""),
         ({"evidence": ["t1", "D", "t1"]}, {"t1"}, "no turn by 'D'"),
         ({"evidence": "t1"}, {"t1"}, ""),
         ({"question": " "}, None, "asks nothing"),

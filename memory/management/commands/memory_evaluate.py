@@ -148,7 +148,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(parts, indent=2))
 
     def _show(self, report: Report) -> None:
-        self.stdout.write(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in report.size.items()))
+        self.stdout.write(", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in report.size.items()))
         self._show_table("", report.all)
         for kind, table in report.kinds.items():
             self._show_table(kind, table)
