@@ -65,6 +65,33 @@ def test_a_model_that_is_away_is_a_connection_error(settings: Any) -> None:
     manager.close()
 
 
+class Failing(DeterministicEmbedder):
+    """A model on this machine that fails."""
+
+    def embed_query(self, text: str) -> Any:
+        """Fails."""
+        raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize("store", [ConcreteMemoryManager, MemoryManagerStub])
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [("Failing", exceptions.ConnectionError, "try again"), ("absent", exceptions.StorageError, "manage.py check")],
+)
+def test_every_store_tells_of_a_model_in_its_own_errors(
+    store: type[MemoryManager], name: str, error: type[Exception], says: str, settings: Any
+) -> None:
+    """Whatever the model raised, and where there is none: of those errors that the contract names."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.{name}"}
+    manager = store()
+    manager.initialize()
+    with pytest.raises(error, match=says) as raised:
+        async_to_sync(manager.search)("ada", "what did she paint?")
+    assert type(raised.value) is error
+    assert isinstance(raised.value.__cause__, EmbedderError)
+    manager.close()
+
+
 def test_the_stub_asks_no_model_elsewhere(settings: Any) -> None:
     """With a remote model it knows words: a test needs no network."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
