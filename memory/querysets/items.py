@@ -55,10 +55,11 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         They are one user's, named by `user_id` or by the queryset's filters, which hold for all that is found; its
         order does not matter. With `explain` each has its `score_parts`, a dict whose values add up to the score.
         Raises `ValueError` where there is no one user, for a limit outside 1..100 and a question over 10,000
-        characters; `TypeError` for a slice, for `values()`, and for a question that is no text.
+        characters; `TypeError` for a slice, `values()` or groups, for a limit that is no whole number and a question
+        that is no text; `EmbedderError` where the question's vector cannot be had.
         """
-        if self._is_not_plain():
-            raise TypeError("Search a queryset before it is sliced, combined, or made distinct or of values.")
+        if self._is_not_plain() or self.query.group_by is not None:
+            raise TypeError("Search a queryset before it is sliced, combined, grouped, or made distinct or of values.")
         wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
         items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
         return recall.search(items.order_by(), query, limit, explain)

@@ -98,7 +98,8 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         """
         records = list(objs)
         _check_all(records)
-        options = (batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        updated = self.model.with_derived_fields(update_fields) if update_fields else update_fields
+        options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
         return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
 
     @patient
