@@ -15,7 +15,7 @@ from django.db.transaction import TransactionManagementError
 
 from memory.backends.firestore.plan import Kind, Ref, Update
 
-from .app.models import Author, Note, Rectangle
+from .app.models import Arrival, Author, Note, Rectangle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,6 +71,20 @@ def test_null_and_negative_are_refused_as_sql_would(notes: None) -> None:
         Note.objects.create(id="x", text=None)
     with pytest.raises(IntegrityError, match="NOT NULL"):
         Note.objects.filter(pk="n1").update(reads=None)
+
+
+def test_null_is_refused_only_where_a_row_would_hold_it(notes: None) -> None:
+    """As in SQL: `save()` of a new row with its key set first updates, and `auto_now_add` has no value for that."""
+    assert Note.objects.filter(pk="nope").update(text=None) == 0
+    assert Note.objects.filter(stars__gt=100).update(text=None) == 0
+    Arrival(pk=1, who="ann").save()
+    assert Arrival.objects.get(pk=1).at is not None
+    with transaction.atomic():
+        Arrival(pk=2, who="bob").save()
+    assert Arrival.objects.count() == 2
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_arrival\.at"):
+        Arrival(pk=1, who="cid").save()
+    assert Arrival.objects.get(pk=1).who == "ann"
 
 
 def test_update_counts_what_it_matched(notes: None) -> None:

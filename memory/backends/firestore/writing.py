@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import DataError, NotSupportedError
+from django.db import DataError, IntegrityError, NotSupportedError
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
 from django.db.models.sql import Query, compiler
@@ -226,8 +226,13 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
     def directly(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
         """Values that need no row to be known."""
-        for field, value in constants:
-            refuse_invalid(field, value)
+        try:
+            for field, value in constants:
+                refuse_invalid(field, value)
+        except IntegrityError:
+            if self.matches():
+                raise
+            return 0  # no row would hold the value: `save()` of a new row with its key set asks like this
         table = self.query.base_table
         columns = tuple(column_ref(field, self.connection) for field, _ in constants)
         values = tuple(value for _, value in constants)
@@ -239,6 +244,14 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             return made, chosen.rows
 
         return self.until_settled(writes, (*columns, *(ref for ref, _ in added)))
+
+    def matches(self) -> bool:
+        """Whether there is a row to update."""
+        key = column_ref(self.query.get_meta().pk, self.connection)
+        try:
+            return bool(self.chosen(self.query, (key,)).ids)
+        except EmptyResultSet:
+            return False
 
     def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
         """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
