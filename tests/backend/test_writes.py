@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from django.db.transaction import TransactionManagementError
 
 from memory.backends.firestore.plan import Kind, Ref, Update
 
-from .app.models import Arrival, Author, Note, Rectangle
+from .app.models import Arrival, Author, Everything, Note, Rectangle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,6 +111,19 @@ def test_expressions_are_computed_as_sql_would(change: dict[str, Any], expected:
     """Increments by the server, all else by SQLite over the rows that matched."""
     assert Note.objects.update(**change) == 6
     assert reads() == expected
+
+
+def test_constants_beside_an_expression_are_written_as_given() -> None:
+    """SQLite computes the expression alone: to it a decimal is a float, of some 15 digits."""
+    exact = Decimal("1.00000000000000000001")
+    row = Everything.objects.create(char="a", decimal=exact)
+    assert Everything.objects.filter(decimal=exact).update(decimal=exact, char=Concat("char", Value("b"))) == 1
+    row.char = Concat("char", Value("c"))
+    row.save(update_fields=["char", "decimal"])
+    assert Everything.objects.get(decimal=exact).char == "abc"
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_everything\.slug"):
+        Everything.objects.update(char=Concat("char", Value("d")), slug=None)
+    assert Everything.objects.filter(char="no").update(char=Concat("char", Value("d")), slug=None) == 0
 
 
 def test_text_expressions_and_bulk_update(notes: None) -> None:

@@ -207,7 +207,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         if any(hasattr(value, "as_sql") for _, value in constants):
             if (rows := self.by_key(values)) is not None:
                 return self.row_by_row(rows)
-            return self.in_mirror([field for field, _ in values])
+            return self.in_mirror(dict(values))
         return self.directly(constants, increments)
 
     def value(self, field: Any, value: Any) -> Any:
@@ -287,17 +287,20 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         return self.until_settled(writes, columns)
 
-    def in_mirror(self, fields: Sequence[Any]) -> int:
+    def in_mirror(self, given: Mapping[Any, Any]) -> int:
         """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
-        written."""
+        written. Constants are left out of it, as it has no exact form for some of them (decimals of many digits)."""
+        constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
+        fields = [field for field in given if field not in constants]
         key_field = self.query.get_meta().pk
         key = column_ref(key_field, self.connection)
-        columns = tuple(column_ref(field, self.connection) for field in fields)
+        columns = tuple(column_ref(field, self.connection) for field in (*fields, *constants))
         returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             inner_query = query.clone()
             inner_query.related_updates = {}
+            inner_query.values = [value for value in query.values if value[0] not in constants]
             self.inner = mirror.compiler(inner_query)
             sql, params = self.inner.as_sql()
             sql = f"{sql} RETURNING {returning}"
@@ -310,7 +313,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 first, *values = (
                     value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
                 )
-                for field, value in zip(fields, values, strict=True):
+                values += constants.values()
+                for field, value in zip((*fields, *constants), values, strict=True):
                     refuse_invalid(field, value)
                 name = name_of(first, key)
                 [version] = self.guards([versions[first]])
