@@ -242,7 +242,12 @@ class UnitOfWork:
         with self._watched():
             found = self._executor.documents(list(dict.fromkeys(keys)), whole=False, transaction=self._id)
         self._exists.update({key: key in found for key in keys})
-        taken = [key for key in found if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT]
+        self._refuse_taken(list(found))
+
+    def _refuse_taken(self, keys: Sequence[Key]) -> None:
+        """Raises `RowsRefused` if one of these documents is to be created here and is known to be stored."""
+        created = (key for key in keys if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT)
+        taken = [key for key in created if self._exists.get(key)]
         if taken:
             collection, id = taken[0]
             entry = self._buffer.get(taken[0])
@@ -273,7 +278,9 @@ class UnitOfWork:
         """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
         mark = self._mark(name)
         if not self._aborted:
-            self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+            created = list(self._buffer.created(mark))
+            self._find_out([key for key in created if key not in self._exists])
+            self._refuse_taken(created)
         del self._marks[name]
 
     def _mark(self, name: str) -> int:
@@ -305,7 +312,7 @@ class UnitOfWork:
 
     def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
         """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
-        assumed = [key for key in self._buffer.created() if key not in self._exists]
+        assumed = [key for key in self._buffer.created() if self._exists.get(key) is not False]
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
