@@ -121,6 +121,19 @@ def test_no_credentials_at_all_says_all_the_ways(monkeypatch: pytest.MonkeyPatch
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [None, "", f"{{{SECRET}", json.dumps({"type": "service_account"})])
+def test_a_wrong_default_key_is_an_error_that_names_its_variable(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is no key, or (None) a directory in its place."""
+    path = tmp_path / "key.json"
+    path.mkdir() if content is None else path.write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(ImproperlyConfigured, match="if GOOGLE_APPLICATION_CREDENTIALS is set, the file") as caught:
+        channel.credentials(target())
+    assert SECRET not in str(caught.value)
+
+
 def test_secrets_are_in_no_repr(key: dict[str, str]) -> None:
     """A target can be logged."""
     assert "PRIVATE KEY" not in repr(target(credentials_json=json.dumps(key)))
