@@ -231,6 +231,13 @@ def test_the_mirror_is_empty_after_each_query(notes: list[Note]) -> None:
         assert cursor.fetchone() == (0,)
 
 
+@pytest.mark.parametrize("asked", [{"format": "json"}, {"analyze": True}])
+def test_explain_refuses_what_it_cannot_do(asked: dict[str, Any], notes: list[Note]) -> None:
+    """As other engines do, rather than ignore it."""
+    with pytest.raises(ValueError, match=f"no options on Firestore; it was given {next(iter(asked))}"):
+        Note.objects.explain(**asked)
+
+
 def test_explain_tells_lane_filters_and_bound(notes: list[Note]) -> None:
     """Without values, which may be private, and without asking the server."""
     native = Note.objects.filter(owner="ann").order_by("-at").explain()

@@ -74,6 +74,10 @@ class RowsRefused(IntegrityError):  # noqa: N818
         super().__init__(message)
         self.rows = tuple(rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: workers of a pool hand their exceptions on."""
+        return type(self), (str(self), self.rows)
+
 
 ATTEMPTS: Final = 8
 """How often rows that others keep changing are chosen again, before that is an error."""

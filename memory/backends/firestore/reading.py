@@ -299,6 +299,8 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def explain_query(self) -> Iterator[str]:
         """The lane, what is asked of Firestore, and the bound on documents read."""
+        info = self.query.explain_info
+        self.connection.ops.explain_query_prefix(info.format, **info.options)
         asked = question.ask(self, self.setup())
         yield from describe(self, asked)
 
