@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.apps.registry import Apps
 from django.core.management import call_command
 from django.db import NotSupportedError, connection, models
@@ -156,3 +158,16 @@ def test_a_wide_filter_is_pushed_down_by_the_planner() -> None:
     """`explain()` of a merge names each query."""
     text = Note.objects.filter(reads__in=range(60)).order_by("reads")[:5].explain()
     assert text.startswith("lane: native\nmerge 2 queries, the first 5\n")
+
+
+def test_the_engine_brings_its_commands_without_the_app(tmp_path: Path) -> None:
+    """`memory.backends.firestore` in INSTALLED_APPS is enough; with the app they are its own."""
+    assert not apps.is_installed("memory")
+    Author.objects.create(name="ann")
+    out = io.StringIO()
+    call_command("firestore_constraints", "auth.Group", "--check", stdout=out)
+    assert "auth_group: 0 rows" in out.getvalue()
+    path = tmp_path / "firestore.indexes.json"
+    call_command("firestore_indexes", file=path, stdout=out)
+    assert json.loads(path.read_text())["indexes"]
+    call_command("firestore_indexes", "--check", file=path, stdout=out)

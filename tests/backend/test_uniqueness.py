@@ -18,10 +18,10 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
 from memory.backends.firestore.errors import Contention, TransactionTooLarge
+from memory.backends.firestore.management.commands.firestore_constraints import Command
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
 from memory.backends.firestore.transaction import run_in_transaction
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
-from memory.management.commands.firestore_constraints import Command
 
 from .app.models import Author, Hall, Place, Seat, Stay
 
