@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -12,8 +14,9 @@ import pytest
 from django.apps import apps
 from django.apps.registry import Apps
 from django.core.management import call_command
-from django.db import NotSupportedError, connection, models
+from django.db import DataError, IntegrityError, NotSupportedError, connection, models
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.functions import Now, Upper
 
 from memory.backends.firestore.lowering import column_ref
 from memory.backends.firestore.plan import Query
@@ -65,6 +68,54 @@ def test_a_new_column_is_written_into_every_document() -> None:
         editor.add_field(before, stars)
         editor.add_field(before, note)
     assert after.objects.filter(stars=3, note=None).count() == 700
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (models.IntegerField(db_default=7), 7),
+        (models.CharField(max_length=9, db_default=Upper(models.Value("ab"))), "AB"),
+        (models.DecimalField(max_digits=5, decimal_places=2, db_default=decimal.Decimal("1.50"), default=2), 1.5),
+        (models.DateTimeField(db_default=Now()), datetime.datetime),
+    ],
+)
+def test_a_new_column_takes_the_databases_default(field: Any, expected: Any) -> None:
+    """As rows do that are inserted later; it goes before Django's own, as in SQL."""
+    before = thing()
+    before.objects.bulk_create(before() for _ in range(2))
+    after = thing(extra=field)
+    with connection.schema_editor() as editor:
+        editor.add_field(before, field)
+    values = list(after.objects.values_list("extra", flat=True))
+    assert len(values) == 2
+    assert all(isinstance(value, expected) if isinstance(expected, type) else value == expected for value in values)
+
+
+def test_a_column_without_null_needs_a_value_for_each_row() -> None:
+    """As in SQL: refused, with the row's name, where there is none; an empty table needs none."""
+    old, new, more = models.IntegerField(null=True), models.IntegerField(), models.IntegerField()
+    before = thing(stars=old)
+    thing(stars=new, more=more)
+    with connection.schema_editor() as editor:
+        editor.add_field(before, more)
+    before.objects.create(pk=5)
+    with connection.schema_editor() as editor:
+        with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: thing\.stars: row '0*5' has no value"):
+            editor.alter_field(before, old, new)
+        with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: thing\.more: row"):
+            editor.add_field(before, more)
+    assert stored("thing", old) == [(None,)]
+
+
+def test_a_value_that_cannot_be_retyped_is_named() -> None:
+    """With its row, so that it can be found."""
+    old, new = models.CharField(max_length=10), models.IntegerField()
+    before = thing(stars=old)
+    before.objects.create(pk=5, stars="many")
+    thing(stars=new)
+    told = r"thing\.stars of row '0*5' cannot be converted: .many. value must be"
+    with pytest.raises(DataError, match=told), connection.schema_editor() as editor:
+        editor.alter_field(before, old, new)
 
 
 def test_renamed_columns_and_tables_are_copied() -> None:
