@@ -178,6 +178,21 @@ def test_a_row_that_changed_meanwhile_is_chosen_again(notes: None, monkeypatch: 
     assert Note.objects.get(pk="n1").owner == "bob"
 
 
+def test_many_writers_of_one_row_all_come_to_it(notes: None) -> None:
+    """A row that others changed is chosen again after a pause, until OPTIONS["timeout"]: nobody gives up, nothing is
+    lost."""
+
+    def change(_: int) -> int:
+        try:
+            return Note.objects.filter(pk="n3").update(stars=F("stars") + 1, text=Concat("text", Value("x")))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(change, range(40))) == [1] * 40
+    assert Note.objects.values_list("stars", "text").get(pk="n3") == (43, "t3" + "x" * 40)
+
+
 def test_select_for_update_makes_others_wait(notes: None) -> None:
     """Whoever writes the row meanwhile does so after the block; what cannot be meant is refused."""
     with pytest.raises(TransactionManagementError):

@@ -21,8 +21,9 @@ from django.db.models.expressions import Case, Col, ColPairs, Combinable, Combin
 from django.db.models.sql import Query, compiler
 
 from . import by_key, question
+from .calls import Deadline
 from .converting import from_sqlite
-from .errors import ATTEMPTS, contention
+from .errors import contention
 from .insertion import Insertion, insertion, refuse_invalid
 from .lowering import Lowering, column_ref
 from .markers import Markers, by_column
@@ -144,6 +145,10 @@ class Choosing(SQLCompiler):
             tuple(by_column(columns, found[id][2:]) for id, _ in kept),
         )
 
+    def deadline(self) -> Deadline:
+        """Until when rows that others keep changing are chosen again, with pauses in between."""
+        return Deadline(self.connection.option("timeout"))
+
     def write(self, writes: Sequence[Change]) -> list[Outcome]:
         """Applies writes, each for itself."""
         if not writes:
@@ -162,8 +167,8 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
         columns = self.markers.columns(self.markers.keys)
-        count = 0
-        for _ in range(ATTEMPTS):
+        count, deadline = 0, self.deadline()
+        while True:
             try:
                 chosen = self.chosen(self.query, columns)
             except EmptyResultSet:
@@ -176,7 +181,8 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count
-        raise contention(table)
+            if not deadline.pause():
+                raise contention(table)
 
 
 class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
@@ -330,10 +336,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
         """
-        query, count = self.query, 0
+        query, count, deadline = self.query, 0, self.deadline()
         keys = self.markers.affected(ref.path[0] for ref in columns)
         watched = self.markers.columns(keys)
-        for _ in range(ATTEMPTS):
+        while True:
             try:
                 updates, before = writes(query, watched)
             except EmptyResultSet:
@@ -347,7 +353,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 return count
             query = self.query.clone()
             query.add_filter("pk__in", [self.key_value(id) for id in stale])
-        raise contention(self.query.base_table)
+            if not deadline.pause():
+                raise contention(self.query.base_table)
 
     def key_value(self, name: str) -> Any:
         """The primary key's value of a document's id."""
