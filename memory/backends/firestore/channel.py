@@ -47,6 +47,8 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 30_000),  # as google-cloud-firestore sets it
+    ("grpc.initial_reconnect_backoff_ms", 100),  # gRPC's own are 1 s, growing to 120 s: a server that is back is not
+    ("grpc.max_reconnect_backoff_ms", 1_000),  # asked for that long, and every call fails
     ("grpc.use_local_subchannel_pool", 1),  # the global pool would hand a parent's connections to its children
     (ChannelOptions.SingleThreadedUnaryStream, 1),  # no thread for each stream: faster, and quiet while nobody reads
 )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import google.auth
+import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -164,3 +168,32 @@ def test_credentials_without_a_project_need_one(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(google.auth, "default", lambda scopes: (AnonymousCredentials(), None))
     with pytest.raises(ImproperlyConfigured, match="GCP_PROJECT_ID"):
         channel.connect(channel.Target(project="", database="unnamed"))
+
+
+def test_a_server_that_is_back_is_found_soon() -> None:
+    """However long it was away: a process need not be started again, nor wait for gRPC's long pauses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    wire = channel.connect(channel.Target("p", "away", f"127.0.0.1:{port}"))
+    request = channel.pb["GetDocumentRequest"](name=f"{wire.documents}/notes/1")
+
+    def outcome() -> grpc.StatusCode:
+        with pytest.raises(grpc.RpcError) as caught:
+            wire.unary("GetDocument", request, 1)
+        return caught.value.code()
+
+    away = time.monotonic() + 6
+    while time.monotonic() < away:
+        assert outcome() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        time.sleep(0.1)
+    server = grpc.server(ThreadPoolExecutor(1))
+    assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+    server.start()
+    try:
+        back = time.monotonic() + 2.5
+        while (code := outcome()) is grpc.StatusCode.UNAVAILABLE and time.monotonic() < back:
+            time.sleep(0.1)
+    finally:
+        server.stop(None)
+    assert code is grpc.StatusCode.UNIMPLEMENTED
