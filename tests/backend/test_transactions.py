@@ -273,6 +273,20 @@ def end_on_the_server() -> None:
     connection.unit._last -= 61
 
 
+def test_a_transaction_that_the_server_forgot_is_contention(notes: None) -> None:
+    """A server that was started again, in the middle of a block: nobody's value is wrong, and it may be run again."""
+
+    def forget() -> None:
+        connection.connection.rollback(connection.unit.server_id)
+
+    for go_on in (lambda: Note.objects.get(pk="n2"), lambda: Note.objects.filter(pk="n1").update(text="x")):
+        with pytest.raises(Contention, match="nothing of it was applied"), transaction.atomic():
+            Note.objects.get(pk="n1")
+            forget()
+            go_on()
+    assert Note.objects.get(pk="n1").text == "t1"
+
+
 def test_a_key_that_was_free_when_looked_up_is_contention(notes: None, other: Any) -> None:
     """Nobody's mistake: run again, the block is told at the right place; a key that nobody looked up is a mistake."""
 

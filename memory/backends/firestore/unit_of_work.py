@@ -17,6 +17,7 @@ way: nothing that it does is ever sent.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -377,12 +378,21 @@ class UnitOfWork:
                 self._aborted = str(error)
             raise
         except DataError as error:
-            if self._id is None or idle < MAX_IDLE_SECONDS or isinstance(error, errors.TransactionTooLarge):
+            if self._id is None or isinstance(error, errors.TransactionTooLarge):
                 raise
-            self._aborted = f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
+            if idle < MAX_IDLE_SECONDS and not ENDED.search(str(error)):
+                raise
+            self._aborted = (
+                str(error)
+                if idle < MAX_IDLE_SECONDS
+                else f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
+            )
             raise errors.Contention(f"the transaction has ended, nothing of it was applied: {self._aborted}") from error
         self._last = time.monotonic()
 
+
+ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
+"""What the server says of a transaction that it has forgotten, as one that was started again has of all."""
 
 REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.EXISTS: "a document with the same primary key exists already",
