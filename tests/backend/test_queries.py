@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, connection
+from django.db import NotSupportedError, OperationalError, connection
 from django.db.models import Avg, Count, F, Max, Min, Q, Sum, TextField, Value
 from django.db.models.functions import Concat, Lower
 
 from memory.backends.firestore.errors import QueryTooBroad
 
-from .app.models import Author, Note
+from .app.models import Author, Everything, Note
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
@@ -276,3 +276,15 @@ def test_execute_wrappers_see_every_call(notes: list[Note]) -> None:
         Note.objects.get(pk="n1")
     assert len(seen) == 1
     assert "engine_note" in seen[0]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+def test_a_sum_beyond_64_bits_is_refused(alias: str) -> None:
+    """Firestore would give a double that is near it: no sum is silently wrong."""
+    rows = Everything.objects.using(alias)
+    rows.bulk_create(Everything(big=2**62) for _ in range(2))
+    with pytest.raises(OperationalError, match="integer overflow"):
+        rows.aggregate(Sum("big"))
+    rows.filter(pk=rows.first().pk).update(big=-(2**62))
+    assert rows.aggregate(Sum("big"), Avg("big")) == {"big__sum": 0, "big__avg": 0}
