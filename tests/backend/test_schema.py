@@ -211,6 +211,13 @@ def test_a_wide_filter_is_pushed_down_by_the_planner() -> None:
     assert text.startswith("lane: native\nmerge 2 queries, the first 5\n")
 
 
+@pytest.mark.parametrize(("name", "wrong"), [("a/b", True), ("__x__", True), ("a b.c", False)])
+def test_a_table_that_can_be_no_collection_is_an_error(name: str, wrong: bool) -> None:
+    """Told by `check --database`, not by the first row."""
+    found = connection.validation.check_collection(thing(db_table=name))
+    assert [message.id for message in found] == ["firestore.E003"] * wrong
+
+
 def test_the_engine_brings_its_commands_without_the_app(tmp_path: Path) -> None:
     """`memory.backends.firestore` in INSTALLED_APPS is enough; with the app they are its own."""
     assert not apps.is_installed("memory")
