@@ -18,7 +18,7 @@ from django.core.exceptions import EmptyResultSet, FieldError
 from django.db import DataError, IntegrityError, NotSupportedError
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
-from django.db.models.sql import Query, compiler
+from django.db.models.sql import compiler
 
 from . import by_key, question
 from .calls import Deadline
@@ -87,12 +87,7 @@ class Choosing(SQLCompiler):
         """The rows that match a query's conditions, now, with the values of `columns`."""
         if (id := by_key.written(query, self.connection)) is not None:
             return self.as_chosen(Chosen((id,), (None,)), columns)
-        rows = query.chain(klass=Query)
-        rows.clear_ordering(force=True)
-        rows.clear_select_clause()
-        rows.select_related = False
-        rows.select = (rows.model._meta.pk.get_col(rows.get_initial_alias()),)
-        reader = rows.get_compiler(self.using)
+        reader = question.keys_of(query).get_compiler(self.using)
         asked = question.ask(reader, reader.setup())
         if isinstance(asked, Numbers):
             raise TypeError("a query for keys asks for rows")
