@@ -308,17 +308,23 @@ class UnitOfWork:
             with self._watched():
                 self._executor.commit_whole(changes, self._id, divisible=divisible)
         except errors.RowsRefused as error:
-            raise self._refused(writes, error) from error
+            left = [write for place in error.rows for write in parts(changes[place])]
+            raise self._refused(left, len(writes) - len(left), error) from error
         self._id = None
 
-    def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
-        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
-        assumed = [key for key in self._buffer.created() if self._exists.get(key) is not False]
+    def _refused(self, writes: Sequence[Write], applied: int, error: errors.RowsRefused) -> DatabaseError:
+        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free.
+
+        `writes` are those that were not applied; where they were divided, others were.
+        """
+        created = self._buffer.created().intersection((write.collection, write.id) for write in writes)
+        assumed = [key for key in created if self._exists.get(key) is not False]
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
             return errors.Contention(f"{error}; it was free when it was looked up, run the transaction again")
-        return errors.RowsRefused(_refusal(taken[0], Outcome.EXISTS), [writes.index(write) for write in taken])
+        told = _refusal(taken[0], Outcome.EXISTS, applied)
+        return errors.RowsRefused(told, [writes.index(write) for write in taken])
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
         """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
@@ -401,9 +407,10 @@ REFUSALS: Final[Mapping[Outcome, str]] = {
 }
 
 
-def _refusal(write: Write, outcome: Outcome) -> str:
+def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:
     said = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
-    return f"{said or REFUSALS[outcome]}; nothing was written ({write.collection}: {write.id!r})"
+    done = f"{applied} documents of the statement were written by other commits" if applied else "nothing was written"
+    return f"{said or REFUSALS[outcome]}; {done} ({write.collection}: {write.id!r})"
 
 
 def _collections(read: Read) -> list[str]:
