@@ -26,7 +26,7 @@ import django
 from django.conf import settings
 
 from memory.search.embedders.static import StaticEmbedder
-from memory.search.evaluation import Conversation, Label, read_conversations
+from memory.search.labelled import Conversation, Label, read_conversations
 from memory.testing import emulator
 from tests.faults.meter import Bill, Meter
 

@@ -17,20 +17,18 @@ class MemoryConfig(AppConfig):
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate, post_save, pre_save
 
-        from . import (
-            checks,  # noqa: F401  (registers by decorator)
-            history,
-        )
+        from . import checks  # noqa: F401  (registers by decorator)
         from .distances import register_functions
+        from .history import receivers
         from .search import indexing
         from .search.sources import matrix, side_tables
 
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
-        request_finished.connect(history.settle_all, dispatch_uid="memory.history")
+        request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
         post_migrate.connect(side_tables.install, sender=self, dispatch_uid="memory.search.tables")
         post_migrate.connect(matrix.matrices.clear, sender=self, dispatch_uid="memory.search.matrices")
-        post_migrate.connect(history.forget_everything, sender=self, dispatch_uid="memory.history")
+        post_migrate.connect(receivers.forget_everything, sender=self, dispatch_uid="memory.history")
         pre_save.connect(indexing.before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
         for name in ("MemoryItem", "UserSession"):
-            pre_save.connect(history.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
-            post_save.connect(history.after_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
+            pre_save.connect(receivers.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
+            post_save.connect(receivers.after_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-if TYPE_CHECKING:
-    from .search.embedders import Embedder
+from .limits import MAX_DIMENSIONS
+from .search.embedders import Embedder, EmbedderError, NoEmbedderError
 
 DEFAULTS: Mapping[str, Any] = {
     "DATABASE": "default",
@@ -131,7 +131,7 @@ class MemorySettings:
     def embedder(self) -> Embedder | None:
         """`EMBEDDER`: dotted path of a class, or of a function without arguments, that makes an `Embedder`.
 
-        One is made for each process. Default the embedded model; None: search knows words only.
+        One is made for each process. Default the embedded model; None: search knows words only. Raises `EmbedderError`.
         """
         path = self._get("EMBEDDER")
         return None if path is None else make_embedder(path)
@@ -151,10 +151,29 @@ class MemorySettings:
         return function
 
 
-@lru_cache(maxsize=8)
 def make_embedder(path: Any) -> Embedder:
-    """The embedder at a dotted path, one for each process. Raises what importing or making it does."""
-    made: Embedder = import_string(path)()
+    """The embedder at a dotted path, one for each process.
+
+    Raises `EmbedderError` where it lacks something, and `NoEmbedderError`, which is one, where the path makes none.
+    """
+    if not isinstance(path, str):
+        raise NoEmbedderError(f"{path!r} makes no embedder: it is no dotted path.")
+    return _made_embedder(path)
+
+
+@lru_cache(maxsize=8)
+def _made_embedder(path: str) -> Embedder:
+    try:
+        made = import_string(path)()
+        if not isinstance(made, Embedder):
+            raise NoEmbedderError(f"{path!r} makes no embedder: it lacks a method or property of the protocol.")
+        if not 1 <= made.dimension <= MAX_DIMENSIONS:
+            problem = f"its vectors have {made.dimension} dimensions, where 1 to {MAX_DIMENSIONS} are possible."
+            raise NoEmbedderError(f"{path!r} makes no embedder: {problem}")
+    except EmbedderError:
+        raise
+    except Exception as error:  # the edge to code that a setting names
+        raise NoEmbedderError(f"{path!r} makes no embedder: {error}") from error
     return made
 
 

@@ -23,7 +23,7 @@ from django.db.transaction import TransactionManagementError
 from django_redis.exceptions import CompressorError, ConnectionInterrupted
 from redis import exceptions as redis
 
-from .search.embedders import EmbedderError
+from .search.embedders import EmbedderError, NoEmbedderError
 
 __all__ = ["ConnectionError", "StorageError", "ValidationError", "storage_errors", "translated"]
 
@@ -55,6 +55,7 @@ TRANSLATIONS: tuple[tuple[type[Exception], Ours, str], ...] = (
     ),
     (db.ProgrammingError, StorageError, "the database lacks what this needs; apply migrations and deploy indexes"),
     (db.Error, StorageError, "the database failed; see the cause"),
+    (NoEmbedderError, StorageError, "MEMORY['EMBEDDER'] makes no embedder; manage.py check tells why"),
     (EmbedderError, ConnectionError, "the model that compares meanings does not answer; try again"),
     (redis.MaxConnectionsError, ConnectionError, "all connections to Redis are in use; try again"),
     (redis.AuthenticationError, ConnectionError, "Redis does not accept the password; check REDIS_PASSWORD"),

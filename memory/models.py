@@ -1,7 +1,7 @@
 """What is stored: memory items, agents' data, and the sessions that the items belong to.
 
 A table is a Firestore collection, a primary key its document id. `Meta.indexes` name the composite indexes that the
-queries of `querysets.py` need, on every engine.
+queries of `querysets/` need, on every engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import history, limits
+from .batches import Place, places_of
 from .cache import Conversation
+from .contention import patient
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
@@ -31,7 +33,7 @@ from .fields import (
     VectorField,
     new_id,
 )
-from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, places_of
+from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
 from .search import indexing
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
@@ -145,7 +147,7 @@ class Record(Document):
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
 
-    @history.patient
+    @patient
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits."""
         if kwargs.get("update_fields") is not None:
@@ -167,7 +169,7 @@ class Record(Document):
                 changes.changed(conversations)
             self.after_write([self], using, changes)
 
-    @history.patient
+    @patient
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         using = using or router.db_for_write(type(self), instance=self)
@@ -182,7 +184,7 @@ class Record(Document):
 
     delete.alters_data = True  # type: ignore[attr-defined]
 
-    def _places(self, using: str) -> list[history.Place]:
+    def _places(self, using: str) -> list[Place]:
         return places_of(type(self)._base_manager.using(using).filter(pk=self.pk))[0]
 
     def refresh_from_db(
@@ -381,7 +383,7 @@ class UserSession(Document):
         refuse_session(self.user_id, self.session_id)
         super().check_limits(fields)
 
-    @history.patient
+    @patient
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
@@ -400,7 +402,7 @@ class UserSession(Document):
         """The conversation that the row is about."""
         return Conversation(self.user_id, self.session_id)
 
-    @history.patient
+    @patient
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete the session with its conversation: every item in it, expired ones too."""
         return type(self).objects.using(using or self._state.db).filter(pk=self.pk).delete()

@@ -18,8 +18,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from .. import history
+from ..batches import batched
 from ..models import MemoryItem, UserSession
-from ..querysets import batched
 from .base import RecordAdmin
 from .conversation import conversation
 from .display import conversation_url, excerpt, items_url, moment, text_line, title_of

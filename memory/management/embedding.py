@@ -6,15 +6,14 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
-from django.utils.module_loading import import_string
+from django.db import DatabaseError, connections
 from tqdm import tqdm
 
-from memory.conf import memory_settings
+from memory.conf import make_embedder, memory_settings
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.search import pending
-from memory.search.embedders import Embedder, EmbedderError
+from memory.search.embedders import Embedder, EmbedderError, NoEmbedderError
 
 MOST_AT_ONCE = 500
 PASSES = 3
@@ -35,6 +34,8 @@ class EmbeddingCommand(BaseCommand):
     def run(self, embedder: Embedder | None, options: dict[str, Any]) -> None:
         """Do, or count, what there is to do for this embedder."""
         using = options["database"] or memory_settings.database
+        if using not in connections.databases:
+            raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
         items = MemoryItem.all_objects.using(using)
         if options["user"] is not None:
             items = items.for_user(options["user"])
@@ -44,7 +45,8 @@ class EmbeddingCommand(BaseCommand):
             else:
                 self._complete(items, embedder, options["batch_size"], using)
         except (EmbedderError, DatabaseError) as error:
-            raise CommandError(f"{error} What was written stays written; the next run goes on from there.") from error
+            told = str(error).rstrip(". ")
+            raise CommandError(f"{told}. What was written stays written; the next run goes on from there.") from error
 
     def _tell(self, number: int) -> None:
         if number:
@@ -76,9 +78,8 @@ def batch_size(text: str) -> int:
 def made_embedder(path: str, option: str) -> Embedder:
     """What the dotted path of a class, or of a function without arguments, makes. Raises `CommandError`."""
     try:
-        embedder = import_string(path)()
-    except (ImportError, EmbedderError) as error:
+        return make_embedder(path)
+    except NoEmbedderError as error:
+        raise CommandError(f"{option}: {error}") from error
+    except EmbedderError as error:
         raise CommandError(f"{option} {path}: {error}") from error
-    if not isinstance(embedder, Embedder):
-        raise CommandError(f"{option} {path} makes no embedder: it lacks a method or property of the protocol.")
-    return embedder

@@ -83,6 +83,14 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Begun:
+    """What the first round brought, request by request, and the question, which knows now whom it names."""
+
+    question: Question
+    exchanges: tuple[tuple[Request, Answer], ...]
+
+
+@dataclass(frozen=True)
 class Gathered:
     """A pool, what it cost, and the question, which knows now whom it names."""
 
@@ -99,15 +107,27 @@ def budget(limit: int) -> int:
 
 def gather(source: Source, question: Question, limit: int, weights: Weights = DEFAULT_WEIGHTS) -> Gathered:
     """Read the candidates for `limit` results, in two rounds at most."""
+    return finish(source, begin(source, question, limit), limit, weights)
+
+
+def begin(source: Source, question: Question, limit: int) -> Begun:
+    """The first round, which is the same whatever the weights."""
     first = first_round(question, limit)
     if not first:
-        return Gathered(question, Pool({}, {}, {}, 0), 0, 0)
-    exchanges = list(zip(first, source.fetch(first, question), strict=True))
-    question = naming(question, {passage.speaker for _, answer in exchanges for passage in answer.passages})
-    left = budget(limit) - _reads(exchanges)
-    if second := second_round(question, exchanges, left, weights):
-        exchanges += zip(second, source.fetch(second, question), strict=True)
-    return Gathered(question, pool_of(exchanges), _reads(exchanges), 2 if second else 1)
+        return Begun(question, ())
+    exchanges = tuple(zip(first, source.fetch(first, question), strict=True))
+    speakers = {passage.speaker for _, answer in exchanges for passage in answer.passages}
+    return Begun(naming(question, speakers), exchanges)
+
+
+def finish(source: Source, begun: Begun, limit: int, weights: Weights) -> Gathered:
+    """The second round, if anything is left to be asked for, and the pool of both."""
+    if not begun.exchanges:
+        return Gathered(begun.question, Pool({}, {}, {}, 0), 0, 0)
+    exchanges, left = list(begun.exchanges), budget(limit) - _reads(begun.exchanges)
+    if second := second_round(begun.question, exchanges, left, weights):
+        exchanges += zip(second, source.fetch(second, begun.question), strict=True)
+    return Gathered(begun.question, pool_of(exchanges), _reads(exchanges), 2 if second else 1)
 
 
 def first_round(question: Question, limit: int) -> list[Request]:

@@ -20,6 +20,7 @@ from .context import in_context
 from .earlier import Newest, Texts, each, nobody_knows, together
 from .embedders import Embedder, EmbedderError, Vectors
 from .embedders.base import is_remote, model_name, normalized
+from .embedders.checked import document_vectors
 from .terms import VERSION, terms
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def pieces(text: str) -> list[str]:
 def embed(embedder: Embedder, texts: Sequence[str | None]) -> Vectors:
     """Vectors of shape (texts, dimension): of a long text the mean of its pieces'. Zeros for a text of nothing."""
     cut = [pieces(readable(text)) for text in texts]
-    vectors = embedder.embed_documents([piece for some in cut for piece in some])
+    vectors = document_vectors(embedder, [piece for some in cut for piece in some])
     if all(len(some) == 1 for some in cut):
         return vectors
     ends = np.cumsum([len(some) for some in cut])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .embedders import Embedder, Vectors
-from .embedders.base import normalized
+from .embedders.checked import query_vector
 from .lexicon import Lexicon, lexicon_of
 from .terms import query_terms, stop_terms, terms, words
 
@@ -65,7 +65,7 @@ def ask(text: str, language: str, embedder: Embedder | None = None) -> Question:
     vector = None
     if embedder is not None:
         kept = [word for word in words(text) if set(terms(word, language)) & set(sought)]
-        vector = normalized(embedder.embed_query(" ".join(kept) or text))
+        vector = query_vector(embedder, " ".join(kept) or text)
     return Question(text, tuple(sought), frozenset(), vector, stop_terms(language), language, lexicon_of(embedder))
 
 

@@ -33,17 +33,17 @@ WRITTEN = ("terms", "terms_version", "text_embedding", "embedding_model")
 
 
 def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[MemoryItemQuerySet]:
-    """The items that wait for terms, then those that wait for a vector of `embedder`; in querysets of one cause each.
+    """The items that wait for terms, then those that wait for a vector of `embedder` alone; in querysets of one cause.
 
-    One read for each version and model that the memory has. Without an embedder no item waits for a vector.
+    No item is in two of them. One read for each version and model that the memory has. Without an embedder no item
+    waits for a vector.
     """
     everything = items.model.all_objects.using(items.db)
-    return [
-        items.filter(**{field: value})
-        for field, current in _current(embedder).items()
-        for value in _values(everything, field)
-        if value != current
-    ]
+    found = []
+    for field, current in _current(embedder).items():
+        found += [items.filter(**{field: value}) for value in _values(everything, field) if value != current]
+        items = items.filter(**{field: current})
+    return found
 
 
 def waits(item: MemoryItem, embedder: Embedder | None) -> bool:

@@ -126,17 +126,20 @@ class _View:
 
     def __init__(self, question: Question, pool: Pool) -> None:
         self.question, self.passages = question, pool.passages
-        self.counts = {key: Counter(passage.terms) for key, passage in pool.passages.items()}
         lengths = [len(passage.terms) for passage in pool.passages.values()]
         self.mean_length = max(1.0, sum(lengths) / max(1, len(lengths)))
         self.weights = {term: _rarity(pool.frequencies.get(term, 0), pool.total) for term in question.terms}
+        self.whole = sum(self.weights.values())
+        self.distinct = {key: set(passage.terms) for key, passage in pool.passages.items()}
+        self.frequencies = {key: self._frequencies(passage) for key, passage in pool.passages.items()}
+        self.asking = {key: _ends_asking(passage) for key, passage in pool.passages.items()}
         self.around = _around(pool)
         # One that the vector search did not return is no nearer than the last that it did.
         known = [passage.similarity for passage in pool.passages.values() if passage.similarity is not None]
         self.floor = min(known, default=0.0)
         self.sessions: dict[str, set[str]] = {}
         for key, passage in pool.passages.items():
-            self.sessions.setdefault(passage.session, set()).update(self.counts[key].keys() & self.weights.keys())
+            self.sessions.setdefault(passage.session, set()).update(self.frequencies[key])
         self.newest = max((passage.time.timestamp() for passage in pool.passages.values()), default=0.0)
         self.asked_for = asked_for(question)
         self.dates = named(question)
@@ -144,28 +147,28 @@ class _View:
     @cached_property
     def related(self) -> Mapping[str, float]:
         """Of each passage, how near its words come to the question's; without a lexicon only the same word is near."""
-        passages, language, lexicon = list(self.passages.values()), self.question.language, self.question.lexicon
+        passages, language = self.passages.values(), self.question.language
         sought: dict[str, list[str]] = {}
         for word in telling_words(self.question.text, language):
             if stems := [stem for stem in terms(word, language) if stem in self.weights]:
                 sought[word] = stems
-        near: Nearness = np.array(
-            [[float(any(self.counts[one.id][stem] for stem in stems)) for stems in sought.values()] for one in passages]
-        ).reshape(len(passages), len(sought))
-        if lexicon is not None:
+        same = [[float(not self.distinct[one.id].isdisjoint(stems)) for stems in sought.values()] for one in passages]
+        near: Nearness = np.array(same).reshape(len(passages), len(sought))
+        if self.question.lexicon is not None:
             said = [telling_words(one.text, language) for one in passages]
-            near = np.maximum(near, nearness(list(sought), said, lexicon))
+            near = np.maximum(near, nearness(list(sought), said, self.question.lexicon))
         found = related(near, [max(self.weights[stem] for stem in stems) for stems in sought.values()])
         return dict(zip(self.passages, found, strict=True))
 
     def share(self, terms: Mapping[str, float]) -> float:
         """The part of the question that these (saturated) counts of its terms cover."""
-        whole = sum(self.weights.values())
-        return sum(self.weights[term] * count for term, count in terms.items()) / whole if whole else 0.0
+        return sum(self.weights[term] * count for term, count in terms.items()) / self.whole if self.whole else 0.0
 
-    def frequency(self, passage: Passage, term: str) -> float:
-        length = len(passage.terms) / self.mean_length
-        return self.counts[passage.id][term] / (1 - B + B * length)
+    def _frequencies(self, passage: Passage) -> dict[str, float]:
+        """Of the question's terms that it has, how often, as its length lets one expect."""
+        length = 1 - B + B * (len(passage.terms) / self.mean_length)
+        has = self.distinct[passage.id]
+        return {term: passage.terms.count(term) / length for term in self.weights if term in has}
 
     def cosine(self, passage: Passage) -> float:
         return self.floor if passage.similarity is None else passage.similarity
@@ -200,7 +203,7 @@ def _saturated(frequency: float) -> float:
 
 
 def _lexical(view: _View, passage: Passage) -> float:
-    return view.share({term: _saturated(view.frequency(passage, term)) for term in view.weights})
+    return view.share({term: _saturated(often) for term, often in view.frequencies[passage.id].items()})
 
 
 def _related(view: _View, passage: Passage) -> float:
@@ -208,18 +211,19 @@ def _related(view: _View, passage: Passage) -> float:
 
 
 def _neighbours(view: _View, passage: Passage) -> float:
-    places = {distance: view.passages[key] for distance, key in view.around[passage.id].items()}
+    places, has = view.around[passage.id], view.frequencies[passage.id]
+    lenders = [(_lent(view, distance, other), view.frequencies[other]) for distance, other in places.items()]
     gained = {}
     for term in view.weights:
-        own = view.frequency(passage, term)
-        lent = sum(_lent(distance, other) * view.frequency(other, term) for distance, other in places.items())
-        gained[term] = _saturated(own + lent) - _saturated(own)
-    nearer = view.cosine(places[-1]) - view.floor if -1 in places else 0.0
+        if lent := sum(share * often[term] for share, often in lenders if term in often):
+            own = has.get(term, 0.0)
+            gained[term] = _saturated(own + lent) - _saturated(own)
+    nearer = view.cosine(view.passages[places[-1]]) - view.floor if -1 in places else 0.0
     return view.share(gained) + COSINE_LENT * nearer
 
 
-def _lent(distance: int, other: Passage) -> float:
-    answered = WORDS_LENT_BY_A_QUESTION if distance == -1 and _ends_asking(other) else 0.0
+def _lent(view: _View, distance: int, other: str) -> float:
+    answered = WORDS_LENT_BY_A_QUESTION if distance == -1 and view.asking[other] else 0.0
     return WORDS_LENT[distance] + answered
 
 
@@ -230,7 +234,8 @@ def _ends_asking(passage: Passage) -> bool:
 
 
 def _session(view: _View, passage: Passage) -> float:
-    return view.share(dict.fromkeys(view.sessions[passage.session], 1.0))
+    # In the order of the question, not of the set: sums of the same numbers in another order may differ.
+    return view.share({term: 1.0 for term in view.weights if term in view.sessions[passage.session]})
 
 
 def _vector(view: _View, passage: Passage) -> float:
@@ -243,12 +248,12 @@ def _speaker(view: _View, passage: Passage) -> float:
 
 def _reply(view: _View, passage: Passage) -> float:
     before = view.around[passage.id].get(-1)
-    return float(before is not None and _ends_asking(view.passages[before]))
+    return float(before is not None and view.asking[before])
 
 
 def _substance(view: _View, passage: Passage) -> float:
-    distinct = len(view.counts[passage.id].keys() - view.question.stops)
-    return math.log1p(min(distinct, SUBSTANTIAL)) - ASKING * _ends_asking(passage)
+    distinct = len(view.distinct[passage.id] - view.question.stops)
+    return math.log1p(min(distinct, SUBSTANTIAL)) - ASKING * view.asking[passage.id]
 
 
 def _answers(view: _View, passage: Passage) -> float:

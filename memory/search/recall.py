@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
@@ -33,7 +34,9 @@ def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> 
     nothing (no letter, no digit, nothing that the embedder knows) has no answer.
     """
     text = readable_question(query)
-    if not 1 <= limit <= MOST_RESULTS:
+    if not isinstance(limit, SupportsIndex):
+        raise TypeError(f"A search gives a whole number of results, 1 to {MOST_RESULTS}, not {limit!r}.")
+    if not 1 <= (limit := index(limit)) <= MOST_RESULTS:
         raise ValueError(f"A search gives 1 to {MOST_RESULTS} results, not {limit}.")
     one_user_of(items)
     memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)

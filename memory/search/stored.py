@@ -11,7 +11,7 @@ from memory.conf import memory_settings
 from memory.models import MemoryItem, UserSession
 
 from .candidates import Source
-from .evaluation import Conversation
+from .labelled import Conversation
 from .passages import Passage
 from .sources import Memory, source_for
 
@@ -38,10 +38,11 @@ def _renamed(conversation: Conversation, user_id: str) -> Conversation:
     """Ids in the order of those in the file, which settles ties of time."""
     ordered = sorted(passage.id for passage in conversation.passages)
     names = {old: f"{user_id}-{number:06d}" for number, old in enumerate(ordered)}
-    return Conversation(
-        user_id,
-        tuple(replace(passage, id=names[passage.id]) for passage in conversation.passages),
-        tuple(
+    return replace(
+        conversation,
+        id=user_id,
+        passages=tuple(replace(passage, id=names[passage.id]) for passage in conversation.passages),
+        labels=tuple(
             replace(label, evidence=frozenset(names[old] for old in label.evidence)) for label in conversation.labels
         ),
     )

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ..conf import memory_settings
 from ..distances import FUNCTIONS, CosineDistance
-from ..exceptions import StorageError
+from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
 from ..search.embedders.base import is_remote
 from ..search.in_memory import InMemorySource
@@ -79,12 +79,13 @@ class MemoryManagerStub(MemoryManager):
         with self._lock:
             items = copy.deepcopy(self._live_items(user_id))
             found = {item.pk for item in self._matching(user_id, asked.session_id, asked.conditions)}
-        embedder = memory_settings.embedder
-        if embedder is not None and is_remote(embedder):
-            embedder = None  # whose vectors a database would keep
-        memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
-        source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
-        return answers(memory, source, asked.query, asked.limit, asked.explain)
+        with storage_errors("Searching a memory"):
+            embedder = memory_settings.embedder
+            if embedder is not None and is_remote(embedder):
+                embedder = None  # whose vectors a database would keep
+            memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
+            source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
+            return answers(memory, source, asked.query, asked.limit, asked.explain)
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import schemathesis
+from django.core import signals
 from django.core.cache import cache
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, settings
 from rest_framework.authtoken.models import Token
 from schemathesis.checks import load_all_checks
@@ -59,10 +60,27 @@ def token(request: pytest.FixtureRequest, make_user: Callable[..., Any]) -> str:
 
 
 @contextmanager
+def connections_kept() -> Iterator[None]:
+    """Django's handlers of a request's start and end, which close connections, are away."""
+    both = (signals.request_started, signals.request_finished)
+    for signal in both:
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in both:
+            signal.connect(close_old_connections)
+
+
+@contextmanager
 def undone() -> Iterator[None]:
-    """What happens inside leaves no trace: each example finds the same records, and no counted requests."""
+    """What happens inside leaves no trace: each example finds the same records, and no counted requests.
+
+    Requests leave connections alone, as those of Django's test client do: to close one is to end its transaction.
+    """
     cache.clear()
     with ExitStack() as stack:
+        stack.enter_context(connections_kept())
         for alias in ("default", "memory"):
             stack.enter_context(transaction.atomic(using=alias))
         yield

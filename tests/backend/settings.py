@@ -7,7 +7,12 @@ SECRET_KEY = "the engine's tests"
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "tests.backend.app"]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "memory.backends.firestore",
+    "tests.backend.app",
+]
 DATABASES = {
     "default": {
         "ENGINE": "memory.backends.firestore",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.db.models import Count
+from django.db.models.functions import Upper
 
 from memory.backends.firestore import advice
 
@@ -41,6 +42,27 @@ def test_a_query_for_the_mirror_warns_and_says_what_to_blame() -> None:
     assert "because of text__icontains." in message
     [message] = warned(Note.objects.using("sqlite").values("owner").annotate(n=Count("pk")))
     assert "GROUP BY" in message
+
+
+def test_a_write_warns_of_the_rows_that_it_looks_for() -> None:
+    """Those are read in the mirror, as a query for them is; what Firestore finds by itself needs no warning."""
+    notes = Note.objects.using("sqlite")
+    for write in (
+        lambda: [notes.filter(text__icontains="u").update(stars=1)],
+        lambda: [notes.filter(text__icontains="d")._raw_delete("sqlite")],
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            write()
+        assert ["because of text__icontains" in str(one.message) for one in caught] == [True]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes.filter(owner="ann", stars__gt=1).update(stars=2)
+        notes.filter(pk="x").update(text=Upper("text"))
+        notes.filter(owner="ann").delete()
+        notes.bulk_update([Note(pk="x", text="y")], ["text"])
+        Note(pk="x").save(using="sqlite")
+        Note(pk="x").delete(using="sqlite")
 
 
 def test_a_native_query_does_not_warn() -> None:

@@ -8,6 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Upper
+
+from memory.backends.firestore.plan import Kind, Ref, Update
 
 from .app.models import Everything
 
@@ -121,3 +126,25 @@ def test_a_text_of_nearly_one_megabyte_is_kept() -> None:
     Everything.objects.create(pk=1, file=text)
     assert Everything.objects.get(pk=1).file.name == text
     assert Everything.objects.filter(file=text).count() == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}, [{"a": [1.0, float("-inf")]}]])
+def test_json_holds_no_number_that_json_cannot_spell(value: Any) -> None:
+    """Refused as SQLite does; what others stored spoils no query that the mirror answers."""
+    row = Everything.objects.create(json=1)
+    for write in (
+        lambda: Everything.objects.create(json=value),
+        lambda: Everything.objects.filter(pk=row.pk).update(json=value),
+        lambda: Everything.objects.filter(pk=row.pk).update(json=value, char=Upper("slug")),
+    ):
+        with (
+            pytest.raises(IntegrityError, match=r"engine_everything\.json holds NaN"),
+            transaction.atomic(),
+        ):
+            write()
+    with connection.cursor() as cursor:
+        ref = Ref(("json",), Kind.JSON)
+        name = str(row.pk).zfill(19)
+        cursor.commit([Update("engine_everything", name, (ref,), ({"n": value, "a": 1},))])
+    assert Everything.objects.annotate(a=F("json__a")).values_list("a", flat=True).get() == 1
+    assert Everything.objects.filter(json__n__icontains="x").count() == 0

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, connection
+from django.db import NotSupportedError, OperationalError, connection
 from django.db.models import Avg, Count, F, Max, Min, Q, Sum, TextField, Value
 from django.db.models.functions import Concat, Lower
 
 from memory.backends.firestore.errors import QueryTooBroad
 
-from .app.models import Author, Note
+from .app.models import Author, Everything, Note
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
@@ -231,6 +231,13 @@ def test_the_mirror_is_empty_after_each_query(notes: list[Note]) -> None:
         assert cursor.fetchone() == (0,)
 
 
+@pytest.mark.parametrize("asked", [{"format": "json"}, {"analyze": True}])
+def test_explain_refuses_what_it_cannot_do(asked: dict[str, Any], notes: list[Note]) -> None:
+    """As other engines do, rather than ignore it."""
+    with pytest.raises(ValueError, match=f"no options on Firestore; it was given {next(iter(asked))}"):
+        Note.objects.explain(**asked)
+
+
 def test_explain_tells_lane_filters_and_bound(notes: list[Note]) -> None:
     """Without values, which may be private, and without asking the server."""
     native = Note.objects.filter(owner="ann").order_by("-at").explain()
@@ -269,3 +276,29 @@ def test_execute_wrappers_see_every_call(notes: list[Note]) -> None:
         Note.objects.get(pk="n1")
     assert len(seen) == 1
     assert "engine_note" in seen[0]
+
+
+@pytest.mark.parametrize("size", [1_498, 1_499, 1_500, 1_501])
+def test_the_longest_values_are_compared(size: int) -> None:
+    """About the limit of what Firestore takes in a filter, keys of 1,500 bytes included: the same rows as on SQLite."""
+    key, text = "k" * min(size, 1_500), "t" * size
+    for alias in ("default", "sqlite"):
+        Note.objects.using(alias).bulk_create([Note(id=key, text=text), Note(id="a", text="t")])
+    for asked in (
+        Q(text=text), Q(text__gte=text), Q(text__lt=text), Q(text__in=[text, "t"]), Q(pk=key), Q(pk__in=[key, "b"]),
+        Q(pk__lt=key), Q(pk__gte=key) | Q(stars=1), Q(pk=key, text=text), Q(pk="k" * size) | Q(stars=1),
+    ):  # fmt: skip
+        found = [sorted(Note.objects.using(alias).filter(asked).values_list("pk")) for alias in ("default", "sqlite")]
+        assert found[0] == found[1], asked
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+def test_a_sum_beyond_64_bits_is_refused(alias: str) -> None:
+    """Firestore would give a double that is near it: no sum is silently wrong."""
+    rows = Everything.objects.using(alias)
+    rows.bulk_create(Everything(big=2**62) for _ in range(2))
+    with pytest.raises(OperationalError, match="integer overflow"):
+        rows.aggregate(Sum("big"))
+    rows.filter(pk=rows.first().pk).update(big=-(2**62))
+    assert rows.aggregate(Sum("big"), Avg("big")) == {"big__sum": 0, "big__avg": 0}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.apps.registry import Apps
 from django.core.management import call_command
-from django.db import NotSupportedError, connection, models
+from django.db import DataError, IntegrityError, NotSupportedError, connection, models
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.functions import Now, Upper
 
 from memory.backends.firestore.lowering import column_ref
 from memory.backends.firestore.plan import Query
@@ -63,6 +68,54 @@ def test_a_new_column_is_written_into_every_document() -> None:
         editor.add_field(before, stars)
         editor.add_field(before, note)
     assert after.objects.filter(stars=3, note=None).count() == 700
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (models.IntegerField(db_default=7), 7),
+        (models.CharField(max_length=9, db_default=Upper(models.Value("ab"))), "AB"),
+        (models.DecimalField(max_digits=5, decimal_places=2, db_default=decimal.Decimal("1.50"), default=2), 1.5),
+        (models.DateTimeField(db_default=Now()), datetime.datetime),
+    ],
+)
+def test_a_new_column_takes_the_databases_default(field: Any, expected: Any) -> None:
+    """As rows do that are inserted later; it goes before Django's own, as in SQL."""
+    before = thing()
+    before.objects.bulk_create(before() for _ in range(2))
+    after = thing(extra=field)
+    with connection.schema_editor() as editor:
+        editor.add_field(before, field)
+    values = list(after.objects.values_list("extra", flat=True))
+    assert len(values) == 2
+    assert all(isinstance(value, expected) if isinstance(expected, type) else value == expected for value in values)
+
+
+def test_a_column_without_null_needs_a_value_for_each_row() -> None:
+    """As in SQL: refused, with the row's name, where there is none; an empty table needs none."""
+    old, new, more = models.IntegerField(null=True), models.IntegerField(), models.IntegerField()
+    before = thing(stars=old)
+    thing(stars=new, more=more)
+    with connection.schema_editor() as editor:
+        editor.add_field(before, more)
+    before.objects.create(pk=5)
+    with connection.schema_editor() as editor:
+        with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: thing\.stars: row '0*5' has no value"):
+            editor.alter_field(before, old, new)
+        with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: thing\.more: row"):
+            editor.add_field(before, more)
+    assert stored("thing", old) == [(None,)]
+
+
+def test_a_value_that_cannot_be_retyped_is_named() -> None:
+    """With its row, so that it can be found."""
+    old, new = models.CharField(max_length=10), models.IntegerField()
+    before = thing(stars=old)
+    before.objects.create(pk=5, stars="many")
+    thing(stars=new)
+    told = r"thing\.stars of row '0*5' cannot be converted: .many. value must be"
+    with pytest.raises(DataError, match=told), connection.schema_editor() as editor:
+        editor.alter_field(before, old, new)
 
 
 def test_renamed_columns_and_tables_are_copied() -> None:
@@ -156,3 +209,23 @@ def test_a_wide_filter_is_pushed_down_by_the_planner() -> None:
     """`explain()` of a merge names each query."""
     text = Note.objects.filter(reads__in=range(60)).order_by("reads")[:5].explain()
     assert text.startswith("lane: native\nmerge 2 queries, the first 5\n")
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("a/b", True), ("__x__", True), ("a b.c", False)])
+def test_a_table_that_can_be_no_collection_is_an_error(name: str, wrong: bool) -> None:
+    """Told by `check --database`, not by the first row."""
+    found = connection.validation.check_collection(thing(db_table=name))
+    assert [message.id for message in found] == ["firestore.E003"] * wrong
+
+
+def test_the_engine_brings_its_commands_without_the_app(tmp_path: Path) -> None:
+    """`memory.backends.firestore` in INSTALLED_APPS is enough; with the app they are its own."""
+    assert not apps.is_installed("memory")
+    Author.objects.create(name="ann")
+    out = io.StringIO()
+    call_command("firestore_constraints", "auth.Group", "--check", stdout=out)
+    assert "auth_group: 0 rows" in out.getvalue()
+    path = tmp_path / "firestore.indexes.json"
+    call_command("firestore_indexes", file=path, stdout=out)
+    assert json.loads(path.read_text())["indexes"]
+    call_command("firestore_indexes", "--check", file=path, stdout=out)

@@ -114,3 +114,16 @@ def test_inside_atomic_they_take_part(calls: Callable[[], Any]) -> None:
     with transaction.atomic(), calls() as made:
         assert fetch([Counted(of("ann"))]) == [16]
     assert [call["method"] for call in made] == ["BeginTransaction", "RunAggregationQuery"]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+def test_other_engines_answer_the_same() -> None:
+    """A project that develops on SQLite calls the same function there."""
+    Note.objects.using("sqlite").bulk_create(Note.objects.all())
+
+    def ask(alias: str) -> Any:
+        notes = Note.objects.using(alias).filter(owner="ann").order_by("-stars")
+        return fetch([notes.values_list("id", "at")[:3], Counted(notes), notes.filter(data__n=4).values_list("pk")])
+
+    assert ask("sqlite") == ask("default")
+    assert ask("sqlite")[1] == 15

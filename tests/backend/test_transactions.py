@@ -104,6 +104,18 @@ def test_a_key_that_is_taken_is_told_by_the_inner_block(notes: None) -> None:
     assert not Note.objects.filter(pk="lost").exists()
 
 
+def test_a_taken_key_that_a_query_met_is_a_mistake_too(notes: None) -> None:
+    """The row that holds it was seen by a query after the statement: no reason to run the block again."""
+    with pytest.raises(IntegrityError, match=r"UNIQUE constraint failed: engine_note\.id"), transaction.atomic():
+        Note.objects.create(id="n1")
+        assert Note.objects.filter(stars__gte=0).count() == 5
+    with transaction.atomic():
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Note.objects.create(id="n1", text="second")
+            assert Note.objects.filter(text="second").count() == 1
+        assert Note.objects.get(pk="n1").text == "t1"
+
+
 def test_a_statement_that_fails_breaks_the_block(notes: None) -> None:
     """As in SQL, nothing more is done in it and nothing is committed."""
     with pytest.raises(transaction.TransactionManagementError), transaction.atomic():
@@ -259,6 +271,20 @@ def end_on_the_server() -> None:
     """What a minute of idleness does to the transaction."""
     connection.unit._executor.rollback(connection.unit.server_id)
     connection.unit._last -= 61
+
+
+def test_a_transaction_that_the_server_forgot_is_contention(notes: None) -> None:
+    """A server that was started again, in the middle of a block: nobody's value is wrong, and it may be run again."""
+
+    def forget() -> None:
+        connection.connection.rollback(connection.unit.server_id)
+
+    for go_on in (lambda: Note.objects.get(pk="n2"), lambda: Note.objects.filter(pk="n1").update(text="x")):
+        with pytest.raises(Contention, match="nothing of it was applied"), transaction.atomic():
+            Note.objects.get(pk="n1")
+            forget()
+            go_on()
+    assert Note.objects.get(pk="n1").text == "t1"
 
 
 def test_a_key_that_was_free_when_looked_up_is_contention(notes: None, other: Any) -> None:

@@ -18,9 +18,9 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
 from memory.backends.firestore.errors import TransactionTooLarge
+from memory.backends.firestore.management.commands.firestore_constraints import Command
 from memory.backends.firestore.plan import DOCUMENT_ID, Delete, Kind, Put, Query, Ref
 from memory.backends.firestore.uniqueness import COLUMNS, OWNER, marker_collection
-from memory.management.commands.firestore_constraints import Command
 
 from .app.models import Author, Hall, Place, Seat, Stay
 
@@ -588,3 +588,14 @@ def test_a_marker_of_somebody_elses_is_no_evidence() -> None:
     stored = list(connection.cursor().run(Query(MARKERS, COLUMNS)))
     assert len({nonce for *_, nonce in stored}) == 1
     assert all(len(nonce) == 16 for *_, nonce in stored)
+
+
+def test_a_statement_of_several_commits_names_what_was_taken() -> None:
+    """Not a row of its own that an earlier commit wrote; and it says that there are such."""
+    Group.objects.create(name="taken")
+    told = r"UNIQUE constraint failed: auth_group\.name; \d+ documents of the statement were written by other commits"
+    with pytest.raises(IntegrityError, match=told):
+        Group.objects.bulk_create([*(Group(name=f"g{i}") for i in range(599)), Group(name="taken")])
+    with pytest.raises(IntegrityError, match=r"auth_group\.name; nothing was written"), transaction.atomic():
+        Group.objects.bulk_create([*(Group(name=f"h{i}") for i in range(599)), Group(name="taken")])
+    assert not Group.objects.filter(name__startswith="h").exists()

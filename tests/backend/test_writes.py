@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from django.db.transaction import TransactionManagementError
 
 from memory.backends.firestore.plan import Kind, Ref, Update
 
-from .app.models import Author, Note, Rectangle
+from .app.models import Arrival, Author, Everything, Note, Rectangle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,6 +74,20 @@ def test_null_and_negative_are_refused_as_sql_would(notes: None) -> None:
         Note.objects.filter(pk="n1").update(reads=None)
 
 
+def test_null_is_refused_only_where_a_row_would_hold_it(notes: None) -> None:
+    """As in SQL: `save()` of a new row with its key set first updates, and `auto_now_add` has no value for that."""
+    assert Note.objects.filter(pk="nope").update(text=None) == 0
+    assert Note.objects.filter(stars__gt=100).update(text=None) == 0
+    Arrival(pk=1, who="ann").save()
+    assert Arrival.objects.get(pk=1).at is not None
+    with transaction.atomic():
+        Arrival(pk=2, who="bob").save()
+    assert Arrival.objects.count() == 2
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_arrival\.at"):
+        Arrival(pk=1, who="cid").save()
+    assert Arrival.objects.get(pk=1).who == "ann"
+
+
 def test_update_counts_what_it_matched(notes: None) -> None:
     """Rows that are not there count for nothing."""
     assert Note.objects.filter(pk="nope").update(text="x") == 0
@@ -96,6 +111,19 @@ def test_expressions_are_computed_as_sql_would(change: dict[str, Any], expected:
     """Increments by the server, all else by SQLite over the rows that matched."""
     assert Note.objects.update(**change) == 6
     assert reads() == expected
+
+
+def test_constants_beside_an_expression_are_written_as_given() -> None:
+    """SQLite computes the expression alone: to it a decimal is a float, of some 15 digits."""
+    exact = Decimal("1.00000000000000000001")
+    row = Everything.objects.create(char="a", decimal=exact)
+    assert Everything.objects.filter(decimal=exact).update(decimal=exact, char=Concat("char", Value("b"))) == 1
+    row.char = Concat("char", Value("c"))
+    row.save(update_fields=["char", "decimal"])
+    assert Everything.objects.get(decimal=exact).char == "abc"
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_everything\.slug"):
+        Everything.objects.update(char=Concat("char", Value("d")), slug=None)
+    assert Everything.objects.filter(char="no").update(char=Concat("char", Value("d")), slug=None) == 0
 
 
 def test_text_expressions_and_bulk_update(notes: None) -> None:
@@ -148,6 +176,21 @@ def test_a_row_that_changed_meanwhile_is_chosen_again(notes: None, monkeypatch: 
     monkeypatch.setattr(cursor._executor, "commit", interfere)
     assert Note.objects.filter(owner="ann", stars__lt=3).update(owner="carol") == 2
     assert Note.objects.get(pk="n1").owner == "bob"
+
+
+def test_many_writers_of_one_row_all_come_to_it(notes: None) -> None:
+    """A row that others changed is chosen again after a pause, until OPTIONS["timeout"]: nobody gives up, nothing is
+    lost."""
+
+    def change(_: int) -> int:
+        try:
+            return Note.objects.filter(pk="n3").update(stars=F("stars") + 1, text=Concat("text", Value("x")))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(change, range(40))) == [1] * 40
+    assert Note.objects.values_list("stars", "text").get(pk="n3") == (43, "t3" + "x" * 40)
 
 
 def test_select_for_update_makes_others_wait(notes: None) -> None:

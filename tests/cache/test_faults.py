@@ -18,7 +18,7 @@ from django.core.cache import cache as django_cache
 from django.db import connections
 
 from memory import breaker, history
-from memory.cache import ConversationCache
+from memory.cache import Conversation, ConversationCache
 from memory.models import MemoryItem
 from memory.testing.redis import RedisServer
 from tests.faults.tcp import Proxy
@@ -258,12 +258,12 @@ def test_what_a_partition_hid_is_dropped_when_it_ends(
         getattr(proxy, fault)()
         item(2).save()
         assert here.breaker.is_open
-        stale = elsewhere.look(history.Conversation("ada", "chat"), 9, "0" * 18).snapshots
+        stale = elsewhere.look(Conversation("ada", "chat"), 9, "0" * 18).snapshots
         assert stale is not None
         assert len(stale) == 1, "the partition hides the write from those who see Redis"
         proxy.heal()
         assert _wait_until(lambda: not here.breaker.is_open) < MOST_RECOVERY_SECONDS
-        assert elsewhere.look(history.Conversation("ada", "chat"), 9, "0" * 18, fill=False).snapshots is None
+        assert elsewhere.look(Conversation("ada", "chat"), 9, "0" * 18, fill=False).snapshots is None
         assert told() == truth()
 
 

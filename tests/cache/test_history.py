@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from memory import history
 from memory.cache import Conversation, ConversationCache
+from memory.history import marking, receivers
 from memory.models import MemoryItem, UserSession
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
@@ -403,9 +404,9 @@ def test_a_closed_connection_is_settled_without_opening_it(
         def drop(self) -> None:
             dropped.append("conversation")
 
-    monkeypatch.setitem(history._transactions, connection, Left())
+    monkeypatch.setitem(marking._transactions, connection, Left())
     monkeypatch.setattr(connection, "connection", None)
     monkeypatch.setattr(connection, "ensure_connection", lambda: pytest.fail("a connection was opened"))
-    history.settle_all()
+    receivers.settle_all()
     assert dropped == ["conversation"]
-    assert connection not in history._transactions
+    assert connection not in marking._transactions

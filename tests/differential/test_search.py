@@ -17,8 +17,8 @@ from django.db import connections
 from memory.conf import memory_settings
 from memory.models import MemoryItem
 from memory.search.candidates import gather
-from memory.search.evaluation import Conversation, read_conversations
 from memory.search.in_memory import InMemorySource
+from memory.search.labelled import Conversation, read_conversations
 from memory.search.passages import ask
 from memory.search.ranking import rank
 from memory.search.stored import items_of

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from django.core.management import call_command
 
-from memory import querysets
 from memory.models import AgentData, MemoryItem
+from memory.querysets import records
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -28,7 +28,7 @@ def test_purge(
     make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., AgentData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Expired records go, in as many steps as it takes; a dry run only counts them."""
-    monkeypatch.setattr(querysets, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(records, "ROWS_AT_ONCE", 2)
     for expiration in [PAST] * 5 + [None, FUTURE]:
         make_item(expiration=expiration)
     make_agent_data(expiration=PAST)

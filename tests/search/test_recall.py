@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.db import connections
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.test import override_settings
 from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
@@ -173,10 +173,14 @@ def test_items_without_a_session_are_found() -> None:
         (lambda q: q.for_user("ada").search("x", user_id="eve"), ValueError, "several users"),
         (lambda q: q.search("x", user_id="ada", limit=0), ValueError, "1 to 100"),
         (lambda q: q.search("x", user_id="ada", limit=101), ValueError, "1 to 100"),
+        (lambda q: q.search("x", user_id="ada", limit=2.5), TypeError, "whole number"),
+        (lambda q: q.search("x", user_id="ada", limit="5"), TypeError, "whole number"),
+        (lambda q: q.search("x", user_id="ada", limit=None), TypeError, "whole number"),
         (lambda q: q.search("x" * 10_001, user_id="ada"), ValueError, "10000 characters"),
         (lambda q: q.search(None, user_id="ada"), TypeError, "with a text"),
         (lambda q: q.for_user("ada")[:5].search("x"), TypeError, "before it is sliced"),
         (lambda q: q.for_user("ada").values("id").search("x"), TypeError, "of values"),
+        (lambda q: q.for_user("ada").annotate(n=Count("id")).filter(n=1).search("x"), TypeError, "grouped"),
     ],
 )
 def test_what_cannot_be_searched_says_so(ask: Callable[[Any], Any], error: type[Exception], says: str) -> None:
@@ -236,6 +240,20 @@ def test_what_is_written_is_what_is_found() -> None:
     UserSession.objects.all().delete()
     assert MemoryItem.objects.search("hedgehog", user_id="eve") == []
     assert MemoryItem.objects.search("sunset", user_id="ada") == []
+
+
+def test_what_meets_a_row_is_found_as_it_is_written() -> None:
+    """A `bulk_create` that updates the rows it meets, the text alone too, updates what follows from the text."""
+    tell()
+    old = MemoryItem.objects.get(id="ada-s1-5")
+    met = MemoryItem(id=old.pk, user_id="ada", session_id="s1", item_type="message", text_content="A wombat came by.")
+    conflicts: Any = {"update_conflicts": True, "unique_fields": ["id"]}
+    MemoryItem.objects.bulk_create([met], update_fields=["text_content"], **conflicts)
+    assert first("wombat") == met.text_content
+    found = MemoryItem.objects.get(pk=old.pk)
+    assert found.timestamp == old.timestamp
+    assert list(MemoryItem.objects.duplicates_of(met)) == [found]
+    assert found.text_embedding == pytest.approx(met.text_embedding, abs=1e-6)
 
 
 def test_fixtures_are_found(tmp_path: Any) -> None:

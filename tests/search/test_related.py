@@ -31,6 +31,21 @@ class Counting(DeterministicEmbedder):
         return super().embed_documents(texts)
 
 
+class Failing(DeterministicEmbedder):
+    """Knows questions, and no words."""
+
+    fails = True
+
+    def embed_query(self, text: str) -> Vectors:
+        vector: Vectors = super().embed_documents([text])[0]
+        return vector
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        if self.fails:
+            raise OSError("no route to host")
+        return super().embed_documents(texts)
+
+
 class Remote(DeterministicEmbedder):
     """One that takes its time."""
 
@@ -116,6 +131,18 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_lexicon_for_a_model() -> None:
-    """Searches share it; models do not."""
-    assert lexicon_of(DeterministicEmbedder()) is lexicon_of(DeterministicEmbedder())
-    assert lexicon_of(DeterministicEmbedder()) is not lexicon_of(DeterministicEmbedder(32))
+    """Searches share the embedder's; another model, or the same made anew, has its own."""
+    one = DeterministicEmbedder()
+    assert lexicon_of(one) is lexicon_of(one)
+    assert lexicon_of(DeterministicEmbedder(32)) is not lexicon_of(one)
+    assert lexicon_of(DeterministicEmbedder()) is not lexicon_of(one)
+
+
+def test_a_model_that_fails_for_words_fails_no_search(caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells; the same word is near still, and what failed is asked for again."""
+    embedder = Failing()
+    texts = ["A fine day.", "She painted boats.", "The train was late."]
+    assert ranked("Who paints?", texts, embedder)[0] == texts[1]
+    assert "Words are not compared" in caplog.text
+    embedder.fails = False
+    assert lexicon_of(embedder).vectors(["train"]).any()  # type: ignore[union-attr]

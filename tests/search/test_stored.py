@@ -41,6 +41,8 @@ def evaluated(file: Path, **options: Any) -> dict[str, dict[str, float]]:
     out = io.StringIO()
     call_command("memory_evaluate", file, json=True, stdout=out, **options)
     table: dict[str, Any] = json.loads(out.getvalue())
+    assert table.pop("size")["questions"] >= 5
+    table |= {f"category {name}": figures for name, figures in table.pop("categories").items()}
     for kind, variants in table.pop("kinds").items():
         table |= {f"{kind}: {variant}": figures for variant, figures in variants.items()}
     return table

@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from memory import exceptions
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
-from memory.search.evaluation import Conversation, read_conversations
+from memory.search.labelled import Conversation, read_conversations
 from memory.search.stored import items_of
 from memory.stores import ConcreteMemoryManager, MemoryManager, MemoryManagerStub
 from memory.testing.embedders import DeterministicEmbedder
@@ -61,6 +61,33 @@ def test_a_model_that_is_away_is_a_connection_error(settings: Any) -> None:
     manager.initialize()
     with pytest.raises(exceptions.ConnectionError, match="model") as raised:
         async_to_sync(manager.search)("ada", "what did she paint?")
+    assert isinstance(raised.value.__cause__, EmbedderError)
+    manager.close()
+
+
+class Failing(DeterministicEmbedder):
+    """A model on this machine that fails."""
+
+    def embed_query(self, text: str) -> Any:
+        """Fails."""
+        raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize("store", [ConcreteMemoryManager, MemoryManagerStub])
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [("Failing", exceptions.ConnectionError, "try again"), ("absent", exceptions.StorageError, "manage.py check")],
+)
+def test_every_store_tells_of_a_model_in_its_own_errors(
+    store: type[MemoryManager], name: str, error: type[Exception], says: str, settings: Any
+) -> None:
+    """Whatever the model raised, and where there is none: of those errors that the contract names."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.{name}"}
+    manager = store()
+    manager.initialize()
+    with pytest.raises(error, match=says) as raised:
+        async_to_sync(manager.search)("ada", "what did she paint?")
+    assert type(raised.value) is error
     assert isinstance(raised.value.__cause__, EmbedderError)
     manager.close()
 

@@ -29,6 +29,11 @@ def too_many_dimensions() -> DeterministicEmbedder:
     return DeterministicEmbedder(4_096)
 
 
+def failing() -> DeterministicEmbedder:
+    """An embedder whose maker raises what it likes."""
+    raise RuntimeError("no key")
+
+
 def without_its_package() -> DeterministicEmbedder:
     """An embedder that cannot be made on this machine."""
     raise EmbedderError('It needs a package: pip install "it".')
@@ -71,6 +76,7 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"EMBEDDER": ["a list"]}, {"memory.E012"}),
         ({"EMBEDDER": "builtins.dict"}, {"memory.E012"}),
         ({"EMBEDDER": "tests.unit.test_conf.too_many_dimensions"}, {"memory.E012"}),
+        ({"EMBEDDER": "tests.unit.test_conf.failing"}, {"memory.E012"}),
         ({"EMBEDDER": "tests.unit.test_conf.without_its_package"}, {"memory.W003"}),
         ({"SPEAKER": "no.such.function"}, {"memory.E013"}),
     ],

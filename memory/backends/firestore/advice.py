@@ -66,8 +66,8 @@ def blame(query: Any, advisor: DatabaseWrapper) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-class SQLCompiler(compiler.SQLCompiler):
-    """SELECT on SQLite, with advice."""
+class Advised:
+    """A statement on SQLite, with advice."""
 
     connection: Any
     query: Any
@@ -76,16 +76,31 @@ class SQLCompiler(compiler.SQLCompiler):
         """As Django's, after the advice."""
         if self.query.get_meta().app_label in self.connection.advised_apps:
             self.advise()
-        return super().execute_sql(*args, **kwargs)
+        return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
+
+    def read(self) -> Any:
+        """The query whose rows Firestore would be asked for."""
+        return self.query.clone()
 
     def advise(self) -> None:
         """Warns, if this line of code has not been warned of the same."""
         try:
-            reasons = blame(self.query.clone(), self.connection.advisor)
+            reasons = blame(self.read(), self.connection.advisor)
         except (EmptyResultSet, FullResultSet):
             return
         if reasons:
             _warn(reasons)
+
+
+class AdvisedWrite(Advised):
+    """A write of rows that are chosen by a condition; what is computed from them is left to the rows that match."""
+
+    def read(self) -> Any:
+        return question.keys_of(self.query)
+
+
+class SQLCompiler(Advised, compiler.SQLCompiler):
+    """SELECT."""
 
 
 class SQLAggregateCompiler(SQLCompiler, compiler.SQLAggregateCompiler):
@@ -96,12 +111,12 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler):
     """INSERT: needs no advice."""
 
 
-class SQLUpdateCompiler(compiler.SQLUpdateCompiler):
-    """UPDATE: needs no advice, rows are read to be written anyway."""
+class SQLUpdateCompiler(AdvisedWrite, compiler.SQLUpdateCompiler):
+    """UPDATE."""
 
 
-class SQLDeleteCompiler(compiler.SQLDeleteCompiler):
-    """DELETE: needs no advice."""
+class SQLDeleteCompiler(AdvisedWrite, compiler.SQLDeleteCompiler):
+    """DELETE."""
 
 
 def _warn(reasons: tuple[str, ...]) -> None:

@@ -14,7 +14,6 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import NotSupportedError
 from django.db import utils as db_utils
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,26 +21,20 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
-from . import channel, optimistic
+from . import channel, optimistic, options
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .executor import Executor
 from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
 from .mirror import Mirror
-from .operations import AUTO_IDS, DatabaseOperations
+from .operations import DatabaseOperations
 from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Nearest, Outcome, Query, Read, Rpc
 from .schema import DatabaseSchemaEditor
 from .unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
 
 T = TypeVar("T")
-
-OPTIONS: dict[str, Any] = {
-    "timeout": 10.0,  # seconds for one call, with all its retries
-    "mirror_limit": 5000,  # documents that one query may load into the mirror
-    "auto_ids": "random",  # how an AutoField's ids are made: operations.AUTO_IDS
-}
 
 
 class Database:
@@ -220,18 +213,13 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     # --- options
 
     def option(self, name: str) -> Any:
-        """One of OPTIONS, or its default."""
-        return self.settings_dict.get("OPTIONS", {}).get(name, OPTIONS[name])
+        """One of OPTIONS, or its default. Raises `ImproperlyConfigured`."""
+        return options.option(self.alias, self.settings_dict, name)
 
     @property
     def auto_ids(self) -> str:
         """How ids for AutoFields are made."""
-        choice = self.option("auto_ids")
-        if choice not in AUTO_IDS:
-            raise ImproperlyConfigured(
-                f"DATABASES[{self.alias!r}]['OPTIONS']['auto_ids'] is {choice!r}: it is one of {sorted(AUTO_IDS)}."
-            )
-        return str(choice)
+        return str(self.option("auto_ids"))
 
     @cached_property
     def mirror(self) -> Mirror:
@@ -241,6 +229,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     # --- Django's connection
 
     def get_connection_params(self) -> dict[str, Any]:
+        options.refuse_wrong(self.alias, self.settings_dict)
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
@@ -334,6 +323,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             unit.rollback()
 
     def is_usable(self) -> bool:
+        if self.connection is None:
+            return False
         try:
             self.connection.ping()
         except db_utils.Error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,10 +39,16 @@ SERVICE: Final = "/google.firestore.v1.Firestore/"
 FORK_WAIT_SECONDS: Final = 10.0
 """How long a fork waits for calls under way; then it goes on, and a child that uses Firestore may hang."""
 
+JSON_SETTING: Final = "OPTIONS['credentials_json'] (GCP_SA_KEY_JSON)"
+PATH_SETTING: Final = "OPTIONS['credentials_path'] (GCP_SA_KEY_PATH)"
+_NO_ID: Final = re.compile(r"[\s/]")
+
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 30_000),  # as google-cloud-firestore sets it
+    ("grpc.initial_reconnect_backoff_ms", 100),  # gRPC's own are 1 s, growing to 120 s: a server that is back is not
+    ("grpc.max_reconnect_backoff_ms", 1_000),  # asked for that long, and every call fails
     ("grpc.use_local_subchannel_pool", 1),  # the global pool would hand a parent's connections to its children
     (ChannelOptions.SingleThreadedUnaryStream, 1),  # no thread for each stream: faster, and quiet while nobody reads
 )
@@ -103,16 +110,30 @@ def target(settings_dict: Mapping[str, Any]) -> Target:
     options = settings_dict.get("OPTIONS") or {}
     host, port = str(settings_dict.get("HOST") or ""), str(settings_dict.get("PORT") or "")
     given = options.get("credentials_json") or ""
+    if not isinstance(given, str | Mapping):
+        raise ImproperlyConfigured(f"{JSON_SETTING} is neither text nor a map; give the service account's key")
     made = Target(
         project=str(settings_dict.get("PROJECT") or ""),
         database=str(settings_dict.get("NAME") or "(default)"),
         emulator=f"{host}:{port}" if host and port else host,
-        credentials_json=given if isinstance(given, str) else json.dumps(given, sort_keys=True),
+        credentials_json=given if isinstance(given, str) else _json_text(given),
         credentials_path=str(options.get("credentials_path") or ""),
     )
     if made.emulator and not made.project:
         raise ImproperlyConfigured("DATABASES: PROJECT is empty; an emulator (HOST) needs one, any name will do")
+    for setting, name in (("PROJECT", made.project), ("NAME", made.database)):
+        if _NO_ID.search(name):
+            raise ImproperlyConfigured(f"DATABASES: {setting} is {name!r}; an id has no slash and no space")
     return made
+
+
+def _json_text(key: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(key), sort_keys=True)
+    except TypeError as error:
+        raise ImproperlyConfigured(
+            f"{JSON_SETTING} holds what is not JSON ({type(error).__name__}); give the service account's key"
+        ) from None
 
 
 class Wire:
@@ -182,23 +203,23 @@ def connect(to: Target) -> Wire:
 def credentials(to: Target) -> tuple[Credentials, str | None]:
     """Whom a target is spoken to as, and the project that the credentials belong to."""
     if to.credentials_json:
-        found = _from_json(to.credentials_json, "OPTIONS['credentials_json'] (GCP_SA_KEY_JSON)")
+        found = _from_json(to.credentials_json, JSON_SETTING)
         return found, found.project_id
     if to.credentials_path:
-        setting = "OPTIONS['credentials_path'] (GCP_SA_KEY_PATH)"
         try:
             text = Path(to.credentials_path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise ImproperlyConfigured(f"{setting}: the file cannot be read ({type(error).__name__})") from None
-        found = _from_json(text, setting)
+            raise ImproperlyConfigured(f"{PATH_SETTING}: the file cannot be read ({type(error).__name__})") from None
+        found = _from_json(text, PATH_SETTING)
         return found, found.project_id
     try:
         default, project = google.auth.default(scopes=SCOPES)
-    except auth_exceptions.GoogleAuthError as error:
+    except (auth_exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise ImproperlyConfigured(
-            "no usable credentials: set OPTIONS['credentials_json'] or OPTIONS['credentials_path'] of the database, or "
-            "GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login` "
-            f"({type(error).__name__})"
+            "no usable credentials: if GOOGLE_APPLICATION_CREDENTIALS is set, the file that it names is missing or no "
+            "key; if it is not, there are no application default credentials. Set OPTIONS['credentials_json'] or "
+            "OPTIONS['credentials_path'] of the database, or GOOGLE_APPLICATION_CREDENTIALS, or run "
+            f"`gcloud auth application-default login` ({type(error).__name__})"
         ) from None  # the cause's text can hold parts of the file
     return default, project
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from .plan import MAX_FILTER_BYTES, And, Compare, Filter, Kind, Op, Or
+from .names import MAX_ID_BYTES
+from .plan import MAX_FILTER_BYTES, TEXT_END, And, Compare, Filter, Kind, Op, Or
 from .tree import FALSE, TRUE, AllOf, AnyOf, Condition, Constant, Not, Opaque, all_of, any_of
 
 NEGATED: Final = {
@@ -106,9 +107,9 @@ def _leaf(leaf: Compare | Opaque) -> Condition:
             return Compare(leaf.ref, Op.EQ, not leaf.value)
         case _:
             sizes = (leaf.value,)
-    if any(_bytes(value) > MAX_FILTER_BYTES for value in sizes):
-        if leaf.ref.key and leaf.op is Op.EQ:
-            return FALSE  # ids are no longer than that
+    if (size := max(map(_bytes, sizes), default=0)) > MAX_FILTER_BYTES:
+        if leaf.ref.key and leaf.op is Op.EQ and size > MAX_ID_BYTES + TEXT_END:
+            return FALSE
         return Opaque(f"{leaf.ref.name} (a value of over {MAX_FILTER_BYTES} bytes)")
     return leaf
 
@@ -120,7 +121,7 @@ def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
 
 def _bytes(value: Any) -> int:
     if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        return TEXT_END + (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")))
     if isinstance(value, tuple):
         return sum(map(_bytes, value))
     return len(value) if isinstance(value, bytes) else 0

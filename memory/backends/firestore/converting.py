@@ -73,7 +73,13 @@ def _instant(value: datetime.datetime | None, zone: datetime.tzinfo | None) -> d
 
 
 def _json_text(value: Any) -> str:
-    return "null" if value is JSON_NULL else json.dumps(value)
+    """What others stored may hold NaN or an infinity, which SQLite takes for malformed JSON: null."""
+    if value is JSON_NULL:
+        return "null"
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda name: None))
 
 
 def _json_value(text: Any) -> Any:

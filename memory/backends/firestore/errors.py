@@ -74,14 +74,18 @@ class RowsRefused(IntegrityError):  # noqa: N818
         super().__init__(message)
         self.rows = tuple(rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: workers of a pool hand their exceptions on."""
+        return type(self), (str(self), self.rows)
+
 
 ATTEMPTS: Final = 8
-"""How often rows that others keep changing are chosen again, before that is an error."""
+"""How often rows that others keep changing are looked at again by `bulk_create()`, before that is an error."""
 
 
 def contention(table: str) -> Contention:
     """Others kept changing the rows."""
-    return Contention(f"Rows of {table!r} were changed by others {ATTEMPTS} times while being written: try again.")
+    return Contention(f"Rows of {table!r} were changed by others each time that they were to be written: try again.")
 
 
 MAPPING: Final[Mapping[Code, tuple[type[DatabaseError], str]]] = {

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,13 +33,14 @@ class Insertion:
     numbered: tuple[int, ...]
     required: tuple[int, ...]
     positive: tuple[int, ...]
+    json: tuple[int, ...]
 
     def refuse_invalid(self, row: Sequence[Any]) -> None:
         """The constraints that SQL would keep, for a whole row."""
         for position in self.required:
             if row[position] is None:
                 refuse_invalid(self.fields[position], None)
-        for position in self.positive:
+        for position in (*self.positive, *self.json):
             refuse_invalid(self.fields[position], row[position])
 
 
@@ -65,6 +67,7 @@ def _insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) ->
         numbered=_positions(numbered),
         required=_positions([not field.null for field in fields]),
         positive=_positions([must_be_positive(field) for field in fields]),
+        json=_positions([must_be_json(field) for field in fields]),
     )
 
 
@@ -77,11 +80,27 @@ def must_be_positive(field: Field[Any, Any]) -> bool:
     return field.get_internal_type().startswith("Positive")
 
 
+def must_be_json(field: Field[Any, Any]) -> bool:
+    """Whether a column takes JSON alone."""
+    return field.get_internal_type() == "JSONField"
+
+
+def _is_json(value: Any) -> bool:
+    """Whether every number is one that JSON can spell: not NaN, no infinity."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_is_json, value))
+
+
 def refuse_invalid(field: Field[Any, Any], value: Any) -> None:
-    """The constraints of a column that SQL would keep: NOT NULL, and no negative number where none is allowed."""
+    """The constraints of a column that SQL would keep: NOT NULL, no negative number where none is allowed, JSON."""
     where = f"{field.model._meta.db_table}.{field.column}"
     if value is None:
         if not field.null:
             raise IntegrityError(f"NOT NULL constraint failed: {where}")
     elif isinstance(value, int) and value < 0 and must_be_positive(field):
         raise IntegrityError(f"CHECK constraint failed: {where} is {value}, below 0")
+    elif must_be_json(field) and not _is_json(value):
+        raise IntegrityError(f"CHECK constraint failed: {where} holds NaN or an infinity, and JSON has no such number")

@@ -181,5 +181,6 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def explain_query_prefix(self, format: str | None = None, **options: Any) -> str:
         if format or options:
-            raise ValueError("explain() takes no format and no options on Firestore.")
+            given = ", ".join(sorted({*(["format"] if format else []), *options}))
+            raise ValueError(f"explain() takes no format and no options on Firestore; it was given {given}.")
         return "EXPLAIN"

@@ -409,6 +409,9 @@ MAX_INEQUALITY_FIELDS: Final = 10
 MAX_FILTERS_AND_ORDERS: Final = 100  # counted on the disjunctive normal form
 MAX_NEAREST: Final = 1000
 MAX_FILTER_BYTES: Final = 1500  # a longer value cannot be compared with
+TEXT_END: Final = (
+    1  # a text's size is that of its UTF-8 and one: https://firebase.google.com/docs/firestore/storage-size
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,16 @@ FUNCTIONS: Final[dict[type, Function]] = {Count: Function.COUNT, Sum: Function.S
 NUMERIC: Final = frozenset({Kind.INTEGER, Kind.FLOAT})
 
 
+def keys_of(query: Any) -> Any:
+    """A query for the primary keys of the rows that a write is for."""
+    rows: Any = query.chain(klass=Query)
+    rows.clear_ordering(force=True)
+    rows.clear_select_clause()
+    rows.select_related = False
+    rows.select = (rows.model._meta.pk.get_col(rows.get_initial_alias()),)
+    return rows
+
+
 def ask(outer: Any, inner: Any) -> Rows | Numbers:
     """The question of a query. `outer` is the engine's compiler, `inner` Django's for the same query on
     SQLite."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import NotSupportedError
+from django.db import NotSupportedError, OperationalError
 from django.db.models import JSONField
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
@@ -32,11 +32,13 @@ from .plan import (
     Compare,
     Function,
     Get,
+    Kind,
     Measure,
     Nearest,
     Op,
     Query,
     Read,
+    Ref,
 )
 from .planner import Answer, Nothing, Sorted, Unanswerable, plan
 from .question import Constant, Distance, Item, Number, Numbers, Rows
@@ -228,7 +230,7 @@ class SQLCompiler(compiler.SQLCompiler):
                     Aggregate(source, Function.SUM, number.ref),
                     Aggregate(source, Function.AVG, number.ref),
                 ]
-                results.append(average_or_null(len(server) - 2))
+                results.append(sum_or_null(len(server) - 2, number.ref))
             else:
                 server.append(Aggregate(source, number.function or Function.COUNT, number.ref))
                 results.append(itemgetter(len(server) - 1))
@@ -299,6 +301,8 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def explain_query(self) -> Iterator[str]:
         """The lane, what is asked of Firestore, and the bound on documents read."""
+        info = self.query.explain_info
+        self.connection.ops.explain_query_prefix(info.format, **info.options)
         asked = question.ask(self, self.setup())
         yield from describe(self, asked)
 
@@ -327,9 +331,18 @@ def constantly(value: Any) -> Callable[[Row], Any]:
     return lambda row: value
 
 
-def average_or_null(at: int) -> Callable[[Row], Any]:
-    """The sum at a position, null where the average after it says that nothing was summed."""
-    return lambda row: None if row[at + 1] is None else row[at]
+def sum_or_null(at: int, ref: Ref | None) -> Callable[[Row], Any]:
+    """The sum at a position, null where the average after it says that nothing was summed.
+
+    Beyond 64 bits Firestore's sum of integers is a double that is near it; SQLite refuses, in these words.
+    """
+
+    def result(row: Row) -> Any:
+        if ref and ref.kind is Kind.INTEGER and isinstance(row[at], float) and abs(row[at]) >= 2.0**63:
+            raise OperationalError(f"integer overflow: the sum of {ref.name!r} does not fit in 64 bits")
+        return None if row[at + 1] is None else row[at]
+
+    return result
 
 
 def nulls_first(value: Any) -> tuple[bool, Any]:

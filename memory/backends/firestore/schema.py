@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
-from django.db import NotSupportedError
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, NotSupportedError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.models import CheckConstraint, UniqueConstraint
+from django.db.models import NOT_PROVIDED, CheckConstraint, UniqueConstraint
+from django.db.models.sql import InsertQuery
 from tqdm import tqdm
 
 from . import repair
 from .batching import batches
+from .converting import from_sqlite
 from .lowering import column_ref
 from .names import document_id
 from .plan import DOCUMENT_ID, Compare, Delete, Op, Put, Query, Ref, Update, Write
@@ -120,12 +123,17 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
             cursor.clear(marker_collection(model._meta.db_table))
 
     def add_field(self, model: Any, field: Any) -> None:
-        """Writes the default (or null) into every document."""
+        """Writes the default, the database's or Django's, or null into every document."""
         if field.many_to_many or field.generated or field.db_type(self.connection) is None:
             return
         ref = column_ref(field, self.connection)
-        value = self.effective_default(field)
-        self._rewrite(model, (), lambda name, _: Update(model._meta.db_table, name, (ref,), (value,)))
+        value = self._default(field)
+
+        def write(name: str, row: tuple[Any, ...]) -> Write:
+            self._refuse_null(model, field, name, value)
+            return Update(model._meta.db_table, name, (ref,), (value,))
+
+        self._rewrite(model, (), write)
         self._mark(model, [key for key in unique_keys(field.model) if field.column in key.columns])
 
     def alter_field(self, model: Any, old_field: Any, new_field: Any, strict: bool = False) -> None:
@@ -144,16 +152,44 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         self._mark(new_field.model, [key for key in after if rewritten or key.name not in known])
 
     def _copy(self, model: Any, old: Ref, new: Ref, new_field: Any, fills: bool) -> None:
-        default = self.effective_default(new_field) if fills else None
+        default = self._default(new_field) if fills else None
 
         def write(name: str, row: tuple[Any, ...]) -> Write:
-            value = default if row[0] is None else self._converted(new_field, row[0])
+            value = default if row[0] is None else self._converted(model, new_field, name, row[0])
+            if fills:
+                self._refuse_null(model, new_field, name, value)
             return Update(model._meta.db_table, name, (new,), (value,))
 
         self._rewrite(model, (old,), write)
 
-    def _converted(self, field: Any, value: Any) -> Any:
-        return field.get_db_prep_save(field.to_python(value), connection=self.connection)
+    def _converted(self, model: Any, field: Any, name: str, value: Any) -> Any:
+        try:
+            return field.get_db_prep_save(field.to_python(value), connection=self.connection)
+        except ValidationError as error:
+            raise DataError(
+                f"{model._meta.db_table}.{field.column} of row {name!r} cannot be converted: "
+                f"{' '.join(error.messages)} Change it, then migrate again."
+            ) from error
+
+    def _refuse_null(self, model: Any, field: Any, name: str, value: Any) -> None:
+        if value is None and not field.null:
+            raise IntegrityError(
+                f"NOT NULL constraint failed: {model._meta.db_table}.{field.column}: row {name!r} has no value, and "
+                "the field no default. Fill it, or give the field a default, then migrate again."
+            )
+
+    def _default(self, field: Any) -> Any:
+        """What rows get that have no value: the database's default, computed once by SQLite, else Django's."""
+        if field.db_default is NOT_PROVIDED:
+            return self.effective_default(field)
+        if not hasattr(field.db_default, "resolve_expression"):
+            return field.get_db_prep_save(field.db_default, connection=self.connection)
+        mirror, query = self.connection.mirror, InsertQuery(field.model)
+        expression = field.db_default.resolve_expression(query, allow_joins=False, for_save=True)
+        sql, params = mirror.compiler(query).compile(expression)
+        [(value,)] = mirror.returning(f"SELECT {sql}", params)
+        convert = from_sqlite(field, self.connection, mirror.connection)
+        return value if value is None or convert is None else convert(value)
 
     def alter_db_table(self, model: Any, old_db_table: str, new_db_table: str) -> None:
         """Copies every document to the new collection, then empties the old one."""

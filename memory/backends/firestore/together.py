@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
@@ -26,6 +26,8 @@ class Counted:
 
     queryset: QuerySet[Any]
 
+
+VENDOR: Final = "firestore"
 
 Asked: TypeAlias = QuerySet[Any] | Counted
 
@@ -51,11 +53,14 @@ def fetch(asked: Sequence[Asked], *, locks: bool = True) -> list[list[Row] | int
     """For each queryset its rows as tuples, in select order and converted as `values_list` has them; for each
     `Counted` a number. All are of one database. What is no single native read is asked by itself, as always; inside
     `atomic()` all are, one after the other, and take part in the transaction. Without `locks` they do not, if they
-    would be the first thing that it sees: what they read may change before it commits.
+    would be the first thing that it sees: what they read may change before it commits. On other engines they are asked
+    one after the other.
     """
     if not asked:
         return []
     connection: Any = connections[_queryset(asked[0]).db]
+    if connection.vendor != VENDOR:
+        return [_alone(one) for one in asked]
     if connection.unit is not None and (locks or not connection.unit.is_untouched):
         return [_alone(one) for one in asked]
     prepared = [_prepared(one) for one in asked]

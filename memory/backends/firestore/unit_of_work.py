@@ -20,6 +20,7 @@ way: nothing that it does is ever sent.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -276,7 +277,12 @@ class UnitOfWork:
         with self._watched():
             found = self._executor.documents(list(dict.fromkeys(keys)), whole=False, transaction=self._id)
         self._exists.update({key: key in found for key in keys})
-        taken = [key for key in found if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT]
+        self._refuse_taken(list(found))
+
+    def _refuse_taken(self, keys: Sequence[Key]) -> None:
+        """Raises `RowsRefused` if one of these documents is to be created here and is known to be stored."""
+        created = (key for key in keys if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT)
+        taken = [key for key in created if self._exists.get(key)]
         if taken:
             collection, id = taken[0]
             entry = self._buffer.get(taken[0])
@@ -307,7 +313,9 @@ class UnitOfWork:
         """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
         mark = self._mark(name)
         if not self._aborted:
-            self._find_out([key for key in self._buffer.created(mark) if key not in self._exists])
+            created = list(self._buffer.created(mark))
+            self._find_out([key for key in created if key not in self._exists])
+            self._refuse_taken(created)
         del self._marks[name]
 
     def _mark(self, name: str) -> int:
@@ -334,7 +342,8 @@ class UnitOfWork:
             with self._watched():
                 self._executor.commit_whole(changes, self._id, divisible=divisible)
         except errors.RowsRefused as error:
-            raise self._refused(writes, error) from error
+            left = [write for place in error.rows for write in parts(changes[place])]
+            raise self._refused(left, len(writes) - len(left), error) from error
         self._id = None
 
     def _guarded(self, write: Write) -> Write:
@@ -344,15 +353,20 @@ class UnitOfWork:
             return write
         return replace(write, version=version)
 
-    def _refused(self, writes: Sequence[Write], error: errors.RowsRefused) -> DatabaseError:
-        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free."""
-        assumed = [key for key in self._buffer.created() if key not in self._exists]
+    def _refused(self, writes: Sequence[Write], applied: int, error: errors.RowsRefused) -> DatabaseError:
+        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free.
+
+        `writes` are those that were not applied; where they were divided, others were.
+        """
+        created = self._buffer.created().intersection((write.collection, write.id) for write in writes)
+        assumed = [key for key in created if self._exists.get(key) is not False]
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
             was = "otherwise" if self._optimistic else "free"
             return errors.Contention(f"{error}; it was {was} when it was looked up, run the transaction again")
-        return errors.RowsRefused(_refusal(taken[0], Outcome.EXISTS), [writes.index(write) for write in taken])
+        told = _refusal(taken[0], Outcome.EXISTS, applied)
+        return errors.RowsRefused(told, [writes.index(write) for write in taken])
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
         """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
@@ -412,12 +426,21 @@ class UnitOfWork:
                 self._aborted = str(error)
             raise
         except DataError as error:
-            if self._id is None or idle < MAX_IDLE_SECONDS or isinstance(error, errors.TransactionTooLarge):
+            if self._id is None or isinstance(error, errors.TransactionTooLarge):
                 raise
-            self._aborted = f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
+            if idle < MAX_IDLE_SECONDS and not ENDED.search(str(error)):
+                raise
+            self._aborted = (
+                str(error)
+                if idle < MAX_IDLE_SECONDS
+                else f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
+            )
             raise errors.Contention(f"the transaction has ended, nothing of it was applied: {self._aborted}") from error
         self._last = time.monotonic()
 
+
+ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
+"""What the server says of a transaction that it has forgotten, as one that was started again has of all."""
 
 REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.EXISTS: "a document with the same primary key exists already",
@@ -426,9 +449,10 @@ REFUSALS: Final[Mapping[Outcome, str]] = {
 }
 
 
-def _refusal(write: Write, outcome: Outcome) -> str:
+def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:
     said = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
-    return f"{said or REFUSALS[outcome]}; nothing was written ({write.collection}: {write.id!r})"
+    done = f"{applied} documents of the statement were written by other commits" if applied else "nothing was written"
+    return f"{said or REFUSALS[outcome]}; {done} ({write.collection}: {write.id!r})"
 
 
 def _collections(read: Read) -> list[str]:

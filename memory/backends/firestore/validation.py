@@ -10,6 +10,8 @@ from django.db import router
 from django.db.backends.base.validation import BaseDatabaseValidation
 
 from .computed import reason_against
+from .names import document_id
+from .plan import Kind
 from .uniqueness import checks as check_constraints
 from .uniqueness import unique_keys
 
@@ -23,7 +25,26 @@ class DatabaseValidation(BaseDatabaseValidation):
         """Errors for constraints that cannot be kept."""
         alias = self.connection.alias
         models = [one for one in apps.get_models(include_auto_created=True) if router.allow_migrate_model(alias, one)]
-        return [message for model in models if not model._meta.proxy for message in self.check_constraints(model)]
+        real = [model for model in models if not model._meta.proxy]
+        return [
+            message for model in real for message in (*self.check_collection(model), *self.check_constraints(model))
+        ]
+
+    def check_collection(self, model: Any) -> list[checks.CheckMessage]:
+        """An error for a table's name that no collection can have."""
+        name = model._meta.db_table
+        try:
+            document_id(name, Kind.TEXT)
+        except ValueError:
+            return [
+                checks.Error(
+                    f"No collection of Firestore can be named {name!r}.",
+                    hint="Give the model a db_table without slashes that does not begin and end with two underscores.",
+                    obj=model,
+                    id="firestore.E003",
+                )
+            ]
+        return []
 
     def check_constraints(self, model: Any) -> list[checks.CheckMessage]:
         """The same for one model."""

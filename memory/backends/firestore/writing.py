@@ -15,14 +15,15 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
-from django.db import DataError, NotSupportedError
+from django.db import DataError, IntegrityError, NotSupportedError
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
-from django.db.models.sql import Query, compiler
+from django.db.models.sql import compiler
 
 from . import by_key, question
+from .calls import Deadline
 from .converting import from_sqlite
-from .errors import ATTEMPTS, contention
+from .errors import contention
 from .insertion import Insertion, insertion, refuse_invalid
 from .lowering import Lowering, column_ref
 from .markers import Markers, by_column
@@ -86,12 +87,7 @@ class Choosing(SQLCompiler):
         """The rows that match a query's conditions, now, with the values of `columns`."""
         if (id := by_key.written(query, self.connection)) is not None:
             return self.as_chosen(Chosen((id,), (None,)), columns)
-        rows = query.chain(klass=Query)
-        rows.clear_ordering(force=True)
-        rows.clear_select_clause()
-        rows.select_related = False
-        rows.select = (rows.model._meta.pk.get_col(rows.get_initial_alias()),)
-        reader = rows.get_compiler(self.using)
+        reader = question.keys_of(query).get_compiler(self.using)
         asked = question.ask(reader, reader.setup())
         if isinstance(asked, Numbers):
             raise TypeError("a query for keys asks for rows")
@@ -144,6 +140,10 @@ class Choosing(SQLCompiler):
             tuple(by_column(columns, found[id][2:]) for id, _ in kept),
         )
 
+    def deadline(self) -> Deadline:
+        """Until when rows that others keep changing are chosen again, with pauses in between."""
+        return Deadline(self.connection.option("timeout"))
+
     def write(self, writes: Sequence[Change]) -> list[Outcome]:
         """Applies writes, each for itself."""
         if not writes:
@@ -162,8 +162,8 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
         columns = self.markers.columns(self.markers.keys)
-        count = 0
-        for _ in range(ATTEMPTS):
+        count, deadline = 0, self.deadline()
+        while True:
             try:
                 chosen = self.chosen(self.query, columns)
             except EmptyResultSet:
@@ -176,7 +176,8 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count
-        raise contention(table)
+            if not deadline.pause():
+                raise contention(table)
 
 
 class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
@@ -207,7 +208,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         if any(hasattr(value, "as_sql") for _, value in constants):
             if (rows := self.by_key(values)) is not None:
                 return self.row_by_row(rows)
-            return self.in_mirror([field for field, _ in values])
+            return self.in_mirror(dict(values))
         return self.directly(constants, increments)
 
     def value(self, field: Any, value: Any) -> Any:
@@ -226,8 +227,13 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
     def directly(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
         """Values that need no row to be known."""
-        for field, value in constants:
-            refuse_invalid(field, value)
+        try:
+            for field, value in constants:
+                refuse_invalid(field, value)
+        except IntegrityError:
+            if self.matches():
+                raise
+            return 0  # no row would hold the value: `save()` of a new row with its key set asks like this
         table = self.query.base_table
         columns = tuple(column_ref(field, self.connection) for field, _ in constants)
         values = tuple(value for _, value in constants)
@@ -239,6 +245,14 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             return made, chosen.rows
 
         return self.until_settled(writes, (*columns, *(ref for ref, _ in added)))
+
+    def matches(self) -> bool:
+        """Whether there is a row to update."""
+        key = column_ref(self.query.get_meta().pk, self.connection)
+        try:
+            return bool(self.chosen(self.query, (key,)).ids)
+        except EmptyResultSet:
+            return False
 
     def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
         """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
@@ -274,17 +288,20 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         return self.until_settled(writes, columns)
 
-    def in_mirror(self, fields: Sequence[Any]) -> int:
+    def in_mirror(self, given: Mapping[Any, Any]) -> int:
         """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
-        written."""
+        written. Constants are left out of it, as it has no exact form for some of them (decimals of many digits)."""
+        constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
+        fields = [field for field in given if field not in constants]
         key_field = self.query.get_meta().pk
         key = column_ref(key_field, self.connection)
-        columns = tuple(column_ref(field, self.connection) for field in fields)
+        columns = tuple(column_ref(field, self.connection) for field in (*fields, *constants))
         returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             inner_query = query.clone()
             inner_query.related_updates = {}
+            inner_query.values = [value for value in query.values if value[0] not in constants]
             self.inner = mirror.compiler(inner_query)
             sql, params = self.inner.as_sql()
             sql = f"{sql} RETURNING {returning}"
@@ -297,7 +314,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 first, *values = (
                     value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
                 )
-                for field, value in zip(fields, values, strict=True):
+                values += constants.values()
+                for field, value in zip((*fields, *constants), values, strict=True):
                     refuse_invalid(field, value)
                 name = name_of(first, key)
                 [version] = self.guards([versions[first]])
@@ -313,10 +331,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
 
         `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
         """
-        query, count = self.query, 0
+        query, count, deadline = self.query, 0, self.deadline()
         keys = self.markers.affected(ref.path[0] for ref in columns)
         watched = self.markers.columns(keys)
-        for _ in range(ATTEMPTS):
+        while True:
             try:
                 updates, before = writes(query, watched)
             except EmptyResultSet:
@@ -330,7 +348,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 return count
             query = self.query.clone()
             query.add_filter("pk__in", [self.key_value(id) for id in stale])
-        raise contention(self.query.base_table)
+            if not deadline.pause():
+                raise contention(self.query.base_table)
 
     def key_value(self, name: str) -> Any:
         """The primary key's value of a document's id."""

@@ -4,35 +4,54 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from tqdm import tqdm
 
 from memory.conf import memory_settings
 from memory.management.embedding import made_embedder
 from memory.search.candidates import Source
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.embedders.base import is_remote
-from memory.search.evaluation import (
-    Conversation,
-    EvaluationError,
-    by_kind,
-    evaluate,
-    in_memory,
-    measures,
-    read_conversations,
-)
+from memory.search.evaluation import Found, evaluate, grouped, in_memory, measures
+from memory.search.labelled import Conversation, EvaluationError, Label, read_conversations
 from memory.search.stored import stored
 from memory.search.terms import LANGUAGES
 
 Table = dict[str, Mapping[str, float]]
-"""The measures of each ranking."""
+"""Measures, by the name of a ranking or of a category."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is printed: each ranking's measures of all questions and of each kind, the whole ranking's by category."""
+
+    conversations: Sequence[Conversation]
+    all: Table
+    kinds: Mapping[str, Table]
+    categories: Table
+
+    @property
+    def size(self) -> dict[str, int]:
+        """How much was measured: conversations, turns, questions, and what was left out of the file."""
+        return {
+            "conversations": len(self.conversations),
+            "turns": sum(len(one.passages) for one in self.conversations),
+            "questions": sum(len(one.labels) for one in self.conversations),
+            "left_out": sum(len(one.left_out) for one in self.conversations),
+        }
+
 
 STATIC = "memory.search.embedders.static.StaticEmbedder"
-ENGLISH, NONE, ALL = "english", "none", ""
+ENGLISH, NONE = "english", "none"
+TOLD = 10  # of what is left out
+WIDTH = 20
 
 
 class Command(BaseCommand):
@@ -41,13 +60,13 @@ class Command(BaseCommand):
     help = (
         "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence "
         "that was read at all), means over questions, 0 to 1; the most documents read, rounds, and milliseconds of a "
-        "search; with each part of the ranking on and off, for all questions and for each kind of them."
+        "search; with each part of the ranking on and off, for all questions and each kind of them; and by category."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The file, and how to search in it."""
         parser.add_argument("file", metavar="FILE", type=Path, help="Labelled conversations: docs/search.md.")
-        parser.add_argument("--json", action="store_true", help="For machines: a key for each ranking, and `kinds`.")
+        parser.add_argument("--json", action="store_true", help="For machines: docs/search.md tells the keys.")
         parser.add_argument("--embedder", metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}")
         parser.add_argument(
             "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Of the words. Default: {ENGLISH}"
@@ -64,48 +83,88 @@ class Command(BaseCommand):
         if options["database"] and (options["embedder"] or options["language"]):
             raise CommandError("--database goes by MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']: leave the others out.")
         try:
-            tables = self._from_database(options) if options["database"] else self._from_memory(options)
+            report = self._from_database(options) if options["database"] else self._from_memory(options)
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
             raise CommandError(f"{options['file']}: {error}") from error
-        self._show(tables, options["json"])
+        if options["json"]:
+            self._show_json(report)
+        else:
+            self._show(report)
 
-    def _from_memory(self, options: dict[str, Any]) -> dict[str, Table]:
+    def _from_memory(self, options: dict[str, Any]) -> Report:
         language, path = options["language"] or ENGLISH, options["embedder"] or STATIC
-        conversations = read_conversations(options["file"].read_text("utf-8"), language)
         embedder = None if path == NONE else made_embedder(path, "--embedder")
-        return _measured(in_memory(conversations, embedder), embedder, language)
+        conversations = self._conversations(options["file"], language)
+        return self._measured(in_memory(conversations, embedder), embedder, language)
 
-    def _from_database(self, options: dict[str, Any]) -> dict[str, Table]:
+    def _from_database(self, options: dict[str, Any]) -> Report:
         language, embedder, using = memory_settings.language, memory_settings.embedder, options["database"]
         if using not in connections.databases:
             raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
         if embedder is not None and is_remote(embedder):
             raise CommandError("--database needs vectors at once, and those of a remote model come after the write.")
-        conversations = read_conversations(options["file"].read_text("utf-8"), language)
-        with stored(conversations, using) as memories:
-            return _measured(memories, embedder, language)
+        conversations = self._conversations(options["file"], language)
+        try:
+            with stored(conversations, using) as memories:
+                return self._measured(memories, embedder, language)
+        except ValidationError as error:
+            raise EvaluationError(f"A turn cannot be stored: {' '.join(error.messages)}") from error
 
-    def _show(self, tables: dict[str, Table], for_machines: bool) -> None:
-        if for_machines:
-            whole = tables.pop(ALL)
-            self.stdout.write(json.dumps({**whole, "kinds": tables}, indent=2))
-            return
-        for title, table in tables.items():
-            names = list(table["all"])
-            self.stdout.write(f"{title:20}" + "".join(f"{name:>11}" for name in names))
-            for variant, values in table.items():
-                self.stdout.write(f"{variant:20}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
+    def _conversations(self, file: Path, language: str) -> list[Conversation]:
+        """What the file has; what of it is not measured is told at once, the first of many by place."""
+        conversations = read_conversations(file.read_text("utf-8-sig"), language)
+        left_out = [one for conversation in conversations for one in conversation.left_out]
+        for one in left_out[:TOLD]:
+            self.stderr.write(f"Left out: {one}")
+        if len(left_out) > TOLD:
+            self.stderr.write(f"Left out: {len(left_out) - TOLD} more like these.")
+        if not any(conversation.labels for conversation in conversations):
+            raise EvaluationError("The conversations have no questions with evidence.")
+        return conversations
+
+    def _measured(
+        self, memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str
+    ) -> Report:
+        conversations = [conversation for conversation, _ in memories]
+        questions = sum(len(one.labels) for one in conversations)
+        outcomes = evaluate(memories, embedder, language)
+        rankings: dict[str, list[Found]] = {}
+        for one in tqdm(outcomes, "Searching", questions, unit=" questions", file=self.stderr, disable=None):
+            for name, found in one.items():
+                rankings.setdefault(name, []).append(found)
+        kinds: dict[str, Table] = {}
+        for name, every in rankings.items():
+            for kind, some in grouped(every, lambda label: label.kind).items():
+                kinds.setdefault(kind, {})[name] = measures(some)
+        return Report(
+            conversations,
+            {name: measures(every) for name, every in rankings.items()},
+            kinds,
+            {name: measures(some) for name, some in grouped(rankings["all"], _category).items()},
+        )
+
+    def _show_json(self, report: Report) -> None:
+        parts = {**report.all, "kinds": report.kinds, "categories": report.categories, "size": report.size}
+        self.stdout.write(json.dumps(parts, indent=2))
+
+    def _show(self, report: Report) -> None:
+        self.stdout.write(", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in report.size.items()))
+        self._show_table("", report.all)
+        for kind, table in report.kinds.items():
+            self._show_table(kind, table)
+        if len(report.categories) > 1:
+            self._show_table("by category", report.categories)
+
+    def _show_table(self, title: str, table: Table) -> None:
+        names = list(next(iter(table.values())))
+        width = max(WIDTH, *(len(name) + 1 for name in (title, *table)))
+        self.stdout.write(f"{title:{width}}" + "".join(f"{name:>11}" for name in names))
+        for row, values in table.items():
+            self.stdout.write(f"{row:{width}}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
 
 
-def _measured(
-    memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str
-) -> dict[str, Table]:
-    """A table of all questions, and one for each kind of them."""
-    tables: dict[str, Table] = {ALL: {}}
-    for name, found in evaluate(memories, embedder, language):
-        for kind, some in {ALL: found, **by_kind(found)}.items():
-            tables.setdefault(kind, {})[name] = measures(some)
-    return tables
+def _category(label: Label) -> str:
+    return label.category
 
 
 def _shown(name: str, value: float) -> str:

@@ -1,5 +1,5 @@
 """Embedders: texts in, vectors out. The base tells the contract; each other module is one way to fulfil it."""
 
-from .base import Embedder, EmbedderError, Vectors
+from .base import Embedder, EmbedderError, NoEmbedderError, Vectors
 
-__all__ = ["Embedder", "EmbedderError", "Vectors"]
+__all__ = ["Embedder", "EmbedderError", "NoEmbedderError", "Vectors"]

@@ -53,6 +53,10 @@ class EmbedderError(Exception):
     """An embedder cannot be used, or gave no vectors; the message says which and what to do."""
 
 
+class NoEmbedderError(EmbedderError):
+    """What a dotted path makes is no embedder at all: a mistake of the settings, not of the surroundings."""
+
+
 def normalized(vectors: Vectors) -> Vectors:
     """Each row with length 1; a row of zeros, or of numbers that are none, as zeros."""
     finite = np.where(np.isfinite(vectors).all(axis=-1, keepdims=True), vectors, 0).astype(np.float32)

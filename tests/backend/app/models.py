@@ -13,6 +13,7 @@ from .library import Book, City, Novel, Remark, Tag, Writer
 from .vectors import VectorField
 
 __all__ = [
+    "Arrival",
     "Author",
     "Book",
     "City",
@@ -161,6 +162,19 @@ class Seat(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Arrival(models.Model):
+    """A time that is given when the row is made, and never again."""
+
+    who = models.CharField(max_length=20)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.who
 
 
 class Stay(models.Model):

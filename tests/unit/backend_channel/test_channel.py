@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import google.auth
+import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -121,6 +125,19 @@ def test_no_credentials_at_all_says_all_the_ways(monkeypatch: pytest.MonkeyPatch
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [None, "", f"{{{SECRET}", json.dumps({"type": "service_account"})])
+def test_a_wrong_default_key_is_an_error_that_names_its_variable(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is no key, or (None) a directory in its place."""
+    path = tmp_path / "key.json"
+    path.mkdir() if content is None else path.write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(ImproperlyConfigured, match="if GOOGLE_APPLICATION_CREDENTIALS is set, the file") as caught:
+        channel.credentials(target())
+    assert SECRET not in str(caught.value)
+
+
 def test_secrets_are_in_no_repr(key: dict[str, str]) -> None:
     """A target can be logged."""
     assert "PRIVATE KEY" not in repr(target(credentials_json=json.dumps(key)))
@@ -151,3 +168,32 @@ def test_credentials_without_a_project_need_one(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(google.auth, "default", lambda scopes: (AnonymousCredentials(), None))
     with pytest.raises(ImproperlyConfigured, match="GCP_PROJECT_ID"):
         channel.connect(channel.Target(project="", database="unnamed"))
+
+
+def test_a_server_that_is_back_is_found_soon() -> None:
+    """However long it was away: a process need not be started again, nor wait for gRPC's long pauses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    wire = channel.connect(channel.Target("p", "away", f"127.0.0.1:{port}"))
+    request = channel.pb["GetDocumentRequest"](name=f"{wire.documents}/notes/1")
+
+    def outcome() -> grpc.StatusCode:
+        with pytest.raises(grpc.RpcError) as caught:
+            wire.unary("GetDocument", request, 1)
+        return caught.value.code()
+
+    away = time.monotonic() + 6
+    while time.monotonic() < away:
+        assert outcome() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        time.sleep(0.1)
+    server = grpc.server(ThreadPoolExecutor(1))
+    assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+    server.start()
+    try:
+        back = time.monotonic() + 2.5
+        while (code := outcome()) is grpc.StatusCode.UNAVAILABLE and time.monotonic() < back:
+            time.sleep(0.1)
+    finally:
+        server.stop(None)
+    assert code is grpc.StatusCode.UNIMPLEMENTED

@@ -47,6 +47,45 @@ def test_options_are_checked() -> None:
         wrapper(OPTIONS={"auto_ids": "serial"}).ops.new_auto_id()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": "10"}, r"\['timeout'\] is '10': it is a number of seconds, above 0"),
+        ({"timeout": 0}, "it is a number of seconds"),
+        ({"timeout": None}, "it is a number of seconds"),
+        ({"mirror_limit": -1}, r"\['mirror_limit'\] is -1: it is a whole number of documents"),
+        ({"mirror_limit": 1.5}, "it is a whole number"),
+        ({"mirror_limit": None}, "it is a whole number"),
+        (
+            {"timout": 3},
+            r"has timout, which .* knows auto_ids, credentials_json, credentials_path, mirror_limit, timeout",
+        ),
+        (["timeout"], "is a list: it is a map"),
+        ({"credentials_json": b"swordfish"}, "neither text nor a map"),
+        ({"credentials_json": {"swordfish": b"swordfish"}}, "holds what is not JSON"),
+    ],
+)
+def test_wrong_options_are_told_before_any_call(options: Any, message: str) -> None:
+    """Names that nobody knows too; no secret is repeated."""
+    made = wrapper()
+    made.settings_dict["OPTIONS"] = options
+    with pytest.raises(ImproperlyConfigured, match=message) as caught:
+        made.get_connection_params()
+    assert "swordfish" not in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [{"PROJECT": "My project"}, {"PROJECT": "projects/p"}, {"NAME": "a/b"}])
+def test_ids_that_cannot_be_are_told_before_any_call(settings: dict[str, str]) -> None:
+    """A display name or a path in place of an id is the likely mistake."""
+    with pytest.raises(ImproperlyConfigured, match="an id has no slash and no space"):
+        wrapper(**settings).get_connection_params()
+
+
+def test_a_closed_connection_is_not_usable() -> None:
+    """Whoever asks is told so, as by other engines."""
+    assert not wrapper().is_usable()
+
+
 @pytest.mark.parametrize("choice", ["random", "time"])
 def test_auto_ids_are_positive_exact_in_javascript_and_distinct(choice: str) -> None:
     """Those by time grow."""

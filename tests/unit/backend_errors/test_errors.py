@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 
 import grpc
@@ -96,3 +97,18 @@ def test_kinds_that_callers_tell_apart() -> None:
     duplicate = errors.RowsRefused("exists", [3, 1])
     assert isinstance(duplicate, IntegrityError)
     assert duplicate.rows == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.RowsRefused("taken", [2, 3]),
+        errors.MissingIndex("needed", {"collectionGroup": "notes"}),
+        errors.Contention("again"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_survive_pickling(error: Exception) -> None:
+    """Pools of processes hand them on; one that cannot be read back ends or hangs the pool."""
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

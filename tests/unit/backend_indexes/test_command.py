@@ -18,7 +18,7 @@ from google.cloud import firestore_admin_v1 as admin
 from google.longrunning import operations_pb2
 
 from memory.backends.firestore import channel, deploy, manifest
-from memory.management.commands import firestore_indexes
+from memory.backends.firestore.management.commands import firestore_indexes
 
 from .models import Item, Plain
 
@@ -218,3 +218,11 @@ def test_an_alias_that_is_none_is_named() -> None:
     """A typing error in --database does not silently mean all models."""
     with pytest.raises(CommandError, match="there is no database 'nowhere'"):
         call_command(firestore_indexes.Command(), "--database", "nowhere")
+
+
+def test_a_file_that_cannot_be_is_told(file: Path) -> None:
+    """A sentence in place of a traceback, for one in no directory and for one that is a directory."""
+    with pytest.raises(CommandError, match=r"cannot be written: No such file or directory; give another --file"):
+        run(file.parent / "absent" / file.name)
+    with pytest.raises(CommandError, match=r"cannot be read: Is a directory; give another --file"):
+        run(file.parent)

@@ -1,0 +1,11 @@
+"""`INSTALLED_APPS = [..., "memory.backends.firestore"]`: the engine's commands, for projects without the app."""
+
+from django.apps import AppConfig
+
+
+class FirestoreConfig(AppConfig):
+    """No models: the engine works without it, and `"memory"` brings the same commands."""
+
+    name = "memory.backends.firestore"
+    label = "memory_firestore"
+    verbose_name = "Firestore"

@@ -1,0 +1,78 @@
+"""`DATABASES[alias]["OPTIONS"]`: what it may hold, in one table.
+
+A name that is not known is refused as a wrong value is: `timout` would else be a limit that nobody set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.exceptions import ImproperlyConfigured
+
+from .operations import AUTO_IDS
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its value where it is not set, and what a value must be."""
+
+    default: Any
+    meaning: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    "timeout": Option(
+        10.0,  # seconds for one call, with all its retries
+        "a number of seconds, above 0",
+        lambda value: _is_number(value) and 0 < value < math.inf,
+    ),
+    "mirror_limit": Option(
+        5000,  # documents that one query may load into the mirror
+        "a whole number of documents, 0 or more",
+        lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
+    ),
+    "auto_ids": Option(
+        "random",  # how an AutoField's ids are made: operations.AUTO_IDS
+        f"one of {sorted(AUTO_IDS)}",
+        lambda value: isinstance(value, str) and value in AUTO_IDS,
+    ),
+}
+
+CREDENTIALS: Final = frozenset({"credentials_json", "credentials_path"})
+"""Secrets, which `channel.target` reads; they are in no message."""
+
+
+def option(alias: str, settings_dict: Mapping[str, Any], name: str) -> Any:
+    """One of OPTIONS, or its default. Raises `ImproperlyConfigured`."""
+    known = OPTIONS[name]
+    value = _given(alias, settings_dict).get(name, known.default)
+    if not known.holds(value):
+        raise ImproperlyConfigured(f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] is {value!r}: it is {known.meaning}.")
+    return value
+
+
+def refuse_wrong(alias: str, settings_dict: Mapping[str, Any]) -> None:
+    """Raises `ImproperlyConfigured` if any option is unknown or wrong."""
+    unknown = sorted(map(str, _given(alias, settings_dict).keys() - OPTIONS.keys() - CREDENTIALS))
+    if unknown:
+        raise ImproperlyConfigured(
+            f"DATABASES[{alias!r}]['OPTIONS'] has {', '.join(unknown)}, which Firestore's engine does not know: "
+            f"it knows {', '.join(sorted(OPTIONS.keys() | CREDENTIALS))}."
+        )
+    for name in OPTIONS:
+        option(alias, settings_dict, name)
+
+
+def _given(alias: str, settings_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = settings_dict.get("OPTIONS") or {}
+    if not isinstance(options, Mapping):
+        raise ImproperlyConfigured(f"DATABASES[{alias!r}]['OPTIONS'] is a {type(options).__name__}: it is a map.")
+    return options

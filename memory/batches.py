@@ -1,0 +1,60 @@
+"""Rows in lists: of what one statement names, and of what one transaction can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.db import connections, models
+
+from . import limits
+from .cache import Conversation
+
+RowT = TypeVar("RowT", bound=models.Model)
+Place = tuple[str, Conversation | None]  # an item's id, and the conversation that it is in
+
+ROWS_AT_ONCE = 500
+
+
+def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[Place]]:
+    """The rows' keys and conversations, in batches; at least one batch. Where the database can, they are locked.
+
+    A write is then restricted to them: what comes to match meanwhile is not written without the cache being told.
+    """
+    plain = not (rows.query.group_by or rows.query.distinct)
+    if lock and plain and connections[rows.db].features.has_select_for_update:
+        rows = rows.select_for_update()
+    found = [
+        (pk, None if session_id is None else Conversation(user_id, session_id))
+        for pk, user_id, session_id in rows.values_list("pk", "user_id", "session_id")
+    ]
+    return list(batched(found, ROWS_AT_ONCE)) or [[]]
+
+
+def transactions_of(records: Sequence[RowT], using: str) -> Iterator[list[RowT]]:
+    """The records in lists that a transaction can hold each; one list where it has no limit, or is the caller's."""
+    connection = connections[using]
+    most = getattr(connection.features, "max_transaction_bytes", None)
+    if most is None or connection.in_atomic_block or not connection.get_autocommit():
+        yield list(records)
+        return
+    some: list[RowT] = []
+    size = 0
+    for record in records:
+        values = {field.name: field.value_from_object(record) for field in record._meta.concrete_fields}
+        # A call spells a document in up to twice the bytes that are counted for it: numbers of a vector, names.
+        bytes_ = 2 * limits.document_size(record._meta.db_table, str(record.pk), values)
+        if some and size + bytes_ > most:
+            yield some
+            some, size = [], 0
+        some.append(record)
+        size += bytes_
+    yield some
+
+
+def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """`rows` in lists of at most `size`."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch

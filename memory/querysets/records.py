@@ -1,0 +1,253 @@
+"""What the querysets of items and agents' data share: what is live, and every way to write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from django.db import models, transaction
+from django.db.models.expressions import Expression
+from django.utils import timezone
+
+from ..batches import ROWS_AT_ONCE, Place, batched, places_of, transactions_of
+from ..contention import patient
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
+
+    from ..models import Record
+
+    RecordT = TypeVar("RecordT", bound=Record)
+else:
+    RecordT = TypeVar("RecordT")
+
+
+class CurrentTime(Expression):
+    """The time at which a query runs, by this process' clock.
+
+    Unlike `timezone.now()` it does not age in a queryset that is built once and run often (a view's, a form field's),
+    and unlike the database's `Now()` it is a plain parameter, which every engine can compare natively.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(output_field=models.DateTimeField())
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        now = models.Value(timezone.now(), output_field=self.output_field)
+        sql, params = now.as_sql(compiler, connection)
+        return sql, tuple(params)
+
+
+class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
+    """What all records share: expiration, limits, time."""
+
+    _checked = False
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]
+        clone._checked = self._checked
+        return clone
+
+    def live(self) -> Self:
+        """Records that have not expired."""
+        # As a negation: SQLite would answer an OR from the index of `expiration`, and so read whatever never expires.
+        return self.exclude(expiration__lte=CurrentTime())
+
+    def expired(self) -> Self:
+        """Records whose time is up; on `all_objects`, since `objects` has none."""
+        return self.filter(expiration__lte=CurrentTime())
+
+    def purge(self) -> int:
+        """Delete what has expired, some at a time; return how many. On `all_objects`, since `objects` has none."""
+        expired, deleted = self.expired(), 0
+        while keys := list(expired.order_by("expiration").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
+            # Looked at again: one may have got more time meanwhile.
+            deleted += expired.filter(pk__in=keys).delete()[1].get(self.model._meta.label, 0)
+        return deleted
+
+    purge.alters_data = True  # type: ignore[attr-defined]
+
+    def between(self, start: datetime | None = None, end: datetime | None = None) -> Self:
+        """Records from `start` on, up to but not including `end`; None leaves that side open."""
+        bounds = {"timestamp__gte": start, "timestamp__lt": end}
+        return self.filter(**{lookup: bound for lookup, bound in bounds.items() if bound is not None})
+
+    def newest_first(self) -> Self:
+        """By time, latest first; the id settles ties."""
+        return self.order_by("-timestamp", "-id")
+
+    def recent(self, count: int) -> Self:
+        """The `count` newest records, newest first."""
+        return self.newest_first()[:count]
+
+    def bulk_create(
+        self,
+        objs: Iterable[RecordT],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[RecordT]:
+        """Django's `bulk_create`, within the limits: one record that breaks them, and none is written.
+
+        What is more than a transaction of the engine can hold is several, outside of a transaction of the caller's.
+        """
+        records = list(objs)
+        _check_all(records)
+        updated = self.model.with_derived_fields(update_fields) if update_fields else update_fields
+        options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
+        return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
+
+    @patient
+    def _bulk_create(
+        self,
+        records: list[RecordT],
+        batch_size: int | None,
+        ignore_conflicts: bool,
+        update_conflicts: bool,
+        update_fields: Collection[str] | None,
+        unique_fields: Collection[str] | None,
+    ) -> list[RecordT]:
+        with self.model.writing(self.db) as changes:
+            old = self._places_of(records) if changes.active and update_conflicts else []
+            conversations = [*(record.conversation for record in records), *(each for _, each in old)]
+            changes.expect(conversations)
+            self.model.before_write(records, self.db, changes)
+            created = super().bulk_create(
+                records, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+            )
+            if ignore_conflicts or update_conflicts:
+                changes.changed(conversations)
+            else:
+                changes.saved(records)
+            self.model.after_write(records, self.db, changes)
+        return created
+
+    @patient
+    def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
+        """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
+        records, names = list(objs), self.model.with_derived_fields(fields)
+        _check_all(records)
+        unchecked = self._chain()  # type: ignore[attr-defined]
+        unchecked._checked = True
+        with self.model.writing(self.db) as changes:
+            old = self._places_of(records) if changes.active else []
+            conversations = [*(record.conversation for record in records), *(each for _, each in old)]
+            changes.expect(conversations)
+            if self.model.writes_all_of_text(names):
+                self.model.before_write(records, self.db, changes)
+            changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
+            changes.changed(conversations)
+            self.model.after_write(records, self.db, changes)
+        return changed
+
+    @patient
+    def update(self, **values: Any) -> int:
+        """Django's `update`, within the limits.
+
+        A change to text, maps or vectors is made record by record, since a document's size depends on the rest of it.
+        """
+        if self._checked:
+            return super().update(**values)
+        if self.model.SIZED_FIELDS.isdisjoint(values):
+            self._check_values(values)
+            return self._update_at_once(values)
+        return self._update_records(values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    @patient
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Django's `delete`."""
+        if not self.model.is_cached(self.db) or self._is_not_plain():
+            return super().delete()
+        counts: Counter[str] = Counter()
+        with self.model.writing(self.db) as changes:
+            for old in places_of(self.order_by()):
+                changes.expect(conversation for _, conversation in old)
+                some = self.order_by().filter(pk__in=[pk for pk, _ in old])
+                counts.update(super(RecordQuerySet, some).delete()[1])
+                changes.removed(old)
+        return counts.total(), dict(counts)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _update_at_once(self, values: Mapping[str, Any]) -> int:
+        if not self.model.is_cached(self.db) or self._is_not_plain():
+            return super().update(**values)
+        changed = 0
+        with self.model.writing(self.db) as changes:
+            for old in places_of(self.order_by()):
+                conversations = [conversation for _, conversation in old]
+                changes.expect(conversations)
+                some = self.order_by().filter(pk__in=[pk for pk, _ in old])
+                changed += super(RecordQuerySet, some).update(**values)
+                changes.changed(conversations)
+        return changed
+
+    def _is_not_plain(self) -> bool:
+        """Whether Django refuses to write by this queryset, and says so better than what we would run."""
+        query = self.query
+        return bool(query.is_sliced or query.distinct or query.combinator or self._fields is not None)  # type: ignore[attr-defined]
+
+    def _places_of(self, records: Sequence[RecordT]) -> list[Place]:
+        everything = self.model._base_manager.using(self.db)
+        pks = [record.pk for record in records]
+        found = [places_of(everything.filter(pk__in=some)) for some in batched(pks, ROWS_AT_ONCE)]
+        return [place for batches in found for batch in batches for place in batch]
+
+    def _check_values(self, values: Mapping[str, Any]) -> None:
+        names = {field.name for field in self.model._meta.concrete_fields}
+        plain = {name: value for name, value in values.items() if name in names and not is_expression(value)}
+        self.model(**plain).clean_fields(exclude=names - plain.keys())
+
+    def _update_records(self, values: Mapping[str, Any]) -> int:
+        if self.query.is_sliced:
+            raise TypeError("Cannot update a query once a slice has been taken.")
+        everything = self.model._base_manager.using(self.db)
+        with transaction.atomic(using=self.db):
+            # The ids are taken first: a change to what the filter looks at must not bring a record up twice.
+            ids = list(self.order_by().values_list("pk", flat=True))
+            found = [self.order_by().filter(pk__in=some) for some in batched(ids, ROWS_AT_ONCE)]
+            if len(found) > 1:  # one batch is checked before it is written; of several, the last before the first
+                for records in found:
+                    _check_all(_with_new_values(records, values))
+            return sum(everything.bulk_update(_with_new_values(records, values), list(values)) for records in found)
+
+
+def _check_all(records: Sequence[Record]) -> None:
+    if records:
+        type(records[0]).renew(records)
+    for record in records:
+        record.check_limits()
+
+
+def is_expression(value: object) -> bool:
+    """Whether the database, not we, computes the value."""
+    return hasattr(value, "resolve_expression")
+
+
+def _with_new_values(records: models.QuerySet[Any], values: Mapping[str, Any]) -> list[Any]:
+    fields = {field.name: field for field in records.model._meta.concrete_fields}
+    computed = {
+        f"new_{name}": models.ExpressionWrapper(value, output_field=fields[name])
+        for name, value in values.items()
+        if is_expression(value)
+    }
+    found = list(records.annotate(**computed))
+    for record in found:
+        for name, value in values.items():
+            setattr(record, name, getattr(record, f"new_{name}", value))
+    return found
+
+
+class LiveManager(models.Manager[Any]):
+    """Base of `objects`: starts from what has not expired."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().live()  # type: ignore[attr-defined]

@@ -1,0 +1,162 @@
+"""Sessions, whose rows follow their items and which are deleted with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+
+from .. import history
+from ..batches import places_of
+from ..cache import Conversation
+from ..contention import patient
+
+if TYPE_CHECKING:
+    from ..models import MemoryItem, UserSession
+
+
+@dataclass(frozen=True)
+class Activity:
+    """When a session was first and last heard of."""
+
+    user_id: str
+    session_id: str
+    first: datetime
+    last: datetime
+
+
+def activities(items: Iterable[MemoryItem]) -> list[Activity]:
+    """One `Activity` for each session that the items belong to."""
+    found: dict[tuple[str, str], Activity] = {}
+    for item in items:
+        if item.session_id is None:
+            continue
+        key = (item.user_id, item.session_id)
+        known = found.get(key, Activity(*key, first=item.timestamp, last=item.timestamp))
+        found[key] = Activity(*key, first=min(known.first, item.timestamp), last=max(known.last, item.timestamp))
+    return list(found.values())
+
+
+class UserSessionQuerySet(models.QuerySet["UserSession"]):
+    """Sessions. They do not expire; their items do."""
+
+    def for_user(self, user_id: str) -> Self:
+        """One user's sessions."""
+        return self.filter(user_id=user_id)
+
+    def newest_first(self) -> Self:
+        """By last activity, latest first; the id settles ties."""
+        return self.order_by("-last_activity", "-id")
+
+    def recent(self, count: int) -> Self:
+        """The `count` sessions that were active last."""
+        return self.newest_first()[:count]
+
+    @patient
+    def touch(self, items: Iterable[MemoryItem]) -> None:
+        """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
+
+        Safe beside other writers: a row is inserted unless there, and a time only ever moves outwards.
+        """
+        seen = {self.model.make_id(found.user_id, found.session_id): found for found in activities(items)}
+        if not seen:
+            return
+        with history.writing(self.db) as changes:
+            conversations = {pk: Conversation(found.user_id, found.session_id) for pk, found in seen.items()}
+            changes.expect(conversations.values())
+            known = [changes.session(conversation) for conversation in conversations.values()]
+            widened = {row.pk: row for row in known if row is not None and self._widen(row, seen[row.pk])}
+            unknown = [found for pk, found in seen.items() if pk not in widened]
+            for row in self._make_missing(unknown):
+                if self._widen(row, seen[row.pk]):
+                    widened[row.pk] = row
+            for row in widened.values():
+                changes.session_saved(row)
+            changes.sessions_changed(conversations[pk] for pk in seen.keys() - widened.keys())
+
+    def _make_missing(self, wanted: Sequence[Activity]) -> list[UserSession]:
+        """The sessions' rows, made where there are none."""
+        rows = [
+            self.model(
+                user_id=found.user_id, session_id=found.session_id, started_at=found.first, last_activity=found.last
+            )
+            for found in wanted
+        ]
+        for row in rows:
+            row.check_limits()
+        if rows:
+            super().bulk_create(rows, ignore_conflicts=True)
+        return list(self.filter(pk__in=[row.pk for row in rows])) if rows else []
+
+    def _widen(self, row: UserSession, found: Activity) -> bool:
+        """Move the row's times outwards, in the database and here; False where somebody else has moved them."""
+        wider: dict[str, Any] = {}
+        unmoved: dict[str, Any] = {}
+        if found.last > row.last_activity:
+            wider["last_activity"] = unmoved["last_activity__lt"] = found.last
+        if found.first < row.started_at:
+            wider["started_at"] = unmoved["started_at__gt"] = found.first
+        if not wider:
+            return True
+        for name, value in wider.items():
+            setattr(row, name, value)
+        mine = self.filter(pk=row.pk)
+        if super(UserSessionQuerySet, mine.filter(**unmoved)).update(**wider):
+            return True
+        if len(wider) == 2:  # one of them may still have to be moved
+            super(UserSessionQuerySet, mine.filter(last_activity__lt=found.last)).update(last_activity=found.last)
+            super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
+        return False
+
+    @patient
+    def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
+        """Django's `bulk_create`, within the limits."""
+        sessions = list(objs)
+        for session in sessions:
+            session.check_limits()
+        with history.writing(self.db) as changes:
+            changes.expect(session.conversation for session in sessions)
+            created = super().bulk_create(sessions, *args, **kwargs)
+            changes.sessions_changed(session.conversation for session in sessions)
+        return created
+
+    @patient
+    def update(self, **values: Any) -> int:
+        """Django's `update`."""
+        if history.cache_of(self.db) is None or self.query.is_sliced:
+            return super().update(**values)
+        changed = 0
+        with history.writing(self.db) as changes:
+            for found in places_of(self.order_by()):
+                conversations = [conversation for _, conversation in found]
+                changes.expect(conversations)
+                some = self.order_by().filter(pk__in=[pk for pk, _ in found])
+                changed += super(UserSessionQuerySet, some).update(**values)
+                changes.sessions_changed(conversations)
+        return changed
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    @patient
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the sessions with their conversations: every item in them, expired ones too."""
+        from ..models import MemoryItem
+
+        items = MemoryItem.all_objects.using(self.db)
+        counts: Counter[str] = Counter()
+        with history.writing(self.db) as changes:
+            conversations = [Conversation(*both) for both in self.values_list("user_id", "session_id")]
+            changes.expect(conversations)
+            for conversation in conversations:
+                some = items.for_user(conversation.user_id).in_session(conversation.session_id)
+                counts.update(some.delete()[1])
+            counts.update(super().delete()[1])
+            changes.sessions_changed(conversations)
+        return counts.total(), dict(counts)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]

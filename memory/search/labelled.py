@@ -1,0 +1,169 @@
+"""Labelled conversations, as `memory_evaluate` reads them: what was said, what is asked, and which turns answer it.
+
+A file has `{"conversations": [{"id", "turns": [{"id", "session", "speaker", "time", "text"}], "questions":
+[{"question", "evidence": [turn ids], "category"}]}]}`; one conversation is one user's memory, a time is ISO 8601. A
+category may be `kind/category`: kinds are measured apart too.
+
+Files are made by many hands, so what can be understood is read: numbers as names, no session, no speaker, no time (that
+of the turn before), times that are equal (in the order of the file). A question that cannot be measured is left out and
+told; what makes no conversation at all is an `EvaluationError` that names the place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .passages import Passage
+from .terms import terms
+
+# Of turns before the first that has a time.
+START = datetime(2000, 1, 1, tzinfo=UTC)
+# The session of turns that name none: they are one talk.
+ONE_SESSION = "conversation"
+NAMES_SHOWN = 3
+BETWEEN_NAMES = re.compile(r"[;,\s]+")
+
+
+class EvaluationError(ValueError):
+    """A file does not have labelled conversations; the message tells the place."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A question, and the ids of the turns that answer it."""
+
+    question: str
+    evidence: frozenset[str]
+    category: str
+
+    @property
+    def kind(self) -> str:
+        """What the category begins with; empty for a category without kinds."""
+        return self.category.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One user's memory, with the questions about it; `left_out` tells what of them is not measured, and where."""
+
+    id: str
+    passages: tuple[Passage, ...]
+    labels: tuple[Label, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def read_conversations(text: str, language: str = "english") -> list[Conversation]:
+    """The conversations of a file's text. Raises `EvaluationError`."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EvaluationError(f"The file is not JSON: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("conversations"), list) or not data["conversations"]:
+        raise EvaluationError('The file has no list "conversations" with at least one.')
+    return [
+        _conversation(one, f"conversations[{number}]", language) for number, one in enumerate(data["conversations"])
+    ]
+
+
+def _conversation(data: Any, place: str, language: str) -> Conversation:
+    if not isinstance(data, dict):
+        raise EvaluationError(f"{place} must be an object.")
+    identity = _name(data, "id", place, default=place)
+    passages = _passages(_list(data, "turns", place), f"{place}.turns", language)
+    known = {passage.id for passage in passages}
+    labels, left_out = [], []
+    for number, one in enumerate(_list(data, "questions", place)):
+        where = f"{place}.questions[{number}]"
+        label, problem = _label(one, known, where)
+        labels += [label] if label else []
+        left_out += [f"{where} {problem}"] if problem else []
+    return Conversation(identity, passages, tuple(labels), tuple(left_out))
+
+
+def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[Passage, ...]:
+    """The turns in the order of the file, which settles equal times: each of these is a microsecond later."""
+    found: dict[str, Passage] = {}
+    equal: Counter[datetime] = Counter()
+    said = START
+    for number, turn in enumerate(turns):
+        where = f"{place}[{number}]"
+        if not isinstance(turn, dict):
+            raise EvaluationError(f"{where} must be an object.")
+        identity = _name(turn, "id", where)
+        if identity in found:
+            raise EvaluationError(f"{where}.id is {identity!r}, as that of a turn before it: an id names one turn.")
+        said = _time(turn, where, said)
+        time = said + timedelta(microseconds=equal[said])
+        equal[said] += 1
+        text = _name(turn, "text", where, default="")
+        session = _name(turn, "session", where, default="") or ONE_SESSION
+        speaker = _name(turn, "speaker", where, default="")
+        found[identity] = Passage(identity, session, speaker, time, text, tuple(terms(text, language)))
+    return tuple(found.values())
+
+
+def _time(turn: Mapping[str, Any], place: str, before: datetime) -> datetime:
+    """When a turn was said, in UTC where it has no zone; as the one before it where it does not tell."""
+    said = turn.get("time")
+    if said is None or said == "":
+        return before
+    try:
+        moment = datetime.fromisoformat(said)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"{place}.time is {said!r}, which is not ISO 8601.") from error
+
+
+def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
+    """A question, if it can be measured, and what of it cannot."""
+    if not isinstance(data, dict):
+        raise EvaluationError(f"{place} must be an object.")
+    question, category = _name(data, "question", place), _name(data, "category", place, default="")
+    evidence = _evidence(data.get("evidence"), known, place)
+    unknown = [one for one in evidence if one not in known]
+    problem = f"names no turn by {_shown(unknown)}; the rest of its evidence counts." if unknown else ""
+    if not question.strip():
+        return None, "asks nothing."
+    if len(unknown) == len(evidence):
+        return None, f"has evidence that is no turn: {_shown(unknown)}." if unknown else "has no evidence."
+    return Label(question, frozenset(evidence) & known, category), problem
+
+
+def _evidence(value: Any, known: set[str], place: str) -> list[str]:
+    """Ids of turns: a list of them, one alone, or nothing; a text that is none may have several in it."""
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(_is_name(one) for one in ids):
+        raise EvaluationError(f"{place}.evidence is {value!r}; it must be a list of turns' ids.")
+    names = [str(one) for one in ids]
+    return [part for name in names for part in ([name] if name in known else BETWEEN_NAMES.split(name)) if part]
+
+
+def _shown(names: Iterable[str]) -> str:
+    every = [repr(name) for name in names]
+    return ", ".join(every[:NAMES_SHOWN]) + (", ..." if len(every) > NAMES_SHOWN else "")
+
+
+def _name(data: Mapping[str, Any], name: str, place: str, default: str | None = None) -> str:
+    """A text, or a number as one; where there is none, the default if there is one."""
+    value = data.get(name)
+    if value is None and default is not None:
+        return default
+    if not _is_name(value):
+        raise EvaluationError(f"{place}.{name} must be a text.")
+    return str(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _list(data: Mapping[str, Any], name: str, place: str) -> list[Any]:
+    if not isinstance(value := data.get(name), list):
+        raise EvaluationError(f"{place}.{name} must be a list.")
+    return value

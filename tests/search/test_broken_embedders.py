@@ -1,0 +1,164 @@
+"""Embedders that do not keep their promise: what is written stays, a search tells, no wrong vector is stored."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from rest_framework.test import APIClient
+
+from memory.models import MemoryItem
+from memory.search import later
+from memory.search.embedders import EmbedderError
+from memory.testing.embedders import DeterministicEmbedder
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+HERE = f"{__name__}."
+LONG = "We paint the harbour. " * 200  # of several pieces
+
+
+class Broken(DeterministicEmbedder):
+    """A model that gives what `made` makes of good vectors."""
+
+    name = "broken"
+    made: Callable[[Any], Any] = staticmethod(lambda vectors: vectors)
+
+    def embed_documents(self, texts: Any) -> Any:
+        """Something else."""
+        return self.made(super().embed_documents(texts))
+
+    def embed_query(self, text: str) -> Any:
+        """Something else."""
+        return self.made(DeterministicEmbedder().embed_query(text))
+
+
+def away(vectors: Any) -> Any:
+    """What a library may raise."""
+    raise OSError("no route to secret-host")
+
+
+WRONG = {
+    "fails": away,
+    "too few": lambda vectors: vectors[:-1],
+    "too many": lambda vectors: np.concatenate([vectors, vectors]),
+    "of another dimension": lambda vectors: vectors[..., :10],
+    "deeper": lambda vectors: vectors[None],
+    "nothing": lambda vectors: None,
+    "texts": lambda vectors: ["a", "b"],
+}
+
+
+@pytest.fixture(params=WRONG)
+def broken(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`MEMORY["EMBEDDER"]` does not keep its promise."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
+    monkeypatch.setattr(Broken, "made", staticmethod(WRONG[request.param]))
+    yield
+    assert later.thread.wait(10)
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_no_write_fails_and_nothing_wrong_is_stored(
+    broken: None, remote: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, many at once, changed: all wait for their vectors, and `memory_embed` tells in a sentence."""
+    monkeypatch.setattr(Broken, "remote", remote, raising=False)
+    MemoryItem.objects.create(id="a", user_id="ada", session_id="s", item_type="m", text_content="I painted a sunset.")
+    texts = ["What did you do with your brushes?", LONG]
+    some = [MemoryItem(user_id="ada", session_id="s", item_type="m", text_content=text) for text in texts]
+    MemoryItem.objects.bulk_create(some)
+    MemoryItem.objects.filter(pk="a").update(text_content="I painted the lake.")
+    assert later.thread.wait(10)
+    assert set(MemoryItem.objects.values_list("embedding_model", "text_embedding")) == {("", None)}
+    with pytest.raises(CommandError, match="broken gave"):
+        call_command("memory_embed", stdout=io.StringIO(), stderr=io.StringIO())
+    monkeypatch.setattr(Broken, "made", staticmethod(lambda vectors: vectors))
+    call_command("memory_embed", stdout=io.StringIO(), stderr=io.StringIO())
+    assert not MemoryItem.objects.filter(embedding_model="").exists()
+    assert MemoryItem.objects.search("lake", user_id="ada", limit=1)[0].pk == "a"
+
+
+def test_a_search_tells(broken: None, make_user: Any, client_for: Any) -> None:
+    """An `EmbedderError`, a 503, and in the admin a warning beside what words find; without what the library said."""
+    MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
+    with pytest.raises(EmbedderError, match="broken gave") as caught:
+        MemoryItem.objects.search("sunset", user_id="ada")
+    assert "secret" not in str(caught.value)
+    client: APIClient = client_for(make_user("ada"))
+    assert client.get("/api/memory-items/search/", {"q": "sunset"}).status_code == 503
+    admin = Client()
+    admin.force_login(make_user("root", is_staff=True, is_superuser=True))
+    page = admin.get("/admin/memory/memoryitem/", {"q": "user:ada sunset"}).content.decode()
+    assert "Searched by words alone" in page
+    assert "I painted a sunset." in page
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+def test_numbers_that_are_none_are_no_vector(
+    factor: float, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of one text: it is found by its words, the others by their vectors too, and the log tells."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
+
+    def made(vectors: Any) -> Any:
+        return np.where(np.arange(len(vectors))[:, None] == 0, factor, vectors) if vectors.ndim > 1 else vectors
+
+    monkeypatch.setattr(Broken, "made", staticmethod(made))
+    texts = ["I painted a sunset.", "The ferry was late."]
+    some = [MemoryItem(id=text, user_id="ada", item_type="m", text_content=text) for text in texts]
+    MemoryItem.objects.bulk_create(some)
+    assert "numbers that are none" in caplog.text
+    assert MemoryItem.objects.get(id=texts[0]).text_embedding is None
+    assert MemoryItem.objects.get(id=texts[1]).text_embedding is not None
+    assert [MemoryItem.objects.search(text, user_id="ada", limit=1)[0].pk for text in texts] == texts
+
+
+def test_lists_of_any_length_are_vectors(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder may give lists, and vectors that are longer than 1: they are stored as they should be."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
+    monkeypatch.setattr(Broken, "made", staticmethod(lambda vectors: (vectors * 100).tolist()))
+    item = MemoryItem.objects.create(user_id="ada", item_type="m", text_content="I painted a sunset.")
+    assert np.linalg.norm(item.text_embedding) == pytest.approx(1.0, abs=1e-5)
+    (found,) = MemoryItem.objects.search("a sunset", user_id="ada", explain=True)
+    assert 0 < found.score_parts["vector"] <= 1.0
+
+
+def raises() -> Broken:
+    """A maker that raises what it likes."""
+    raise KeyError("API_KEY")
+
+
+def lacks() -> object:
+    """A maker that makes something else."""
+    return object()
+
+
+def too_large() -> DeterministicEmbedder:
+    """A maker of vectors that no database takes."""
+    return DeterministicEmbedder(4_096)
+
+
+@pytest.mark.parametrize(
+    "path", [f"{HERE}raises", f"{HERE}lacks", f"{HERE}too_large", f"{HERE}absent", "builtins.dict"]
+)
+def test_a_path_that_makes_no_embedder_fails_no_write(
+    path: str, settings: Any, make_user: Any, client_for: Any
+) -> None:
+    """What was said is kept; searches and the commands tell in a sentence."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": path}
+    MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
+    MemoryItem.objects.filter(pk="a").update(text_content="I painted the lake.")
+    assert MemoryItem.objects.filter(embedding_model="").count() == 1
+    with pytest.raises(EmbedderError, match="makes no embedder"):
+        MemoryItem.objects.search("lake", user_id="ada")
+    assert client_for(make_user("ada")).get("/api/memory-items/search/", {"q": "lake"}).status_code == 503
+    for command in ("memory_embed", "memory_reembed"):
+        options = {"to": path} if command == "memory_reembed" else {}
+        with pytest.raises(CommandError, match="makes no embedder"):
+            call_command(command, skip_checks=True, stdout=io.StringIO(), **options)

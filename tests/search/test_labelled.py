@@ -1,0 +1,178 @@
+"""Files of labelled conversations, as people and programs make them."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from memory.search.labelled import Conversation, EvaluationError, read_conversations
+from tests.search.data import build
+
+TURN = {"id": "t1", "session": "s", "speaker": "Ada", "time": "2024-05-01T10:00:00Z", "text": "The ferry was late."}
+QUESTION = {"question": "What was late?", "evidence": ["t1"], "category": "plain/single"}
+
+
+def read(turns: Any = (TURN,), questions: Any = (QUESTION,)) -> Conversation:
+    """The one conversation of a file."""
+    data = {"conversations": [{"id": "c", "turns": list(turns), "questions": list(questions)}]}
+    return read_conversations(json.dumps(data))[0]
+
+
+def without(one: dict[str, Any], name: str) -> dict[str, Any]:
+    """A record that lacks a key."""
+    return {key: value for key, value in one.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("given", "read_as"), [(4, "4"), ("4", "4"), ("multi/hop", "multi/hop"), (None, ""), (1.5, "1.5")]
+)
+def test_a_category_is_a_text_a_number_or_nothing(given: Any, read_as: str) -> None:
+    """As is one that is not there."""
+    first, second = read(questions=[{**QUESTION, "category": given}, without(QUESTION, "category")]).labels
+    assert (first.category, second.category) == (read_as, "")
+
+
+def test_ids_may_be_numbers() -> None:
+    """Of turns, sessions, and in the evidence."""
+    found = read([{**TURN, "id": 7, "session": 3}], [{**QUESTION, "evidence": [7]}])
+    assert (found.passages[0].id, found.passages[0].session) == ("7", "3")
+    assert found.labels[0].evidence == {"7"}
+
+
+@pytest.mark.parametrize("time", ["2024-05-01T10:00:00", "2024-05-01T10:00:00Z", "2024-05-01T12:00:00+02:00"])
+def test_times_have_an_offset_or_are_utc(time: str) -> None:
+    """ISO 8601, as Python reads it."""
+    assert read([{**TURN, "time": time}]).passages[0].time == datetime(2024, 5, 1, 10, tzinfo=UTC)
+
+
+def test_turns_of_one_time_are_in_the_order_of_the_file() -> None:
+    """Where only sessions have a time, the tenth turn does not come before the second, as its id would have it."""
+    found = read([{**TURN, "id": f"D1:{number}"} for number in range(1, 13)])
+    in_time = sorted(found.passages, key=lambda passage: (passage.time, passage.id))
+    assert [passage.id for passage in in_time] == [f"D1:{number}" for number in range(1, 13)]
+    assert in_time[-1].time - in_time[0].time < timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"time": None}, {"time": ""}])
+def test_a_turn_without_a_time_follows_the_one_before(nothing: dict[str, Any]) -> None:
+    """Wherever it stands."""
+    untimed = [{**without(TURN, "time"), **nothing, "id": name} for name in ("a", "c", "b")]
+    found = read([untimed[0], {**TURN, "id": "t1"}, *untimed[1:]]).passages
+    assert sorted(found, key=lambda passage: passage.time) == list(found)
+    assert found[3].time - found[1].time < timedelta(milliseconds=1)
+
+
+def test_no_session_no_speaker_and_no_text() -> None:
+    """Turns without a session are one; a picture has no text."""
+    bare = {"id": "t1", "time": TURN["time"], "text": None}
+    found = read([bare, {**bare, "id": "t2", "session": ""}]).passages
+    assert len({passage.session for passage in found}) == 1
+    assert [(passage.speaker, passage.text) for passage in found] == [("", ""), ("", "")]
+
+
+@pytest.mark.parametrize(
+    ("question", "evidence", "told"),
+    [
+        ({"evidence": []}, None, "no evidence"),
+        ({"evidence": None}, None, "no evidence"),
+        ({"evidence": ["D9", "D9:1; D9:2"]}, None, "no turn: 'D9', 'D9:1', 'D9:2'."),
+        ({"evidence": ["D9; t1, t1"]}, {"t1"}, "no turn by 'D9'"),
+        ({"evidence": "t1 t1"}, {"t1"}, ""),
+        ({"evidence": ["t1", "D", "t1"]}, {"t1"}, "no turn by 'D'"),
+        ({"evidence": "t1"}, {"t1"}, ""),
+        ({"question": " "}, None, "asks nothing"),
+    ],
+)
+def test_what_cannot_be_measured_is_left_out_and_told(question: Any, evidence: set[str] | None, told: str) -> None:
+    """By its place; all else is measured."""
+    found = read(questions=[QUESTION, {**QUESTION, **question}])
+    assert [label.evidence for label in found.labels[1:]] == ([] if evidence is None else [evidence])
+    assert len(found.left_out) == bool(told)
+    assert all(one.startswith("conversations[0].questions[1] ") and told in one for one in found.left_out)
+
+
+@pytest.mark.parametrize(
+    ("turns", "questions", "problem"),
+    [
+        ([{**TURN, "time": "May 1st"}], [], r"turns\[0\].time is 'May 1st', which is not ISO 8601"),
+        ([{**TURN, "time": 5}], [], r"turns\[0\].time is 5, which is not ISO 8601"),
+        ([TURN, TURN], [], r"turns\[1\].id is 't1', as that of a turn before"),
+        ([without(TURN, "id")], [], r"turns\[0\].id must be a text"),
+        ([{**TURN, "text": ["a"]}], [], r"turns\[0\].text must be a text"),
+        ([{**TURN, "speaker": {}}], [], r"turns\[0\].speaker must be a text"),
+        (["The ferry"], [], r"turns\[0\] must be an object"),
+        ([TURN], ["What?"], r"questions\[0\] must be an object"),
+        ([TURN], [without(QUESTION, "question")], r"questions\[0\].question must be a text"),
+        ([TURN], [{**QUESTION, "evidence": [{"id": "t1"}]}], r"questions\[0\].evidence is .* list of turns' ids"),
+        ([TURN], [{**QUESTION, "category": True}], r"questions\[0\].category must be a text"),
+    ],
+)
+def test_what_makes_no_conversation_tells_where(turns: list[Any], questions: list[Any], problem: str) -> None:
+    """By the place in the file."""
+    with pytest.raises(EvaluationError, match=problem):
+        read(turns, questions)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "not JSON"), ("[]", "conversations"), ('{"conversations": []}', "conversations"), ("[" * 10**6, "not JSON")]
+    + [
+        (json.dumps({"conversations": [one]}), r"conversations\[0\]") for one in (None, {}, {"turns": []}, {"turns": 5})
+    ],
+)
+def test_what_is_no_file_of_conversations_says_so(text: str, problem: str) -> None:
+    """And not more than that."""
+    with pytest.raises(EvaluationError, match=problem):
+        read_conversations(text)
+
+
+def evaluated(data: Any, file: Path, **options: Any) -> tuple[dict[str, Any], str]:
+    """What the command tells machines, and what it complains of."""
+    file.write_text(json.dumps(data, ensure_ascii=False), "utf-8-sig")
+    out, complaints = io.StringIO(), io.StringIO()
+    call_command("memory_evaluate", str(file), json=True, stdout=out, stderr=complaints, **options)
+    return json.loads(out.getvalue()), complaints.getvalue()
+
+
+def test_a_file_of_many_oddities_is_measured(tmp_path: Path) -> None:
+    """Conversations without turns or questions, in many scripts, by people without names."""
+    talk = {
+        "turns": [TURN, {"id": 2, "speaker": "美咲 👩‍🎨", "text": "猫が好きです。"}, {"id": 3, "text": None}],
+        "questions": [{**QUESTION, "category": 1}, {"question": "誰が猫を好きですか", "evidence": 2, "category": 2}]
+        + [{"question": "Who?", "evidence": [f"D{number}"]} for number in range(20)],
+    }
+    data = {"conversations": [talk, {"turns": [], "questions": []}, {"turns": [TURN], "questions": []}]}
+    table, complaints = evaluated(data, tmp_path / "set.json")
+    assert table["size"] == {"conversations": 3, "turns": 4, "questions": 2, "left_out": 20}
+    assert table["all"]["recall@10"] == 1.0
+    assert {name: row["questions"] for name, row in table["categories"].items()} == {"1": 1, "2": 1}
+    assert complaints.splitlines()[0] == ("Left out: conversations[0].questions[2] has evidence that is no turn: 'D0'.")
+    assert complaints.splitlines()[-1] == "Left out: 10 more like these."
+
+
+def test_a_file_without_anything_to_measure_says_so(tmp_path: Path) -> None:
+    """And why."""
+    with pytest.raises(CommandError, match="no questions with evidence"):
+        evaluated({"conversations": [{"turns": [TURN], "questions": [{**QUESTION, "evidence": []}]}]}, tmp_path / "f")
+
+
+def test_times_of_sessions_alone_lose_nothing_of_the_order(tmp_path: Path) -> None:
+    """The labelled set is measured the same where each turn has its session's time."""
+    (first, *_) = json.loads((build.FOLDER / "tuning.json").read_text("utf-8"))["conversations"]
+    table, _ = evaluated({"conversations": [first]}, tmp_path / "a.json", embedder="none")
+    begun: dict[str, str] = {}
+    for number, turn in enumerate(first["turns"]):
+        turn["time"] = begun.setdefault(turn["session"], turn["time"])
+        renamed = f"D{1_000 - number}"
+        for question in first["questions"]:
+            question["evidence"] = [renamed if one == turn["id"] else one for one in question["evidence"]]
+        turn["id"] = renamed
+    again, _ = evaluated({"conversations": [first]}, tmp_path / "b.json", embedder="none")
+    for name in ("recall@5", "recall@10", "recall@20", "reach"):
+        assert again["all"][name] == table["all"][name]
