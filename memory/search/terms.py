@@ -82,14 +82,18 @@ def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERM
 @lru_cache(maxsize=10_000)
 def telling_words(text: str, language: str = "english") -> tuple[str, ...]:
     """The distinct words of a text as they are written, folded, without the language's stop words."""
-    stops = stop_terms(language)
-    return tuple(word for word in dict.fromkeys(words(text)) if not stops.issuperset(terms(word, language)))
+    return tuple(word for word in dict.fromkeys(words(text)) if _tells(word, language))
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def stop_terms(language: str) -> frozenset[str]:
     """The language's stop words, as terms; none where there is no list."""
     return frozenset(term for word in STOP_WORDS.get(language, ()) for term in terms(word, language))
+
+
+@lru_cache(maxsize=20_000)
+def _tells(word: str, language: str) -> bool:
+    return not stop_terms(language).issuperset(terms(word, language))
 
 
 def _is_unspaced(word: str) -> bool:
