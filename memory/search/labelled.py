@@ -4,8 +4,9 @@ A file has `{"conversations": [{"id", "turns": [{"id", "session", "speaker", "ti
 [{"question", "evidence": [turn ids], "category"}]}]}`; one conversation is one user's memory, a time is ISO 8601. A
 category may be `kind/category`: kinds are measured apart too.
 
-Files are made by many hands, so what can be understood is read: numbers as names, no session, no speaker, no time (that
-of the turn before), times that are equal (in the order of the file). A question that cannot be measured is left out and
+Files are made by many hands, so what can be understood is read: numbers as names, no session, no speaker, times as
+people and mail write them or as Unix seconds, no time (that of the turn before), times that are equal (in the order of
+the file). A time that cannot be read is as none, and told. A question that cannot be measured is left out and
 told; what makes no conversation at all is an `EvaluationError` that names the place.
 """
 
@@ -14,9 +15,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from .passages import Passage
@@ -27,6 +30,18 @@ START = datetime(2000, 1, 1, tzinfo=UTC)
 # The session of turns that name none: they are one talk.
 ONE_SESSION = "conversation"
 NAMES_SHOWN = 3
+# Beside ISO 8601 and RFC 5322, in English.
+TIMES = (
+    "%I:%M %p on %d %B, %Y",
+    "%d %B, %Y",
+    "%d %B %Y",
+    "%B %d, %Y",
+    "%B %d, %Y %I:%M %p",
+    "%d %B %Y %H:%M",
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d (%a) %H:%M",
+)
 BETWEEN_NAMES = re.compile(r"[;,\s]+")
 
 
@@ -75,9 +90,9 @@ def _conversation(data: Any, place: str, language: str) -> Conversation:
     if not isinstance(data, dict):
         raise EvaluationError(f"{place} must be an object.")
     identity = _name(data, "id", place, default=place)
-    passages = _passages(_list(data, "turns", place), f"{place}.turns", language)
+    passages, left_out = _passages(_list(data, "turns", place), f"{place}.turns", language)
     known = {passage.id for passage in passages}
-    labels, left_out = [], []
+    labels = []
     for number, one in enumerate(_list(data, "questions", place)):
         where = f"{place}.questions[{number}]"
         label, problem = _label(one, known, where)
@@ -86,9 +101,11 @@ def _conversation(data: Any, place: str, language: str) -> Conversation:
     return Conversation(identity, passages, tuple(labels), tuple(left_out))
 
 
-def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[Passage, ...]:
-    """The turns in the order of the file, which settles equal times: each of these is a microsecond later."""
+def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Passage, ...], list[str]]:
+    """The turns in the order of the file, which settles equal times: each of these is a microsecond later; and what
+    is no time."""
     found: dict[str, Passage] = {}
+    problems = []
     equal: Counter[datetime] = Counter()
     said = START
     for number, turn in enumerate(turns):
@@ -98,26 +115,38 @@ def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[Passage,
         identity = _name(turn, "id", where)
         if identity in found:
             raise EvaluationError(f"{where}.id is {identity!r}, as that of a turn before it: an id names one turn.")
-        said = _time(turn, where, said)
+        given = turn.get("time")
+        moment = _time(given)
+        if moment is None and given not in (None, ""):
+            problems.append(f"{where}.time is {given!r}, which is no time: that of the turn before it is taken.")
+        said = moment or said
         time = said + timedelta(microseconds=equal[said])
         equal[said] += 1
         text = _name(turn, "text", where, default="")
         session = _name(turn, "session", where, default="") or ONE_SESSION
         speaker = _name(turn, "speaker", where, default="")
         found[identity] = Passage(identity, session, speaker, time, text, tuple(terms(text, language)))
-    return tuple(found.values())
+    return tuple(found.values()), problems
 
 
-def _time(turn: Mapping[str, Any], place: str, before: datetime) -> datetime:
-    """When a turn was said, in UTC where it has no zone; as the one before it where it does not tell."""
-    said = turn.get("time")
-    if said is None or said == "":
-        return before
-    try:
-        moment = datetime.fromisoformat(said)
+def _time(given: Any) -> datetime | None:
+    """When a turn was said, in UTC where it has no zone; None for what is no time."""
+    ways: list[Callable[[Any], datetime]] = []
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        ways = [partial(datetime.fromtimestamp, tz=UTC)]
+    elif isinstance(given, str):
+        ways = [datetime.fromisoformat, parsedate_to_datetime, *(partial(_by_format, form) for form in TIMES)]
+    for way in ways:
+        try:
+            moment = way(given)
+        except (TypeError, ValueError, OverflowError, OSError):
+            continue
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError) as error:
-        raise EvaluationError(f"{place}.time is {said!r}, which is not ISO 8601.") from error
+    return None
+
+
+def _by_format(form: str, said: str) -> datetime:
+    return datetime.strptime(" ".join(said.split()), form).replace(tzinfo=UTC)
 
 
 def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:

@@ -125,9 +125,9 @@ def _brought_up_to_date(connection: Any, held: Matrix, user_id: str, model: str,
 def _with_rows(held: Matrix, rows: list[tuple[int, str, bytes]], in_place: bool) -> Matrix:
     """The matrix with rows after its last; only one that is kept may write behind the last row of the shared room."""
     dimension = held.vectors.shape[1]
-    rows = [row for row in rows if len(row[2]) == len(COMPACT) + 4 * dimension]
-    packed = np.frombuffer(b"".join(row[2] for row in rows), np.uint8).reshape(len(rows), -1)
-    new = np.ascontiguousarray(packed[:, len(COMPACT) :]).view("<f4") if rows else held.vectors[:0]
+    rows = [row for row in rows if len(row[2]) == size_of(dimension)]
+    packed = np.frombuffer(b"".join(row[2] for row in rows), np.uint8).reshape(len(rows), size_of(dimension))
+    new = np.ascontiguousarray(packed[:, len(COMPACT) :]).view("<f4")
     size, wanted = len(held.ids), len(held.ids) + len(rows)
     room = held.room
     if not in_place or len(room) < wanted:
@@ -136,6 +136,11 @@ def _with_rows(held: Matrix, rows: list[tuple[int, str, bytes]], in_place: bool)
     room[size:wanted] = new
     numbers = np.concatenate([held.numbers, np.array([row[0] for row in rows], np.int64)])
     return Matrix(numbers, (*held.ids, *(row[1] for row in rows)), room[:wanted], room)
+
+
+def size_of(dimension: int) -> int:
+    """Bytes of a stored vector."""
+    return len(COMPACT) + 4 * dimension
 
 
 def _only(held: Matrix, numbers: Numbers) -> Matrix:
