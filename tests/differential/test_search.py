@@ -32,7 +32,7 @@ DATA = Path(__file__).parents[1] / "search" / "data"
 
 def conversations() -> list[Conversation]:
     """The first of the tuning half, or all."""
-    halves = ("tuning", "heldout", "friends") if not QUESTIONS else ("tuning",)
+    halves = ("tuning", "heldout", "friends", "friends_heldout") if not QUESTIONS else ("tuning",)
     found = [one for half in halves for one in read_conversations((DATA / f"{half}.json").read_text("utf-8"))]
     return found if not QUESTIONS else found[:1]
 
