@@ -6,9 +6,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two workers, random order; PYTEST_ARGS="-x -k admin" and the like go to every run.
 PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
-# What the app must do alike on every engine; the second line serves from processes of their own, or takes minutes.
+# What the app must do alike on every engine: what `make test` runs on Firestore, but for what serves from processes of
+# their own or takes minutes; and all of it.
 ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange \
-  tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py
+  tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py \
+  tests/health/test_endpoints.py tests/cache/test_history.py
+ALL_ON_EVERY_ENGINE = tests/unit tests/api tests/admin tests/interchange tests/search tests/health tests/cache \
+  tests/stores tests/contract
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
   admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
@@ -26,8 +30,8 @@ test: .venv/develop  ## Every check and every test
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" $(LEFT_FOR_LATER) $(ON_EVERY_ENGINE)
 	$(PYTEST) --cov --cov-report=term
 
-test-firestore: .venv/develop  ## What the app does on every engine, on Firestore, without exception: some minutes more
-	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ON_EVERY_ENGINE)
+test-firestore: .venv/develop  ## All that the app does on every engine, on Firestore: some ten minutes
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)
 
 check: .venv/develop
 	$(BIN)/ruff check .

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 Write = TypeVar("Write", bound=Callable[..., Any])
 
+ATTEMPTS = 10
+"""How often one write is begun. Of writers that meet at one session's row, each round lets one or two through."""
+
 
 def patient(write: Write) -> Write:
-    """A record's or a queryset's write, run again where it met others on Firestore.
+    """A record's, a queryset's or a store's write, run again where it met others on Firestore.
 
     Two writers of one conversation meet at its session's row. Inside a transaction of the caller's, the caller alone
     could run all of it again.
@@ -33,7 +36,7 @@ def patient(write: Write) -> Write:
         # An iterator would be empty the second time.
         args = tuple(_kept(value) for value in args)
         attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
-        return again(_from_the_same(self, attempt), using=using)
+        return again(_from_the_same(self, attempt), attempts=ATTEMPTS, using=using)
 
     return cast("Write", run)
 

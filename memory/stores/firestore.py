@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..conf import memory_settings
+from ..contention import patient
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
 from ..querysets import MemoryItemQuerySet
@@ -76,13 +77,14 @@ class FirestoreMemoryManager(MemoryManager):
             return await self._threads.run(function)
 
     async def _add_memory_items(self, items: list[MemoryItem]) -> list[str]:
-        await self._run("Storing memory items", partial(self._create, MemoryItem, items))
+        await self._run("Storing memory items", partial(self._create, MemoryItem, items, using=self.alias))
         return [str(item.pk) for item in items]
 
-    def _create(self, model: type[MemoryItem] | type[AgentData], records: list[Any]) -> None:
+    @patient
+    def _create(self, model: type[MemoryItem] | type[AgentData], records: list[Any], *, using: str) -> None:
         # Inside a caller's transaction a savepoint: a refused record must not spoil what the caller does besides.
-        with transaction.atomic(using=self.alias):
-            model.objects.using(self.alias).bulk_create(records)
+        with transaction.atomic(using=using):
+            model.objects.using(using).bulk_create(records)
 
     async def _get_memory_item(self, item_id: str) -> MemoryItem | None:
         return await self._run("Reading a memory item", partial(live_record, MemoryItem, self.alias, item_id))
@@ -117,7 +119,7 @@ class FirestoreMemoryManager(MemoryManager):
         return await self._run("Searching a memory", partial(list, found))
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
-        await self._run("Storing agents' data", partial(self._create, AgentData, batch))
+        await self._run("Storing agents' data", partial(self._create, AgentData, batch, using=self.alias))
         return [str(data.pk) for data in batch]
 
     async def _get_agent_data(self, data_id: str) -> AgentData | None:

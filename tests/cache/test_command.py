@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
 
 from memory import history
 from memory.cache import ConversationCache
 from memory.testing.redis import RedisServer
 
-from .test_history import item, told, truth
+from .test_history import behind_the_cache, item, told, truth
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
 
@@ -49,9 +48,8 @@ def test_verify_finds_and_mends(cache: ConversationCache) -> None:
     fill(4)
     assert run("--verify") == "4 conversations compared, 0 differed.\n"
     assert run("--verify", "--sample", "2") == "2 conversations compared, 0 differed.\n"
-    with connections["memory"].cursor() as cursor:
-        cursor.execute("UPDATE memory_items SET text_content = 'behind' WHERE id = '2-1'")
-        cursor.execute("DELETE FROM memory_items WHERE id = '3-0'")
+    behind_the_cache().filter(id="2-1").update(text_content="behind")
+    behind_the_cache().filter(id="3-0").delete()
     with pytest.raises(CommandError, match="4 conversations compared, 2 differed"):
         run("--verify")
     for number in range(4):

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import redis
 from django.core.cache import cache as django_cache
-from django.db import connections
 
 from memory import breaker, history
 from memory.cache import Conversation, ConversationCache
@@ -23,7 +22,7 @@ from memory.models import MemoryItem
 from memory.testing.redis import RedisServer
 from tests.faults.tcp import Proxy
 
-from .test_history import item, queries, told, truth
+from .test_history import behind_the_cache, item, queries, told, truth
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
 
@@ -276,8 +275,7 @@ def test_staleness_ends_with_the_ttl_even_if_the_writer_dies(
     item(1).save()
     begun = time.monotonic()
     told()
-    with connections["memory"].cursor() as cursor:  # nobody is told of this
-        cursor.execute("UPDATE memory_items SET text_content = 'hidden'")
+    behind_the_cache().update(text_content="hidden")
     assert history.recent("ada", "chat", 1)[0].text_content == "text 1"
     item(0).save()
     assert history.recent("ada", "chat", 1)[0].text_content == "text 1"

@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 from django.core import serializers
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -53,6 +53,11 @@ def queries() -> CaptureQueriesContext:
     return CaptureQueriesContext(connections["memory"])
 
 
+def behind_the_cache() -> QuerySet[MemoryItem]:
+    """All items, for writes that nobody is told of: Django's own queryset instead of the app's."""
+    return QuerySet(MemoryItem, using="memory")
+
+
 def truth(session_id: str = "chat", user_id: str = "ada") -> list[dict[str, Any]]:
     """The conversation as the database has it."""
     rows = MemoryItem.objects.for_user(user_id).in_session(session_id).newest_first()
@@ -88,14 +93,15 @@ def test_a_second_reader_costs_the_database_nothing(filled: ConversationCache) -
 
 
 def test_a_chat_turn_reads_nothing(filled: ConversationCache) -> None:
-    """In steady state two items are inserted and the history is read, with two statements beside BEGIN and COMMIT."""
+    """In steady state two items are inserted and the history is read: two statements beside BEGIN and COMMIT of SQL."""
     item(5).save()
     with queries() as asked:
         item(6).save()
         item(7).save()
         found = history.recent("ada", "chat", 20)
-    statements = [query["sql"] for query in asked.captured_queries if query["sql"] not in ("BEGIN IMMEDIATE", "COMMIT")]
-    assert [sql.split()[0] for sql in statements if sql.split()[0] != "BEGIN"] == ["INSERT", "INSERT"]
+    verbs = [query["sql"].split()[0] for query in asked.captured_queries]
+    insert = {"sqlite": "INSERT", "firestore": "create"}[connections["memory"].vendor]
+    assert [verb for verb in verbs if verb not in ("BEGIN", "COMMIT")] == [insert, insert]
     assert ids(found)[:2] == ["item-007", "item-006"]
     assert told() == truth()
 
@@ -178,6 +184,11 @@ WRITES: dict[str, Callable[[], object]] = {
     "delete of sessions": lambda: UserSession.objects.filter(user_id="ada").delete(),
     "loaddata": lambda: _load(item(2, session_id="other"), item(12)),
 }
+# What Firestore refuses: an id is part of a document's name there.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.embedded("changes a primary key")) if name == "update of the id" else name
+    for name in WRITES
+]
 
 
 def _changed(pk: str, **values: Any) -> MemoryItem:
@@ -206,7 +217,7 @@ def _fail_after(write: Callable[[], object]) -> None:
         raise RuntimeError
 
 
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_write_reaches_the_reader(filled: ConversationCache, name: str) -> None:
     """After any write, alone or in a transaction, the next reader sees what the database has, in all conversations."""
     history.recent("ada", "other", 20)
@@ -219,7 +230,7 @@ def test_every_write_reaches_the_reader(filled: ConversationCache, name: str) ->
     assert (row and values_of(row)) == _row()
 
 
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_write_rolled_back_reaches_nobody(filled: ConversationCache, name: str) -> None:
     """Readers see the old state during and after a transaction that fails, and the cache fills again at once."""
     with pytest.raises(RuntimeError):
@@ -232,7 +243,7 @@ def test_a_write_rolled_back_reaches_nobody(filled: ConversationCache, name: str
     assert not asked.captured_queries
 
 
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_savepoint_rolled_back_reaches_nobody(filled: ConversationCache, name: str) -> None:
     """What a savepoint took back is not told to the cache, what came before and after it is."""
     with transaction.atomic(using="memory"):

@@ -15,8 +15,7 @@ from memory.models import MemoryItem
 from memory.stores import ConcreteMemoryManager, FirestoreMemoryManager, MemoryManager
 from memory.testing.contract import MemoryManagerContract
 from memory.testing.redis import RedisServer
-
-from .watching import queries
+from tests.watching import queries
 
 pytestmark = pytest.mark.redis
 

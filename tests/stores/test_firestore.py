@@ -14,8 +14,7 @@ from django.test import override_settings
 
 from memory.models import MemoryItem
 from memory.stores import FirestoreMemoryManager, MemoryManager, PersonaConfig
-
-from .watching import queries
+from tests.watching import queries
 
 both = pytest.mark.django_db(databases=["default", "memory"])
 

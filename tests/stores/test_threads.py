@@ -227,8 +227,8 @@ def test_inside_a_transaction_awaits_take_part_in_it() -> None:
 
 
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
-def test_a_database_in_memory() -> None:
-    """Many awaits at once, in an event loop of their own: SQLite's connections take turns."""
+def test_many_awaits_at_once_outside_of_a_transaction() -> None:
+    """In an event loop of their own: connections to SQLite in memory take turns, writes that met on Firestore too."""
     manager = FirestoreMemoryManager()
     mine = item()
     mine.save()
