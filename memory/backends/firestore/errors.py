@@ -79,10 +79,6 @@ class RowsRefused(IntegrityError):  # noqa: N818
         return type(self), (str(self), self.rows)
 
 
-ATTEMPTS: Final = 8
-"""How often rows that others keep changing are looked at again by `bulk_create()`, before that is an error."""
-
-
 def contention(table: str) -> Contention:
     """Others kept changing the rows."""
     return Contention(f"Rows of {table!r} were changed by others each time that they were to be written: try again.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, OperationalError
 
-from .errors import ATTEMPTS, contention
 from .markers import Markers, by_column
-from .plan import DOCUMENT_ID, VERSION, Change, Create, Get, Outcome, Update, parts, rows_of
+from .plan import DOCUMENT_ID, Change, Create, Get, Outcome, Update, parts
 from .uniqueness import Key
 
 if TYPE_CHECKING:
@@ -77,25 +76,15 @@ class Upsert:
         return [found[one.id] for one in wanted if one is not None]
 
     def revise(self, updates: dict[str, Update]) -> None:
-        """Updates of rows by id, until each is applied or its row is gone."""
+        """Updates of rows by id; one that is gone is left alone. Django has opened a transaction: rows do not change
+        between what is read here and its commit, or that refuses them."""
         first = next(iter(updates.values()))
         keys = self.markers.affected(ref.path[0] for ref in first.columns)
-        columns = self.markers.columns(keys)
-        for _ in range(ATTEMPTS):
-            changes: Sequence[Change] = list(updates.values())
-            if keys:
-                read = Get(first.collection, tuple(updates), (DOCUMENT_ID, VERSION, *columns))
-                rows = {row[0]: row[1:] for row in self.connection.cursor().run(read)}
-                guarded = [
-                    replace(one, version=rows[id][0] if self.connection.unit is None else None)
-                    for id, one in updates.items()
-                    if id in rows
-                ]
-                before = [by_column(columns, rows[one.id][1:]) for one in guarded]
-                changes = self.markers.updated(keys, guarded, before)
-            outcomes = self.connection.cursor().commit(changes, isolate=True)
-            stale = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome is Outcome.STALE]
-            if not stale:
-                return
-            updates = {row.id: updates[row.id] for change in stale for row in rows_of(change)}
-        raise contention(first.collection)
+        changes: Sequence[Change] = list(updates.values())
+        if keys:
+            columns = self.markers.columns(keys)
+            read = Get(first.collection, tuple(updates), (DOCUMENT_ID, *columns))
+            rows = {id: by_column(columns, values) for id, *values in self.connection.cursor().run(read)}
+            there = [one for id, one in updates.items() if id in rows]
+            changes = self.markers.updated(keys, there, [rows[one.id] for one in there])
+        self.connection.cursor().commit(changes, isolate=True)
