@@ -31,27 +31,14 @@ def patient(write: Write) -> Write:
         connection = connections[using]
         if connection.vendor != "firestore" or in_transaction(connection):
             return write(self, *args, **kwargs)
-        from .backends.firestore.transaction import again  # slow to import, and of use there alone
+        from .backends.firestore.transaction import again, from_the_same  # slow to import, and of use there alone
 
         # An iterator would be empty the second time.
         args = tuple(_kept(value) for value in args)
         attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
-        return again(_from_the_same(self, attempt), attempts=ATTEMPTS, using=using)
+        return again(from_the_same([self] if isinstance(self, Model) else [], attempt), attempts=ATTEMPTS, using=using)
 
     return cast("Write", run)
-
-
-def _from_the_same(owner: Any, attempt: Callable[[], Any]) -> Callable[[], Any]:
-    """An attempt that finds a record as the first did: Django takes a deleted one's key before the commit."""
-    if not isinstance(owner, Model):
-        return attempt
-    pk, adding, alias = owner.pk, owner._state.adding, owner._state.db
-
-    def run() -> Any:
-        owner.pk, owner._state.adding, owner._state.db = pk, adding, alias
-        return attempt()
-
-    return run
 
 
 def _kept(value: Any) -> Any:

@@ -9,14 +9,14 @@ of a transaction, nothing is different.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import Any, Final, TypeAlias
 
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
-from .transaction import again
+from .transaction import again, from_the_same
 
 Method: TypeAlias = Callable[..., Any]
 
@@ -46,7 +46,7 @@ def _bulk_create(method: Method) -> Method:
         if not options.get("update_conflicts") or not _is_concerned(self):
             return method(self, objs, *args, **options)
         rows = list(objs)
-        return _raced(self, _from_the_same(rows, partial(method, self, rows, *args, **options)))
+        return _raced(self, from_the_same(rows, partial(method, self, rows, *args, **options)))
 
     return run
 
@@ -62,15 +62,3 @@ def _raced(rows: Any, attempt: Callable[[], Any]) -> Any:
     connection: Any = connections[rows.db]
     with connection.optimistic():
         return again(attempt, attempts=ATTEMPTS, using=rows.db)
-
-
-def _from_the_same(rows: Sequence[Model], attempt: Callable[[], Any]) -> Callable[[], Any]:
-    """An attempt that finds rows as the first did: they are given keys before they are stored."""
-    states = [(row, row.pk, row._state.adding, row._state.db) for row in rows]
-
-    def run() -> Any:
-        for row, pk, adding, alias in states:
-            row.pk, row._state.adding, row._state.db = pk, adding, alias
-        return attempt()
-
-    return run

@@ -61,7 +61,7 @@ stored text form.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -271,6 +271,29 @@ class Nearest:
 
 
 Read: TypeAlias = Query | Merge | Get | Nearest
+
+
+def collections_of(read: Read) -> list[str]:
+    """The collections that a read asks, each once."""
+    match read:
+        case Merge(branches):
+            return list(dict.fromkeys(branch.collection for branch in branches))
+        case Nearest(query):
+            return [query.collection]
+        case Query(collection) | Get(collection):
+            return [collection]
+
+
+def with_columns(read: Read, columns: tuple[Ref, ...]) -> Read:
+    """The same read with these columns before its own."""
+    match read:
+        case Nearest(query):
+            return replace(read, query=replace(query, columns=(*columns, *query.columns)))
+        case Merge(branches):
+            made = tuple(replace(branch, columns=(*columns, *branch.columns)) for branch in branches)
+            return replace(read, branches=made)
+        case Query() | Get():
+            return replace(read, columns=(*columns, *read.columns))
 
 
 class Function(StrEnum):

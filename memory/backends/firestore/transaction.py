@@ -9,12 +9,13 @@ import functools
 import inspect
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, TypeVar, cast, overload
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 
 from .errors import Contention
@@ -27,7 +28,7 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 """Seconds between attempts: a random part of a bound that doubles from the first to the longest."""
 
-__all__ = ["again", "run_in_transaction"]
+__all__ = ["again", "from_the_same", "run_in_transaction"]
 
 
 @overload
@@ -83,6 +84,19 @@ def again(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = D
             time.sleep(random.uniform(0, bound))  # noqa: S311 - jitter, not a secret
             bound = min(LONGEST_PAUSE, bound * 2)
         return function()
+
+
+def from_the_same(records: Sequence[Model], attempt: Callable[[], T]) -> Callable[[], T]:
+    """An attempt that finds records as the first did: Django gives new ones their keys, and takes a deleted one's,
+    before the commit."""
+    states = [(record, record.pk, record._state.adding, record._state.db) for record in records]
+
+    def run() -> T:
+        for record, pk, adding, alias in states:
+            record.pk, record._state.adding, record._state.db = pk, adding, alias
+        return attempt()
+
+    return run
 
 
 def _decorated(function: F, *, attempts: int, using: str) -> F:

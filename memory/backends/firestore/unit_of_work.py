@@ -48,7 +48,6 @@ from .plan import (
     Group,
     Kind,
     Merge,
-    Nearest,
     Outcome,
     Put,
     Query,
@@ -56,7 +55,9 @@ from .plan import (
     Ref,
     Update,
     Write,
+    collections_of,
     parts,
+    with_columns,
 )
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ logger = logging.getLogger(__name__)
 MAX_SECONDS: Final = 270.0
 MAX_IDLE_SECONDS: Final = 60.0
 """How long Firestore keeps a transaction, in all and between two calls. https://firebase.google.com/docs/firestore/quotas"""
+
+ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
+"""What the server says of a transaction that it has forgotten, as one that was started again has of all."""
 
 VERSIONED: Final = (DOCUMENT_ID, VERSION)
 
@@ -115,14 +119,14 @@ class UnitOfWork:
 
     def touches(self, read: Read) -> bool:
         """Whether a read must see what was written here, so that the server alone cannot answer it."""
-        return not isinstance(read, Get) and any(self._buffer.of(name) for name in _collections(read))
+        return not isinstance(read, Get) and any(self._buffer.of(name) for name in collections_of(read))
 
     def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
         """The rows of a read by key, or of one of collections that were not written to."""
         if isinstance(read, Get):
             return iter(self._get(read))
         if self.touches(read):
-            raise TypeError(f"{_collections(read)} were written to in this transaction: ask for a superset")
+            raise TypeError(f"{collections_of(read)} were written to in this transaction: ask for a superset")
         return self._noted(read)
 
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
@@ -130,14 +134,14 @@ class UnitOfWork:
 
         Every row of the collection that was written here is among them, whether or not it matches.
         """
-        own = {} if isinstance(read, Get) else self._buffer.of(_collections(read)[0])
+        own = {} if isinstance(read, Get) else self._buffer.of(collections_of(read)[0])
         if not own:
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
         bound = None if limit is None else limit + len(own)
         found = list(self._noted(_with_id(read, None if bound is None else bound + 1)))
         theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
-        return [*theirs, *self._own_rows(_collections(read)[0], own, read.columns)], len(theirs)
+        return [*theirs, *self._own_rows(collections_of(read)[0], own, read.columns)], len(theirs)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value for each aggregate, over collections that were not written to."""
@@ -190,12 +194,12 @@ class UnitOfWork:
         """The rows of a read; what they tell of which documents exist, and since when so, is kept."""
         if not self._optimistic:
             return self._with_existence(read, self._executor.run(read, transaction=self._begun()))
-        asked = _with_columns(read, VERSIONED)
+        asked = with_columns(read, VERSIONED)
         return self._with_versions(asked, self._with_existence(asked, self._executor.run(asked)))
 
     def _with_existence(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         key = next((place for place, ref in enumerate(read.columns) if ref.key or ref == DOCUMENT_ID), None)
-        collection, kind = _collections(read)[0], Kind.TEXT if key is None else read.columns[key].kind
+        collection, kind = collections_of(read)[0], Kind.TEXT if key is None else read.columns[key].kind
         with self._watched():
             for row in rows:
                 if key is not None:
@@ -204,7 +208,7 @@ class UnitOfWork:
                 yield row
 
     def _with_versions(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-        collection = _collections(read)[0]
+        collection = collections_of(read)[0]
         for id, version, *row in rows:
             self._keep_versions({(collection, id): version})
             yield tuple(row)
@@ -439,9 +443,6 @@ class UnitOfWork:
         self._last = time.monotonic()
 
 
-ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
-"""What the server says of a transaction that it has forgotten, as one that was started again has of all."""
-
 REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.EXISTS: "a document with the same primary key exists already",
     Outcome.MISSING: "a document to be changed does not exist",
@@ -455,34 +456,12 @@ def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:
     return f"{said or REFUSALS[outcome]}; {done} ({write.collection}: {write.id!r})"
 
 
-def _collections(read: Read) -> list[str]:
-    match read:
-        case Merge(branches):
-            return list(dict.fromkeys(branch.collection for branch in branches))
-        case Nearest(query):
-            return [query.collection]
-        case Query(collection) | Get(collection):
-            return [collection]
-
-
 def _with_id(read: Read, limit: int | None) -> Query | Merge:
     """The same read of at most so many rows, with the document's id before its columns."""
-    made = _with_columns(read, (DOCUMENT_ID,))
+    made = with_columns(read, (DOCUMENT_ID,))
     if not isinstance(made, Query | Merge):
         raise TypeError(f"{type(read).__name__} has no superset")
     return replace(made, limit=limit)
-
-
-def _with_columns(read: Read, columns: tuple[Ref, ...]) -> Read:
-    """The same read with these columns before its own."""
-    match read:
-        case Nearest(query):
-            return replace(read, query=replace(query, columns=(*columns, *query.columns)))
-        case Merge(branches):
-            made = tuple(replace(branch, columns=(*columns, *branch.columns)) for branch in branches)
-            return replace(read, branches=made)
-        case Query() | Get():
-            return replace(read, columns=(*columns, *read.columns))
 
 
 def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
