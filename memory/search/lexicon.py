@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from .embedders import Embedder, EmbedderError, Vectors
 from .embedders.base import is_remote, model_name
 from .embedders.checked import document_vectors
+from .embedders.static import StaticEmbedder
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +45,18 @@ class Lexicon:
 
 
 _lexicons: dict[str, Lexicon] = {}
+_embedded = cache(StaticEmbedder)
 
 
 def lexicon_of(embedder: Embedder | None) -> Lexicon | None:
-    """The embedder's, one for each model in the process; None without an embedder, and for one that takes its time."""
-    if embedder is None or is_remote(embedder):
+    """The embedder's, one for each model in the process; None without an embedder.
+
+    One that takes its time is not asked for each word: the embedded model is in its place.
+    """
+    if embedder is None:
         return None
+    if is_remote(embedder):
+        return lexicon_of(_embedded())
     known = _lexicons.get(name := model_name(embedder))
     if known is None or known.embedder is not embedder:
         known = _lexicons[name] = Lexicon(embedder)

@@ -33,7 +33,7 @@ class Passage:
 class Question:
     """What is asked: its distinct terms, the speakers that it names, its vector (None without an embedder).
 
-    `lexicon` tells how near single words are; None without an embedder, or with one that takes its time.
+    `lexicon` tells how near single words are; None without an embedder.
     """
 
     text: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,10 @@ class SentenceTransformersEmbedder:
         except (OSError, ValueError) as error:
             raise EmbedderError(f"The model {model!r} is not on this machine: put it there first.") from error
 
-    @property
+    @cached_property
     def dimension(self) -> int:
-        """As the model tells."""
-        return int(self._model.get_sentence_embedding_dimension())
+        """Of what the model makes: the name of its method for it differs between versions of the package."""
+        return int(self._model.encode("").shape[-1])
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape (texts, dimension)."""
