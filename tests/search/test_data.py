@@ -79,11 +79,12 @@ def test_every_category_is_in_both_halves(half):
 
 @pytest.mark.parametrize("name", FRIENDS)
 def test_friends_are_asked_about_in_every_way(name):
-    """Three conversations with some 85 questions each; "mixed-up" ones name the other of the two friends."""
+    """At least six conversations with 80 questions or more; "mixed-up" ones name the other of the two friends."""
     counts = Counter(question["category"] for one in FRIENDS[name] for question in one["questions"])
     assert counts.keys() == {f"friends/{kind}" for kind in ("single", "multi", "temporal", "inference", "mixed-up")}
     assert min(counts.values()) >= 10
-    assert [len(one["questions"]) >= 80 for one in FRIENDS[name]] == [True] * 3
+    assert len(FRIENDS[name]) >= 6
+    assert min(len(one["questions"]) for one in FRIENDS[name]) >= 80
 
 
 @by_conversation_of_halves
@@ -105,14 +106,20 @@ def test_evidence_is_in_the_conversation(conversation):
 
 @by_conversation
 def test_conversation_is_long_and_runs_forward(conversation):
-    """Two speakers, 15 to 30 sessions over months, at least 300 turns and 45 questions, in the order of their times."""
+    """Two speakers, 15 to 30 sessions over months, at least 300 turns and 45 questions, in the order of their times.
+
+    Some know the times of their sessions only: turns of one session may have the same.
+    """
     turns = conversation["turns"]
     times = [datetime.fromisoformat(turn["time"]) for turn in turns]
     assert len({turn["speaker"] for turn in turns}) == 2
     assert 15 <= len({turn["session"] for turn in turns}) <= 30
     assert len(turns) >= 300
     assert len(conversation["questions"]) >= 45
-    assert all(earlier < later for earlier, later in pairwise(times))
+    assert all(
+        earlier < later or (earlier == later and one["session"] == other["session"])
+        for (earlier, one), (later, other) in pairwise(zip(times, turns, strict=True))
+    )
     assert (times[-1] - times[0]).days >= 90
 
 
