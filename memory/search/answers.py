@@ -1,7 +1,9 @@
-"""What kind of answer a question asks for, and whether a text has one: English, by patterns.
+"""What a question asks for, and whether a text tells it: English, by patterns.
 
 Matching the expected kind of answer is how question answering has long ranked passages (Li & Roth 2002 name the kinds;
-these are the few that a pattern can tell). A language without patterns asks for nothing in particular.
+these are the few that a pattern can tell). Some questions ask for several things, which are told apart from each
+other; and who speaks of the other ("you") tells little of what is asked. A language without patterns asks for nothing
+in particular.
 """
 
 from __future__ import annotations
@@ -51,6 +53,22 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     )
 }
 
+# "Which hobbies has she ...", "What cakes does he ...", "What has she baked ...", "... both ..."
+_PLURAL = r"(?!was\b|is\b|has\b|does\b|his\b|this\b)[\w-]+[^su\W]s"
+_AUXILIARY = r"(?:has|have|had|do|does|did|are|were|can|could|will|would)"
+_DONE = r"(?:ed|done|made|given|taken|won|been|had|bought|seen|read|got|built|grown|written)"
+SEVERAL: dict[str, re.Pattern[str]] = {
+    "english": re.compile(
+        rf"^(?:what|which)\b(?:\s+[\w'-]+){{0,4}}?\s+{_PLURAL}\s+{_AUXILIARY}\b"
+        rf"|^(?:what|which)\b.*\b(?:has|have)\b.*{_DONE}\b|\bboth\b",
+        re.IGNORECASE,
+    )
+}
+MOST_READ = 300  # characters of a question: a pattern with two gaps takes time by their square
+OTHER: dict[str, re.Pattern[str]] = {
+    "english": re.compile(r"\b(?:your(?:s|self|selves)?|you(?:'(?:re|ve|d|ll))?)\b", re.IGNORECASE)
+}
+
 
 def asked_for(question: Question) -> Kind | None:
     """The kind of answer that a question asks for; the first of its language's that fits."""
@@ -60,3 +78,15 @@ def asked_for(question: Question) -> Kind | None:
 def tells(text: str, kind: Kind) -> bool:
     """Whether a text has an answer of this kind."""
     return kind.tells.search(text) is not None
+
+
+def asks_for_several(question: Question) -> bool:
+    """Whether it asks for what may have been told in several places."""
+    several = SEVERAL.get(question.language)
+    return several is not None and several.search(question.text[:MOST_READ]) is not None
+
+
+def addressed(text: str, language: str) -> int:
+    """How often a text speaks of the one it is said to."""
+    other = OTHER.get(language)
+    return 0 if other is None else len(other.findall(text))

@@ -3,13 +3,14 @@
 A passage's score is the sum of parts, each of which can be switched off by a weight of 0:
 
 - lexical     BM25 of the question's words in it,
-- related     how near its words come to each of the question's, the same word being nearest (`related`),
+- related     how near its words come to each of the question's: the same word, one that is associated with it
+              (`associations`), one with a like vector (`related`),
 - neighbours  what BM25 and the cosine gain by the turns around it: an answer rarely repeats the question's words,
 - session     how many of the question's words its session has, as far as it was read,
 - vector      the cosine of its vector and the question's,
 - speaker     the question names who said it,
 - reply       the turn before it asks something: what is told is often told to who asked,
-- substance   how much it says: "And Ana?" resembles each question about Ana, and answers none,
+- substance   how much it says, and not of the other: "And Ana?", "You did well" resemble questions, and answer none,
 - answers     it has what the question asks for: a time, a number, a name (`answers`),
 - dates       it was said in the month or year that the question names,
 - variety     less for each passage of its session that comes before it: what is asked for may lie in several,
@@ -29,7 +30,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .answers import asked_for, tells
+from .answers import addressed, asked_for, asks_for_several, tells
+from .associations import associations
 from .dates import named
 from .passages import Passage, Pool, Question
 from .related import Nearness, nearness, related
@@ -43,6 +45,9 @@ WORDS_LENT_BY_A_QUESTION = 0.5
 COSINE_LENT = 0.4  # by the turn before
 SUBSTANTIAL = 16  # distinct words from which on a passage is not more substantial
 ASKING = 0.5  # what a passage that ends with a question mark loses of its substance
+ADDRESSING, MOST_ADDRESSED = 0.1, 3  # what it loses for each "you", and for how many
+OF_SEVERAL = 0.6  # what words and neighbours count in a search for several things: these are told far apart
+ASSOCIATED = 0.6  # how near a word is that is associated with one of the question's
 HALF_LIFE = 30 * 86_400.0  # seconds after which recency counts half
 
 _QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
@@ -142,6 +147,7 @@ class _View:
             self.sessions.setdefault(passage.session, set()).update(self.frequencies[key])
         self.newest = max((passage.time.timestamp() for passage in pool.passages.values()), default=0.0)
         self.asked_for = asked_for(question)
+        self.words_count = OF_SEVERAL if asks_for_several(question) else 1.0
         self.dates = named(question)
 
     @cached_property
@@ -157,8 +163,16 @@ class _View:
         if self.question.lexicon is not None:
             said = [telling_words(one.text, language) for one in passages]
             near = np.maximum(near, nearness(list(sought), said, self.question.lexicon))
+        near = np.maximum(near, ASSOCIATED * self._associated(list(sought.values())))
         found = related(near, [max(self.weights[stem] for stem in stems) for stems in sought.values()])
         return dict(zip(self.passages, found, strict=True))
+
+    def _associated(self, sought: Sequence[Sequence[str]]) -> Nearness:
+        """1 where a passage has a word that tells an answer to one that is sought: of shape (passages, sought)."""
+        table = associations(self.question.language)
+        brought = [frozenset[str]().union(*(table.get(stem, ()) for stem in stems)) for stems in sought]
+        tells = [[float(not terms.isdisjoint(distinct)) for terms in brought] for distinct in self.distinct.values()]
+        return np.array(tells).reshape(len(tells), len(sought))
 
     def share(self, terms: Mapping[str, float]) -> float:
         """The part of the question that these (saturated) counts of its terms cover."""
@@ -203,7 +217,8 @@ def _saturated(frequency: float) -> float:
 
 
 def _lexical(view: _View, passage: Passage) -> float:
-    return view.share({term: _saturated(often) for term, often in view.frequencies[passage.id].items()})
+    saturated = {term: _saturated(often) for term, often in view.frequencies[passage.id].items()}
+    return view.words_count * view.share(saturated)
 
 
 def _related(view: _View, passage: Passage) -> float:
@@ -219,7 +234,7 @@ def _neighbours(view: _View, passage: Passage) -> float:
             own = has.get(term, 0.0)
             gained[term] = _saturated(own + lent) - _saturated(own)
     nearer = view.cosine(view.passages[places[-1]]) - view.floor if -1 in places else 0.0
-    return view.share(gained) + COSINE_LENT * nearer
+    return view.words_count * (view.share(gained) + COSINE_LENT * nearer)
 
 
 def _lent(view: _View, distance: int, other: str) -> float:
@@ -253,7 +268,8 @@ def _reply(view: _View, passage: Passage) -> float:
 
 def _substance(view: _View, passage: Passage) -> float:
     distinct = len(view.distinct[passage.id] - view.question.stops)
-    return math.log1p(min(distinct, SUBSTANTIAL)) - ASKING * view.asking[passage.id]
+    you = min(addressed(passage.text, view.question.language), MOST_ADDRESSED)
+    return math.log1p(min(distinct, SUBSTANTIAL)) - ASKING * view.asking[passage.id] - ADDRESSING * you
 
 
 def _answers(view: _View, passage: Passage) -> float:

@@ -1,8 +1,10 @@
-"""The kind of answer that a question asks for, and the texts that have one."""
+"""What a question asks for, and the texts that tell it."""
+
+import time
 
 import pytest
 
-from memory.search.answers import asked_for, tells
+from memory.search.answers import addressed, asked_for, asks_for_several, tells
 from memory.search.passages import ask
 
 
@@ -40,3 +42,45 @@ def test_what_begins_a_sentence_is_no_name(text: str) -> None:
 def test_other_questions_ask_for_nothing_in_particular(question: str, language: str) -> None:
     """Nor do those in a language without patterns."""
     assert asked_for(ask(question, language)) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "several"),
+    [
+        ("Which hobbies has Ada tried?", True),
+        ("What kinds of cakes does she bake?", True),
+        ("What has he built for the garden?", True),
+        ("Where have both of them been?", True),
+        ("What did she bake on Sunday?", False),
+        ("What is his favourite dish?", False),
+        ("Which bus does she take?", False),
+        ("When did they buy the boats?", False),
+        ("", False),
+    ],
+)
+def test_a_question_for_several_things_is_told(question: str, several: bool) -> None:
+    """By a plural that somebody has or does, by what somebody has done, by both."""
+    assert asks_for_several(ask(question, "english")) is several
+    assert not asks_for_several(ask(question, "german"))
+
+
+def test_a_question_of_many_words_takes_no_longer() -> None:
+    """Whatever is typed: its beginning tells."""
+    began = time.process_time()
+    assert not asks_for_several(ask("what " + "has " * 2_400 + "-" * 300, "english"))
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("You did well, and your cake, too.", 2),
+        ("I'm glad you're here. YOU'VE earned it!", 2),
+        ("Young yours.", 1),
+        ("", 0),
+    ],
+)
+def test_words_for_the_other_are_counted(text: str, times: int) -> None:
+    """As words, in all their forms; in a language without a pattern there are none."""
+    assert addressed(text, "english") == times
+    assert addressed(text, "finnish") == 0

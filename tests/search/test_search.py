@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from memory.search.candidates import budget, gather
 from memory.search.in_memory import InMemorySource
 from memory.search.passages import Passage, Pool, ask, naming
-from memory.search.ranking import ASKING, PARTS, Weights, rank
+from memory.search.ranking import ASKING, OF_SEVERAL, PARTS, Weights, rank
 from memory.search.terms import terms
 from memory.testing.embedders import DeterministicEmbedder
 
@@ -144,6 +144,29 @@ def test_what_ends_with_a_question_says_less(text: str, asks: bool) -> None:
     assert parts["substance"] == pytest.approx(math.log1p(distinct) - (ASKING if asks else 0.0))
 
 
+def test_what_is_said_of_the_other_says_less() -> None:
+    """Praise of the other one has the words of the question, and is no answer."""
+    talk = [("Ada", "The boat race went well."), ("Bo", "You went well, your boat race!")]
+    question = ask("How did the boat race go?", "english")
+    pool = gather(InMemorySource(passages(talk)), question, 10).pool
+    told, praised = rank(question, pool, Weights().only("substance"))
+    assert (told.passage.speaker, praised.passage.speaker) == ("Ada", "Bo")
+
+
+def test_several_things_are_told_far_apart() -> None:
+    """Words and neighbours count less in a search for them: what is told elsewhere has other words."""
+    talk = passages([("Bo", "The boats are late."), ("Ada", "Not mine.")])
+    scores = {}
+    for text in ("Which boats has Bo bought?", "Which boat was bought by Bo?"):
+        question = ask(text, "english")
+        pool = gather(InMemorySource(talk), question, 10).pool
+        scores[text] = [
+            sum(one.parts.values()) for one in rank(question, pool, Weights().only("lexical", "neighbours"))
+        ]
+    several, one = scores.values()
+    assert several == pytest.approx([OF_SEVERAL * score for score in one])
+
+
 def test_a_part_that_is_none_is_refused() -> None:
     """A slip of the pen would switch everything off."""
     with pytest.raises(ValueError, match="times"):
@@ -182,7 +205,7 @@ def test_parts_add_up() -> None:
 RANKED = """
 from tests.search.test_search import TALK, passages
 from memory.search.passages import Pool, ask
-from memory.search.ranking import rank
+from memory.search.ranking import OF_SEVERAL, rank
 some = {one.id: one for one in passages(TALK)}
 often = {term: 37 * number for number, term in enumerate(sorted({term for one in some.values() for term in one.terms}))}
 words = " ".join(one.text for one in some.values())
