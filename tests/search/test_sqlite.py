@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from memory.conf import memory_settings
@@ -165,6 +166,48 @@ def current(matrices: Matrices) -> dict[str, np.ndarray]:
 
 def stored() -> dict[str, list[float]]:
     return {item.pk: item.text_embedding or [] for item in MemoryItem.all_objects.using(ALIAS)}
+
+
+def rows_read(matrices: Matrices) -> int:
+    """How many statements read vectors while the matrix is brought up to date."""
+    with CaptureQueriesContext(connections[ALIAS]) as captured:
+        current(matrices)
+    return sum("text_embedding" in query["sql"] for query in captured.captured_queries)
+
+
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+def test_what_a_transaction_read_is_kept_when_it_commits(path: Path) -> None:
+    """A service whose requests are transactions reads each vector once, not in every search."""
+    matrices = Matrices()
+    remember("a walk along the harbour", "oil on canvas")
+    with transaction.atomic(using=ALIAS):
+        assert rows_read(matrices) == 1
+    with transaction.atomic(using=ALIAS):
+        assert rows_read(matrices) == 0
+        MemoryItem.objects.using(ALIAS).create(id="new", user_id="ada", item_type="m", text_content="a green parrot")
+        assert rows_read(matrices) == 1
+        MemoryItem.objects.using(ALIAS).filter(pk="i1-oil").delete()
+    assert rows_read(matrices) == 0
+    assert current(matrices).keys() == {"i0-a", "new"}
+
+
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+@pytest.mark.parametrize("nested", [False, True], ids=["the whole", "a part"])
+def test_what_a_transaction_read_and_rolled_back_is_not_kept(path: Path, nested: bool) -> None:
+    """Nor where only a savepoint is: the number that its row had is another's afterwards."""
+    matrices = Matrices()
+    remember("a walk along the harbour")
+    with transaction.atomic(using=ALIAS):
+        with transaction.atomic(using=ALIAS):
+            MemoryItem.objects.using(ALIAS).create(id="gone", user_id="ada", item_type="m", text_content="a parrot")
+            assert current(matrices).keys() == {"i0-a", "gone"}
+            transaction.set_rollback(True, using=ALIAS)
+        if not nested:
+            transaction.set_rollback(True, using=ALIAS)
+    MemoryItem.objects.using(ALIAS).create(id="kept", user_id="ada", item_type="m", text_content="soup")
+    assert current(matrices).keys() == {"i0-a", "kept"}
+    for name, vector in stored().items():
+        assert current(matrices)[name].tolist() == pytest.approx(vector)
 
 
 def test_vectors_in_memory_are_those_in_the_database(path: Path) -> None:

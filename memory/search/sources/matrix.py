@@ -2,7 +2,7 @@
 
 Every item with a vector has a number in `memory_item_vectors` that grows with each change, in the order of commits.
 So what is new has higher numbers than what is held, and if nothing is gone the numbers are as many as are held: one
-count tells, whichever process wrote. What an open transaction sees is not kept, since it may be rolled back.
+count tells, whichever process wrote. What an open transaction sees is kept when it commits: it may be rolled back.
 """
 
 from __future__ import annotations
@@ -78,16 +78,27 @@ class Matrices:
                 return held
             found = _brought_up_to_date(connection, held, user_id, model, keep=state is not None)
             if state is not None:
-                self._held[key] = found
-                self._held.move_to_end(key)
-                self._make_room()
+                self._keep(key, found)
                 seen[key] = (*state, found.last, len(found.ids))
+        if state is None and found is not held:
+            connection.on_commit(lambda: self._keep_newer(key, found))
         return found
 
     def clear(self, **kwargs: Any) -> None:
         """Forget everything; a receiver of `post_migrate`, after which numbers may begin anew."""
         with self._lock:
             self._held.clear()
+
+    def _keep_newer(self, key: Key, found: Matrix) -> None:
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or found.last > held.last:
+                self._keep(key, found)
+
+    def _keep(self, key: Key, found: Matrix) -> None:
+        self._held[key] = found
+        self._held.move_to_end(key)
+        self._make_room()
 
     def _make_room(self) -> None:
         while len(self._held) > 1 and sum(matrix.room.nbytes for matrix in self._held.values()) > MAX_BYTES:
