@@ -1,6 +1,6 @@
 """Search here, in langgraph-store-firestore and in ADK's Firestore memory: one emulator, one run, in turns.
 
-    python -m benchmarks.peers [--half heldout] [--conversations N] [--questions N] [--json FILE]
+    python -m benchmarks.peers [--set heldout] [--conversations N] [--questions N] [--json FILE]
 
 Needs what benchmarks/requirements-peers.txt names. Who takes an embedder gets the same one, `StaticEmbedder`. All calls
 pass one proxy, which counts what is read as Firestore bills it; it costs each of them the same time.
@@ -31,6 +31,7 @@ from memory.testing import emulator
 from tests.faults.meter import Bill, Meter
 
 DATA = Path(__file__).parent.parent / "tests" / "search" / "data"
+SETS = ("tuning", "heldout", "friends", "friends_heldout")
 LIMIT = 10
 PROJECT = f"peers-{uuid.uuid4().hex[:8]}"
 
@@ -280,15 +281,15 @@ def configure(address: str) -> None:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--half", choices=("tuning", "heldout"), default="heldout", help="of tests/search/data")
-    parser.add_argument("--conversations", type=int, default=1_000, metavar="N", help="only the first N of that half")
+    parser.add_argument("--set", choices=SETS, default="heldout", help="of tests/search/data")
+    parser.add_argument("--conversations", type=int, default=1_000, metavar="N", help="only the first N of that set")
     parser.add_argument(
         "--questions", type=int, default=10_000, metavar="N", help="at most so many, evenly chosen; all unless given"
     )
     parser.add_argument("--peer", action="append", choices=tuple(PEERS), help="only this one; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     given = parser.parse_args()
-    conversations = read_conversations((DATA / f"{given.half}.json").read_text("utf-8"))[: given.conversations]
+    conversations = read_conversations((DATA / f"{given.set}.json").read_text("utf-8"))[: given.conversations]
     with Meter(emulator.emulator(PROJECT)) as meter:
         configure(meter.address)
         peers = [PEERS[name]() for name in given.peer or PEERS]

@@ -171,8 +171,8 @@ class _View:
         """1 where a passage has a word that tells an answer to one that is sought: of shape (passages, sought)."""
         table = associations(self.question.language)
         brought = [frozenset[str]().union(*(table.get(stem, ()) for stem in stems)) for stems in sought]
-        tells = [[float(not terms.isdisjoint(distinct)) for terms in brought] for distinct in self.distinct.values()]
-        return np.array(tells).reshape(len(tells), len(sought))
+        has = [[float(not stems.isdisjoint(distinct)) for stems in brought] for distinct in self.distinct.values()]
+        return np.array(has).reshape(len(has), len(sought))
 
     def share(self, terms: Mapping[str, float]) -> float:
         """The part of the question that these (saturated) counts of its terms cover."""
