@@ -7,11 +7,13 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
+from google.oauth2.credentials import Credentials
 
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.embedders.google import BATCH, GoogleEmbedder
@@ -46,16 +48,56 @@ class Gemini(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Vertex(BaseHTTPRequestHandler):
+    """Answers as Vertex AI: 20,000 tokens a request (here: words), and one text where the model is a Gemini."""
+
+    requests: list[list[str]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        named = self.path.startswith("/v1beta1/projects/a-project/locations/europe-west1/publishers/google/models/")
+        assert named
+        assert self.headers["Authorization"] == "Bearer a-token"
+        instances = body.get("instances") or [{"content": part["text"]} for part in body["content"]["parts"]]
+        texts = [one["content"] for one in instances]
+        fits = len(texts) == 1 or ("gemini" not in self.path and sum(len(text.split()) for text in texts) <= 20_000)
+        values = [[len(text), 1.0, 0.0] for text in texts]
+        if self.path.endswith(":predict"):
+            answer: Any = {"predictions": [{"embeddings": {"values": row}} for row in values]}
+        else:
+            answer = {"embedding": {"values": values[0]}}
+        if not fits:
+            answer = {"error": {"code": 400, "message": "too much", "status": "INVALID_ARGUMENT"}}
+        self.requests.append(texts)
+        data = json.dumps(answer).encode()
+        self.send_response(200 if fits else 400)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server that answers so."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def gemini() -> Iterator[GoogleEmbedder]:
     Gemini.failures, Gemini.requests = [], []
-    with HTTPServer(("127.0.0.1", 0), Gemini) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        options = {"base_url": f"http://127.0.0.1:{server.server_port}"}
-        yield GoogleEmbedder(dimension=3, api_key="a-key", http_options=options)
-        server.shutdown()
-        thread.join()
+    with served(Gemini) as address:
+        yield GoogleEmbedder(dimension=3, api_key="a-key", http_options={"base_url": address})
 
 
 @pytest.mark.parametrize("embedder", [StaticEmbedder(), DeterministicEmbedder()], ids=lambda one: one.name)
@@ -84,7 +126,8 @@ def test_the_static_model_leaves_logging_alone() -> None:
 def test_gemini_in_batches(gemini: GoogleEmbedder) -> None:
     """A request for each hundred, told what the texts are for; an empty text is not sent and has zeros."""
     vectors = gemini.embed_documents(["x"] * BATCH + [" ", "xyz"])
-    assert [len(body["requests"]) for body in Gemini.requests] == [BATCH, 1]
+    assert sorted(len(body["requests"]) for body in Gemini.requests) == [1, BATCH]
+    assert all(len(one["content"]["parts"]) == 1 for body in Gemini.requests for one in body["requests"])
     assert not vectors[BATCH].any()
     np.testing.assert_allclose(vectors[-1], np.array([3, 1, 0]) / np.sqrt(10), rtol=1e-5)
     gemini.embed_query("what?")
@@ -99,6 +142,33 @@ def test_gemini_that_stumbles_and_falls(gemini: GoogleEmbedder) -> None:
     Gemini.failures = [400]
     with pytest.raises(EmbedderError, match="gave no vectors"):
         gemini.embed_query("what?")
+
+
+@pytest.mark.parametrize(
+    ("model", "requests"),
+    [("gemini-embedding-001", 31), ("gemini-embedding-2", 31), ("text-embedding-005", 3)],
+)
+def test_vertex_is_sent_what_it_takes(model: str, requests: int) -> None:
+    """One text a request for Gemini's models, else as many as have no more characters than it takes tokens."""
+    Vertex.requests = []
+    texts = [f"{number} " * 500 for number in range(10, 40)]
+    with served(Vertex) as address:
+        embedder = GoogleEmbedder(
+            model,
+            dimension=3,
+            vertexai=True,
+            project="a-project",
+            location="europe-west1",
+            credentials=Credentials(token="a-token"),
+            http_options={"base_url": address},
+        )
+        vectors = embedder.embed_documents([*texts, "", "the last"])
+        assert embedder.embed_query("what?") == pytest.approx(np.array([5, 1, 0]) / np.sqrt(26))
+    assert len(Vertex.requests) == requests + 1
+    assert vectors.shape == (32, 3)
+    assert vectors[-1] == pytest.approx(np.array([8, 1, 0]) / np.sqrt(65))
+    assert not vectors[-2].any()
+    assert all(vectors[:30, 0] > 0.99)
 
 
 @pytest.mark.parametrize(
