@@ -1,6 +1,6 @@
 """Words that tell an answer where the question has another: hobby and pottery, hurt and sprained, money and loan.
 
-One table for a language, a text beside this file, written by hand from common knowledge: to the left the words of
+One table for a language, a text beside this file, written from common knowledge: to the left the words of
 questions, to the right those of answers. It goes one way: who asks for a hobby hears of pottery, but who asks for
 pottery means pottery.
 """
