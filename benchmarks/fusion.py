@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from memory.search.embedders.static import StaticEmbedder
 from memory.search.indexing import embed
 from memory.search.labelled import Conversation, read_conversations
-from memory.search.terms import query_terms, terms
+from memory.search.passages import ask, naming
+from memory.search.terms import query_terms
 
 Scores = NDArray[np.float64]
 
@@ -29,6 +30,7 @@ K1, B = 1.5, 0.75
 WINDOWS = (1, 2)
 SESSION, SPEAKER = 0.5, 0.6
 FIRST = 10
+LANGUAGE = "english"
 
 
 def scaled(scores: Scores) -> Scores:
@@ -74,8 +76,8 @@ class Fusion:
 
     def scores(self, question: str) -> dict[str, Scores]:
         """By the name of a fusion, one score a turn."""
-        asked, vector = query_terms(question), self.model.embed_query(question)
-        names = {turn.speaker for turn in self.turns if set(terms(turn.speaker)) <= set(terms(question))}
+        asked, vector = query_terms(question, LANGUAGE), self.model.embed_query(question)
+        names = naming(ask(question, LANGUAGE), {turn.speaker for turn in self.turns}).speakers
         words = [scaled(bm25(asked, counted)) for counted in self.counted]
         nearness = [scaled((vectors @ vector).astype(float)) for vectors in self.vectors]
         windows = sum(words) + sum(nearness)

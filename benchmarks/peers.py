@@ -29,9 +29,8 @@ from memory.search.embedders.static import StaticEmbedder
 from memory.search.labelled import Conversation, Label, read_conversations
 from memory.testing import emulator
 from tests.faults.meter import Bill, Meter
+from tests.search.data import build
 
-DATA = Path(__file__).parent.parent / "tests" / "search" / "data"
-SETS = ("tuning", "heldout", "friends", "friends_heldout")
 LIMIT = 10
 PROJECT = f"peers-{uuid.uuid4().hex[:8]}"
 
@@ -281,7 +280,7 @@ def configure(address: str) -> None:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=SETS, default="heldout", help="of tests/search/data")
+    parser.add_argument("--set", choices=build.SETS, default="heldout", help="of tests/search/data")
     parser.add_argument("--conversations", type=int, default=1_000, metavar="N", help="only the first N of that set")
     parser.add_argument(
         "--questions", type=int, default=10_000, metavar="N", help="at most so many, evenly chosen; all unless given"
@@ -289,7 +288,7 @@ def main() -> int:
     parser.add_argument("--peer", action="append", choices=tuple(PEERS), help="only this one; may be repeated")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     given = parser.parse_args()
-    conversations = read_conversations((DATA / f"{given.set}.json").read_text("utf-8"))[: given.conversations]
+    conversations = read_conversations((build.FOLDER / f"{given.set}.json").read_text("utf-8"))[: given.conversations]
     with Meter(emulator.emulator(PROJECT)) as meter:
         configure(meter.address)
         peers = [PEERS[name]() for name in given.peer or PEERS]

@@ -57,13 +57,17 @@ def in_memory(conversations: Sequence[Conversation], embedder: Embedder | None) 
 
 
 def evaluate(
-    memories: Sequence[tuple[Conversation, Source]], embedder: Embedder | None, language: str = "english"
+    memories: Sequence[tuple[Conversation, Source]],
+    embedder: Embedder | None,
+    language: str = "english",
+    weighed: Mapping[str, Weights] | None = None,
 ) -> Iterator[dict[str, Found]]:
-    """For one question after the other what each variant finds, by its name. A search reads what one for ten may.
+    """For one question after the other what each ranking finds, by its name: the `variants` unless others are given.
 
-    The first round, which no weight changes, is made once for all variants, and its time counted for each.
+    A search reads what one for ten may. The first round, which no weight changes, is made once for all rankings, and
+    its time counted for each.
     """
-    weighed = variants()
+    weighed = variants() if weighed is None else weighed
     for conversation, source in memories:
         for label in conversation.labels:
             start = time.perf_counter()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from django.db import connections
@@ -22,19 +21,19 @@ from memory.search.labelled import Conversation, read_conversations
 from memory.search.passages import ask
 from memory.search.ranking import rank
 from memory.search.stored import items_of
+from tests.search.data import build
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True)
 
 EVERYWHERE = "DIFFERENTIAL_QUESTIONS" in os.environ
 QUESTIONS = int(os.environ.get("DIFFERENTIAL_QUESTIONS", "6"))
 LIMIT = 10
-DATA = Path(__file__).parents[1] / "search" / "data"
 
 
 def conversations() -> list[Conversation]:
-    """The first of the tuning half, or all."""
-    halves = ("tuning", "heldout", "friends", "friends_heldout") if EVERYWHERE else ("tuning",)
-    found = [one for half in halves for one in read_conversations((DATA / f"{half}.json").read_text("utf-8"))]
+    """The first of the tuning half, or all of all sets."""
+    sets = build.SETS if EVERYWHERE else ("tuning",)
+    found = [one for name in sets for one in read_conversations((build.FOLDER / f"{name}.json").read_text("utf-8"))]
     return found if EVERYWHERE else found[:1]
 
 

@@ -12,10 +12,8 @@ from tests.search.data import build
 HALVES = {
     half: json.loads((build.FOLDER / f"{half}.json").read_text("utf-8"))["conversations"] for half in build.HALVES
 }
-# Written by others than who wrote the search, with other questions: docs/search.md, "What it finds".
 FRIENDS = {
-    name: json.loads((build.FOLDER / f"{name}.json").read_text("utf-8"))["conversations"]
-    for name in ("friends", "friends_heldout")
+    name: json.loads((build.FOLDER / f"{name}.json").read_text("utf-8"))["conversations"] for name in build.FRIENDS
 }
 ALL = list(chain.from_iterable([*HALVES.values(), *FRIENDS.values()]))
 

@@ -128,6 +128,7 @@ CLASSES: Final[Mapping[type[Exception], Code]] = {
 }
 """What carries no status of gRPC's own, most specific first."""
 
+_ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
 _INDEX_NEEDED: Final = re.compile(r"requires an? .*\bindex\b", re.DOTALL)
 _LONG_TEXT: Final = 500
 
@@ -149,6 +150,11 @@ def details_of(error: BaseException) -> str:
         return type(error).__name__  # its text can quote the key
     text = error.details() if isinstance(error, grpc.Call) else getattr(error, "message", None)
     return str(text or error)[:_LONG_TEXT]
+
+
+def tells_of_its_end(error: DatabaseError) -> bool:
+    """Whether the server says that it has forgotten the transaction, as one that was started again has all of them."""
+    return _ENDED.search(str(error)) is not None
 
 
 def mapped(error: BaseException, doing: str, index: Mapping[str, Any] | None = None) -> DatabaseError:

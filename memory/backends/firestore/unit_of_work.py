@@ -20,7 +20,6 @@ way: nothing that it does is ever sent.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -65,9 +64,6 @@ logger = logging.getLogger(__name__)
 MAX_SECONDS: Final = 270.0
 MAX_IDLE_SECONDS: Final = 60.0
 """How long Firestore keeps a transaction, in all and between two calls. https://firebase.google.com/docs/firestore/quotas"""
-
-ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
-"""What the server says of a transaction that it has forgotten, as one that was started again has of all."""
 
 VERSIONED: Final = (DOCUMENT_ID, VERSION)
 
@@ -432,7 +428,7 @@ class UnitOfWork:
         except DataError as error:
             if self._id is None or isinstance(error, errors.TransactionTooLarge):
                 raise
-            if idle < MAX_IDLE_SECONDS and not ENDED.search(str(error)):
+            if idle < MAX_IDLE_SECONDS and not errors.tells_of_its_end(error):
                 raise
             self._aborted = (
                 str(error)

@@ -26,6 +26,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 HALVES = ("tuning", "heldout")
+# Written by others than who wrote the search, with other questions: docs/search.md, "What it finds".
+FRIENDS = ("friends", "friends_heldout")
+SETS = (*HALVES, *FRIENDS)
 KINDS = ("plain", "oblique")
 CATEGORIES = ("single", "multi", "temporal", "name", "detail", "inference")
 BETWEEN_TURNS = timedelta(minutes=1)
