@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ BATCH = 100
 # https://cloud.google.com/vertex-ai/generative-ai/docs/embeddings/get-text-embeddings#api_limits
 VERTEX_CHARACTERS = 20_000
 ONE_AT_A_TIME = ("gemini", "maas")
-SIDE_BY_SIDE = 8  # requests
 ATTEMPTS = 4
 TRANSIENT = [408, 429, 500, 502, 503, 504]
 
@@ -45,12 +43,8 @@ class GoogleEmbedder:
             raise EmbedderError(f"google-genai has no credentials or project: {error}") from error
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (texts, dimension); as many texts a request as the service takes, eight requests at once."""
-        pool = ThreadPoolExecutor(SIDE_BY_SIDE)
-        try:
-            rows = list(pool.map(lambda batch: self._embed(batch, "RETRIEVAL_DOCUMENT"), self._batches(texts)))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        """Vectors of shape (texts, dimension); as many texts a request as the service takes."""
+        rows = [self._embed(batch, "RETRIEVAL_DOCUMENT") for batch in self._batches(texts)]
         return np.concatenate([np.zeros((0, self.dimension), np.float32), *rows])
 
     def embed_query(self, text: str) -> Vectors:
