@@ -25,7 +25,7 @@ run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration
 
 test: .venv/develop  ## Every check and every test
 	$(MAKE) --no-print-directory check
-	$(PYTEST) --ds=tests.backend.settings --confcutdir=tests/backend tests/backend
+	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
 	$(PYTEST) --ds=tests.firestore_only.settings --confcutdir=tests/firestore_only tests/firestore_only
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" $(LEFT_FOR_LATER) $(ON_EVERY_ENGINE)
 	$(PYTEST) --cov --cov-report=term

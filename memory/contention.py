@@ -18,7 +18,7 @@ ATTEMPTS = 10
 """How often one write is begun. Of writers that meet at one session's row, each round lets one or two through."""
 
 
-def patient(write: Write) -> Write:
+def retry_on_contention(write: Write) -> Write:
     """A record's, a queryset's or a store's write, run again where it met others on Firestore.
 
     Two writers of one conversation meet at its session's row. Inside a transaction of the caller's, the caller alone
@@ -31,12 +31,17 @@ def patient(write: Write) -> Write:
         connection = connections[using]
         if connection.vendor != "firestore" or in_transaction(connection):
             return write(self, *args, **kwargs)
-        from .backends.firestore.transaction import again, from_the_same  # slow to import, and of use there alone
+        from memory.backends.firestore.transactions.retry import (  # slow to import, and of use there alone
+            retry,
+            with_restored_state,
+        )
 
         # An iterator would be empty the second time.
         args = tuple(_kept(value) for value in args)
         attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
-        return again(from_the_same([self] if isinstance(self, Model) else [], attempt), attempts=ATTEMPTS, using=using)
+        return retry(
+            with_restored_state([self] if isinstance(self, Model) else [], attempt), attempts=ATTEMPTS, using=using
+        )
 
     return cast("Write", run)
 

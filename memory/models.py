@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from . import history, limits
 from .batches import Place, places_of
 from .cache import Conversation
-from .contention import patient
+from .contention import retry_on_contention
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
@@ -147,7 +147,7 @@ class Record(Document):
     def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
 
-    @patient
+    @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits."""
         if kwargs.get("update_fields") is not None:
@@ -169,7 +169,7 @@ class Record(Document):
                 changes.changed(conversations)
             self.after_write([self], using, changes)
 
-    @patient
+    @retry_on_contention
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         using = using or router.db_for_write(type(self), instance=self)
@@ -383,7 +383,7 @@ class UserSession(Document):
         refuse_session(self.user_id, self.session_id)
         super().check_limits(fields)
 
-    @patient
+    @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, within the limits, under the id that follows from user and session."""
         self.check_limits(kwargs.get("update_fields"))
@@ -402,7 +402,7 @@ class UserSession(Document):
         """The conversation that the row is about."""
         return Conversation(self.user_id, self.session_id)
 
-    @patient
+    @retry_on_contention
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Delete the session with its conversation: every item in it, expired ones too."""
         return type(self).objects.using(using or self._state.db).filter(pk=self.pk).delete()

@@ -20,6 +20,6 @@ class OrchestraConfig(AppConfig):
 
 def watch_memory(connection: Any, **kwargs: Any) -> None:
     """Receiver of `connection_created`: queries of the memory's models warn, once for each line of code."""
-    from memory.backends.firestore import advice
+    from memory.backends.firestore import warnings
 
-    advice.watch(connection, {"memory"})
+    warnings.watch(connection, {"memory"})

@@ -18,7 +18,7 @@ from . import backends
 
 pytest_plugins = ["memory.testing.redis", "memory.testing.plugin"]
 # The engine's own tests, and those of a project on Firestore alone, have settings of their own: `make test` runs them.
-collect_ignore = ["backend", "firestore_only"]
+collect_ignore = ["engine", "firestore_only"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

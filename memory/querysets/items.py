@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
 
-from ..contention import patient
+from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
 from ..search import recall
@@ -83,7 +83,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
             user_id=item.user_id, content_hash=content_hash(item.text_content), item_type=item.item_type
         )
 
-    @patient
+    @retry_on_contention
     def update(self, **values: Any) -> int:
         """As `RecordQuerySet.update`; items that move to another session or time are told to their sessions."""
         if self._checked or {"user_id", "session_id", "timestamp"}.isdisjoint(values):

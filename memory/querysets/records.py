@@ -12,7 +12,7 @@ from django.db.models.expressions import Expression
 from django.utils import timezone
 
 from ..batches import ROWS_AT_ONCE, Place, batched, places_of, transactions_of
-from ..contention import patient
+from ..contention import retry_on_contention
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -102,7 +102,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
         options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
         return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
 
-    @patient
+    @retry_on_contention
     def _bulk_create(
         self,
         records: list[RecordT],
@@ -127,7 +127,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return created
 
-    @patient
+    @retry_on_contention
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
         records, names = list(objs), self.model.with_derived_fields(fields)
@@ -145,7 +145,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return changed
 
-    @patient
+    @retry_on_contention
     def update(self, **values: Any) -> int:
         """Django's `update`, within the limits.
 
@@ -160,7 +160,7 @@ class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    @patient
+    @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         if not self.model.is_cached(self.db) or self._is_not_plain():

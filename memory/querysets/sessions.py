@@ -13,7 +13,7 @@ from django.db import models
 from .. import history
 from ..batches import places_of
 from ..cache import Conversation
-from ..contention import patient
+from ..contention import retry_on_contention
 
 if TYPE_CHECKING:
     from ..models import MemoryItem, UserSession
@@ -56,7 +56,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         """The `count` sessions that were active last."""
         return self.newest_first()[:count]
 
-    @patient
+    @retry_on_contention
     def touch(self, items: Iterable[MemoryItem]) -> None:
         """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
 
@@ -112,7 +112,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
         return False
 
-    @patient
+    @retry_on_contention
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`, within the limits."""
         sessions = list(objs)
@@ -124,7 +124,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
             changes.sessions_changed(session.conversation for session in sessions)
         return created
 
-    @patient
+    @retry_on_contention
     def update(self, **values: Any) -> int:
         """Django's `update`."""
         if history.cache_of(self.db) is None or self.query.is_sliced:
@@ -141,7 +141,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
-    @patient
+    @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions with their conversations: every item in them, expired ones too."""
         from ..models import MemoryItem

@@ -39,7 +39,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Having:
+class WithTerm:
     """The newest passages with a term, newest first; those older than `before`, where it is given."""
 
     term: str
@@ -63,7 +63,7 @@ class Around:
     span: int = SPAN
 
 
-Request = Nearest | Having | Count | Around
+Request = Nearest | WithTerm | Count | Around
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def first_round(question: Question, limit: int) -> list[Request]:
     asked = question.terms[: TERMS_PER_RESULT * results]
     if asked:
         each = max(1, min(results, int(BY_TERMS * results) // len(asked)))
-        requests += [Having(term, each) for term in asked]
+        requests += [WithTerm(term, each) for term in asked]
         requests += [Count(ENTRIES_PER_READ, term) for term in asked]
         requests.append(Count(WHOLE * results * ENTRIES_PER_READ))
     return requests
@@ -156,20 +156,20 @@ def second_round(
     return [*deeper, *(Around(ranked.passage) for ranked in best)]
 
 
-def _deeper(exchanges: Iterable[tuple[Request, Answer]], reads: int) -> list[Having]:
+def _deeper(exchanges: Iterable[tuple[Request, Answer]], reads: int) -> list[WithTerm]:
     """More passages with terms that were cut off, rarest first, with all reads that they need while these last."""
     exchanges = list(exchanges)
     numbers = {request.term: answer.number for request, answer in exchanges if isinstance(request, Count)}
     cut = [
         (numbers[request.term] - len(answer.passages), request.term, answer.passages[-1])
         for request, answer in exchanges
-        if isinstance(request, Having) and answer.passages and numbers[request.term] > len(answer.passages)
+        if isinstance(request, WithTerm) and answer.passages and numbers[request.term] > len(answer.passages)
     ]
     deeper = []
     for missing, term, last in sorted(cut, key=lambda one: one[:2]):
         if reads <= 0:
             break
-        deeper.append(Having(term, min(missing, reads), before=last))
+        deeper.append(WithTerm(term, min(missing, reads), before=last))
         reads -= missing
     return deeper
 

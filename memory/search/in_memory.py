@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Having, Nearest, Request
+from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Nearest, Request, WithTerm
 from .context import all_in_context
 from .cosines import nearest
 from .embedders import Embedder, Vectors
@@ -52,7 +52,7 @@ class InMemorySource:
                 return Answer(number=number, reads=max(1, -(-number // ENTRIES_PER_READ)))
             case Nearest(vector=vector, limit=limit):
                 return self._nearest(vector, limit)
-            case Having(term=term, limit=limit, before=before):
+            case WithTerm(term=term, limit=limit, before=before):
                 after = -1 if before is None else self._index[before.id]
                 places = [place for place in self._by_term.get(term, ()) if place > after][:limit]
                 return self._passages(places, max(1, len(places)))

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..conf import memory_settings
-from ..contention import patient
+from ..contention import retry_on_contention
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
 from ..querysets import MemoryItemQuerySet
@@ -80,7 +80,7 @@ class FirestoreMemoryManager(MemoryManager):
         await self._run("Storing memory items", partial(self._create, MemoryItem, items, using=self.alias))
         return [str(item.pk) for item in items]
 
-    @patient
+    @retry_on_contention
     def _create(self, model: type[MemoryItem] | type[AgentData], records: list[Any], *, using: str) -> None:
         # Inside a caller's transaction a savepoint: a refused record must not spoil what the caller does besides.
         with transaction.atomic(using=using):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import Q
 
-from memory.backends.firestore.lowering import BEYOND_INT64
+from memory.backends.firestore.query.lowering import BEYOND_INT64
 
 from .models import Everything
 

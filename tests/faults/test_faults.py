@@ -11,11 +11,9 @@ import grpc
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError
 
-from memory.backends.firestore import channel, errors
-from memory.backends.firestore.executor import Executor
-from memory.backends.firestore.plan import (
-    DOCUMENT_ID,
-    VERSION,
+from memory.backends.firestore import errors
+from memory.backends.firestore.constraints.definitions import NONCE, OWNER
+from memory.backends.firestore.query.plan import (
     Aggregate,
     Compare,
     Create,
@@ -23,18 +21,18 @@ from memory.backends.firestore.plan import (
     Function,
     Get,
     Group,
-    Kind,
     Measure,
     Nearest,
     Op,
     Order,
     Outcome,
     Query,
-    Ref,
     Rpc,
     Update,
 )
-from memory.backends.firestore.uniqueness import NONCE, OWNER
+from memory.backends.firestore.rpc import channel
+from memory.backends.firestore.rpc.executor import Executor
+from memory.backends.firestore.values.types import DOCUMENT_ID, VERSION, Kind, Ref
 
 from .proxy import Fault, Proxy, Script
 from .writes import run

@@ -25,20 +25,10 @@ from typing import Any, TypeVar
 
 from django.db import IntegrityError, OperationalError
 
-from memory.backends.firestore import channel
-from memory.backends.firestore.executor import Executor
-from memory.backends.firestore.plan import (
-    DOCUMENT_ID,
-    Create,
-    Delete,
-    Get,
-    Kind,
-    Outcome,
-    Put,
-    Query,
-    Ref,
-    Update,
-)
+from memory.backends.firestore.query.plan import Create, Delete, Get, Outcome, Put, Query, Update
+from memory.backends.firestore.rpc import channel
+from memory.backends.firestore.rpc.executor import Executor
+from memory.backends.firestore.values.types import DOCUMENT_ID, Kind, Ref
 from memory.testing import emulator
 
 from .proxy import Proxy, Randomly

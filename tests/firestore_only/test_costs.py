@@ -19,8 +19,8 @@ from django.http import HttpRequest
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
-from memory.backends.firestore import channel
 from memory.backends.firestore.creation import flush_emulator
+from memory.backends.firestore.rpc import channel
 
 from .conftest import PASSWORD
 

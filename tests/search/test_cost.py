@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from memory.backends.firestore import indexes, manifest, together
-from memory.backends.firestore.plan import Aggregate
+from memory.backends.firestore import batch_fetch
+from memory.backends.firestore.indexes import derive, manifest
+from memory.backends.firestore.query.plan import Aggregate
 from memory.models import MemoryItem
 from memory.search.candidates import budget
 from memory.search.sources import firestore
@@ -78,7 +79,7 @@ def rounds_of(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
 
     def fetch(asked: list[Any]) -> Any:
         found.append(asked)
-        return together.fetch(asked)
+        return batch_fetch.fetch(asked)
 
     monkeypatch.setattr(firestore, "fetch", fetch)
     return found
@@ -144,8 +145,8 @@ def test_every_query_has_its_index(meter: Meter, monkeypatch: pytest.MonkeyPatch
     asked = [one for some in rounds for one in some]
     assert {type(one).__name__ for one in asked} == {"MemoryItemQuerySet", "Counted"}
     for one in asked:
-        read: Any = together._prepared(one).read
-        needed = indexes.needed(read.source if isinstance(read, Aggregate) else read)
+        read: Any = batch_fetch._prepared(one).read
+        needed = derive.needed(read.source if isinstance(read, Aggregate) else read)
         assert needed is None or merged(keys(needed), known), needed
 
 

@@ -58,9 +58,10 @@ def snapshots() -> Iterator[int]:
     """The sum of all balances: by one query, and by two in one read-only transaction."""
     from django.db import connection
 
-    from memory.backends.firestore import channel, messages
-    from memory.backends.firestore.codec import row_decoder
-    from memory.backends.firestore.plan import Compare, Kind, Op, Query, Ref
+    from memory.backends.firestore.query.plan import Compare, Op, Query
+    from memory.backends.firestore.rpc import channel, messages
+    from memory.backends.firestore.rpc.codec import row_decoder
+    from memory.backends.firestore.values.types import Kind, Ref
 
     from .models import Account
 

@@ -120,8 +120,8 @@ class Soak:
         configure(self.address, self.project)
         from django.db import connection
 
-        from memory.backends.firestore.repair import Audit
-        from tests.backend.app.models import Seat
+        from memory.backends.firestore.constraints.audit import Audit
+        from tests.engine.app.models import Seat
 
         time.sleep(2)  # what was sent by a process that was killed arrives
         stored = dict(Seat.objects.values_list("pk", "code"))
@@ -149,7 +149,7 @@ def _silent(**options: Any) -> Any:
 
 def configure(address: str, project: str) -> None:
     """Django with the engine's test models, on the emulator behind `address`."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.backend.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.engine.settings"
     from django.conf import settings
 
     settings.DATABASES["default"] |= {"HOST": address, "PROJECT": project, "OPTIONS": {"timeout": TIMEOUT}}
@@ -221,7 +221,7 @@ class Worker:
 
     def ignore(self, id: str, code: str) -> bool:
         """One row, or nothing."""
-        from tests.backend.app.models import Seat
+        from tests.engine.app.models import Seat
 
         _models().bulk_create([Seat(id=id, code=code, **self._values(id))], ignore_conflicts=True)
         return self._exists(id)
@@ -273,7 +273,7 @@ class Worker:
 
 
 def _models() -> Any:
-    from tests.backend.app.models import Seat
+    from tests.engine.app.models import Seat
 
     return Seat.objects
 

@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from memory.backends.firestore.errors import Contention
-from memory.backends.firestore.unit_of_work import UnitOfWork
+from memory.backends.firestore.transactions.unit_of_work import UnitOfWork
 from memory.exceptions import ValidationError
 from memory.models import AgentData, MemoryItem, UserSession
 

@@ -1,6 +1,6 @@
 """`ENGINE = "memory.backends.firestore"`: the connection.
 
-A connection holds no socket: the channel belongs to the process (`channel.py`), calls to the executor. What
+A connection holds no socket: the channel belongs to the process (`rpc/channel.py`), calls to the executor. What
 Django calls a cursor carries plans instead of SQL, and is where tests that forbid database access can stop
 us.
 """
@@ -21,18 +21,21 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
-from . import channel, optimistic, options
+from . import options
 from .client import DatabaseClient
 from .creation import DatabaseCreation
-from .executor import Executor
 from .features import DatabaseFeatures
 from .introspection import DatabaseIntrospection
-from .mirror import Mirror
+from .mirror.database import Mirror
 from .operations import DatabaseOperations
-from .plan import DOCUMENT_ID, Aggregate, Change, Delete, Kind, Merge, Nearest, Outcome, Query, Read, Rpc
+from .query.plan import Aggregate, Change, Delete, Merge, Nearest, Outcome, Query, Read, Rpc
+from .rpc import channel
+from .rpc.executor import Executor
 from .schema import DatabaseSchemaEditor
-from .unit_of_work import UnitOfWork
+from .transactions import optimistic
+from .transactions.unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
+from .values.types import DOCUMENT_ID, Kind
 
 T = TypeVar("T")
 
@@ -133,7 +136,7 @@ class Cursor:
         self.close()
 
 
-class Having(AbstractContextManager[None]):
+class override_attr(AbstractContextManager[None]):  # noqa: N801 - used like a function
     """An object that has another value in one attribute for a while. By hand, as every call does this: a generator
     costs three times as much."""
 
@@ -301,7 +304,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def optimistic(self) -> AbstractContextManager[None]:
         """Transactions that begin inside lock nothing; see `UnitOfWork`."""
-        return Having(self, "_optimistic", True)
+        return override_attr(self, "_optimistic", True)
 
     def _savepoint(self, sid: str) -> None:
         if self.unit is not None:
@@ -338,11 +341,11 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def lane(self, name: str) -> AbstractContextManager[None]:
         """Names the lane of the calls made inside, for `connection.queries`."""
-        return Having(self, "_lane", name)
+        return override_attr(self, "_lane", name)
 
     def asking(self, text: Callable[[], str]) -> AbstractContextManager[None]:
         """Gives calls made inside the query that they are for, as text for `connection.queries`."""
-        return Having(self, "_text", text)
+        return override_attr(self, "_text", text)
 
     def _around(self, description: str, send: Callable[[], T]) -> T:
         """One call inside Django's `execute_wrappers`."""

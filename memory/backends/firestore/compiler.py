@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db.models.sql import compiler
 
-from .reading import SQLCompiler
-from .writing import SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler
+from .compilers.delete import SQLDeleteCompiler
+from .compilers.insert import SQLInsertCompiler
+from .compilers.select import SQLCompiler
+from .compilers.update import SQLUpdateCompiler
 
 
 class SQLAggregateCompiler(SQLCompiler, compiler.SQLAggregateCompiler):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.creation import BaseDatabaseCreation
 
-from . import channel
+from .rpc import channel
 
 FLUSH_SECONDS: Final = 60.0
 

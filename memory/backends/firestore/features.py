@@ -9,8 +9,8 @@ from __future__ import annotations
 from django.db.backends.base.features import BaseDatabaseFeatures
 from django.utils.functional import cached_property
 
-from . import channel
-from .commit import MAX_EMULATOR_BYTES, MAX_WHOLE_BYTES
+from .rpc import channel
+from .rpc.commit import MAX_EMULATOR_BYTES, MAX_WHOLE_BYTES
 
 
 class DatabaseFeatures(BaseDatabaseFeatures):
@@ -70,7 +70,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     has_select_for_update_skip_locked = False
     has_select_for_update_of = False
 
-    # Unique constraints are kept by markers (`uniqueness.py`), with conditions, expressions and nulls_distinct; what
+    # Unique constraints are kept by markers (`constraints/`), with conditions, expressions and nulls_distinct; what
     # `include` and `opclasses` ask for makes no difference to what is unique.
     supports_partial_indexes = True
     supports_functions_in_partial_indexes = True

@@ -7,7 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.db.backends.base.introspection import BaseDatabaseIntrospection, FieldInfo, TableInfo
 
-from .uniqueness import Check, checks, holds_markers, unique_keys
+from .constraints.definitions import Check, checks, holds_markers, unique_keys
 
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):

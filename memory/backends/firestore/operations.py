@@ -21,11 +21,11 @@ from django.db.models import DecimalField
 from django.db.models.expressions import Col
 from django.utils import timezone
 
-from . import channel
+from .constraints.definitions import marker_collection
 from .creation import flush_emulator
-from .plain import as_json
-from .plan import JSON_NULL
-from .uniqueness import marker_collection
+from .rpc import channel
+from .values.json_copy import as_json
+from .values.types import JSON_NULL
 
 Converter = Callable[[Any, Any, Any], Any]
 

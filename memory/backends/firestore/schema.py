@@ -18,13 +18,14 @@ from django.db.models import NOT_PROVIDED, CheckConstraint, UniqueConstraint
 from django.db.models.sql import InsertQuery
 from tqdm import tqdm
 
-from . import repair
-from .batching import batches
-from .converting import from_sqlite
-from .lowering import column_ref
-from .names import document_id
-from .plan import DOCUMENT_ID, Compare, Delete, Op, Put, Query, Ref, Update, Write
-from .uniqueness import KEY, Key, check, constraint_key, marker_collection, together_key, unique_keys
+from .constraints import audit
+from .constraints.definitions import KEY, Key, check, constraint_key, marker_collection, together_key, unique_keys
+from .mirror.converters import from_sqlite
+from .query.lowering import column_ref
+from .query.plan import Compare, Delete, Op, Put, Query, Update, Write
+from .values.batching import batches
+from .values.document_ids import document_id
+from .values.types import DOCUMENT_ID, Ref
 
 # Documents rewritten between two looks at the progress bar.
 BATCH: Final = 500
@@ -84,7 +85,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     def add_constraint(self, model: Any, constraint: Any) -> None:
         """Writes the markers of a unique constraint; IntegrityError names rows that violate it, or a check."""
         if isinstance(constraint, CheckConstraint):
-            repair.enforce_check(self.connection, model, check(model, constraint))
+            audit.enforce_check(self.connection, model, check(model, constraint))
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
             self._mark(model, [constraint_key(model, constraint)])
 
@@ -103,7 +104,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
 
     def _mark(self, model: Any, keys: Sequence[Key]) -> None:
         if keys:
-            repair.enforce(self.connection, model, keys)
+            audit.enforce(self.connection, model, keys)
 
     def _unmark(self, keys: Sequence[Key]) -> None:
         with self.connection.cursor() as cursor:

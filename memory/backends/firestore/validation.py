@@ -9,11 +9,11 @@ from django.core import checks
 from django.db import router
 from django.db.backends.base.validation import BaseDatabaseValidation
 
-from .computed import reason_against
-from .names import document_id
-from .plan import Kind
-from .uniqueness import checks as check_constraints
-from .uniqueness import unique_keys
+from .constraints.definitions import checks as check_constraints
+from .constraints.definitions import unique_keys
+from .constraints.evaluate import reason_against
+from .values.document_ids import document_id
+from .values.types import Kind
 
 
 class DatabaseValidation(BaseDatabaseValidation):

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from memory.backends.firestore.together import Counted, fetch
+from memory.backends.firestore.batch_fetch import Counted, fetch
 from memory.distances import CosineDistance
-from memory.search.candidates import Answer, Around, Count, Having, Nearest, Request
+from memory.search.candidates import Answer, Around, Count, Nearest, Request, WithTerm
 from memory.search.cosines import DIGITS
 from memory.search.passages import Question
 
@@ -48,7 +48,7 @@ class FirestoreSource:
                 measured = of_model.annotate(distance=CosineDistance("text_embedding", vector.tolist()))
                 nearest = measured.filter(distance__isnull=False).order_by("distance")
                 yield nearest.values_list(*self.names, "distance")[:limit]
-            case Having(term=term, limit=limit, before=before):
+            case WithTerm(term=term, limit=limit, before=before):
                 rows = memory.newest_first() if before is None else memory.before(before)
                 yield self._rows(rows.filter(terms__has=term), limit)
             case Count(term=None, most=most):
@@ -71,7 +71,7 @@ class FirestoreSource:
                 near = [(self._item(row), row[-1]) for row in found[0]]
                 passages = tuple(memory.passage(item, round(1 - distance, DIGITS)) for item, distance in near)
                 return Answer(passages, reads=max(1, len(passages)))
-            case Having():
+            case WithTerm():
                 return of_items(memory, self._items(found[0]))
             case Count():
                 return of_number(found[0])

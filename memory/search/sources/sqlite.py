@@ -14,7 +14,7 @@ import numpy as np
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
-from memory.search.candidates import Answer, Around, Count, Having, Nearest, Request
+from memory.search.candidates import Answer, Around, Count, Nearest, Request, WithTerm
 from memory.search.cosines import nearest
 from memory.search.embedders import Vectors
 from memory.search.passages import Passage, Question
@@ -59,7 +59,7 @@ class SQLiteSource:
         match request:
             case Nearest():
                 return self._nearest(request)
-            case Having(term=term, limit=limit, before=before):
+            case WithTerm(term=term, limit=limit, before=before):
                 older = "" if before is None else f" AND ({TERMS}.timestamp, {TERMS}.item_id) < (%s, %s)"
                 place = () if before is None else rows.place(before)
                 found = rows.select(JOINED, WITH_TERM + older, BY_TERM, limit, self.user_id, term, *place)

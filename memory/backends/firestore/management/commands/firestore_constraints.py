@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections, router
 from tqdm import tqdm
 
-from memory.backends.firestore.repair import Audit, Report
-from memory.backends.firestore.uniqueness import unique_keys
+from memory.backends.firestore.constraints.audit import Audit, Report
+from memory.backends.firestore.constraints.definitions import unique_keys
 
 ENGINE: Final = "memory.backends.firestore"
 

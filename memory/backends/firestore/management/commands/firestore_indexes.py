@@ -11,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections, models, router
 
-from memory.backends.firestore import channel, deploy, manifest
+from ...indexes import deploy, manifest
+from ...rpc import channel
 
 ENGINE = "memory.backends.firestore"
 

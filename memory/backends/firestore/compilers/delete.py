@@ -1,0 +1,39 @@
+"""DELETE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.models.sql import compiler
+
+from ..errors import contention
+from ..query.plan import Delete, Outcome
+from .target_rows import Choosing
+
+
+class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
+    """Deletes what matches, and counts what was there."""
+
+    query: Any
+
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
+        """The number of rows deleted."""
+        table = self.query.get_meta().db_table
+        columns = self.markers.columns(self.markers.keys)
+        count, deadline = 0, self.deadline()
+        while True:
+            try:
+                chosen = self.chosen(self.query, columns)
+            except EmptyResultSet:
+                return count
+            deletes = [
+                Delete(table, name, must_exist=version is None, version=version)
+                for name, version in zip(chosen.ids, chosen.versions, strict=True)
+            ]
+            outcomes = self.write(self.markers.deleted(deletes, chosen.rows) if columns else deletes)
+            count += outcomes.count(Outcome.APPLIED)
+            if Outcome.STALE not in outcomes:
+                return count
+            if not deadline.pause():
+                raise contention(table)

@@ -1,0 +1,114 @@
+"""INSERT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import NotSupportedError
+from django.db.models.constants import OnConflict
+from django.db.models.sql import compiler
+
+from ..mirror.converters import from_sqlite
+from ..query.plan import Create, optional
+from .insert_columns import Insertion, insertion
+from .select import Row
+from .target_rows import Choosing, name_of
+from .upsert import Upsert
+
+
+class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
+    """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
+    for."""
+
+    query: Any
+
+    def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
+        """The values of `returning_fields` for each object."""
+        shape = insertion(self.query.model, self.query.fields, self.connection)
+        rows = self.rows_to_insert(shape)
+        self.insert(shape, rows)
+        if not returning_fields:
+            return []
+        values: Iterable[Any] = self.returned(returning_fields, shape.fields, rows)
+        table = self.query.get_meta().db_table
+        converters = self.get_converters([field.get_col(table) for field in returning_fields])
+        if converters:
+            values = self.apply_converters(values, converters)
+        return [tuple(row) for row in values]
+
+    def returned(self, wanted: Sequence[Any], fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """The values of columns that were inserted; what is generated from them is asked for."""
+        position = {field: i for i, field in enumerate(fields)}
+        generated = [field for field in wanted if field.generated]
+        if not generated:
+            return [[row[position[field]] for field in wanted] for row in rows]
+        key = position[self.query.get_meta().pk]
+        stored = self.query.model._base_manager.using(self.using).filter(pk__in=[row[key] for row in rows])
+        found = {pk: more for pk, *more in stored.values_list("pk", *(field.attname for field in generated))}
+        return [
+            [found[row[key]][generated.index(f)] if f.generated else row[position[f]] for f in wanted] for row in rows
+        ]
+
+    def rows_to_insert(self, shape: Insertion) -> list[list[Any]]:
+        """The values of each object: those that Django gives, and the ids that it leaves to us."""
+        rows = [self.values(shape.given, obj) for obj in self.query.objs]
+        if len(shape.fields) > len(shape.given):
+            rows = [[None, *row] for row in rows]
+        for position in shape.numbered:
+            for row in rows:
+                if row[position] is None:
+                    row[position] = self.connection.ops.new_auto_id()
+        self.compute(shape.fields, rows)
+        return rows
+
+    def values(self, fields: Sequence[Any], obj: Any) -> list[Any]:
+        """An object's values as the database takes them; expressions are resolved, and still to be computed."""
+        raw, connection = self.query.raw, self.connection
+        values = [getattr(obj, field.attname) if raw else field.pre_save(obj, add=True) for field in fields]
+        return [
+            self.prepare_value(field, value)
+            if hasattr(value, "resolve_expression")
+            else field.get_db_prep_save(value, connection=connection)
+            for field, value in zip(fields, values, strict=True)
+        ]
+
+    def compute(self, fields: Sequence[Any], rows: Sequence[list[Any]]) -> None:
+        """Replaces expressions and database defaults by their values, computed by SQLite."""
+        mirror = self.connection.mirror
+        inner = None
+        for row in rows:
+            for position, (field, value) in enumerate(zip(fields, row, strict=True)):
+                if not hasattr(value, "as_sql"):
+                    continue
+                inner = inner or mirror.compiler(self.query)
+                sql, params = inner.compile(value)
+                blame = (f"the value of {field.name}",)
+                with self.mirror_for(f"SELECT {sql}", params, blame, among=value):
+                    [(result,)] = mirror.returning(f"SELECT {sql}", params)
+                convert = from_sqlite(field, self.connection, mirror.connection)
+                row[position] = result if result is None or convert is None else convert(result)
+
+    def insert(self, shape: Insertion, rows: Sequence[Sequence[Any]]) -> None:
+        """Creates the documents, and settles conflicts as the query says."""
+        for row in rows:
+            shape.refuse_invalid(row)
+        table = self.query.get_meta().db_table
+        taken = f"UNIQUE constraint failed: {table}.{self.query.get_meta().pk.column}"
+        writes = [Create(table, self.name(shape, row), shape.columns, tuple(row), taken) for row in rows]
+        settle = self.query.on_conflict
+        with self.connection.lane("write"):
+            if settle is OnConflict.UPDATE:
+                Upsert(self.connection, self.query, self.markers).run(writes)
+            else:
+                ignore = settle is OnConflict.IGNORE
+                changes = self.markers.inserted(writes)
+                self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
+
+    def name(self, shape: Insertion, row: Sequence[Any]) -> str:
+        """The id of a row's document."""
+        if shape.key is None:
+            raise NotSupportedError(
+                "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
+            )
+        return name_of(row[shape.key], shape.columns[shape.key])

@@ -1,0 +1,120 @@
+"""The rows that an UPDATE or DELETE writes: their ids, the versions they must still have, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from django.db import DataError
+
+from ..constraints.markers import Markers, by_column
+from ..query import analysis, pk_lookup
+from ..query.analysis import Numbers
+from ..query.plan import Change, Get, Outcome
+from ..query.planner import Nothing, Unanswerable, plan
+from ..rpc.calls import Deadline
+from ..values.document_ids import document_id
+from ..values.types import DOCUMENT_ID, VERSION, Ref
+from .select import MIRROR, SQLCompiler
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Documents to write: their ids, and what they must not have changed from (None if only existence
+    matters). `rows` are their values by column, of the columns that were asked for."""
+
+    ids: tuple[str, ...]
+    versions: tuple[Any, ...]
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    def versioned(self) -> Iterator[tuple[str, Any]]:
+        """Each id with its version."""
+        return zip(self.ids, self.versions, strict=True)
+
+
+def name_of(value: Any, key: Ref) -> str:
+    """The id of a document. Raises DataError if none may be called so."""
+    try:
+        return document_id(value, key.kind)
+    except ValueError as error:
+        raise DataError(f"{key.name}={value!r} cannot be a document's id: {error}") from error
+
+
+class Choosing(SQLCompiler):
+    """Finds the rows that a write is for."""
+
+    @cached_property
+    def markers(self) -> Markers:
+        """The markers of this table's unique columns."""
+        return Markers(self.connection, self.query.model)
+
+    def chosen(self, query: Any, columns: tuple[Ref, ...] = ()) -> Chosen:
+        """The rows that match a query's conditions, now, with the values of `columns`."""
+        if (id := pk_lookup.written(query, self.connection)) is not None:
+            return self.as_chosen(Chosen((id,), (None,)), columns)
+        reader = analysis.keys_of(query).get_compiler(self.using)
+        asked = analysis.ask(reader, reader.setup())
+        if isinstance(asked, Numbers):
+            raise TypeError("a query for keys asks for rows")
+        key = asked.select.key
+        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION, *columns))))
+        if isinstance(answer, Unanswerable):
+            return self.as_chosen(self.chosen_in_mirror(reader, key, answer.blame), columns)
+        if isinstance(answer, Nothing):
+            return Chosen((), ())
+        if isinstance(answer, Get):
+            return self.as_chosen(Chosen(answer.ids, (None,) * len(answer.ids)), columns)
+        read = [row[: 2 + len(columns)] for row in reader.read(answer)]
+        return Chosen(
+            tuple(name_of(row[0], key) for row in read),
+            self.guards(row[1] for row in read),
+            tuple(by_column(columns, row[2:]) for row in read),
+        )
+
+    def guards(self, versions: Iterable[Any]) -> tuple[Any, ...]:
+        """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
+        return tuple(versions if self.connection.unit is None else (None for _ in versions))
+
+    def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
+        """The rows by SQLite, with the update times that were read along."""
+        reader.lane = MIRROR
+        sql, params = reader.inner.as_sql()
+        pk = reader.query.model._meta.pk
+        with reader.mirror_for(sql, params, blame, versions_of=reader.query.base_table) as versions:
+            rows = list(reader.inner.results_iter())
+        keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
+        return Chosen(tuple(name_of(value, key) for value in keys), self.guards(versions[value] for value in keys))
+
+    def as_chosen(self, chosen: Chosen, columns: tuple[Ref, ...]) -> Chosen:
+        """The same rows, less those that are gone, with the values of `columns`, and versions where they had none."""
+        if not columns or not chosen.ids:
+            return chosen
+        table = self.query.get_meta().db_table
+        found = {
+            row[0]: row
+            for row in self.connection.cursor().run(Get(table, chosen.ids, (DOCUMENT_ID, VERSION, *columns)))
+        }
+        kept = [
+            (id, version or self.guards([found[id][1]])[0])
+            for id, version in zip(chosen.ids, chosen.versions, strict=True)
+            if id in found
+        ]
+        return Chosen(
+            tuple(id for id, _ in kept),
+            tuple(version for _, version in kept),
+            tuple(by_column(columns, found[id][2:]) for id, _ in kept),
+        )
+
+    def deadline(self) -> Deadline:
+        """Until when rows that others keep changing are chosen again, with pauses in between."""
+        return Deadline(self.connection.option("timeout"))
+
+    def write(self, writes: Sequence[Change]) -> list[Outcome]:
+        """Applies writes, each for itself."""
+        if not writes:
+            return []
+        with self.connection.lane("write"):
+            outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True)
+            return outcomes

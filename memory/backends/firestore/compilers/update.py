@@ -1,0 +1,253 @@
+"""INSERT, UPDATE, DELETE.
+
+Rows that are chosen by key are written at once. Rows that are chosen otherwise are read with their update
+time and written on the condition that it still holds; those that changed meanwhile are chosen again. So a
+row is never written that no longer matches, and no lock is held. Inside `atomic()` what is read is locked, and
+rows that were chosen stay as they are. What SQL would compute (`F()`, `Case`, database defaults) is computed by
+SQLite in the mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from django.core.exceptions import EmptyResultSet, FieldError
+from django.db import IntegrityError, NotSupportedError
+from django.db.models.expressions import Case, Col, ColPairs, Combinable, CombinedExpression, Value
+from django.db.models.sql import compiler
+
+from ..errors import contention
+from ..mirror.converters import from_sqlite
+from ..query.lowering import Lowering, column_ref
+from ..query.plan import Compare, Op, Outcome, Update, rows_of
+from ..values.document_ids import document_id, document_key
+from ..values.types import Ref
+from .insert_columns import refuse_invalid
+from .target_rows import Choosing, Chosen, name_of
+
+Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
+"""What an UPDATE writes, and, if unique columns are among it, the rows as they were."""
+
+
+class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
+    """Updates what matches: constants and increments directly, expressions by SQLite."""
+
+    query: Any
+
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
+        """The rows that matched the primary update (the first that is not empty)."""
+        self.pre_sql_setup()
+        rows = self.update_rows()
+        for related in self.query.get_related_updates():
+            more = related.get_compiler(self.using).execute_sql(result_type)
+            rows = more if rows is None and more else rows
+        return rows or 0
+
+    def update_rows(self) -> int | None:
+        """The rows updated, or None if this table has nothing to update."""
+        values = [(field, self.value(field, value)) for field, _, value in self.query.values]
+        if not values:
+            return None
+        if any(field.primary_key for field, _ in values):
+            raise NotSupportedError(
+                "A document's id cannot be changed, so update() cannot set a primary key: copy the row and delete it."
+            )
+        increments = {field: delta for field, value in values if (delta := increment(field, value)) is not None}
+        constants = [(field, value) for field, value in values if field not in increments]
+        if any(hasattr(value, "as_sql") for _, value in constants):
+            if (rows := self.by_key(values)) is not None:
+                return self.row_by_row(rows)
+            return self.in_mirror(dict(values))
+        return self.directly(constants, increments)
+
+    def value(self, field: Any, value: Any) -> Any:
+        """A value as the wire takes it, or a resolved expression."""
+        if hasattr(value, "resolve_expression"):
+            value = value.resolve_expression(self.query, allow_joins=False, for_save=True)
+            _refuse_expression(field, value)
+        elif hasattr(value, "prepare_database_save"):
+            if not field.remote_field:
+                raise TypeError(
+                    f"Tried to update field {field} with a model instance, {value!r}. "
+                    f"Use a value compatible with {field.__class__.__name__}."
+                )
+            value = value.prepare_database_save(field)
+        return field.get_db_prep_save(value, connection=self.connection)
+
+    def directly(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
+        """Values that need no row to be known."""
+        try:
+            for field, value in constants:
+                refuse_invalid(field, value)
+        except IntegrityError:
+            if self.matches():
+                raise
+            return 0  # no row would hold the value: `save()` of a new row with its key set asks like this
+        table = self.query.base_table
+        columns = tuple(column_ref(field, self.connection) for field, _ in constants)
+        values = tuple(value for _, value in constants)
+        added = tuple((column_ref(field, self.connection), delta) for field, delta in increments.items())
+
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            chosen = self.chosen(query, watched)
+            made = [Update(table, name, columns, values, added, version) for name, version in chosen.versioned()]
+            return made, chosen.rows
+
+        return self.until_settled(writes, (*columns, *(ref for ref, _ in added)))
+
+    def matches(self) -> bool:
+        """Whether there is a row to update."""
+        key = column_ref(self.query.get_meta().pk, self.connection)
+        try:
+            return bool(self.chosen(self.query, (key,)).ids)
+        except EmptyResultSet:
+            return False
+
+    def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
+        """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
+        rows: dict[str, dict[Any, Any]] = {}
+        lowering = Lowering(self, self.query.base_table)
+        key = self.query.get_meta().pk
+        for field, value in values:
+            if not isinstance(value, Case) or not isinstance(value.default, Value) or value.default.value is not None:
+                return None
+            for when in value.cases:
+                if (name := key_of(lowering, when.condition, key)) is None or not isinstance(when.result, Value):
+                    return None
+                constant = field.get_db_prep_save(when.result.value, connection=self.connection)
+                rows.setdefault(name, {}).setdefault(field, constant)
+        return rows
+
+    def row_by_row(self, rows: dict[str, dict[Any, Any]]) -> int:
+        """Constants that differ from row to row."""
+        table = self.query.base_table
+        fields = list(dict.fromkeys(field for row in rows.values() for field in row))
+        columns = tuple(column_ref(field, self.connection) for field in fields)
+        nothing: dict[Any, Any] = {}
+
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            chosen = self.chosen(query, watched)
+            made = []
+            for name, version in chosen.versioned():
+                values = tuple(rows.get(name, nothing).get(field) for field in fields)
+                for field, value in zip(fields, values, strict=True):
+                    refuse_invalid(field, value)
+                made.append(Update(table, name, columns, values, version=version))
+            return made, chosen.rows
+
+        return self.until_settled(writes, columns)
+
+    def in_mirror(self, given: Mapping[Any, Any]) -> int:
+        """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
+        written. Constants are left out of it, as it has no exact form for some of them (decimals of many digits)."""
+        constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
+        fields = [field for field in given if field not in constants]
+        key_field = self.query.get_meta().pk
+        key = column_ref(key_field, self.connection)
+        columns = tuple(column_ref(field, self.connection) for field in (*fields, *constants))
+        returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
+
+        def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
+            inner_query = query.clone()
+            inner_query.related_updates = {}
+            inner_query.values = [value for value in query.values if value[0] not in constants]
+            self.inner = mirror.compiler(inner_query)
+            sql, params = self.inner.as_sql()
+            sql = f"{sql} RETURNING {returning}"
+            blame = ("update() with an expression",)
+            with self.mirror_for(sql, params, blame, versions_of=query.base_table) as versions:
+                rows = mirror.returning(sql, params)
+            convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
+            made = {}
+            for row in rows:
+                first, *values = (
+                    value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
+                )
+                values += constants.values()
+                for field, value in zip((*fields, *constants), values, strict=True):
+                    refuse_invalid(field, value)
+                name = name_of(first, key)
+                [version] = self.guards([versions[first]])
+                made[name] = Update(query.base_table, name, columns, tuple(values), version=version)
+            chosen = self.as_chosen(Chosen(tuple(made), tuple(one.version for one in made.values())), watched)
+            return [made[name] for name in chosen.ids], chosen.rows
+
+        mirror = self.connection.mirror
+        return self.until_settled(writes, columns)
+
+    def until_settled(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
+        """Rows written: those that changed meanwhile are chosen again, and no others.
+
+        `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
+        """
+        query, count, deadline = self.query, 0, self.deadline()
+        keys = self.markers.affected(ref.path[0] for ref in columns)
+        watched = self.markers.columns(keys)
+        while True:
+            try:
+                updates, before = writes(query, watched)
+            except EmptyResultSet:
+                return count
+            changes = self.markers.updated(keys, updates, before) if keys else updates
+            stale = []
+            for change, outcome in zip(changes, self.write(changes), strict=True):
+                count += len(rows_of(change)) if outcome is Outcome.APPLIED else 0
+                stale += [row.id for row in rows_of(change)] if outcome is Outcome.STALE else []
+            if not stale:
+                return count
+            query = self.query.clone()
+            query.add_filter("pk__in", [self.key_value(id) for id in stale])
+            if not deadline.pause():
+                raise contention(self.query.base_table)
+
+    def key_value(self, name: str) -> Any:
+        """The primary key's value of a document's id."""
+        field = self.query.get_meta().pk
+        return document_key(name, column_ref(field, self.connection).kind)
+
+
+def _refuse_expression(field: Any, value: Any) -> None:
+    if value.contains_aggregate:
+        raise FieldError(f"Aggregate functions are not allowed in this query ({field.name}={value!r}).")
+    if value.contains_over_clause:
+        raise FieldError(f"Window expressions are not allowed in this query ({field.name}={value!r}).")
+    if isinstance(value, ColPairs):
+        raise FieldError(f"Composite primary keys expressions are not allowed in this query ({field.name}=F('pk')).")
+
+
+def key_of(lowering: Lowering, condition: Any, key: Any) -> str | None:
+    """The id of the document that a condition names, if it is `pk=constant` and no more."""
+    found = lowering.condition(condition)
+    ref = column_ref(key, lowering.connection)
+    if not isinstance(found, Compare) or found.ref != ref or found.op is not Op.EQ:
+        return None
+    try:
+        return document_id(found.value, ref.kind)
+    except ValueError:
+        return None
+
+
+def increment(field: Any, value: Any) -> int | float | None:
+    """What an expression adds to its own column, where the server can do that and SQL would agree.
+
+    Not on a column that may be null (null + 1 is null to SQL and 1 to Firestore), nor on one that may not
+    get negative.
+    """
+    if not isinstance(value, CombinedExpression) or value.connector not in (Combinable.ADD, Combinable.SUB):
+        return None
+    left, right = value.lhs, value.rhs
+    if isinstance(left, Value) and value.connector == Combinable.ADD:
+        left, right = right, left
+    if not (isinstance(left, Col) and left.target == field and isinstance(right, Value)) or field.null:
+        return None
+    kind, amount = field.get_internal_type(), right.value
+    if kind not in INCREMENTED or isinstance(amount, bool):
+        return None
+    if not isinstance(amount, int) and not (kind == "FloatField" and isinstance(amount, float)):
+        return None
+    return -amount if value.connector == Combinable.SUB else amount
+
+
+# Fields whose columns may hold any number, so that an increment breaks no rule.
+INCREMENTED: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})

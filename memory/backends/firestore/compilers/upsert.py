@@ -1,0 +1,91 @@
+"""`bulk_create(update_conflicts=True)`: rows whose unique fields others have give them their new values instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, OperationalError
+
+from ..constraints.definitions import Key
+from ..constraints.markers import Markers, by_column
+from ..query.plan import Change, Create, Get, Outcome, Update, parts
+from ..values.types import DOCUMENT_ID
+
+if TYPE_CHECKING:
+    from ..base import DatabaseWrapper
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """One INSERT ... ON CONFLICT DO UPDATE: its query names the unique fields, and those to update."""
+
+    connection: DatabaseWrapper
+    query: Any
+    markers: Markers
+
+    def run(self, writes: Sequence[Create]) -> None:
+        """Create rows, or update those that are there."""
+        target = self.target()
+        changes = self.markers.inserted(writes)
+        outcomes = self.connection.cursor().commit(changes, isolate=True)
+        refused = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.EXISTS]
+        if not refused:
+            return
+        owners = self.owners(target, [changes[i] for i in refused])
+        names = {field.column for field in self.query.update_fields}
+        updates = {}
+        for write, owner in zip([writes[i] for i in refused], owners, strict=True):
+            kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
+            columns, values = (tuple(part[i] for i in kept) for part in (write.columns, write.values))
+            updates[owner] = Update(write.collection, owner, columns, values)
+        self.revise(updates)
+
+    def target(self) -> Key | None:
+        """The constraint whose conflicts are settled; None for the primary key."""
+        meta = self.query.get_meta()
+        wanted = {field.column for field in self.query.unique_fields}
+        if wanted == {meta.pk.column}:
+            return None
+        for key in self.markers.keys:
+            if not key.condition and {field.column for field in key.fields} == wanted:
+                return key
+        raise OperationalError(
+            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: unique_fields of bulk_create are "
+            f"{sorted(wanted)}, and {meta.db_table!r} has no such constraint without a condition."
+        )
+
+    def owners(self, target: Key | None, changes: Sequence[Change]) -> list[str]:
+        """The ids of the rows that have what others were to be created with. Raises IntegrityError where the conflict
+        is not the target's."""
+        wanted = []
+        for change in changes:
+            [row, *markers] = parts(change)
+            claims = {one.values[1]: one for one in markers if isinstance(one, Create)}
+            wanted.append(row if target is None else claims.get(target.name))
+        ids = [one.id for one in wanted if one is not None]
+        if target is None:
+            table = self.query.get_meta().db_table
+            found = {id: id for (id,) in self.connection.cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
+        else:
+            found = {id: marker.owner for id, marker in self.markers.stored(ids).items()}
+        for one, change in zip(wanted, changes, strict=True):
+            if one is None or one.id not in found:
+                others = [part for part in parts(change) if isinstance(part, Create) and part is not one]
+                raise IntegrityError(f"{others[0].refusal}, which is not among the unique_fields of bulk_create")
+        return [found[one.id] for one in wanted if one is not None]
+
+    def revise(self, updates: dict[str, Update]) -> None:
+        """Updates of rows by id; one that is gone is left alone. Django has opened a transaction: rows do not change
+        between what is read here and its commit, or that refuses them."""
+        first = next(iter(updates.values()))
+        keys = self.markers.affected(ref.path[0] for ref in first.columns)
+        changes: Sequence[Change] = list(updates.values())
+        if keys:
+            columns = self.markers.columns(keys)
+            read = Get(first.collection, tuple(updates), (DOCUMENT_ID, *columns))
+            rows = {id: by_column(columns, values) for id, *values in self.connection.cursor().run(read)}
+            there = [one for id, one in updates.items() if id in rows]
+            changes = self.markers.updated(keys, there, [rows[one.id] for one in there])
+        self.connection.cursor().commit(changes, isolate=True)

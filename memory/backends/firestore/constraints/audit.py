@@ -1,0 +1,251 @@
+"""Whether markers and rows agree, and making them: for data that is older than a constraint, or written by others.
+
+Rows and markers are streamed past a book, a temporary SQLite file, so that memory is bounded whatever their number.
+What does not match there is suspect only, since others may write meanwhile: each suspect is looked at again in a
+transaction, which locks what it reads, and mended in the same one. Of rows that violate a constraint none is preferred:
+they are told, and their markers left alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from django.db import IntegrityError
+from tqdm import tqdm
+
+from ..query.plan import Aggregate, Create, Delete, Function, Get, Query, Update, Write
+from ..transaction import run_in_transaction
+from ..values.batching import batches
+from ..values.types import DOCUMENT_ID
+from . import evaluate
+from .definitions import COLUMNS, KEY, OWNER, Check, Key
+from .markers import Markers, by_column
+
+BATCH: Final = 500
+"""Documents read between two looks at the progress bar."""
+
+TOGETHER: Final = 50
+"""Suspects that are looked at in one transaction."""
+
+ATTEMPTS: Final = 10
+"""How often that transaction is tried against others that write the same rows."""
+
+NAMED: Final = 20
+"""Violations that an error names, and rows that a violation names."""
+
+BOOK: Final = """
+CREATE TABLE expected (marker TEXT, owner TEXT, PRIMARY KEY (marker, owner)) WITHOUT ROWID;
+CREATE TABLE stored (marker TEXT PRIMARY KEY, owner TEXT) WITHOUT ROWID;
+"""
+UNMARKED: Final = """
+SELECT DISTINCT owner FROM expected LEFT JOIN stored USING (marker, owner) WHERE stored.marker IS NULL
+"""
+UNOWNED: Final = """
+SELECT stored.marker FROM stored LEFT JOIN expected USING (marker, owner) WHERE expected.marker IS NULL
+"""
+RIVALS: Final = f"SELECT owner FROM expected WHERE marker = ? AND owner <> ? LIMIT {NAMED}"  # noqa: S608
+DOUBLE: Final = "SELECT marker FROM expected GROUP BY marker HAVING count(*) > 1 LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Rows, by their documents' ids, that a constraint forbids beside each other."""
+
+    says: str
+    owners: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.says}: {', '.join(self.owners)}"
+
+
+@dataclass
+class Report:
+    """What was found in one table: numbers of documents, and every violation."""
+
+    table: str
+    rows: int = 0
+    markers: int = 0
+    missing: int = 0
+    orphans: int = 0
+    violations: dict[str, Violation] = field(default_factory=dict)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was wrong."""
+        return not (self.missing or self.orphans or self.violations)
+
+
+class Audit:
+    """One table's rows beside its markers. Use it as a context: it keeps a temporary file.
+
+    `keys` are all constraints of the table, or those that matter. `bar` makes the progress bars.
+    """
+
+    def __init__(self, connection: Any, model: Any, keys: Sequence[Key] | None = None, bar: Any = tqdm) -> None:
+        self.connection = connection
+        self.markers = Markers(connection, model)
+        self.partial = keys is not None
+        self.keys = self.markers.keys if keys is None else tuple(keys)
+        self.columns = self.markers.columns(self.keys)
+        self.names = {key.name for key in self.keys}
+        self.report = Report(self.markers.table)
+        self._bar = bar
+        self._book = sqlite3.connect("")
+        self._book.executescript(BOOK)
+
+    def __enter__(self) -> Audit:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._book.close()
+
+    def compare(self, *, repair: bool) -> Report:
+        """After `read`: look at what did not match again, and mend it if asked to. What was mended is told, too."""
+        for owners in self._suspects(UNMARKED):
+            self._together(partial(self._look_at_rows, owners, repair))
+        for ids in self._suspects(UNOWNED):
+            self._together(partial(self._look_at_markers, ids, repair))
+        return self.report
+
+    def read(self) -> None:
+        """Write down which markers the rows must have, and which there are."""
+        table, collection = self.markers.table, self.markers.collection
+        with self._progress(table) as bar:
+            for batch in batches(self._stream(Query(table, (DOCUMENT_ID, *self.columns))), BATCH):
+                needed = evaluate.markers(
+                    self.connection, self.keys, [by_column(self.columns, row[1:]) for row in batch]
+                )
+                expected = [(id, row[0]) for row, ids in zip(batch, needed, strict=True) for id in ids]
+                self._book.executemany("INSERT OR IGNORE INTO expected VALUES (?, ?)", expected)
+                self.report.rows += len(batch)
+                bar.update(len(batch))
+        with self._progress(collection) as bar:
+            for batch in batches(self._stream(Query(collection, (DOCUMENT_ID, OWNER, KEY))), BATCH):
+                stored = [(id, owner) for id, owner, key in batch if not self.partial or key in self.names]
+                self._book.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?)", stored)
+                self.report.markers += len(stored)
+                bar.update(len(batch))
+
+    @property
+    def has_doubles(self) -> bool:
+        """Whether two of the rows that were read need the same marker."""
+        return self._book.execute(DOUBLE).fetchone() is not None
+
+    # --- suspects
+
+    def _together(self, look: Callable[[], Callable[[], None]]) -> None:
+        """One look, in one transaction; it is noted once that is committed."""
+        if self.connection.in_atomic_block:
+            look()()
+        else:
+            run_in_transaction(look, attempts=ATTEMPTS, using=self.connection.alias)()
+
+    def _look_at_rows(self, owners: Sequence[str], repair: bool) -> Callable[[], None]:
+        """Rows of which a marker was not seen."""
+        needed = self._needed(owners)
+        stored = self.markers.stored(id for ids in needed.values() for id in ids)
+        rivals = {
+            id: {marker.owner for marker in [stored.get(id)] if marker is not None}
+            | {rival for (rival,) in self._book.execute(RIVALS, (id, owner))}
+            for owner, ids in needed.items()
+            for id in ids
+        }
+        others = self._needed({rival for found in rivals.values() for rival in found} - needed.keys())
+        everybody = {**needed, **others}
+        writes: list[Write] = []
+        violations: dict[str, Violation] = {}
+        for owner, ids in needed.items():
+            for id, key in ids.items():
+                claimants = {owner, *(rival for rival in rivals[id] if id in everybody.get(rival, ()))}
+                if len(claimants) > 1:
+                    violations[id] = Violation(key.says, tuple(sorted(claimants)))
+                elif id not in stored:
+                    writes.append(Create(self.markers.collection, id, COLUMNS, (owner, key.name, ""), key.says))
+                elif stored[id].owner != owner:
+                    writes.append(Update(self.markers.collection, id, (OWNER,), (owner,)))
+        if repair:
+            self._write(writes)
+
+        def note() -> None:
+            self.report.missing += len(writes)
+            self.report.violations.update(violations)
+
+        return note
+
+    def _look_at_markers(self, ids: Sequence[str], repair: bool) -> Callable[[], None]:
+        """Markers whose row was not seen."""
+        stored = self.markers.stored(ids)
+        needed = self._needed({marker.owner for marker in stored.values()})
+        orphans = [id for id, marker in stored.items() if id not in needed.get(marker.owner, ())]
+        if repair:
+            self._write([Delete(self.markers.collection, id) for id in orphans])
+
+        def note() -> None:
+            self.report.orphans += len(orphans)
+
+        return note
+
+    def _needed(self, owners: Iterable[str]) -> dict[str, Mapping[str, Key]]:
+        """The markers that rows must have now, by row; without those that are gone."""
+        names = tuple(owners)
+        if not names:
+            return {}
+        rows = list(self.connection.cursor().run(Get(self.markers.table, names, (DOCUMENT_ID, *self.columns))))
+        needed = evaluate.markers(self.connection, self.keys, [by_column(self.columns, row[1:]) for row in rows])
+        return {row[0]: ids for row, ids in zip(rows, needed, strict=True)}
+
+    def _write(self, writes: Sequence[Write]) -> None:
+        if writes:
+            self.connection.cursor().commit(writes)
+
+    # --- the book
+
+    def _suspects(self, sql: str) -> Iterator[list[str]]:
+        return batches((value for (value,) in self._book.execute(sql)), TOGETHER)
+
+    def _stream(self, query: Query) -> Iterator[tuple[Any, ...]]:
+        cursor, unit = self.connection.cursor(), self.connection.unit
+        return iter(cursor.superset(query)[0] if unit is not None and unit.touches(query) else cursor.run(query))
+
+    def _progress(self, collection: str) -> AbstractContextManager[Any]:
+        (total,) = self.connection.cursor().aggregate([Aggregate(Query(collection), Function.COUNT)])
+        bar: AbstractContextManager[Any] = self._bar(total=total, desc=collection, unit=" documents", disable=None)
+        return bar
+
+
+def enforce_check(connection: Any, model: Any, check: Check) -> None:
+    """Raises IntegrityError if rows of a table break a check constraint that it did not have."""
+    table = str(model._meta.db_table)
+    columns = Markers(connection, model).columns([check])
+    every, cursor = Query(table, (DOCUMENT_ID, *columns)), connection.cursor()
+    rows = cursor.run(every) if connection.unit is None else cursor.superset(every)[0]
+    bad: list[str] = []
+    for batch in batches(iter(rows), BATCH):
+        found = evaluate.broken(connection, [check], [by_column(columns, row[1:]) for row in batch])
+        bad += [batch[position][0] for position, _ in found]
+    if bad:
+        raise IntegrityError(
+            f"{check.says}: {len(bad)} rows of {table!r} break it; change or delete them, then migrate again: "
+            f"{', '.join(bad[:NAMED])}"
+        )
+
+
+def enforce(connection: Any, model: Any, keys: Sequence[Key]) -> None:
+    """Write the markers of constraints that a table did not have. Raises IntegrityError if rows violate one, and writes
+    nothing then."""
+    with Audit(connection, model, keys) as audit:
+        audit.read()
+        if audit.has_doubles:
+            audit.compare(repair=False)
+        violations = list(audit.report.violations.values()) or list(audit.compare(repair=True).violations.values())
+    if violations:
+        named = "\n".join(f"  {one}" for one in violations[:NAMED])
+        raise IntegrityError(
+            f"{len(violations)} violations among the rows of {audit.markers.table!r}; change or delete rows, then "
+            f"migrate again:\n{named}"
+        )

@@ -1,0 +1,265 @@
+"""Which columns no two rows share, and the names of the markers that hold a row's values; what each row must fulfil.
+Pure, no I/O.
+
+Firestore keeps nothing unique but documents' names. So each row that takes part in a constraint has a marker beside
+it: a document in the collection `<table>:unique` whose name is a hash of the constraint and the row's values, written
+in the same commit as the row. A second row with these values would need a second document of that name.
+
+What is hashed is what Firestore compares: 1 and 1.0 are equal, so are 0.0 and -0.0, and maps whatever the order of
+their keys; NaN equals nothing and counts as null. The forms never change: stored markers would not be found again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+from django.db.models import CheckConstraint, F, Field, Q, UniqueConstraint
+from django.db.models.expressions import OrderBy, RawSQL
+from django.db.models.functions import Collate
+
+from ..rpc import codec
+from ..rpc.channel import Message
+from ..values.types import Kind, Ref
+
+Row = Mapping[str, Any]
+"""A row's values by column."""
+
+SUFFIX: Final = ":unique"
+OWNER: Final = Ref(("owner",), Kind.TEXT)
+KEY: Final = Ref(("key",), Kind.TEXT)
+NONCE: Final = Ref(("nonce",), Kind.TEXT)
+COLUMNS: Final = (OWNER, KEY, NONCE)
+"""A marker's columns: the id of the row's document, the constraint, and a random text that tells whose write it was."""
+
+_LOWER: Final[Mapping[int, int]] = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+FOLDS: Final[Mapping[str, Callable[[str], str]]] = {
+    "": str,
+    "binary": str,
+    "nocase": lambda text: text.translate(_LOWER),
+    "rtrim": lambda text: text.rstrip(" "),
+}
+"""SQLite's collations: what of a text is compared."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One constraint of one table: the fields or expressions whose values no two of its rows share.
+
+    Only rows that fulfil `condition` take part, and unless `nulls_distinct` is False only those without a null.
+    """
+
+    name: str
+    model: Any
+    fields: tuple[Field[Any, Any], ...] = ()
+    expressions: tuple[Any, ...] = ()
+    condition: Q | None = None
+    nulls_distinct: bool = True
+
+    @property
+    def table(self) -> str:
+        """The model's table."""
+        return str(self.model._meta.db_table)
+
+    def __hash__(self) -> int:
+        return hash((self.table, self.name))
+
+    @cached_property
+    def says(self) -> str:
+        """What an error says, in SQLite's words."""
+        columns = ", ".join(f"{self.table}.{field.column}" for field in self.fields)
+        return f"UNIQUE constraint failed: {columns or f'index {self.name!r}'}"
+
+    @cached_property
+    def compared(self) -> tuple[Any, ...]:
+        """The expressions to compute, where values are not simply columns': SQLite does that (`evaluate.py`)."""
+        if self.expressions:
+            return tuple(e.expression if isinstance(e, OrderBy) else e for e in self.expressions)
+        if any(field.generated for field in self.fields):
+            return tuple(F(field.name) for field in self.fields)
+        return ()
+
+    @cached_property
+    def is_computed(self) -> bool:
+        """Whether SQLite has to be asked which marker a row has."""
+        return bool(self.compared) or self.condition is not None
+
+    @cached_property
+    def reads(self) -> tuple[Field[Any, Any], ...]:
+        """The stored fields that decide which marker a row has."""
+        stored: dict[Field[Any, Any], None] = {}
+        for field in self._named:
+            inner = _fields_of(self.model, field.expression) if field.generated else (field,)
+            stored.update(dict.fromkeys(inner))
+        return tuple(stored)
+
+    @cached_property
+    def generated(self) -> tuple[Field[Any, Any], ...]:
+        """The fields among those named that SQLite computes."""
+        return tuple(field for field in self._named if field.generated)
+
+    @cached_property
+    def _named(self) -> tuple[Any, ...]:
+        expressions = [*self.compared, *filter(None, [self.condition])]
+        named = (field for expression in expressions for field in _fields_of(self.model, expression))
+        return tuple(dict.fromkeys((*self.fields, *named)))
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns of `reads`."""
+        return frozenset(str(field.column) for field in self.reads)
+
+    def marker(self, values: Sequence[Any]) -> str | None:
+        """The id of the marker for canonical values; None where nulls keep the row out."""
+        if self.nulls_distinct and None in values:
+            return None
+        text = json.dumps([self.name, *values], separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Check(Key):
+    """A condition that every row of a table fulfils, or at least does not break: what is unknown for a null passes."""
+
+    __hash__ = Key.__hash__
+
+    @cached_property
+    def says(self) -> str:
+        """What an error says, in SQLite's words."""
+        return f"CHECK constraint failed: {self.name}"
+
+
+def marker_collection(table: str) -> str:
+    """The collection of a table's markers."""
+    return table + SUFFIX
+
+
+def holds_markers(collection: str) -> bool:
+    """Whether a collection is no table."""
+    return collection.endswith(SUFFIX)
+
+
+@lru_cache(maxsize=1024)
+def unique_keys(model: Any) -> tuple[Key, ...]:
+    """What a model's own table keeps unique, beside its primary key. Deferrable constraints are not among it."""
+    meta = model._meta.concrete_model._meta
+    own = set(meta.local_concrete_fields)
+    fields = [[field] for field in meta.local_concrete_fields if field.unique and not field.primary_key]
+    fields += [[meta.get_field(name) for name in names] for names in meta.unique_together]
+    plain = {plain_name(key): tuple(key) for key in fields if own.issuperset(key)}
+    named = [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
+    return (
+        *(Key(name, meta.model, key) for name, key in plain.items()),
+        *(constraint_key(meta.model, constraint) for constraint in named),
+    )
+
+
+@lru_cache(maxsize=1024)
+def checks(model: Any) -> tuple[Check, ...]:
+    """The check constraints of a model's own table."""
+    meta = model._meta.concrete_model._meta
+    return tuple(check(meta.model, one) for one in meta.constraints if isinstance(one, CheckConstraint))
+
+
+def check(model: Any, constraint: CheckConstraint) -> Check:
+    """A check constraint as a key that has no marker."""
+    return Check(constraint.name, model, condition=_as_q(constraint.condition))
+
+
+def _as_q(condition: Any) -> Q:
+    return condition if isinstance(condition, Q) else Q(condition)
+
+
+def plain_name(fields: Iterable[Any]) -> str:
+    """The name of a key that has none: a unique field's, or one of `unique_together`."""
+    return f"unique({', '.join(field.column for field in fields)})"
+
+
+def together_key(model: Any, names: Iterable[str]) -> Key:
+    """One of `unique_together` as a key."""
+    fields = tuple(model._meta.get_field(name) for name in names)
+    return Key(plain_name(fields), model, fields)
+
+
+def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:
+    """A constraint as a key."""
+    return Key(
+        name=constraint.name,
+        model=model,
+        fields=tuple(model._meta.get_field(name) for name in constraint.fields),
+        expressions=tuple(constraint.expressions),
+        condition=constraint.condition,
+        nulls_distinct=constraint.nulls_distinct is not False,
+    )
+
+
+def _fields_of(model: Any, expression: Any) -> Iterator[Any]:
+    """The model's fields that an expression names."""
+    if _is_raw(expression):
+        yield from model._meta.local_concrete_fields
+    for first, *_ in model._get_expr_references(expression):
+        yield model._meta.pk if first == "pk" else model._meta.get_field(first)
+
+
+def _is_raw(expression: Any) -> bool:
+    """Whether a part of it is SQL, of which nobody knows what it reads."""
+    children = getattr(expression, "children", None) or getattr(expression, "get_source_expressions", list)()
+    parts = (child[1] if isinstance(child, tuple) else child for child in children)
+    return isinstance(expression, RawSQL) or any(map(_is_raw, parts))
+
+
+def collation(expression: Any, model: Any) -> str:
+    """The name of the collation that an expression's values are compared by, in lower case."""
+    if isinstance(expression, Collate):
+        return str(vars(expression)["collation"]).lower()
+    if isinstance(expression, F):
+        return field_collation(next(_fields_of(model, expression)))
+    return ""
+
+
+def field_collation(field: Any) -> str:
+    """The same of a column."""
+    return (getattr(field, "db_collation", None) or "").lower()
+
+
+def canonical(message: Message) -> Any:
+    """A value as JSON in which equal values are equal; None for null."""
+    kind = message.WhichOneof("value_type")
+    return None if kind is None else _CANONICAL[kind](message)
+
+
+def canonical_value(value: Any, kind: Kind, collated: str = "") -> Any:
+    """The same of a column's Python value; `collated` names the collation of a text."""
+    if isinstance(value, str) and collated:
+        value = FOLDS.get(collated, str)(value)
+    return canonical(codec.value(value, kind))
+
+
+def _number(value: float) -> Any:
+    if math.isnan(value):
+        return None
+    return ["n", int(value) if value.is_integer() else value]
+
+
+_CANONICAL: Final[Mapping[str, Callable[[Message], Any]]] = {
+    "null_value": lambda message: None,
+    "boolean_value": lambda message: ["?", message.boolean_value],
+    "integer_value": lambda message: ["n", message.integer_value],
+    "double_value": lambda message: _number(message.double_value),
+    "timestamp_value": lambda message: ["t", message.timestamp_value.seconds, message.timestamp_value.nanos],
+    "string_value": lambda message: ["s", message.string_value],
+    "bytes_value": lambda message: ["b", message.bytes_value.hex()],
+    "reference_value": lambda message: ["r", message.reference_value],
+    "geo_point_value": lambda message: ["g", message.geo_point_value.latitude, message.geo_point_value.longitude],
+    "array_value": lambda message: ["a", [canonical(value) for value in message.array_value.values]],
+    "map_value": lambda message: [
+        "m",
+        [[key, canonical(message.map_value.fields[key])] for key in sorted(message.map_value.fields)],
+    ],
+}

@@ -1,0 +1,205 @@
+"""The markers that a statement's writes take with them: which to create, to move and to remove (`definitions.py`).
+
+A row's document and its markers are one group, so that no reader ever sees one without the other. An insert creates
+both and needs no read: a marker that is there refuses the group. An update or delete knows the row as it was, by its
+version, and the markers as they were, by theirs; a marker is removed only if the row owns it. Values that rows of one
+statement exchange are moved: the marker gets its new owner, in the same commit.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError
+
+from ..query.lowering import column_ref
+from ..query.plan import Change, Create, Delete, Get, Group, Update, Write
+from ..values.batching import linked
+from ..values.types import DOCUMENT_ID, VERSION, Ref
+from . import evaluate
+from .definitions import COLUMNS, OWNER, Check, Key, Row, checks, marker_collection, unique_keys
+
+if TYPE_CHECKING:
+    from ..base import DatabaseWrapper
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A marker that is stored: the id of its row's document, and its version (None in a transaction, which locks)."""
+
+    owner: str
+    version: Any
+
+
+@dataclass
+class Exchange:
+    """What the rows of one statement do to markers: positions of rows by the markers that they give up and take."""
+
+    given: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+
+
+class Markers:
+    """The markers of one model's table."""
+
+    def __init__(self, connection: DatabaseWrapper, model: Any) -> None:
+        self.connection = connection
+        self.keys = unique_keys(model)
+        self.checks = checks(model)
+        self.table = str(model._meta.db_table)
+        self.collection = marker_collection(self.table)
+
+    # --- what has to be known
+
+    def affected(self, columns: Iterable[str]) -> tuple[Key, ...]:
+        """The constraints that a write of these columns can touch."""
+        written = set(columns)
+        return tuple(key for key in (*self.keys, *self.checks) if not key.columns.isdisjoint(written))
+
+    def columns(self, keys: Sequence[Key]) -> tuple[Ref, ...]:
+        """The columns of a row that decide its markers."""
+        return tuple(dict.fromkeys(column_ref(field, self.connection) for key in keys for field in key.reads))
+
+    def stored(self, ids: Iterable[str]) -> dict[str, Marker]:
+        """The markers among `ids` that are there."""
+        names = tuple(dict.fromkeys(ids))
+        if not names:
+            return {}
+        found = self.connection.cursor().run(Get(self.collection, names, (DOCUMENT_ID, OWNER, VERSION)))
+        return {id: Marker(owner, version if self.connection.unit is None else None) for id, owner, version in found}
+
+    # --- writes with their markers
+
+    def inserted(self, writes: Sequence[Create]) -> list[Change]:
+        """New rows, each with its markers."""
+        if not (self.keys or self.checks):
+            return list(writes)
+        rows = [dict(_written(write)) for write in writes]
+        self.refuse_broken(self.checks, rows)
+        nonce = _nonce()
+        return [
+            _group(write, [self._claim(id, key, write.id, nonce) for id, key in needed.items()])
+            for write, needed in zip(writes, evaluate.markers(self.connection, self.keys, rows), strict=True)
+        ]
+
+    def refuse_broken(self, wanted: Sequence[Check], rows: Sequence[Row]) -> None:
+        """IntegrityError where a row breaks a check constraint."""
+        for position, check in evaluate.broken(self.connection, wanted, rows):
+            raise IntegrityError(f"{check.says}, by row {position + 1} of the statement; nothing was written")
+
+    def deleted(self, writes: Sequence[Delete], before: Sequence[Row]) -> list[Change]:
+        """Rows to delete, which were as `before` says, with the markers that they own."""
+        held = evaluate.markers(self.connection, self.keys, before)
+        stored = self.stored(id for markers in held for id in markers)
+        return [
+            _group(write, [self._drop(id, stored[id]) for id in markers if owns(stored.get(id), write.id)])
+            for write, markers in zip(writes, held, strict=True)
+        ]
+
+    def updated(self, keys: Sequence[Key], writes: Sequence[Update], before: Sequence[Row]) -> list[Change]:
+        """Rows to change, which were as `before` says, with the markers that move.
+
+        Raises IntegrityError where a row would get what another one has, or break a check.
+        """
+        watched = frozenset[str]().union(*(key.columns for key in keys))
+        writes = [_summed(write, row, watched) for write, row in zip(writes, before, strict=True)]
+        after = [{**row, **dict(_written(write))} for write, row in zip(writes, before, strict=True)]
+        self.refuse_broken([key for key in keys if isinstance(key, Check)], after)
+        keys = [key for key in keys if not isinstance(key, Check)]
+        held = evaluate.markers(self.connection, keys, [*before, *after])
+        held, needed = held[: len(writes)], held[len(writes) :]
+        wanted = [id for old, new in zip(held, needed, strict=True) for id in old.keys() ^ new.keys()]
+        stored = self.stored(wanted)
+        exchange = Exchange()
+        for place, (write, old, new) in enumerate(zip(writes, held, needed, strict=True)):
+            for id in old.keys() - new.keys():
+                if owns(stored.get(id), write.id):
+                    exchange.given[id] = place
+            for id in new.keys() - old.keys():
+                if id in exchange.taken:
+                    refuse(new[id])
+                if not owns(stored.get(id), write.id):
+                    exchange.taken[id] = place
+        for id, place in exchange.taken.items():
+            if id in stored and id not in exchange.given:
+                refuse(needed[place][id])
+        return self._grouped(writes, needed, exchange, stored)
+
+    def _grouped(
+        self,
+        writes: Sequence[Update],
+        needed: Sequence[Mapping[str, Key]],
+        exchange: Exchange,
+        stored: Mapping[str, Marker],
+    ) -> list[Change]:
+        """Rows that exchange values in one group, every other row in its own."""
+        nonce = _nonce()
+        moves: list[list[Write]] = [[] for _ in writes]
+        links: list[tuple[int, int]] = []
+        for id, place in exchange.taken.items():
+            giver = exchange.given.get(id)
+            if giver is None:
+                moves[place].append(self._claim(id, needed[place][id], writes[place].id, nonce))
+            else:
+                owner = writes[place].id
+                moves[place].append(Update(self.collection, id, (OWNER,), (owner,), version=stored[id].version))
+                links.append((giver, place))
+        for id, place in exchange.given.items():
+            if id not in exchange.taken:
+                moves[place].append(self._drop(id, stored[id]))
+        return [
+            Group(tuple(writes[i] for i in places), tuple(move for i in places for move in moves[i]))
+            if len(places) > 1
+            else _group(writes[places[0]], moves[places[0]])
+            for places in linked(len(writes), links)
+        ]
+
+    def _claim(self, id: str, key: Key, owner: str, nonce: str) -> Create:
+        return Create(self.collection, id, COLUMNS, (owner, key.name, nonce), key.says)
+
+    def _drop(self, id: str, marker: Marker) -> Delete:
+        return Delete(self.collection, id, must_exist=marker.version is None, version=marker.version)
+
+
+def owns(marker: Marker | None, row: str) -> bool:
+    """Whether a marker is a row's own."""
+    return marker is not None and marker.owner == row
+
+
+def refuse(key: Key) -> None:
+    """IntegrityError in SQLite's words."""
+    raise IntegrityError(f"{key.says}; another row has these values, nothing was written")
+
+
+def by_column(columns: Sequence[Ref], values: Sequence[Any]) -> dict[str, Any]:
+    """A row's values by column."""
+    return {ref.path[0]: value for ref, value in zip(columns, values, strict=True)}
+
+
+def _group(row: Write, markers: Sequence[Write]) -> Change:
+    return Group((row,), tuple(markers)) if markers else row
+
+
+def _written(write: Create | Update) -> Iterable[tuple[str, Any]]:
+    return ((ref.path[0], value) for ref, value in zip(write.columns, write.values, strict=True))
+
+
+def _summed(write: Update, row: Row, watched: frozenset[str]) -> Update:
+    """An update whose increments of unique columns are worked out."""
+    sums = [(ref, row[ref.path[0]] + more) for ref, more in write.increments if ref.path[0] in watched]
+    if not sums:
+        return write
+    return replace(
+        write,
+        columns=(*write.columns, *(ref for ref, _ in sums)),
+        values=(*write.values, *(value for _, value in sums)),
+        increments=tuple((ref, more) for ref, more in write.increments if ref.path[0] not in watched),
+    )
+
+
+def _nonce() -> str:
+    """A random text of 16 digits."""
+    return f"{random.getrandbits(64):016x}"

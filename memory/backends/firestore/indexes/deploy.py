@@ -1,0 +1,142 @@
+"""Creates, through Firestore's Admin API, what a manifest has and a database lacks. Nothing is ever removed.
+
+Needs roles/datastore.indexAdmin. An index takes minutes to build, even over nothing; until then the queries that need
+it fail as if it were missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import grpc
+from google.api_core.exceptions import AlreadyExists, GoogleAPICallError
+from google.cloud import firestore_admin_v1 as admin
+from google.cloud.firestore_admin_v1.services.firestore_admin.transports import FirestoreAdminGrpcTransport
+
+from .. import errors
+from ..rpc.channel import Target, credentials
+from .derive import NAME, Definition
+from .manifest import AUTOMATIC, Manifest
+
+TIMEOUT: Final = 60.0
+"""Seconds for each call, retries included."""
+
+_Field: Final = admin.Index.IndexField
+SCOPES: Final[Mapping[str, Any]] = admin.Index.QueryScope.__members__
+ARRAYS: Final[Mapping[str, Any]] = _Field.ArrayConfig.__members__
+ORDERS: Final[Mapping[str, Any]] = _Field.Order.__members__
+
+
+def client(target: Target) -> tuple[admin.FirestoreAdminClient, str]:
+    """The Admin API's client, and the resource name of the target's database. Raises `ImproperlyConfigured`."""
+    if target.emulator:
+        channel, project = grpc.insecure_channel(target.emulator), target.project
+    else:
+        found, default = credentials(target)
+        project = target.project or default or ""
+        host = f"{FirestoreAdminGrpcTransport.DEFAULT_HOST}:443"
+        channel = FirestoreAdminGrpcTransport.create_channel(host, credentials=found)
+    made = admin.FirestoreAdminClient(transport=FirestoreAdminGrpcTransport(channel=channel))
+    return made, f"projects/{project}/databases/{target.database}"
+
+
+def deploy(target: Target, manifest: Manifest) -> Iterator[str]:
+    """Create what is missing, saying each thing done. Raises Django's errors; what was done till then stays."""
+    api, database = client(target)
+    try:
+        for collection in sorted({one["collectionGroup"] for one in manifest.indexes}):
+            wanted = [one for one in manifest.indexes if one["collectionGroup"] == collection]
+            yield from _deploy_indexes(api, f"{database}/collectionGroups/{collection}", wanted)
+        for override in manifest.overrides:
+            yield from _deploy_override(api, database, override)
+    except GoogleAPICallError as error:
+        raise errors.mapped(error, f"deploying indexes to {database}") from error
+    finally:
+        api.transport.close()  # type: ignore[no-untyped-call]
+
+
+def _deploy_indexes(api: admin.FirestoreAdminClient, parent: str, wanted: list[Definition]) -> Iterator[str]:
+    present = {_index_key(index) for index in api.list_indexes(parent=parent, timeout=TIMEOUT)}
+    for one in wanted:
+        index = to_index(one)
+        if _index_key(index) in present:
+            continue
+        try:
+            api.create_index(parent=parent, index=index, timeout=TIMEOUT)
+        except AlreadyExists:
+            continue  # somebody else was faster
+        yield f"creating index {one['collectionGroup']} ({', '.join(map(_describe_field, one['fields']))})"
+
+
+def _deploy_override(api: admin.FirestoreAdminClient, database: str, override: Definition) -> Iterator[str]:
+    name = f"{database}/collectionGroups/{override['collectionGroup']}/fields/{override['fieldPath']}"
+    present = api.get_field(name=name, timeout=TIMEOUT)
+    wanted, paths = admin.Field(name=name), []
+    if override.get("ttl") and "ttl_config" not in present:
+        wanted.ttl_config = admin.Field.TtlConfig()
+        paths.append("ttl_config")
+    if "indexes" in override and _differs(present, override["indexes"]):
+        wanted.index_config = admin.Field.IndexConfig(indexes=[_single(one, override) for one in override["indexes"]])
+        paths.append("index_config")
+    if paths:
+        api.update_field(request={"field": wanted, "update_mask": {"paths": paths}}, timeout=TIMEOUT)
+        yield f"setting {', '.join(paths)} of {override['collectionGroup']}.{override['fieldPath']}"
+
+
+def _differs(present: admin.Field, indexes: list[dict[str, Any]]) -> bool:
+    if present.index_config.uses_ancestor_config or "index_config" not in present:
+        return indexes != [dict(one) for one in AUTOMATIC]
+    wanted = {_index_key(_single(one, {"fieldPath": ""})) for one in indexes}
+    found = {_index_key(_without_path(index)) for index in present.index_config.indexes}
+    return wanted != found
+
+
+def to_index(one: Definition) -> admin.Index:
+    """An entry of the manifest as the Admin API's message."""
+    return admin.Index(
+        query_scope=SCOPES[one.get("queryScope", "COLLECTION")],
+        fields=[_field(field) for field in one["fields"]],
+    )
+
+
+def _single(one: dict[str, Any], override: Definition) -> admin.Index:
+    scope = SCOPES[one.get("queryScope", "COLLECTION")]
+    return admin.Index(query_scope=scope, fields=[_field({**one, "fieldPath": override["fieldPath"]})])
+
+
+def _without_path(index: admin.Index) -> admin.Index:
+    made = admin.Index(index)
+    for field in made.fields:
+        field.field_path = ""
+    return made
+
+
+def _field(field: dict[str, Any]) -> admin.Index.IndexField:
+    made = admin.Index.IndexField(field_path=field["fieldPath"])
+    if "vectorConfig" in field:
+        flat = admin.Index.IndexField.VectorConfig.FlatIndex()
+        made.vector_config = admin.Index.IndexField.VectorConfig(
+            dimension=field["vectorConfig"]["dimension"], flat=flat
+        )
+    elif "arrayConfig" in field:
+        made.array_config = ARRAYS[field["arrayConfig"]]
+    else:
+        made.order = ORDERS[field["order"]]
+    return made
+
+
+def _index_key(index: admin.Index) -> tuple[Any, ...]:
+    """What makes two indexes the same; the service adds `__name__` at the end of those that it lists."""
+    fields = [
+        (field.field_path, int(field.order), int(field.array_config), field.vector_config.dimension)
+        for field in index.fields
+    ]
+    if len(fields) > 1 and fields[-1][0] == NAME:
+        fields.pop()
+    return (int(index.query_scope), *fields)
+
+
+def _describe_field(field: dict[str, Any]) -> str:
+    how = field.get("order") or field.get("arrayConfig") or f"vector {field['vectorConfig']['dimension']}"
+    return f"{field['fieldPath']} {how.lower()}"

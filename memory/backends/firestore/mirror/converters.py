@@ -1,0 +1,108 @@
+"""Values on their way into the mirror's SQLite and back."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from decimal import Context
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Field
+from django.utils.dateparse import parse_date, parse_datetime, parse_time
+from django.utils.duration import duration_microseconds
+
+from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+
+from ..query.lowering import kind_of
+from ..values.types import JSON_NULL, Kind
+
+if TYPE_CHECKING:
+    from ..base import DatabaseWrapper
+
+Convert = Callable[[Any], Any]
+
+# SQLite computes with floats, which hold this many decimal digits.
+FLOAT_DIGITS: Final = Context(prec=15)
+
+
+def to_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:
+    """How a value of the wire's Python form is kept by SQLite; None where it is kept as it is."""
+    kind = kind_of(field, outer)
+    if kind in (Kind.VECTOR, Kind.ANY):
+        return lambda value: field.get_db_prep_save(value, connection=inner)
+    if kind is Kind.DECIMAL:
+        return lambda value: inner.ops.adapt_decimalfield_value(
+            value, getattr(field, "max_digits", None), getattr(field, "decimal_places", None)
+        )
+    if kind is Kind.DATETIME:
+        return lambda value: str(_naive(value, inner.timezone))
+    return TO_SQLITE.get(kind)
+
+
+def from_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:
+    """The inverse of `to_sqlite`, for values that SQLite computed."""
+    kind = kind_of(field, outer)
+    if kind is Kind.DECIMAL:
+        return lambda value: outer.ops.adapt_decimalfield_value(
+            FLOAT_DIGITS.create_decimal(value) if isinstance(value, float) else field.to_python(value),
+            getattr(field, "max_digits", None),
+            getattr(field, "decimal_places", None),
+        )
+    if kind is Kind.DATETIME:
+        return lambda value: _instant(parse_datetime(str(value)), inner.timezone)
+    if kind in (Kind.VECTOR, Kind.ANY):
+        return lambda value: field.get_db_prep_save(field.to_python(value), connection=outer)
+    return FROM_SQLITE.get(kind)
+
+
+def _naive(value: datetime.datetime, zone: datetime.tzinfo | None) -> datetime.datetime:
+    if settings.USE_TZ and zone is not None and zone is not datetime.UTC:
+        value = value.astimezone(zone)
+    return value.replace(tzinfo=None)
+
+
+def _instant(value: datetime.datetime | None, zone: datetime.tzinfo | None) -> datetime.datetime | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=zone if settings.USE_TZ and zone is not None else datetime.UTC)
+    return value.astimezone(datetime.UTC)
+
+
+def _json_text(value: Any) -> str:
+    """What others stored may hold NaN or an infinity, which SQLite takes for malformed JSON: null."""
+    if value is JSON_NULL:
+        return "null"
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(value), parse_constant=lambda name: None))
+
+
+def _json_value(text: Any) -> Any:
+    value = json.loads(text)
+    return JSON_NULL if value is None else value
+
+
+TO_SQLITE: Final[dict[Kind, Convert]] = {
+    Kind.DATE: str,
+    Kind.TIME: str,
+    Kind.DURATION: duration_microseconds,
+    Kind.UUID: lambda value: value.hex,
+    Kind.JSON: _json_text,
+}
+FROM_SQLITE: Final[dict[Kind, Convert]] = {
+    Kind.BOOLEAN: bool,
+    Kind.INTEGER: int,
+    Kind.FLOAT: float,
+    Kind.TEXT: str,
+    Kind.BINARY: bytes,
+    Kind.DATE: lambda value: parse_date(str(value)[:10]),
+    Kind.TIME: lambda value: parse_time(str(value)),
+    Kind.DURATION: lambda value: datetime.timedelta(microseconds=value),
+    Kind.UUID: lambda value: UUID(str(value)),
+    Kind.JSON: _json_value,
+}

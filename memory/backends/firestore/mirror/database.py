@@ -1,0 +1,196 @@
+"""Lane 2: an in-memory SQLite that answers what Firestore cannot, over the rows that Firestore can narrow it
+to.
+
+Django's own SQLite compiler runs the original query there, so every lookup, function, join and window has
+the meaning that it has in development. `load_plan.py` says in which order the rows are fetched, `loader.py`
+fetches them. SQLite itself tells which columns a statement reads (its authorizer
+is asked while the statement is prepared), so only those are fetched. Tables are made once per thread and
+emptied after each query.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import connections
+from django.db.models import Field
+
+from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+
+from .converters import to_sqlite
+from .load_plan import Page, Reading, covering, loads, relevant
+from .loader import Filling, NoSliceError
+from .tables import Table
+
+if TYPE_CHECKING:
+    from ..base import DatabaseWrapper
+
+# What SQL calls the use of a table, with the word after it, which may be the table's alias.
+NAMED: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?(?=(?:\s+"?(\w+)"?)?)', re.IGNORECASE)
+WORDS: Final = re.compile(r"\w+")
+
+
+class MirrorWrapper(SQLiteWrapper):
+    """The connection to the copy; receivers of `connection_created` can tell it by `is_mirror`."""
+
+    is_mirror = True
+
+    def __init__(self, outer: DatabaseWrapper) -> None:
+        super().__init__(_sqlite_settings(outer.settings_dict), outer.alias)
+        self._outer = outer
+
+    @property
+    def timezone(self) -> datetime.tzinfo | None:
+        """The outer connection's: what changes settings in a test tells `connections.all()`, which lacks this one."""
+        return self._outer.timezone
+
+    @property
+    def timezone_name(self) -> str:
+        """See `timezone`."""
+        return self._outer.timezone_name
+
+
+class Mirror:
+    """The SQLite behind one connection."""
+
+    def __init__(self, outer: DatabaseWrapper) -> None:
+        self.outer = outer
+        # Aggregates over subqueries look their compiler up by alias, so the copy needs one: settings and
+        # `connections.all()` do not see it. Its own alias is the outer one, as queries with `using()` check.
+        self.using = f"{outer.alias}:mirror"
+        self.connection = MirrorWrapper(outer)
+        self._declared: dict[str, str] = {}
+
+    def compiler(self, query: Any, elide_empty: bool = True) -> Any:
+        """Django's compiler for a query, on the copy."""
+        connections[self.using] = self.connection
+        return query.get_compiler(using=self.using, elide_empty=elide_empty)
+
+    @contextmanager
+    def loaded(
+        self,
+        sql: str,
+        params: Sequence[Any],
+        tables: Mapping[str, Table],
+        reading: Reading,
+        blame: Sequence[str],
+        *,
+        page: Page | None = None,
+        versions_of: str | None = None,
+    ) -> Iterator[dict[Any, Any]]:
+        """The copy, with every row that the statement could need; empty again afterwards.
+
+        `reading` is what is known of the statement's tables. With a `page`, the rows of the first use are only those of
+        that slice. Yields the update times of the documents of `versions_of`, by primary key.
+        """
+        named = _named(sql, tables, reading)
+        present = {name for name, _ in named}
+        for name in present:
+            self._declare(tables[name])
+        columns = self._columns_read(sql, params)
+        known = covering(relevant(reading, present), named)
+        if page is not None and sum(count for (name, _), count in named.items() if name == known.uses[0].table) > 1:
+            raise NoSliceError
+        filling = Filling(self, {name: tables[name] for name in present}, columns, blame, versions_of)
+        try:
+            with self.outer.lane("mirror"):
+                for load in loads(known, page):
+                    filling.load(load)
+                    if page is not None:
+                        filling.insist(load)
+            yield filling.versions
+        finally:
+            for name in present:
+                self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table, not a user's text
+
+    def returning(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows that a statement returns, as SQLite holds them."""
+        with self.connection.cursor():
+            raw: sqlite3.Connection = self.connection.connection
+        cursor = raw.execute(sql.replace("%s", "?").replace("%%", "%"), tuple(params))
+        return cursor.fetchall()
+
+    def computed(
+        self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[Any, ...]]:
+        """What expressions are in rows that need not be stored: values by column, as the wire's Python forms."""
+        fields = [field for field in table.fields.values() if not field.generated]
+        self._declare(table)
+        try:
+            self.insert(table, fields, [[row.get(str(field.column)) for field in fields] for row in rows])
+            return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY rowid', params)  # noqa: S608
+        finally:
+            self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
+
+    def insert(self, table: Table, fields: Sequence[Field[Any, Any]], rows: Sequence[Sequence[Any]]) -> None:
+        """Copies rows, which hold one value for each field."""
+        if not rows:
+            return
+        convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
+        values = [
+            tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True))
+            for row in rows
+        ]
+        names = ", ".join(f'"{field.column}"' for field in fields)
+        marks = ", ".join("?" for _ in fields)
+        raw: sqlite3.Connection = self.connection.connection
+        raw.execute("BEGIN")
+        raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
+        raw.execute("COMMIT")
+
+    def _execute(self, sql: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def _declare(self, table: Table) -> None:
+        declaration = table.declaration(self.connection)
+        if self._declared.get(table.name) == declaration:
+            return
+        self._execute(f'DROP TABLE IF EXISTS "{table.name}"')
+        self._execute(declaration)
+        self._declared[table.name] = declaration
+
+    def _columns_read(self, sql: str, params: Sequence[Any]) -> dict[str, frozenset[str]]:
+        """The columns that SQLite says it would read, by table."""
+        read: dict[str, set[str]] = {}
+
+        def note(action: int, table: str | None, column: str | None, *_: Any) -> int:
+            if action == sqlite3.SQLITE_READ and table:
+                read.setdefault(table, set()).add(column or "")
+            return sqlite3.SQLITE_OK
+
+        with self.connection.cursor() as cursor:
+            raw: sqlite3.Connection = self.connection.connection
+            raw.set_authorizer(note)
+            try:
+                cursor.execute(f"EXPLAIN {sql}", params)
+            finally:
+                raw.set_authorizer(None)
+        return {table: frozenset(columns) for table, columns in read.items()}
+
+
+def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **outer,
+        "ENGINE": "memory.backends.sqlite",
+        "NAME": ":memory:",
+        "OPTIONS": {},
+        "ATOMIC_REQUESTS": False,
+    }
+
+
+def _named(sql: str, tables: Mapping[str, Table], reading: Reading) -> dict[tuple[str, str], int]:
+    """How often a statement names each table by each alias; a name that raw SQL hides is named by none."""
+    aliases = {(use.table, use.alias) for use in reading.uses}
+    named: dict[tuple[str, str], int] = {}
+    for name, word in NAMED.findall(sql):
+        if name in tables:
+            pair = (name, word if (name, word) in aliases else name)
+            named[pair] = named.get(pair, 0) + 1
+    seen = {name for name, _ in named}
+    return named | {(word, ""): 1 for word in set(WORDS.findall(sql)) if word in tables and word not in seen}

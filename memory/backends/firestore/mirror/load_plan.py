@@ -1,0 +1,196 @@
+"""In which order the mirror loads the rows of a statement, and what narrows each load. Pure: no I/O and no Django.
+
+A statement uses tables: each alias of each query in it is one use. Some uses tell which of their rows matter (the
+query's own conditions), links tell more: a joined row matters only if a row on the other side of the join holds its
+value. What is narrow is loaded first, and what it holds then narrows the next:
+
+    Note.objects.filter(author__name="ann")    authors by name, then notes by the authors' ids
+    Note.objects.filter(owner="ann").select_related("author__city")
+                                               notes by owner, authors by id, cities by id
+
+Loading more than matters is always right, since the statement itself is run over what was loaded. So a link may be
+left out, and is, where following it would cost more calls than it saves documents (`mirror.MAX_JOINED`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from ..query.ast import FALSE, TRUE, AnyOf, Condition, Select
+from ..query.normalize import parts_of, positive, weakened
+from ..query.plan import Compare, Op, Order
+from ..values.types import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a table: its alias in the statement, and the condition without which its rows do not matter.
+
+    `optional`: an outer join's, whose rows narrow no others.
+    """
+
+    table: str
+    alias: str
+    condition: Condition = TRUE
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Rows of the use at `target` matter only if one at `source` holds in `source_column` what they have in `column`.
+
+    `required`: rows of the source without such a partner do not matter either (an inner join).
+    """
+
+    target: int
+    column: Ref
+    source: int
+    source_column: Ref
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A slice that Firestore can take of the first use, as nothing else in the statement adds or drops rows.
+
+    `checked` rows at its front are no part of the answer: they are read to learn whether an inner join drops them.
+    """
+
+    where: Condition
+    orders: tuple[Order, ...]
+    limit: int
+    offset: int
+    checked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a statement reads: its uses, by position, and the links between them."""
+
+    uses: tuple[Use, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The rows of one use: those of `condition` that one of the `links` leads to (the first that is short enough)."""
+
+    use: int
+    table: str
+    condition: Condition
+    links: tuple[Link, ...] = ()
+    page: Page | None = None
+
+
+class Rank(IntEnum):
+    """How a use can be narrowed, the narrowest first; the last might be linked to something that is loaded later."""
+
+    PAGE = 0
+    NOTHING = 1
+    BY_KEY = 2
+    LINK_TO_KEY = 3
+    EQUALITY = 4
+    LINK = 5
+    CONDITION = 6
+    WHOLE = 7
+    WHOLE_UNTIL_LINKED = 8
+
+
+def loads(reading: Reading, page: Page | None = None) -> tuple[Load, ...]:
+    """The loads of a statement, in order. Links lead from earlier ones to later ones only."""
+    if page is not None and any(link.required for link in reading.links):
+        page = replace(page, limit=page.offset + page.limit, offset=0, checked=page.offset)
+    uses = [replace(use, condition=weakened(positive(use.condition))) for use in reading.uses]
+    whole = {use.table for at, use in enumerate(uses) if _must_be_whole(use, at, reading.links)} if page is None else ()
+    done: set[int] = set()
+    result: list[Load] = []
+    while len(done) < len(uses):
+        waiting = [at for at in range(len(uses)) if at not in done]
+        links = {at: _links_to(at, reading.links, done) for at in waiting}
+        ranks = {at: _rank(uses[at], links[at], page if at == 0 else None, whole) for at in waiting}
+        at = min(waiting, key=lambda at: (ranks[at], at))
+        done.add(at)
+        use = uses[at]
+        if use.table in whole:
+            result.append(Load(at, use.table, TRUE))
+        else:
+            result.append(Load(at, use.table, use.condition, links[at], page if at == 0 else None))
+    return tuple(result)
+
+
+def _must_be_whole(use: Use, at: int, links: Iterable[Link]) -> bool:
+    return use.condition == TRUE and not any(link.target == at for link in links)
+
+
+def _links_to(at: int, links: Iterable[Link], done: Collection[int]) -> tuple[Link, ...]:
+    """The links that narrow a use by what is loaded, those to a key first."""
+    found = [link for link in links if link.target == at and link.source in done]
+    return tuple(sorted(found, key=lambda link: not link.column.key))
+
+
+def _rank(use: Use, links: tuple[Link, ...], page: Page | None, whole: Collection[str]) -> Rank:
+    if page is not None:
+        return Rank.PAGE
+    if use.table in whole:
+        return Rank.WHOLE
+    own = rank_of(use.condition)
+    if not links:
+        return Rank.WHOLE_UNTIL_LINKED if use.optional or own is Rank.WHOLE else own
+    return min(own, Rank.LINK_TO_KEY if links[0].column.key else Rank.LINK)
+
+
+def rank_of(condition: Condition) -> Rank:
+    """How far a positive condition narrows by itself."""
+    if condition == FALSE:
+        return Rank.NOTHING
+    if condition == TRUE:
+        return Rank.WHOLE
+    return min(_rank_of_part(part) for part in parts_of(condition))
+
+
+def _rank_of_part(part: Condition) -> Rank:
+    match part:
+        case Compare(ref, Op.EQ | Op.IN):
+            return Rank.BY_KEY if ref.key else Rank.EQUALITY
+        case AnyOf(children):
+            return max(rank_of(child) for child in children)
+        case _:
+            return Rank.CONDITION
+
+
+def sliced(select: Select, page: Page) -> Select:
+    """The rows of a slice."""
+    return replace(select, where=page.where, orders=page.orders, limit=page.limit, offset=page.offset)
+
+
+def pairs(uses: Iterable[Use]) -> Mapping[tuple[str, str], int]:
+    """How often each table is used by each alias."""
+    counts: dict[tuple[str, str], int] = {}
+    for use in uses:
+        counts[use.table, use.alias] = counts.get((use.table, use.alias), 0) + 1
+    return counts
+
+
+def covering(reading: Reading, named: Mapping[tuple[str, str], int]) -> Reading:
+    """The reading, with a use of the whole table for each that a statement names more often than the reading knows.
+
+    `named` counts tables and aliases in the statement's text: SQL that Django did not make may hide uses in it.
+    """
+    known = pairs(reading.uses)
+    hidden = {table for (table, alias), count in named.items() if known.get((table, alias), 0) < count}
+    return replace(reading, uses=(*reading.uses, *(Use(table, "") for table in sorted(hidden))))
+
+
+def relevant(reading: Reading, tables: Collection[str]) -> Reading:
+    """The reading without uses that the statement left out, as Django does with conditions that cannot hold."""
+    kept = [at for at, use in enumerate(reading.uses) if use.table in tables]
+    place = {at: position for position, at in enumerate(kept)}
+    return Reading(tuple(reading.uses[at] for at in kept), tuple(_placed(reading.links, place)))
+
+
+def _placed(links: Iterable[Link], place: Mapping[int, int]) -> Iterator[Link]:
+    for link in links:
+        if link.target in place and link.source in place:
+            yield replace(link, target=place[link.target], source=place[link.source])

@@ -1,0 +1,246 @@
+"""What a query reads, for the mirror: each alias of each query in it, with what narrows its rows (`load_plan.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from django.db.models import Exists
+from django.db.models.expressions import Col
+from django.db.models.fields import related_lookups
+from django.db.models.lookups import Exact, In, IntegerFieldExact
+from django.db.models.sql import Query
+from django.db.models.sql.constants import INNER, LOUTER
+from django.db.models.sql.datastructures import BaseTable, Join
+from django.db.models.sql.subqueries import AggregateQuery
+from django.db.models.sql.where import AND, WhereNode
+
+from ..query.analysis import Rows, joined
+from ..query.ast import Condition, all_of
+from ..query.lowering import Lowering, column_ref
+from ..query.plan import Merge
+from ..query.plan import Query as FirestoreQuery
+from ..query.planner import plan
+from ..values.types import Kind, Ref
+from .load_plan import Link, Page, Reading, Use
+
+# Kinds whose equal values are spelled alike, whatever the column.
+LINKABLE: Final = frozenset({Kind.INTEGER, Kind.TEXT, Kind.UUID})
+EQUALITIES: Final = frozenset({Exact, IntegerFieldExact, related_lookups.RelatedExact})
+MEMBERSHIPS: Final = frozenset({In, related_lookups.RelatedIn})
+
+# Where an alias that a query may name is found among the uses.
+Scope = Mapping[str, int]
+
+
+@dataclass
+class Found:
+    """Uses and links, as they are found."""
+
+    compiler: Any
+    uses: list[Use] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+    def link(self, target: int | None, column: Any, source: int | None, source_column: Any, required: bool) -> None:
+        """Notes a link between two columns (fields), where their values can be compared."""
+        if target is None or source is None or target == source:
+            return
+        refs = [self._ref(column), self._ref(source_column)]
+        if refs[0] is not None and refs[1] is not None and refs[0].kind is refs[1].kind:
+            self.links.append(Link(target, refs[0], source, refs[1], required))
+
+    def _ref(self, column: Any) -> Ref | None:
+        if getattr(column, "generated", False) or getattr(column, "db_collation", None):
+            return None
+        ref = column_ref(column, self.compiler.connection)
+        return ref if ref.kind in LINKABLE else None
+
+
+def reading(compiler: Any, asked: Any) -> Reading:
+    """What a query (or an expression) reads."""
+    found = Found(compiler)
+    for query in [asked] if isinstance(asked, Query) and asked.model else _nested(asked):
+        _visit(found, query, {})
+    return Reading(tuple(found.uses), tuple(found.links))
+
+
+def models(tableless: Query) -> list[Any]:
+    """The models of the queries in one that has none itself."""
+    return [query.model for query in _nested(tableless) if query.model]
+
+
+def _nested(asked: Any) -> Iterator[Query]:
+    """The queries in an expression, or in a query without a table."""
+    parts = (asked.where, *asked.annotation_select.values()) if isinstance(asked, Query) else (asked,)
+    return _subqueries(parts)
+
+
+def _visit(found: Found, query: Query, outer: Scope) -> Scope:
+    """Notes a query's uses, and those of all queries in it; returns where its aliases are."""
+    if isinstance(query, AggregateQuery):
+        return _visit(found, query.inner_query, outer)
+    if query.combinator:
+        for part in query.combined_queries:
+            _visit(found, part, outer)
+        return {}
+    where, _, _ = query.where.split_having_qualify(must_group_by=query.group_by is not None)
+    own = _own_uses(found, query, where)
+    scope = {**outer, **own}
+    for alias in own:
+        _join(found, query, scope, alias)
+    linked = {id(nested) for nested in _where_links(found, where, scope, own)} if where is not None else set()
+    for nested in _subqueries((query.where,)):
+        if id(nested) not in linked:
+            _visit(found, nested, scope)
+    for nested in _subqueries((*query.annotation_select.values(), *query.order_by, *query.select)):
+        _visit(found, nested, scope)
+    return own
+
+
+def _own_uses(found: Found, query: Query, where: Any) -> dict[str, int]:
+    used = [alias for alias, count in query.alias_refcount.items() if count] or [query.get_initial_alias()]
+    own: dict[str, int] = {}
+    for alias in used:
+        table = query.alias_map[alias]
+        own[alias] = len(found.uses)
+        condition = _condition(found.compiler, where, alias, table)
+        found.uses.append(Use(table.table_name, alias, condition, optional=table.join_type == LOUTER))
+    return own
+
+
+def _condition(compiler: Any, where: Any, alias: str, table: BaseTable | Join) -> Condition:
+    """What all rows of an alias that matter fulfil: the query's WHERE, unless the join is an outer one, and ON."""
+    lowering = Lowering(compiler, alias)
+    parts = []
+    if where is not None and table.join_type != LOUTER:
+        parts.append(lowering.where(where))
+    if isinstance(table, Join):
+        parts += [lowering.condition(restriction) for restriction in _restrictions(table)]
+    return all_of(parts)
+
+
+def _restrictions(join: Any) -> Iterator[Any]:
+    """What a join demands beside equal columns."""
+    extra = join.join_field.get_extra_restriction(join.table_alias, join.parent_alias)
+    if extra:
+        yield extra
+    if join.filtered_relation is not None:
+        yield join.filtered_relation.resolved_condition
+
+
+def _columns(join: Any) -> Iterator[tuple[Any, Any]]:
+    """The fields that a join compares: the parent's, and its own."""
+    return iter(join.join_fields or ())
+
+
+def _join(found: Found, query: Query, scope: Scope, alias: str) -> None:
+    join = query.alias_map[alias]
+    if not isinstance(join, Join) or join.parent_alias not in scope:
+        return
+    inner = join.join_type == INNER
+    for parent_column, column in _columns(join):
+        found.link(scope[alias], column, scope[join.parent_alias], parent_column, inner)
+        if inner and query.alias_map[join.parent_alias].join_type != LOUTER:
+            found.link(scope[join.parent_alias], parent_column, scope[alias], column, inner)
+
+
+# --- conditions that compare columns, and subqueries ---
+
+
+def _where_links(found: Found, where: WhereNode, scope: Scope, own: Mapping[str, int]) -> Iterator[Query]:
+    """Notes the links that a WHERE makes; yields the subqueries that were visited for that."""
+    for node in _conjuncts(where):
+        if _compares(node, EQUALITIES) and isinstance(node.lhs, Col) and isinstance(node.rhs, Col):
+            _equal(found, node.lhs, node.rhs, scope, own)
+        elif _compares(node, MEMBERSHIPS) and isinstance(node.lhs, Col) and isinstance(node.rhs, Query):
+            inner = _visit(found, node.rhs, scope)
+            yield node.rhs
+            selected = _selected(node.rhs)
+            if selected is not None and selected.alias in inner:
+                found.link(scope.get(node.lhs.alias), node.lhs.target, inner[selected.alias], selected.target, False)
+        elif (exists := _existing(node)) is not None:
+            inner = _visit(found, exists.query, scope)
+            yield exists.query
+            _backwards(found, set(inner.values()))
+
+
+def _existing(node: Any) -> Any:
+    """The `Exists` that a condition demands: Django compares it with true."""
+    if type(node) is Exact and node.rhs is True:
+        node = node.lhs
+    return node if type(node) is Exists else None
+
+
+def _compares(node: Any, lookups: frozenset[type]) -> bool:
+    return type(node) in lookups and not node.bilateral_transforms
+
+
+def _equal(found: Found, left: Col, right: Col, scope: Scope, own: Mapping[str, int]) -> None:
+    """Two columns that must be equal narrow each other; one of an outer query is not narrowed by this one."""
+    for one, other in ((left, right), (right, left)):
+        if one.alias in own:
+            found.link(own[one.alias], one.target, scope.get(other.alias), other.target, False)
+
+
+def _backwards(found: Found, inner: set[int]) -> None:
+    """Where rows must exist, what links them to an outer query narrows that query too."""
+    for link in list(found.links):
+        if link.target in inner and link.source not in inner:
+            found.links.append(Link(link.source, link.source_column, link.target, link.column))
+
+
+def _selected(query: Query) -> Col | None:
+    """The one column that a query selects, if it is one."""
+    columns = [*query.select, *query.annotation_select.values()]
+    plain = not (query.combinator or query.extra_select or query.default_cols)
+    return columns[0] if plain and len(columns) == 1 and isinstance(columns[0], Col) else None
+
+
+def _conjuncts(where: WhereNode) -> Iterator[Any]:
+    """The conditions that all rows must pass."""
+    if where.negated or where.connector != AND:
+        return
+    for child in where.children:
+        if isinstance(child, WhereNode):
+            yield from _conjuncts(child)
+        else:
+            yield child
+
+
+def _subqueries(nodes: Any) -> Iterator[Query]:
+    for node in nodes:
+        if isinstance(node, Query):
+            yield node
+        elif inner := getattr(node, "query", None):
+            yield inner
+        else:
+            children = getattr(node, "children", None) or ()
+            sources = node.get_source_expressions() if hasattr(node, "get_source_expressions") else ()
+            yield from _subqueries((*children, *sources))
+            if isinstance(rhs := getattr(node, "rhs", None), Query) and rhs not in sources:
+                yield rhs
+
+
+# --- slices ---
+
+
+def page(query: Query, asked: Any) -> Page | None:
+    """The slice of a query that Firestore can take: conditions and order are of the base's columns, and joins only add
+    columns to its rows. None where SQLite has to slice."""
+    if not isinstance(asked, Rows) or not asked.sliceable or asked.select.limit is None:
+        return None
+    select = asked.select
+    joins = all(_adds_columns(query, alias) for alias in joined(query))
+    if not joins or not isinstance(plan(replace(select, blame=())), FirestoreQuery | Merge):
+        return None
+    return Page(select.where, select.orders, asked.select.limit, select.offset)
+
+
+def _adds_columns(query: Query, alias: str) -> bool:
+    """Whether a join finds one row at most, and no condition decides which."""
+    join = query.alias_map[alias]
+    if not isinstance(join, Join) or any(_restrictions(join)):
+        return False
+    columns = [column for _, column in _columns(join)]
+    return len(columns) == 1 and bool(columns[0].unique)

@@ -1,0 +1,68 @@
+"""The mirror's tables: what a collection looks like in SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Field
+
+from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+
+from ..query.lowering import column_ref
+from ..values.types import Kind, Ref
+
+if TYPE_CHECKING:
+    from ..base import DatabaseWrapper
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A collection's copy: its fields by column, and the key's place. `keyed`: no two rows have one key."""
+
+    name: str
+    fields: Mapping[str, Field[Any, Any]]
+    key: Ref
+    keyed: bool = True
+
+    def declaration(self, connection: SQLiteWrapper) -> str:
+        """CREATE TABLE without constraints: the copy holds what Firestore holds, parts of rows too."""
+        columns = ", ".join(_column(field, connection, self.keyed) for field in self.fields.values())
+        return f'CREATE TABLE "{self.name}" ({columns})'
+
+
+def _column(field: Field[Any, Any], connection: SQLiteWrapper, keyed: bool) -> str:
+    parameters = field.db_parameters(connection)
+    collation = f" COLLATE {parameters['collation']}" if parameters.get("collation") else ""
+    key = " PRIMARY KEY" if field.primary_key and keyed else ""
+    return f'"{field.column}" {parameters["type"]}{collation}{key}{_generated(field, connection)}'
+
+
+def _generated(field: Any, connection: SQLiteWrapper) -> str:
+    """How SQLite computes a GeneratedField, which Firestore does not store."""
+    if not field.generated:
+        return ""
+    sql, params = field.generated_sql(connection)
+    editor = connection.SchemaEditorClass(connection)
+    return f" GENERATED ALWAYS AS ({sql % tuple(map(editor.quote_value, params))}) VIRTUAL"
+
+
+def tables_of(models: Iterable[Any], outer: DatabaseWrapper) -> dict[str, Table]:
+    """Tables by name; where several models share one, their columns together."""
+    fields: dict[str, dict[str, Field[Any, Any]]] = {}
+    for model in models:
+        if model._meta.proxy or model._meta.abstract:
+            continue
+        own = fields.setdefault(model._meta.db_table, {})
+        for field in model._meta.local_concrete_fields:
+            if field.column is not None:
+                own.setdefault(field.column, field)
+    return {name: Table(name, own, _key(own, outer)) for name, own in fields.items() if own}
+
+
+def _key(fields: Mapping[str, Field[Any, Any]], outer: DatabaseWrapper) -> Ref:
+    for field in fields.values():
+        if field.primary_key:
+            return column_ref(field, outer)
+    return Ref(("__name__",), Kind.TEXT, key=True)

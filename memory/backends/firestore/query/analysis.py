@@ -1,0 +1,311 @@
+"""What a `Query` asks, as the planner wants it: its tree, the shape of its rows, and the uses of each table.
+
+Django's SQLite compiler does the reading of a query (select list, joins, order, grouping); this looks at
+what it found, before any SQL is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from django.db.models import Aggregate as DjangoAggregate
+from django.db.models import Avg, Count, Max, Min, Sum
+from django.db.models.expressions import Col, Star, Value
+from django.db.models.lookups import IsNull
+from django.db.models.sql import Query
+from django.db.models.sql.subqueries import AggregateQuery
+from django.db.models.sql.where import AND, WhereNode
+
+from ..values.types import Kind, Ref
+from .ast import TRUE, Select, all_of
+from .lowering import Lowering, NotConstantError, column_ref, describe_expression, lower_orders
+from .plan import MAX_NEAREST, Compare, Function, Measure, Nearest, Op, Order
+from .plan import Query as FirestoreQuery
+from .planner import UNSORTABLE, Answer, Nothing, Unanswerable, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that every row has in some place."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """The place of a vector's distance."""
+
+
+Item = int | Constant | Distance
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Order by distance to a vector; `present` if the query leaves out rows without a vector, as Firestore does,
+    `defined` if those without a distance, which a zero vector's cosine is.
+    """
+
+    ref: Ref
+    vector: tuple[float, ...]
+    measure: Measure
+    present: bool = False
+    defined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A question for rows: `shape` says where each selected item is found.
+
+    `sliceable`: rows are those of one collection in an order of its own, whatever is selected or joined beside.
+    """
+
+    select: Select
+    shape: tuple[Item, ...]
+    near: Near | None = None
+    sliceable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One aggregate: of the server's, or the least or greatest value of a column (`extreme`)."""
+
+    select: Select
+    function: Function | None = None
+    ref: Ref | None = None
+    extreme: Order | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A question for one row of aggregates, or for what it cannot be (`blame`)."""
+
+    numbers: tuple[Number, ...]
+    blame: tuple[str, ...] = ()
+
+
+FUNCTIONS: Final[dict[type, Function]] = {Count: Function.COUNT, Sum: Function.SUM, Avg: Function.AVG}
+NUMERIC: Final = frozenset({Kind.INTEGER, Kind.FLOAT})
+
+
+def keys_of(query: Any) -> Any:
+    """A query for the primary keys of the rows that a write is for."""
+    rows: Any = query.chain(klass=Query)
+    rows.clear_ordering(force=True)
+    rows.clear_select_clause()
+    rows.select_related = False
+    rows.select = (rows.model._meta.pk.get_col(rows.get_initial_alias()),)
+    return rows
+
+
+def ask(outer: Any, inner: Any) -> Rows | Numbers:
+    """The question of a query. `outer` is the engine's compiler, `inner` Django's for the same query on
+    SQLite."""
+    query = inner.query
+    if isinstance(query, AggregateQuery):
+        return _over_subquery(outer, inner)
+    _, order_by, group_by = inner.pre_sql_setup()
+    lowering = Lowering(outer, query.base_table or query.get_initial_alias())
+    structure = [*_structure(query, inner, group_by)]
+    blame = [*structure, *(f"the join to {query.alias_map[alias].table_name}" for alias in joined(query))]
+    expressions = [expression for expression, _, _ in inner.select]
+    if expressions and all(isinstance(e, DjangoAggregate) for e in expressions):
+        return _numbers(lowering, inner, expressions, blame)
+    rows = _rows(lowering, inner, expressions, [expression for expression, _ in order_by], blame)
+    return replace(rows, sliceable=rows.sliceable and not structure)
+
+
+def _structure(query: Query, inner: Any, group_by: Any) -> Iterator[str]:
+    """What makes a query more than rows of one collection."""
+    if query.combinator:
+        yield f"{query.combinator}()"
+    if group_by or query.group_by is not None:
+        yield "values().annotate() (GROUP BY)"
+    if query.distinct and not _has_key(query, inner):
+        yield "distinct()"
+    if query.extra_tables or query.extra:
+        yield "extra()"
+    if inner.having is not None or inner.qualify is not None:
+        yield "a filter on an aggregate or a window"
+
+
+def joined(query: Query) -> list[str]:
+    """The aliases that a query joins to its base."""
+    return [a for a, count in query.alias_refcount.items() if count and a != query.base_table]
+
+
+def _has_key(query: Query, inner: Any) -> bool:
+    """Whether rows differ anyway, by their primary key."""
+    return not query.distinct_fields and any(
+        isinstance(e, Col) and e.alias == query.base_table and e.target.primary_key for e, _, _ in inner.select
+    )
+
+
+def _base(lowering: Lowering, inner: Any, blame: list[str]) -> Select:
+    query = inner.query
+    meta = query.get_meta()
+    return Select(
+        collection=query.alias_map[query.base_table].table_name,
+        key=_key(meta, lowering),
+        where=lowering.where(inner.where) if inner.where is not None else TRUE,
+        limit=None if query.high_mark is None else query.high_mark - query.low_mark,
+        offset=query.low_mark,
+        blame=tuple(blame),
+    )
+
+
+def _key(meta: Any, lowering: Lowering) -> Ref:
+    if meta.is_composite_pk:
+        return Ref(("__name__",), Kind.TEXT, key=True)
+    return column_ref(meta.pk, lowering.connection)
+
+
+def _rows(lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], blame: list[str]) -> Rows:
+    near = _near(lowering, order_by) if order_by else None
+    if near is not None:
+        without = tuple(
+            _demands(inner.where, partial(says, lowering, near=near)) for says in (_is_present, _has_distance)
+        )
+        near = replace(near, present=without[0], defined=without[1])
+        lowering.implied = lambda lookup: _is_present(lowering, lookup, near)
+    columns: dict[Ref, int] = {}
+    shape: list[Item] = []
+    for expression in expressions:
+        if near and _is_distance(lowering, expression, near):
+            shape.append(Distance())
+        elif (ref := lowering.ref(expression)) is not None and len(ref.path) == 1:
+            shape.append(columns.setdefault(ref, len(columns)))
+        elif isinstance(expression, Value):
+            shape.append(Constant(_value(lowering, expression)))
+        else:
+            blame.append(describe_expression(expression))
+    orders: list[Order] = []
+    sliceable = near is None and not any(getattr(e, "contains_over_clause", False) for e in expressions)
+    for order in () if near else lower_orders(lowering, order_by):
+        if isinstance(order, str):
+            blame.append(order)
+            sliceable = False
+        else:
+            orders.append(order)
+    select = replace(_base(lowering, inner, blame), columns=tuple(columns), orders=tuple(orders))
+    return Rows(select, tuple(shape), near, sliceable)
+
+
+def _value(lowering: Lowering, expression: Value) -> Any:
+    try:
+        return lowering.expression(expression)
+    except NotConstantError:
+        return expression.value
+
+
+# --- vectors ---
+
+
+def answer(asked: Rows) -> Answer | Nearest | Unanswerable:
+    """The reads that answer a question for rows, or why there are none."""
+    return plan(asked.select) if asked.near is None else _nearest(asked)
+
+
+def _nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
+    """The vector search of a question for rows, or why it cannot be one."""
+    select, near = asked.select, asked.near
+    if near is None:
+        raise TypeError("no vector search was asked for")
+    base = plan(replace(select, limit=None, offset=0))
+    if isinstance(base, Unanswerable | Nothing):
+        return base
+    if not near.present:
+        return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
+    if select.limit is None or not isinstance(base, FirestoreQuery) or select.limit + select.offset > MAX_NEAREST:
+        return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
+    wants = any(isinstance(item, Distance) for item in asked.shape)
+    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, wants, near.defined)
+
+
+def _near(lowering: Lowering, order_by: list[Any]) -> Near | None:
+    """The search for the nearest vectors that an order by a distance (with a `measure`) asks for."""
+    order = order_by[0]
+    source = getattr(order.expression, "source", order.expression)
+    measure = getattr(source, "measure", None)
+    if len(order_by) != 1 or order.descending or order.nulls_last or measure not in set(Measure):
+        return None
+    column, vector = source.get_source_expressions()
+    ref = lowering.ref(column)
+    if ref is None or ref.kind is not Kind.VECTOR or not isinstance(vector, Value) or vector.value is None:
+        return None
+    return Near(ref, tuple(vector.value), Measure(measure))
+
+
+def _is_distance(lowering: Lowering, expression: Any, near: Near) -> bool:
+    if getattr(expression, "measure", None) != near.measure.value:
+        return False
+    column, vector = expression.get_source_expressions()
+    return lowering.ref(column) == near.ref and tuple(getattr(vector, "value", ())) == near.vector
+
+
+def _is_present(lowering: Lowering, lookup: Any, near: Near) -> bool:
+    """Whether a condition says that the vector, or the distance to it, is not null."""
+    given = isinstance(lookup, IsNull) and lookup.rhs is False and lowering.ref(lookup.lhs) == near.ref
+    return given or _has_distance(lowering, lookup, near)
+
+
+def _has_distance(lowering: Lowering, lookup: Any, near: Near) -> bool:
+    """Whether a condition says that the distance to the vector is not null."""
+    return isinstance(lookup, IsNull) and lookup.rhs is False and _is_distance(lowering, lookup.lhs, near)
+
+
+def _demands(where: Any, says: Callable[[Any], bool]) -> bool:
+    """Whether one of the conditions that all rows must pass says so."""
+    if where is None or where.negated or where.connector != AND:
+        return False
+    return any(_demands(child, says) if isinstance(child, WhereNode) else says(child) for child in where.children)
+
+
+# --- aggregates ---
+
+
+def _numbers(lowering: Lowering, inner: Any, expressions: list[Any], blame: list[str]) -> Numbers:
+    base = _base(lowering, inner, blame)
+    numbers: list[Number] = []
+    for expression in expressions:
+        number = _number(lowering, base, expression)
+        if number is None:
+            blame.append(f"{type(expression).__name__}(...)")
+        else:
+            numbers.append(number)
+    return Numbers(tuple(numbers), tuple(blame))
+
+
+def _number(lowering: Lowering, base: Select, expression: Any) -> Number | None:
+    sources = expression.get_source_expressions()
+    if any(source is not None for source in sources[1:]) or getattr(expression, "distinct", False):
+        return None
+    if isinstance(sources[0], Star):
+        return Number(base, Function.COUNT) if type(expression) is Count else None
+    ref = lowering.ref(sources[0])
+    if ref is None or len(ref.path) > 1:
+        return None
+    if type(expression) is Count:
+        present = Compare(ref, Op.IS_NOT_NULL)
+        nullable = sources[0].target.null
+        return Number(replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT)
+    if type(expression) in (Sum, Avg):
+        return Number(base, FUNCTIONS[type(expression)], ref) if ref.kind in NUMERIC else None
+    if type(expression) in (Min, Max) and ref.kind not in UNSORTABLE:
+        return Number(base, extreme=Order(ref, type(expression) is Max), ref=ref)
+    return None
+
+
+def _over_subquery(outer: Any, inner: Any) -> Numbers:
+    """Aggregates over a query's rows: native if they only count them."""
+    query = inner.query
+    annotations = list(query.annotation_select.values())
+    subquery = query.inner_query
+    rows = ask(outer, subquery.get_compiler(using=inner.using, elide_empty=inner.elide_empty))
+    only_counts = all(type(a) is Count and isinstance(a.get_source_expressions()[0], Star) for a in annotations)
+    plain = only_counts and not any(a.filter is not None or a.distinct for a in annotations)
+    if isinstance(rows, Numbers) or not plain or rows.near:
+        return Numbers((), ("an aggregate over a subquery",))
+    return Numbers(tuple(Number(rows.select, Function.COUNT) for _ in annotations), rows.select.blame)

@@ -1,0 +1,100 @@
+"""A query as the planner sees it: what Django asked for, without Django.
+
+`query/lowering.py` builds these from a `django.db.models.sql.Query`, `query/planner.py` turns them into plans. A
+condition has SQL's three-valued meaning: a row passes where it is true, and a comparison with null is
+neither true nor false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from ..values.types import Ref
+from .plan import Compare, Order
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """True or false for every row."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A condition that Firestore cannot say; `blame` names it as its author wrote it (`text__icontains`)."""
+
+    blame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The negation of a condition (of null it is null)."""
+
+    child: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """A conjunction, of any number of conditions."""
+
+    children: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """A disjunction, of any number of conditions."""
+
+    children: tuple[Condition, ...]
+
+
+Condition: TypeAlias = Compare | Constant | Opaque | Not | AllOf | AnyOf
+
+TRUE: Final = Constant(True)
+FALSE: Final = Constant(False)
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Rows of one collection.
+
+    `blame` holds what else, beside the condition, Firestore cannot do for this query (a join, an expression
+    in the select list, an ordering by one); empty if nothing.
+    """
+
+    collection: str
+    key: Ref
+    columns: tuple[Ref, ...] = ()
+    where: Condition = TRUE
+    orders: tuple[Order, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+    blame: tuple[str, ...] = field(default=())
+
+
+def all_of(children: Iterable[Condition]) -> Condition:
+    """The conjunction, with constants folded and nested conjunctions flattened."""
+    flat: list[Condition] = []
+    for child in children:
+        if child == FALSE:
+            return FALSE
+        if isinstance(child, AllOf):
+            flat.extend(child.children)
+        elif child != TRUE:
+            flat.append(child)
+    return flat[0] if len(flat) == 1 else AllOf(tuple(flat)) if flat else TRUE
+
+
+def any_of(children: Iterable[Condition]) -> Condition:
+    """The disjunction, with constants folded and nested disjunctions flattened."""
+    flat: list[Condition] = []
+    for child in children:
+        if child == TRUE:
+            return TRUE
+        if isinstance(child, AnyOf):
+            flat.extend(child.children)
+        elif child != FALSE:
+            flat.append(child)
+    return flat[0] if len(flat) == 1 else AnyOf(tuple(flat)) if flat else FALSE

@@ -1,0 +1,476 @@
+"""From Django's `Query` to the tree: what each lookup means, and what the planner must be told it cannot do.
+
+Everything in here reads Django's objects and sends nothing. A right-hand side without columns that compiles
+to one parameter is a constant, however it was written.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db.models import DateTimeField, Field, lookups
+from django.db.models.expressions import Col, OrderBy, Value
+from django.db.models.fields import related_lookups
+from django.db.models.fields.json import (
+    HasAnyKeys,
+    HasKey,
+    HasKeys,
+    JSONExact,
+    KeyTransform,
+    KeyTransformExact,
+    KeyTransformGt,
+    KeyTransformGte,
+    KeyTransformIn,
+    KeyTransformIsNull,
+    KeyTransformLt,
+    KeyTransformLte,
+)
+from django.db.models.functions import TruncDate
+from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, WhereNode
+from django.utils import timezone
+
+from ..values.types import JSON_NULL, JsonNull, Kind, Ref
+from .ast import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
+from .plan import Compare, Op, Order
+
+KINDS: Final = frozenset(kind.value for kind in Kind)
+ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
+INT64: Final = (-(2**63), 2**63 - 1)
+BEYOND_INT64: Final = 10**19
+"""In JSON, integers beyond 64 bits are maps of their digits. Of those above 64 bits, this one's text is the least; of
+those below, its negative's.
+"""
+
+
+class NotConstantError(Exception):
+    """A right-hand side that only a database can work out."""
+
+
+def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
+    """How a field's column is spelled: its `db_type` on the engine, ANY for one that the engine does not
+    know."""
+    db_type = (field.db_type(connection) or "").split("(")[0]
+    return Kind(db_type) if db_type in KINDS else Kind.ANY
+
+
+def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
+    """The place where a field's values are stored; worked out once for each connection, as every read asks."""
+    known: dict[Field[Any, Any], Ref] = vars(connection).setdefault("column_refs", {})
+    if field not in known:
+        known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
+    return known[field]
+
+
+class Lowering:
+    """The conditions of one table of a query as a tree.
+
+    `alias` names the table; a condition on any other is opaque. `compiler` and `connection` belong to the
+    engine, so that values are prepared for it. `implied` tells which conditions the kind of read fulfils by itself.
+    """
+
+    def __init__(self, compiler: Any, alias: str, implied: Callable[[Any], bool] | None = None) -> None:
+        self.compiler = compiler
+        self.connection = compiler.connection
+        self.alias = alias
+        self.implied = implied
+
+    def where(self, node: WhereNode) -> Condition:
+        """A where clause, with SQL's meaning of null."""
+        children = [self.condition(child) for child in node.children]
+        match node.connector:
+            case _ if node.connector == AND:
+                result = all_of(children)
+            case _ if node.connector == OR:
+                result = any_of(children) if children else TRUE
+            case _ if node.connector == XOR and len(children) < 2:
+                result = children[0] if children else TRUE
+            case _:
+                result = Opaque("^ (exclusive or)")
+        return Not(result) if node.negated else result
+
+    def condition(self, node: Any) -> Condition:
+        """One node below a where clause."""
+        if isinstance(node, WhereNode):
+            return self.where(node)
+        if isinstance(node, NothingNode):
+            return FALSE
+        if isinstance(node, ExtraWhere):
+            return Opaque("extra(where=...)")
+        if not isinstance(node, lookups.Lookup):
+            return Opaque(describe(node))
+        if self.implied is not None and self.implied(node):
+            return TRUE
+        rule = _rule(node)
+        if rule is None:
+            return Opaque(describe(node))
+        try:
+            return rule(self, node) or Opaque(describe(node))
+        except (NotConstantError, OverflowError):
+            return Opaque(describe(node))
+        except EmptyResultSet:
+            return FALSE
+        except FullResultSet:
+            return TRUE
+
+    def ref(self, expression: Any) -> Ref | None:
+        """The place that an expression names, if it is just that."""
+        if isinstance(expression, Col):
+            if expression.alias != self.alias or getattr(expression.target, "generated", False):
+                return None
+            return column_ref(expression.target, self.connection)
+        if isinstance(expression, KeyTransform) and _names_a_key(expression):
+            inner = self.ref(expression.lhs)
+            if inner is None or inner.kind is not Kind.JSON:
+                return None
+            return Ref((*inner.path, expression.key_name), Kind.JSON)
+        return None
+
+    def constant(self, lookup: Any, value: Any) -> Any:
+        """A right-hand side as the wire's Python value. Raises NotConstantError."""
+        if hasattr(value, "as_sql") or hasattr(value, "resolve_expression"):
+            return self.expression(value)
+        several = getattr(lookup, "get_db_prep_lookup_value_is_iterable", False)
+        _, params = lookup.get_db_prep_lookup([value] if several else value, self.connection)
+        return params[0]
+
+    def expression(self, expression: Any) -> Any:
+        """The one parameter that an expression without columns compiles to."""
+        if getattr(expression, "contains_column_references", True) or getattr(expression, "contains_aggregate", True):
+            raise NotConstantError
+        sql, params = self.compiler.compile(expression)
+        if sql != "%s" or len(params) != 1:
+            raise NotConstantError
+        return params[0]
+
+
+def _rule(lookup: Any) -> Rule | None:
+    """What a lookup means: known by its class, by a parent's if its left side says that it names a map's key, or by an
+    `array_operator` that it declares.
+    """
+    if getattr(lookup, "array_operator", None) in ARRAY_OPERATORS:
+        return _array
+    if getattr(lookup.lhs, "array_index", True) is not False:
+        return RULES.get(type(lookup))
+    return next((RULES[cls] for cls in type(lookup).__mro__ if cls in RULES), None)
+
+
+def _names_a_key(transform: KeyTransform) -> bool:
+    """Whether a transform can only mean a map's key: by `array_index = False`, or as its key is no number."""
+    if getattr(transform, "array_index", True) is False:
+        return True
+    return type(transform) is KeyTransform and not _is_index(transform.key_name)
+
+
+def _is_index(key: str) -> bool:
+    """Whether SQL would also take a JSON key for an array's index."""
+    try:
+        int(key)
+    except ValueError:
+        return False
+    return True
+
+
+def describe(node: Any) -> str:
+    """A condition as its author wrote it, near enough to find it: `text__icontains`."""
+    if not isinstance(node, lookups.Lookup):
+        return type(node).__name__
+    names = [node.lookup_name or type(node).__name__]
+    lhs = node.lhs
+    while not isinstance(lhs, Col):
+        inner = getattr(lhs, "lhs", None)
+        if inner is None:
+            return f"{type(lhs).__name__}(...)__{names[0]}"
+        names.insert(0, getattr(lhs, "key_name", None) or getattr(lhs, "lookup_name", None) or type(lhs).__name__)
+        lhs = inner
+    return "__".join([lhs.target.name, *names])
+
+
+# --- one rule for each lookup; None where Firestore cannot say it ---
+
+Rule = Callable[[Lowering, Any], Condition | None]
+
+
+def _out_of_int64(value: Any) -> bool:
+    return isinstance(value, int) and not INT64[0] <= value <= INT64[1]
+
+
+def _beyond(lookup: Any, value: int) -> Condition:
+    """What Django makes of an integer that no column holds: all rows or none."""
+    name = "underflow_exception" if value < 0 else "overflow_exception"
+    return TRUE if getattr(lookup, name, EmptyResultSet) is FullResultSet else FALSE
+
+
+def _comparison(op: Op) -> Rule:
+    def rule(lowering: Lowering, lookup: Any) -> Condition | None:
+        ref = lowering.ref(lookup.lhs)
+        if ref is None or lookup.bilateral_transforms or ref.kind in (Kind.JSON, Kind.ANY):
+            return None
+        value = lowering.constant(lookup, lookup.rhs)
+        if value is None:
+            return FALSE
+        if _out_of_int64(value):
+            return _beyond(lookup, value)
+        return Compare(ref, op, value)
+
+    return rule
+
+
+def _json_exact(lowering: Lowering, lookup: Any) -> Condition | None:
+    """A JSON column or key equal to a value. JSON's null is a value; a key that holds it is not a key that
+    is missing."""
+    ref = lowering.ref(lookup.lhs)
+    if ref is None or lookup.bilateral_transforms:
+        return None
+    value = JSON_NULL if lookup.rhs is None else lowering.constant(lookup, lookup.rhs)
+    if len(ref.path) > 1 and value in (None, JSON_NULL):
+        return Compare(ref, Op.IS_NULL)
+    return Compare(ref, Op.EQ, _hashable(value)) if _equal_alike(ref, value) else None
+
+
+def _equal_alike(ref: Ref, value: Any) -> bool:
+    """Whether equality with a value means the same to Firestore as to SQL.
+
+    SQL compares lists, maps and whole documents by their text: 1 is not 1.0 there, and the order of keys counts.
+    """
+    if len(ref.path) > 1 and _is_number(value):
+        return True
+    if len(ref.path) > 1 and isinstance(value, list):
+        return all(isinstance(member, str | bool | None) for member in value)
+    return isinstance(value, str | bool | JsonNull | None)
+
+
+def _is_number(value: Any) -> bool:
+    """A number that is told from all others; SQL takes integers beyond 64 bits for the nearest floats, NaN for null."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and INT64[0] < value <= INT64[1]
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _json_by_size(op: Op) -> Rule:
+    """A key compared by size with a number. To SQL every value of another type is text, and above all numbers."""
+
+    def rule(lowering: Lowering, lookup: Any) -> Condition | None:
+        ref = lowering.ref(lookup.lhs)
+        if ref is None or lookup.bilateral_transforms:
+            return None
+        value = lowering.constant(lookup, lookup.rhs)
+        if not _is_number(value):
+            return None
+        numbers = Compare(ref, op, value)
+        if op in (Op.LT, Op.LE):
+            far_below = [Compare(ref, Op.GE, -BEYOND_INT64), Compare(ref, Op.LT, BEYOND_INT64)]
+            return any_of([numbers, all_of(far_below)])
+        types = [Compare(ref, Op.GE, least) for least in (False, "", ())]
+        maps = [Compare(ref, Op.LT, -BEYOND_INT64), Compare(ref, Op.GE, BEYOND_INT64)]
+        return any_of([numbers, Compare(ref, Op.IS_NULL), *types, *maps])
+
+    return rule
+
+
+def _in(lowering: Lowering, lookup: Any) -> Condition | None:
+    ref = lowering.ref(lookup.lhs)
+    if ref is None or lookup.bilateral_transforms or not lookup.rhs_is_direct_value():
+        return None
+    if ref.kind is Kind.ANY or not isinstance(lookup.rhs, Iterable):
+        return None
+    values = [lowering.constant(lookup, value) for value in lookup.rhs if value is not None]
+    if ref.kind is Kind.JSON and any(value is JSON_NULL or not _equal_alike(ref, value) for value in values):
+        return None
+    known = tuple(_hashable(value) for value in values if value is not None and not _out_of_int64(value))
+    return Compare(ref, Op.IN, known) if known else FALSE
+
+
+def _is_null(lowering: Lowering, lookup: Any) -> Condition | None:
+    if not isinstance(lookup.rhs, bool):
+        raise ValueError("The QuerySet value for an isnull lookup must be True or False.")
+    ref = lowering.ref(lookup.lhs)
+    return None if ref is None else Compare(ref, Op.IS_NULL if lookup.rhs else Op.IS_NOT_NULL)
+
+
+def _has_path(ref: Ref) -> Condition:
+    return AnyOf((Compare(ref, Op.IS_NULL), Compare(ref, Op.IS_NOT_NULL)))
+
+
+def _key_is_null(lowering: Lowering, lookup: Any) -> Condition | None:
+    """A key that is there, null or not. One that is missing is invisible to Firestore."""
+    ref = lowering.ref(lookup.lhs)
+    return None if ref is None or lookup.rhs else _has_path(ref)
+
+
+def _has_key(lowering: Lowering, lookup: Any) -> Condition | None:
+    keys = [lookup.rhs] if isinstance(lookup, HasKey) else lookup.rhs
+    ref = lowering.ref(lookup.lhs)
+    if ref is None or ref.kind is not Kind.JSON or not all(isinstance(k, str) and not _is_index(k) for k in keys):
+        return None
+    paths = [_has_path(Ref((*ref.path, key), Kind.JSON)) for key in keys]
+    return any_of(paths) if isinstance(lookup, HasAnyKeys) else all_of(paths)
+
+
+def _range(lowering: Lowering, lookup: Any) -> Condition | None:
+    ref = lowering.ref(lookup.lhs)
+    if ref is None or lookup.bilateral_transforms or ref.kind in (Kind.JSON, Kind.ANY):
+        return None
+    if not isinstance(lookup.rhs, tuple | list):
+        return None
+    low, high = (lowering.constant(lookup, value) for value in lookup.rhs)
+    if low is None or high is None:
+        return FALSE
+    if _out_of_int64(low) or _out_of_int64(high):
+        return None
+    return all_of([Compare(ref, Op.GE, low), Compare(ref, Op.LE, high)])
+
+
+def _starts_with(lowering: Lowering, lookup: Any) -> Condition | None:
+    ref = lowering.ref(lookup.lhs)
+    if ref is None or ref.kind is not Kind.TEXT or lookup.bilateral_transforms:
+        return None
+    if not isinstance(lookup.rhs, str):
+        return None
+    if not lookup.rhs:
+        return Compare(ref, Op.IS_NOT_NULL)
+    after = successor(lookup.rhs)
+    low = Compare(ref, Op.GE, lookup.rhs)
+    return low if after is None else all_of([low, Compare(ref, Op.LT, after)])
+
+
+def successor(prefix: str) -> str | None:
+    """The least string above every string that starts with `prefix`, in the order of code points; None if
+    there is none.
+
+    Surrogates (U+D800 to U+DFFF) are no characters, so they are stepped over.
+    """
+    for end in range(len(prefix), 0, -1):
+        code = ord(prefix[end - 1])
+        if code < 0x10FFFF:
+            return prefix[: end - 1] + chr(0xE000 if code == 0xD7FF else code + 1)
+    return None
+
+
+def _array(lowering: Lowering, lookup: Any) -> Condition | None:
+    """A list that holds a value, or any of several."""
+    ref, op = lowering.ref(lookup.lhs), Op(lookup.array_operator)
+    if ref is None or len(ref.path) > 1 or ref.kind is not Kind.JSON or hasattr(lookup.rhs, "resolve_expression"):
+        return None
+    if op is Op.ARRAY_CONTAINS:
+        return Compare(ref, op, lookup.rhs)
+    values = tuple(dict.fromkeys(lookup.rhs))
+    return Compare(ref, op, values) if values else FALSE
+
+
+def _year(low: Op | None, high: Op | None) -> Rule:
+    """A year as bounds: `low` compares with its first instant, `high` with its last."""
+
+    def rule(lowering: Lowering, lookup: Any) -> Condition | None:
+        ref = lowering.ref(lookup.lhs.lhs)
+        if ref is None or not isinstance(lookup.rhs, int) or not 1 <= lookup.rhs <= 9998:
+            return None
+        first, last = lookup.year_lookup_bounds(lowering.connection, lookup.rhs)
+        bounds = [Compare(ref, low, first)] if low else []
+        return all_of(bounds + ([Compare(ref, high, last)] if high else []))
+
+    return rule
+
+
+def _day(day: datetime.date, lhs: TruncDate) -> datetime.datetime:
+    """The first instant of a day in the time zone of the lookup."""
+    start = datetime.datetime.combine(day, datetime.time.min)
+    name = lhs.get_tzname()
+    if name is None:
+        return start.replace(tzinfo=datetime.UTC)
+    return timezone.make_aware(start, lhs.tzinfo or timezone.get_current_timezone())
+
+
+def _date_bounds(op: Op, ref: Ref, start: datetime.datetime, end: datetime.datetime) -> Condition:
+    match op:
+        case Op.EQ:
+            return all_of([Compare(ref, Op.GE, start), Compare(ref, Op.LT, end)])
+        case Op.LT:
+            return Compare(ref, Op.LT, start)
+        case Op.LE:
+            return Compare(ref, Op.LT, end)
+        case Op.GT:
+            return Compare(ref, Op.GE, end)
+        case _:
+            return Compare(ref, Op.GE, start)
+
+
+def _or_date(op: Op) -> Rule:
+    """A comparison, or one of `datetime__date` with a day, as bounds in the current time zone."""
+    plain = _comparison(op)
+
+    def rule(lowering: Lowering, lookup: Any) -> Condition | None:
+        if type(lookup.lhs) is not TruncDate or not isinstance(lookup.lhs.lhs.output_field, DateTimeField):
+            return plain(lowering, lookup)
+        ref = lowering.ref(lookup.lhs.lhs)
+        day = lookup.rhs
+        if ref is None or type(day) is not datetime.date or not 1 < day.year < 9999:
+            return None
+        next_day = day + datetime.timedelta(days=1)
+        return _date_bounds(op, ref, _day(day, lookup.lhs), _day(next_day, lookup.lhs))
+
+    return rule
+
+
+RULES: Final[dict[type, Rule]] = {
+    **dict.fromkeys((lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact), _or_date(Op.EQ)),
+    **dict.fromkeys(
+        (lookups.GreaterThan, lookups.IntegerGreaterThan, related_lookups.RelatedGreaterThan), _or_date(Op.GT)
+    ),
+    **dict.fromkeys(
+        (
+            lookups.GreaterThanOrEqual,
+            lookups.IntegerGreaterThanOrEqual,
+            related_lookups.RelatedGreaterThanOrEqual,
+        ),
+        _or_date(Op.GE),
+    ),
+    **dict.fromkeys((lookups.LessThan, lookups.IntegerLessThan, related_lookups.RelatedLessThan), _or_date(Op.LT)),
+    **dict.fromkeys(
+        (lookups.LessThanOrEqual, lookups.IntegerLessThanOrEqual, related_lookups.RelatedLessThanOrEqual),
+        _or_date(Op.LE),
+    ),
+    **dict.fromkeys((lookups.In, related_lookups.RelatedIn, KeyTransformIn), _in),
+    **dict.fromkeys((lookups.IsNull, related_lookups.RelatedIsNull), _is_null),
+    lookups.Range: _range,
+    lookups.StartsWith: _starts_with,
+    lookups.YearExact: _year(Op.GE, Op.LE),
+    lookups.YearGt: _year(None, Op.GT),
+    lookups.YearGte: _year(Op.GE, None),
+    lookups.YearLt: _year(Op.LT, None),
+    lookups.YearLte: _year(None, Op.LE),
+    **dict.fromkeys((JSONExact, KeyTransformExact), _json_exact),
+    KeyTransformLt: _json_by_size(Op.LT),
+    KeyTransformLte: _json_by_size(Op.LE),
+    KeyTransformGt: _json_by_size(Op.GT),
+    KeyTransformGte: _json_by_size(Op.GE),
+    KeyTransformIsNull: _key_is_null,
+    **dict.fromkeys((HasKey, HasKeys, HasAnyKeys), _has_key),
+}
+
+
+def lower_orders(lowering: Lowering, expressions: Iterable[Any]) -> Iterator[Order | str]:
+    """The sort keys of a query; a string names one that Firestore cannot sort by."""
+    for expression in expressions:
+        source = expression.expression if isinstance(expression, OrderBy) else expression
+        source = getattr(source, "source", source)  # a Ref to a selected column
+        if isinstance(source, Value):
+            continue  # sorts nothing
+        ref = lowering.ref(source)
+        if not isinstance(expression, OrderBy) or ref is None or len(ref.path) > 1:
+            yield f"order_by({describe_expression(source)})"
+        elif expression.nulls_last if not expression.descending else expression.nulls_first:
+            yield f"order_by({ref.name}, nulls {'last' if expression.nulls_last else 'first'})"
+        else:
+            yield Order(ref, expression.descending)
+
+
+def describe_expression(expression: Any) -> str:
+    """An expression by the name that its author gave to it or, failing that, its class."""
+    if isinstance(expression, Col):
+        return f"{expression.target.model._meta.label}.{expression.target.name}"
+    return type(expression).__name__

@@ -1,0 +1,158 @@
+"""Conditions with SQL's three-valued meaning, brought to what Firestore can be asked.
+
+Negations are pushed to the leaves, where Firestore's own null semantics agree with SQL's: `!=`, `not-in` and ranges
+exclude null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ..values.document_ids import MAX_ID_BYTES
+from ..values.types import Kind
+from .ast import FALSE, TRUE, AllOf, AnyOf, Condition, Constant, Not, Opaque, all_of, any_of
+from .plan import MAX_FILTER_BYTES, TEXT_END, And, Compare, Filter, Op, Or
+
+NEGATED: Final = {
+    Op.EQ: Op.NE,
+    Op.NE: Op.EQ,
+    Op.LT: Op.GE,
+    Op.GE: Op.LT,
+    Op.GT: Op.LE,
+    Op.LE: Op.GT,
+    Op.IN: Op.NOT_IN,
+    Op.NOT_IN: Op.IN,
+    Op.IS_NULL: Op.IS_NOT_NULL,
+    Op.IS_NOT_NULL: Op.IS_NULL,
+}
+
+
+def positive(condition: Condition, negated: bool = False) -> Condition:
+    """The same condition with every negation at a leaf, and constants folded.
+
+    A negated leaf stays unknown for null, as in SQL: `NOT (x < 1)` is `x >= 1`, which Firestore also denies
+    to null.
+    """
+    match condition:
+        case Not(child):
+            return positive(child, not negated)
+        case AllOf(children):
+            parts = [positive(child, negated) for child in children]
+            return any_of(parts) if negated else _concise(all_of(parts))
+        case AnyOf(children):
+            parts = [positive(child, negated) for child in children]
+            return _concise(all_of(parts)) if negated else any_of(parts)
+        case Constant(value):
+            return Constant(value is not negated)
+        case Compare():
+            return _leaf(negate(condition) if negated else condition)
+        case Opaque():
+            return condition
+
+
+def negate(leaf: Compare) -> Compare | Opaque:
+    """The comparison that is true where `leaf` is false."""
+    null = leaf.op in (Op.IS_NULL, Op.IS_NOT_NULL)
+    if len(leaf.ref.path) > 1 or (leaf.ref.kind is Kind.JSON and not null):
+        return Opaque(f"exclude({leaf.ref.name})")  # a missing key is null to SQL, and nothing to Firestore
+    if leaf.op not in NEGATED:
+        return Opaque(f"exclude({leaf.ref.name})")
+    return replace(leaf, op=NEGATED[leaf.op])
+
+
+def weakened(condition: Condition) -> Condition:
+    """A positive condition that holds wherever `condition` does, without what Firestore cannot say."""
+    match condition:
+        case Opaque():
+            return TRUE
+        case AllOf(children):
+            return all_of(weakened(child) for child in children)
+        case AnyOf(children):
+            return any_of(weakened(child) for child in children)
+        case _:
+            return condition
+
+
+def _concise(condition: Condition) -> Condition:
+    """A conjunction without the `is not null` that another comparison of the same place implies."""
+    if not isinstance(condition, AllOf):
+        return condition
+    known = {
+        part.ref
+        for part in condition.children
+        if isinstance(part, Compare) and part.op not in (Op.IS_NULL, Op.IS_NOT_NULL)
+    }
+    return all_of(
+        part
+        for part in dict.fromkeys(condition.children)
+        if not (isinstance(part, Compare) and part.op is Op.IS_NOT_NULL and part.ref in known)
+    )
+
+
+def _leaf(leaf: Compare | Opaque) -> Condition:
+    """One comparison, narrowed to what the wire takes."""
+    if isinstance(leaf, Opaque):
+        return leaf
+    match leaf.op:
+        case Op.IN | Op.NOT_IN:
+            values = _distinct(leaf.value)
+            if not values:
+                return FALSE if leaf.op is Op.IN else Compare(leaf.ref, Op.IS_NOT_NULL)
+            if len(values) == 1:
+                return _leaf(Compare(leaf.ref, Op.EQ if leaf.op is Op.IN else Op.NE, values[0]))
+            leaf = replace(leaf, value=values)
+            sizes: Iterable[Any] = values
+        case Op.NE if leaf.ref.kind is Kind.BOOLEAN:
+            return Compare(leaf.ref, Op.EQ, not leaf.value)
+        case _:
+            sizes = (leaf.value,)
+    if (size := max(map(_bytes, sizes), default=0)) > MAX_FILTER_BYTES:
+        if leaf.ref.key and leaf.op is Op.EQ and size > MAX_ID_BYTES + TEXT_END:
+            return FALSE
+        return Opaque(f"{leaf.ref.name} (a value of over {MAX_FILTER_BYTES} bytes)")
+    return leaf
+
+
+def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    """The values, each once; 1 and True are two."""
+    return tuple({(type(value), value): value for value in values}.values())
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return TEXT_END + (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")))
+    if isinstance(value, tuple):
+        return sum(map(_bytes, value))
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def blame_of(condition: Condition) -> Iterator[str]:
+    """What Firestore cannot say of it, as its author wrote it."""
+    match condition:
+        case Opaque(blame):
+            yield blame
+        case AllOf(children) | AnyOf(children):
+            for child in children:
+                yield from blame_of(child)
+        case _:
+            return
+
+
+def parts_of(condition: Condition) -> Sequence[Condition]:
+    """The conditions that must all hold."""
+    return condition.children if isinstance(condition, AllOf) else (condition,)
+
+
+def filter_of(condition: Condition) -> Filter:
+    """A positive condition without opaque parts or constants, as Firestore's filter."""
+    match condition:
+        case AllOf(children):
+            return And(tuple(filter_of(child) for child in children))
+        case AnyOf(children):
+            return Or(tuple(filter_of(child) for child in children))
+        case Compare():
+            return condition
+        case _:
+            raise TypeError(f"{condition!r} cannot be a filter: only positive conditions without constants can.")

@@ -1,0 +1,102 @@
+"""The most common read, `get(pk=...)`, recognised by its shape and answered without compiling it; so is the most common
+write, that of a row that was read.
+
+Compiling costs more than the call does. What a compiled query would say is known here before: one condition, that the
+primary key equals a value; all columns of one model; nothing else. Every other query is compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from django.db.models import lookups
+from django.db.models.expressions import Col
+from django.db.models.sql import Query as DjangoQuery
+
+from ..values.document_ids import document_id
+from ..values.types import Kind, Ref
+from .lowering import column_ref
+from .plan import Get
+
+KINDS: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
+EXACT: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
+ALL_FIELDS: Final[tuple[frozenset[str], bool]] = (frozenset(), True)
+"""`Query.deferred_loading` where nothing is deferred."""
+
+UNSET: Final = (
+    "annotations", "combinator", "distinct", "extra", "extra_tables", "group_by", "low_mark", "select",
+    "select_for_update", "select_related", "values_select",
+)  # fmt: skip
+"""What must be empty in a query. Its order and its upper limit do not matter to a single row."""
+
+
+class Shape:
+    """All columns of a model, as Django's iterators and converters want them. `converters` are filled in once known."""
+
+    def __init__(self, model: Any, connection: Any) -> None:
+        fields = model._meta.concrete_fields
+        alias = model._meta.db_table
+        self.model = model
+        self.select = [(field.get_col(alias), ("", ()), None) for field in fields]
+        self.columns: tuple[Ref, ...] = tuple(column_ref(field, connection) for field in fields)
+        self.key = column_ref(model._meta.pk, connection)
+        self.converters: dict[int, Any] | None = None
+
+    def klass_info(self) -> dict[str, Any]:
+        """Which columns make the model; a new one each time, since Django may write to it."""
+        return {"model": self.model, "select_fields": list(range(len(self.select)))}
+
+
+def find(query: Any, connection: Any) -> tuple[Shape, Get] | None:
+    """The shape and the read of a query for one row by its primary key; None if it is any other query."""
+    if query.__class__ is not DjangoQuery or not query.default_cols or query.deferred_loading != ALL_FIELDS:
+        return None
+    found = _named(query, connection)
+    if found is None:
+        return None
+    shape, id = found
+    return shape, Get(shape.model._meta.db_table, (id,), shape.columns)
+
+
+def written(query: Any, connection: Any) -> str | None:
+    """The id of the one document that an UPDATE or DELETE names by its primary key; None if it is for any others."""
+    found = _named(query, connection)
+    return None if found is None else found[1]
+
+
+def _named(query: Any, connection: Any) -> tuple[Shape, str] | None:
+    if any(getattr(query, name) for name in UNSET) or query.high_mark == 0 or len(query.alias_map) != 1:
+        return None
+    lookup, model = _only_condition(query.where), cast("Any", query.model)
+    if lookup is None or lookup.lhs.target is not model._meta.pk:
+        return None
+    shape = _shape(model, connection)
+    if shape is None:
+        return None
+    try:
+        _, (value,) = lookup.get_db_prep_lookup(lookup.rhs, connection)
+        return shape, document_id(value, shape.key.kind)
+    except (ValueError, OverflowError):
+        return None  # no document can be called so: the planner knows what that means
+
+
+def _only_condition(where: Any) -> Any:
+    """The one condition, if it is an equality of a column with a plain value."""
+    if where.negated or len(where.children) != 1:
+        return None
+    lookup = where.children[0]
+    if type(lookup) not in EXACT or type(lookup.lhs) is not Col or lookup.bilateral_transforms:
+        return None
+    return None if lookup.rhs is None or hasattr(lookup.rhs, "resolve_expression") else lookup
+
+
+def _shape(model: Any, connection: Any) -> Shape | None:
+    """The shape of a model, made once for each connection; None for a model whose rows are not of one collection."""
+    known: dict[Any, Shape | None] = vars(connection).setdefault("shapes", {})
+    if model not in known:
+        meta = model._meta
+        simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
+        stored = not any(field.generated for field in meta.concrete_fields)  # what is generated is SQLite's to compute
+        shape = Shape(model, connection) if simple and stored else None
+        known[model] = shape if shape is not None and shape.key.kind in KINDS else None
+    return known[model]

@@ -1,0 +1,401 @@
+"""From the tree to a plan: what Firestore answers exactly, and otherwise the smallest superset that it can name.
+
+No I/O and no Django. A positive formula of comparisons (`normalize.py`) is one query where it keeps to Firestore's
+limits; otherwise it is split at its widest disjunction into several, merged in order.
+
+Limits: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from math import prod
+from typing import Any, Final
+from uuid import UUID
+
+from ..values.document_ids import document_id
+from ..values.types import DOCUMENT_ID, Kind, Ref
+from .ast import FALSE, TRUE, Condition, Select, all_of
+from .normalize import blame_of, filter_of, parts_of, positive, weakened
+from .plan import (
+    MAX_DISJUNCTIONS,
+    MAX_FILTERS_AND_ORDERS,
+    MAX_IN_VALUES,
+    MAX_INEQUALITY_FIELDS,
+    MAX_NOT_IN_VALUES,
+    And,
+    Compare,
+    Filter,
+    Get,
+    Merge,
+    Op,
+    Or,
+    Order,
+    Query,
+    conjuncts,
+)
+
+# More queries than this for one question, and the mirror is cheaper.
+MAX_BRANCHES: Final = 200
+
+INEQUALITIES: Final = frozenset({Op.LT, Op.LE, Op.GT, Op.GE, Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})
+UNEQUAL: Final = frozenset({Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})  # at most one of these in a query
+
+# What a comparison with any of several values is where there is but one.
+ONE_OF: Final = {Op.IN: Op.EQ, Op.ARRAY_CONTAINS_ANY: Op.ARRAY_CONTAINS}
+
+ARRAYS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})  # at most one of these in an alternative
+
+# Kinds whose documents' ids sort like their values, so that `__name__` can stand for the key in an order.
+IDS_SORT: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
+# The least value of a kind: whatever is not null is not below it.
+LEAST: Final[dict[Kind, Any]] = {
+    Kind.BOOLEAN: False,
+    Kind.INTEGER: -(2**63),
+    Kind.TEXT: "",
+    Kind.BINARY: b"",
+    Kind.DATETIME: datetime.min.replace(tzinfo=UTC),
+    Kind.DATE: date.min,
+    Kind.TIME: time.min,
+    Kind.DURATION: timedelta(microseconds=-(2**63)),  # stored as 64 bits
+    Kind.UUID: UUID(int=0),
+}
+# Kinds that the wire does not sort as SQL does.
+UNSORTABLE: Final = frozenset({Kind.JSON, Kind.VECTOR, Kind.ANY})
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No row can pass: answered without asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Documents by id, to be sorted and sliced by the caller: `orders` are positions in the row and
+    "descending"."""
+
+    read: Get
+    orders: tuple[tuple[int, bool], ...]
+    limit: int | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswerable:
+    """Firestore cannot answer this; each part of `blame` says why, as the author of the query would."""
+
+    blame: tuple[str, ...]
+
+
+Answer = Nothing | Get | Sorted | Query | Merge
+
+
+def plan(select: Select) -> Answer | Unanswerable:
+    """The reads that answer `select` exactly, or what stands in the way."""
+    where = positive(select.where)
+    if where == FALSE or select.limit == 0:
+        return Nothing()
+    blame = (*select.blame, *blame_of(where), *_unsortable(select.orders))
+    if blame:
+        return Unanswerable(tuple(dict.fromkeys(blame)))
+    if (ids := _ids(where, select.key)) is not None:
+        return _by_id(select, ids)
+    if _is_row_in_range(where, select.key):
+        return Unanswerable((f"{select.key.name} beside a range",))
+    branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
+    if branches is None:
+        return Unanswerable(("too many alternatives in the filter",))
+    return _read(select, branches)
+
+
+def superset(select: Select) -> Answer:
+    """The reads of every row that could pass, of those that Firestore can tell from others; no order, no
+    slice."""
+    where = weakened(positive(select.where))
+    if where == FALSE:
+        return Nothing()
+    where = next((part for part in parts_of(where) if _ids(part, select.key) is not None), where)
+    loose = replace(select, where=where, orders=(), limit=None, offset=0, blame=())
+    answer = plan(loose)
+    if isinstance(answer, Unanswerable):
+        answer = plan(replace(loose, where=all_of(_narrow(parts_of(where)))))
+    return Query(select.collection, select.columns) if isinstance(answer, Unanswerable) else answer
+
+
+def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
+    for order in orders:
+        if order.ref.kind in UNSORTABLE or (len(order.ref.path) > 1 and order.ref != DOCUMENT_ID):
+            yield f"order_by({order.ref.name})"
+
+
+# --- documents by id ---
+
+
+def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
+    """The ids that alone decide the rows, or None if something else decides too."""
+    match where:
+        case Compare(ref, Op.EQ, value) if ref == key:
+            values: Iterable[Any] = (value,)
+        case Compare(ref, Op.IN, value) if ref == key:
+            values = value
+        case _:
+            return None
+    return tuple(name for value in values if (name := _document_id(value, key.kind)) is not None)
+
+
+def _is_row_in_range(where: Condition, key: Ref) -> bool:
+    """Whether one document by its id is to pass a range too: as a query that would need a composite index."""
+    parts = parts_of(where)
+    pinned = any(isinstance(part, Compare) and part.ref == key and part.op is Op.EQ for part in parts)
+    return pinned and any(leaf.op in INEQUALITIES for leaf in _leaves(filter_of(where)))
+
+
+def _document_id(value: Any, kind: Kind) -> str | None:
+    try:
+        return document_id(value, kind)
+    except ValueError:
+        return None  # no document can be called so, hence none is
+
+
+def _by_id(select: Select, ids: tuple[str, ...]) -> Answer:
+    if not ids:
+        return Nothing()
+    if len(ids) == 1 and not select.offset:
+        return Get(select.collection, ids, select.columns)
+    if not select.orders and not select.offset and (select.limit is None or select.limit >= len(ids)):
+        return Get(select.collection, tuple(sorted(ids)), select.columns)
+    hidden = tuple(order.ref for order in select.orders)
+    columns = select.columns + hidden
+    orders = tuple((len(select.columns) + i, order.descending) for i, order in enumerate(select.orders))
+    return Sorted(Get(select.collection, tuple(sorted(ids)), columns), orders, select.limit, select.offset)
+
+
+# --- queries ---
+
+
+def _read(select: Select, branches: tuple[Filter | None, ...]) -> Query | Merge:
+    if len(branches) == 1:
+        orders = _orders(select.orders, branches[0])
+        return Query(select.collection, select.columns, branches[0], orders, limit=select.limit, offset=select.offset)
+    everything = Or(tuple(branch for branch in branches if branch is not None))
+    last = Order(select.key, select.orders[-1].descending if select.orders else False)
+    orders = _orders((*select.orders, last), everything)
+    queries = tuple(Query(select.collection, select.columns, branch, orders) for branch in branches)
+    return Merge(queries, limit=select.limit, offset=select.offset)
+
+
+def _orders(orders: tuple[Order, ...], where: Filter | None) -> tuple[Order, ...]:
+    """The orders as Firestore takes them: no field twice, nothing after the key.
+
+    For the key stands `__name__`, which needs no index of its own, unless it would come first and
+    descending, or before the field of an inequality: Firestore allows neither, and the key's own field is
+    used.
+    """
+    unequal = {leaf.ref for leaf in _leaves(where) if leaf.op in INEQUALITIES}
+    result: list[Order] = []
+    seen: set[Ref] = set()
+    for order in orders:
+        if order.ref in seen:
+            continue
+        if order.ref.key:
+            first = not result and order.descending
+            by_id = order.ref.kind in IDS_SORT and not first and unequal <= seen
+            result.append(replace(order, ref=DOCUMENT_ID) if by_id else order)
+            break
+        seen.add(order.ref)
+        result.append(order)
+    return tuple(result)
+
+
+def _leaves(where: Filter | None) -> Iterator[Compare]:
+    match where:
+        case None:
+            return
+        case Compare():
+            yield where
+        case And(children) | Or(children):
+            for child in children:
+                yield from _leaves(child)
+
+
+def _disjunctions(where: Filter) -> int:
+    """How many alternatives Firestore counts: those of the disjunctive normal form."""
+    match where:
+        case Compare(_, Op.IN | Op.ARRAY_CONTAINS_ANY, value):
+            return len(value)
+        case Compare():
+            return 1
+        case And(children):
+            return prod(_disjunctions(child) for child in children)
+        case Or(children):
+            return sum(_disjunctions(child) for child in children)
+
+
+def _width(where: Filter) -> int:
+    """The most comparisons that one alternative of the disjunctive normal form holds."""
+    match where:
+        case And(children):
+            return sum(_width(child) for child in children)
+        case Or(children):
+            return max(_width(child) for child in children)
+        case _:
+            return 1
+
+
+def _fits(where: Filter | None, orders: int) -> bool:
+    """Whether one query takes this filter."""
+    if where is None:
+        return True
+    leaves = list(_leaves(where))
+    disjunctions = _disjunctions(where)
+    unequal = [leaf for leaf in leaves if leaf.op in UNEQUAL]
+    return (
+        disjunctions <= MAX_DISJUNCTIONS
+        and disjunctions * _width(where) + orders <= MAX_FILTERS_AND_ORDERS
+        and len(unequal) <= 1
+        and len({leaf.ref for leaf in leaves if leaf.op in INEQUALITIES}) <= MAX_INEQUALITY_FIELDS
+        and all(_not_in_fits(leaf, disjunctions) for leaf in unequal)
+        and _arrays(where) <= 1
+        and not _drops_rows(where)
+    )
+
+
+def _arrays(where: Filter) -> int:
+    """The most comparisons with arrays that one alternative of the disjunctive normal form holds."""
+    match where:
+        case And(children):
+            return sum(_arrays(child) for child in children)
+        case Or(children):
+            return max(_arrays(child) for child in children)
+        case _:
+            return int(where.op in ARRAYS)
+
+
+def _not_in_fits(leaf: Compare, disjunctions: int) -> bool:
+    return leaf.op is not Op.NOT_IN or (disjunctions == 1 and len(leaf.value) <= MAX_NOT_IN_VALUES)
+
+
+def _drops_rows(where: Filter) -> bool:
+    """Whether a disjunction holds an inequality on a path that documents may lack.
+
+    Firestore then drops the documents without that path from every branch. Columns are in all documents;
+    keys of a map need not be.
+    """
+    match where:
+        case Or():
+            inner = list(_leaves(where))
+            paths = {leaf.ref for leaf in inner if leaf.op in INEQUALITIES and len(leaf.ref.path) > 1}
+            return bool(paths) and len({leaf.ref for leaf in inner}) > 1
+        case And(children):
+            return any(_drops_rows(child) for child in children)
+        case _:
+            return False
+
+
+def _split(where: Filter | None, orders: int) -> tuple[Filter | None, ...] | None:
+    """Filters whose rows together are those of `where`, each of which one query takes; None if too many."""
+    done: list[Filter | None] = []
+    todo: list[Filter | None] = [where]
+    while todo:
+        part = todo.pop()
+        if _fits(part, orders):
+            done.append(part)
+        elif part is not None and (pieces := _pieces(part, orders)):
+            todo.extend(reversed(pieces))
+        else:
+            return None
+        if len(done) + len(todo) > max(MAX_BRANCHES, _widest_in(where) // MAX_IN_VALUES + 1):
+            return None
+    return tuple(done)
+
+
+def _widest_in(where: Filter | None) -> int:
+    return max((len(leaf.value) for leaf in _leaves(where) if leaf.op in ONE_OF), default=0)
+
+
+def _pieces(where: Filter, orders: int) -> list[Filter] | None:
+    """`where` as several smaller filters: first without a second `!=`, then cut at its widest disjunction."""
+    parts = list(conjuncts(where))
+    if (position := _one_unequal(parts, _leaves(where))) is not None:
+        return _replaced(parts, position, _ranges(parts[position]))
+    wide = max(range(len(parts)), key=lambda i: _disjunctions(parts[i]))
+    match parts[wide]:
+        case Or(children):
+            return _replaced(parts, wide, [[child] for child in children])
+        case Compare(ref, Op.IN | Op.ARRAY_CONTAINS_ANY as op, values):
+            others = prod(_disjunctions(part) for i, part in enumerate(parts) if i != wide)
+            room = max(1, (MAX_FILTERS_AND_ORDERS - orders) // _width(where))
+            size = max(1, min(MAX_IN_VALUES, MAX_DISJUNCTIONS, room) // max(1, min(others, MAX_DISJUNCTIONS)))
+            if size >= len(values):
+                size = max(1, len(values) // 2)
+            return _replaced(
+                parts, wide, [[_any_of(ref, op, values[i : i + size])] for i in range(0, len(values), size)]
+            )
+        case _:
+            return None
+
+
+def _any_of(ref: Ref, op: Op, values: tuple[Any, ...]) -> Compare:
+    return Compare(ref, ONE_OF[op], values[0]) if len(values) == 1 else Compare(ref, op, values)
+
+
+def _replaced(parts: list[Filter], position: int, alternatives: Sequence[Sequence[Filter]]) -> list[Filter]:
+    rest = [*parts[:position], *parts[position + 1 :]]
+    return [_and([*rest, *alternative]) for alternative in alternatives]
+
+
+def _and(parts: Sequence[Filter]) -> Filter:
+    flat: list[Filter] = []
+    for part in parts:
+        flat.extend(part.children if isinstance(part, And) else [part])
+    return flat[0] if len(flat) == 1 else And(tuple(flat))
+
+
+def _one_unequal(parts: Sequence[Filter], leaves: Iterable[Compare]) -> int | None:
+    """The conjunct to write as ranges: a `!=` or `not-in` that another one, or its own size, forbids."""
+    unequal = [leaf for leaf in leaves if leaf.op in UNEQUAL]
+    candidates = [
+        i for i, part in enumerate(parts) if isinstance(part, Compare) and part.op in UNEQUAL and _has_ranges(part)
+    ]
+    if not candidates:
+        return None
+    wide = any(leaf.op is Op.NOT_IN for leaf in unequal)
+    return candidates[0] if len(unequal) > 1 or wide else None
+
+
+def _has_ranges(part: Compare) -> bool:
+    if len(part.ref.path) > 1 or part.ref.kind in UNSORTABLE:
+        return False
+    return part.op is not Op.IS_NOT_NULL or part.ref.kind in LEAST
+
+
+def _ranges(part: Filter) -> list[list[Filter]]:
+    """`!=` and `not-in` as the gaps between the values that they forbid."""
+    if not isinstance(part, Compare):
+        raise TypeError(f"{part!r} is no comparison")
+    if part.op is Op.IS_NOT_NULL:
+        return [[Compare(part.ref, Op.GE, LEAST[part.ref.kind])]]
+    values = sorted(part.value) if part.op is Op.NOT_IN else [part.value]
+    gaps: list[list[Filter]] = [[Compare(part.ref, Op.LT, values[0])]]
+    for low, high in pairwise(values):
+        gaps.append([Compare(part.ref, Op.GT, low), Compare(part.ref, Op.LT, high)])
+    gaps.append([Compare(part.ref, Op.GT, values[-1])])
+    return gaps
+
+
+def _narrow(parts: Iterable[Condition]) -> Iterator[Condition]:
+    """The conjuncts that one query takes together: none that is wide, and one about an array."""
+    has_array = False
+    for part in parts:
+        is_array = isinstance(part, Compare) and part.op in ARRAYS
+        if not _wide(part) and not (is_array and has_array):
+            has_array |= is_array
+            yield part
+
+
+def _wide(condition: Condition) -> bool:
+    """Whether a conjunct is what makes a filter too wide to push down."""
+    return not isinstance(condition, Compare) or condition.op in (Op.NOT_IN, Op.NE)

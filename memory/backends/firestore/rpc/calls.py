@@ -1,0 +1,310 @@
+"""One call to Firestore: its total deadline, its retries, its entry in the log, and its error as Django's.
+
+Retried are reads that failed for a reason that passes, with full jitter, until the deadline. A stream that breaks is
+taken up where it stopped, by a request that `resume` makes; as long as documents arrive, the deadline starts anew with
+each attempt, so a long read is bounded by silence and not by length. Commits have rules of their own: `rpc/commit.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
+
+import grpc
+from django.db import DatabaseError
+
+from .. import errors
+from ..query.plan import Rpc
+from . import messages
+from .channel import Message, Target, Wire, connect
+
+T = TypeVar("T")
+Around = Callable[[str, Callable[[], Any]], Any]
+Code: TypeAlias = grpc.StatusCode
+
+TRANSIENT: Final = frozenset(
+    {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED, Code.ABORTED}
+)
+"""What a read may be repeated after. In a transaction ABORTED is final: all of it has to be run again."""
+
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 2.0
+"""Seconds between attempts: a random part of a bound that doubles from the first to the longest."""
+
+
+class Deadline:
+    """A point in time, and the pauses on the way to it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._bound = FIRST_PAUSE
+
+    def left(self) -> float:
+        """Seconds until then, never negative."""
+        return max(0.0, self._end - time.monotonic())
+
+    def pause(self) -> bool:
+        """Wait before the next attempt; False, at once, if the deadline would be over by then."""
+        seconds = random.uniform(0, self._bound)  # noqa: S311 - jitter, not a secret
+        if seconds >= self.left():
+            return False
+        self._bound = min(LONGEST_PAUSE, self._bound * 2)
+        time.sleep(seconds)
+        return True
+
+
+class Calls:
+    """What makes all calls of one connection."""
+
+    def __init__(self, target: Target, timeout: float, around: Around, log: Callable[[Rpc], None]) -> None:
+        self.target = target
+        self.timeout = timeout
+        self.around = around
+        self.log = log
+        self._connected: tuple[int, Wire] | None = None
+
+    def within(self, seconds: float) -> Calls:
+        """The same calls under a shorter deadline, as parts of one that `around` knows of."""
+        return Calls(self.target, min(seconds, self.timeout), without_wrappers, self.log)
+
+    @property
+    def wire(self) -> Wire:
+        """This process's wire to the target."""
+        process = os.getpid()
+        if self._connected is None or self._connected[0] != process:
+            self._connected = (process, connect(self.target))
+        return self._connected[1]
+
+    def once(
+        self,
+        method: str,
+        request: Message,
+        description: str,
+        timeout: float,
+        *,
+        read: int = 0,
+        written: int = 0,
+    ) -> Message:
+        """One attempt at a unary call, logged with the documents that it reads and writes if it succeeds.
+
+        Raises `grpc.RpcError`.
+        """
+        started = time.perf_counter()
+        wire = self.wire
+        try:
+            answer = wire.unary(method, request, timeout)
+        except grpc.RpcError as error:
+            self._log(method, description, started, error=error)
+            raise
+        self._log(method, description, started, read=read, written=written)
+        return answer
+
+    def unary(
+        self, method: str, request: Message, description: str, *, read: int = 0, transaction: bytes | None = None
+    ) -> Message:
+        """A unary read with retries. Raises `grpc.RpcError` for NOT_FOUND, Django's errors for all else."""
+
+        def send() -> Message:
+            deadline = Deadline(self.timeout)
+            while True:
+                try:
+                    return self.once(method, request, description, deadline.left(), read=read)
+                except grpc.RpcError as error:
+                    if error.code() is Code.NOT_FOUND:
+                        raise
+                    if not (is_transient(error, transaction) and deadline.pause()):
+                        raise errors.mapped(error, description) from error
+
+        return self.around(description, send)
+
+    def stream(
+        self,
+        method: str,
+        request: Message,
+        description: str,
+        *,
+        resume: Callable[[], Message | None],
+        documents: Callable[[Message], int],
+        transaction: bytes | None = None,
+        index: Callable[[], Mapping[str, Any] | None] = lambda: None,
+    ) -> Stream:
+        """The messages of a streaming read.
+
+        `resume` makes the request for what did not arrive yet, or None if all did; `documents` counts what a message
+        brings; `index` is asked for the definition of the query's index if that is missing.
+        """
+        return Stream(self, method, request, description, resume, documents, transaction, index)
+
+    def _log(
+        self,
+        method: str,
+        description: str,
+        started: float,
+        *,
+        read: int = 0,
+        written: int = 0,
+        error: BaseException | None = None,
+    ) -> None:
+        code = errors.status_of(error) if error is not None else None
+        self.log(
+            Rpc(
+                method=method,
+                description=description,
+                seconds=time.perf_counter() - started,
+                documents_read=read,
+                documents_written=written,
+                error=code.name if code else None,
+            )
+        )
+
+
+class Stream:
+    """A streaming read, over as many attempts as it takes: iterate it once. Nothing is sent before, but by `begin`."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        method: str,
+        request: Message,
+        description: str,
+        resume: Callable[[], Message | None],
+        documents: Callable[[Message], int],
+        transaction: bytes | None,
+        index: Callable[[], Mapping[str, Any] | None],
+    ) -> None:
+        self._calls = calls
+        self._method = method
+        self._request: Message | None = request
+        self._description = description
+        self._resume = resume
+        self._count = documents
+        self._transaction = transaction
+        self._index = index
+        self._deadline = Deadline(calls.timeout)
+        self._attempt: contextlib.ExitStack | None = None
+        self._reader: Callable[[], Message | None] | None = None
+        self._arrived = 0
+        self._documents = 0
+        self._started = 0.0
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Send the request, and do not wait for what it brings."""
+        self._calls.around(self._description, self._begin)
+        self._has_begun = True
+
+    def _begin(self) -> None:
+        try:
+            self._open()
+        except grpc.RpcError as error:
+            self._failed(error)
+
+    def __iter__(self) -> Iterator[Message]:
+        try:
+            message = self.read() if self._has_begun else self._calls.around(self._description, self.read)
+            while message is not None:
+                yield message
+                message = self.read()
+        finally:
+            self.close()
+
+    def read(self) -> Message | None:
+        """The next message, None after the last. Raises Django's errors."""
+        while self._request is not None:
+            try:
+                message = (self._reader or self._open())()
+            except grpc.RpcError as error:
+                self._failed(error)
+                continue
+            if message is None:
+                self._request = None
+                self._end()
+                break
+            self._arrived += 1
+            self._documents += self._count(message)
+            return message
+        return None
+
+    def close(self) -> None:
+        """Cancel what is under way."""
+        self._end()
+
+    def _open(self) -> Callable[[], Message | None]:
+        self._started = time.perf_counter()
+        self._arrived = self._documents = 0
+        wire = self._calls.wire
+        self._attempt = contextlib.ExitStack()
+        self._reader = self._attempt.enter_context(wire.stream(self._method, self._request, self._deadline.left()))
+        return self._reader
+
+    def _failed(self, error: grpc.RpcError) -> None:
+        if self._arrived:
+            self._deadline = Deadline(self._calls.timeout)
+        self._end(error)
+        if not (is_transient(error, self._transaction) and self._deadline.pause()):
+            raise self._mapped(error) from error
+        self._request = self._resume()
+
+    def _mapped(self, error: grpc.RpcError) -> DatabaseError:
+        return errors.mapped(error, self._description, self._index())
+
+    def _end(self, error: BaseException | None = None) -> None:
+        if self._attempt is None:
+            return
+        attempt, self._attempt, self._reader = self._attempt, None, None
+        attempt.close()
+        read = max(1, self._documents) if error is None else self._documents  # a query costs one read at least
+        self._calls._log(self._method, self._description, self._started, read=read, error=error)
+
+
+def without_wrappers(description: str, send: Callable[[], Any]) -> Any:
+    """For calls that are part of one that was announced already."""
+    return send()
+
+
+def batch_get(
+    calls: Calls, names: Sequence[str], paths: Sequence[str] | None, description: str, transaction: bytes | None = None
+) -> dict[str, Message]:
+    """Documents by full name, those that exist; `paths` None reads whole ones. `read_time` of the answer is dropped."""
+    return batch_get_at(calls, names, paths, description, transaction)[0]
+
+
+def batch_get_at(
+    calls: Calls, names: Sequence[str], paths: Sequence[str] | None, description: str, transaction: bytes | None = None
+) -> tuple[dict[str, Message], Message]:
+    """The same, and the server's time at which they were read."""
+    found: dict[str, Message] = {}
+    pending = dict.fromkeys(names)
+    database = calls.wire.database
+
+    def rest() -> Message | None:
+        return messages.batch_get(list(pending), paths, database, transaction) if pending else None
+
+    read_time: Message = None
+    first = rest()
+    for answer in calls.stream(
+        "BatchGetDocuments", first, description, resume=rest, documents=lambda answer: 1, transaction=transaction
+    ):
+        read_time = answer.read_time
+        if answer.HasField("found"):
+            found[answer.found.name] = answer.found
+            pending.pop(answer.found.name, None)
+        else:
+            pending.pop(answer.missing, None)
+    return found, read_time
+
+
+def is_transient(error: grpc.RpcError, transaction: bytes | None = None) -> bool:
+    """Whether a read may be tried again."""
+    code = error.code()
+    return code in TRANSIENT and not (code is Code.ABORTED and transaction)
+
+
+def is_about_database(error: grpc.RpcError) -> bool:
+    """Whether NOT_FOUND is about the database; a document that is not there is said by its name alone."""
+    text = (error.details() or "").split("projects/")[0].lower()
+    return error.code() is Code.NOT_FOUND and "database" in text.replace("database_id:", "")  # the emulator's key

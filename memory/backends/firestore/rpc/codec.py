@@ -1,0 +1,496 @@
+"""Python values to protobuf messages and back: one table for each direction, by `Kind`.
+
+Encoders write into the message that they are given, decoders read one; both know only Firestore's raw messages. What
+the wire rejects is stored in forms that keep order and equality; `docs/firestore-values.md` describes each for other
+readers of the database.
+
+Keys of maps that the wire rejects (empty, `__x__`) are escaped, and so are those that look escaped: `__%` + key + `%`.
+Inside JSON, a value that the wire rejects is a map with one of these keys, which no escaped key equals:
+
+    __%array   an array directly inside an array
+    __%int     an integer beyond 64 bits, in digits
+    __%json    anything else, as JSON text: null as a document, text with lone surrogates, what nests too deep
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache, partial
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from ..values.document_ids import MAX_KEY_BYTES, document_key, escape_key, id_of, unescape_key
+from ..values.sortable_text import (
+    INT64,
+    MICROSECOND,
+    decimal_text,
+    duration_number,
+    int64,
+    text_decimal,
+    time_text,
+    utc,
+)
+from ..values.types import DOCUMENT_ID, JSON_NULL, VERSION, JsonNull, Kind, Ref
+from .channel import pb
+
+Message: TypeAlias = Any
+Encoder: TypeAlias = Callable[[Message, Any], None]
+Decoder: TypeAlias = Callable[[Message], Any]
+
+EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MAX_DEPTH: Final = 18
+"""Maps and arrays inside each other that are stored as such; Firestore takes 20, and an escape needs one or two."""
+
+ARRAY, INT, TEXT = "__%array", "__%int", "__%json"
+TYPE, VECTOR_TYPE, VECTOR_VALUE = "__type__", "__vector__", "value"
+
+
+# Encoders: each writes a value that is not None into a message.
+
+
+def encode(message: Message, value: Any, kind: Kind, depth: int = 0) -> None:
+    """Write a column's value into a `Value` message.
+
+    `depth` is how many maps the value stands in already. Raises `ValueError`, `TypeError`, `OverflowError` or
+    `UnicodeEncodeError` for what the kind cannot hold.
+    """
+    if value is None:
+        message.null_value = 0
+    elif kind is Kind.JSON:
+        (_encode_json if depth == 0 else _encode_member)(message, value, depth)
+    else:
+        _ENCODERS[kind](message, value)
+
+
+def _encode_boolean(message: Message, value: Any) -> None:
+    message.boolean_value = bool(value)
+
+
+def _encode_integer(message: Message, value: Any) -> None:
+    message.integer_value = int64(int(value))
+
+
+def _encode_float(message: Message, value: Any) -> None:
+    message.double_value = float(value)
+
+
+def _encode_text(message: Message, value: Any) -> None:
+    message.string_value = value if isinstance(value, str) else str(value)
+
+
+def _encode_binary(message: Message, value: Any) -> None:
+    message.bytes_value = bytes(value)
+
+
+def _encode_datetime(message: Message, value: dt.datetime) -> None:
+    since = utc(value) - EPOCH
+    message.timestamp_value.seconds = since.days * 86400 + since.seconds
+    message.timestamp_value.nanos = since.microseconds * 1000
+
+
+def _encode_date(message: Message, value: dt.date) -> None:
+    message.string_value = value.isoformat()[:10]
+
+
+def _encode_time(message: Message, value: dt.time) -> None:
+    message.string_value = time_text(value)
+
+
+def _encode_duration(message: Message, value: dt.timedelta) -> None:
+    message.integer_value = duration_number(value)
+
+
+def _encode_decimal(message: Message, value: Any) -> None:
+    message.string_value = decimal_text(value if isinstance(value, Decimal) else Decimal(value))
+
+
+def _encode_uuid(message: Message, value: Any) -> None:
+    message.string_value = (value if isinstance(value, uuid.UUID) else uuid.UUID(value)).hex
+
+
+def _encode_any(message: Message, value: Any) -> None:
+    for known, kind in _KINDS_OF_TYPES.items():
+        if isinstance(value, known):
+            return encode(message, value, kind)
+    raise TypeError(f"a {type(value).__name__} has no form in Firestore")
+
+
+def _encode_vector(message: Message, value: Sequence[float]) -> None:
+    fields = message.map_value.fields
+    fields[TYPE].string_value = VECTOR_TYPE
+    fields[VECTOR_VALUE].array_value.MergeFromString(_doubles_to_wire(value))
+
+
+_DOUBLE_PREFIX: Final = np.frombuffer(b"\x0a\x09\x19", np.uint8)
+"""In an ArrayValue each double is 11 bytes: values (field 1) of 9 bytes, in them double_value (field 3), 8 bytes."""
+
+
+def _doubles_to_wire(values: Sequence[float]) -> bytes:
+    """An ArrayValue of doubles as serialised, thirty times faster than by one message for each."""
+    doubles = np.asarray(values, "<f8")
+    if doubles.ndim != 1:
+        raise ValueError(f"a vector has one dimension, not {doubles.ndim}")
+    wire = np.empty((doubles.size, 11), np.uint8)
+    wire[:, :3] = _DOUBLE_PREFIX
+    wire[:, 3:] = doubles.view(np.uint8).reshape(-1, 8)
+    return wire.tobytes()
+
+
+def _wire_to_doubles(wire: bytes) -> list[float] | None:
+    """The inverse; None if the array holds anything but doubles."""
+    if len(wire) % 11:
+        return None
+    rows = np.frombuffer(wire, np.uint8).reshape(-1, 11)
+    if not (rows[:, :3] == _DOUBLE_PREFIX).all():
+        return None
+    doubles: list[float] = rows[:, 3:].copy().view("<f8").ravel().tolist()
+    return doubles
+
+
+def _encode_json(message: Message, value: Any, depth: int) -> None:
+    if isinstance(value, JsonNull):
+        message.map_value.fields[TEXT].string_value = "null"
+    else:
+        _encode_member(message, value, depth)
+
+
+def _encode_member(message: Message, value: Any, depth: int) -> None:
+    """A value inside JSON, where None is JSON's null; `depth` counts the maps and arrays around it."""
+    if value is None:
+        message.null_value = 0
+    elif isinstance(value, bool):
+        message.boolean_value = value
+    elif isinstance(value, str):
+        _encode_json_text(message, value)
+    elif isinstance(value, int):
+        if value in INT64:
+            message.integer_value = value
+        else:
+            message.map_value.fields[INT].string_value = str(value)
+    elif isinstance(value, float):
+        message.double_value = value
+    elif isinstance(value, dict):
+        _encode_map(message, value, depth)
+    elif isinstance(value, list | tuple):
+        _encode_array(message, value, depth)
+    else:
+        raise TypeError(f"a {type(value).__name__} is not JSON; give the field an encoder")
+
+
+def _encode_json_text(message: Message, value: str) -> None:
+    try:
+        message.string_value = value
+    except UnicodeEncodeError:
+        _encode_as_text(message, value)
+
+
+def _encode_map(message: Message, value: dict[Any, Any], depth: int) -> None:
+    named = {key if isinstance(key, str) else _json_key(key): member for key, member in value.items()}
+    if depth >= MAX_DEPTH or None in (stored := list(map(_stored_key, named))):
+        _encode_as_text(message, named)
+        return
+    if not named:
+        message.map_value.SetInParent()
+    fields = message.map_value.fields
+    for key, member in zip(stored, named.values(), strict=True):
+        _encode_member(fields[key], member, depth + 1)
+
+
+def _encode_array(message: Message, value: Sequence[Any], depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        _encode_as_text(message, value)
+        return
+    if not value:
+        message.array_value.SetInParent()
+    values = message.array_value.values
+    for member in value:
+        item = values.add()
+        if isinstance(member, list | tuple):
+            item = item.map_value.fields[ARRAY]
+            _encode_array(item, member, depth + 2)
+        else:
+            _encode_member(item, member, depth + 1)
+
+
+def _encode_as_text(message: Message, value: Any) -> None:
+    message.map_value.fields[TEXT].string_value = json.dumps(value)
+
+
+def _json_key(key: Any) -> str:
+    """A key that is not text, as `json.dumps` spells it."""
+    text: str = next(iter(json.loads(json.dumps({key: None}))))
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _stored_key(key: str) -> str | None:
+    """A map's key as stored, None for one that Firestore cannot take."""
+    try:
+        fits = len(key.encode()) <= MAX_KEY_BYTES - 4  # an escape needs four
+    except UnicodeEncodeError:
+        return None
+    return escape_key(key) if fits else None
+
+
+_ENCODERS: Final[Mapping[Kind, Encoder]] = {
+    Kind.ANY: _encode_any,
+    Kind.BOOLEAN: _encode_boolean,
+    Kind.INTEGER: _encode_integer,
+    Kind.FLOAT: _encode_float,
+    Kind.TEXT: _encode_text,
+    Kind.BINARY: _encode_binary,
+    Kind.DATETIME: _encode_datetime,
+    Kind.DATE: _encode_date,
+    Kind.TIME: _encode_time,
+    Kind.DURATION: _encode_duration,
+    Kind.DECIMAL: _encode_decimal,
+    Kind.UUID: _encode_uuid,
+    Kind.VECTOR: _encode_vector,
+    Kind.WIRE: lambda message, value: message.CopyFrom(value),
+}
+
+_KINDS_OF_TYPES: Final[Mapping[type | tuple[type, ...], Kind]] = {
+    bool: Kind.BOOLEAN,
+    int: Kind.INTEGER,
+    float: Kind.FLOAT,
+    str: Kind.TEXT,
+    (bytes, bytearray, memoryview): Kind.BINARY,
+    dt.datetime: Kind.DATETIME,
+    dt.date: Kind.DATE,
+    dt.time: Kind.TIME,
+    dt.timedelta: Kind.DURATION,
+    Decimal: Kind.DECIMAL,
+    uuid.UUID: Kind.UUID,
+    (dict, list, tuple, JsonNull): Kind.JSON,
+}
+"""What a value of `Kind.ANY` is taken for, the narrower type first."""
+
+
+# Decoders: each reads one `Value` message. What another writer stored in another type is given as it is.
+
+
+def decode(message: Message, kind: Kind, depth: int = 0) -> Any:
+    """The value in a `Value` message, as the kind's Python type; None for null."""
+    if depth and kind is Kind.JSON:
+        return _decode_member(message)
+    return _DECODERS[kind](message)
+
+
+def _decode_wire(message: Message) -> Any:
+    return _WIRE_DECODERS[message.WhichOneof("value_type")](message)
+
+
+def _decode_timestamp(message: Message) -> dt.datetime:
+    stamp = message.timestamp_value
+    return EPOCH + dt.timedelta(0, stamp.seconds, stamp.nanos // 1000)
+
+
+def _decode_map(message: Message) -> Any:
+    fields = message.map_value.fields
+    if TYPE in fields and VECTOR_VALUE in fields and fields[TYPE].string_value == VECTOR_TYPE:
+        return _decode_vector(message)
+    if len(fields) == 1:
+        for key, value in fields.items():
+            if key in _ESCAPES:
+                return _ESCAPES[key](value)
+    return {unescape_key(key): _decode_member(value) for key, value in fields.items()}
+
+
+def _decode_array(message: Message) -> list[Any]:
+    return [_decode_member(value) for value in message.array_value.values]
+
+
+_ESCAPES: Final[Mapping[str, Decoder]] = {
+    ARRAY: _decode_wire,
+    INT: lambda message: int(message.string_value),
+    TEXT: lambda message: json.loads(message.string_value),
+}
+
+_WIRE_DECODERS: Final[Mapping[str | None, Decoder]] = {
+    None: lambda message: None,
+    "null_value": lambda message: None,
+    "boolean_value": lambda message: message.boolean_value,
+    "integer_value": lambda message: message.integer_value,
+    "double_value": lambda message: message.double_value,
+    "timestamp_value": _decode_timestamp,
+    "string_value": lambda message: message.string_value,
+    "bytes_value": lambda message: message.bytes_value,
+    "reference_value": lambda message: message.reference_value,
+    "geo_point_value": lambda message: {
+        "latitude": message.geo_point_value.latitude,
+        "longitude": message.geo_point_value.longitude,
+    },
+    "array_value": _decode_array,
+    "map_value": _decode_map,
+}
+_decode_member: Final = _decode_wire
+
+
+def _decode_text(message: Message) -> Any:
+    return message.string_value or _decode_wire(message)
+
+
+def _decode_integer(message: Message) -> Any:
+    return message.integer_value or _decode_wire(message)
+
+
+def _decode_float(message: Message) -> Any:
+    value = message.double_value or _decode_wire(message)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _decode_datetime(message: Message) -> Any:
+    return _decode_timestamp(message) if message.HasField("timestamp_value") else _decode_wire(message)
+
+
+def _from_text(make: Callable[[str], Any]) -> Decoder:
+    """A decoder of a form that is text."""
+
+    def decoder(message: Message) -> Any:
+        text = message.string_value
+        return make(text) if text else _decode_wire(message)
+
+    return decoder
+
+
+def _decode_duration(message: Message) -> Any:
+    value = message.integer_value or _decode_wire(message)
+    return value * MICROSECOND if isinstance(value, int) else value
+
+
+def _decode_vector(message: Message) -> Any:
+    fields = message.map_value.fields
+    if VECTOR_VALUE not in fields:
+        return _decode_wire(message)
+    array = fields[VECTOR_VALUE].array_value
+    doubles = _wire_to_doubles(array.SerializeToString())
+    return doubles if doubles is not None else [float(_decode_wire(value)) for value in array.values]
+
+
+def _decode_json(message: Message) -> Any:
+    if message.HasField("map_value"):
+        fields = message.map_value.fields
+        if len(fields) == 1 and TEXT in fields and fields[TEXT].string_value == "null":
+            return JSON_NULL
+    return _decode_wire(message)
+
+
+_DECODERS: Final[Mapping[Kind, Decoder]] = {
+    Kind.ANY: _decode_wire,
+    Kind.WIRE: lambda message: None if message.HasField("null_value") else message,
+    Kind.BOOLEAN: _decode_wire,
+    Kind.INTEGER: _decode_integer,
+    Kind.FLOAT: _decode_float,
+    Kind.TEXT: _decode_text,
+    Kind.BINARY: _decode_wire,
+    Kind.DATETIME: _decode_datetime,
+    Kind.DATE: _from_text(dt.date.fromisoformat),
+    Kind.TIME: _from_text(dt.time.fromisoformat),
+    Kind.DURATION: _decode_duration,
+    Kind.DECIMAL: _from_text(text_decimal),
+    Kind.UUID: _from_text(uuid.UUID),
+    Kind.JSON: _decode_json,
+    Kind.VECTOR: _decode_vector,
+}
+
+
+# Whole documents.
+
+
+@lru_cache(maxsize=1024)
+def row_writer(columns: tuple[Ref, ...]) -> Callable[[Message, Sequence[Any]], None]:
+    """What writes a row into a document's `fields`, one value for each column.
+
+    A column whose path is longer than one key goes into a map.
+    """
+    places = tuple((escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:])), _encoder(ref)) for ref in columns)
+
+    def write_row(fields: Message, values: Sequence[Any]) -> None:
+        for (name, rest, write), content in zip(places, values, strict=True):
+            message = fields[name]
+            for key in rest:
+                message = message.map_value.fields[key]
+            if content is None:
+                message.null_value = 0
+            else:
+                write(message, content)
+
+    return write_row
+
+
+def _encoder(ref: Ref) -> Encoder:
+    depth = len(ref.path) - 1
+    return partial(encode, kind=Kind.JSON, depth=depth) if ref.kind is Kind.JSON else _ENCODERS[ref.kind]
+
+
+@lru_cache(maxsize=1024)
+def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]]:
+    """What turns a `Document` message into a row, one value for each column in order; missing fields are None."""
+    getters = tuple(_getter(ref) for ref in columns)
+
+    def decode_row(document: Message) -> tuple[Any, ...]:
+        fields = document.fields
+        return tuple([getter(document, fields) for getter in getters])
+
+    return decode_row
+
+
+def version(document: Message) -> tuple[int, int]:
+    """When a document was written last: seconds and nanoseconds."""
+    return document.update_time.seconds, document.update_time.nanos
+
+
+def _getter(ref: Ref) -> Callable[[Message, Message], Any]:
+    if ref.path == VERSION.path:
+        return lambda document, fields: version(document)
+    if ref.path == DOCUMENT_ID.path:
+        return lambda document, fields: id_of(document.name)
+    name, rest = escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:]))
+    decoder = _DECODERS[ref.kind]
+    if rest:
+        return lambda document, fields: _decode_path(fields.get(name), rest, ref.kind)
+    if ref.key:
+
+        def get_key(document: Message, fields: Message) -> Any:
+            message = fields.get(name)
+            return document_key(id_of(document.name), ref.kind) if message is None else decoder(message)
+
+        return get_key
+
+    def get(document: Message, fields: Message) -> Any:
+        message = fields.get(name)
+        return None if message is None else decoder(message)
+
+    return get
+
+
+def _decode_path(message: Message | None, rest: tuple[str, ...], kind: Kind) -> Any:
+    for key in rest:
+        if message is None:
+            return None
+        message = message.map_value.fields.get(key)
+    return None if message is None else decode(message, kind, len(rest))
+
+
+def added(message: Message | None, amount: float) -> Message:
+    """What Firestore's increment makes of a value: the amount itself of what is no number; integers stop at 64 bits."""
+    made = pb["Value"]()
+    kind = None if message is None else message.WhichOneof("value_type")
+    before = getattr(message, kind) if message is not None and kind in ("integer_value", "double_value") else 0
+    if isinstance(before, int) and isinstance(amount, int):
+        made.integer_value = max(-(2**63), min(2**63 - 1, before + amount))
+    else:
+        made.double_value = before + amount
+    return made
+
+
+def value(content: Any, kind: Kind, depth: int = 0) -> Message:
+    """A new `Value` message; for filters, cursors and increments."""
+    message = pb["Value"]()
+    encode(message, content, kind, depth)
+    return message

@@ -1,0 +1,434 @@
+"""Writes: how many commits they are, who is told what failed, and what became of a commit whose answer was lost.
+
+**Batches.** Writes are sent in commits of less than 4 MiB, a few at a time. A commit is all or nothing. With
+`isolate=False` a refused one is an error that carries the positions of every write that was not applied; with
+`isolate=True` the writes whose precondition fails are found and reported, and the others are sent again. A group is
+one write in this respect: it is never split between commits, and has one outcome.
+
+**Whole.** What a transaction has buffered is one commit, whatever its size, with the id of the server's transaction if
+one was begun. A key that is taken is an IntegrityError there; any other precondition that does not hold means that
+somebody else wrote the document meanwhile, which is contention: the transaction may be run again. `divisible` is the
+transaction that Django itself puts around one statement (`bulk_create`): it is cut where it is too large.
+
+**Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
+writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
+since a commit is atomic, evidence of one write is evidence of all:
+
+    Create              the document's content is ours, and it was created since we began; of a row with markers only
+                        those are asked, whose content is nobody else's
+    Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK
+    Delete              the document is gone (asked only where nothing else is written: others may delete it, too)
+
+Evidence against it: the document is as it was before we began, by the server's clock. Then the commit is sent again,
+and a guarded update with the version that was seen, so that a first attempt that arrives late excludes the second.
+Where somebody else has written the same document since, there is no evidence left; the answer then is an
+OperationalError that says so, never a guess.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+import grpc
+from django.db import DatabaseError, OperationalError
+
+from .. import errors
+from ..constraints.definitions import holds_markers
+from ..query.plan import Change, Create, Delete, Outcome, Put, Update, Write, parts
+from ..values import document_ids
+from . import messages
+from .calls import Calls, Deadline, batch_get_at, is_about_database
+from .channel import Message, pb
+from .writes import aborts_statement, conditional, describe, guarded, is_optional, outcome_over, repeatable, verdict
+
+Code: TypeAlias = grpc.StatusCode
+
+MAX_COMMIT_BYTES: Final = 4_000_000
+"""The emulator takes 4 MiB, the service 10 MiB a request."""
+
+MAX_WHOLE_BYTES: Final = 10 * 2**20
+MAX_EMULATOR_BYTES: Final = 4 * 2**20
+"""What one request may hold; the emulator's server takes less. https://firebase.google.com/docs/firestore/quotas"""
+
+MAX_COMMIT_WRITES: Final = 500
+"""Firestore counts no writes since 2023; more at once is no faster, and fewer fail together."""
+
+SIDE_BY_SIDE: Final = 4
+"""Commits of one call under way at a time."""
+
+LOST: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
+"""Statuses after which a commit may or may not have been applied."""
+
+NOT_APPLIED_YET: Final = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED})
+"""Statuses of a commit that was not applied and may be sent again."""
+
+REFUSED: Final = frozenset({Code.ALREADY_EXISTS, Code.NOT_FOUND, Code.FAILED_PRECONDITION})
+"""Statuses of a commit in which some write's precondition does not hold."""
+
+CLOCK_SECONDS: Final = 0.05
+"""How much earlier than our own count a commit may be stamped by the server."""
+
+
+ENVELOPE_BYTES: Final = 8
+"""What a write takes in a commit beside itself, at most."""
+
+MAX_WITNESSES: Final = 10
+"""Documents beside the guarded ones that are asked what became of a commit."""
+
+
+class Evidence(Enum):
+    """What is known of a commit whose answer was lost."""
+
+    APPLIED = auto()
+    NOT_APPLIED = auto()
+    NONE = auto()
+
+
+@dataclass
+class Batch:
+    """Writes of one commit: positions in the caller's list (a group's writes share one), and the mark that they are
+    recognised by."""
+
+    mark: str
+    positions: list[int] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    lost: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, position: int, write: Write, message: Message) -> None:
+        """Take a write in, and how it is spelled."""
+        self.positions.append(position)
+        self.writes.append(write)
+        self.messages.append(message)
+
+
+class Committer:
+    """One call of `Executor.commit`."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        changes: Sequence[Change],
+        *,
+        isolate: bool = False,
+        whole: bool = False,
+        divisible: bool = False,
+        transaction: bytes | None = None,
+    ) -> None:
+        self._calls = calls
+        self._changes = changes
+        self._writes = [write for change in changes for write in parts(change)]
+        self._isolate = isolate
+        self._whole = whole
+        self._divisible = divisible or not whole
+        self._transaction = transaction
+        self._documents = calls.wire.documents
+        self._most = most_writes(len(self._writes))
+        self._outcomes: list[Outcome | None] = [None] * len(changes)
+
+    def run(self) -> list[Outcome]:
+        """Outcomes in the order of the writes. Raises Django's errors, with `rows` that were not applied."""
+        return self._calls.around(describe(self._writes), self._run)  # type: ignore[no-any-return]
+
+    def _run(self) -> list[Outcome]:
+        batches = self._batches()
+        if len(batches) == 1:
+            self._settle(batches[0])
+        else:
+            self._settle_all(batches)
+        return [outcome or Outcome.APPLIED for outcome in self._outcomes]
+
+    def _settle_all(self, batches: list[Batch]) -> None:
+        """Send batches a few at a time; after a failure no further one is sent."""
+        failures: list[DatabaseError] = []
+
+        def settle(batch: Batch) -> None:
+            if failures:
+                return
+            try:
+                self._settle(batch)
+            except DatabaseError as error:
+                failures.append(error)
+
+        documents = {messages.name_of(write, self._documents) for write in self._writes}
+        ordered = len(documents) < len(self._writes)  # a document that recurs: its writes must not overtake each other
+        with ThreadPoolExecutor(1 if ordered else SIDE_BY_SIDE) as pool:
+            list(pool.map(settle, batches))
+        if failures:
+            rows = [position for position, outcome in enumerate(self._outcomes) if outcome is not Outcome.APPLIED]
+            raise with_rows(failures[0], rows) from failures[0].__cause__
+
+    def _batches(self) -> list[Batch]:
+        """The writes in commits, each document once in a commit, since conditions on one cannot be mixed there.
+
+        A second creation of a document refuses all without their being sent, unless each stands for itself.
+        """
+        batches = [Batch(new_mark())]
+        if len(self._writes) == 1:
+            batches[0].add(0, self._writes[0], self._message(batches[0], self._writes[0]))
+            return batches
+        size, exist, inside = 0, set[str](), set[str]()
+        for position, change in enumerate(self._changes):
+            writes = parts(change)
+            named = [messages.name_of(write, self._documents) for write in writes]
+            self._note(exist, writes, named)
+            spelled = [self._message(batches[-1], write) for write in writes]
+            bytes_ = sum([message.ByteSize() for message in spelled]) + ENVELOPE_BYTES * len(spelled)
+            if len(writes) > 1:
+                self._refuse_too_large(bytes_)
+            full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
+            if batches[-1].writes and (full or not inside.isdisjoint(named)) and self._divisible:
+                batches.append(Batch(new_mark()))
+                spelled = [self._message(batches[-1], write) for write in writes]
+                size = 0
+                inside.clear()
+            inside.update(named)
+            for write, message in zip(writes, spelled, strict=True):
+                batches[-1].add(position, write, message)
+            size += bytes_
+        if not self._divisible:
+            self._refuse_too_large(size)
+        return batches
+
+    def _note(self, exist: set[str], writes: Sequence[Write], named: Sequence[str]) -> None:
+        """Keep up which documents exist after these writes; raises where one is created twice."""
+        for write, name in zip(writes, named, strict=True):
+            if isinstance(write, Delete):
+                exist.discard(name)
+                continue
+            if name in exist and not self._isolate and isinstance(write, Create):
+                raise self._refused_double(write)
+            exist.add(name)
+
+    def _refuse_too_large(self, size: int) -> None:
+        limit = MAX_EMULATOR_BYTES if self._calls.target.emulator else MAX_WHOLE_BYTES
+        if size > limit:
+            raise errors.TransactionTooLarge(
+                f"{describe(self._writes)}: {size:,} bytes in one transaction, and "
+                f"{'the emulator' if self._calls.target.emulator else 'Firestore'} takes {limit:,}; nothing was sent. "
+                "Write in several transactions: atomic() blocks, or calls of bulk_create(), with fewer rows each."
+            )
+
+    def _refused_double(self, double: Create) -> errors.RowsRefused:
+        text = double.refusal or f"two of the writes create {double.id!r}"
+        text = f"{text}; twice in one statement, nothing was sent ({describe(self._writes)})"
+        return errors.RowsRefused(text, range(len(self._changes)))
+
+    # One batch: sent until it is known what became of it.
+
+    def _settle(self, batch: Batch) -> None:
+        deadline = Deadline(self._calls.timeout)
+        while batch.writes:
+            try:
+                self._send(batch, deadline.left())
+            except grpc.RpcError as error:
+                if self._is_over(batch, error, deadline):
+                    return
+            else:
+                self._applied(batch)
+                return
+
+    def _send(self, batch: Batch, timeout: float) -> None:
+        request = pb["CommitRequest"](database=self._calls.wire.database)
+        request.writes.extend(batch.messages)
+        if self._transaction is not None:
+            request.transaction = self._transaction
+        self._calls.once("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
+
+    def _message(self, batch: Batch, write: Write) -> Message:
+        marked = guarded(write) or (self._transaction is not None and isinstance(write, Update))
+        return messages.write(write, self._documents, batch.mark if marked else "")
+
+    def _applied(self, batch: Batch) -> None:
+        for position in batch.positions:
+            self._outcomes[position] = Outcome.APPLIED
+
+    def _is_over(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+        """What follows from a failed attempt: True if the batch is settled, False if it is to be sent again."""
+        code = error.code()
+        if code in LOST:
+            batch.lost = True
+        elif not batch.lost:
+            return self._is_refused(batch, error, deadline)
+        if not deadline.pause():
+            raise self._unknown(batch, error) from error
+        if code in LOST and self._transaction is None and all(map(repeatable, batch.writes)):
+            return False
+        found = self._evidence(batch, error, deadline)
+        if found is Evidence.NONE:
+            raise self._unknown(batch, error) from error
+        if found is Evidence.APPLIED:
+            self._applied(batch)
+            return True
+        if code in LOST or (code in NOT_APPLIED_YET and self._transaction is None):
+            return False
+        if self._transaction is not None and code not in REFUSED:
+            text = f"{describe(batch.writes)}: the transaction ended before it was applied; run it again"
+            raise errors.Contention(f"{text} ({code.name}: {(error.details() or '')[:300]})") from error
+        return self._is_refused(batch, error, deadline)
+
+    def _is_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+        """The same for an attempt of which it is known that nothing was applied."""
+        code = error.code()
+        if code in NOT_APPLIED_YET and self._transaction is None and deadline.pause():
+            return False
+        if code not in REFUSED or is_about_database(error) or not any(map(conditional, batch.writes)):
+            raise self._failed(batch, error) from error
+        if not self._isolate and not any(is_optional(self._changes[position]) for position in batch.positions):
+            raise self._refused(batch, error, deadline) from error
+        if len(batch.writes) == 1:
+            self._outcomes[batch.positions[0]] = OUTCOMES[code]
+            return True
+        return self._drop_refused(batch, error, deadline)
+
+    def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+        """Find the changes of which a precondition does not hold and take them out."""
+        found, _ = self._read(batch.writes, deadline, paths=[document_ids.quoted(messages.MARK)])
+        met: dict[int, list[Outcome]] = {}
+        for position, write in zip(batch.positions, batch.writes, strict=True):
+            outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
+            met.setdefault(position, []).append(outcome)
+        verdicts = {position: verdict(self._changes[position], outcomes) for position, outcomes in met.items()}
+        if not all(self._forgives(position, outcome) for position, outcome in verdicts.items()):
+            raise self._refused(batch, error, deadline) from error
+        kept = Batch(batch.mark)
+        for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
+            if verdicts[position] is Outcome.APPLIED:
+                kept.add(position, write, message)
+            else:
+                self._outcomes[position] = verdicts[position]
+        if len(kept.writes) == len(batch.writes) and not deadline.pause():
+            raise self._failed(batch, error) from error
+        batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
+        return not batch.writes
+
+    def _forgives(self, position: int, outcome: Outcome) -> bool:
+        """Whether a change may be left out where it met this."""
+        change = self._changes[position]
+        if self._isolate:
+            return not aborts_statement(change, outcome)
+        return outcome is Outcome.APPLIED or (outcome is Outcome.EXISTS and is_optional(change))
+
+    # Evidence.
+
+    def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
+        """What the documents say of a batch whose answer was lost; guards what will be sent again."""
+        witnesses = [write for write in batch.writes if guarded(write)]
+        others = [write for write in batch.writes if not guarded(write) and not isinstance(write, Delete)]
+        markers = [write for write in others if isinstance(write, Create) and holds_markers(write.collection)]
+        witnesses += sorted(markers or others, key=repeatable)[:MAX_WITNESSES]
+        witnesses = witnesses or batch.writes[:MAX_WITNESSES]  # nothing but deletions
+        try:
+            found, read_time = self._read(witnesses, deadline)
+        except DatabaseError:
+            raise self._unknown(batch, error) from error
+        began = seconds_of(read_time) - (time.monotonic() - batch.started) - CLOCK_SECONDS
+        seen = {self._testimony(batch, write, found, began) for write in witnesses}
+        if Evidence.APPLIED in seen:
+            return Evidence.APPLIED
+        if Evidence.NOT_APPLIED not in seen:
+            return Evidence.NONE
+        if self._transaction is None:
+            self._guard(batch, found)
+        return Evidence.NOT_APPLIED
+
+    def _testimony(self, batch: Batch, write: Write, found: Mapping[str, Message], began: float) -> Evidence:
+        document = found.get(messages.name_of(write, self._documents))
+        if document is None:
+            return Evidence.APPLIED if isinstance(write, Delete) else Evidence.NOT_APPLIED
+        since = document.create_time if isinstance(write, Create | Delete) else document.update_time
+        if seconds_of(since) < began:
+            return Evidence.NOT_APPLIED
+        if isinstance(write, Create | Put):
+            ours = content_of(messages.write(write, self._documents).update)
+            return Evidence.APPLIED if content_of(document) == ours else Evidence.NONE
+        marked = document.fields[messages.MARK].string_value == batch.mark
+        return Evidence.APPLIED if marked else Evidence.NONE
+
+    def _guard(self, batch: Batch, found: Mapping[str, Message]) -> None:
+        """Let increments fail if their first attempt arrives late: they hold for the version that was seen only."""
+        for place, write in enumerate(batch.writes):
+            document = found.get(messages.name_of(write, self._documents))
+            if document is None or not isinstance(write, Update) or not write.increments or write.version is not None:
+                continue
+            stamp = (document.update_time.seconds, document.update_time.nanos)
+            batch.messages[place] = self._message(batch, replace(write, version=stamp))
+
+    def _read(
+        self, writes: Sequence[Write], deadline: Deadline, paths: Sequence[str] | None = None
+    ) -> tuple[dict[str, Message], Message]:
+        names = list(dict.fromkeys(messages.name_of(write, self._documents) for write in writes))
+        return batch_get_at(self._calls.within(deadline.left()), names, paths, f"{describe(writes)}: what became of it")
+
+    # Errors.
+
+    def _refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> DatabaseError:
+        """What to raise for a batch of which a precondition does not hold: says which columns, where that is known."""
+        code = error.code()
+        told = f"nothing of it was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
+        if self._whole and code is not Code.ALREADY_EXISTS:
+            return errors.Contention(f"{CONDITIONS[code]}; {told}; run the transaction again")
+        said = CONDITIONS[code]
+        creations = [write for write in batch.writes if isinstance(write, Create)]
+        if code is Code.ALREADY_EXISTS and creations:
+            if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` looks itself
+                found, _ = self._read(creations, deadline, paths=[document_ids.quoted(messages.MARK)])
+                creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
+            said = creations[0].refusal or said
+        return errors.RowsRefused(f"{said}; {told}", tuple(dict.fromkeys(batch.positions)))
+
+    def _failed(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
+        return with_rows(errors.mapped(error, describe(batch.writes)), batch.positions)
+
+    def _unknown(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
+        text = (
+            f"{describe(batch.writes)}: the answer was lost, and whether it was applied cannot be told any more; "
+            f"read before writing again ({error.code().name}: {(error.details() or '')[:300]})"
+        )
+        return with_rows(OperationalError(text), batch.positions)
+
+
+OUTCOMES: Final[Mapping[Code, Outcome]] = {
+    Code.ALREADY_EXISTS: Outcome.EXISTS,
+    Code.NOT_FOUND: Outcome.MISSING,
+    Code.FAILED_PRECONDITION: Outcome.STALE,
+}
+CONDITIONS: Final[Mapping[Code, str]] = {
+    Code.ALREADY_EXISTS: "a document with the same primary key exists already",
+    Code.NOT_FOUND: "a document to be changed does not exist",
+    Code.FAILED_PRECONDITION: "a document was changed since it was read",
+}
+
+
+def content_of(document: Message) -> bytes:
+    """A document's fields, so that equal ones are equal (NaN too)."""
+    content: bytes = pb["Document"](fields=document.fields).SerializeToString(deterministic=True)
+    return content
+
+
+def seconds_of(stamp: Message) -> float:
+    """A protobuf timestamp as seconds."""
+    return float(stamp.seconds) + float(stamp.nanos) / 1e9
+
+
+def most_writes(count: int) -> int:
+    """How many of so many writes make one commit: what takes more than one is shared among all that go side by side."""
+    return MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // SIDE_BY_SIDE))
+
+
+def new_mark() -> str:
+    """A random text of 16 digits."""
+    return f"{random.getrandbits(64):016x}"
+
+
+def with_rows(error: DatabaseError, rows: Iterable[int]) -> DatabaseError:
+    """The error, carrying the positions of the writes that were not applied as `rows`."""
+    vars(error)["rows"] = tuple(dict.fromkeys(rows))
+    return error

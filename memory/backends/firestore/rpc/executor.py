@@ -1,0 +1,426 @@
+"""Runs plans: the engine's one door to Firestore. `query/plan.py` says what it takes and gives."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from .. import errors
+from ..indexes import derive
+from ..query.plan import Aggregate, Change, Delete, Function, Get, Merge, Nearest, Order, Outcome, Put, Query, Read, Rpc
+from ..values import document_ids
+from ..values.types import DOCUMENT_ID, Kind, Ref
+from . import codec, messages
+from .calls import Calls, Stream, batch_get, is_about_database
+from .channel import Message, Target, pb
+from .commit import Committer
+from .merge_order import order_key
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Documents = Generator[Message, None, None]
+
+GET_BATCH: Final = 300
+"""Documents asked for by id in one call."""
+
+OPEN_STREAMS: Final = 20
+"""Calls that are under way at a time. A merge of more branches reads them one after the other and merges in memory."""
+
+AGGREGATED_ENTRIES: Final = 1000
+"""Index entries that an aggregation reads for the price of one document."""
+
+
+class Executor:
+    """Runs reads and writes against one target; see `query/plan.py` for what each method takes and gives.
+
+    Every call has a total deadline of `timeout` seconds. Errors are `django.db`'s, mapped by `errors.py`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        timeout: float,
+        around: Callable[[str, Callable[[], T]], T],
+        log: Callable[[Rpc], None],
+    ) -> None:
+        self._calls = Calls(target, timeout, around, log)
+
+    def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[Row]:
+        """Rows of a read, in order; nothing is sent before the first is asked for."""
+        decode = codec.row_decoder(read.columns)
+        if isinstance(read, Nearest):
+            return self._nearest(read, transaction)
+        if isinstance(read, Get):
+            return _rows(self._get(read, transaction), decode)
+        if isinstance(read, Merge):
+            return _rows(self._merge(read, transaction), decode)
+        return _rows(self._query(read, transaction), decode)
+
+    def aggregate(self, aggregates: Sequence[Aggregate], *, transaction: bytes | None = None) -> Row:
+        """One value for each aggregate.
+
+        Those of one column share a call; no others do, since Firestore computes all of a call over the documents that
+        have all of their fields.
+        """
+        values: list[Any] = [None] * len(aggregates)
+        groups: dict[Any, list[int]] = {}
+        for position, aggregate in enumerate(aggregates):
+            groups.setdefault((aggregate.source, aggregate.ref), []).append(position)
+        for (source, _), positions in groups.items():
+            if isinstance(source, Merge):
+                answers = [self._count_merge(source, transaction)] * len(positions)
+            else:
+                answers = self._aggregate(source, [aggregates[position] for position in positions], transaction)
+            for position, answer in zip(positions, answers, strict=True):
+                values[position] = answer
+        return tuple(values)
+
+    def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
+        """The rows of each read, and one row of one value for an aggregate; none waits for another's answer.
+
+        They are sent at once, or some twenty at a time. In no transaction.
+        """
+        with contextlib.ExitStack() as begun:
+            calls = [self._prepared(one) for one in asked]
+            for stream, _ in calls[:OPEN_STREAMS]:
+                stream.begin()
+                begun.callback(stream.close)
+            found = []
+            for position, (_, rows) in enumerate(calls, OPEN_STREAMS):
+                found.append(list(rows))
+                if position < len(calls):
+                    calls[position][0].begin()
+                    begun.callback(calls[position][0].close)
+            return found
+
+    def documents(
+        self, keys: Sequence[tuple[str, str]], *, whole: bool = True, transaction: bytes | None = None
+    ) -> dict[tuple[str, str], Message]:
+        """The documents that exist of those named by collection and id; without `whole` no column is read."""
+        paths = None if whole else [document_ids.quoted(messages.MARK)]
+        described = ", ".join(f"{name}: {count} by id" for name, count in Counter(name for name, _ in keys).items())
+        found: dict[tuple[str, str], Message] = {}
+        for some in _chunks(keys, GET_BATCH):
+            full = {f"{self._calls.wire.documents}/{collection}/{id}": (collection, id) for collection, id in some}
+            read = batch_get(self._calls, list(full), paths, described, transaction)
+            found.update((full[name], document) for name, document in read.items())
+        return found
+
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
+        return Committer(self._calls, writes, isolate=isolate).run() if writes else []
+
+    def commit_whole(
+        self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
+    ) -> None:
+        """Apply all writes in one commit, each of another document, and end the server's transaction with it.
+
+        If `divisible`, in several where one would be too large.
+        """
+        Committer(self._calls, writes, whole=True, divisible=divisible, transaction=transaction).run()
+
+    def begin(self, *, retry: bytes | None = None) -> bytes:
+        """Begin a transaction on the server; `retry` is the first try of what is tried again, and gives it its turn."""
+        request = pb["BeginTransactionRequest"](database=self._calls.wire.database)
+        if retry is not None:
+            request.options.read_write.retry_transaction = retry
+        answer = self._unary("BeginTransaction", request, "begin")
+        transaction: bytes = answer.transaction
+        return transaction
+
+    def rollback(self, transaction: bytes) -> None:
+        """End a transaction without applying anything."""
+        request = pb["RollbackRequest"](database=self._calls.wire.database, transaction=transaction)
+        self._unary("Rollback", request, "rollback")
+
+    def tell(self, method: str, description: str) -> None:
+        """Announce and log what took no call, as if it had been one."""
+        self._calls.around(description, lambda: None)
+        self._calls.log(Rpc(method=method, description=description, seconds=0.0))
+
+    def collections(self) -> list[str]:
+        """Ids of the root collections that hold any document, sorted."""
+        found: list[str] = []
+        request = pb["ListCollectionIdsRequest"](parent=self._calls.wire.documents, page_size=300)
+        while True:
+            answer = self._unary("ListCollectionIds", request, "list collections", read=1)
+            found.extend(answer.collection_ids)
+            if not answer.next_page_token:
+                return sorted(found)
+            request.page_token = answer.next_page_token
+
+    def ping(self) -> None:
+        """One cheap read of a document that need not exist."""
+        try:
+            self._calls.unary("GetDocument", messages.get_document(_PING, self._calls.wire.documents), "ping", read=1)
+        except grpc.RpcError as error:
+            if is_about_database(error):
+                raise errors.mapped(error, "ping") from error
+
+    def clear(self, collection: str) -> int:
+        """Delete every document of a collection; how many there were."""
+        deleted = 0
+        page = Query(collection, columns=(DOCUMENT_ID,), limit=1000)
+        while ids := [row[0] for row in self.run(page)]:
+            self.commit([Delete(collection, id) for id in ids])
+            deleted += len(ids)
+        return deleted
+
+    def copy(self, to: Executor) -> int:
+        """Copy every document of the root collections to another database; how many there were."""
+        copied = 0
+        for collection in self.collections():
+            page = Query(collection, columns=(DOCUMENT_ID,), limit=GET_BATCH, orders=(Order(DOCUMENT_ID),))
+            while ids := [row[0] for row in self.run(page)]:
+                found = self.documents([(collection, id) for id in ids])
+                to.commit([_copied(*key, document) for key, document in found.items()])
+                copied += len(found)
+                page = replace(page, start_after=(ids[-1],))
+        return copied
+
+    def _prepared(self, asked: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
+        """The call that a read makes, and the rows that come of it."""
+        if isinstance(asked, Nearest):
+            stream, found = self._nearest_call(asked, None)
+            return stream, _nearest_rows(asked, stream, found)
+        if isinstance(asked, Query):
+            run = _QueryRun(self._calls, asked, None, ())
+            stream = run.call()
+            return stream, _rows(run.documents(stream), codec.row_decoder(asked.columns))
+        if isinstance(asked.source, Merge):
+            raise TypeError("a count over several queries is several calls")
+        stream = self._aggregate_call(asked.source, [asked], None)
+        return stream, (tuple(_aggregated(stream, 1)) for _ in range(1))
+
+    # Reads, each a lazy iterator of `Document` messages.
+
+    def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
+        if query.limit != 0:
+            run = _QueryRun(self._calls, query, transaction, extra)
+            yield from run.documents(run.call())
+
+    def _merge(self, merge: Merge, transaction: bytes | None) -> Documents:
+        bound = None if merge.limit is None else merge.offset + merge.limit
+        orders = merge.branches[0].orders
+        extra = [order.ref for order in orders if order.ref not in merge.columns]
+        streams = [self._query(_bounded(branch, bound), transaction, extra) for branch in merge.branches]
+        with contextlib.ExitStack() as stack:
+            for stream in streams:
+                stack.callback(stream.close)
+            if len(streams) > OPEN_STREAMS:
+                sources: list[Iterable[Message]] = [list(stream) for stream in streams]
+            else:
+                sources = list(streams)
+            merged: Iterator[Message] = heapq.merge(*sources, key=partial(order_key, orders=orders))
+            if merge.overlapping:
+                merged = _distinct(merged)
+            yield from itertools.islice(merged, merge.offset, bound)
+
+    def _get(self, read: Get, transaction: bytes | None) -> Documents:
+        if len(read.ids) == 1:
+            yield from self._get_one(read, transaction)
+            return
+        documents = self._calls.wire.documents
+        paths = messages.masked(read.columns)
+        for ids in _chunks(list(dict.fromkeys(read.ids)), GET_BATCH):
+            names = [f"{documents}/{read.collection}/{id}" for id in ids]
+            found = batch_get(self._calls, names, paths, messages.describe(read), transaction)
+            yield from (found[name] for name in names if name in found)
+
+    def _get_one(self, read: Get, transaction: bytes | None) -> Documents:
+        request = messages.get_document(read, self._calls.wire.documents, transaction)
+        try:
+            yield self._calls.unary("GetDocument", request, messages.describe(read), read=1, transaction=transaction)
+        except grpc.RpcError as error:
+            if is_about_database(error):
+                raise errors.mapped(error, messages.describe(read)) from error
+
+    def _nearest(self, read: Nearest, transaction: bytes | None) -> Iterator[Row]:
+        stream, found = self._nearest_call(read, transaction)
+        yield from _nearest_rows(read, stream, found)
+
+    def _nearest_call(self, read: Nearest, transaction: bytes | None) -> tuple[Stream, list[Message]]:
+        """The call, and the list for its documents, which is emptied if the call has to begin again."""
+        request = messages.nearest(read, self._calls.wire.documents, transaction)
+        found: list[Message] = []
+
+        def again() -> Message:
+            found.clear()
+            return request
+
+        stream = self._calls.stream(
+            "RunQuery",
+            request,
+            messages.describe(read),
+            resume=again,
+            documents=_has_document,
+            transaction=transaction,
+            index=partial(derive.needed, read),
+        )
+        return stream, found
+
+    def _aggregate(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> list[Any]:
+        return _aggregated(self._aggregate_call(source, aggregates, transaction), len(aggregates))
+
+    def _aggregate_call(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> Stream:
+        request = messages.aggregation(source, aggregates, self._calls.wire.documents, transaction)
+        return self._calls.stream(
+            "RunAggregationQuery",
+            request,
+            f"{messages.describe(source)} {', '.join(map(_describe_aggregate, aggregates))}",
+            resume=lambda: request,
+            documents=_aggregated_documents,
+            transaction=transaction,
+            index=partial(derive.needed, source, [one.ref for one in aggregates if one.ref is not None]),
+        )
+
+    def _count_merge(self, merge: Merge, transaction: bytes | None) -> int:
+        bound = None if merge.limit is None else merge.offset + merge.limit
+        if merge.overlapping:
+            names = _distinct(itertools.chain.from_iterable(self._query(keys, transaction) for keys in _keys_of(merge)))
+            total = sum(1 for _ in names)
+        else:
+            counts = (Aggregate(branch, Function.COUNT) for branch in merge.branches)
+            total = sum(self._aggregate(one.source, [one], transaction)[0] for one in counts)  # type: ignore[arg-type]
+        return max(0, total - merge.offset) if bound is None else max(0, min(total, bound) - merge.offset)
+
+    def _unary(self, method: str, request: Message, description: str, read: int = 0) -> Message:
+        try:
+            return self._calls.unary(method, request, description, read=read)
+        except grpc.RpcError as error:
+            raise errors.mapped(error, description) from error
+
+
+class _QueryRun:
+    """One query, and how much of it has arrived: enough to ask for the rest."""
+
+    def __init__(self, calls: Calls, query: Query, transaction: bytes | None, extra: Sequence[Ref]) -> None:
+        self._calls = calls
+        self._query = query
+        self._transaction = transaction
+        self._orders = messages.total_orders(query)
+        sorted_by = [order.ref for order in self._orders if order.ref not in query.columns]
+        self._extra = (*extra, *sorted_by)
+        self._last: Message | None = None
+        self._seen = 0
+        self._read_time: Message | None = None
+
+    def call(self) -> Stream:
+        """The call that asks for it."""
+        return self._calls.stream(
+            "RunQuery",
+            messages.run_query(self._query, self._calls.wire.documents, self._extra, self._transaction),
+            messages.describe(self._query),
+            resume=self._rest,
+            documents=_has_document,
+            transaction=self._transaction,
+            index=partial(derive.needed, self._query),
+        )
+
+    def documents(self, stream: Stream) -> Documents:
+        """The documents that the call brings, in order, each once, as of one point in time."""
+        for answer in stream:
+            if self._read_time is None and answer.HasField("read_time"):
+                self._read_time = answer.read_time
+            if answer.HasField("document"):
+                self._last = answer.document
+                self._seen += 1
+                yield answer.document
+
+    def _rest(self) -> Message | None:
+        """The request for what comes after the last document; None if there can be nothing."""
+        query = self._query
+        request = messages.run_query(query, self._calls.wire.documents, self._extra, self._transaction)
+        if self._last is None:
+            return request
+        if query.limit is not None and self._seen >= query.limit:
+            return None
+        made = request.structured_query
+        messages.write_orders(made, self._orders)
+        made.ClearField("start_at")
+        made.start_at.values.extend(messages.cursor_values(self._last, self._orders))
+        made.start_at.before = False
+        made.offset = 0
+        if query.limit is not None:
+            made.limit.value = query.limit - self._seen
+        if self._transaction is None and self._read_time is not None:
+            request.read_time.CopyFrom(self._read_time)
+        return request
+
+
+def _copied(collection: str, id: str, document: Message) -> Put:
+    """The write that makes the same document elsewhere."""
+    columns = tuple(Ref((document_ids.unescape_key(name),), Kind.WIRE) for name in document.fields)
+    return Put(collection, id, columns, tuple(document.fields.values()))
+
+
+def _nearest_rows(read: Nearest, stream: Stream, found: list[Message]) -> Iterator[Row]:
+    for answer in stream:  # each may be the first again, after `again`
+        if answer.HasField("document"):
+            found.append(answer.document)  # noqa: PERF401
+    decode = codec.row_decoder(read.columns)
+    for document in found[read.offset :]:
+        distance = document.fields[messages.DISTANCE].double_value
+        undefined = math.isnan(distance)
+        if not (undefined and read.defined):
+            yield decode(document) + ((None if undefined else distance,) if read.distance else ())
+
+
+def _aggregated(stream: Stream, number: int) -> list[Any]:
+    fields = list(stream)[-1].result.aggregate_fields
+    return [codec.decode(fields[f"a{position}"], Kind.ANY) for position in range(number)]
+
+
+_PING: Final = Get("ping", ("ping",))
+
+
+def _has_document(answer: Message) -> int:
+    return int(answer.HasField("document"))
+
+
+def _aggregated_documents(answer: Message) -> int:
+    counts = [value.integer_value for value in answer.result.aggregate_fields.values()]
+    return max(1, -(-max(counts, default=0) // AGGREGATED_ENTRIES)) if len(counts) == 1 else 1
+
+
+def _describe_aggregate(aggregate: Aggregate) -> str:
+    return f"{aggregate.function.value}({aggregate.ref.name if aggregate.ref else '*'})"
+
+
+def _bounded(query: Query, bound: int | None) -> Query:
+    """A branch of a merge, read no further than the merge can use, and sorted as the merge is."""
+    limits = [limit for limit in (query.limit, bound) if limit is not None]
+    return replace(query, limit=min(limits, default=None))
+
+
+def _keys_of(merge: Merge) -> Iterator[Query]:
+    return (replace(branch, columns=(), orders=()) for branch in merge.branches)
+
+
+def _distinct(documents: Iterator[Message]) -> Iterator[Message]:
+    seen: set[str] = set()
+    for document in documents:
+        if document.name not in seen:
+            seen.add(document.name)
+            yield document
+
+
+def _rows(documents: Documents, decode: Callable[[Message], Row]) -> Iterator[Row]:
+    """Decoded documents; to close these is to close those."""
+    with contextlib.closing(documents):
+        for document in documents:
+            yield decode(document)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

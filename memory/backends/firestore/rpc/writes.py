@@ -1,0 +1,78 @@
+"""Properties of writes: which can be sent twice, which can be refused, and what a commit makes of a group. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ..query.plan import Change, Create, Delete, Group, Outcome, Put, Update, Write
+from .channel import Message
+
+
+def guarded(write: Write) -> bool:
+    """Whether applying an update twice would do more than applying it once."""
+    return isinstance(write, Update) and (bool(write.increments) or write.version is not None)
+
+
+def repeatable(write: Write) -> bool:
+    """Whether a write may be sent again without knowing what became of it: a second time it changes nothing."""
+    return isinstance(write, Put) or (isinstance(write, Update) and not guarded(write)) or _deletes_anyway(write)
+
+
+def _puts_anyway(write: Write) -> bool:
+    return isinstance(write, Put) and not write.must_exist
+
+
+def _deletes_anyway(write: Write) -> bool:
+    return isinstance(write, Delete) and not write.must_exist and write.version is None
+
+
+VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "update", Delete: "delete"}
+
+
+def conditional(write: Write) -> bool:
+    """Whether a write can be refused for the state of its document."""
+    return not (_puts_anyway(write) or _deletes_anyway(write))
+
+
+def outcome_over(write: Write, document: Message | None) -> Outcome:
+    """What a write would meet, its document being so; APPLIED if nothing is in its way."""
+    if isinstance(write, Create):
+        return Outcome.APPLIED if document is None else Outcome.EXISTS
+    if _puts_anyway(write) or _deletes_anyway(write):
+        return Outcome.APPLIED
+    if document is None:
+        return Outcome.MISSING
+    stamp = (document.update_time.seconds, document.update_time.nanos)
+    return Outcome.APPLIED if isinstance(write, Put) or write.version in (None, stamp) else Outcome.STALE
+
+
+def verdict(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
+    """What becomes of a change whose writes would meet `outcomes`, in the order of `parts`."""
+    if not isinstance(change, Group):
+        return outcomes[0]
+    rows, markers = set(outcomes[: len(change.rows)]), set(outcomes[len(change.rows) :])
+    if len(change.rows) == 1 and Outcome.MISSING in rows:
+        return Outcome.MISSING
+    if Outcome.STALE in rows | markers or Outcome.MISSING in rows | markers:
+        return Outcome.STALE
+    return Outcome.EXISTS if Outcome.EXISTS in rows | markers else Outcome.APPLIED
+
+
+def is_optional(change: Change) -> bool:
+    """Whether a change is left out where what it creates exists."""
+    return isinstance(change, Group) and change.optional
+
+
+def aborts_statement(change: Change, outcome: Outcome) -> bool:
+    """Whether a change refuses the whole commit: rows that exist would get what another row has."""
+    return outcome is Outcome.EXISTS and isinstance(change, Group) and not isinstance(change.rows[0], Create)
+
+
+def describe(writes: Sequence[Write]) -> str:
+    """Writes as one line: what is done to which collections how often."""
+    if len(writes) == 1:
+        return f"{VERBS[type(writes[0])]} 1 in {writes[0].collection}"
+    counts = Counter((VERBS[type(write)], write.collection) for write in writes)
+    return ", ".join(f"{verb} {count} in {collection}" for (verb, collection), count in counts.items()) or "commit"

@@ -1,0 +1,109 @@
+"""Names that Firestore takes: keys of maps, paths of fields, ids of documents. Pure: no I/O, no messages.
+
+Keys that the wire rejects (empty, `__x__`) are escaped, and so are those that look escaped: `__%` + key + `%`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from .sortable_text import (
+    MICROSECOND,
+    decimal_text,
+    duration_number,
+    integer_text,
+    text_decimal,
+    text_integer,
+    time_text,
+    utc,
+)
+from .types import DOCUMENT_ID, Kind
+
+MAX_KEY_BYTES: Final = 1500
+MAX_ID_BYTES: Final = 1500
+
+_RESERVED: Final = re.compile(r"__.*__\Z", re.DOTALL)
+_SIMPLE_SEGMENT: Final = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*\Z")
+
+
+def escape_key(key: str) -> str:
+    """A map's key as stored."""
+    if not key or key.startswith("__%") or _RESERVED.match(key):
+        return f"__%{key}%"
+    return key
+
+
+def unescape_key(key: str) -> str:
+    """The inverse of `escape_key`."""
+    return key[3:-1] if key.startswith("__%") else key
+
+
+@lru_cache(maxsize=4096)
+def field_path(path: tuple[str, ...]) -> str:
+    """A path of raw keys as queries and masks spell it: escaped, quoted in backticks where needed, joined by dots."""
+    if path == DOCUMENT_ID.path:
+        return path[0]
+    return ".".join(quoted(escape_key(key)) for key in path)
+
+
+def quoted(segment: str) -> str:
+    """One stored key as queries and masks spell it."""
+    if _SIMPLE_SEGMENT.match(segment):
+        return segment
+    return "`" + segment.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def document_id(value: Any, kind: Kind) -> str:
+    """The id of the document whose primary key is `value`.
+
+    Raises `ValueError` if no document may be called so: empty, `.`, `..`, `__x__`, with a slash, over 1,500 bytes.
+    """
+    made = _ID_FORMS[kind][0](value) if kind in _ID_FORMS else str(value)
+    if made in ("", ".", "..") or "/" in made or _RESERVED.match(made) or len(made.encode()) > MAX_ID_BYTES:
+        raise ValueError(
+            f"{made[:100]!r} cannot be a document's id: it must have 1 to {MAX_ID_BYTES} bytes, no slash, "
+            "not be '.' or '..', and not begin and end with two underscores"
+        )
+    return made
+
+
+def document_key(id: str, kind: Kind) -> Any:
+    """The primary key of the document called `id`; an id that another writer chose is given as it is."""
+    if kind not in _ID_FORMS:
+        return id
+    try:
+        return _ID_FORMS[kind][1](id)
+    except (ValueError, KeyError):
+        return id
+
+
+_ID_FORMS: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
+    Kind.INTEGER: (integer_text, text_integer),
+    Kind.UUID: (str, uuid.UUID),
+    Kind.BOOLEAN: ({False: "false", True: "true"}.__getitem__, {"false": False, "true": True}.__getitem__),
+    Kind.FLOAT: (lambda value: decimal_text(Decimal(value)), lambda text: float(text_decimal(text))),
+    Kind.BINARY: (lambda value: bytes(value).hex(), bytes.fromhex),
+    Kind.DATETIME: (
+        lambda value: utc(value).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        dt.datetime.fromisoformat,
+    ),
+    Kind.DATE: (dt.date.isoformat, dt.date.fromisoformat),
+    Kind.TIME: (time_text, dt.time.fromisoformat),
+    Kind.DURATION: (
+        lambda value: integer_text(duration_number(value)),
+        lambda text: text_integer(text) * MICROSECOND,
+    ),
+    Kind.DECIMAL: (decimal_text, text_decimal),
+}
+"""For kinds that are not their own text: the id's form, and the inverse."""
+
+
+def id_of(name: str) -> str:
+    """The last segment of a document's resource name."""
+    return name[name.rindex("/") + 1 :]

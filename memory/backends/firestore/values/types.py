@@ -1,0 +1,78 @@
+"""Types of stored values: `Kind`, how a column is spelled on the wire, and `Ref`, a place in a document. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Kind(StrEnum):
+    """How a column's values are spelled on the wire. The values are the engine's `db_type`s."""
+
+    ANY = "any"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    FLOAT = "float"
+    TEXT = "text"
+    BINARY = "binary"
+    DATETIME = "datetime"
+    DATE = "date"
+    TIME = "time"
+    DURATION = "duration"
+    DECIMAL = "decimal"
+    UUID = "uuid"
+    JSON = "json"
+    VECTOR = "vector"
+    WIRE = "wire"
+
+
+class JsonNull:
+    """The type of `JSON_NULL`: a JSON column that holds `null`, which is not the same as no value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "JSON_NULL"
+
+    def __copy__(self) -> JsonNull:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JsonNull:
+        return self
+
+    def __reduce__(self) -> str:
+        return "JSON_NULL"
+
+
+JSON_NULL: Final = JsonNull()
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A place in a document: a column, or a path of keys below a JSON column.
+
+    `path` holds raw segments; the codec escapes and quotes them. `key` marks the primary key's column: where
+    a document lacks the field, its value is read from the document's id.
+    """
+
+    path: tuple[str, ...]
+    kind: Kind
+    key: bool = False
+
+    def __hash__(self) -> int:
+        return hash(self.path)  # columns are looked up by the dozen for every read
+
+    @property
+    def name(self) -> str:
+        """The path as a reader would write it, for messages."""
+        return ".".join(self.path)
+
+
+# The document's id as Firestore orders and compares it. Filters on it hold document ids (str).
+DOCUMENT_ID: Final = Ref(("__name__",), Kind.TEXT)
+
+
+# As a read column: the document's update time, opaque, to be handed back as `Update.version` or
+# `Delete.version`.
+VERSION: Final = Ref(("__version__",), Kind.ANY)

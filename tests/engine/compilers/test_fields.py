@@ -1,0 +1,150 @@
+"""Every field type, at its extremes: what is saved is what is loaded and found, in both lanes, as on SQLite."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Upper
+
+from memory.backends.firestore.query.plan import Update
+from memory.backends.firestore.values.types import Kind, Ref
+from tests.engine.app.models import Everything
+
+pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
+
+UTC = datetime.UTC
+VALUES: list[tuple[str, Any]] = [
+    ("big", 2**63 - 1),
+    ("big", -(2**63)),
+    ("binary", b""),
+    ("binary", bytes(range(256))),
+    ("boolean", True),
+    ("boolean", False),
+    ("char", ""),
+    ("char", "nul \0, emoji 😀, \uffff, quote ' \" `"),
+    ("char", "x" * 1000),
+    ("date", datetime.date(1, 1, 1)),
+    ("date", datetime.date(9999, 12, 31)),
+    ("datetime", datetime.datetime(1, 1, 2, tzinfo=UTC)),
+    ("datetime", datetime.datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=UTC)),
+    ("datetime", datetime.datetime(2024, 2, 29, 1, 2, 3, 4, tzinfo=UTC)),
+    ("decimal", Decimal("0.0001")),
+    ("decimal", Decimal("-99999999999.9999")),
+    ("duration", datetime.timedelta(days=-400, microseconds=1)),
+    ("duration", datetime.timedelta(microseconds=999999)),
+    ("float", 1.5e300),
+    ("float", -0.1),
+    ("ip", "2001:db8::1"),
+    ("json", {"a": [[1, [2]], {"": None, "__x__": 1, "a.b": "c", "`": 2}], "big": 2**70, "f": 1.5}),
+    ("json", []),
+    ("json", "text"),
+    ("json", 0),
+    ("positive", 2**31 - 1),
+    ("small", -32768),
+    ("time", datetime.time(0, 0)),
+    ("time", datetime.time(23, 59, 59, 999999)),
+    ("uuid", uuid.UUID(int=0)),
+    ("uuid", uuid.UUID(int=2**128 - 1)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), VALUES)
+def test_values_come_back_in_both_lanes(name: str, value: Any) -> None:
+    """Native by key, in the mirror by a query that Firestore cannot answer, and on SQLite for comparison."""
+    for alias in ("default", "sqlite"):
+        made = Everything.objects.using(alias).create(pk=1, **{name: value})
+        objects = Everything.objects.using(alias)
+        assert getattr(objects.get(pk=1), name) == value
+        assert getattr(objects.get(slug__icontains=""), name) == value
+        assert type(getattr(objects.get(pk=1), name)) is type(value)
+        made.save()
+        assert objects.filter(**{f"{name}__isnull": False}).count() == 1
+        if not isinstance(value, dict | list):
+            assert objects.filter(**{name: value}).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("decimal", [Decimal(text) for text in ("-10", "-9.5", "-0.01", "0", "0.5", "2", "10", "1000000")]),
+        ("date", [datetime.date(1, 1, 1), datetime.date(1969, 12, 31), datetime.date(2024, 1, 1)]),
+        ("time", [datetime.time(0), datetime.time(0, 0, 0, 1), datetime.time(12), datetime.time(23, 59)]),
+        ("duration", [datetime.timedelta(days=d) for d in (-400, -1, 0, 1, 10, 400)]),
+        ("uuid", [uuid.UUID(int=i) for i in (0, 9, 10, 2**64, 2**127)]),
+        ("float", [-1e300, -1.5, -0.1, 0.0, 1e-9, 2.0, 1e300]),
+        ("big", [-(2**63), -10, -9, 0, 9, 10, 2**53, 2**53 + 1, 2**63 - 1]),
+        ("char", ["", "A", "a", "aa", "b", "é", "\uffff", "😀"]),
+        ("binary", [b"", b"\0", b"\0\0", b"\x01", b"\xff"]),
+    ],
+)
+def test_stored_forms_keep_order(name: str, values: list[Any]) -> None:
+    """Ranges and orders in Firestore follow the values, though it stores some of them as text."""
+    Everything.objects.bulk_create(Everything(**{name: value}) for value in reversed(values))
+    stored = Everything.objects.filter(**{f"{name}__isnull": False}).order_by(name)
+    assert list(stored.values_list(name, flat=True)) == values
+    above = Everything.objects.filter(**{f"{name}__gt": values[1]}).order_by(f"-{name}")
+    assert list(above.values_list(name, flat=True)) == values[:1:-1]
+    assert Everything.objects.get(**{name: values[1]}) is not None
+
+
+def test_sql_null_json_null_and_a_missing_key_are_three() -> None:
+    """As on SQLite: NULL, JSON's null, and no such key."""
+    for alias in ("default", "sqlite"):
+        objects = Everything.objects.using(alias)
+        from django.db.models import JSONField, Value
+
+        objects.create(pk=1, json=None)
+        objects.create(pk=2, json=Value(None, JSONField()))
+        objects.create(pk=3, json={"a": None})
+        objects.create(pk=4, json={})
+        found = {
+            "null": objects.filter(json__isnull=True),
+            "json null": objects.filter(json=None),
+            "key null": objects.filter(json__a=None),
+            "no key": objects.filter(json__a__isnull=True),
+            "key": objects.filter(json__has_key="a"),
+        }
+        assert {name: sorted(rows.values_list("pk", flat=True)) for name, rows in found.items()} == {
+            "null": [1],
+            "json null": [2],
+            "key null": [3],
+            "no key": [1, 2, 4],
+            "key": [3],
+        }
+        assert [row.json for row in objects.order_by("pk")] == [None, None, {"a": None}, {}]
+
+
+def test_a_text_of_nearly_one_megabyte_is_kept() -> None:
+    """Long text is stored, and not compared by Firestore."""
+    text = "ä" * 400_000
+    Everything.objects.create(pk=1, file=text)
+    assert Everything.objects.get(pk=1).file.name == text
+    assert Everything.objects.filter(file=text).count() == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}, [{"a": [1.0, float("-inf")]}]])
+def test_json_holds_no_number_that_json_cannot_spell(value: Any) -> None:
+    """Refused as SQLite does; what others stored spoils no query that the mirror answers."""
+    row = Everything.objects.create(json=1)
+    for write in (
+        lambda: Everything.objects.create(json=value),
+        lambda: Everything.objects.filter(pk=row.pk).update(json=value),
+        lambda: Everything.objects.filter(pk=row.pk).update(json=value, char=Upper("slug")),
+    ):
+        with (
+            pytest.raises(IntegrityError, match=r"engine_everything\.json holds NaN"),
+            transaction.atomic(),
+        ):
+            write()
+    with connection.cursor() as cursor:
+        ref = Ref(("json",), Kind.JSON)
+        name = str(row.pk).zfill(19)
+        cursor.commit([Update("engine_everything", name, (ref,), ({"n": value, "a": 1},))])
+    assert Everything.objects.annotate(a=F("json__a")).values_list("a", flat=True).get() == 1
+    assert Everything.objects.filter(json__n__icontains="x").count() == 0

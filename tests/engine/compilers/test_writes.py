@@ -1,0 +1,266 @@
+"""Writes on the emulator: counts, conflicts, expressions, and what two writers do to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import DataError, IntegrityError, NotSupportedError, connection, transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Concat, Upper
+from django.db.transaction import TransactionManagementError
+
+from memory.backends.firestore.query.plan import Update
+from memory.backends.firestore.values.types import Kind, Ref
+from tests.engine.app.models import Arrival, Author, Everything, Note, Rectangle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def notes() -> None:
+    Note.objects.bulk_create(Note(id=f"n{i}", text=f"t{i}", stars=i, reads=i) for i in range(6))
+
+
+def reads() -> list[int]:
+    return list(Note.objects.order_by("pk").values_list("reads", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("write", "made"),
+    [
+        (lambda: Note.objects.create(id="new"), 1),
+        (lambda: Note.objects.bulk_create(Note(id=f"b{i}") for i in range(100)), 1),
+        (lambda: Note.objects.filter(pk="n1").update(text="x"), 1),
+        (lambda: Note.objects.filter(pk="n1").update(reads=F("reads") + 1), 1),
+        (lambda: Note(pk="n1").delete(), 1),
+        (lambda: Note.objects.filter(pk="n1").delete(), 2),
+        (lambda: Note.objects.filter(owner="ann").update(text="x"), 2),
+    ],
+)
+def test_writes_cost_few_calls(write: Callable[[], Any], made: int, notes: None, calls: Callable[[], Any]) -> None:
+    """One call for rows chosen by key, one more to choose them otherwise; Django deletes a queryset inside `atomic()`,
+    so what is there to be counted is looked up first."""
+    with calls() as log:
+        write()
+    assert len(log) == made
+
+
+def test_a_duplicate_key_is_an_integrity_error(notes: None) -> None:
+    """And the row that was there is left alone."""
+    with pytest.raises(IntegrityError):
+        Note.objects.create(id="n1", text="other")
+    with pytest.raises(IntegrityError):
+        Note.objects.bulk_create([Note(id="fresh"), Note(id="n1")])
+    assert Note.objects.get(pk="n1").text == "t1"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "__x__", "é" * 751])
+def test_a_key_that_no_document_can_have_is_a_data_error(name: str) -> None:
+    """Refused before it is sent."""
+    with pytest.raises(DataError, match="document's id"):
+        Note.objects.create(id=name)
+
+
+def test_null_and_negative_are_refused_as_sql_would(notes: None) -> None:
+    """NOT NULL is kept by the engine."""
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_note\.text"):
+        Note.objects.create(id="x", text=None)
+    with pytest.raises(IntegrityError, match="NOT NULL"):
+        Note.objects.filter(pk="n1").update(reads=None)
+
+
+def test_null_is_refused_only_where_a_row_would_hold_it(notes: None) -> None:
+    """As in SQL: `save()` of a new row with its key set first updates, and `auto_now_add` has no value for that."""
+    assert Note.objects.filter(pk="nope").update(text=None) == 0
+    assert Note.objects.filter(stars__gt=100).update(text=None) == 0
+    Arrival(pk=1, who="ann").save()
+    assert Arrival.objects.get(pk=1).at is not None
+    with transaction.atomic():
+        Arrival(pk=2, who="bob").save()
+    assert Arrival.objects.count() == 2
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_arrival\.at"):
+        Arrival(pk=1, who="cid").save()
+    assert Arrival.objects.get(pk=1).who == "ann"
+
+
+def test_update_counts_what_it_matched(notes: None) -> None:
+    """Rows that are not there count for nothing."""
+    assert Note.objects.filter(pk="nope").update(text="x") == 0
+    assert Note.objects.filter(pk__in=["n1", "nope"]).update(text="x") == 1
+    assert Note.objects.filter(stars__gte=4).update(text="y") == 2
+    assert Note.objects.filter(text__icontains="Y").update(text="z") == 2
+    assert Note.objects.none().update(text="w") == 0
+    assert list(Note.objects.filter(text="z").order_by("pk").values_list("pk", flat=True)) == ["n4", "n5"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"reads": F("reads") + 10}, [10, 11, 12, 13, 14, 15]),
+        ({"reads": 10 - F("reads")}, [10, 9, 8, 7, 6, 5]),
+        ({"reads": F("stars") * F("reads")}, [0, 1, 4, 9, 16, 25]),
+        ({"reads": Case(When(stars__gt=3, then=Value(100)), default=F("reads"))}, [0, 1, 2, 3, 100, 100]),
+    ],
+)
+def test_expressions_are_computed_as_sql_would(change: dict[str, Any], expected: list[int], notes: None) -> None:
+    """Increments by the server, all else by SQLite over the rows that matched."""
+    assert Note.objects.update(**change) == 6
+    assert reads() == expected
+
+
+def test_constants_beside_an_expression_are_written_as_given() -> None:
+    """SQLite computes the expression alone: to it a decimal is a float, of some 15 digits."""
+    exact = Decimal("1.00000000000000000001")
+    row = Everything.objects.create(char="a", decimal=exact)
+    assert Everything.objects.filter(decimal=exact).update(decimal=exact, char=Concat("char", Value("b"))) == 1
+    row.char = Concat("char", Value("c"))
+    row.save(update_fields=["char", "decimal"])
+    assert Everything.objects.get(decimal=exact).char == "abc"
+    with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_everything\.slug"):
+        Everything.objects.update(char=Concat("char", Value("d")), slug=None)
+    assert Everything.objects.filter(char="no").update(char=Concat("char", Value("d")), slug=None) == 0
+
+
+def test_text_expressions_and_bulk_update(notes: None) -> None:
+    """`bulk_update` sends one Case; functions run in the mirror."""
+    Note.objects.filter(stars=1).update(text=Concat(Upper("text"), Value("!")))
+    found = list(Note.objects.order_by("pk"))
+    assert found[1].text == "T1!"
+    for note in found:
+        note.text, note.stars = f"bulk {note.pk}", None
+    assert Note.objects.bulk_update(found, ["text", "stars"], batch_size=4) == 6
+    assert set(Note.objects.values_list("text", "stars")) == {(f"bulk n{i}", None) for i in range(6)}
+
+
+def test_conflicts_are_ignored_or_updated(notes: None) -> None:
+    """`bulk_create` with both kinds of conflict handling."""
+    Note.objects.bulk_create([Note(id="n1", text="no"), Note(id="m1", text="yes")], ignore_conflicts=True)
+    assert set(Note.objects.filter(pk__in=["n1", "m1"]).values_list("text", flat=True)) == {"t1", "yes"}
+    Note.objects.bulk_create(
+        [Note(id="n1", text="upd", stars=99), Note(id="m2", text="made")],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=["text"],
+    )
+    assert Note.objects.filter(pk__in=["n1", "m2"]).order_by("pk").values_list("text", "stars")[1] == ("upd", 1)
+
+
+def test_delete_counts_and_cascades(notes: None) -> None:
+    """True counts, by key, by filter and by the mirror."""
+    author = Author.objects.create(name="x")
+    Note.objects.filter(pk="n0").update(author=author)
+    assert author.delete() == (2, {"engine.Author": 1, "engine.Note": 1})
+    assert Note.objects.filter(pk__in=["n1", "nope"]).delete()[0] == 1
+    assert Note.objects.filter(stars__gte=4).delete()[0] == 2
+    assert Note.objects.filter(text__icontains="T").delete()[0] == 2
+    assert Note.objects.count() == 0
+
+
+def test_a_row_that_changed_meanwhile_is_chosen_again(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter's UPDATE never writes a row that no longer matches: another writer claims n1 in between."""
+    cursor = connection.cursor()
+    commit = cursor._executor.commit
+    interfered = []
+
+    def interfere(writes: Any, **more: Any) -> Any:
+        if not interfered and isinstance(writes[0], Update):
+            interfered.append(True)
+            commit([Update("engine_note", "n1", (Ref(("owner",), Kind.TEXT),), ("bob",))])
+        return commit(writes, **more)
+
+    monkeypatch.setattr(cursor._executor, "commit", interfere)
+    assert Note.objects.filter(owner="ann", stars__lt=3).update(owner="carol") == 2
+    assert Note.objects.get(pk="n1").owner == "bob"
+
+
+def test_many_writers_of_one_row_all_come_to_it(notes: None) -> None:
+    """A row that others changed is chosen again after a pause, until OPTIONS["timeout"]: nobody gives up, nothing is
+    lost."""
+
+    def change(_: int) -> int:
+        try:
+            return Note.objects.filter(pk="n3").update(stars=F("stars") + 1, text=Concat("text", Value("x")))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(change, range(40))) == [1] * 40
+    assert Note.objects.values_list("stars", "text").get(pk="n3") == (43, "t3" + "x" * 40)
+
+
+def test_select_for_update_makes_others_wait(notes: None) -> None:
+    """Whoever writes the row meanwhile does so after the block; what cannot be meant is refused."""
+    with pytest.raises(TransactionManagementError):
+        list(Note.objects.select_for_update().filter(pk="n1"))
+    with pytest.raises(NotSupportedError, match="nowait"), transaction.atomic():
+        Note.objects.select_for_update(nowait=True).get(pk="n1")
+    order: list[str] = []
+
+    def other() -> None:
+        Note.objects.filter(pk="n1").update(reads=F("reads") * 10)
+        order.append("other")
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            note = Note.objects.select_for_update().get(pk="n1")
+            done = pool.submit(other)
+            note.reads = 7
+            assert not wait([done], timeout=0.5).done
+            note.save()
+            order.append("block")
+        done.result()
+    assert order == ["block", "other"]
+    assert Note.objects.get(pk="n1").reads == 70
+
+
+def test_get_or_create_and_update_or_create() -> None:
+    """Inside `atomic()` a refused insert does not break the block."""
+    assert Note.objects.get_or_create(id="a", defaults={"text": "1"})[1]
+    assert not Note.objects.get_or_create(id="a", defaults={"text": "2"})[1]
+    with transaction.atomic():
+        note, created = Note.objects.update_or_create(id="a", defaults={"text": "3"})
+    assert (note.text, created) == ("3", False)
+    assert Note.objects.get(pk="a").text == "3"
+
+
+def test_auto_ids_are_positive_and_fit_javascript() -> None:
+    """53 bits, and no two alike."""
+    made = Author.objects.bulk_create(Author(name=str(i)) for i in range(50))
+    ids = {author.pk for author in made}
+    assert len(ids) == 50
+    assert all(0 < pk < 2**53 for pk in ids)
+    assert set(Author.objects.values_list("pk", flat=True)) == ids
+
+
+def test_unique_columns_are_looked_up() -> None:
+    """A double is refused, on insert and on update; many-to-many keeps no doubles."""
+    first = Group.objects.create(name="a")
+    second = Group.objects.create(name="b")
+    with pytest.raises(IntegrityError, match=r"UNIQUE constraint failed: auth_group\.name"):
+        Group.objects.create(name="a")
+    with pytest.raises(IntegrityError, match="UNIQUE"):
+        Group.objects.filter(pk=second.pk).update(name="a")
+    first.save()
+    assert Group.objects.count() == 2
+
+
+def test_a_primary_key_cannot_be_updated(notes: None) -> None:
+    """A document's id is for life."""
+    with pytest.raises(NotSupportedError, match="primary key"):
+        Note.objects.filter(pk="n1").update(id="other")
+
+
+def test_generated_columns_and_database_defaults(notes: None) -> None:
+    """SQLite computes them, on insert and whenever they are read."""
+    one = Rectangle.objects.create(width=3)
+    assert (one.height, one.area) == (2, 6)
+    Rectangle.objects.filter(pk=one.pk).update(height=F("height") + 3)
+    assert Rectangle.objects.get(pk=one.pk).area == 15
+    Rectangle.objects.bulk_create([Rectangle(width=1, height=1), Rectangle(width=9)])
+    assert list(Rectangle.objects.filter(area__gt=1).order_by("area").values_list("area", flat=True)) == [15, 18]

@@ -1,0 +1,203 @@
+"""What Django's conditions become: no database is asked, so the connection points nowhere."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from typing import Any
+
+import pytest
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from memory.backends.firestore.base import DatabaseWrapper
+from memory.backends.firestore.query import analysis
+from memory.backends.firestore.query.analysis import Numbers, Rows
+from memory.backends.firestore.query.ast import FALSE, TRUE, Condition, Opaque, all_of, any_of
+from memory.backends.firestore.query.lowering import successor
+from memory.backends.firestore.query.normalize import positive
+from memory.backends.firestore.query.plan import Compare, Op, Order
+from memory.backends.firestore.values.types import JSON_NULL, Kind, Ref
+from tests.engine.app.models import Everything, Note
+
+ID = Ref(("id",), Kind.TEXT, key=True)
+STARS = Ref(("stars",), Kind.INTEGER)
+TEXT = Ref(("text",), Kind.TEXT)
+AT = Ref(("at",), Kind.DATETIME)
+DATA = Ref(("data",), Kind.JSON)
+KEY = Ref(("data", "a"), Kind.JSON)
+NOON = datetime.datetime(2024, 2, 3, 12, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def connection() -> DatabaseWrapper:
+    """A connection that is never opened."""
+    settings = {
+        "ENGINE": "memory.backends.firestore",
+        "NAME": "nowhere",
+        "PROJECT": "nowhere",
+        "HOST": "localhost:1",
+        "OPTIONS": {},
+        "TIME_ZONE": None,
+        "AUTOCOMMIT": True,
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": False,
+        "ATOMIC_REQUESTS": False,
+        "TEST": {"NAME": None},
+    }
+    return DatabaseWrapper(settings, "nowhere")
+
+
+def ask(queryset: Any, connection: DatabaseWrapper) -> Any:
+    compiler = queryset.query.get_compiler(connection=connection)
+    return analysis.ask(compiler, compiler.setup())
+
+
+def where(condition: Q, connection: DatabaseWrapper, model: Any = Note) -> Condition:
+    asked = ask(model.objects.filter(condition), connection)
+    assert isinstance(asked, Rows)
+    return positive(asked.select.where)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (Q(stars=3), Compare(STARS, Op.EQ, 3)),
+        (Q(stars__lt=3), Compare(STARS, Op.LT, 3)),
+        (Q(stars__gte=2.5), Compare(STARS, Op.GE, 3)),
+        (Q(stars=None), Compare(STARS, Op.IS_NULL)),
+        (Q(stars__in=[1, None, 2]), Compare(STARS, Op.IN, (1, 2))),
+        (Q(stars__in=[]), FALSE),
+        (Q(stars__gt=2**64), FALSE),
+        (Q(stars__lt=2**64), TRUE),
+        (Q(stars__range=(1, 3)), all_of([Compare(STARS, Op.GE, 1), Compare(STARS, Op.LE, 3)])),
+        (Q(pk="x"), Compare(ID, Op.EQ, "x")),
+        (Q(text__startswith="ab"), all_of([Compare(TEXT, Op.GE, "ab"), Compare(TEXT, Op.LT, "ac")])),
+        (Q(at=NOON), Compare(AT, Op.EQ, NOON)),
+        (Q(data__a=1.0), Compare(KEY, Op.EQ, 1.0)),
+        (Q(data__a=["x", None]), Compare(KEY, Op.EQ, ("x", None))),
+        (Q(data__a__in=[1.5, ["x"]]), Compare(KEY, Op.IN, (1.5, ("x",)))),
+        (
+            Q(data__a__lte=2),
+            any_of([Compare(KEY, Op.LE, 2), all_of([Compare(KEY, Op.GE, -(10**19)), Compare(KEY, Op.LT, 10**19)])]),
+        ),
+        (Q(data__a="x"), Compare(KEY, Op.EQ, "x")),
+        (Q(data__a=None), Compare(KEY, Op.IS_NULL)),
+        (Q(data=None), Compare(DATA, Op.IS_NULL)),
+        (Q(data__exact=None), Compare(DATA, Op.EQ, JSON_NULL)),
+        (Q(data__has_key="a"), any_of([Compare(KEY, Op.IS_NULL), Compare(KEY, Op.IS_NOT_NULL)])),
+        (~Q(stars=3), any_of([Compare(STARS, Op.NE, 3), Compare(STARS, Op.IS_NULL)])),
+        (~Q(text="x"), Compare(TEXT, Op.NE, "x")),
+        (Q(stars=1) | Q(text="x"), any_of([Compare(STARS, Op.EQ, 1), Compare(TEXT, Op.EQ, "x")])),
+    ],
+)
+def test_lookups_become_comparisons(condition: Q, expected: Condition, connection: DatabaseWrapper) -> None:
+    """Each lookup of the native lane, with the null semantics that Django asks for."""
+    found = where(condition, connection)
+    if isinstance(expected, Compare) and expected.op is Op.IS_NULL and condition == Q(data=None):
+        expected = Compare(DATA, Op.EQ, JSON_NULL)  # for a JSON field `=None` means JSON's null
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "blame"),
+    [
+        (Q(text__icontains="x"), "text__icontains"),
+        (Q(text__endswith="x"), "text__endswith"),
+        (Q(text__regex="x"), "text__regex"),
+        (Q(at__month=2), "at__month__exact"),
+        (Q(stars=F("reads")), "stars__exact"),
+        (Q(data__a__gt="x"), "data__a__gt"),
+        (Q(data__a__lt=10**30), "data__a__lt"),
+        (Q(data__a__lt=math.nan), "data__a__lt"),
+        (Q(data__a__lt=True), "data__a__lt"),
+        (Q(data__a={"b": 1}), "data__a__exact"),
+        (Q(data__a=["b", 1]), "data__a__exact"),
+        (Q(data__a=10**30), "data__a__exact"),
+        (Q(data__a__in=[1, 10**30]), "data__a__in"),
+        (Q(data=1), "data__exact"),
+        (Q(data__0=3), "data__0__exact"),
+        (Q(author__name="x"), "author__name__exact"),
+    ],
+)
+def test_what_firestore_cannot_say_is_named(condition: Q, blame: str, connection: DatabaseWrapper) -> None:
+    """The blame is the lookup as its author would write it."""
+    found = where(condition, connection)
+    assert isinstance(found, Opaque)
+    assert found.blame == blame.removeprefix("author__")
+
+
+def test_years_and_days_are_ranges(connection: DatabaseWrapper) -> None:
+    """In the current time zone, as SQL would extract them."""
+    with timezone.override("America/New_York"):
+        day = where(Q(at__date=datetime.date(2024, 7, 1)), connection)
+        year = where(Q(at__year=2024), connection)
+    start = datetime.datetime(2024, 7, 1, 4, tzinfo=datetime.UTC)
+    assert day == all_of([Compare(AT, Op.GE, start), Compare(AT, Op.LT, start + datetime.timedelta(days=1))])
+    assert isinstance(year.children[0], Compare)  # type: ignore[union-attr]
+    assert year.children[0].value == datetime.datetime(2024, 1, 1, 5, tzinfo=datetime.UTC)  # type: ignore[union-attr]
+
+
+def test_wire_values_keep_their_python_types(connection: DatabaseWrapper) -> None:
+    """The codec spells dates, decimals and UUIDs; lowering hands them over as they are."""
+    day = datetime.date(2024, 1, 2)
+    assert where(Q(date=day), connection, Everything) == Compare(Ref(("date",), Kind.DATE), Op.EQ, day)
+    found = where(Q(decimal="1.5"), connection, Everything)
+    assert isinstance(found, Compare)
+    assert found.value == decimal.Decimal("1.5")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "after"),
+    [
+        ("a", "b"),
+        ("ab", "ac"),
+        ("a\uffff", "a\U00010000"),
+        ("a\ud7ff", "a\ue000"),
+        ("a\U0010ffff", "b"),
+        ("\U0010ffff", None),
+    ],
+)
+def test_the_successor_of_a_prefix_misses_nothing(prefix: str, after: str | None) -> None:
+    """No string that starts with the prefix is at or above its successor; surrogates are stepped over."""
+    assert successor(prefix) == after
+
+
+def test_orders_slices_and_columns(connection: DatabaseWrapper) -> None:
+    """What `order_by`, slices and `only` ask."""
+    asked = ask(Note.objects.only("text").order_by("-stars", "pk")[2:5], connection)
+    assert asked.select.columns == (ID, TEXT)
+    assert asked.select.orders == (Order(STARS, True), Order(ID))
+    assert (asked.select.offset, asked.select.limit) == (2, 3)
+    assert asked.select.blame == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "blame"),
+    [
+        (lambda q: q.order_by(Lower("text")), "order_by(Lower)"),
+        (lambda q: q.select_related("author"), "the join to engine_author"),
+        (lambda q: q.values("stars").distinct(), "distinct()"),
+        (lambda q: q.annotate(low=Lower("text")), "Lower"),
+        (lambda q: q.union(q), "union()"),
+        (lambda q: q.order_by(F("stars").asc(nulls_last=True)), "order_by(stars, nulls last)"),
+    ],
+)
+def test_structure_that_needs_the_mirror_is_named(change: Any, blame: str, connection: DatabaseWrapper) -> None:
+    """Joins, expressions and set operations are told apart."""
+    asked = ask(change(Note.objects.all()), connection)
+    assert blame in asked.select.blame
+
+
+def test_a_count_is_a_question_for_a_number(connection: DatabaseWrapper) -> None:
+    """`count()` is lowered to an aggregate; `exists()` to a row without columns."""
+    compiler = Note.objects.all().query.clone()
+    from django.db.models import Count
+
+    compiler.add_annotation(Count("*"), "n")
+    compiler.default_cols = False
+    asked = analysis.ask(made := compiler.get_compiler(connection=connection), made.setup())
+    assert isinstance(asked, Numbers)
+    assert len(asked.numbers) == 1

@@ -1,0 +1,141 @@
+"""`get(pk=...)` without compiling gives what compiling gives, and leaves all other queries alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection, models
+from django.db.models import F, Value
+from django.db.models.sql import DeleteQuery, UpdateQuery
+
+from memory.backends.firestore.query import pk_lookup
+from tests.engine.app.models import Author, Everything, Note
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def columns(instance: models.Model) -> dict[str, Any]:
+    return {field.attname: getattr(instance, field.attname) for field in instance._meta.concrete_fields}
+
+
+@pytest.fixture
+def everything() -> Everything:
+    return Everything.objects.create(
+        big=-(2**63), binary=b"\0\1", boolean=True, char="é", date=dt.date(1, 1, 1), decimal=Decimal("1.5000"),
+        datetime=dt.datetime(9999, 12, 31, tzinfo=dt.UTC), duration=dt.timedelta(microseconds=1), float=0.5,
+        json={"a": [[1], None]}, time=dt.time(23, 59),
+    )  # fmt: skip
+
+
+def test_the_row_is_the_compiled_one(everything: Everything) -> None:
+    """Every field type comes out the same, types included."""
+    quick = Everything.objects.get(pk=everything.pk)
+    compiled = Everything.objects.get(pk__gte=everything.pk)
+    assert columns(quick) == columns(compiled)
+    assert [type(value) for value in columns(quick).values()] == [type(value) for value in columns(compiled).values()]
+    assert (quick._state.db, quick._state.adding) == ("default", False)
+
+
+QUICK = [
+    lambda: Note.objects.filter(pk="a"),
+    lambda: Note.objects.filter(id="a").order_by("-stars"),
+    lambda: Note.objects.filter(id="a")[:1],
+]
+COMPILED = [
+    lambda: Note.objects.all(),
+    lambda: Note.objects.exclude(pk="a"),
+    lambda: Note.objects.filter(pk="a", stars=1),
+    lambda: Note.objects.filter(owner="a"),
+    lambda: Note.objects.filter(pk__in=["a"]),
+    lambda: Note.objects.filter(pk=F("owner")),
+    lambda: Note.objects.filter(pk=Value("a")),
+    lambda: Note.objects.filter(pk="a").only("stars"),
+    lambda: Note.objects.filter(pk="a").defer("stars"),
+    lambda: Note.objects.filter(pk="a").values("stars"),
+    lambda: Note.objects.filter(pk="a").values_list("stars"),
+    lambda: Note.objects.filter(pk="a").annotate(one=Value(1)),
+    lambda: Note.objects.filter(pk="a").select_related("author"),
+    lambda: Note.objects.filter(pk="a").distinct(),
+    lambda: Note.objects.filter(pk="a")[1:2],
+    lambda: Note.objects.filter(pk="a") | Note.objects.filter(pk="b"),
+    lambda: Note.objects.filter(pk="a").union(Note.objects.filter(pk="b")),
+    lambda: Note.objects.filter(author__name="a"),
+    lambda: Note.objects.filter(pk="a").select_for_update(),
+    lambda: Note.objects.none(),
+    lambda: Note.objects.filter(pk="a/b"),
+    lambda: Author.objects.filter(pk=2**63),
+]
+
+
+@pytest.mark.parametrize("queryset", QUICK)
+def test_what_is_recognised(queryset: Callable[[], Any]) -> None:
+    """One condition on the key, whatever the order."""
+    found = pk_lookup.find(queryset().query, connection)
+    assert found is not None
+    assert found[1].ids == ("a",)
+
+
+@pytest.mark.parametrize("queryset", COMPILED)
+def test_what_is_not(queryset: Callable[[], Any]) -> None:
+    """Anything else in a query sends it to the compiler."""
+    assert pk_lookup.find(queryset().query, connection) is None
+
+
+def test_absent_and_impossible_keys_are_not_found() -> None:
+    """A key that no document could have is one that none has."""
+    for key in ("absent", "a/b", "", ".", "__x__", "\0", "é" * 2000):
+        with pytest.raises(Note.DoesNotExist):
+            Note.objects.get(pk=key)
+    for number in (1, -1, 2**63 - 1, 2**63, -(2**70)):
+        with pytest.raises(Author.DoesNotExist):
+            Author.objects.get(pk=number)
+
+
+def test_it_is_one_call_and_one_document(calls: Callable[[], Any]) -> None:
+    """`connection.queries` shows it with its SQL, as any other."""
+    Note.objects.create(id="a", text="it's")
+    with calls() as made:
+        note = Note.objects.get(pk="a")
+    assert note.text == "it's"
+    (call,) = made
+    assert "SELECT" in call["sql"]
+    note.refresh_from_db()
+    assert Note.objects.filter(pk="a").exists()
+    assert list(Note.objects.filter(pk="a").iterator()) == [note]
+
+
+@pytest.mark.parametrize(
+    ("queryset", "id"),
+    [
+        (lambda: Note.objects.filter(pk="a"), "a"),
+        (lambda: Note.objects.filter(pk="a").only("stars"), "a"),
+        (lambda: Author.objects.filter(pk=7), "0000000000000000007"),
+        (lambda: Note.objects.filter(pk="a", stars=1), None),
+        (lambda: Note.objects.filter(pk__in=["a"]), None),
+        (lambda: Note.objects.filter(pk=F("owner")), None),
+        (lambda: Note.objects.filter(author__name="a"), None),
+        (lambda: Note.objects.filter(pk="a/b"), None),
+        (lambda: Note.objects.all(), None),
+    ],
+)
+@pytest.mark.parametrize("write", [UpdateQuery, DeleteQuery])
+def test_which_writes_are_for_one_row(queryset: Callable[[], Any], id: str | None, write: type[Any]) -> None:
+    """One condition on the key, again; whatever else is asked goes to the compiler."""
+    assert pk_lookup.written(queryset().query.chain(write), connection) == id
+
+
+def test_updates_by_key_count_what_is_there(calls: Callable[[], Any]) -> None:
+    """One commit each, that says whether there was a row; none for a key that no document could have."""
+    Note.objects.create(id="a")
+    with calls() as made:
+        assert Note.objects.filter(pk="a").update(text="x") == 1
+        assert Note.objects.filter(pk="b").update(text="x") == 0
+        assert Note.objects.filter(pk="a/b").update(text="x") == 0
+    assert [call["method"] for call in made] == ["Commit", "Commit"]
+    assert Note.objects.filter(pk="b").delete()[0] == 0
+    assert Note.objects.filter(pk="a").delete()[0] == 1
+    assert not Note.objects.exists()

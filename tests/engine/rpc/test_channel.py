@@ -1,0 +1,199 @@
+"""Which Firestore is spoken to, and as whom: the settings' order, and errors that name settings, never secrets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import google.auth
+import grpc
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.core.exceptions import ImproperlyConfigured
+from google.auth import exceptions as auth_exceptions
+from google.auth.credentials import AnonymousCredentials
+
+from memory.backends.firestore.rpc import channel
+
+SECRET = "c2VjcmV0LW5vdC10by1iZS1zZWVu"
+
+
+@pytest.fixture(scope="session")
+def key() -> dict[str, str]:
+    """A service account's key as Google would let it be downloaded."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {
+        "type": "service_account",
+        "project_id": "key-project",
+        "private_key_id": "1",
+        "private_key": pem.decode(),
+        "client_email": "writer@key-project.iam.gserviceaccount.com",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+
+
+def target(**options: Any) -> channel.Target:
+    return channel.target({"NAME": "(default)", "PROJECT": "", "HOST": "", "OPTIONS": options})
+
+
+def test_json_is_preferred_to_a_path(key: dict[str, str], tmp_path: Path) -> None:
+    """The key given as JSON wins over the one in a file, and brings its project along."""
+    other = tmp_path / "key.json"
+    other.write_text(json.dumps({**key, "project_id": "file-project"}))
+    _, project = channel.credentials(target(credentials_json=json.dumps(key), credentials_path=str(other)))
+    assert project == "key-project"
+    _, project = channel.credentials(target(credentials_path=str(other)))
+    assert project == "file-project"
+
+
+def test_json_may_be_a_mapping(key: dict[str, str]) -> None:
+    """A key that was parsed already is as good as its text."""
+    assert target(credentials_json=key) == target(credentials_json=json.dumps(key, sort_keys=True))
+
+
+def test_path_is_preferred_to_the_default(key: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in a file wins over GOOGLE_APPLICATION_CREDENTIALS, which is used where nothing else is set."""
+    for name in ("path", "default"):
+        (tmp_path / name).write_text(json.dumps({**key, "project_id": name}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "default"))
+    assert channel.credentials(target(credentials_path=str(tmp_path / "path")))[1] == "path"
+    assert channel.credentials(target())[1] == "default"
+
+
+def test_last_come_application_default_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What google-auth finds by itself is used when nothing is set."""
+    default = AnonymousCredentials()
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (default, "adc-project"))
+    assert channel.credentials(target()) == (default, "adc-project")
+
+
+WRONG = {
+    "not json": f"{{{SECRET}",
+    "another type": json.dumps({"type": "authorized_user", "refresh_token": SECRET}),
+    "not a mapping": json.dumps([SECRET]),
+    "incomplete": json.dumps({"type": "service_account", "private_key": SECRET}),
+    "bad key": json.dumps(
+        {"type": "service_account", "private_key": SECRET, "client_email": SECRET, "token_uri": SECRET}
+    ),
+}
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize(
+    ("option", "variable"), [("credentials_json", "GCP_SA_KEY_JSON"), ("credentials_path", "GCP_SA_KEY_PATH")]
+)
+def test_wrong_key_is_an_error_that_names_its_setting_only(
+    text: str, option: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that cannot be used stops the search, is named by setting, and nothing of it is in the error."""
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (AnonymousCredentials(), "must-not-be-reached"))
+    (tmp_path / "key.json").write_text(text)
+    value = text if option == "credentials_json" else str(tmp_path / "key.json")
+    with pytest.raises(ImproperlyConfigured, match=variable) as caught:
+        channel.credentials(target(**{option: value}))
+    assert option in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_unreadable_file_is_named_by_its_setting(tmp_path: Path) -> None:
+    """A path without a file is the setting's fault."""
+    with pytest.raises(ImproperlyConfigured, match=r"GCP_SA_KEY_PATH.*FileNotFoundError"):
+        channel.credentials(target(credentials_path=str(tmp_path / "absent.json")))
+
+
+def test_no_credentials_at_all_says_all_the_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error lists every setting that would help."""
+
+    def nothing(scopes: object) -> None:
+        raise auth_exceptions.DefaultCredentialsError(SECRET)
+
+    monkeypatch.setattr(google.auth, "default", nothing)
+    with pytest.raises(ImproperlyConfigured) as caught:
+        channel.credentials(target())
+    for name in ("credentials_json", "credentials_path", "GOOGLE_APPLICATION_CREDENTIALS", "gcloud auth"):
+        assert name in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "", f"{{{SECRET}", json.dumps({"type": "service_account"})])
+def test_a_wrong_default_key_is_an_error_that_names_its_variable(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is no key, or (None) a directory in its place."""
+    path = tmp_path / "key.json"
+    path.mkdir() if content is None else path.write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(ImproperlyConfigured, match="if GOOGLE_APPLICATION_CREDENTIALS is set, the file") as caught:
+        channel.credentials(target())
+    assert SECRET not in str(caught.value)
+
+
+def test_secrets_are_in_no_repr(key: dict[str, str]) -> None:
+    """A target can be logged."""
+    assert "PRIVATE KEY" not in repr(target(credentials_json=json.dumps(key)))
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1:8080", ""), ("127.0.0.1", "8080"), ("127.0.0.1", 8080)])
+def test_host_is_an_emulator(host: str, port: str | int) -> None:
+    """HOST and PORT name the emulator together or in one."""
+    assert channel.target({"PROJECT": "p", "HOST": host, "PORT": port}).emulator == "127.0.0.1:8080"
+
+
+def test_emulator_needs_a_project() -> None:
+    """Without credentials there is nowhere to take the project from."""
+    with pytest.raises(ImproperlyConfigured, match="PROJECT"):
+        channel.target({"HOST": "127.0.0.1:8080"})
+
+
+def test_named_database_and_project_are_in_the_resource_name(key: dict[str, str]) -> None:
+    """NAME is the database's id, PROJECT overrides the key's; nothing is sent to find out."""
+    settings = {"NAME": "other", "PROJECT": "mine", "OPTIONS": {"credentials_json": json.dumps(key)}}
+    assert channel.connect(channel.target(settings)).database == "projects/mine/databases/other"
+    settings["PROJECT"] = ""
+    assert channel.connect(channel.target(settings)).database == "projects/key-project/databases/other"
+
+
+def test_credentials_without_a_project_need_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project that nobody named is an error, not a call to nowhere."""
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (AnonymousCredentials(), None))
+    with pytest.raises(ImproperlyConfigured, match="GCP_PROJECT_ID"):
+        channel.connect(channel.Target(project="", database="unnamed"))
+
+
+def test_a_server_that_is_back_is_found_soon() -> None:
+    """However long it was away: a process need not be started again, nor wait for gRPC's long pauses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    wire = channel.connect(channel.Target("p", "away", f"127.0.0.1:{port}"))
+    request = channel.pb["GetDocumentRequest"](name=f"{wire.documents}/notes/1")
+
+    def outcome() -> grpc.StatusCode:
+        with pytest.raises(grpc.RpcError) as caught:
+            wire.unary("GetDocument", request, 1)
+        return caught.value.code()
+
+    away = time.monotonic() + 6
+    while time.monotonic() < away:
+        assert outcome() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        time.sleep(0.1)
+    server = grpc.server(ThreadPoolExecutor(1))
+    assert server.add_insecure_port(f"127.0.0.1:{port}") == port
+    server.start()
+    try:
+        back = time.monotonic() + 2.5
+        while (code := outcome()) is grpc.StatusCode.UNAVAILABLE and time.monotonic() < back:
+            time.sleep(0.1)
+    finally:
+        server.stop(None)
+    assert code is grpc.StatusCode.UNIMPLEMENTED

@@ -1,0 +1,354 @@
+"""What is written comes back, what is ordered stays ordered, and what is equal stays equal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+import uuid
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memory.backends.firestore.rpc import codec
+from memory.backends.firestore.rpc.channel import pb
+from memory.backends.firestore.values import document_ids, sortable_text
+from memory.backends.firestore.values.types import DOCUMENT_ID, JSON_NULL, VERSION, Kind, Ref
+
+settings.register_profile("patient", deadline=None)  # the machine may be busy
+settings.load_profile("patient")
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+AWARE = st.datetimes(timezones=st.sampled_from([dt.UTC]))
+DURATIONS = INT64.map(lambda microseconds: dt.timedelta(microseconds=1) * microseconds)
+DECIMALS = st.decimals(allow_nan=False) | st.builds(
+    lambda digits, exponent: Decimal(digits).scaleb(exponent), st.integers(-(10**40), 10**40), st.integers(-200, 200)
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+ROUND_TRIPS = {
+    Kind.BOOLEAN: st.booleans(),
+    Kind.INTEGER: INT64,
+    Kind.FLOAT: st.floats(allow_nan=False),
+    Kind.TEXT: TEXT,
+    Kind.BINARY: st.binary(),
+    Kind.DATETIME: AWARE,
+    Kind.DATE: st.dates(),
+    Kind.TIME: st.times(),
+    Kind.DURATION: DURATIONS,
+    Kind.DECIMAL: DECIMALS,
+    Kind.UUID: st.uuids(),
+    Kind.JSON: JSON.filter(lambda value: value is not None),
+    Kind.VECTOR: st.lists(st.floats(allow_nan=False), max_size=8),
+    Kind.ANY: st.one_of(st.booleans(), INT64, TEXT, AWARE, st.binary()),
+    Kind.WIRE: TEXT.map(lambda text: pb["Value"](string_value=text)),
+}
+ORDERED = {kind: ROUND_TRIPS[kind] for kind in (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.DECIMAL, Kind.UUID)}
+
+
+def stored(value: Any, kind: Kind) -> Any:
+    """A message as the server would give it back: through its serialised form."""
+    return pb["Value"].FromString(codec.value(value, kind).SerializeToString())
+
+
+def sort_key(message: Any) -> Any:
+    """How Firestore compares two values of one type: text by its UTF-8 bytes."""
+    if message.WhichOneof("value_type") == "string_value":
+        return message.string_value.encode()
+    return message.integer_value
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality that tells 1 from True and 1.0, and a tuple from nothing."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def test_every_kind_has_a_round_trip_test() -> None:
+    """A new kind does not go untested."""
+    assert set(ROUND_TRIPS) == set(Kind)
+
+
+@pytest.mark.parametrize("kind", ROUND_TRIPS, ids=str)
+def test_round_trip(kind: Kind) -> None:
+    """Every value of every kind comes back as it was, in type and value."""
+
+    @given(ROUND_TRIPS[kind])
+    def check(value: Any) -> None:
+        assert same(codec.decode(stored(value, kind), kind), value)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", Kind, ids=str)
+def test_null_round_trip(kind: Kind) -> None:
+    """SQL's NULL is an explicit null, whatever the kind."""
+    message = stored(None, kind)
+    assert message.WhichOneof("value_type") == "null_value"
+    assert codec.decode(message, kind) is None
+
+
+@pytest.mark.parametrize("kind", ORDERED, ids=str)
+def test_order_and_equality_are_kept(kind: Kind) -> None:
+    """Stored forms sort as their values do, and are equal exactly where the values are."""
+
+    @settings(max_examples=500)
+    @given(st.tuples(ORDERED[kind], ORDERED[kind]))
+    def check(pair: tuple[Any, Any]) -> None:
+        one, other = (sort_key(stored(value, kind)) for value in pair)
+        assert (one < other) == (pair[0] < pair[1])
+        assert (one == other) == (pair[0] == pair[1])
+
+    check()
+
+
+EXTREMES = [
+    (Kind.DATETIME, dt.datetime.min.replace(tzinfo=dt.UTC)),
+    (Kind.DATETIME, dt.datetime.max.replace(tzinfo=dt.UTC)),
+    (Kind.DATETIME, dt.datetime(1970, 1, 1, tzinfo=dt.UTC)),
+    (Kind.DATETIME, dt.datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=dt.UTC)),
+    (Kind.DATE, dt.date.min),
+    (Kind.DATE, dt.date.max),
+    (Kind.TIME, dt.time.max),
+    (Kind.INTEGER, 2**63 - 1),
+    (Kind.INTEGER, -(2**63)),
+    (Kind.INTEGER, 0),
+    (Kind.FLOAT, 0.0),
+    (Kind.FLOAT, math.inf),
+    (Kind.TEXT, ""),
+    (Kind.TEXT, "\0"),
+    (Kind.TEXT, "😀\uffff"),
+    (Kind.BINARY, b""),
+    (Kind.DECIMAL, Decimal("Infinity")),
+    (Kind.DECIMAL, Decimal("-1E-999999")),
+    (Kind.DURATION, dt.timedelta()),
+    (Kind.UUID, uuid.UUID(int=0)),
+    (Kind.JSON, JSON_NULL),
+    (Kind.JSON, {}),
+    (Kind.JSON, []),
+    (Kind.JSON, [[], [[1]], [{"a": [[2]]}]]),
+    (Kind.JSON, {"": 1, "__x__": 2, "__%": 3, "__%json": "x", "__%a%": 4, "a.b": 5, "`\\": 6, "\0": 7}),
+    (Kind.JSON, {"__%json": "[1]"}),
+    (Kind.JSON, {"__type__": "__vector__", "value": [1.0]}),
+    (Kind.JSON, {"k" * 2000: 1}),
+    (Kind.JSON, {"\ud800": "\udfff"}),
+    (Kind.JSON, [2**63, -(2**200)]),
+    (Kind.JSON, [-0.0, 0, False, 0.0, None, "", {}, []]),
+    (Kind.VECTOR, [0.0, -0.0, 1e308, 5e-324]),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), EXTREMES, ids=str)
+def test_extremes_round_trip(kind: Kind, value: Any) -> None:
+    """The ends of each range, the empty ones, and what the wire would reject."""
+    back = codec.decode(stored(value, kind), kind)
+    assert back is JSON_NULL if value is JSON_NULL else same(back, value)
+
+
+def test_nan_round_trips_as_a_float_and_inside_json() -> None:
+    """NaN is a number to Firestore."""
+    assert math.isnan(codec.decode(stored(math.nan, Kind.FLOAT), Kind.FLOAT))
+    assert math.isnan(codec.decode(stored([math.nan], Kind.JSON), Kind.JSON)[0])
+
+
+@pytest.mark.parametrize("nest", [lambda value: [value], lambda value: {"a": value}, lambda value: [{"a": value}]])
+@pytest.mark.parametrize("depth", [9, 17, 18, 19, 20, 40])
+def test_json_of_any_depth_stays_below_firestores_limit(nest: Any, depth: int) -> None:
+    """What nests deeper than 20 maps and arrays comes back all the same, and is stored no deeper than that."""
+    value: Any = 1
+    for _ in range(depth):
+        value = nest(value)
+    message = stored(value, Kind.JSON)
+    assert codec.decode(message, Kind.JSON) == value
+    assert nesting(message) <= 20
+
+
+def nesting(message: Any) -> int:
+    children = [*message.map_value.fields.values(), *message.array_value.values]
+    own = message.WhichOneof("value_type") in ("map_value", "array_value")
+    return own + max(map(nesting, children), default=0)
+
+
+@given(JSON.filter(lambda value: value is not None))
+def test_json_holds_nothing_that_the_wire_rejects(value: Any) -> None:
+    """No array directly in an array, no empty or reserved key, at any level."""
+
+    def check(message: Any) -> None:
+        for inner in message.array_value.values:
+            assert inner.WhichOneof("value_type") != "array_value"
+            check(inner)
+        for key, inner in message.map_value.fields.items():
+            assert key
+            assert not (key.startswith("__") and key.endswith("__"))
+            check(inner)
+
+    check(codec.value(value, Kind.JSON))
+
+
+def test_json_keys_that_are_not_text_are_spelled_as_json_does() -> None:
+    """Python's json turns keys into text; so does the codec, and the last of equal ones wins."""
+    value = {1: {"a": 1}, False: 2, None: 3, 1.5: 4, "1": {"b": 5}}
+    assert codec.decode(stored(value, Kind.JSON), Kind.JSON) == json.loads(json.dumps(value))
+
+
+@given(st.text(max_size=20))
+def test_escaped_keys_come_back_and_are_accepted_by_the_wire(key: str) -> None:
+    """Escaping is undone by unescaping, and never gives an empty or reserved name or an escape of a value."""
+    escaped = document_ids.escape_key(key)
+    assert document_ids.unescape_key(escaped) == key
+    assert escaped
+    assert not (escaped.startswith("__") and escaped.endswith("__"))
+    assert escaped not in (codec.ARRAY, codec.INT, codec.TEXT)
+
+
+PATHS = [
+    (("name",), "name"),
+    (("meta", "a b"), "meta.`a b`"),
+    (("meta", "a.b"), "meta.`a.b`"),
+    (("meta", "`\\"), "meta.`\\`\\\\`"),
+    (("meta", ""), "meta.`__%%`"),
+    (("meta", "__x__"), "meta.`__%__x__%`"),
+    (("meta", "0"), "meta.`0`"),
+    (DOCUMENT_ID.path, "__name__"),
+]
+
+
+@pytest.mark.parametrize(("path", "spelled"), PATHS)
+def test_field_paths_are_quoted(path: tuple[str, ...], spelled: str) -> None:
+    """Any key can be asked for; only the document's own name is spelled with underscores."""
+    assert document_ids.field_path(path) == spelled
+
+
+NO_KEYS = (Kind.JSON, Kind.VECTOR, Kind.ANY, Kind.WIRE)
+IDS = {kind: values for kind, values in ROUND_TRIPS.items() if kind not in NO_KEYS}
+
+
+@pytest.mark.parametrize("kind", IDS, ids=str)
+def test_ids_round_trip_in_order(kind: Kind) -> None:
+    """A primary key of any kind is an id, comes back from it, and ids sort as the keys do."""
+
+    @given(st.tuples(IDS[kind], IDS[kind]))
+    def check(pair: tuple[Any, Any]) -> None:
+        try:
+            ids = [document_ids.document_id(value, kind) for value in pair]
+        except ValueError:
+            assert kind in (Kind.TEXT, Kind.BINARY)
+            return
+        assert [document_ids.document_key(id, kind) for id in ids] == list(pair)
+        if kind is not Kind.TEXT:
+            assert (ids[0] < ids[1]) == (pair[0] < pair[1])
+
+    check()
+
+
+def test_integer_ids_are_nineteen_digits() -> None:
+    """The form is part of the stored data: it does not change."""
+    assert document_ids.document_id(7, Kind.INTEGER) == "0000000000000000007"
+    assert document_ids.document_id(-1, Kind.INTEGER) == "-9999999999999999999"
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "a/b", "__x__", "____", "é" * 751])
+def test_ids_that_firestore_rejects_are_refused_before_sending(id: str) -> None:
+    """The error says the rule."""
+    with pytest.raises(ValueError, match="cannot be a document's id"):
+        document_ids.document_id(id, Kind.TEXT)
+
+
+def test_an_id_of_another_writer_is_given_as_it_is() -> None:
+    """Documents that were not written by the engine can still be read."""
+    assert document_ids.document_key("abc", Kind.INTEGER) == "abc"
+
+
+REFUSED = [
+    (Kind.INTEGER, 2**63, OverflowError),
+    (Kind.DURATION, dt.timedelta.max, OverflowError),
+    (Kind.DECIMAL, Decimal("NaN"), ValueError),
+    (Kind.TIME, dt.time(tzinfo=dt.UTC), ValueError),
+    (Kind.TEXT, "\ud800", UnicodeEncodeError),
+    (Kind.VECTOR, [[1.0]], ValueError),
+    (Kind.JSON, ..., TypeError),
+    (Kind.ANY, ..., TypeError),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "error"), REFUSED, ids=str)
+def test_what_cannot_be_stored_is_refused(kind: Kind, value: Any, error: type[Exception]) -> None:
+    """No value is bent to fit."""
+    with pytest.raises(error):
+        codec.value(value, kind)
+
+
+@pytest.mark.parametrize("make", [tuple, list, np.array], ids=["tuple", "list", "array"])
+def test_vectors_are_firestores_own_type(make: Any) -> None:
+    """A vector is stored as Firestore's SDKs store it, whatever sequence it came in."""
+    message = stored(make([1.0, 2.5]), Kind.VECTOR)
+    assert message.map_value.fields["__type__"].string_value == "__vector__"
+    assert [value.double_value for value in message.map_value.fields["value"].array_value.values] == [1.0, 2.5]
+
+
+def test_a_vector_of_integers_by_another_writer_is_read() -> None:
+    """Arrays that are not all doubles take the slow way to the same answer."""
+    message = pb["Value"]()
+    message.map_value.fields["__type__"].string_value = "__vector__"
+    for number in (1, 2):
+        message.map_value.fields["value"].array_value.values.add().integer_value = number
+    assert same(codec.decode(message, Kind.VECTOR), [1.0, 2.0])
+
+
+def test_rows_follow_columns_and_fill_gaps() -> None:
+    """A row has a value for every column: from the field, a path inside it, the id, the version, or None."""
+    document = pb["Document"](name="projects/p/databases/d/documents/things/0000000000000000042")
+    document.update_time.seconds, document.update_time.nanos = 5, 6
+    columns = (Ref(("text",), Kind.TEXT), Ref(("meta", "a", "__b__"), Kind.JSON), Ref(("meta",), Kind.JSON))
+    codec.row_writer(columns[:2])(document.fields, ("hello", None))
+    others = (Ref(("id",), Kind.INTEGER, key=True), Ref(("gone",), Kind.TEXT), Ref(("meta", "no", "path"), Kind.JSON))
+    read = codec.row_decoder((*columns, *others, DOCUMENT_ID, VERSION))
+    assert read(document) == (
+        "hello", None, {"a": {"__b__": None}}, 42, None, None, "0000000000000000042", (5, 6),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "write", "expected"),
+    [
+        (Kind.FLOAT, ("integer_value", 3), 3.0),
+        (Kind.TEXT, ("integer_value", 3), 3),
+        (Kind.INTEGER, ("string_value", "x"), "x"),
+        (Kind.DATE, ("integer_value", 3), 3),
+        (Kind.DATETIME, ("string_value", "x"), "x"),
+        (Kind.ANY, ("reference_value", "projects/p"), "projects/p"),
+    ],
+)
+def test_other_writers_types_are_given_as_they_are(kind: Kind, write: tuple[str, Any], expected: Any) -> None:
+    """A document that another program wrote does not break the reader."""
+    message = pb["Value"]()
+    setattr(message, *write)
+    assert same(codec.decode(message, kind), expected)
+
+
+def test_the_documented_decimals_are_the_stored_ones() -> None:
+    """`docs/firestore-values.md` shows what other readers of the database will find."""
+    text = (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()
+    rows = re.findall(r"^\| ([-0-9., ]+) \| `(\S+)` \|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    for numbers, form in rows:
+        assert {sortable_text.decimal_text(Decimal(number)) for number in numbers.split(", ")} == {form}
+
+
+@pytest.mark.parametrize("key", [codec.ARRAY, codec.INT, codec.TEXT])
+def test_the_documented_escapes_are_the_stored_ones(key: str) -> None:
+    """The keys are part of the stored data: they do not change."""
+    assert f"`{key}`" in (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()

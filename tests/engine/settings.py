@@ -1,0 +1,26 @@
+"""Settings for the engine's tests alone: `pytest --ds=tests.engine.settings tests/engine`.
+
+The emulator's address and a project of this process's own are filled in by `conftest.py`.
+"""
+
+SECRET_KEY = "the engine's tests"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "memory.backends.firestore",
+    "tests.engine.app",
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "memory.backends.firestore",
+        "NAME": "(default)",
+        "PROJECT": "engine-tests",
+        "HOST": "",
+        "OPTIONS": {"mirror_limit": 50},
+        "TEST": {"NAME": "engine"},
+    },
+    "sqlite": {"ENGINE": "memory.backends.sqlite", "NAME": ":memory:"},
+}

@@ -1,0 +1,192 @@
+"""What a transaction has written, against the plainest model of it: dicts that every write is applied to at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memory.backends.firestore.query.plan import Create, Delete, Outcome, Put, Update, Write
+from memory.backends.firestore.transactions.write_buffer import Buffer, Gone, Patch, Row
+from memory.backends.firestore.values.types import Kind, Ref
+
+Store = dict[str, dict[str, int]]
+
+IDS = "ab"
+REFS = [Ref((name,), Kind.INTEGER) for name in "xyz"]
+NUMBERS = st.integers(0, 9)
+COLUMNS = st.lists(st.sampled_from(REFS), unique=True).map(tuple)
+SAVE, BACK = "save", "back"
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> Write:
+    """Any write to one of few documents."""
+    id, kind = draw(st.sampled_from(IDS)), draw(st.sampled_from([Create, Put, Update, Delete]))
+    if kind is Delete:
+        return Delete("t", id, must_exist=draw(st.booleans()))
+    columns = draw(COLUMNS)
+    values = tuple(draw(NUMBERS) for _ in columns)
+    if kind is Create:
+        return Create("t", id, columns, values)
+    if kind is Put:
+        return Put("t", id, columns, values, must_exist=draw(st.booleans()))
+    added = tuple((ref, draw(NUMBERS)) for ref in REFS if ref not in columns and draw(st.booleans()))
+    return Update("t", id, columns, values, added)
+
+
+STORES = st.dictionaries(st.sampled_from(IDS), st.dictionaries(st.sampled_from("xyz"), NUMBERS))
+STEPS = st.lists(writes() | st.sampled_from([SAVE, BACK]), max_size=12)
+
+
+def add(value: Any, amount: int) -> int:
+    return (value or 0) + amount
+
+
+def apply(store: Store, write: Write) -> Outcome:
+    """One write, on documents as Firestore has them."""
+    there = write.id in store
+    if isinstance(write, Create) and there:
+        return Outcome.EXISTS
+    must_exist = isinstance(write, Update) or (isinstance(write, Put | Delete) and write.must_exist)
+    if must_exist and not there:
+        return Outcome.MISSING
+    if isinstance(write, Delete):
+        store.pop(write.id, None)
+        return Outcome.APPLIED
+    row = dict(store[write.id]) if isinstance(write, Update) else {}
+    row |= {ref.name: value for ref, value in zip(write.columns, write.values, strict=True)}
+    if isinstance(write, Update):
+        row |= {ref.name: add(row.get(ref.name), amount) for ref, amount in write.increments}
+    store[write.id] = row
+    return Outcome.APPLIED
+
+
+def laid_over(buffer: Buffer, stored: Store) -> Store:
+    """What a reader inside the transaction sees."""
+    seen = dict(stored)
+    for id, entry in buffer.of("t").items():
+        match entry.now:
+            case Gone():
+                seen.pop(id, None)
+            case Row(values):
+                seen[id] = dict(values)
+            case Patch(values, increments):
+                row = {**stored[id], **values}
+                seen[id] = row | {name: add(row.get(name), amount) for name, amount in increments.items()}
+    return seen
+
+
+def sent(buffer: Buffer) -> Sequence[Write]:
+    """What is sent, each document once."""
+    made = list(buffer.writes())
+    assert len({write.id for write in made}) == len(made)
+    return made
+
+
+@settings(max_examples=400, deadline=None)
+@given(STORES, STEPS)
+def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
+    """Outcomes, what is seen meanwhile, what savepoints take back, and what the one commit makes of the documents."""
+    buffer = Buffer(add)
+    model: Store = {id: dict(row) for id, row in stored.items()}
+    marks: list[tuple[int, Store]] = [(buffer.mark(), dict(model))]
+    for step in steps:
+        if step == SAVE:
+            marks.append((buffer.mark(), dict(model)))
+        elif step == BACK:
+            mark, model = marks[-1][0], dict(marks[-1][1])
+            buffer.rollback(mark)
+        else:
+            assert buffer.apply(step, step.id in stored) is apply(model, step)
+        assert laid_over(buffer, stored) == model
+    result: Store = {id: dict(row) for id, row in stored.items()}
+    assert {apply(result, write) for write in sent(buffer)} <= {Outcome.APPLIED}
+    assert result == model
+    assert buffer.collections() == ({"t"} if any(id in model for id in buffer.of("t")) else set())
+    buffer.rollback(0)
+    assert not sent(buffer)
+    assert not buffer.of("t")
+
+
+@settings(max_examples=400, deadline=None)
+@given(STORES, st.lists(writes(), max_size=6))
+def test_what_was_assumed_is_demanded_of_the_commit(stored: Store, steps: list[Write]) -> None:
+    """Writes that nothing was known of are taken for possible; if one was not, the commit is refused, unless the row
+    was deleted again, which the caller has to ask about."""
+    buffer, model = Buffer(add), {id: dict(row) for id, row in stored.items()}
+    first: dict[str, Outcome] = {}
+    for step in steps:
+        assumed = buffer.apply(step)
+        if step.id not in first:
+            first[step.id] = Outcome.APPLIED
+            assert assumed is Outcome.APPLIED
+            first[step.id] = apply(model, step)
+    made = {write.id: write for write in sent(buffer)}
+    for id, outcome in first.items():
+        if id in made:
+            assert (apply({id: {}} if id in stored else {}, made[id]) is Outcome.APPLIED) == (
+                outcome is Outcome.APPLIED
+            )
+        else:
+            assert ("t", id) in buffer.created()
+
+
+ROW = Create("t", "a", (REFS[0],), (1,))
+CHANGE = Update("t", "a", (REFS[1],), (2,))
+ADD = Update("t", "a", increments=((REFS[0], 5),))
+GONE = Delete("t", "a", must_exist=True)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([ROW, CHANGE], {"x": 1, "y": 2}),
+        ([ROW, ADD, ADD], {"x": 11}),
+        ([ROW, GONE], None),
+        ([ROW, GONE, ROW], {"x": 1}),
+    ],
+)
+def test_a_row_of_the_transaction_s_own_is_one_creation(steps: list[Write], expected: Mapping[str, int] | None) -> None:
+    """Whatever was done to it, and nothing at all if it was deleted again."""
+    buffer = Buffer(add)
+    for step in steps:
+        buffer.apply(step)
+    made = sent(buffer)
+    assert [type(write) for write in made] == ([] if expected is None else [Create])
+    assert all(dict(zip((ref.name for ref in w.columns), w.values, strict=True)) == expected for w in made)  # type: ignore[union-attr]
+
+
+def test_changes_of_a_stored_row_are_one_update() -> None:
+    """Increments add up, until a value is set; a version that was demanded is demanded still."""
+    buffer = Buffer(add)
+    for step in (replace(ADD, version=(1, 2)), CHANGE, ADD):
+        buffer.apply(step)
+    [made] = sent(buffer)
+    x, y = (Ref((name,), Kind.WIRE) for name in "xy")
+    assert made == Update("t", "a", (y,), (2,), ((x, 10),), (1, 2))
+    buffer.apply(Update("t", "a", (REFS[0],), (0,)))
+    buffer.apply(ADD)
+    [made] = sent(buffer)
+    assert made == Update("t", "a", (y, x), (2, 5), (), (1, 2))
+
+
+def test_a_stored_row_that_is_deleted_and_made_again_is_replaced() -> None:
+    """On the condition that it was there to be deleted."""
+    buffer = Buffer(add)
+    buffer.apply(GONE)
+    assert buffer.apply(GONE) is Outcome.MISSING
+    assert buffer.apply(CHANGE) is Outcome.MISSING
+    buffer.apply(ROW)
+    [made] = sent(buffer)
+    assert made == Put("t", "a", (Ref(("x",), Kind.WIRE),), (1,), must_exist=True)
+
+
+def test_a_part_of_a_column_cannot_be_written() -> None:
+    """A transaction could not lay it over what is stored."""
+    with pytest.raises(TypeError, match=r"data\.key is not a column"):
+        Buffer(add).apply(Update("t", "a", (Ref(("data", "key"), Kind.JSON),), (1,)))
