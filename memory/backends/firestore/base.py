@@ -35,7 +35,7 @@ from .schema import DatabaseSchemaEditor
 from .transactions import optimistic
 from .transactions.unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
-from .values.types import DOCUMENT_ID, Kind
+from .values.types import DOCUMENT_ID, FIELD_KINDS
 
 T = TypeVar("T")
 
@@ -158,41 +158,12 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     vendor = "firestore"
     display_name = "Firestore"
-    # A column's type is the name of its `Kind`.
-    data_types = {
-        "AutoField": Kind.INTEGER.value,
-        "BigAutoField": Kind.INTEGER.value,
-        "BinaryField": Kind.BINARY.value,
-        "BooleanField": Kind.BOOLEAN.value,
-        "CharField": Kind.TEXT.value,
-        "DateField": Kind.DATE.value,
-        "DateTimeField": Kind.DATETIME.value,
-        "DecimalField": Kind.DECIMAL.value,
-        "DurationField": Kind.DURATION.value,
-        "FileField": Kind.TEXT.value,
-        "FilePathField": Kind.TEXT.value,
-        "FloatField": Kind.FLOAT.value,
-        "IntegerField": Kind.INTEGER.value,
-        "BigIntegerField": Kind.INTEGER.value,
-        "IPAddressField": Kind.TEXT.value,
-        "GenericIPAddressField": Kind.TEXT.value,
-        "JSONField": Kind.JSON.value,
-        "OneToOneField": Kind.INTEGER.value,
-        "PositiveBigIntegerField": Kind.INTEGER.value,
-        "PositiveIntegerField": Kind.INTEGER.value,
-        "PositiveSmallIntegerField": Kind.INTEGER.value,
-        "SlugField": Kind.TEXT.value,
-        "SmallAutoField": Kind.INTEGER.value,
-        "SmallIntegerField": Kind.INTEGER.value,
-        "TextField": Kind.TEXT.value,
-        "TimeField": Kind.TIME.value,
-        "UUIDField": Kind.UUID.value,
-        "VectorField": Kind.VECTOR.value,
-    }
+    data_types = {name: kind.value for name, kind in FIELD_KINDS.items()}
     # No SQL is run with these; expressions are compiled to learn whether they are one constant.
     operators = SQLiteWrapper.operators
     pattern_ops = SQLiteWrapper.pattern_ops
     pattern_esc = SQLiteWrapper.pattern_esc
+    cursor: Callable[[], Cursor]  # type: ignore[assignment]  # Django's method, which returns what `make_cursor` does
     Database = Database
     SchemaEditorClass = DatabaseSchemaEditor
     client_class = DatabaseClient
@@ -245,7 +216,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return Cursor(self, self.connection)
 
     def chunked_cursor(self) -> Cursor:  # type: ignore[override]
-        return self.cursor()  # type: ignore[return-value]
+        return self.cursor()
 
     def make_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
         return cursor

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import IntegrityError, OperationalError
 
+from ..connection import Connection
 from ..constraints.definitions import Key
 from ..constraints.markers import Markers, by_column
 from ..query.plan import Change, Create, Get, Outcome, Update, parts
 from ..values.types import DOCUMENT_ID
-
-if TYPE_CHECKING:
-    from ..base import DatabaseWrapper
 
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
     """One INSERT ... ON CONFLICT DO UPDATE: its query names the unique fields, and those to update."""
 
-    connection: DatabaseWrapper
+    connection: Connection
     query: Any
     markers: Markers
 

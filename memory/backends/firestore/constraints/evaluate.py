@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet, FieldError, FullResultSet
 from django.db import DatabaseError, NotSupportedError
@@ -12,19 +12,17 @@ from django.db.models.expressions import Exists, Subquery
 from django.db.models.functions import Now, Random
 from django.db.models.sql import Query
 
+from ..connection import Connection
 from ..mirror.tables import Table
 from ..query.lowering import column_ref
 from ..values.types import Kind
 from .definitions import FOLDS, Check, Key, Row, canonical_value, collation, field_collation
 
-if TYPE_CHECKING:
-    from ..base import DatabaseWrapper
-
 UNSTABLE: Final = (Exists, Subquery, Now, Random)
 """Expressions whose value does not follow from the row."""
 
 
-def markers(connection: DatabaseWrapper, keys: Sequence[Key], rows: Sequence[Row]) -> list[dict[str, Key]]:
+def markers(connection: Connection, keys: Sequence[Key], rows: Sequence[Row]) -> list[dict[str, Key]]:
     """The markers that each row must have: ids, each with its constraint. Sends nothing."""
     found: list[dict[str, Key]] = [{} for _ in rows]
     for key in keys:
@@ -35,7 +33,7 @@ def markers(connection: DatabaseWrapper, keys: Sequence[Key], rows: Sequence[Row
     return found
 
 
-def broken(connection: DatabaseWrapper, checks: Sequence[Check], rows: Sequence[Row]) -> Iterator[tuple[int, Check]]:
+def broken(connection: Connection, checks: Sequence[Check], rows: Sequence[Row]) -> Iterator[tuple[int, Check]]:
     """The positions of rows that break a check, each with the check. Sends nothing."""
     for check in checks:
         for position, (holds,) in enumerate(_answers(connection, check, rows)):
@@ -43,7 +41,7 @@ def broken(connection: DatabaseWrapper, checks: Sequence[Check], rows: Sequence[
                 yield position, check
 
 
-def _values(connection: DatabaseWrapper, key: Key, rows: Sequence[Row]) -> list[list[Any] | None]:
+def _values(connection: Connection, key: Key, rows: Sequence[Row]) -> list[list[Any] | None]:
     """The canonical values of a key in each row; None where its condition does not hold."""
     answers = _answers(connection, key, rows) if key.is_computed and rows else [(True,)] * len(rows)
     if key.compared:
@@ -61,7 +59,7 @@ def _values(connection: DatabaseWrapper, key: Key, rows: Sequence[Row]) -> list[
     ]
 
 
-def _answers(connection: DatabaseWrapper, key: Key, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+def _answers(connection: Connection, key: Key, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
     """For each row, whether the condition holds, and the values of what is compared, as SQLite has them."""
     try:
         sql, params = _select(connection, key)
@@ -73,7 +71,7 @@ def _answers(connection: DatabaseWrapper, key: Key, rows: Sequence[Row]) -> list
         ) from error
 
 
-def _select(connection: DatabaseWrapper, key: Key) -> tuple[str, list[Any]]:
+def _select(connection: Connection, key: Key) -> tuple[str, list[Any]]:
     query = Query(key.model, alias_cols=False)
     compiler = query.get_compiler(connection=connection.mirror.connection)
     parts, params = ["1"], []
@@ -90,13 +88,13 @@ def _select(connection: DatabaseWrapper, key: Key) -> tuple[str, list[Any]]:
     return ", ".join(parts), params
 
 
-def _table(connection: DatabaseWrapper, key: Key) -> Table:
+def _table(connection: Connection, key: Key) -> Table:
     """A table for rows that need no key."""
     fields = {str(field.column): field for field in (*key.reads, *key.generated)}
     return Table(f"{key.table}:{key.name}", fields, column_ref(key.model._meta.pk, connection), keyed=False)
 
 
-def reason_against(connection: DatabaseWrapper, key: Key) -> str | None:
+def reason_against(connection: Connection, key: Key) -> str | None:
     """Why a constraint cannot be kept; None if it can."""
     names = [collation(e, key.model) for e in key.compared] or [field_collation(f) for f in key.fields]
     if unknown := [name for name in names if name not in FOLDS]:

@@ -11,19 +11,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import IntegrityError
 
+from ..connection import Connection
 from ..query.lowering import column_ref
 from ..query.plan import Change, Create, Delete, Get, Group, Update, Write
 from ..values.batching import linked
 from ..values.types import DOCUMENT_ID, VERSION, Ref
 from . import evaluate
 from .definitions import COLUMNS, OWNER, Check, Key, Row, checks, marker_collection, unique_keys
-
-if TYPE_CHECKING:
-    from ..base import DatabaseWrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Exchange:
 class Markers:
     """The markers of one model's table."""
 
-    def __init__(self, connection: DatabaseWrapper, model: Any) -> None:
+    def __init__(self, connection: Connection, model: Any) -> None:
         self.connection = connection
         self.keys = unique_keys(model)
         self.checks = checks(model)

@@ -25,12 +25,11 @@ from typing import Any, Final
 
 from django.db import models
 
-from ..base import DatabaseWrapper
 from ..query.ast import Condition, Select, all_of, any_of
 from ..query.plan import And, Compare, Filter, Measure, Merge, Nearest, Op, Order, Query
 from ..query.planner import plan
 from ..values import document_ids
-from ..values.types import Kind, Ref
+from ..values.types import FIELD_KINDS, Kind, Ref
 from .derive import Definition, definition, needed, sorted_field, vector_field
 
 SOME_TIME: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -282,8 +281,8 @@ def _equals(ref: Ref) -> Compare:
 
 
 def _ref(one: models.Field[Any, Any]) -> Ref:
-    name = DatabaseWrapper.data_types.get(one.get_internal_type(), Kind.ANY)
-    return Ref((str(one.column),), Kind(name) if name in set(Kind) else Kind.ANY, key=one.primary_key)
+    kind = FIELD_KINDS.get(one.get_internal_type(), Kind.ANY)
+    return Ref((str(one.column),), kind, key=one.primary_key)
 
 
 def _key(one: Definition) -> str:

@@ -6,7 +6,7 @@ import datetime
 import json
 from collections.abc import Callable
 from decimal import Context
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -16,11 +16,9 @@ from django.utils.duration import duration_microseconds
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
+from ..connection import Connection
 from ..query.lowering import kind_of
 from ..values.types import JSON_NULL, Kind
-
-if TYPE_CHECKING:
-    from ..base import DatabaseWrapper
 
 Convert = Callable[[Any], Any]
 
@@ -28,7 +26,7 @@ Convert = Callable[[Any], Any]
 FLOAT_DIGITS: Final = Context(prec=15)
 
 
-def to_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:
+def to_sqlite(field: Field[Any, Any], outer: Connection, inner: SQLiteWrapper) -> Convert | None:
     """How a value of the wire's Python form is kept by SQLite; None where it is kept as it is."""
     kind = kind_of(field, outer)
     if kind in (Kind.VECTOR, Kind.ANY):
@@ -42,7 +40,7 @@ def to_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapp
     return TO_SQLITE.get(kind)
 
 
-def from_sqlite(field: Field[Any, Any], outer: DatabaseWrapper, inner: SQLiteWrapper) -> Convert | None:
+def from_sqlite(field: Any, outer: Connection, inner: SQLiteWrapper) -> Convert | None:
     """The inverse of `to_sqlite`, for values that SQLite computed."""
     kind = kind_of(field, outer)
     if kind is Kind.DECIMAL:

@@ -15,20 +15,18 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db import connections
 from django.db.models import Field
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
+from ..connection import Connection
 from .converters import to_sqlite
 from .load_plan import Page, Reading, covering, loads, relevant
 from .loader import Filling, NoSliceError
 from .tables import Table
-
-if TYPE_CHECKING:
-    from ..base import DatabaseWrapper
 
 # What SQL calls the use of a table, with the word after it, which may be the table's alias.
 NAMED: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?(?=(?:\s+"?(\w+)"?)?)', re.IGNORECASE)
@@ -40,7 +38,7 @@ class MirrorWrapper(SQLiteWrapper):
 
     is_mirror = True
 
-    def __init__(self, outer: DatabaseWrapper) -> None:
+    def __init__(self, outer: Connection) -> None:
         super().__init__(_sqlite_settings(outer.settings_dict), outer.alias)
         self._outer = outer
 
@@ -58,7 +56,7 @@ class MirrorWrapper(SQLiteWrapper):
 class Mirror:
     """The SQLite behind one connection."""
 
-    def __init__(self, outer: DatabaseWrapper) -> None:
+    def __init__(self, outer: Connection) -> None:
         self.outer = outer
         # Aggregates over subqueries look their compiler up by alias, so the copy needs one: settings and
         # `connections.all()` do not see it. Its own alias is the outer one, as queries with `using()` check.
@@ -96,7 +94,9 @@ class Mirror:
         known = covering(relevant(reading, present), named)
         if page is not None and sum(count for (name, _), count in named.items() if name == known.uses[0].table) > 1:
             raise NoSliceError
-        filling = Filling(self, {name: tables[name] for name in present}, columns, blame, versions_of)
+        filling = Filling(
+            self.outer, self.insert, {name: tables[name] for name in present}, columns, blame, versions_of
+        )
         try:
             with self.outer.lane("mirror"):
                 for load in loads(known, page):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db.models import Field
 
+from ..connection import Connection
 from ..errors import QueryTooBroad
 from ..query.ast import TRUE, Select, all_of
 from ..query.lowering import column_ref
@@ -18,10 +19,9 @@ from ..values.types import VERSION, Ref
 from .load_plan import Load, Rank, rank_of, sliced
 from .tables import Table
 
-if TYPE_CHECKING:
-    from .database import Mirror
-
 Row = tuple[Any, ...]
+Insert = Callable[[Table, Sequence[Any], Sequence[Row]], None]
+"""Puts rows into a table; the sequence before them holds the field of each value."""
 
 # Values of a join's column that a query is asked for; for more, the table is read by its other filters.
 MAX_JOINED: Final = 300
@@ -64,18 +64,19 @@ class Filling:
 
     def __init__(
         self,
-        mirror: Mirror,
+        outer: Connection,
+        insert: Insert,
         tables: Mapping[str, Table],
         columns: Mapping[str, Collection[str]],
         blame: Sequence[str],
         versions_of: str | None = None,
     ) -> None:
         self.versions: dict[Any, Any] = {}
-        self._mirror = mirror
-        self._outer = mirror.outer
+        self._insert = insert
+        self._outer = outer
         self._blame = blame
         self._versions_of = versions_of
-        self._budget: int = mirror.outer.option("mirror_limit")
+        self._budget: int = outer.option("mirror_limit")
         self._held = {name: self._holder(tables[name], columns.get(name, ())) for name in tables}
         # The table of each use that was loaded, and the rows that it may need.
         self._loaded: dict[int, tuple[Held, list[Row]]] = {}
@@ -162,7 +163,7 @@ class Filling:
             for row in rows:
                 self.versions.setdefault(row[key], row[-1])
             rows = [row[:-1] for row in rows]
-        self._mirror.insert(held.table, held.fields, held.add(rows)[unseen:])
+        self._insert(held.table, held.fields, held.add(rows)[unseen:])
         return rows
 
     def _too_broad(self, table: str) -> QueryTooBroad:

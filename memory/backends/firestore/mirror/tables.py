@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Field
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
+from ..connection import Connection
 from ..query.lowering import column_ref
 from ..values.types import Kind, Ref
-
-if TYPE_CHECKING:
-    from ..base import DatabaseWrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def _generated(field: Any, connection: SQLiteWrapper) -> str:
     return f" GENERATED ALWAYS AS ({sql % tuple(map(editor.quote_value, params))}) VIRTUAL"
 
 
-def tables_of(models: Iterable[Any], outer: DatabaseWrapper) -> dict[str, Table]:
+def tables_of(models: Iterable[Any], outer: Connection) -> dict[str, Table]:
     """Tables by name; where several models share one, their columns together."""
     fields: dict[str, dict[str, Field[Any, Any]]] = {}
     for model in models:
@@ -61,7 +59,7 @@ def tables_of(models: Iterable[Any], outer: DatabaseWrapper) -> dict[str, Table]
     return {name: Table(name, own, _key(own, outer)) for name, own in fields.items() if own}
 
 
-def _key(fields: Mapping[str, Field[Any, Any]], outer: DatabaseWrapper) -> Ref:
+def _key(fields: Mapping[str, Field[Any, Any]], outer: Connection) -> Ref:
     for field in fields.values():
         if field.primary_key:
             return column_ref(field, outer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -25,6 +26,39 @@ class Kind(StrEnum):
     JSON = "json"
     VECTOR = "vector"
     WIRE = "wire"
+
+
+FIELD_KINDS: Final[Mapping[str, Kind]] = {
+    "AutoField": Kind.INTEGER,
+    "BigAutoField": Kind.INTEGER,
+    "BinaryField": Kind.BINARY,
+    "BooleanField": Kind.BOOLEAN,
+    "CharField": Kind.TEXT,
+    "DateField": Kind.DATE,
+    "DateTimeField": Kind.DATETIME,
+    "DecimalField": Kind.DECIMAL,
+    "DurationField": Kind.DURATION,
+    "FileField": Kind.TEXT,
+    "FilePathField": Kind.TEXT,
+    "FloatField": Kind.FLOAT,
+    "IntegerField": Kind.INTEGER,
+    "BigIntegerField": Kind.INTEGER,
+    "IPAddressField": Kind.TEXT,
+    "GenericIPAddressField": Kind.TEXT,
+    "JSONField": Kind.JSON,
+    "OneToOneField": Kind.INTEGER,
+    "PositiveBigIntegerField": Kind.INTEGER,
+    "PositiveIntegerField": Kind.INTEGER,
+    "PositiveSmallIntegerField": Kind.INTEGER,
+    "SlugField": Kind.TEXT,
+    "SmallAutoField": Kind.INTEGER,
+    "SmallIntegerField": Kind.INTEGER,
+    "TextField": Kind.TEXT,
+    "TimeField": Kind.TIME,
+    "UUIDField": Kind.UUID,
+    "VectorField": Kind.VECTOR,
+}
+"""The kind of a column by the internal type of its field: its name is the column's `db_type`."""
 
 
 class JsonNull:

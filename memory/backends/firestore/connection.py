@@ -1,0 +1,101 @@
+"""What the engine's packages may use of a connection, as protocols.
+
+`base.DatabaseWrapper` imports the packages, so they cannot import it: they name these types instead. What Django
+itself hands over (`compiler.connection`, `connections[alias]`) is typed `Any` or as Django's base class.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+
+from .query.plan import Aggregate, Change, Outcome, Read
+
+Row = tuple[Any, ...]
+
+
+class Cursor(Protocol):
+    """Runs plans; see `base.Cursor`."""
+
+    def run(self, read: Read) -> Iterator[Row]:
+        """The rows of a read, lazily."""
+
+    def superset(self, read: Read, limit: int | None = None) -> tuple[list[Row], int]:
+        """At least the rows of a read, and how many came from Firestore."""
+
+    def aggregate(self, aggregates: Sequence[Aggregate]) -> Row:
+        """One value for each aggregate."""
+
+    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+        """Applies writes, or keeps them until the transaction commits."""
+
+    def __enter__(self) -> Cursor: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Transaction(Protocol):
+    """The transaction that is open; see `transactions/unit_of_work.py`."""
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was read or written yet."""
+
+    def touches(self, read: Read) -> bool:
+        """Whether a read must see what was written here."""
+
+
+class Mirror(Protocol):
+    """The in-memory SQLite behind a connection; see `mirror/database.py`."""
+
+    @property
+    def connection(self) -> SQLiteWrapper:
+        """Django's connection to the SQLite database."""
+
+    def compiler(self, query: Any, elide_empty: bool = True) -> Any:
+        """Django's SQLite compiler for a query."""
+
+    def returning(self, sql: str, params: Sequence[Any]) -> list[Row]:
+        """The rows that a statement returns, as SQLite holds them."""
+
+    def computed(
+        self, expressions: str, params: Sequence[Any], table: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> list[Row]:
+        """The values of expressions for rows that need not be stored; `table` is a `mirror.tables.Table`."""
+
+
+class Connection(Protocol):
+    """A connection to Firestore; see `base.DatabaseWrapper`."""
+
+    alias: str
+    settings_dict: dict[str, Any]
+    ops: Any
+
+    def cursor(self) -> Cursor:
+        """What runs plans."""
+
+    @property
+    def timezone(self) -> datetime.tzinfo | None:
+        """The time zone of the database's datetimes."""
+
+    @property
+    def timezone_name(self) -> str:
+        """The time zone's name."""
+
+    @property
+    def unit(self) -> Transaction | None:
+        """The transaction that is open; None where every statement is its own."""
+
+    @property
+    def mirror(self) -> Mirror:
+        """The in-memory SQLite that answers what Firestore cannot."""
+
+    def option(self, name: str) -> Any:
+        """One of OPTIONS, or its default. Raises `ImproperlyConfigured`."""
+
+    def lane(self, name: str) -> AbstractContextManager[None]:
+        """Names the lane of the calls made inside, for `connection.queries`."""
