@@ -91,13 +91,13 @@ def test_more_than_are_sent_at_once() -> None:
 
 def test_one_that_fails_fails_all() -> None:
     """With Django's error; afterwards the connection is as good as before."""
-    before = connection.connection._calls.timeout
-    connection.connection._calls.timeout = 0.0
+    before = connection.connection._client.timeout
+    connection.connection._client.timeout = 0.0
     try:
         with pytest.raises(OperationalError):
             fetch([of("ann").values_list("id"), Counted(of("bob"))])
     finally:
-        connection.connection._calls.timeout = before
+        connection.connection._client.timeout = before
     assert fetch([Counted(of("bob"))]) == [15]
 
 

@@ -38,7 +38,7 @@ class Failed(grpc.RpcError, grpc.Call):
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
 def test_every_status_has_a_class_and_a_sentence(code: grpc.StatusCode) -> None:
     """No status is left to chance; the message says what was tried, the status, and the server's words."""
-    error = errors.mapped(Failed(code), "reading items")
+    error = errors.map_error(Failed(code), "reading items")
     assert isinstance(error, DatabaseError)
     assert type(error) is errors.MAPPING[code][0]
     assert all(part in str(error) for part in ("reading items", code.name, "the server's words"))
@@ -48,7 +48,7 @@ def test_every_status_has_a_class_and_a_sentence(code: grpc.StatusCode) -> None:
 def test_every_class_of_api_core_is_mapped(known: type[api.GoogleAPIError]) -> None:
     """Whatever google-api-core raises, a database error comes out, and never plain DatabaseError."""
     error = known("gone", cause=OSError()) if known is api.RetryError else known("gone")
-    made = errors.mapped(error, "reading items")
+    made = errors.map_error(error, "reading items")
     assert isinstance(made, DatabaseError)
     assert type(made) is not DatabaseError
 
@@ -56,7 +56,7 @@ def test_every_class_of_api_core_is_mapped(known: type[api.GoogleAPIError]) -> N
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
 def test_api_core_and_grpc_agree(code: grpc.StatusCode) -> None:
     """The same status means the same error, whichever layer raised it."""
-    assert type(errors.mapped(api.from_grpc_status(code, "x"), "a")) is type(errors.mapped(Failed(code), "a"))
+    assert type(errors.map_error(api.from_grpc_status(code, "x"), "a")) is type(errors.map_error(Failed(code), "a"))
 
 
 @pytest.mark.parametrize("known", sorted(set(subclasses(auth.GoogleAuthError)), key=lambda known: known.__qualname__))
@@ -66,7 +66,7 @@ def test_failures_of_google_auth_are_operational_and_keep_their_text_to_themselv
     """Credentials that fail are an OperationalError; the library's text, which may quote a key, is not repeated."""
     error = known.__new__(known)
     Exception.__init__(error, "-----BEGIN PRIVATE KEY-----")
-    made = errors.mapped(error, "connecting")
+    made = errors.map_error(error, "connecting")
     assert isinstance(made, OperationalError)
     assert "PRIVATE KEY" not in str(made)
 
@@ -77,7 +77,7 @@ def test_a_missing_index_carries_its_definition() -> None:
     failed = Failed(
         grpc.StatusCode.FAILED_PRECONDITION, "The query requires an index. You can create it here: https://x"
     )
-    error = errors.mapped(failed, "reading items", definition)
+    error = errors.map_error(failed, "reading items", definition)
     assert isinstance(error, errors.MissingIndex)
     assert isinstance(error, ProgrammingError)
     assert error.definition == definition
@@ -87,13 +87,13 @@ def test_a_missing_index_carries_its_definition() -> None:
 def test_other_exceptions_are_not_swallowed_by_the_table() -> None:
     """A bug is not turned into a database error."""
     with pytest.raises(TypeError, match="KeyError"):
-        errors.mapped(KeyError("x"), "reading")
+        errors.map_error(KeyError("x"), "reading")
 
 
 def test_kinds_that_callers_tell_apart() -> None:
     """Contention may be retried, duplicates are IntegrityError with their positions, bad values DataError."""
-    assert isinstance(errors.mapped(Failed(grpc.StatusCode.ABORTED), "a"), errors.Contention)
-    assert isinstance(errors.mapped(Failed(grpc.StatusCode.INVALID_ARGUMENT), "a"), DataError)
+    assert isinstance(errors.map_error(Failed(grpc.StatusCode.ABORTED), "a"), errors.Contention)
+    assert isinstance(errors.map_error(Failed(grpc.StatusCode.INVALID_ARGUMENT), "a"), DataError)
     duplicate = errors.RowsRefused("exists", [3, 1])
     assert isinstance(duplicate, IntegrityError)
     assert duplicate.rows == (3, 1)

@@ -75,7 +75,7 @@ def behind(firestore_emulator: str, project: str, log: list[Rpc]) -> Iterator[Be
 
 def executor_at(address: str, project: str, log: list[Rpc], timeout: float = 10) -> Executor:
     target = channel.target({"HOST": address, "PROJECT": project})
-    return Executor(target, timeout=timeout, around=lambda description, send: send(), log=log.append)
+    return Executor(target, timeout=timeout, wrap_call=lambda description, send: send(), log=log.append)
 
 
 def create(number: int, id: str | None = None, **values: Any) -> Create:

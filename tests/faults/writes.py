@@ -227,7 +227,7 @@ def run(address: str, count: int, rate: float, seed: int) -> Account:
 
 def _executor(address: str, project: str) -> Executor:
     target = channel.target({"HOST": address, "PROJECT": project})
-    return Executor(target, timeout=TIMEOUT, around=lambda description, send: send(), log=lambda rpc: None)
+    return Executor(target, timeout=TIMEOUT, wrap_call=lambda description, send: send(), log=lambda rpc: None)
 
 
 def _settle(account: Account, writers: list[Writer], found: dict[str, tuple[str, int]]) -> None:

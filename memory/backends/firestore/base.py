@@ -88,9 +88,9 @@ class Cursor:
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
-    def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
+    def run_concurrently(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
         """The rows of several reads by one round of calls, in no transaction; see `Executor.side_by_side`."""
-        return self._executor.side_by_side(asked)
+        return self._executor.run_concurrently(asked)
 
     def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Applies writes, or keeps them until the transaction commits; see `Executor.commit`."""
@@ -207,7 +207,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
-        return Executor(**conn_params, around=self._around, log=self._log)
+        return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log)
 
     def init_connection_state(self) -> None:
         """Nothing to set up: no call is made to connect."""
@@ -318,7 +318,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         """Gives calls made inside the query that they are for, as text for `connection.queries`."""
         return override_attr(self, "_text", text)
 
-    def _around(self, description: str, send: Callable[[], T]) -> T:
+    def _wrap_call(self, description: str, send: Callable[[], T]) -> T:
         """One call inside Django's `execute_wrappers`."""
         if not self.execute_wrappers:
             return send()

@@ -66,7 +66,7 @@ def fetch(asked: Sequence[Asked], *, locks: bool = True) -> list[list[Row] | int
     prepared = [_prepared(one) for one in asked]
     reads = [one.read for one in prepared if one.read is not None]
     with connection.cursor() as cursor:
-        found = iter(cursor.side_by_side(reads))
+        found = iter(cursor.run_concurrently(reads))
     return [one.answer(next(found)) if one.read is not None else _alone(one.asked) for one in prepared]
 
 

@@ -152,12 +152,12 @@ def details_of(error: BaseException) -> str:
     return str(text or error)[:_LONG_TEXT]
 
 
-def tells_of_its_end(error: DatabaseError) -> bool:
+def is_transaction_gone(error: DatabaseError) -> bool:
     """Whether the server says that it has forgotten the transaction, as one that was started again has all of them."""
     return _ENDED.search(str(error)) is not None
 
 
-def mapped(error: BaseException, doing: str, index: Mapping[str, Any] | None = None) -> DatabaseError:
+def map_error(error: BaseException, doing: str, index: Mapping[str, Any] | None = None) -> DatabaseError:
     """Django's error for `error`, to be raised `from` it; `doing` says what was tried, on which collection.
 
     `index` is the definition of the composite index that the query would need. Raises `TypeError` for an exception

@@ -24,7 +24,7 @@ from django.utils import timezone
 from .constraints.definitions import marker_collection
 from .creation import flush_emulator
 from .rpc import channel
-from .values.json_copy import as_json
+from .values.json_copy import json_copy
 from .values.types import JSON_NULL
 
 Converter = Callable[[Any, Any, Any], Any]
@@ -112,7 +112,7 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
         """The value as JSON would give it back: string keys, lists for tuples, no foreign types."""
-        value = as_json(value, encoder)
+        value = json_copy(value, encoder)
         return JSON_NULL if value is None else value
 
     def adapt_vector(self, value: Sequence[float]) -> list[float]:

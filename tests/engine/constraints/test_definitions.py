@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from memory.backends.firestore.constraints.definitions import Key, canonical_value, holds_markers, marker_collection
 from memory.backends.firestore.query.plan import Create, Delete, Group, Outcome, Update
-from memory.backends.firestore.rpc.writes import aborts_statement, verdict
-from memory.backends.firestore.values.batching import linked
+from memory.backends.firestore.rpc.writes import aborts_statement, combined_outcome
+from memory.backends.firestore.values.batching import connected_components
 from memory.backends.firestore.values.types import JSON_NULL, Kind
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
@@ -85,7 +85,7 @@ def test_collections_of_markers_are_told_from_tables() -> None:
 def test_linked_numbers_are_together(given: tuple[int, list[tuple[int, int]]]) -> None:
     """Every number once, each link inside a set, and no set that a link could split."""
     count, links = given
-    sets = linked(count, links)
+    sets = connected_components(count, links)
     assert sorted(number for one in sets for number in one) == list(range(count))
     home = {number: place for place, one in enumerate(sets) for number in one}
     assert all(home[one] == home[other] for one, other in links)
@@ -97,7 +97,7 @@ TAKEN, GIVEN = Create("t:unique", "x", (), ()), Delete("t:unique", "y", version=
 
 
 @pytest.mark.parametrize(
-    ("change", "met", "expected"),
+    ("change", "outcomes", "expected"),
     [
         (ROW, [STALE], STALE),
         (Group((ROW,), (TAKEN, GIVEN)), [APPLIED, APPLIED, APPLIED], APPLIED),
@@ -111,9 +111,9 @@ TAKEN, GIVEN = Create("t:unique", "x", (), ()), Delete("t:unique", "y", version=
         (Group((Create("t", "a", (), ()),), (TAKEN,)), [EXISTS, EXISTS], EXISTS),
     ],
 )
-def test_a_group_has_one_outcome(change: Any, met: list[Outcome], expected: Outcome) -> None:
+def test_a_group_has_one_outcome(change: Any, outcomes: list[Outcome], expected: Outcome) -> None:
     """That of what has to be done about it."""
-    assert verdict(change, met) is expected
+    assert combined_outcome(change, outcomes) is expected
 
 
 def test_only_new_rows_may_be_left_out() -> None:

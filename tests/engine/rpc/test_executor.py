@@ -56,7 +56,7 @@ def log() -> list[Rpc]:
 def executor(firestore_emulator: str, log: list[Rpc]) -> Executor:
     """An executor on a project of its own, so that every test starts with nothing."""
     target = channel.target({"HOST": firestore_emulator, "PROJECT": f"t-{uuid.uuid4().hex[:12]}"})
-    return Executor(target, timeout=10, around=lambda description, send: send(), log=log.append)
+    return Executor(target, timeout=10, wrap_call=lambda description, send: send(), log=log.append)
 
 
 def create(number: int, word: str | None = None, **more: Any) -> Create:
@@ -110,7 +110,7 @@ def test_a_wrapper_sees_each_call(firestore_emulator: str) -> None:
         raise AssertionError(description)
 
     target = channel.target({"HOST": firestore_emulator, "PROJECT": "around"})
-    executor = Executor(target, timeout=10, around=refuse, log=lambda rpc: None)
+    executor = Executor(target, timeout=10, wrap_call=refuse, log=lambda rpc: None)
     for start in (
         lambda: list(executor.run(Query("things"))),
         lambda: list(executor.run(Get("things", ("a",)))),
@@ -387,8 +387,8 @@ def test_a_copy_has_every_document(executor: Executor) -> None:
     columns = (NUMBER, Ref(("__odd__",), Kind.JSON), VECTOR)
     executor.commit([Put("things", f"{n:019d}", columns, (n, {"": [[n]]}, [0.5, n])) for n in range(700)])
     executor.commit([Put("things:unique", "a", (WORD,), ("x",))])
-    target = replace(executor._calls.target, database="copy")
-    other = Executor(target, timeout=10, around=lambda description, send: send(), log=lambda rpc: None)
+    target = replace(executor._client.target, database="copy")
+    other = Executor(target, timeout=10, wrap_call=lambda description, send: send(), log=lambda rpc: None)
     assert executor.copy(other) == 701
     assert list(other.run(Query("things", (ID, *columns)))) == list(executor.run(Query("things", (ID, *columns))))
     assert other.collections() == ["things", "things:unique"]
@@ -458,7 +458,7 @@ def test_any_id_can_be_written_read_and_deleted(executor: Executor) -> None:
 def test_a_server_that_is_away_is_an_operational_error_in_time(log: list[Rpc]) -> None:
     """Reads and writes give up at the deadline, and not before they tried more than once."""
     target = channel.target({"HOST": "127.0.0.1:1", "PROJECT": "away"})
-    executor = Executor(target, timeout=0.6, around=lambda description, send: send(), log=log.append)
+    executor = Executor(target, timeout=0.6, wrap_call=lambda description, send: send(), log=log.append)
     for call in (
         lambda: list(executor.run(Query("things"))),
         lambda: list(executor.run(Get("things", ("a",)))),

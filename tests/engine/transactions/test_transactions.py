@@ -174,7 +174,7 @@ def raise_contention() -> None:
     try:
         other.set_autocommit(False)
         with other.cursor() as cursor:
-            list(cursor._executor.run(by_id("n1"), transaction=other.unit._begun()))
+            list(cursor._executor.run(by_id("n1"), transaction=other.unit._server_transaction()))
         Note.objects.filter(pk="n1").update(reads=100)
         transaction.get_connection()._commit()
     finally:

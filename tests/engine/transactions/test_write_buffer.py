@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.backends.firestore.query.plan import Create, Delete, Outcome, Put, Update, Write
-from memory.backends.firestore.transactions.write_buffer import Buffer, Gone, Patch, Row
+from memory.backends.firestore.transactions.write_buffer import Buffer, Deleted, Patch, Row
 from memory.backends.firestore.values.types import Kind, Ref
 
 Store = dict[str, dict[str, int]]
@@ -69,9 +69,9 @@ def apply(store: Store, write: Write) -> Outcome:
 def laid_over(buffer: Buffer, stored: Store) -> Store:
     """What a reader inside the transaction sees."""
     seen = dict(stored)
-    for id, entry in buffer.of("t").items():
-        match entry.now:
-            case Gone():
+    for id, entry in buffer.entries_of("t").items():
+        match entry.state:
+            case Deleted():
                 seen.pop(id, None)
             case Row(values):
                 seen[id] = dict(values)
@@ -107,10 +107,10 @@ def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
     result: Store = {id: dict(row) for id, row in stored.items()}
     assert {apply(result, write) for write in sent(buffer)} <= {Outcome.APPLIED}
     assert result == model
-    assert buffer.collections() == ({"t"} if any(id in model for id in buffer.of("t")) else set())
+    assert buffer.collections() == ({"t"} if any(id in model for id in buffer.entries_of("t")) else set())
     buffer.rollback(0)
     assert not sent(buffer)
-    assert not buffer.of("t")
+    assert not buffer.entries_of("t")
 
 
 @settings(max_examples=400, deadline=None)
@@ -139,7 +139,7 @@ def test_what_was_assumed_is_demanded_of_the_commit(stored: Store, steps: list[W
 ROW = Create("t", "a", (REFS[0],), (1,))
 CHANGE = Update("t", "a", (REFS[1],), (2,))
 ADD = Update("t", "a", increments=((REFS[0], 5),))
-GONE = Delete("t", "a", must_exist=True)
+DELETED = Delete("t", "a", must_exist=True)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ GONE = Delete("t", "a", must_exist=True)
     [
         ([ROW, CHANGE], {"x": 1, "y": 2}),
         ([ROW, ADD, ADD], {"x": 11}),
-        ([ROW, GONE], None),
-        ([ROW, GONE, ROW], {"x": 1}),
+        ([ROW, DELETED], None),
+        ([ROW, DELETED, ROW], {"x": 1}),
     ],
 )
 def test_a_row_of_the_transaction_s_own_is_one_creation(steps: list[Write], expected: Mapping[str, int] | None) -> None:
@@ -178,8 +178,8 @@ def test_changes_of_a_stored_row_are_one_update() -> None:
 def test_a_stored_row_that_is_deleted_and_made_again_is_replaced() -> None:
     """On the condition that it was there to be deleted."""
     buffer = Buffer(add)
-    buffer.apply(GONE)
-    assert buffer.apply(GONE) is Outcome.MISSING
+    buffer.apply(DELETED)
+    assert buffer.apply(DELETED) is Outcome.MISSING
     assert buffer.apply(CHANGE) is Outcome.MISSING
     buffer.apply(ROW)
     [made] = sent(buffer)

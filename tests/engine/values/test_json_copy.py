@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memory.backends.firestore.values.json_copy import MAX_DEPTH, as_json
+from memory.backends.firestore.values.json_copy import MAX_DEPTH, json_copy
 
 scalars = (
     st.none()
@@ -33,7 +33,7 @@ values = st.recursive(
 @example({"\ud83d\ude00": [("a", {1: -0.0})]})
 def test_a_copy_is_what_json_gives_back(value: Any) -> None:
     """Keys become text, tuples lists and pairs of surrogates characters; everything else stays as it is."""
-    copied, spelled = as_json(value, None), json.loads(json.dumps(value))
+    copied, spelled = json_copy(value, None), json.loads(json.dumps(value))
     assert json.dumps(copied) == json.dumps(spelled)
     assert copied == spelled
 
@@ -41,7 +41,7 @@ def test_a_copy_is_what_json_gives_back(value: Any) -> None:
 def test_a_copy_shares_nothing_with_its_original() -> None:
     """What is changed after it was given to be saved is not saved."""
     value = {"a": [{"b": 1}]}
-    copied = as_json(value, None)
+    copied = json_copy(value, None)
     value["a"][0]["b"] = 2
     assert copied == {"a": [{"b": 1}]}
 
@@ -51,7 +51,7 @@ def test_what_nests_deep_is_copied_too() -> None:
     value: Any = 1
     for _ in range(3 * MAX_DEPTH):
         value = [value]
-    assert as_json(value, None) == value
+    assert json_copy(value, None) == value
 
 
 def test_what_json_refuses_is_refused() -> None:
@@ -59,11 +59,11 @@ def test_what_json_refuses_is_refused() -> None:
     circle: list[Any] = []
     circle.append(circle)
     with pytest.raises(ValueError, match="Circular"):
-        as_json(circle, None)
+        json_copy(circle, None)
     with pytest.raises(TypeError, match="date"):
-        as_json({"on": dt.date(2026, 1, 1)}, None)
+        json_copy({"on": dt.date(2026, 1, 1)}, None)
 
 
 def test_an_encoder_is_asked() -> None:
     """A field's own encoder spells what JSON does not know."""
-    assert as_json({"on": dt.date(2026, 1, 1)}, DjangoJSONEncoder) == {"on": "2026-01-01"}
+    assert json_copy({"on": dt.date(2026, 1, 1)}, DjangoJSONEncoder) == {"on": "2026-01-01"}

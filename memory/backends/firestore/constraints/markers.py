@@ -18,7 +18,7 @@ from django.db import IntegrityError
 from ..connection import Connection
 from ..query.lowering import column_ref
 from ..query.plan import Change, Create, Delete, Get, Group, Update, Write
-from ..values.batching import linked
+from ..values.batching import connected_components
 from ..values.types import DOCUMENT_ID, VERSION, Ref
 from . import evaluate
 from .definitions import COLUMNS, OWNER, Check, Key, Row, checks, marker_collection, unique_keys
@@ -152,7 +152,7 @@ class Markers:
             Group(tuple(writes[i] for i in places), tuple(move for i in places for move in moves[i]))
             if len(places) > 1
             else _group(writes[places[0]], moves[places[0]])
-            for places in linked(len(writes), links)
+            for places in connected_components(len(writes), links)
         ]
 
     def _claim(self, id: str, key: Key, owner: str, nonce: str) -> Create:

@@ -51,7 +51,7 @@ def deploy(target: Target, manifest: Manifest) -> Iterator[str]:
         for override in manifest.overrides:
             yield from _deploy_override(api, database, override)
     except GoogleAPICallError as error:
-        raise errors.mapped(error, f"deploying indexes to {database}") from error
+        raise errors.map_error(error, f"deploying indexes to {database}") from error
     finally:
         api.transport.close()  # type: ignore[no-untyped-call]
 

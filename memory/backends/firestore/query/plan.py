@@ -18,8 +18,8 @@ Executor, as the engine calls it (`rpc/executor.py`)::
 
     class Executor:
         def __init__(self, target: channel.Target, *, timeout: float,
-                     around: Callable[[str, Callable[[], T]], T], log: Callable[[Rpc], None]) -> None
-            `around(description, send)` must be used to start each RPC (it returns what `send()` returns);
+                     wrap_call: Callable[[str, Callable[[], T]], T], log: Callable[[Rpc], None]) -> None
+            `wrap_call(description, send)` must be used to start each RPC (it returns what `send()` returns);
             `log(rpc)` is called once when an RPC ended, also when it failed. No I/O happens in the
             constructor.
         def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[tuple[Any, ...]]

@@ -23,7 +23,7 @@ from . import messages
 from .channel import Message, Target, Wire, connect
 
 T = TypeVar("T")
-Around = Callable[[str, Callable[[], Any]], Any]
+CallWrapper = Callable[[str, Callable[[], Any]], Any]
 Code: TypeAlias = grpc.StatusCode
 
 TRANSIENT: Final = frozenset(
@@ -57,19 +57,19 @@ class Deadline:
         return True
 
 
-class Calls:
+class RpcClient:
     """What makes all calls of one connection."""
 
-    def __init__(self, target: Target, timeout: float, around: Around, log: Callable[[Rpc], None]) -> None:
+    def __init__(self, target: Target, timeout: float, wrap_call: CallWrapper, log: Callable[[Rpc], None]) -> None:
         self.target = target
         self.timeout = timeout
-        self.around = around
+        self.wrap_call = wrap_call
         self.log = log
         self._connected: tuple[int, Wire] | None = None
 
-    def within(self, seconds: float) -> Calls:
+    def with_timeout(self, seconds: float) -> RpcClient:
         """The same calls under a shorter deadline, as parts of one that `around` knows of."""
-        return Calls(self.target, min(seconds, self.timeout), without_wrappers, self.log)
+        return RpcClient(self.target, min(seconds, self.timeout), without_wrappers, self.log)
 
     @property
     def wire(self) -> Wire:
@@ -79,7 +79,7 @@ class Calls:
             self._connected = (process, connect(self.target))
         return self._connected[1]
 
-    def once(
+    def attempt(
         self,
         method: str,
         request: Message,
@@ -112,14 +112,14 @@ class Calls:
             deadline = Deadline(self.timeout)
             while True:
                 try:
-                    return self.once(method, request, description, deadline.left(), read=read)
+                    return self.attempt(method, request, description, deadline.left(), read=read)
                 except grpc.RpcError as error:
                     if error.code() is Code.NOT_FOUND:
                         raise
                     if not (is_transient(error, transaction) and deadline.pause()):
-                        raise errors.mapped(error, description) from error
+                        raise errors.map_error(error, description) from error
 
-        return self.around(description, send)
+        return self.wrap_call(description, send)
 
     def stream(
         self,
@@ -167,7 +167,7 @@ class Stream:
 
     def __init__(
         self,
-        calls: Calls,
+        client: RpcClient,
         method: str,
         request: Message,
         description: str,
@@ -176,7 +176,7 @@ class Stream:
         transaction: bytes | None,
         index: Callable[[], Mapping[str, Any] | None],
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._method = method
         self._request: Message | None = request
         self._description = description
@@ -184,7 +184,7 @@ class Stream:
         self._count = documents
         self._transaction = transaction
         self._index = index
-        self._deadline = Deadline(calls.timeout)
+        self._deadline = Deadline(client.timeout)
         self._attempt: contextlib.ExitStack | None = None
         self._reader: Callable[[], Message | None] | None = None
         self._arrived = 0
@@ -194,7 +194,7 @@ class Stream:
 
     def begin(self) -> None:
         """Send the request, and do not wait for what it brings."""
-        self._calls.around(self._description, self._begin)
+        self._client.wrap_call(self._description, self._begin)
         self._has_begun = True
 
     def _begin(self) -> None:
@@ -205,7 +205,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[Message]:
         try:
-            message = self.read() if self._has_begun else self._calls.around(self._description, self.read)
+            message = self.read() if self._has_begun else self._client.wrap_call(self._description, self.read)
             while message is not None:
                 yield message
                 message = self.read()
@@ -236,21 +236,21 @@ class Stream:
     def _open(self) -> Callable[[], Message | None]:
         self._started = time.perf_counter()
         self._arrived = self._documents = 0
-        wire = self._calls.wire
+        wire = self._client.wire
         self._attempt = contextlib.ExitStack()
         self._reader = self._attempt.enter_context(wire.stream(self._method, self._request, self._deadline.left()))
         return self._reader
 
     def _failed(self, error: grpc.RpcError) -> None:
         if self._arrived:
-            self._deadline = Deadline(self._calls.timeout)
+            self._deadline = Deadline(self._client.timeout)
         self._end(error)
         if not (is_transient(error, self._transaction) and self._deadline.pause()):
-            raise self._mapped(error) from error
+            raise self._map_error(error) from error
         self._request = self._resume()
 
-    def _mapped(self, error: grpc.RpcError) -> DatabaseError:
-        return errors.mapped(error, self._description, self._index())
+    def _map_error(self, error: grpc.RpcError) -> DatabaseError:
+        return errors.map_error(error, self._description, self._index())
 
     def _end(self, error: BaseException | None = None) -> None:
         if self._attempt is None:
@@ -258,7 +258,7 @@ class Stream:
         attempt, self._attempt, self._reader = self._attempt, None, None
         attempt.close()
         read = max(1, self._documents) if error is None else self._documents  # a query costs one read at least
-        self._calls._log(self._method, self._description, self._started, read=read, error=error)
+        self._client._log(self._method, self._description, self._started, read=read, error=error)
 
 
 def without_wrappers(description: str, send: Callable[[], Any]) -> Any:
@@ -267,26 +267,34 @@ def without_wrappers(description: str, send: Callable[[], Any]) -> Any:
 
 
 def batch_get(
-    calls: Calls, names: Sequence[str], paths: Sequence[str] | None, description: str, transaction: bytes | None = None
+    client: RpcClient,
+    names: Sequence[str],
+    paths: Sequence[str] | None,
+    description: str,
+    transaction: bytes | None = None,
 ) -> dict[str, Message]:
     """Documents by full name, those that exist; `paths` None reads whole ones. `read_time` of the answer is dropped."""
-    return batch_get_at(calls, names, paths, description, transaction)[0]
+    return batch_get_at(client, names, paths, description, transaction)[0]
 
 
 def batch_get_at(
-    calls: Calls, names: Sequence[str], paths: Sequence[str] | None, description: str, transaction: bytes | None = None
+    client: RpcClient,
+    names: Sequence[str],
+    paths: Sequence[str] | None,
+    description: str,
+    transaction: bytes | None = None,
 ) -> tuple[dict[str, Message], Message]:
     """The same, and the server's time at which they were read."""
     found: dict[str, Message] = {}
     pending = dict.fromkeys(names)
-    database = calls.wire.database
+    database = client.wire.database
 
     def rest() -> Message | None:
         return messages.batch_get(list(pending), paths, database, transaction) if pending else None
 
     read_time: Message = None
     first = rest()
-    for answer in calls.stream(
+    for answer in client.stream(
         "BatchGetDocuments", first, description, resume=rest, documents=lambda answer: 1, transaction=transaction
     ):
         read_time = answer.read_time

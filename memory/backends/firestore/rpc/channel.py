@@ -147,10 +147,10 @@ class Wire:
         self._metadata: tuple[tuple[str, str], ...] = (("google-cloud-resource-prefix", self.database),)
         if emulator:
             self._metadata += (("authorization", "Bearer owner"),)  # the emulator's word for "rules do not apply"
-        self._calls = {method.name: _callable(channel, method) for method in METHODS.values()}
+        self._stubs = {method.name: _stub(channel, method) for method in METHODS.values()}
         places = {"database": self.database, "parent": self.documents}
-        self._fixed = {
-            method.name: self._routed(f"{method.routed_by}={places[method.routed_by]}")
+        self._fixed_headers = {
+            method.name: self._headers_for(f"{method.routed_by}={places[method.routed_by]}")
             for method in METHODS.values()
             if method.routed_by in places
         }
@@ -158,7 +158,7 @@ class Wire:
     def unary(self, method: str, request: Message, timeout: float) -> Message:
         """One call; `timeout` in seconds. Raises `grpc.RpcError`."""
         with _gate:
-            return self._calls[method](request, timeout=timeout, metadata=self._headers(method, request))
+            return self._stubs[method](request, timeout=timeout, metadata=self._headers(method, request))
 
     @contextlib.contextmanager
     def stream(self, method: str, request: Message, timeout: float) -> Iterator[Callable[[], Message | None]]:
@@ -168,7 +168,7 @@ class Wire:
         and the function raise `grpc.RpcError`.
         """
         with _gate:
-            call = self._calls[method](request, timeout=timeout, metadata=self._headers(method, request))
+            call = self._stubs[method](request, timeout=timeout, metadata=self._headers(method, request))
 
         def read() -> Message | None:
             with _gate:
@@ -181,10 +181,10 @@ class Wire:
                 call.cancel()
 
     def _headers(self, method: str, request: Message) -> tuple[tuple[str, str], ...]:
-        known = self._fixed.get(method)
-        return known or self._routed(f"name={request.name}")
+        known = self._fixed_headers.get(method)
+        return known or self._headers_for(f"name={request.name}")
 
-    def _routed(self, where: str) -> tuple[tuple[str, str], ...]:
+    def _headers_for(self, where: str) -> tuple[tuple[str, str], ...]:
         return (*self._metadata, ("x-goog-request-params", quote(where, safe="/=")))
 
 
@@ -261,16 +261,16 @@ def _emulator_wire(to: Target) -> Wire:
     return Wire(grpc.insecure_channel(to.emulator, options=CHANNEL_OPTIONS), to.project, to.database, emulator=True)
 
 
-def _callable(channel: grpc.Channel, method: Method) -> Callable[..., Any]:
+def _stub(channel: grpc.Channel, method: Method) -> Callable[..., Any]:
     make = channel.unary_stream if method.streams else channel.unary_unary
-    parse = pb[method.response].FromString if method.response else _nothing
+    parse = pb[method.response].FromString if method.response else _empty_response
     call: Callable[..., Any] = make(
         SERVICE + method.name, request_serializer=pb[method.request].SerializeToString, response_deserializer=parse
     )
     return call
 
 
-def _nothing(data: bytes) -> bytes:
+def _empty_response(data: bytes) -> bytes:
     """google.protobuf.Empty has nothing to read; None would mean that it could not be read."""
     return data
 

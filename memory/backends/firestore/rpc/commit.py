@@ -43,9 +43,18 @@ from ..constraints.definitions import holds_markers
 from ..query.plan import Change, Create, Delete, Outcome, Put, Update, Write, parts
 from ..values import document_ids
 from . import messages
-from .calls import Calls, Deadline, batch_get_at, is_about_database
+from .calls import Deadline, RpcClient, batch_get_at, is_about_database
 from .channel import Message, pb
-from .writes import aborts_statement, conditional, describe, guarded, is_optional, outcome_over, repeatable, verdict
+from .writes import (
+    aborts_statement,
+    combined_outcome,
+    describe,
+    has_precondition,
+    is_idempotent,
+    is_optional,
+    needs_mark,
+    predicted_outcome,
+)
 
 Code: TypeAlias = grpc.StatusCode
 
@@ -59,7 +68,7 @@ MAX_EMULATOR_BYTES: Final = 4 * 2**20
 MAX_COMMIT_WRITES: Final = 500
 """Firestore counts no writes since 2023; more at once is no faster, and fewer fail together."""
 
-SIDE_BY_SIDE: Final = 4
+MAX_CONCURRENT_COMMITS: Final = 4
 """Commits of one call under way at a time."""
 
 LOST: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
@@ -114,7 +123,7 @@ class Committer:
 
     def __init__(
         self,
-        calls: Calls,
+        client: RpcClient,
         changes: Sequence[Change],
         *,
         isolate: bool = False,
@@ -122,20 +131,20 @@ class Committer:
         divisible: bool = False,
         transaction: bytes | None = None,
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._changes = changes
         self._writes = [write for change in changes for write in parts(change)]
         self._isolate = isolate
         self._whole = whole
         self._divisible = divisible or not whole
         self._transaction = transaction
-        self._documents = calls.wire.documents
+        self._documents = client.wire.documents
         self._most = most_writes(len(self._writes))
         self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
         """Outcomes in the order of the writes. Raises Django's errors, with `rows` that were not applied."""
-        return self._calls.around(describe(self._writes), self._run)  # type: ignore[no-any-return]
+        return self._client.wrap_call(describe(self._writes), self._run)  # type: ignore[no-any-return]
 
     def _run(self) -> list[Outcome]:
         batches = self._batches()
@@ -159,7 +168,7 @@ class Committer:
 
         documents = {messages.name_of(write, self._documents) for write in self._writes}
         ordered = len(documents) < len(self._writes)  # a document that recurs: its writes must not overtake each other
-        with ThreadPoolExecutor(1 if ordered else SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(1 if ordered else MAX_CONCURRENT_COMMITS) as pool:
             list(pool.map(settle, batches))
         if failures:
             rows = [position for position, outcome in enumerate(self._outcomes) if outcome is not Outcome.APPLIED]
@@ -177,54 +186,54 @@ class Committer:
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
             writes = parts(change)
-            named = [messages.name_of(write, self._documents) for write in writes]
-            self._note(exist, writes, named)
-            spelled = [self._message(batches[-1], write) for write in writes]
-            bytes_ = sum([message.ByteSize() for message in spelled]) + ENVELOPE_BYTES * len(spelled)
+            names = [messages.name_of(write, self._documents) for write in writes]
+            self._track_existing(exist, writes, names)
+            encoded = [self._message(batches[-1], write) for write in writes]
+            bytes_ = sum([message.ByteSize() for message in encoded]) + ENVELOPE_BYTES * len(encoded)
             if len(writes) > 1:
                 self._refuse_too_large(bytes_)
             full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
-            if batches[-1].writes and (full or not inside.isdisjoint(named)) and self._divisible:
+            if batches[-1].writes and (full or not inside.isdisjoint(names)) and self._divisible:
                 batches.append(Batch(new_mark()))
-                spelled = [self._message(batches[-1], write) for write in writes]
+                encoded = [self._message(batches[-1], write) for write in writes]
                 size = 0
                 inside.clear()
-            inside.update(named)
-            for write, message in zip(writes, spelled, strict=True):
+            inside.update(names)
+            for write, message in zip(writes, encoded, strict=True):
                 batches[-1].add(position, write, message)
             size += bytes_
         if not self._divisible:
             self._refuse_too_large(size)
         return batches
 
-    def _note(self, exist: set[str], writes: Sequence[Write], named: Sequence[str]) -> None:
+    def _track_existing(self, exist: set[str], writes: Sequence[Write], names: Sequence[str]) -> None:
         """Keep up which documents exist after these writes; raises where one is created twice."""
-        for write, name in zip(writes, named, strict=True):
+        for write, name in zip(writes, names, strict=True):
             if isinstance(write, Delete):
                 exist.discard(name)
                 continue
             if name in exist and not self._isolate and isinstance(write, Create):
-                raise self._refused_double(write)
+                raise self._duplicate_create(write)
             exist.add(name)
 
     def _refuse_too_large(self, size: int) -> None:
-        limit = MAX_EMULATOR_BYTES if self._calls.target.emulator else MAX_WHOLE_BYTES
+        limit = MAX_EMULATOR_BYTES if self._client.target.emulator else MAX_WHOLE_BYTES
         if size > limit:
             raise errors.TransactionTooLarge(
                 f"{describe(self._writes)}: {size:,} bytes in one transaction, and "
-                f"{'the emulator' if self._calls.target.emulator else 'Firestore'} takes {limit:,}; nothing was sent. "
+                f"{'the emulator' if self._client.target.emulator else 'Firestore'} takes {limit:,}; nothing was sent. "
                 "Write in several transactions: atomic() blocks, or calls of bulk_create(), with fewer rows each."
             )
 
-    def _refused_double(self, double: Create) -> errors.RowsRefused:
-        text = double.refusal or f"two of the writes create {double.id!r}"
+    def _duplicate_create(self, duplicate: Create) -> errors.RowsRefused:
+        text = duplicate.refusal or f"two of the writes create {duplicate.id!r}"
         text = f"{text}; twice in one statement, nothing was sent ({describe(self._writes)})"
         return errors.RowsRefused(text, range(len(self._changes)))
 
     # One batch: sent until it is known what became of it.
 
     def _settle(self, batch: Batch) -> None:
-        deadline = Deadline(self._calls.timeout)
+        deadline = Deadline(self._client.timeout)
         while batch.writes:
             try:
                 self._send(batch, deadline.left())
@@ -236,14 +245,14 @@ class Committer:
                 return
 
     def _send(self, batch: Batch, timeout: float) -> None:
-        request = pb["CommitRequest"](database=self._calls.wire.database)
+        request = pb["CommitRequest"](database=self._client.wire.database)
         request.writes.extend(batch.messages)
         if self._transaction is not None:
             request.transaction = self._transaction
-        self._calls.once("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
+        self._client.attempt("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
 
     def _message(self, batch: Batch, write: Write) -> Message:
-        marked = guarded(write) or (self._transaction is not None and isinstance(write, Update))
+        marked = needs_mark(write) or (self._transaction is not None and isinstance(write, Update))
         return messages.write(write, self._documents, batch.mark if marked else "")
 
     def _applied(self, batch: Batch) -> None:
@@ -258,12 +267,12 @@ class Committer:
         elif not batch.lost:
             return self._is_refused(batch, error, deadline)
         if not deadline.pause():
-            raise self._unknown(batch, error) from error
-        if code in LOST and self._transaction is None and all(map(repeatable, batch.writes)):
+            raise self._outcome_unknown(batch, error) from error
+        if code in LOST and self._transaction is None and all(map(is_idempotent, batch.writes)):
             return False
         found = self._evidence(batch, error, deadline)
         if found is Evidence.NONE:
-            raise self._unknown(batch, error) from error
+            raise self._outcome_unknown(batch, error) from error
         if found is Evidence.APPLIED:
             self._applied(batch)
             return True
@@ -279,7 +288,7 @@ class Committer:
         code = error.code()
         if code in NOT_APPLIED_YET and self._transaction is None and deadline.pause():
             return False
-        if code not in REFUSED or is_about_database(error) or not any(map(conditional, batch.writes)):
+        if code not in REFUSED or is_about_database(error) or not any(map(has_precondition, batch.writes)):
             raise self._failed(batch, error) from error
         if not self._isolate and not any(is_optional(self._changes[position]) for position in batch.positions):
             raise self._refused(batch, error, deadline) from error
@@ -293,23 +302,23 @@ class Committer:
         found, _ = self._read(batch.writes, deadline, paths=[document_ids.quoted(messages.MARK)])
         met: dict[int, list[Outcome]] = {}
         for position, write in zip(batch.positions, batch.writes, strict=True):
-            outcome = outcome_over(write, found.get(messages.name_of(write, self._documents)))
+            outcome = predicted_outcome(write, found.get(messages.name_of(write, self._documents)))
             met.setdefault(position, []).append(outcome)
-        verdicts = {position: verdict(self._changes[position], outcomes) for position, outcomes in met.items()}
-        if not all(self._forgives(position, outcome) for position, outcome in verdicts.items()):
+        combined = {position: combined_outcome(self._changes[position], outcomes) for position, outcomes in met.items()}
+        if not all(self._may_skip(position, outcome) for position, outcome in combined.items()):
             raise self._refused(batch, error, deadline) from error
         kept = Batch(batch.mark)
         for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
-            if verdicts[position] is Outcome.APPLIED:
+            if combined[position] is Outcome.APPLIED:
                 kept.add(position, write, message)
             else:
-                self._outcomes[position] = verdicts[position]
+                self._outcomes[position] = combined[position]
         if len(kept.writes) == len(batch.writes) and not deadline.pause():
             raise self._failed(batch, error) from error
         batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
         return not batch.writes
 
-    def _forgives(self, position: int, outcome: Outcome) -> bool:
+    def _may_skip(self, position: int, outcome: Outcome) -> bool:
         """Whether a change may be left out where it met this."""
         change = self._changes[position]
         if self._isolate:
@@ -320,26 +329,26 @@ class Committer:
 
     def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
         """What the documents say of a batch whose answer was lost; guards what will be sent again."""
-        witnesses = [write for write in batch.writes if guarded(write)]
-        others = [write for write in batch.writes if not guarded(write) and not isinstance(write, Delete)]
+        witnesses = [write for write in batch.writes if needs_mark(write)]
+        others = [write for write in batch.writes if not needs_mark(write) and not isinstance(write, Delete)]
         markers = [write for write in others if isinstance(write, Create) and holds_markers(write.collection)]
-        witnesses += sorted(markers or others, key=repeatable)[:MAX_WITNESSES]
+        witnesses += sorted(markers or others, key=is_idempotent)[:MAX_WITNESSES]
         witnesses = witnesses or batch.writes[:MAX_WITNESSES]  # nothing but deletions
         try:
             found, read_time = self._read(witnesses, deadline)
         except DatabaseError:
-            raise self._unknown(batch, error) from error
+            raise self._outcome_unknown(batch, error) from error
         began = seconds_of(read_time) - (time.monotonic() - batch.started) - CLOCK_SECONDS
-        seen = {self._testimony(batch, write, found, began) for write in witnesses}
+        seen = {self._evidence_from(batch, write, found, began) for write in witnesses}
         if Evidence.APPLIED in seen:
             return Evidence.APPLIED
         if Evidence.NOT_APPLIED not in seen:
             return Evidence.NONE
         if self._transaction is None:
-            self._guard(batch, found)
+            self._pin_versions(batch, found)
         return Evidence.NOT_APPLIED
 
-    def _testimony(self, batch: Batch, write: Write, found: Mapping[str, Message], began: float) -> Evidence:
+    def _evidence_from(self, batch: Batch, write: Write, found: Mapping[str, Message], began: float) -> Evidence:
         document = found.get(messages.name_of(write, self._documents))
         if document is None:
             return Evidence.APPLIED if isinstance(write, Delete) else Evidence.NOT_APPLIED
@@ -352,7 +361,7 @@ class Committer:
         marked = document.fields[messages.MARK].string_value == batch.mark
         return Evidence.APPLIED if marked else Evidence.NONE
 
-    def _guard(self, batch: Batch, found: Mapping[str, Message]) -> None:
+    def _pin_versions(self, batch: Batch, found: Mapping[str, Message]) -> None:
         """Let increments fail if their first attempt arrives late: they hold for the version that was seen only."""
         for place, write in enumerate(batch.writes):
             document = found.get(messages.name_of(write, self._documents))
@@ -365,29 +374,31 @@ class Committer:
         self, writes: Sequence[Write], deadline: Deadline, paths: Sequence[str] | None = None
     ) -> tuple[dict[str, Message], Message]:
         names = list(dict.fromkeys(messages.name_of(write, self._documents) for write in writes))
-        return batch_get_at(self._calls.within(deadline.left()), names, paths, f"{describe(writes)}: what became of it")
+        return batch_get_at(
+            self._client.with_timeout(deadline.left()), names, paths, f"{describe(writes)}: what became of it"
+        )
 
     # Errors.
 
     def _refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> DatabaseError:
         """What to raise for a batch of which a precondition does not hold: says which columns, where that is known."""
         code = error.code()
-        told = f"nothing of it was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
+        detail = f"nothing of it was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
         if self._whole and code is not Code.ALREADY_EXISTS:
-            return errors.Contention(f"{CONDITIONS[code]}; {told}; run the transaction again")
-        said = CONDITIONS[code]
+            return errors.Contention(f"{CONDITIONS[code]}; {detail}; run the transaction again")
+        reason = CONDITIONS[code]
         creations = [write for write in batch.writes if isinstance(write, Create)]
         if code is Code.ALREADY_EXISTS and creations:
             if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` looks itself
                 found, _ = self._read(creations, deadline, paths=[document_ids.quoted(messages.MARK)])
                 creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
-            said = creations[0].refusal or said
-        return errors.RowsRefused(f"{said}; {told}", tuple(dict.fromkeys(batch.positions)))
+            reason = creations[0].refusal or reason
+        return errors.RowsRefused(f"{reason}; {detail}", tuple(dict.fromkeys(batch.positions)))
 
     def _failed(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
-        return with_rows(errors.mapped(error, describe(batch.writes)), batch.positions)
+        return with_rows(errors.map_error(error, describe(batch.writes)), batch.positions)
 
-    def _unknown(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
+    def _outcome_unknown(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
         text = (
             f"{describe(batch.writes)}: the answer was lost, and whether it was applied cannot be told any more; "
             f"read before writing again ({error.code().name}: {(error.details() or '')[:300]})"
@@ -420,7 +431,9 @@ def seconds_of(stamp: Message) -> float:
 
 def most_writes(count: int) -> int:
     """How many of so many writes make one commit: what takes more than one is shared among all that go side by side."""
-    return MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // SIDE_BY_SIDE))
+    return (
+        MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // MAX_CONCURRENT_COMMITS))
+    )
 
 
 def new_mark() -> str:

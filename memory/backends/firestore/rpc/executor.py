@@ -20,7 +20,7 @@ from ..query.plan import Aggregate, Change, Delete, Function, Get, Merge, Neares
 from ..values import document_ids
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from . import codec, messages
-from .calls import Calls, Stream, batch_get, is_about_database
+from .calls import RpcClient, Stream, batch_get, is_about_database
 from .channel import Message, Target, pb
 from .commit import Committer
 from .merge_order import order_key
@@ -32,7 +32,7 @@ Documents = Generator[Message, None, None]
 GET_BATCH: Final = 300
 """Documents asked for by id in one call."""
 
-OPEN_STREAMS: Final = 20
+MAX_OPEN_STREAMS: Final = 20
 """Calls that are under way at a time. A merge of more branches reads them one after the other and merges in memory."""
 
 AGGREGATED_ENTRIES: Final = 1000
@@ -50,10 +50,10 @@ class Executor:
         target: Target,
         *,
         timeout: float,
-        around: Callable[[str, Callable[[], T]], T],
+        wrap_call: Callable[[str, Callable[[], T]], T],
         log: Callable[[Rpc], None],
     ) -> None:
-        self._calls = Calls(target, timeout, around, log)
+        self._client = RpcClient(target, timeout, wrap_call, log)
 
     def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[Row]:
         """Rows of a read, in order; nothing is sent before the first is asked for."""
@@ -85,18 +85,18 @@ class Executor:
                 values[position] = answer
         return tuple(values)
 
-    def side_by_side(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
+    def run_concurrently(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
         """The rows of each read, and one row of one value for an aggregate; none waits for another's answer.
 
         They are sent at once, or some twenty at a time. In no transaction.
         """
         with contextlib.ExitStack() as begun:
-            calls = [self._prepared(one) for one in asked]
-            for stream, _ in calls[:OPEN_STREAMS]:
+            calls = [self._prepare(one) for one in asked]
+            for stream, _ in calls[:MAX_OPEN_STREAMS]:
                 stream.begin()
                 begun.callback(stream.close)
             found = []
-            for position, (_, rows) in enumerate(calls, OPEN_STREAMS):
+            for position, (_, rows) in enumerate(calls, MAX_OPEN_STREAMS):
                 found.append(list(rows))
                 if position < len(calls):
                     calls[position][0].begin()
@@ -111,14 +111,14 @@ class Executor:
         described = ", ".join(f"{name}: {count} by id" for name, count in Counter(name for name, _ in keys).items())
         found: dict[tuple[str, str], Message] = {}
         for some in _chunks(keys, GET_BATCH):
-            full = {f"{self._calls.wire.documents}/{collection}/{id}": (collection, id) for collection, id in some}
-            read = batch_get(self._calls, list(full), paths, described, transaction)
+            full = {f"{self._client.wire.documents}/{collection}/{id}": (collection, id) for collection, id in some}
+            read = batch_get(self._client, list(full), paths, described, transaction)
             found.update((full[name], document) for name, document in read.items())
         return found
 
     def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
-        return Committer(self._calls, writes, isolate=isolate).run() if writes else []
+        return Committer(self._client, writes, isolate=isolate).run() if writes else []
 
     def commit_whole(
         self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
@@ -127,11 +127,11 @@ class Executor:
 
         If `divisible`, in several where one would be too large.
         """
-        Committer(self._calls, writes, whole=True, divisible=divisible, transaction=transaction).run()
+        Committer(self._client, writes, whole=True, divisible=divisible, transaction=transaction).run()
 
     def begin(self, *, retry: bytes | None = None) -> bytes:
         """Begin a transaction on the server; `retry` is the first try of what is tried again, and gives it its turn."""
-        request = pb["BeginTransactionRequest"](database=self._calls.wire.database)
+        request = pb["BeginTransactionRequest"](database=self._client.wire.database)
         if retry is not None:
             request.options.read_write.retry_transaction = retry
         answer = self._unary("BeginTransaction", request, "begin")
@@ -140,18 +140,18 @@ class Executor:
 
     def rollback(self, transaction: bytes) -> None:
         """End a transaction without applying anything."""
-        request = pb["RollbackRequest"](database=self._calls.wire.database, transaction=transaction)
+        request = pb["RollbackRequest"](database=self._client.wire.database, transaction=transaction)
         self._unary("Rollback", request, "rollback")
 
-    def tell(self, method: str, description: str) -> None:
+    def record_local(self, method: str, description: str) -> None:
         """Announce and log what took no call, as if it had been one."""
-        self._calls.around(description, lambda: None)
-        self._calls.log(Rpc(method=method, description=description, seconds=0.0))
+        self._client.wrap_call(description, lambda: None)
+        self._client.log(Rpc(method=method, description=description, seconds=0.0))
 
     def collections(self) -> list[str]:
         """Ids of the root collections that hold any document, sorted."""
         found: list[str] = []
-        request = pb["ListCollectionIdsRequest"](parent=self._calls.wire.documents, page_size=300)
+        request = pb["ListCollectionIdsRequest"](parent=self._client.wire.documents, page_size=300)
         while True:
             answer = self._unary("ListCollectionIds", request, "list collections", read=1)
             found.extend(answer.collection_ids)
@@ -162,10 +162,10 @@ class Executor:
     def ping(self) -> None:
         """One cheap read of a document that need not exist."""
         try:
-            self._calls.unary("GetDocument", messages.get_document(_PING, self._calls.wire.documents), "ping", read=1)
+            self._client.unary("GetDocument", messages.get_document(_PING, self._client.wire.documents), "ping", read=1)
         except grpc.RpcError as error:
             if is_about_database(error):
-                raise errors.mapped(error, "ping") from error
+                raise errors.map_error(error, "ping") from error
 
     def clear(self, collection: str) -> int:
         """Delete every document of a collection; how many there were."""
@@ -188,13 +188,13 @@ class Executor:
                 page = replace(page, start_after=(ids[-1],))
         return copied
 
-    def _prepared(self, asked: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
+    def _prepare(self, asked: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
         """The call that a read makes, and the rows that come of it."""
         if isinstance(asked, Nearest):
             stream, found = self._nearest_call(asked, None)
             return stream, _nearest_rows(asked, stream, found)
         if isinstance(asked, Query):
-            run = _QueryRun(self._calls, asked, None, ())
+            run = _QueryRun(self._client, asked, None, ())
             stream = run.call()
             return stream, _rows(run.documents(stream), codec.row_decoder(asked.columns))
         if isinstance(asked.source, Merge):
@@ -206,7 +206,7 @@ class Executor:
 
     def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
         if query.limit != 0:
-            run = _QueryRun(self._calls, query, transaction, extra)
+            run = _QueryRun(self._client, query, transaction, extra)
             yield from run.documents(run.call())
 
     def _merge(self, merge: Merge, transaction: bytes | None) -> Documents:
@@ -217,7 +217,7 @@ class Executor:
         with contextlib.ExitStack() as stack:
             for stream in streams:
                 stack.callback(stream.close)
-            if len(streams) > OPEN_STREAMS:
+            if len(streams) > MAX_OPEN_STREAMS:
                 sources: list[Iterable[Message]] = [list(stream) for stream in streams]
             else:
                 sources = list(streams)
@@ -230,20 +230,20 @@ class Executor:
         if len(read.ids) == 1:
             yield from self._get_one(read, transaction)
             return
-        documents = self._calls.wire.documents
-        paths = messages.masked(read.columns)
+        documents = self._client.wire.documents
+        paths = messages.mask_paths(read.columns)
         for ids in _chunks(list(dict.fromkeys(read.ids)), GET_BATCH):
             names = [f"{documents}/{read.collection}/{id}" for id in ids]
-            found = batch_get(self._calls, names, paths, messages.describe(read), transaction)
+            found = batch_get(self._client, names, paths, messages.describe(read), transaction)
             yield from (found[name] for name in names if name in found)
 
     def _get_one(self, read: Get, transaction: bytes | None) -> Documents:
-        request = messages.get_document(read, self._calls.wire.documents, transaction)
+        request = messages.get_document(read, self._client.wire.documents, transaction)
         try:
-            yield self._calls.unary("GetDocument", request, messages.describe(read), read=1, transaction=transaction)
+            yield self._client.unary("GetDocument", request, messages.describe(read), read=1, transaction=transaction)
         except grpc.RpcError as error:
             if is_about_database(error):
-                raise errors.mapped(error, messages.describe(read)) from error
+                raise errors.map_error(error, messages.describe(read)) from error
 
     def _nearest(self, read: Nearest, transaction: bytes | None) -> Iterator[Row]:
         stream, found = self._nearest_call(read, transaction)
@@ -251,18 +251,18 @@ class Executor:
 
     def _nearest_call(self, read: Nearest, transaction: bytes | None) -> tuple[Stream, list[Message]]:
         """The call, and the list for its documents, which is emptied if the call has to begin again."""
-        request = messages.nearest(read, self._calls.wire.documents, transaction)
+        request = messages.nearest(read, self._client.wire.documents, transaction)
         found: list[Message] = []
 
-        def again() -> Message:
+        def restart() -> Message:
             found.clear()
             return request
 
-        stream = self._calls.stream(
+        stream = self._client.stream(
             "RunQuery",
             request,
             messages.describe(read),
-            resume=again,
+            resume=restart,
             documents=_has_document,
             transaction=transaction,
             index=partial(derive.needed, read),
@@ -273,8 +273,8 @@ class Executor:
         return _aggregated(self._aggregate_call(source, aggregates, transaction), len(aggregates))
 
     def _aggregate_call(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> Stream:
-        request = messages.aggregation(source, aggregates, self._calls.wire.documents, transaction)
-        return self._calls.stream(
+        request = messages.aggregation(source, aggregates, self._client.wire.documents, transaction)
+        return self._client.stream(
             "RunAggregationQuery",
             request,
             f"{messages.describe(source)} {', '.join(map(_describe_aggregate, aggregates))}",
@@ -287,7 +287,9 @@ class Executor:
     def _count_merge(self, merge: Merge, transaction: bytes | None) -> int:
         bound = None if merge.limit is None else merge.offset + merge.limit
         if merge.overlapping:
-            names = _distinct(itertools.chain.from_iterable(self._query(keys, transaction) for keys in _keys_of(merge)))
+            names = _distinct(
+                itertools.chain.from_iterable(self._query(keys, transaction) for keys in _key_queries(merge))
+            )
             total = sum(1 for _ in names)
         else:
             counts = (Aggregate(branch, Function.COUNT) for branch in merge.branches)
@@ -296,16 +298,16 @@ class Executor:
 
     def _unary(self, method: str, request: Message, description: str, read: int = 0) -> Message:
         try:
-            return self._calls.unary(method, request, description, read=read)
+            return self._client.unary(method, request, description, read=read)
         except grpc.RpcError as error:
-            raise errors.mapped(error, description) from error
+            raise errors.map_error(error, description) from error
 
 
 class _QueryRun:
     """One query, and how much of it has arrived: enough to ask for the rest."""
 
-    def __init__(self, calls: Calls, query: Query, transaction: bytes | None, extra: Sequence[Ref]) -> None:
-        self._calls = calls
+    def __init__(self, calls: RpcClient, query: Query, transaction: bytes | None, extra: Sequence[Ref]) -> None:
+        self._client = calls
         self._query = query
         self._transaction = transaction
         self._orders = messages.total_orders(query)
@@ -317,9 +319,9 @@ class _QueryRun:
 
     def call(self) -> Stream:
         """The call that asks for it."""
-        return self._calls.stream(
+        return self._client.stream(
             "RunQuery",
-            messages.run_query(self._query, self._calls.wire.documents, self._extra, self._transaction),
+            messages.run_query(self._query, self._client.wire.documents, self._extra, self._transaction),
             messages.describe(self._query),
             resume=self._rest,
             documents=_has_document,
@@ -340,7 +342,7 @@ class _QueryRun:
     def _rest(self) -> Message | None:
         """The request for what comes after the last document; None if there can be nothing."""
         query = self._query
-        request = messages.run_query(query, self._calls.wire.documents, self._extra, self._transaction)
+        request = messages.run_query(query, self._client.wire.documents, self._extra, self._transaction)
         if self._last is None:
             return request
         if query.limit is not None and self._seen >= query.limit:
@@ -403,7 +405,7 @@ def _bounded(query: Query, bound: int | None) -> Query:
     return replace(query, limit=min(limits, default=None))
 
 
-def _keys_of(merge: Merge) -> Iterator[Query]:
+def _key_queries(merge: Merge) -> Iterator[Query]:
     return (replace(branch, columns=(), orders=()) for branch in merge.branches)
 
 

@@ -59,7 +59,7 @@ UNARY_OPERATORS: Final[Mapping[Op, int]] = {
     Op.IS_NOT_NULL: _UnaryFilter.IS_NOT_NULL,
     Op.IS_NOT_NAN: _UnaryFilter.IS_NOT_NAN,
 }
-OF_MANY: Final = frozenset({Op.IN, Op.NOT_IN, Op.ARRAY_CONTAINS_ANY})
+MULTI_VALUE: Final = frozenset({Op.IN, Op.NOT_IN, Op.ARRAY_CONTAINS_ANY})
 INEQUALITIES: Final = frozenset({Op.LT, Op.LE, Op.GT, Op.GE, Op.NE, Op.NOT_IN, Op.IS_NOT_NULL, Op.IS_NOT_NAN})
 """Operators whose field Firestore sorts by, whether asked to or not."""
 
@@ -84,7 +84,7 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
     """A `StructuredQuery`; `extra` are read beside the query's columns."""
     message = pb["StructuredQuery"]()
     message.from_.add().collection_id = query.collection
-    for path in selected((*query.columns, *extra)):
+    for path in projection_paths((*query.columns, *extra)):
         message.select.fields.add().field_path = path
     if query.where is not None:
         _write_filter(message.where, query.where, query.collection, documents)
@@ -100,15 +100,15 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
 
 
 @lru_cache(maxsize=1024)
-def selected(columns: tuple[Ref, ...]) -> tuple[str, ...]:
+def projection_paths(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     """The paths that a projection names; `__name__` alone reads no field."""
     paths = dict.fromkeys(document_ids.field_path(ref.path) for ref in columns if ref.path not in _WITHOUT_FIELD)
     return tuple(paths) or DOCUMENT_ID.path
 
 
-def masked(columns: tuple[Ref, ...]) -> tuple[str, ...]:
+def mask_paths(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     """The paths that a read by id names; `__name__` is no field there, so a name that no column has reads nothing."""
-    paths = selected(columns)
+    paths = projection_paths(columns)
     return (document_ids.quoted(MARK),) if paths == DOCUMENT_ID.path else paths
 
 
@@ -180,7 +180,7 @@ def _write_comparison(message: Message, compare: Compare, collection: str, docum
     made = message.field_filter
     made.field.field_path = path
     made.op = FIELD_OPERATORS[compare.op]
-    if compare.op in OF_MANY:
+    if compare.op in MULTI_VALUE:
         values = made.value.array_value.values
         values.extend(_value(compare.ref, content, collection, documents) for content in compare.value)
     else:
@@ -240,7 +240,7 @@ def aggregation(
 def get_document(read: Get, documents: str, transaction: bytes | None = None) -> Message:
     """A `GetDocumentRequest` for the first id."""
     name = f"{documents}/{read.collection}/{read.ids[0]}"
-    message = pb["GetDocumentRequest"](name=name, mask={"field_paths": masked(read.columns)})
+    message = pb["GetDocumentRequest"](name=name, mask={"field_paths": mask_paths(read.columns)})
     if transaction:
         message.transaction = transaction
     return message
@@ -302,18 +302,18 @@ def _write_update(change: Update, name: str, mark: str) -> Message:
     if mark:
         made.update.fields[MARK].string_value = mark
         made.update_mask.field_paths.append(document_ids.quoted(MARK))
-    _require(made, change.version)
+    _set_precondition(made, change.version)
     return made
 
 
 def _write_delete(change: Delete, name: str, mark: str) -> Message:
     made = pb["Write"](delete=name)
     if change.must_exist or change.version is not None:
-        _require(made, change.version)
+        _set_precondition(made, change.version)
     return made
 
 
-def _require(made: Message, version: Any) -> None:
+def _set_precondition(made: Message, version: Any) -> None:
     if version is None:
         made.current_document.exists = True
     else:
@@ -354,6 +354,6 @@ def _describe_filter(where: Filter) -> str:
     if isinstance(where, Compare):
         if where.op in UNARY_OPERATORS:
             return f"{where.ref.name} {where.op}"
-        return f"{where.ref.name} {where.op} {f'({len(where.value)})' if where.op in OF_MANY else '?'}"
+        return f"{where.ref.name} {where.op} {f'({len(where.value)})' if where.op in MULTI_VALUE else '?'}"
     joined = f" {'or' if isinstance(where, Or) else 'and'} ".join(_describe_filter(child) for child in where.children)
     return f"({joined})" if isinstance(where, Or) else joined

@@ -10,37 +10,41 @@ from ..query.plan import Change, Create, Delete, Group, Outcome, Put, Update, Wr
 from .channel import Message
 
 
-def guarded(write: Write) -> bool:
+def needs_mark(write: Write) -> bool:
     """Whether applying an update twice would do more than applying it once."""
     return isinstance(write, Update) and (bool(write.increments) or write.version is not None)
 
 
-def repeatable(write: Write) -> bool:
+def is_idempotent(write: Write) -> bool:
     """Whether a write may be sent again without knowing what became of it: a second time it changes nothing."""
-    return isinstance(write, Put) or (isinstance(write, Update) and not guarded(write)) or _deletes_anyway(write)
+    return (
+        isinstance(write, Put)
+        or (isinstance(write, Update) and not needs_mark(write))
+        or _is_unconditional_delete(write)
+    )
 
 
-def _puts_anyway(write: Write) -> bool:
+def _is_unconditional_put(write: Write) -> bool:
     return isinstance(write, Put) and not write.must_exist
 
 
-def _deletes_anyway(write: Write) -> bool:
+def _is_unconditional_delete(write: Write) -> bool:
     return isinstance(write, Delete) and not write.must_exist and write.version is None
 
 
 VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "update", Delete: "delete"}
 
 
-def conditional(write: Write) -> bool:
+def has_precondition(write: Write) -> bool:
     """Whether a write can be refused for the state of its document."""
-    return not (_puts_anyway(write) or _deletes_anyway(write))
+    return not (_is_unconditional_put(write) or _is_unconditional_delete(write))
 
 
-def outcome_over(write: Write, document: Message | None) -> Outcome:
+def predicted_outcome(write: Write, document: Message | None) -> Outcome:
     """What a write would meet, its document being so; APPLIED if nothing is in its way."""
     if isinstance(write, Create):
         return Outcome.APPLIED if document is None else Outcome.EXISTS
-    if _puts_anyway(write) or _deletes_anyway(write):
+    if _is_unconditional_put(write) or _is_unconditional_delete(write):
         return Outcome.APPLIED
     if document is None:
         return Outcome.MISSING
@@ -48,7 +52,7 @@ def outcome_over(write: Write, document: Message | None) -> Outcome:
     return Outcome.APPLIED if isinstance(write, Put) or write.version in (None, stamp) else Outcome.STALE
 
 
-def verdict(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
+def combined_outcome(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
     """What becomes of a change whose writes would meet `outcomes`, in the order of `parts`."""
     if not isinstance(change, Group):
         return outcomes[0]

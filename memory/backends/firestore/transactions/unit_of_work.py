@@ -51,11 +51,11 @@ from ..query.plan import (
 from ..rpc import codec
 from ..rpc.channel import Message, pb
 from ..rpc.executor import Executor
-from ..rpc.writes import aborts_statement, describe, is_optional, verdict
-from ..values.batching import linked
+from ..rpc.writes import aborts_statement, combined_outcome, describe, is_optional
+from ..values.batching import connected_components
 from ..values.document_ids import document_id, escape_key
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
-from .write_buffer import Before, Buffer, Entry, Gone, Key, Patch, Row, Values
+from .write_buffer import Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Values
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class UnitOfWork:
 
     def touches(self, read: Read) -> bool:
         """Whether a read must see what was written here, so that the server alone cannot answer it."""
-        return not isinstance(read, Get) and any(self._buffer.of(name) for name in collections_of(read))
+        return not isinstance(read, Get) and any(self._buffer.entries_of(name) for name in collections_of(read))
 
     def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
         """The rows of a read by key, or of one of collections that were not written to."""
@@ -121,80 +121,80 @@ class UnitOfWork:
             return iter(self._get(read))
         if self.touches(read):
             raise TypeError(f"{collections_of(read)} were written to in this transaction: ask for a superset")
-        return self._noted(read)
+        return self._run_tracked(read)
 
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
         """At least the rows of a read, and how many of them were read from Firestore: at most `limit` + 1.
 
         Every row of the collection that was written here is among them, whether or not it matches.
         """
-        own = {} if isinstance(read, Get) else self._buffer.of(collections_of(read)[0])
+        own = {} if isinstance(read, Get) else self._buffer.entries_of(collections_of(read)[0])
         if not own:
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
         bound = None if limit is None else limit + len(own)
-        found = list(self._noted(_with_id(read, None if bound is None else bound + 1)))
+        found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
         theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
         return [*theirs, *self._own_rows(collections_of(read)[0], own, read.columns)], len(theirs)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value for each aggregate, over collections that were not written to."""
-        with self._watched():
-            return self._executor.aggregate(aggregates, transaction=self._begun())
+        with self._detect_abort():
+            return self._executor.aggregate(aggregates, transaction=self._server_transaction())
 
     def collections(self) -> list[str]:
         """The ids of the collections that hold a document."""
         return sorted(self._buffer.collections().union(self._executor.collections()))
 
     def _get(self, read: Get) -> list[tuple[Any, ...]]:
-        own = self._buffer.of(read.collection)
+        own = self._buffer.entries_of(read.collection)
         with_id = replace(read, ids=tuple(id for id in read.ids if id not in own), columns=(DOCUMENT_ID, *read.columns))
         rows: dict[str, tuple[Any, ...]] = {}
         if not with_id.ids:
-            self._tell_a_test(f"{read.collection}: {len(read.ids)} by id")
+            self._record_in_test(f"{read.collection}: {len(read.ids)} by id")
         else:
-            rows = {row[0]: row[1:] for row in self._noted(with_id)}
+            rows = {row[0]: row[1:] for row in self._run_tracked(with_id)}
             self._exists.update({(read.collection, id): id in rows for id in with_id.ids})
         mine = {id: own[id] for id in read.ids if id in own}
-        rows |= dict(zip(*self._own(read.collection, mine, read.columns), strict=True))
+        rows |= dict(zip(*self._own_documents(read.collection, mine, read.columns), strict=True))
         return [rows[id] for id in dict.fromkeys(read.ids) if id in rows]
 
     def _own_rows(
         self, collection: str, own: Mapping[str, Entry], columns: tuple[Ref, ...]
     ) -> Iterable[tuple[Any, ...]]:
-        return self._own(collection, own, columns)[1]
+        return self._own_documents(collection, own, columns)[1]
 
-    def _own(
+    def _own_documents(
         self, collection: str, own: Mapping[str, Entry], columns: tuple[Ref, ...]
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The documents that were written here as they will be, by id and as rows."""
         decode = codec.row_decoder(columns)
-        stored = self._bases([(collection, id) for id, entry in own.items() if isinstance(entry.now, Patch)])
-        laid = {id: _laid_over(id, entry, stored.get((collection, id))) for id, entry in own.items()}
-        made = {id: document for id, document in laid.items() if document is not None}
+        stored = self._base_documents([(collection, id) for id, entry in own.items() if isinstance(entry.state, Patch)])
+        merged = {id: _merged_document(id, entry, stored.get((collection, id))) for id, entry in own.items()}
+        made = {id: document for id, document in merged.items() if document is not None}
         return list(made), [decode(document) for document in made.values()]
 
-    def _bases(self, keys: Sequence[Key]) -> dict[Key, Message]:
+    def _base_documents(self, keys: Sequence[Key]) -> dict[Key, Message]:
         """The stored documents below patches, those that exist."""
         if unknown := [key for key in keys if key not in self._stored and self._exists.get(key) is not False]:
-            with self._watched():
-                found = self._executor.documents(unknown, transaction=self._begun())
+            with self._detect_abort():
+                found = self._executor.documents(unknown, transaction=self._server_transaction())
             self._stored.update(found)
             self._exists.update({key: key in found for key in unknown})
             self._keep_versions({key: codec.version(document) for key, document in found.items()})
         return {key: self._stored[key] for key in keys if key in self._stored}
 
-    def _noted(self, read: Read) -> Iterator[tuple[Any, ...]]:
+    def _run_tracked(self, read: Read) -> Iterator[tuple[Any, ...]]:
         """The rows of a read; what they tell of which documents exist, and since when so, is kept."""
         if not self._optimistic:
-            return self._with_existence(read, self._executor.run(read, transaction=self._begun()))
+            return self._with_existence(read, self._executor.run(read, transaction=self._server_transaction()))
         asked = with_columns(read, VERSIONED)
         return self._with_versions(asked, self._with_existence(asked, self._executor.run(asked)))
 
     def _with_existence(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         key = next((place for place, ref in enumerate(read.columns) if ref.key or ref == DOCUMENT_ID), None)
         collection, kind = collections_of(read)[0], Kind.TEXT if key is None else read.columns[key].kind
-        with self._watched():
+        with self._detect_abort():
             for row in rows:
                 if key is not None:
                     with suppress(ValueError):  # another writer's key, which is not its document's name
@@ -218,24 +218,24 @@ class UnitOfWork:
     def write(self, changes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """What becomes of each change, as of `Executor.commit`; nothing is sent."""
         self.refuse_aborted()
-        spelled = [tuple(map(_spelled, parts(change))) for change in changes]
-        writes = [write for group in spelled for write in group]
-        questions = [key for write in writes if (key := self._questionable(write, isolate)) is not None]
-        self._find_out(questions)
-        if not questions:
-            self._tell_a_test(describe(writes))
+        encoded = [tuple(map(_encoded, parts(change))) for change in changes]
+        writes = [write for group in encoded for write in group]
+        lookups = [key for write in writes if (key := self._needs_lookup(write, isolate)) is not None]
+        self._look_up(lookups)
+        if not lookups:
+            self._record_in_test(describe(writes))
         blocks = self._blocks()
         self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
         mark = self._buffer.mark()
-        met = [self._apply(change, group) for change, group in zip(changes, spelled, strict=True)]
-        outcomes = [verdict(change, one) for change, one in zip(changes, met, strict=True)]
+        part_outcomes = [self._apply(change, group) for change, group in zip(changes, encoded, strict=True)]
+        outcomes = [combined_outcome(change, one) for change, one in zip(changes, part_outcomes, strict=True)]
         refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
-        fatal = [place for place in refused if not isolate or aborts_statement(changes[place], outcomes[place])]
-        if fatal:
+        aborting = [place for place in refused if not isolate or aborts_statement(changes[place], outcomes[place])]
+        if aborting:
             self._buffer.rollback(mark)
             first = next(
                 one
-                for one in zip(parts(changes[fatal[0]]), met[fatal[0]], strict=True)
+                for one in zip(parts(changes[aborting[0]]), part_outcomes[aborting[0]], strict=True)
                 if one[1] is not Outcome.APPLIED
             )
             raise errors.RowsRefused(_refusal(*first), refused)
@@ -244,17 +244,17 @@ class UnitOfWork:
     def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
         """What becomes of the writes of a change: all of them are taken in, or none."""
         mark = self._buffer.mark()
-        met = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
-        if verdict(change, met) is not Outcome.APPLIED:
+        part_outcomes = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
+        if combined_outcome(change, part_outcomes) is not Outcome.APPLIED:
             self._buffer.rollback(mark)
-            return met
+            return part_outcomes
         keys = [(write.collection, write.id) for write in writes]
         (self._optional.update if is_optional(change) else self._optional.difference_update)(keys)
         if len(keys) > 1:
             self._groups.append(keys)
-        return met
+        return part_outcomes
 
-    def _questionable(self, write: Write, isolate: bool) -> Key | None:
+    def _needs_lookup(self, write: Write, isolate: bool) -> Key | None:
         """The document of a write whose outcome depends on whether one is stored, which nothing has told yet."""
         key = (write.collection, write.id)
         if key in self._exists:
@@ -262,24 +262,26 @@ class UnitOfWork:
         entry = self._buffer.get(key)
         if entry is not None:
             # To create and delete a row is to assert that there was none, and leaves nothing that the commit could ask.
-            return key if isinstance(write, Delete) and entry.before is Before.ABSENT else None
+            return key if isinstance(write, Delete) and entry.precondition is Precondition.ABSENT else None
         if isinstance(write, Create):
             return key if isolate or self._never_committed() else None
         unconditional = isinstance(write, Put | Delete) and not write.must_exist
         return None if unconditional else key
 
-    def _find_out(self, keys: Sequence[Key]) -> None:
+    def _look_up(self, keys: Sequence[Key]) -> None:
         """Look up whether documents exist; a creation that was taken for possible and is not is refused."""
         if not keys:
             return
-        with self._watched():
+        with self._detect_abort():
             found = self._executor.documents(list(dict.fromkeys(keys)), whole=False, transaction=self._id)
         self._exists.update({key: key in found for key in keys})
         self._refuse_taken(list(found))
 
     def _refuse_taken(self, keys: Sequence[Key]) -> None:
         """Raises `RowsRefused` if one of these documents is to be created here and is known to be stored."""
-        created = (key for key in keys if (entry := self._buffer.get(key)) and entry.before is Before.ABSENT)
+        created = (
+            key for key in keys if (entry := self._buffer.get(key)) and entry.precondition is Precondition.ABSENT
+        )
         taken = [key for key in created if self._exists.get(key)]
         if taken:
             collection, id = taken[0]
@@ -292,10 +294,10 @@ class UnitOfWork:
         blocks = self._blocks()
         return bool(blocks) and bool(blocks[0]._from_testcase)
 
-    def _tell_a_test(self, description: str) -> None:
+    def _record_in_test(self, description: str) -> None:
         """Count a statement that needed no call as one: a test is to learn what it costs where rows are stored."""
         if self._never_committed():
-            self._executor.tell("Buffer", description)
+            self._executor.record_local("Buffer", description)
 
     # --- savepoints
 
@@ -312,7 +314,7 @@ class UnitOfWork:
         mark = self._mark(name)
         if not self._aborted:
             created = list(self._buffer.created(mark))
-            self._find_out([key for key in created if key not in self._exists])
+            self._look_up([key for key in created if key not in self._exists])
             self._refuse_taken(created)
         del self._marks[name]
 
@@ -329,22 +331,22 @@ class UnitOfWork:
         What Django itself wrote in bulk is sent in several where one would be too large, if nothing was read for it.
         """
         self.refuse_aborted()
-        writes = [self._guarded(write) for write in self._buffer.writes()]
+        writes = [self._with_version(write) for write in self._buffer.writes()]
         if not writes:
             self.rollback()
             return
-        self._refuse_too_long()
+        self._check_duration()
         divisible = self._in_bulk and self._id is None and not self._optimistic
         changes = self._grouped(writes) if self._id is None else writes
         try:
-            with self._watched():
+            with self._detect_abort():
                 self._executor.commit_whole(changes, self._id, divisible=divisible)
         except errors.RowsRefused as error:
             left = [write for place in error.rows for write in parts(changes[place])]
             raise self._refused(left, len(writes) - len(left), error) from error
         self._id = None
 
-    def _guarded(self, write: Write) -> Write:
+    def _with_version(self, write: Write) -> Write:
         """The write, on the condition that its document is still what an optimistic transaction read."""
         version = self._versions.get((write.collection, write.id))
         if version is None or not isinstance(write, Update | Delete) or write.version is not None:
@@ -363,15 +365,15 @@ class UnitOfWork:
         if not taken:
             was = "otherwise" if self._optimistic else "free"
             return errors.Contention(f"{error}; it was {was} when it was looked up, run the transaction again")
-        told = _refusal(taken[0], Outcome.EXISTS, applied)
-        return errors.RowsRefused(told, [writes.index(write) for write in taken])
+        message = _refusal(taken[0], Outcome.EXISTS, applied)
+        return errors.RowsRefused(message, [writes.index(write) for write in taken])
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
         """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
         cannot be tried again, those that may be left out are marked."""
         places = {(write.collection, write.id): place for place, write in enumerate(writes)}
         known = ([places[key] for key in group if key in places] for group in self._groups)
-        sets = linked(len(writes), (pair for group in known for pair in pairwise(group)))
+        sets = connected_components(len(writes), (pair for group in known for pair in pairwise(group)))
         return [self._as_change([writes[place] for place in one]) for one in sets]
 
     def _as_change(self, writes: Sequence[Write]) -> Change:
@@ -397,7 +399,7 @@ class UnitOfWork:
         if self._aborted:
             raise errors.Contention(f"the transaction was aborted already, nothing of it was applied: {self._aborted}")
 
-    def _begun(self) -> bytes | None:
+    def _server_transaction(self) -> bytes | None:
         """The server's transaction, begun if it was not; none in a test's."""
         self.refuse_aborted()
         if self._id is None and not self._optimistic and not self._never_committed():
@@ -405,7 +407,7 @@ class UnitOfWork:
             self._began = self._last = time.monotonic()
         return self._id
 
-    def _refuse_too_long(self) -> None:
+    def _check_duration(self) -> None:
         took = time.monotonic() - self._began
         if self._id is not None and took > MAX_SECONDS:
             raise errors.TransactionTooLong(
@@ -414,7 +416,7 @@ class UnitOfWork:
             )
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _detect_abort(self) -> Iterator[None]:
         """Calls inside the server's transaction: learns whether it has ended."""
         idle = time.monotonic() - self._last
         try:
@@ -426,7 +428,7 @@ class UnitOfWork:
         except DataError as error:
             if self._id is None or isinstance(error, errors.TransactionTooLarge):
                 raise
-            if idle < MAX_IDLE_SECONDS and not errors.tells_of_its_end(error):
+            if idle < MAX_IDLE_SECONDS and not errors.is_transaction_gone(error):
                 raise
             self._aborted = (
                 str(error)
@@ -445,9 +447,9 @@ REFUSALS: Final[Mapping[Outcome, str]] = {
 
 
 def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:
-    said = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
+    reason = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
     done = f"{applied} documents of the statement were written by other commits" if applied else "nothing was written"
-    return f"{said or REFUSALS[outcome]}; {done} ({write.collection}: {write.id!r})"
+    return f"{reason or REFUSALS[outcome]}; {done} ({write.collection}: {write.id!r})"
 
 
 def _with_id(read: Read, limit: int | None) -> Query | Merge:
@@ -465,7 +467,7 @@ def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tup
         yield row
 
 
-def _spelled(write: Write) -> Write:
+def _encoded(write: Write) -> Write:
     """A write whose values are spelled for the wire, so that what cannot be is refused by the statement."""
     if isinstance(write, Delete):
         return write
@@ -474,11 +476,11 @@ def _spelled(write: Write) -> Write:
     return replace(write, columns=columns, values=values)
 
 
-def _laid_over(id: str, entry: Entry, stored: Message | None) -> Message | None:
+def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message | None:
     """A document as it will be; None if there will be none."""
     made = pb["Document"](name=f"/{id}")
-    match entry.now:
-        case Gone():
+    match entry.state:
+        case Deleted():
             return None
         case Row(values):
             _fill(made, values)

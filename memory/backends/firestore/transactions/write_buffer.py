@@ -32,7 +32,7 @@ Values: TypeAlias = Mapping[str, Any]
 """Columns by name."""
 
 
-class Before(Enum):
+class Precondition(Enum):
     """What must be true of the stored document when the transaction commits."""
 
     ANY = auto()
@@ -56,7 +56,7 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Deleted:
     """No document."""
 
 
@@ -65,13 +65,13 @@ class Entry:
     """One document: what becomes of it, and what that rests on. `version`: as in `plan.Update`; `refusal`: as in
     `plan.Create`."""
 
-    before: Before
-    now: Row | Patch | Gone
+    precondition: Precondition
+    state: Row | Patch | Deleted
     version: Any = None
     refusal: str = ""
 
 
-GONE: Final = Gone()
+DELETED: Final = Deleted()
 
 Add: TypeAlias = Callable[[Any, Any], Any]
 """What a column's value (None if it has none) and an increment make."""
@@ -89,13 +89,13 @@ class Buffer:
         """What becomes of a document; None if nothing does."""
         return self._entries.get(key[0], {}).get(key[1])
 
-    def of(self, collection: str) -> Mapping[str, Entry]:
+    def entries_of(self, collection: str) -> Mapping[str, Entry]:
         """What becomes of a collection's documents, by id."""
         return self._entries.get(collection, {})
 
     def collections(self) -> set[str]:
         """The collections that will hold a document for what was written."""
-        return {name for name, own in self._entries.items() if any(entry.now != GONE for entry in own.values())}
+        return {name for name, own in self._entries.items() if any(entry.state != DELETED for entry in own.values())}
 
     def apply(self, write: Write, stored: bool | None = None) -> Outcome:
         """Take a write in; `stored` tells whether the stored document exists, where that is known.
@@ -123,7 +123,9 @@ class Buffer:
     def created(self, since: int = 0) -> set[Key]:
         """The documents written since a mark whose creation assumes that none is stored."""
         keys = {key for key, _ in self._journal[since:]}
-        return {key for key in keys if (entry := self.get(key)) is not None and entry.before is Before.ABSENT}
+        return {
+            key for key in keys if (entry := self.get(key)) is not None and entry.precondition is Precondition.ABSENT
+        }
 
     def writes(self) -> Iterator[Write]:
         """What to send: one write for each document, in the order in which they were first written."""
@@ -145,53 +147,55 @@ class Buffer:
 
     def _create(self, entry: Entry | None, write: Create, stored: bool | None) -> _Applied:
         if entry is None:
-            made = Entry(Before.ABSENT, Row(_values(write)), refusal=write.refusal)
+            made = Entry(Precondition.ABSENT, Row(_values(write)), refusal=write.refusal)
             return (Outcome.EXISTS, None) if stored else (Outcome.APPLIED, made)
-        if entry.now != GONE:
+        if entry.state != DELETED:
             return Outcome.EXISTS, None
-        return Outcome.APPLIED, replace(entry, now=Row(_values(write)))
+        return Outcome.APPLIED, replace(entry, state=Row(_values(write)))
 
     def _put(self, entry: Entry | None, write: Put, stored: bool | None) -> _Applied:
-        if entry is not None and not (write.must_exist and entry.now == GONE):
-            return Outcome.APPLIED, replace(entry, now=Row(_values(write)))
+        if entry is not None and not (write.must_exist and entry.state == DELETED):
+            return Outcome.APPLIED, replace(entry, state=Row(_values(write)))
         if entry is not None or (write.must_exist and stored is False):
             return Outcome.MISSING, None
-        return Outcome.APPLIED, Entry(Before.PRESENT if write.must_exist else Before.ANY, Row(_values(write)))
+        return Outcome.APPLIED, Entry(
+            Precondition.PRESENT if write.must_exist else Precondition.ANY, Row(_values(write))
+        )
 
     def _update(self, entry: Entry | None, write: Update, stored: bool | None) -> _Applied:
         if entry is None:
             if stored is False:
                 return Outcome.MISSING, None
             added = {_name(ref): amount for ref, amount in write.increments}
-            return Outcome.APPLIED, Entry(Before.PRESENT, Patch(_values(write), added), write.version)
-        if isinstance(entry.now, Gone):
+            return Outcome.APPLIED, Entry(Precondition.PRESENT, Patch(_values(write), added), write.version)
+        if isinstance(entry.state, Deleted):
             return Outcome.MISSING, None
-        return Outcome.APPLIED, replace(entry, now=self._changed(entry.now, write))
+        return Outcome.APPLIED, replace(entry, state=self._changed(entry.state, write))
 
-    def _changed(self, now: Row | Patch, write: Update) -> Row | Patch:
+    def _changed(self, state: Row | Patch, write: Update) -> Row | Patch:
         """What an update makes of a row or a patch. An increment of a column whose value is known is that value."""
-        values = {**now.values, **_values(write)}
-        increments = dict(now.increments) if isinstance(now, Patch) else {}
+        values = {**state.values, **_values(write)}
+        increments = dict(state.increments) if isinstance(state, Patch) else {}
         for name in _values(write):
             increments.pop(name, None)
         for ref, amount in write.increments:
             name = _name(ref)
-            if isinstance(now, Row) or name in values:
+            if isinstance(state, Row) or name in values:
                 values[name] = self._add(values.get(name), amount)
             else:
                 increments[name] = increments.get(name, 0) + amount
-        return Row(values) if isinstance(now, Row) else Patch(values, increments)
+        return Row(values) if isinstance(state, Row) else Patch(values, increments)
 
     def _delete(self, entry: Entry | None, write: Delete, stored: bool | None) -> _Applied:
         conditional = write.must_exist or write.version is not None
         if entry is None:
             if stored is False:
                 return (Outcome.MISSING if conditional else Outcome.APPLIED), None
-            before = Before.PRESENT if conditional or stored else Before.ANY
-            return Outcome.APPLIED, Entry(before, GONE, write.version)
-        if entry.now == GONE:
+            before = Precondition.PRESENT if conditional or stored else Precondition.ANY
+            return Outcome.APPLIED, Entry(before, DELETED, write.version)
+        if entry.state == DELETED:
             return (Outcome.MISSING if conditional else Outcome.APPLIED), None
-        return Outcome.APPLIED, replace(entry, now=GONE)
+        return Outcome.APPLIED, replace(entry, state=DELETED)
 
 
 _Applied: TypeAlias = tuple[Outcome, Entry | None]
@@ -214,16 +218,16 @@ def _values(write: Create | Put | Update) -> dict[str, Any]:
 
 
 def _write(collection: str, id: str, entry: Entry) -> Write | None:
-    match entry.now:
-        case Gone():
-            if entry.before is Before.ABSENT:
+    match entry.state:
+        case Deleted():
+            if entry.precondition is Precondition.ABSENT:
                 return None
-            return Delete(collection, id, entry.before is Before.PRESENT, entry.version)
+            return Delete(collection, id, entry.precondition is Precondition.PRESENT, entry.version)
         case Row(values):
             columns, contents = _columns(values)
-            if entry.before is Before.ABSENT:
+            if entry.precondition is Precondition.ABSENT:
                 return Create(collection, id, columns, contents, entry.refusal)
-            return Put(collection, id, columns, contents, must_exist=entry.before is Before.PRESENT)
+            return Put(collection, id, columns, contents, must_exist=entry.precondition is Precondition.PRESENT)
         case Patch(values, increments):
             columns, contents = _columns(values)
             added = tuple((_ref(name), amount) for name, amount in increments.items())

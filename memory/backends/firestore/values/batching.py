@@ -16,12 +16,12 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def linked(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
+def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
     """The numbers below `count` in sets that are linked, directly or not."""
-    sets = {i: [i] for i in range(count)}
-    for one, other in links:
-        large, small = sorted((sets[one], sets[other]), key=len, reverse=True)
+    component_of = {i: [i] for i in range(count)}
+    for first, second in links:
+        large, small = sorted((component_of[first], component_of[second]), key=len, reverse=True)
         if large is not small:
             large.extend(small)
-            sets.update(dict.fromkeys(small, large))
-    return [members for i, members in sets.items() if members[0] == i]
+            component_of.update(dict.fromkeys(small, large))
+    return [members for i, members in component_of.items() if members[0] == i]

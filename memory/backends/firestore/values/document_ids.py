@@ -64,26 +64,26 @@ def document_id(value: Any, kind: Kind) -> str:
 
     Raises `ValueError` if no document may be called so: empty, `.`, `..`, `__x__`, with a slash, over 1,500 bytes.
     """
-    made = _ID_FORMS[kind][0](value) if kind in _ID_FORMS else str(value)
-    if made in ("", ".", "..") or "/" in made or _RESERVED.match(made) or len(made.encode()) > MAX_ID_BYTES:
+    id = _ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value)
+    if id in ("", ".", "..") or "/" in id or _RESERVED.match(id) or len(id.encode()) > MAX_ID_BYTES:
         raise ValueError(
-            f"{made[:100]!r} cannot be a document's id: it must have 1 to {MAX_ID_BYTES} bytes, no slash, "
+            f"{id[:100]!r} cannot be a document's id: it must have 1 to {MAX_ID_BYTES} bytes, no slash, "
             "not be '.' or '..', and not begin and end with two underscores"
         )
-    return made
+    return id
 
 
 def document_key(id: str, kind: Kind) -> Any:
     """The primary key of the document called `id`; an id that another writer chose is given as it is."""
-    if kind not in _ID_FORMS:
+    if kind not in _ID_TEXT:
         return id
     try:
-        return _ID_FORMS[kind][1](id)
+        return _ID_TEXT[kind][1](id)
     except (ValueError, KeyError):
         return id
 
 
-_ID_FORMS: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
+_ID_TEXT: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
     Kind.INTEGER: (integer_text, text_integer),
     Kind.UUID: (str, uuid.UUID),
     Kind.BOOLEAN: ({False: "false", True: "true"}.__getitem__, {"false": False, "true": True}.__getitem__),

@@ -9,14 +9,14 @@ from typing import Any, Final
 MAX_DEPTH: Final = 20
 """Maps and lists inside each other that are copied; deeper ones, and those that hold themselves, are left to `json`."""
 
-SAME: Final = frozenset({type(None), bool, int, float})
+IMMUTABLE: Final = frozenset({type(None), bool, int, float})
 
 
-class NotPlainError(ValueError):
+class NeedsJsonError(ValueError):
     """JSON would change the value, or refuse it."""
 
 
-def as_json(value: Any, encoder: type[json.JSONEncoder] | None) -> Any:
+def json_copy(value: Any, encoder: type[json.JSONEncoder] | None) -> Any:
     """The value after a way through JSON: keys are text, tuples lists, and other types what the encoder makes of them.
 
     Raises what `json.dumps` raises.
@@ -24,7 +24,7 @@ def as_json(value: Any, encoder: type[json.JSONEncoder] | None) -> Any:
     if encoder is None:
         try:
             return _copy(value, MAX_DEPTH)
-        except NotPlainError:
+        except NeedsJsonError:
             pass
     return json.loads(json.dumps(value, cls=encoder))
 
@@ -33,9 +33,9 @@ def _copy(value: Any, depth: int) -> Any:
     copy = _COPIES.get(type(value))
     if copy is not None and depth:
         return copy(value, depth)
-    if type(value) in SAME:
+    if type(value) in IMMUTABLE:
         return value
-    raise NotPlainError
+    raise NeedsJsonError
 
 
 def _copy_text(value: str, depth: int) -> str:
@@ -44,7 +44,7 @@ def _copy_text(value: str, depth: int) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:  # JSON joins two lone surrogates to a character
-        raise NotPlainError from None
+        raise NeedsJsonError from None
     return value
 
 
@@ -52,7 +52,7 @@ def _copy_map(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     made = {}
     for key, member in value.items():
         if type(key) is not str:
-            raise NotPlainError
+            raise NeedsJsonError
         made[_copy_text(key, depth)] = _copy(member, depth - 1)
     return made
 
