@@ -1,13 +1,13 @@
-# The service and its tests, on a machine that has Python >= 3.11, make and a C library.
+# Runs the service and its tests. Needs Python >= 3.11, make and a C library.
 PORT ?= 8000
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv, ensurepip; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Two workers, random order; PYTEST_ARGS="-x -k admin" and the like go to every run.
+# Two workers, random order. PYTEST_ARGS (for example "-x -k admin") is passed to every run.
 PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
-# What the app must do alike on every engine: what `make test` runs on Firestore, but for what serves from processes of
-# their own or takes minutes; and all of it.
+# Tests of behaviour that is the same on every engine. `make test` runs the first list on Firestore, `make test-firestore` the
+# second. LEFT_FOR_LATER are tests that start servers or take minutes.
 ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange \
   tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py \
   tests/health/test_endpoints.py tests/cache/test_history.py
@@ -17,42 +17,45 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-firestore check format bench wheel lock
+.PHONY: run test test-firestore check format bench wheel changelog lock
 
-run: .venv/service  ## Serve on PORT (8000); on first start with a demonstration and an admin
+run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
 	@exec $(BIN)/python manage.py runserver --noreload $(PORT)
 
-test: .venv/develop  ## Every check and every test
+test: .venv/develop  ## Run all checks and tests
 	$(MAKE) --no-print-directory check
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
 	$(PYTEST) --ds=tests.firestore_only.settings --confcutdir=tests/firestore_only tests/firestore_only
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" $(LEFT_FOR_LATER) $(ON_EVERY_ENGINE)
 	$(PYTEST) --cov --cov-report=term
 
-test-firestore: .venv/develop  ## All that the app does on every engine, on Firestore: some ten minutes
+test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)
 
-check: .venv/develop
+check: .venv/develop  ## Run the linters, the type checker and the index check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py firestore_indexes --database memory --check
 
-format: .venv/develop
+format: .venv/develop  ## Fix and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/develop  ## The engine beside Google's client, the cache beside none, and search: docs/performance.md
+bench: .venv/develop  ## Measure the engine, the cache and search: docs/performance.md
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
 	$(BIN)/python -m benchmarks.cache
 	$(BIN)/python -m benchmarks.search
 
-wheel: .venv/develop  ## The app for other projects, in dist/
+wheel: .venv/develop  ## Build the wheel in dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
-lock: .venv/develop  ## Pin anew what requirements*.in name
+changelog: .venv/develop  ## Move the fragments of changelog.d/ into CHANGELOG.md
+	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'from memory.version import __version__; print(__version__)')"
+
+lock: .venv/develop  ## Resolve requirements*.in into requirements*.txt
 	for name in requirements requirements-dev; do \
 	  $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --no-emit-options -o $$name.txt $$name.in || exit 1; \

@@ -1,3 +1,3 @@
-"""The version of the distribution `orchestra-memory`, in the one place that names it."""
+"""The version of `orchestra-memory`. This is the only place that sets it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

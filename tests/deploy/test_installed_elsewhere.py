@@ -48,7 +48,7 @@ def run(command: str, cwd: Path, **variables: str) -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the wheel is made of, with the wheel in `dist/`, by `make wheel`'s command."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         copy(ROOT / name, folder / name)
     copytree(ROOT / "memory", folder / "memory", ignore=ignore_patterns("__pycache__"))
     (rule,) = re.findall(r"^wheel:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

@@ -25,8 +25,9 @@ class Snippet:
 
 
 def documents() -> list[Path]:
-    """README, changelog and docs."""
-    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    """The documents at the root, and docs."""
+    names = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+    return [*(ROOT / name for name in names), *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 @cache
