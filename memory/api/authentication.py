@@ -1,4 +1,4 @@
-"""Who asks: a token, or the session of somebody who is logged in."""
+"""Authentication: tokens and Django's sessions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from rest_framework.request import Request
 
 
 class LoginAuthentication(SessionAuthentication):
-    """Django's session, with CSRF protection; nobody logged in is a 401."""
+    """Session authentication with CSRF protection; anonymous requests get a 401 instead of a 403."""
 
     def authenticate_header(self, request: Request) -> str:
-        """The challenge of the 401."""
+        """The value of `WWW-Authenticate` in a 401 response."""
         return "Session"
 
 
 def authentication_classes() -> tuple[type[BaseAuthentication], ...]:
-    """Tokens where `rest_framework.authtoken` is installed, and sessions."""
+    """Session authentication, preceded by tokens if `rest_framework.authtoken` is installed."""
     if apps.is_installed("rest_framework.authtoken"):
         return (TokenAuthentication, LoginAuthentication)
     return (LoginAuthentication,)

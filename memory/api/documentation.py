@@ -1,4 +1,4 @@
-"""The schema and two ways to read it, open to all: they hold no data. Assets come from this service alone."""
+"""The OpenAPI schema, Swagger UI and Redoc. Public, since they hold no data; all assets are served locally."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from rest_framework.response import Response
 from .openapi import SPECTACULAR_SETTINGS
 
 SCHEMA_NAME = "memory-api:schema"
-# drf-spectacular keeps settings that are patched for a moment in one place for all threads.
+# `patched_settings` changes drf-spectacular's settings for all threads.
 _lock = threading.Lock()
 
 
 @cache
 def openapi() -> Mapping[str, Any]:
-    """The schema, made once a process: it depends on code and urls alone, and takes a second."""
+    """The schema, generated once per process: it depends only on code and URLs, and takes about 1 s."""
     generator = SpectacularAPIView.generator_class(urlconf=None)
     schema: Mapping[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return schema
 
 
 class OpenView:
-    """Policies of what is open to all, and not part of the schema."""
+    """Policies of public views that are not part of the schema."""
 
     authentication_classes: Any = ()
     permission_classes: Any = (AllowAny,)
@@ -43,7 +43,7 @@ class OpenView:
 
 
 class SchemaView(OpenView, SpectacularAPIView):
-    """OpenAPI 3, as YAML or, with `Accept: application/json` or `?format=json`, as JSON."""
+    """OpenAPI 3 as YAML, or as JSON with `Accept: application/json` or `?format=json`."""
 
     def _get_schema_response(self, request: Request) -> Response:
         with _lock, patched_settings(SPECTACULAR_SETTINGS):
@@ -51,21 +51,21 @@ class SchemaView(OpenView, SpectacularAPIView):
 
 
 class Page(OpenView):
-    """A page that may load what this service serves, and nothing else."""
+    """An HTML page that loads assets only from this service."""
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """With a Content-Security-Policy."""
+        """Add the Content-Security-Policy header."""
         final: Response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
-        final["Content-Security-Policy"] = policy(static(""))
+        final["Content-Security-Policy"] = content_security_policy(static(""))
         return final
 
 
-def policy(static_url: str) -> str:
-    """The pages' Content-Security-Policy; static files may come from another host, where the project says so."""
+def content_security_policy(static_url: str) -> str:
+    """The pages' Content-Security-Policy. It allows the host of `STATIC_URL`, if that is another one."""
     host = urlsplit(static_url).netloc
     own = f"'self' {host}" if host else "'self'"
-    # Redoc styles what it draws from its script and searches in a worker; Swagger UI's icons are data. Redoc also asks
-    # its maker's site for a logo, which is refused here.
+    # Redoc adds inline styles and searches in a worker; Swagger UI's icons are data URLs. Redoc also requests a logo
+    # from its vendor's site, which this policy blocks.
     return (
         f"default-src 'none'; script-src {own}; style-src {own} 'unsafe-inline'; img-src {own} data:; "
         f"font-src {own}; connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
@@ -73,14 +73,14 @@ def policy(static_url: str) -> str:
 
 
 class SwaggerView(Page, SpectacularSwaggerSplitView):
-    """Swagger UI; its script is served apart from the page."""
+    """Swagger UI, with its script at a separate URL."""
 
     url_name = SCHEMA_NAME
     template_name = "memory/api/swagger.html"
     title = SPECTACULAR_SETTINGS["TITLE"]
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """The page, or with `?script` its script."""
+        """The page, or its script with `?script`."""
         with _lock, patched_settings(SPECTACULAR_SETTINGS):
             response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         return response

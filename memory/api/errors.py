@@ -1,9 +1,9 @@
-"""One shape for every error, and the one place where exceptions become it.
+"""The error format of the API, and the mapping of exceptions to it.
 
     {"error": {"code": "invalid", "message": "...", "fields": {"item_type": [{"code": "required", "message": "..."}]}}}
 
-`fields` is empty where no field is to blame; a name inside a list is a path, `items.3.item_type`; what is wrong with
-the body as a whole is told under `body`.
+`fields` is empty if the error concerns no field. Fields inside a list have a path, `items.3.item_type`. Errors of the
+whole body are reported under `body`.
 """
 
 from __future__ import annotations
@@ -39,87 +39,87 @@ Fields = dict[str, list[Problem]]
 
 
 class BodyError(APIException):
-    """400: the body as a whole is wrong."""
+    """400: the request body cannot be parsed."""
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "invalid_body"
 
 
 class TooBroad(APIException):
-    """400: storage could answer this only by reading more than it is allowed to."""
+    """400: the query would read more documents than the limit allows."""
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "too_broad"
-    default_detail = "Storage cannot answer this within its limits. Narrow it: by user, session, type or time."
+    default_detail = "This query exceeds the storage's limits. Add a filter: user, session, type or time."
 
 
 class LengthRequired(APIException):
-    """411: a body whose length is not told would be dropped unread."""
+    """411: the request has no Content-Length, so its body would be ignored."""
 
     status_code = status.HTTP_411_LENGTH_REQUIRED
     default_code = "length_required"
-    default_detail = "Send the body with a Content-Length; chunked bodies are not read."
+    default_detail = "Content-Length is required; chunked request bodies are not supported."
 
 
 class Conflict(APIException):
-    """409: somebody else's write came in between."""
+    """409: a concurrent request wrote one of the records."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
-    default_detail = "Another request wrote one of these records meanwhile; nothing was written. Try again."
+    default_detail = "A concurrent request wrote one of these records. Nothing was written; try again."
 
 
 class Unavailable(APIException):
-    """503: storage does not answer."""
+    """503: the storage is unavailable."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
-    default_detail = "Storage does not answer. Try again later."
+    default_detail = "The storage is unavailable. Try again later."
     wait = RETRY_SECONDS
 
 
 class ServerError(APIException):
-    """500: a fault of ours."""
+    """500: an unhandled exception."""
 
     default_code = "server_error"
-    default_detail = "The request could not be completed; the cause is in the server's log."
+    default_detail = "Internal server error. The cause is in the server's log."
 
 
 def not_found(error: Exception) -> APIException:
-    """Another's record and none at all answer alike."""
-    return exceptions.NotFound("There is no such record among those that you may see.")
+    """The same error for a missing record and for another user's record."""
+    return exceptions.NotFound("Not found.")
 
 
 def permission_denied(error: Exception) -> APIException:
-    """Django's refusal, without its text."""
+    """Django's `PermissionDenied`, without its message."""
     return exceptions.PermissionDenied()
 
 
 def bad_request(error: Exception) -> APIException:
-    """A request that Django could not read."""
-    return BodyError("The request could not be read: its body or its form is malformed, too large or incomplete.")
+    """A request that Django cannot parse."""
+    return BodyError("The request is malformed, too large or incomplete.")
 
 
 def too_broad(error: Exception) -> APIException:
-    """A question that storage refuses, logged with what it says to do."""
-    logger.warning("Storage refuses a question as too broad: %s", error)
+    """A query that the storage refuses; its message, which suggests a fix, is logged."""
+    logger.warning("The storage refused a query as too broad: %s", error)
     return TooBroad()
 
 
 def unavailable(error: Exception) -> APIException:
-    """Storage's silence, logged."""
-    logger.error("Storage does not answer.", exc_info=error)
+    """A storage that is unavailable; the cause is logged."""
+    logger.error("The storage is unavailable.", exc_info=error)
     return Unavailable()
 
 
 def model_unavailable(error: Exception) -> APIException:
-    """An embedder's silence, logged."""
-    logger.error("The embedder does not answer.", exc_info=error)
-    return Unavailable("The model that compares meanings does not answer. Try again later.")
+    """An embedder that failed; the cause is logged."""
+    logger.error("The embedder failed.", exc_info=error)
+    return Unavailable("The embedding model is unavailable. Try again later.")
 
 
 def invalid(error: DjangoValidationError) -> APIException:
-    """A model's validation error, by field."""
+    """A model's validation error, grouped by field."""
     errors = getattr(error, "error_dict", None) or {api_settings.NON_FIELD_ERRORS_KEY: error.error_list}
     return exceptions.ValidationError({name: list(_details(problems)) for name, problems in errors.items()})
 
@@ -129,13 +129,13 @@ def _details(problems: list[DjangoValidationError]) -> Iterator[ErrorDetail]:
         yield ErrorDetail(" ".join(problem.messages), code=problem.code or "invalid")
 
 
-def itself(error: APIException) -> APIException:
-    """DRF's exceptions say what they mean."""
+def unchanged(error: APIException) -> APIException:
+    """DRF's exceptions stay as they are."""
     return error
 
 
 TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], APIException]], ...] = (
-    (APIException, itself),
+    (APIException, unchanged),
     (Http404, not_found),
     (DjangoPermissionDenied, permission_denied),
     (DjangoValidationError, invalid),
@@ -147,34 +147,34 @@ TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
 
 
 def translate(error: Exception) -> APIException | None:
-    """What the API says of an exception, or None where it is a fault of ours."""
+    """The API's exception for `error`, or None if it is unexpected."""
     return next((make(error) for kinds, make in TRANSLATIONS if isinstance(error, kinds)), None)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler for the app's views: every exception leaves in the one shape."""
+    """The app's DRF exception handler: gives every exception the same format."""
     known = translate(error)
     if known is None:
         logger.error("A request to the API failed.", exc_info=error)
         got_request_exception.send(sender=type(context.get("view")), request=context.get("request"))
         known = ServerError()
-    # DRF's own gives the headers and rolls back; it answers None to what is no APIException, which `known` is.
+    # DRF's handler sets headers and rolls back. It returns None only for exceptions other than APIException.
     response = cast(Response, drf_exception_handler(known, context))
     response.data = error_body(known)
     return response
 
 
 def error_body(error: APIException) -> dict[str, Any]:
-    """The body that tells of an exception."""
+    """The response body for an exception."""
     if isinstance(error, exceptions.ValidationError):
         fields = dict(flatten(error.detail))
-        return _body("invalid", f"Wrong in this request: {', '.join(list(fields)[:10])}.", fields)
-    told = problem(cast(ErrorDetail, error.detail))
-    return _body(told["code"], told["message"], {BODY: [told]} if isinstance(error, BodyError) else {})
+        return _body("invalid", f"Invalid values: {', '.join(list(fields)[:10])}.", fields)
+    found = problem(cast(ErrorDetail, error.detail))
+    return _body(found["code"], found["message"], {BODY: [found]} if isinstance(error, BodyError) else {})
 
 
 def problem(detail: ErrorDetail) -> Problem:
-    """One thing that is wrong, for programs and for people."""
+    """One error as its code and message."""
     return {"code": detail.code or "invalid", "message": str(detail)}
 
 
@@ -183,7 +183,7 @@ def _body(code: str, message: str, fields: Fields) -> dict[str, Any]:
 
 
 def flatten(detail: Any, path: str = "") -> Iterator[tuple[str, list[Problem]]]:
-    """DRF's nested errors as pairs of a path and its problems."""
+    """Flatten DRF's nested errors into pairs of a path and its problems."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             own = str(name) == api_settings.NON_FIELD_ERRORS_KEY
@@ -201,7 +201,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def shown(name: str) -> str:
-    """A name that a client made up, fit to be shown: short, and without what no encoding can carry."""
+def printable(name: str) -> str:
+    """A name from the client, truncated, with lone surrogates escaped."""
     readable = name.encode(errors="backslashreplace").decode()
     return readable if len(readable) <= NAME_LENGTH else f"{readable[:NAME_LENGTH]}…"

@@ -1,4 +1,4 @@
-"""Serializer fields that take exactly what the schema says: no coercion, no trimming, nothing dropped."""
+"""Strict serializer fields: values are not coerced, trimmed or dropped."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from .permissions import may_act_for
 
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-TIMESTAMP_WANTED = (
-    "This must be a time with its offset (RFC 3339), such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00; "
-    "in a URL, a plus sign has to be escaped."
+TIMESTAMP_FORMAT_ERROR = (
+    "Enter an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00. "
+    "In a URL, escape the plus sign."
 )
-YEARS_WANTED = "Times are kept from the year 1 to the year 9999, in UTC."
-NO_NUL = r"^[^\u0000]*$"
-# Paths of the API below a collection, so not to be ids in it.
+TIMESTAMP_RANGE_ERROR = "Times must be between the years 1 and 9999 in UTC."
+NO_NUL_PATTERN = r"^[^\u0000]*$"
+# Paths below a collection, which therefore cannot be ids.
 RESERVED_IDS = frozenset({"bulk", "check-duplicate", "search"})
 
 
 def parse_timestamp(text: str) -> datetime:
-    """A time of RFC 3339 in UTC, cut to microseconds.
+    """Parse an RFC 3339 time to UTC, truncated to microseconds.
 
-    Anything else is a `ValueError`, a time before the year 1 or after 9999 an `OverflowError`.
+    Raises `ValueError` for other text, `OverflowError` for a time outside of the years 1 to 9999.
     """
     if not RFC3339.fullmatch(text.upper()):
-        raise ValueError(TIMESTAMP_WANTED)
+        raise ValueError(TIMESTAMP_FORMAT_ERROR)
     if text.startswith("0000"):
-        raise OverflowError(YEARS_WANTED)
+        raise OverflowError(TIMESTAMP_RANGE_ERROR)
     return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 class TextField(serializers.CharField):
-    """A JSON string, kept as it is; a number is none."""
+    """A JSON string, not trimmed; numbers and booleans are invalid."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "trim_whitespace": False})
 
     def to_internal_value(self, data: Any) -> str:
-        """The string itself."""
+        """Return the string unchanged."""
         if not isinstance(data, str):
             self.fail("invalid")
         return data
@@ -55,28 +55,28 @@ class TextField(serializers.CharField):
 
 @extend_schema_field({"type": "string", "minLength": 1, "maxLength": limits.MAX_ID_BYTES, "pattern": r"^[^/\u0000]+$"})
 class IdField(TextField):
-    """A document's id: at most 1,500 bytes, without a slash."""
+    """A document id: at most 1,500 bytes, without a slash."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.validators = [*self.validators, validate_document_id, not_reserved]
+        self.validators = [*self.validators, validate_document_id, validate_not_reserved]
 
 
-def not_reserved(value: str) -> None:
-    """Refuse an id that the API's own paths hide."""
+def validate_not_reserved(value: str) -> None:
+    """Reject an id that is also a path of the API."""
     if value in RESERVED_IDS:
-        raise ValidationError(f"{value!r} is a path of the API and cannot be an id.", code="invalid_id")
+        raise ValidationError(f"{value!r} is reserved for a path of the API.", code="invalid_id")
 
 
 class OwnerField(TextField):
-    """Whose record it is: by default, and without a permission to act for others, the principal's."""
+    """The record's owner. Other owners than the principal need the permission to act for them."""
 
     default_error_messages = {
-        "not_yours": "You may write your own records only: leave this out, or ask for memory.act_for_any_user."
+        "not_yours": "You can only write your own records. Writing for others requires memory.act_for_any_user."
     }
 
     def to_internal_value(self, data: Any) -> str:
-        """The owner's id, if the principal may write in its name."""
+        """The owner's id, if the principal may act for it."""
         owner = super().to_internal_value(data)
         if not may_act_for(self.context["request"], owner):
             self.fail("not_yours")
@@ -84,12 +84,12 @@ class OwnerField(TextField):
 
 
 class TimestampField(serializers.DateTimeField):
-    """RFC 3339 in, UTC out."""
+    """A time: RFC 3339 as input, UTC as output."""
 
-    default_error_messages = {"invalid": TIMESTAMP_WANTED, "out_of_range": YEARS_WANTED}
+    default_error_messages = {"invalid": TIMESTAMP_FORMAT_ERROR, "out_of_range": TIMESTAMP_RANGE_ERROR}
 
     def to_internal_value(self, value: Any) -> datetime:
-        """The time in UTC."""
+        """Return the time in UTC."""
         if not isinstance(value, str):
             self.fail("invalid")
         try:
@@ -100,18 +100,18 @@ class TimestampField(serializers.DateTimeField):
             self.fail("invalid")
 
     def to_representation(self, value: datetime) -> str:
-        """With microseconds where there are any, and `Z`."""
+        """ISO 8601 with `Z`, and with microseconds unless they are zero."""
         return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 class JSONField(serializers.JSONField):
-    """Any JSON value that storage can keep; the model's validators tell the rest."""
+    """Any JSON value without NUL; the model's validators check the rest."""
 
     default_error_messages = {"null_characters_not_allowed": "Null characters are not allowed."}
 
     def to_internal_value(self, data: Any) -> Any:
-        """The value itself."""
-        if "\x00" in "".join(texts(data)):
+        """Return the value unchanged."""
+        if "\x00" in "".join(strings_in(data)):
             self.fail("null_characters_not_allowed")
         return data
 
@@ -121,8 +121,8 @@ class MapField(JSONField):
     """A JSON object."""
 
 
-def texts(value: Any) -> Iterable[str]:
-    """Every string in a JSON value, keys too, however deep it nests."""
+def strings_in(value: Any) -> Iterable[str]:
+    """Every string in a JSON value at any depth, keys included."""
     pending = [value]
     while pending:
         member = pending.pop()
@@ -146,22 +146,22 @@ def texts(value: Any) -> Iterable[str]:
 class VectorField(serializers.Field[Any, Any, Any, Any]):
     """A list of 1 to 2,048 finite numbers."""
 
-    default_error_messages = {"invalid": "A vector is a list of numbers."}
+    default_error_messages = {"invalid": "Enter a list of numbers."}
 
     def to_internal_value(self, data: Any) -> list[float] | None:
-        """The numbers as floats; the model's field tells what is wrong with them."""
+        """Convert to floats; the model field validates them."""
         if not isinstance(data, list):
             self.fail("invalid")
         return VectorModelField().to_python(data)
 
     def to_representation(self, value: list[float]) -> list[float]:
-        """The floats."""
+        """Return the floats unchanged."""
         return value
 
 
-def taken(name: str = "id") -> ValidationError:
-    """The error for an id that somebody has, without telling who."""
-    return ValidationError({name: [TAKEN]})
+def id_taken(name: str = "id") -> ValidationError:
+    """The error for an id that exists already, without naming its owner."""
+    return ValidationError({name: [ID_TAKEN]})
 
 
-TAKEN = ErrorDetail("This id is taken.", code="taken")
+ID_TAKEN = ErrorDetail("A record with this id already exists.", code="taken")

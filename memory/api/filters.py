@@ -1,4 +1,4 @@
-"""What a list can be narrowed by."""
+"""The filters of lists and of search."""
 
 from __future__ import annotations
 
@@ -16,69 +16,71 @@ from drf_spectacular.drainage import set_override
 from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
 from ..search.recall import MOST_CHARACTERS, MOST_RESULTS
-from .fields import NO_NUL, TIMESTAMP_WANTED, YEARS_WANTED, parse_timestamp
+from .fields import NO_NUL_PATTERN, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
 from .pagination import WHOLE_NUMBER
-from .parsers import finite, refuse_constant
+from .parsers import parse_finite, reject_constant
 
-RESULTS = 10
-TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL}
+DEFAULT_RESULTS = 10
+TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL_PATTERN}
 FLAGS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A JSON text, number, true, false or null; wrapped, since null is a value too."""
+    """A JSON string, number, true, false or null; wrapped to tell null from an absent value."""
 
     value: str | int | float | bool | None
 
 
 class TimestampFormField(forms.Field):
-    """A time of RFC 3339 in a query parameter."""
+    """An RFC 3339 time in a query parameter."""
 
     def to_python(self, value: Any) -> datetime | None:
-        """The time in UTC."""
+        """Return the time in UTC."""
         if not value:
             return None
         try:
             return parse_timestamp(value)
         except OverflowError as error:
-            raise forms.ValidationError(YEARS_WANTED, code="out_of_range") from error
+            raise forms.ValidationError(TIMESTAMP_RANGE_ERROR, code="out_of_range") from error
         except ValueError as error:
-            raise forms.ValidationError(TIMESTAMP_WANTED, code="invalid") from error
+            raise forms.ValidationError(TIMESTAMP_FORMAT_ERROR, code="invalid") from error
 
 
 class ScalarFormField(forms.CharField):
-    """A JSON text, number, true, false or null in a query parameter; what is not JSON is a text as it stands."""
+    """A JSON scalar in a query parameter. Text that is not JSON is taken as a string."""
 
     def to_python(self, value: Any) -> Any:
-        """The value, wrapped; None where there is none."""
+        """Return the wrapped value, or None if the parameter is absent."""
         text = super().to_python(value)
         return Scalar(parse_scalar(text)) if text else None
 
     def run_validators(self, value: Any) -> None:
-        """Those of `CharField` look at texts."""
+        """Run the validators of `CharField` on strings only."""
         super().run_validators(value.value if isinstance(value, Scalar) and isinstance(value.value, str) else "")
 
 
 def parse_scalar(text: str) -> str | int | float | bool | None:
-    """The value of JSON; a text that is not JSON is itself."""
+    """Parse a JSON scalar; text that is not JSON is returned unchanged."""
     try:
-        value = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
+        value = json.loads(text, parse_constant=reject_constant, parse_float=parse_finite)
     except (ValueError, RecursionError):
         return text
     if isinstance(value, list | dict):
-        raise forms.ValidationError("A text, a number, true, false or null; not a list or a map.", code="invalid")
+        raise forms.ValidationError(
+            "Enter a string, a number, true, false or null, not a list or an object.", code="invalid"
+        )
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise forms.ValidationError("A whole number must fit 64 bits.", code="invalid")
+        raise forms.ValidationError("Integers must fit in 64 bits.", code="invalid")
     try:
         str(value).encode()
     except UnicodeEncodeError as error:
-        raise forms.ValidationError("This text has a lone surrogate.", code="invalid") from error
+        raise forms.ValidationError("Lone surrogates are not allowed.", code="invalid") from error
     return value  # type: ignore[no-any-return]
 
 
 class ShapedFilter(filters.Filter):
-    """Tells OpenAPI its shape, and with it its help text, which would be dropped otherwise."""
+    """A filter with an explicit OpenAPI schema. drf-spectacular would drop its help text otherwise."""
 
     SHAPE: ClassVar[Mapping[str, Any]]
 
@@ -88,7 +90,7 @@ class ShapedFilter(filters.Filter):
 
 
 class TextFilter(ShapedFilter, filters.CharFilter):
-    """Equality with a text, kept as it is."""
+    """Equality with a string, which is not trimmed."""
 
     SHAPE = TEXT
 
@@ -97,114 +99,115 @@ class TextFilter(ShapedFilter, filters.CharFilter):
 
 
 class TimestampFilter(filters.IsoDateTimeFilter):
-    """Comparison with a time of RFC 3339."""
+    """Comparison with an RFC 3339 time."""
 
     field_class = TimestampFormField  # type: ignore[assignment]
 
 
 class ScalarFilter(ShapedFilter, filters.CharFilter):
-    """A JSON value, for another filter's use."""
+    """A JSON scalar that another filter uses."""
 
     SHAPE = TEXT
     field_class = ScalarFormField
 
 
-class CountFormField(forms.Field):
-    """How many results are wanted."""
+class LimitFormField(forms.Field):
+    """The maximum number of results."""
 
     def to_python(self, value: Any) -> int | None:
-        """The number; None where there is none."""
+        """Return the number, or None if the parameter is absent."""
         if not value:
             return None
         if not WHOLE_NUMBER.fullmatch(value) or int(value) > MOST_RESULTS:
-            raise forms.ValidationError(f"This must be a whole number from 1 to {MOST_RESULTS}.", code="invalid")
+            raise forms.ValidationError(f"Enter a whole number from 1 to {MOST_RESULTS}.", code="invalid")
         return int(value)
 
 
-class CountFilter(ShapedFilter):
-    """A number of results, for another's use."""
+class LimitFilter(ShapedFilter):
+    """A maximum number of results, which the view applies."""
 
-    SHAPE = {"type": "integer", "minimum": 1, "maximum": MOST_RESULTS, "default": RESULTS}
-    field_class = CountFormField
+    SHAPE = {"type": "integer", "minimum": 1, "maximum": MOST_RESULTS, "default": DEFAULT_RESULTS}
+    field_class = LimitFormField
 
 
 class FlagFormField(forms.Field):
     """`true` or `false`."""
 
     def to_python(self, value: Any) -> bool | None:
-        """The flag; None where there is none."""
+        """Return the flag, or None if the parameter is absent."""
         if value in FLAGS or not value:
             return FLAGS.get(value)
-        raise forms.ValidationError("This must be true or false.", code="invalid")
+        raise forms.ValidationError("Enter true or false.", code="invalid")
 
 
 class FlagFilter(ShapedFilter):
-    """Yes or no, for another's use."""
+    """A boolean, which the view applies."""
 
     SHAPE = {"type": "boolean", "default": False}
     field_class = FlagFormField
 
 
-def says_something(value: str) -> None:
-    """Refuse a question of nothing but spaces."""
+def validate_not_blank(value: str) -> None:
+    """Reject a query that consists of white space."""
     if not value.strip():
-        raise forms.ValidationError("This is empty: say what to look for.", code="blank")
+        raise forms.ValidationError("Enter a search query.", code="blank")
 
 
-class QuestionFilter(TextFilter):
-    """What is asked, for the search's use."""
+class QueryFilter(TextFilter):
+    """The search query, which the view applies."""
 
     SHAPE = {**TEXT, "maxLength": MOST_CHARACTERS, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
 
     def __init__(self, **kwargs: Any) -> None:
-        limits = {"required": True, "max_length": MOST_CHARACTERS, "validators": [says_something]}
+        limits = {"required": True, "max_length": MOST_CHARACTERS, "validators": [validate_not_blank]}
         super().__init__(**limits, **kwargs)
 
 
 class ParameterForm(forms.Form):
-    """The parameters of a list, checked together."""
+    """Validates query parameters that depend on each other."""
 
     def clean(self) -> dict[str, Any]:
-        """A value needs a key."""
+        """Require `metadata_key` with `metadata_value`."""
         values = self.cleaned_data
         if values.get("metadata_value") is not None and not values.get("metadata_key"):
-            missing = forms.ValidationError("metadata_value needs a metadata_key.", code="required")
+            missing = forms.ValidationError("metadata_value requires metadata_key.", code="required")
             self.add_error("metadata_key", missing)
         return values
 
 
 class RecordFilter(filters.FilterSet):
-    """By metadata: rows that have a key, or a value under it."""
+    """Filters by a metadata key, and optionally by its value."""
 
     metadata_key = TextFilter(
-        method="by_metadata", help_text="A key of `metadata`, as it is, dots and quotes too: records that have it."
+        method="by_metadata",
+        help_text="Records whose `metadata` has this top-level key. Dots and quotes are part of the key.",
     )
     metadata_value = ScalarFilter(
-        method="with_metadata_key",
+        method="applied_by_key",
         strip=False,
-        help_text='What stands under `metadata_key`: JSON (`5`, `true`, `null`, `"5"`); what is not JSON is a text.',
+        help_text='The value of `metadata_key` as JSON (`5`, `true`, `null`, `"5"`). Other text is taken as a string.',
     )
 
     def by_metadata(self, queryset: QuerySet[Any], name: str, key: str) -> QuerySet[Any]:
-        """Records with the key, and with the value where one is asked for."""
+        """Records with the key, and with the value if one is given."""
         wanted = self.form.cleaned_data["metadata_value"]
         if wanted is None:
             return having_key(queryset, "metadata", key)
         return having_member(queryset, "metadata", key, wanted.value)
 
-    def with_metadata_key(self, queryset: QuerySet[Any], name: str, value: Scalar) -> QuerySet[Any]:
-        """`by_metadata` does it."""
+    def applied_by_key(self, queryset: QuerySet[Any], name: str, value: Scalar) -> QuerySet[Any]:
+        """No-op: `by_metadata` applies the value."""
         return queryset
 
 
 class MemoryItemFilter(RecordFilter):
-    """Memory items by user, session, type, persona, time and metadata."""
+    """Filters of memory items."""
 
-    user_id = TextFilter(help_text="Whose; of use to those who may act for others.")
-    session_id = TextFilter(help_text="Of one session.")
-    item_type = TextFilter(help_text="Of one type.")
-    persona_active = TextFilter(help_text="Of one persona.")
-    since = TimestampFilter(field_name="timestamp", lookup_expr="gte", help_text="From this time on.")
+    user_id = TextFilter(help_text="The owner. Useful with the permission to act for others.")
+    session_id = TextFilter(help_text="The session.")
+    item_type = TextFilter(help_text="The type.")
+    persona_active = TextFilter(help_text="The persona.")
+    since = TimestampFilter(field_name="timestamp", lookup_expr="gte", help_text="At or after this time.")
     until = TimestampFilter(field_name="timestamp", lookup_expr="lt", help_text="Before this time.")
 
     class Meta:
@@ -214,26 +217,30 @@ class MemoryItemFilter(RecordFilter):
 
 
 class MemoryItemSearch(MemoryItemFilter):
-    """What a search takes: the question, and what a list can be narrowed by."""
+    """The parameters of search: the query, and the filters of a list."""
 
     user_id = TextFilter(
-        method="nothing_more", help_text="Whose memory, yours unless given; of use to those who may act for others."
+        method="applied_by_view",
+        help_text="The user whose memory is searched; default: yourself. Others require a permission.",
     )
-    q = QuestionFilter(method="nothing_more", help_text="What to look for: a question, or some words.")
-    limit = CountFilter(method="nothing_more", help_text=f"Results, 1 to {MOST_RESULTS}; {RESULTS} unless given.")
-    explain = FlagFilter(method="nothing_more", help_text="Whether to tell the parts of each score.")
+    q = QueryFilter(method="applied_by_view", help_text="The search query: a question, or keywords.")
+    limit = LimitFilter(
+        method="applied_by_view",
+        help_text=f"Maximum number of results, 1 to {MOST_RESULTS}; default: {DEFAULT_RESULTS}.",
+    )
+    explain = FlagFilter(method="applied_by_view", help_text="Whether to include the parts of each score.")
 
-    def nothing_more(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
-        """The search itself takes these."""
+    def applied_by_view(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
+        """No-op: the view passes these to the search."""
         return queryset
 
 
 class AgentDataFilter(RecordFilter):
-    """Agents' data by agent, type, time and metadata."""
+    """Filters of agent data."""
 
-    agent_id = TextFilter(help_text="Whose; of use to those who may act for others.")
-    data_type = TextFilter(help_text="Of one type.")
-    since = TimestampFilter(field_name="timestamp", lookup_expr="gte", help_text="From this time on.")
+    agent_id = TextFilter(help_text="The owner. Useful with the permission to act for others.")
+    data_type = TextFilter(help_text="The type.")
+    since = TimestampFilter(field_name="timestamp", lookup_expr="gte", help_text="At or after this time.")
     until = TimestampFilter(field_name="timestamp", lookup_expr="lt", help_text="Before this time.")
 
     class Meta:
@@ -243,12 +250,14 @@ class AgentDataFilter(RecordFilter):
 
 
 class UserSessionFilter(RecordFilter):
-    """Sessions by user, session id, time of last activity and metadata."""
+    """Filters of sessions."""
 
-    user_id = TextFilter(help_text="Whose; of use to those who may act for others.")
-    session_id = TextFilter(help_text="By the session's own id.")
-    since = TimestampFilter(field_name="last_activity", lookup_expr="gte", help_text="Active from this time on.")
-    until = TimestampFilter(field_name="last_activity", lookup_expr="lt", help_text="Last active before this time.")
+    user_id = TextFilter(help_text="The owner. Useful with the permission to act for others.")
+    session_id = TextFilter(help_text="The `session_id`.")
+    since = TimestampFilter(
+        field_name="last_activity", lookup_expr="gte", help_text="Last activity at or after this time."
+    )
+    until = TimestampFilter(field_name="last_activity", lookup_expr="lt", help_text="Last activity before this time.")
 
     class Meta:
         model = UserSession

@@ -1,6 +1,6 @@
-"""drf-spectacular's settings for this API: `SPECTACULAR_SETTINGS` of a project that serves nothing else.
+"""drf-spectacular's settings for this API, for the `SPECTACULAR_SETTINGS` of a project that serves no other.
 
-The app's own schema view uses them in any project. Imports nothing, so that a project's settings can import it.
+The app's schema view uses them in any project. This module imports no Django, so settings modules can import it.
 """
 
 from typing import Any
@@ -8,23 +8,23 @@ from typing import Any
 from ..version import __version__
 
 DESCRIPTION = """
-A memory for AI agents: what was said, what agents produced, which sessions exist.
+A memory for AI agents: conversations, data that agents produce, and sessions.
 
-**Who asks.** `Authorization: Token <key>`, or the session of somebody who is logged in. You see and write your own
-records only; another's answers 404. With the permission `memory.act_for_any_user` you see and write everybody's.
+**Authentication.** Send `Authorization: Token <key>`, or a session cookie. You can read and write your own records;
+those of others return 404. With the permission `memory.act_for_any_user` you can read and write all records.
 
-**Pages.** A list tells `has_more`, and a `next` link to follow as it is. A `limit` above the maximum is an error.
+**Pagination.** Lists return `has_more` and the URL of the `next` page. A `limit` above the maximum is an error.
 
-**Strictness.** Unknown fields and parameters, wrong types and repeated keys are errors, not ignored. Times are RFC 3339
-with an offset, and come back in UTC. A slash at the end of a path is optional.
+**Validation.** Unknown fields and parameters, wrong types and repeated keys are errors. Times are RFC 3339 with an
+offset, and are returned in UTC. The trailing slash of a path is optional.
 
-**Errors** have one shape, `error`: a `code` for programs, a `message` for people, and what is wrong by field.
+**Errors.** All errors have the same format: `error` with a stable `code`, a readable `message`, and errors by field.
 """
 
 TAGS = (
-    ("memory-items", "What was said, done or learnt, in users' memories."),
-    ("agent-data", "Raw data that agents produced."),
-    ("sessions", "Conversations: made by the first item in them, deleted with all of it."),
+    ("memory-items", "Messages, facts and events in users' memories."),
+    ("agent-data", "Raw data produced by agents."),
+    ("sessions", "Conversations. Created with their first item; deleted with all their items."),
 )
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What OpenAPI tells of each operation, in one table: summary, description, bodies, examples."""
+"""The OpenAPI description of each operation: summary, description, bodies, examples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEM = {
     "metadata": {"role": "user", "topic": "travel"},
     "expiration": None,
 }
-FOUND = {
+SEARCH_RESULT = {
     **{name: value for name, value in ITEM.items() if name != "embedding"},
     "score": 1.62,
     "parts": {"lexical": 0.25, "neighbours": 0.71, "vector": 0.31, "substance": 0.35},
@@ -44,28 +44,28 @@ SESSION = {
 }
 
 
-def chosen(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Some fields of an example."""
+def pick(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The named fields of an example."""
     return {name: record[name] for name in names}
 
 
-NEW_ITEM = chosen(ITEM, "session_id", "item_type", "text_content", "metadata")
-NEW_AGENT_DATA = chosen(AGENT_DATA, "data_type", "content", "metadata")
-NEW_SESSION = chosen(SESSION, "session_id", "metadata")
+NEW_ITEM = pick(ITEM, "session_id", "item_type", "text_content", "metadata")
+NEW_AGENT_DATA = pick(AGENT_DATA, "data_type", "content", "metadata")
+NEW_SESSION = pick(SESSION, "session_id", "metadata")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation; a body that is None is the view's own serializer, `status` that of success."""
+    """One operation. A body of None means the view's serializer; `status` is the success status."""
 
     summary: str
     description: str = ""
     request: Any = None
     response: Any = None
     status: int = 200
-    sent: Any = None
-    answered: Any = None
-    # Statuses of errors beside those that every operation has.
+    request_example: Any = None
+    response_example: Any = None
+    # Error statuses in addition to the common ones.
     errors: tuple[int, ...] = ()
 
 
@@ -77,22 +77,34 @@ def crud(
     change: Any,
     errors: tuple[int, ...] = (404,),
 ) -> dict[str, Operation]:
-    """The six operations that all records have, by action; `errors` are of those with an id."""
+    """The six CRUD operations by action; `errors` are the statuses of those with an id in the path."""
     return {
-        "list": Operation(f"List {many}", f"The live {many} that you may see, filtered, in pages.", answered=record),
+        "list": Operation(
+            f"List {many}",
+            f"Lists {many} that you can read and that have not expired, with filters and pagination.",
+            response_example=record,
+        ),
         "create": Operation(
             f"Create {one}",
-            "The record is yours, unless you may act for others and name one. An id that is taken is an error.",
+            "You are the owner, unless you may act for others and name another. An existing id is an error.",
             status=201,
-            sent=new,
-            answered=record,
+            request_example=new,
+            response_example=record,
         ),
-        "retrieve": Operation(f"Retrieve {one}", answered=record, errors=errors),
+        "retrieve": Operation(f"Retrieve {one}", response_example=record, errors=errors),
         "update": Operation(
-            f"Replace {one}", "Every field is needed, but for the id.", sent=record, answered=record, errors=errors
+            f"Replace {one}",
+            "All fields are required, except for the id.",
+            request_example=record,
+            response_example=record,
+            errors=errors,
         ),
         "partial_update": Operation(
-            f"Change {one}", "Fields that are left out stay.", sent=change, answered=record, errors=errors
+            f"Update {one}",
+            "Omitted fields keep their values.",
+            request_example=change,
+            response_example=record,
+            errors=errors,
         ),
         "destroy": Operation(f"Delete {one}", status=204, errors=errors),
     }
@@ -103,65 +115,67 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         **crud("a memory item", "memory items", ITEM, NEW_ITEM, {"text_content": "I prefer night trains."}, (404, 405)),
         "bulk": Operation(
             "Create many memory items",
-            "All or none: one row that is wrong, and nothing is written. Errors name their row: `items.3.item_type`.",
+            "Creates all items or none. Errors name the row: `items.3.item_type`.",
             response=serializers.CreatedSerializer,
             status=201,
-            sent={"items": [NEW_ITEM, {**NEW_ITEM, "id": "my-own-id", "text_content": "And I travel light."}]},
-            answered={"created": 2, "ids": [ITEM["id"], "my-own-id"]},
+            request_example={
+                "items": [NEW_ITEM, {**NEW_ITEM, "id": "my-own-id", "text_content": "And I travel light."}]
+            },
+            response_example={"created": 2, "ids": [ITEM["id"], "my-own-id"]},
             errors=(409,),
         ),
         "check_duplicate": Operation(
-            "Tell whether a memory item is there already",
-            "A duplicate is a live item of the same user and type with exactly the same text.",
+            "Check for a duplicate memory item",
+            "A duplicate is an item with the same user, type and text that has not expired.",
             response=serializers.DuplicateSerializer,
-            sent=chosen(ITEM, "item_type", "text_content"),
-            answered={"duplicate": True, "id": ITEM["id"]},
+            request_example=pick(ITEM, "item_type", "text_content"),
+            response_example={"duplicate": True, "id": ITEM["id"]},
         ),
         "search": Operation(
             "Search memory items",
-            "What one user's memory has to say, by words and by meaning, best first. It is your memory, unless you may "
-            "act for others and name one.",
+            "Full-text and semantic search in one user's memory, best match first: in yours, unless you may "
+            "act for others and name another user.",
             response=serializers.FoundSerializer,
-            answered={"results": [FOUND]},
+            response_example={"results": [SEARCH_RESULT]},
             errors=(405,),
         ),
     },
     "agent-data": crud("agent data", "agent data", AGENT_DATA, NEW_AGENT_DATA, {"metadata": {"model": "planner-3"}}),
     "sessions": {
         **crud("a session", "sessions", SESSION, NEW_SESSION, {"metadata": {"title": "By night train"}}),
-        "destroy": Operation("Delete a session", "With its conversation: every item in it.", status=204, errors=(404,)),
+        "destroy": Operation("Delete a session", "Deletes the session and all its items.", status=204, errors=(404,)),
         "history": Operation(
-            "Read a conversation",
-            "The session's live items, newest first, in pages.",
-            answered=ITEM,
+            "List a session's items",
+            "The session's items that have not expired, newest first, with pagination.",
+            response_example=ITEM,
             errors=(404,),
         ),
     },
 }
 
 ERRORS: Mapping[int, str] = {
-    400: "The request is wrong: see `fields`.",
-    401: "There are no credentials, or wrong ones.",
-    403: "A session's request has no CSRF token.",
-    404: "There is no such record among those that you may see.",
-    405: "No id: `bulk`, `check-duplicate` and `search` are paths of the API.",
-    406: "The Accept header asks for something other than JSON.",
-    409: "Another request wrote one of these records meanwhile; nothing was written.",
-    411: "The body's length is not told.",
+    400: "Invalid request; see `fields`.",
+    401: "Missing or invalid credentials.",
+    403: "Missing or invalid CSRF token (session authentication).",
+    404: "The record does not exist, or you cannot read it.",
+    405: "Method not allowed: `bulk`, `check-duplicate` and `search` are paths, not ids.",
+    406: "The Accept header does not allow JSON.",
+    409: "A concurrent request wrote one of these records. Nothing was written.",
+    411: "Missing Content-Length.",
     415: "The body is not `application/json`.",
-    429: "Too many requests: wait as long as `Retry-After` says.",
-    500: "A fault of the service.",
-    503: "Storage, or the model of a search, does not answer: try again after `Retry-After`.",
+    429: "Too many requests. Try again after `Retry-After` seconds.",
+    500: "Internal server error.",
+    503: "The storage or the embedding model is unavailable. Try again after `Retry-After` seconds.",
 }
 EVERYWHERE = (400, 401, 406, 429, 500, 503)
-# Of methods that write, and of those that have a body.
+# Statuses of methods that write, and of methods with a body.
 WRITING = (403, 411)
 WITH_BODY = (415,)
 
 ERROR_EXAMPLE = {
     "error": {
         "code": "invalid",
-        "message": "Wrong in this request: item_type.",
+        "message": "Invalid values: item_type.",
         "fields": {"item_type": [{"code": "required", "message": "This field is required."}]},
     }
 }

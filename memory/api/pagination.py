@@ -1,7 +1,7 @@
-"""Pages by cursor: the time and id of the last record seen.
+"""Cursor pagination by time and id.
 
-A position is a place in the order, not a count of records before it. So thousands of records of one timestamp are paged
-like others, a page costs the same however deep it lies, and records that come or go meanwhile shift nothing.
+A cursor holds the time and id of the last record, not an offset. Records may have equal timestamps, the cost of a page
+does not depend on its depth, and concurrent inserts and deletes shift no records.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WHOLE_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place between two records: after (`backwards`: before) the one with this time and id."""
+    """A position after (`backwards`: before) the record with this time and id."""
 
     ordering: str
     backwards: bool
@@ -41,19 +41,19 @@ class Cursor:
     id: str
 
     def encode(self) -> str:
-        """Text for a URL."""
+        """Encode for a URL."""
         parts = [self.ordering, self.backwards, self.time.isoformat(), self.id]
         return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
-        """The inverse of `encode`; anything else is a `ValueError`."""
+        """The inverse of `encode`; raises `ValueError` for other text."""
         try:
             parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             ordering, backwards, time, pk = parts
             return cls(str(ordering), bool(backwards), parse_timestamp(time), str(pk))
         except (ValueError, OverflowError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
-            raise ValueError("not a cursor") from error
+            raise ValueError("invalid cursor") from error
 
 
 def invalid(name: str, message: str, code: str = "invalid") -> ValidationError:
@@ -62,96 +62,96 @@ def invalid(name: str, message: str, code: str = "invalid") -> ValidationError:
 
 
 class CursorPagination(BasePagination):
-    """`limit`, `cursor` and `ordering`; the view's `orderings` are the names of the latter, the first by default.
+    """The parameters `limit`, `cursor` and `ordering`. The view's `orderings` are the allowed ones, default first.
 
-    An ordering names a time field, with `-` for newest first; ids settle ties.
+    An ordering is a time field, with `-` for newest first; ties are ordered by id.
     """
 
     parameters: frozenset[str] = frozenset({"limit", "cursor", "ordering"})
 
     @property
     def default_limit(self) -> int:
-        """Records on a page, where `limit` is not given."""
+        """The page size without `limit`."""
         return memory_settings.page_size
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
-        """The page's records; remembers what lies around it."""
+        """The page's records; also sets the links to the pages around it."""
         self.request = request
         ordering = self.ordering(request, view)
         limit = self.limit(request)
         cursor = self.cursor(request, ordering)
         backwards = cursor is not None and cursor.backwards
-        found = self.fetch(queryset, ordering, cursor, limit + 1)
-        more = len(found) > limit
-        page = found[:limit][::-1] if backwards else found[:limit]
+        records = self.fetch(queryset, ordering, cursor, limit + 1)
+        more = len(records) > limit
+        page = records[:limit][::-1] if backwards else records[:limit]
         self.next = self._link(ordering, page, backwards=False) if more or backwards else None
         self.previous = self._link(ordering, page, backwards=True) if (more if backwards else cursor) else None
         return page
 
     def fetch(self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, count: int) -> list[Any]:
-        """At most `count` records from the cursor on, in the direction in which it looks."""
+        """At most `count` records from the cursor, in its direction."""
         return list(page_query(queryset, ordering, cursor)[:count])
 
     def ordering(self, request: Request, view: APIView | None) -> str:
-        """The ordering that the request asks for."""
+        """The requested ordering."""
         known: Sequence[str] = getattr(view, "orderings", ())
         asked = request.query_params.get("ordering", known[0])
         if asked not in known:
-            raise invalid("ordering", f"This must be one of: {', '.join(known)}.")
+            raise invalid("ordering", f"Enter one of: {', '.join(known)}.")
         return asked
 
     def limit(self, request: Request) -> int:
-        """How many records the request asks for."""
-        most = memory_settings.max_page_size
+        """The requested page size."""
+        maximum = memory_settings.max_page_size
         asked = request.query_params.get("limit")
         if asked is None:
             return self.default_limit
-        if not WHOLE_NUMBER.fullmatch(asked) or int(asked) > most:
-            raise invalid("limit", f"This must be a whole number from 1 to {most}.")
+        if not WHOLE_NUMBER.fullmatch(asked) or int(asked) > maximum:
+            raise invalid("limit", f"Enter a whole number from 1 to {maximum}.")
         return int(asked)
 
     def cursor(self, request: Request, ordering: str) -> Cursor | None:
-        """Where the request wants to go on."""
+        """The requested cursor, or None."""
         text = request.query_params.get("cursor")
         if text is None:
             return None
         try:
             cursor = Cursor.decode(text)
         except ValueError as error:
-            message = "This is no cursor: take it from `next` or `previous` of a page."
+            message = "Invalid cursor. Use the `next` or `previous` link of a page."
             raise invalid("cursor", message, "invalid_cursor") from error
         if cursor.ordering != ordering:
-            message = f"This cursor is of a list ordered otherwise, not by {ordering!r}."
+            message = f"This cursor belongs to another ordering than {ordering!r}."
             raise invalid("cursor", message, "invalid_cursor")
         return cursor
 
     def _link(self, ordering: str, page: Sequence[Model], backwards: bool) -> str | None:
         url = self.request.build_absolute_uri()
-        if not page:  # everything on this side is gone: the list starts anew
+        if not page:  # no records are left on this side: link to the first page
             return remove_query_param(url, "cursor")
         edge = page[0] if backwards else page[-1]
         time = getattr(edge, ordering.lstrip("-"))
         return replace_query_param(url, "cursor", Cursor(ordering, backwards, time, str(edge.pk)).encode())
 
     def get_paginated_response(self, data: Any) -> Response:
-        """The page, and whether there is more."""
+        """The page with its links and `has_more`."""
         return Response(
             {"next": self.next, "previous": self.previous, "has_more": self.next is not None, "results": data}
         )
 
     def get_paginated_response_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """The page in OpenAPI."""
+        """The OpenAPI schema of a page."""
         link = {"type": "string", "format": "uri", "nullable": True}
         example = "http://localhost:8000/api/memory-items/?cursor=WyItdGltZXN0YW1wIiwgZmFsc2Vd"
         return {
             "type": "object",
             "required": ["next", "previous", "has_more", "results"],
             "properties": {
-                "next": {**link, "description": "The page after this one.", "example": example},
-                "previous": {**link, "description": "The page before this one.", "example": None},
+                "next": {**link, "description": "URL of the next page.", "example": example},
+                "previous": {**link, "description": "URL of the previous page.", "example": None},
                 "has_more": {
                     "type": "boolean",
-                    "description": "Whether there is a page after this one.",
+                    "description": "Whether there is a next page.",
                     "example": True,
                 },
                 "results": schema,
@@ -159,20 +159,20 @@ class CursorPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """The parameters in OpenAPI."""
-        most = memory_settings.max_page_size
+        """The OpenAPI parameters."""
+        maximum = memory_settings.max_page_size
         described = {
             "limit": (
-                {"type": "integer", "minimum": 1, "maximum": most, "default": self.default_limit},
-                f"Records on a page, at most {most}; more is an error.",
+                {"type": "integer", "minimum": 1, "maximum": maximum, "default": self.default_limit},
+                f"Page size; at most {maximum}.",
             ),
             "cursor": (
                 {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
-                "Where to go on: from `next` or `previous` of a page.",
+                "The position, from the `next` or `previous` link of a page.",
             ),
             "ordering": (
                 {"type": "string", "enum": list(view.orderings), "default": view.orderings[0]},
-                "By time; `-` is newest first. Ids settle ties.",
+                "Order by time; `-` for newest first. Ties are ordered by id.",
             ),
         }
         return [
@@ -183,19 +183,19 @@ class CursorPagination(BasePagination):
 
 
 class HistoryPagination(CursorPagination):
-    """A conversation's pages: newest first, 20 messages unless told otherwise."""
+    """Pagination of a session's items: newest first, 20 items by default."""
 
     parameters = frozenset({"limit", "cursor"})
     default_limit = 20
     session: UserSession
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
-        """As `CursorPagination`; `queryset` is the session."""
+        """Like `CursorPagination`, but `queryset` is the session."""
         self.session = queryset
         return super().paginate_queryset(queryset.items(), request, view)
 
     def fetch(self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, count: int) -> list[Any]:
-        """The first page comes by way of the conversation cache."""
+        """Read the first page through the conversation cache."""
         if cursor is None:
             return history.recent(self.session.user_id, self.session.session_id, count)
         return super().fetch(queryset, ordering, cursor, count)
@@ -206,7 +206,7 @@ class HistoryPagination(CursorPagination):
 
 
 def page_query(queryset: QuerySet[Any], ordering: str, cursor: Cursor | None) -> QuerySet[Any]:
-    """The records from a cursor on, in the direction in which it looks."""
+    """The records from the cursor, in its direction."""
     name = ordering.lstrip("-")
     descending = ordering.startswith("-") != (cursor is not None and cursor.backwards)
     sign = "-" if descending else ""
@@ -214,7 +214,7 @@ def page_query(queryset: QuerySet[Any], ordering: str, cursor: Cursor | None) ->
     if cursor is None:
         return ordered
     side = "lt" if descending else "gt"
-    # The first condition says nothing that the second does not; it is the range that an index can walk.
+    # The first condition is implied by the second, but lets the database use a range of an index.
     return ordered.filter(
         Q(**{f"{name}__{side}e": cursor.time}),
         Q(**{f"{name}__{side}": cursor.time}) | Q(**{f"pk__{side}": cursor.id}),

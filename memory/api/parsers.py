@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 means it: UTF-8, no NaN, no key twice, bounded in size and depth."""
+"""Strict JSON (RFC 8259): UTF-8, no NaN, no repeated keys, limited size and depth."""
 
 from __future__ import annotations
 
@@ -10,65 +10,68 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 
 from ..conf import memory_settings
-from .errors import BodyError, shown
+from .errors import BodyError, printable
 
 
-class RefusedJSONError(ValueError):
-    """Well-formed for Python's parser, but not to be taken."""
+class RejectedJSONError(ValueError):
+    """JSON that Python parses, but that this API rejects."""
 
 
 class StrictJSONParser(BaseParser):
-    """Parses `application/json`; what is wrong is a `BodyError`."""
+    """Parses `application/json`; raises `BodyError`."""
 
     media_type = "application/json"
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """The value that the body holds."""
+        """Return the parsed body."""
         return parse_json(read_bounded(stream, memory_settings.max_body_bytes))
 
 
-def read_bounded(stream: IO[bytes], most: int) -> bytes:
-    """All bytes of a stream that has at most `most` of them."""
-    raw = stream.read(most + 1)
-    if len(raw) > most:
-        raise BodyError(f"The body is larger than {most} bytes, the most that is taken.", code="body_too_large")
+def read_bounded(stream: IO[bytes], limit: int) -> bytes:
+    """Read the stream; raise `BodyError` if it holds more than `limit` bytes."""
+    raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise BodyError(f"The body exceeds the limit of {limit} bytes.", code="body_too_large")
     return raw
 
 
 def parse_json(raw: bytes) -> Any:
-    """The value in `raw`."""
+    """Parse `raw`; raise `BodyError` if it is invalid."""
     try:
         return json.loads(
-            raw.decode(), object_pairs_hook=without_duplicates, parse_constant=refuse_constant, parse_float=finite
+            raw.decode(),
+            object_pairs_hook=reject_duplicate_keys,
+            parse_constant=reject_constant,
+            parse_float=parse_finite,
         )
     except UnicodeDecodeError as error:
-        raise BodyError(f"The body is not UTF-8: byte {error.start} is wrong.", code="invalid_encoding") from error
+        raise BodyError(f"The body is not valid UTF-8 at byte {error.start}.", code="invalid_encoding") from error
     except RecursionError as error:
-        raise BodyError("The body nests too deep.", code="too_deep") from error
-    except ValueError as error:  # malformed, a number with thousands of digits, or refused below
-        raise BodyError(f"The body is not JSON that can be taken: {error}", code="invalid_json") from error
+        raise BodyError("The body is nested too deeply.", code="too_deep") from error
+    except ValueError as error:  # malformed, a number with thousands of digits, or RejectedJSONError
+        raise BodyError(f"The body is not valid JSON: {error}", code="invalid_json") from error
 
 
-def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, unless it has a key twice."""
+def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object; reject repeated keys."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise RefusedJSONError(f"the key {shown(twice)!r} stands there twice.")
+        raise RejectedJSONError(f"the key {printable(twice)!r} is repeated.")
     return found
 
 
-def refuse_constant(name: str) -> None:
-    """NaN and Infinity are Python's, not JSON's."""
-    raise RefusedJSONError(f"{name} is not JSON.")
+def reject_constant(name: str) -> None:
+    """Reject NaN and Infinity, which Python accepts."""
+    raise RejectedJSONError(f"{name} is not JSON.")
 
 
-def finite(text: str) -> float:
-    """A number that a double can hold."""
+def parse_finite(text: str) -> float:
+    """Parse a number; reject it if a double cannot hold it."""
     value = float(text)
     if not math.isfinite(value):
-        raise RefusedJSONError(f"the number {shown(text)} does not fit a double.")
+        raise RejectedJSONError(f"the number {printable(text)} is out of range for a double.")
     return value

@@ -1,4 +1,4 @@
-"""OpenAPI of the views, made from the table in `operations`: no decorators, so no setting of a project is needed."""
+"""The OpenAPI schema of the views, from the table in `operations`. It depends on no setting of the project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from ..conf import memory_settings
-from .fields import NO_NUL
+from .fields import NO_NUL_PATTERN
 from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WRITING, Operation
 from .serializers import ErrorSerializer
 
@@ -22,29 +22,29 @@ FILTERED = frozenset({"list", "search"})
 
 
 class LoginScheme(SessionScheme):  # type: ignore[no-untyped-call]
-    """The session cookie in OpenAPI."""
+    """The OpenAPI security scheme of session authentication."""
 
     target_class = "memory.api.authentication.LoginAuthentication"
     priority = 1
 
 
 class MemorySchema(AutoSchema):
-    """Describes a view's action by its row in `OPERATIONS`."""
+    """Describes an action by its entry in `OPERATIONS`."""
 
     view: Any
 
     @property
-    def row(self) -> Operation:
-        """The action's row."""
+    def operation(self) -> Operation:
+        """The action's entry."""
         return OPERATIONS[self.view.collection][self.view.action]
 
     def get_summary(self) -> str:
-        """The row's summary."""
-        return self.row.summary
+        """The entry's summary."""
+        return self.operation.summary
 
     def get_description(self) -> str:  # type: ignore[override]
-        """The row's description."""
-        return self.row.description
+        """The entry's description."""
+        return self.operation.description
 
     def get_operation_id(self) -> str:
         """`memory_items_list`, `sessions_history`, ..."""
@@ -55,36 +55,44 @@ class MemorySchema(AutoSchema):
         return [self.view.collection]
 
     def get_request_serializer(self) -> Any:
-        """The row's, or else the view's."""
-        return self.row.request or super().get_request_serializer()
+        """The entry's, or the view's."""
+        return self.operation.request or super().get_request_serializer()
 
     def get_response_serializers(self) -> Any:
-        """Success, and every error that this operation can answer."""
-        row = self.row
-        if row.status == 204:
+        """The success response and all error responses."""
+        operation = self.operation
+        if operation.status == 204:
             success = OpenApiResponse(description="Deleted.")
         else:
-            success = OpenApiResponse(row.response or self._record_serializer(), description="Success.")
-        statuses = [*EVERYWHERE, *row.errors]
+            success = OpenApiResponse(operation.response or self._record_serializer(), description="Success.")
+        statuses = [*EVERYWHERE, *operation.errors]
         if self.method != "GET":
             statuses += WRITING
         if self.method in BODIES:
             statuses += WITH_BODY
         errors = {code: OpenApiResponse(ErrorSerializer, description=ERRORS[code]) for code in sorted(statuses)}
-        return {row.status: success, **errors}
+        return {operation.status: success, **errors}
 
     def _record_serializer(self) -> Any:
-        # A PUT's body is described by a class of its own, its answer is a record like any other.
+        # PUT has a separate serializer for the request, but returns the usual record.
         return self.view.serializer_class
 
     def get_override_parameters(self) -> list[Any]:
-        """The headers of answers."""
+        """The response headers."""
         headers = [
             OpenApiParameter(
-                "Retry-After", int, OpenApiParameter.HEADER, response=[429, 503], description="Seconds to wait."
+                "Retry-After",
+                int,
+                OpenApiParameter.HEADER,
+                response=[429, 503],
+                description="Seconds to wait before the next request.",
             ),
             OpenApiParameter(
-                "WWW-Authenticate", str, OpenApiParameter.HEADER, response=[401], description="How to authenticate."
+                "WWW-Authenticate",
+                str,
+                OpenApiParameter.HEADER,
+                response=[401],
+                description="The authentication scheme.",
             ),
         ]
         if self.view.action == "create":
@@ -96,27 +104,31 @@ class MemorySchema(AutoSchema):
         return headers
 
     def get_examples(self) -> list[OpenApiExample]:
-        """The row's bodies, and an error."""
-        row, examples = (
-            self.row,
-            [OpenApiExample("A wrong request", ERROR_EXAMPLE, response_only=True, status_codes=["400"])],
+        """The entry's examples, and an error."""
+        operation, examples = (
+            self.operation,
+            [OpenApiExample("Invalid request", ERROR_EXAMPLE, response_only=True, status_codes=["400"])],
         )
-        if row.sent is not None:
-            examples.append(OpenApiExample("Request", row.sent, request_only=True))
-        if row.answered is not None:
-            examples.append(OpenApiExample("Answer", row.answered, response_only=True, status_codes=[str(row.status)]))
+        if operation.request_example is not None:
+            examples.append(OpenApiExample("Request", operation.request_example, request_only=True))
+        if operation.response_example is not None:
+            examples.append(
+                OpenApiExample(
+                    "Response", operation.response_example, response_only=True, status_codes=[str(operation.status)]
+                )
+            )
         return examples
 
     def get_filter_backends(self) -> list[Any]:
-        """Filters are a list's and a search's; a conversation has none."""
+        """Only lists and search have filters."""
         return list(self.view.filter_backends) if self.view.action in FILTERED else []
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return self.view.action in LISTS
 
 
-def described(**kwargs: Any) -> Callable[[MethodT], MethodT]:
-    """`extend_schema` for a view's method, in a project that names no DEFAULT_SCHEMA_CLASS too."""
+def document(**kwargs: Any) -> Callable[[MethodT], MethodT]:
+    """`extend_schema` for a view's method that also works without `DEFAULT_SCHEMA_CLASS`."""
 
     def decorate(method: MethodT) -> MethodT:
         method.schema = AutoSchema  # type: ignore[attr-defined]
@@ -126,19 +138,19 @@ def described(**kwargs: Any) -> Callable[[MethodT], MethodT]:
 
 
 def only_own_views(endpoints: list[Any], **kwargs: Any) -> list[Any]:
-    """Leave out of the schema what else the project serves."""
+    """Exclude the project's other views from the schema."""
     return [endpoint for endpoint in endpoints if endpoint[3].cls.__module__.startswith("memory.")]
 
 
 def be_strict(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Say that bodies take no other fields and no NUL, and that records come with every field."""
+    """Forbid other fields and NUL in requests, and mark all fields of responses as required."""
     components = result["components"]["schemas"]
     for name, component in components.items():
         properties = component.get("properties", {})
         if name.endswith("Request"):
             component["additionalProperties"] = False
             for schema in filter(_is_free_text, properties.values()):
-                schema["pattern"] = NO_NUL
+                schema["pattern"] = NO_NUL_PATTERN
         if "items" in properties:
             properties["items"].update(minItems=1, maxItems=memory_settings.bulk_limit)
         elif f"{name}Request" in components:

@@ -1,4 +1,4 @@
-"""Records as JSON. What is written is the model's own fields; what is not named here is refused, not ignored."""
+"""Serializers of records. Unknown fields are errors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..fields import AnyJSONField, VectorField
 from ..fields import MapField as MapModelField
 from ..models import AgentData, MemoryItem, UserSession
 from . import fields
-from .errors import shown
+from .errors import printable
 from .permissions import principal
 
-UNKNOWN = "There is no such field, or it cannot be written."
+UNKNOWN = "This field does not exist or is read-only."
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields that it does not know."""
+    """A serializer that rejects unknown fields."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """The validated values; every wrong field is told, unknown ones too."""
+        """Validate; unknown fields are reported with all other errors."""
         unknown = (
-            {shown(name): [ErrorDetail(UNKNOWN, code="unknown")] for name in data if self._is_unknown(name)}
+            {printable(name): [ErrorDetail(UNKNOWN, code="unknown")] for name in data if self._is_unknown(name)}
             if isinstance(data, Mapping)
             else {}
         )
@@ -48,19 +48,19 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class OwnedSerializer(StrictSerializer):
-    """Gives what is new to its maker, unless it says otherwise. `OWNER` is the field that tells whose it is."""
+    """Sets the field `OWNER` of new records to the principal by default."""
 
     OWNER: ClassVar[str] = "user_id"
 
     def to_internal_value(self, data: Any) -> Any:
-        """As `StrictSerializer`, with an owner."""
+        """Like `StrictSerializer`, with the default owner."""
         if self.instance is None and isinstance(data, Mapping) and self.OWNER not in data:
             data = {**data, self.OWNER: principal(self.context["request"])}
         return super().to_internal_value(data)
 
 
 class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
-    """What the three kinds of records share."""
+    """The base of the three record serializers."""
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -73,9 +73,9 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
     }
 
     def validate_id(self, value: str) -> str:
-        """A record keeps its id."""
+        """Reject a change of the id."""
         if self.instance is not None and value != self.instance.pk:
-            raise ValidationError("A record keeps its id.", code="immutable")
+            raise ValidationError("The id cannot be changed.", code="immutable")
         return value
 
     def create(self, validated_data: dict[str, Any]) -> Any:
@@ -86,7 +86,7 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         return record
 
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
-        """Write the fields that were sent, and no others."""
+        """Write only the fields of the request."""
         changes = {name: value for name, value in validated_data.items() if name != "id"}
         for name, value in changes.items():
             setattr(instance, name, value)
@@ -96,10 +96,10 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
 
 
 class MemoryItemSerializer(RecordSerializer):
-    """One thing that was said, done or learnt, in a user's memory."""
+    """A message, fact or event in a user's memory."""
 
-    id = fields.IdField(required=False, help_text="Yours to choose, or else made. It cannot be changed.")
-    user_id = fields.OwnerField(required=False, max_length=255, help_text="Whose it is; you, where left out.")
+    id = fields.IdField(required=False, help_text="Generated if omitted. It cannot be changed.")
+    user_id = fields.OwnerField(required=False, max_length=255, help_text="The owner; default: yourself.")
     session_id = fields.TextField(required=False, allow_null=True, max_length=255)
     persona_active = fields.TextField(required=False, allow_null=True, max_length=255)
 
@@ -120,12 +120,12 @@ class MemoryItemSerializer(RecordSerializer):
 
 
 class AgentDataSerializer(RecordSerializer):
-    """Raw data that an agent produced."""
+    """Raw data produced by an agent."""
 
     OWNER = "agent_id"
 
-    id = fields.IdField(required=False, help_text="Yours to choose, or else made. It cannot be changed.")
-    agent_id = fields.OwnerField(required=False, max_length=255, help_text="Whose it is; you, where left out.")
+    id = fields.IdField(required=False, help_text="Generated if omitted. It cannot be changed.")
+    agent_id = fields.OwnerField(required=False, max_length=255, help_text="The owner; default: yourself.")
 
     class Meta:
         model = AgentData
@@ -133,32 +133,36 @@ class AgentDataSerializer(RecordSerializer):
 
 
 class UserSessionSerializer(RecordSerializer):
-    """A conversation of one user. Its `id` follows from `user_id` and `session_id`."""
+    """A conversation of one user. Its `id` is derived from `user_id` and `session_id`."""
 
-    id = fields.IdField(required=False, help_text="Follows from `user_id` and `session_id`.")
-    user_id = fields.OwnerField(required=False, max_length=255, help_text="Whose it is; you, where left out.")
+    id = fields.IdField(required=False, help_text="Derived from `user_id` and `session_id`.")
+    user_id = fields.OwnerField(required=False, max_length=255, help_text="The owner; default: yourself.")
 
     class Meta:
         model = UserSession
         fields = ("id", "user_id", "session_id", "started_at", "last_activity", "metadata")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse another id than the one that follows, and another user or session later on."""
+        """Reject an id other than the derived one, and changes of user or session."""
         sent = attrs.pop("id", None)
         if self.instance is None and sent not in (None, UserSession.make_id(attrs["user_id"], attrs["session_id"])):
-            raise ValidationError({"id": [ErrorDetail("The id follows from user and session.", code="immutable")]})
+            raise ValidationError(
+                {"id": [ErrorDetail("The id is derived from user_id and session_id.", code="immutable")]}
+            )
         kept = {name: getattr(self.instance, name) for name in ("user_id", "session_id") if self.instance is not None}
         changed = [name for name, value in kept.items() if attrs.get(name, value) != value]
         if changed:
-            raise ValidationError({name: [ErrorDetail("A session keeps this.", code="immutable")] for name in changed})
+            raise ValidationError(
+                {name: [ErrorDetail("This cannot be changed.", code="immutable")] for name in changed}
+            )
         return attrs
 
 
 class Replacement(RecordSerializer):
-    """A PUT's body: everything but the id has to be there."""
+    """The body of a PUT: all fields except for the id are required."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """The fields, all required."""
+        """All fields except for the id are required and have no default."""
         found = super().get_fields()
         for name, field in found.items():
             field.required, field.default = name != "id", empty
@@ -166,35 +170,37 @@ class Replacement(RecordSerializer):
 
 
 class MemoryItemReplacement(Replacement, MemoryItemSerializer):
-    """A memory item, whole."""
+    """A complete memory item."""
 
 
 class AgentDataReplacement(Replacement, AgentDataSerializer):
-    """Agent data, whole."""
+    """Complete agent data."""
 
 
 class UserSessionReplacement(Replacement, UserSessionSerializer):
-    """A session, whole."""
+    """A complete session."""
 
 
 class MemoryItemBulkSerializer(StrictSerializer):
-    """Up to `MEMORY["BULK_LIMIT"]` items; one that is wrong, and none is written."""
+    """Up to `MEMORY["BULK_LIMIT"]` items; one invalid item rejects all."""
 
     items = MemoryItemSerializer(many=True, allow_empty=False)
 
     def to_internal_value(self, data: Any) -> Any:
-        """As `StrictSerializer`; too many items are refused before they are looked at."""
+        """Like `StrictSerializer`; checks the number of items before it validates them."""
         rows = data.get("items") if isinstance(data, Mapping) else None
         if isinstance(rows, list) and len(rows) > memory_settings.bulk_limit:
-            message = f"At most {memory_settings.bulk_limit} items at once; these are {len(rows)}."
+            message = f"Send at most {memory_settings.bulk_limit} items; the request has {len(rows)}."
             raise ValidationError({"items": [ErrorDetail(message, code="too_many")]})
         return super().to_internal_value(data)
 
     def validate_items(self, rows: list[dict[str, Any]]) -> list[MemoryItem]:
-        """The items, unsaved; every row that cannot be written is told."""
+        """Unsaved items; the errors of all rows are reported together."""
         records = [MemoryItem(**row) for row in rows]
-        chosen = [record.pk for record, row in zip(records, rows, strict=True) if "id" in row]
-        taken = set(MemoryItem.all_objects.filter(pk__in=chosen).values_list("pk", flat=True)) if chosen else set()
+        given_ids = [record.pk for record, row in zip(records, rows, strict=True) if "id" in row]
+        taken = (
+            set(MemoryItem.all_objects.filter(pk__in=given_ids).values_list("pk", flat=True)) if given_ids else set()
+        )
         seen: Counter[str] = Counter()
         errors = []
         for record in records:
@@ -205,17 +211,17 @@ class MemoryItemBulkSerializer(StrictSerializer):
         return records
 
     def create(self, validated_data: dict[str, Any]) -> list[MemoryItem]:
-        """Insert them all."""
+        """Insert all items."""
         created: list[MemoryItem] = MemoryItem.objects.bulk_create(validated_data["items"])
         return created
 
 
 def row_errors(record: MemoryItem, taken: bool, repeated: bool) -> dict[str, list[ErrorDetail]]:
-    """What stands against writing one row of a bulk request."""
+    """The errors of one row of a bulk request."""
     if taken:
-        return {"id": [fields.TAKEN]}
+        return {"id": [fields.ID_TAKEN]}
     if repeated:
-        return {"id": [ErrorDetail("An item above has the same id.", code="repeated")]}
+        return {"id": [ErrorDetail("A preceding item has the same id.", code="repeated")]}
     try:
         record.check_limits()
     except DjangoValidationError as error:
@@ -224,31 +230,33 @@ def row_errors(record: MemoryItem, taken: bool, repeated: bool) -> dict[str, lis
 
 
 class CreatedSerializer(serializers.Serializer[Any]):
-    """What a bulk request made."""
+    """The result of a bulk request."""
 
-    created = serializers.IntegerField(min_value=1, help_text="How many.")
+    created = serializers.IntegerField(min_value=1, help_text="The number of created items.")
     ids = serializers.ListField(child=serializers.CharField(), help_text="Their ids, in the order of the request.")
 
 
 class DuplicateQuerySerializer(OwnedSerializer):
-    """An item that may be there already."""
+    """The item to check for duplicates."""
 
-    user_id = fields.OwnerField(required=False, max_length=255, help_text="Whose memory; yours, where left out.")
+    user_id = fields.OwnerField(
+        required=False, max_length=255, help_text="The user whose memory is checked; default: yourself."
+    )
     item_type = fields.TextField(max_length=255)
     text_content = fields.TextField(allow_blank=True)
 
 
 class FoundItemSerializer(MemoryItemSerializer):
-    """A memory item that a search found; without its vector, which is not read."""
+    """A search result: a memory item without its vector."""
 
-    score = serializers.FloatField(read_only=True, help_text="How well it answers; of use beside others of one search.")
+    score = serializers.FloatField(read_only=True, help_text="Relevance; comparable only within one search.")
     parts = serializers.DictField(
         source="score_parts",
         child=serializers.FloatField(),
         read_only=True,
         allow_null=True,
         default=None,
-        help_text="What the score is the sum of, by name: docs/search.md. Null unless `explain` is true.",
+        help_text="The summands of the score by name, see docs/search.md. Null unless `explain` is true.",
     )
 
     class Meta(MemoryItemSerializer.Meta):
@@ -256,38 +264,38 @@ class FoundItemSerializer(MemoryItemSerializer):
 
 
 class FoundSerializer(serializers.Serializer[Any]):
-    """What a search found, best first."""
+    """Search results, best first."""
 
     results = FoundItemSerializer(many=True)
 
 
 class DuplicateSerializer(serializers.Serializer[Any]):
-    """Whether the same user has a live item of the same type with the same text."""
+    """Whether an item with the same user, type and text exists."""
 
     duplicate = serializers.BooleanField()
     id = serializers.CharField(allow_null=True, help_text="The oldest such item, or null.")
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """One thing that is wrong."""
+    """One error."""
 
-    code = serializers.CharField(help_text="For programs; does not change.")
-    message = serializers.CharField(help_text="For people.")
+    code = serializers.CharField(help_text="A stable code for programs.")
+    message = serializers.CharField(help_text="A readable message.")
 
 
 class ErrorDetailSerializer(ProblemSerializer):
-    """What went wrong, and where."""
+    """The error, with its fields."""
 
     fields = serializers.DictField(  # type: ignore[assignment]
         child=ProblemSerializer(many=True),
         help_text=(
-            "By field: `items.3.item_type` inside a list, `body` for the body as a whole. "
-            "Empty where no field is to blame."
+            "Errors by field: `items.3.item_type` inside a list, `body` for the whole body. "
+            "Empty if the error concerns no field."
         ),
     )
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """Every answer that is not a success."""
+    """The body of all error responses."""
 
     error = ErrorDetailSerializer()

@@ -1,7 +1,7 @@
-"""Requests per user and per address, counted in the cache `MEMORY["CACHE"]`, in windows of fixed length.
+"""Fixed-window throttles per user and per address, counted in the cache `MEMORY["CACHE"]`.
 
-One atomic increment per request: nothing is lost between processes, and the cost does not grow with the rate. Around a
-window's edge a client may do twice its rate for a moment.
+Each request is one atomic increment, so counts are exact across processes and the cost does not grow with the rate.
+Around the edge of a window a client can briefly reach twice its rate.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from rest_framework.views import APIView
 
 from ..conf import memory_settings
 
-# Overridden by REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]; None there means no limit.
+# REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] overrides these; None means no limit.
 DEFAULT_RATES: Mapping[str, str | None] = {"memory-user": "6000/min", "memory-anonymous": "60/min"}
 
 
 class WindowThrottle(SimpleRateThrottle):
-    """Counts requests in the current window; the rate's name is `scope`."""
+    """Counts requests in the current window; `scope` names the rate."""
 
     scope: str
     rate: str | None
-    # Of the rate, where there is one: requests in a window, and its seconds.
+    # Set if there is a rate: requests per window, and the window's length in seconds.
     num_requests: int
     duration: int
 
     @property
     def cache(self) -> BaseCache:  # type: ignore[override]
-        """The cache that `MEMORY["CACHE"]` names."""
+        """The cache of `MEMORY["CACHE"]`."""
         return caches[memory_settings.cache]
 
     def get_rate(self) -> str | None:
-        """The project's rate, or else the default."""
+        """The project's rate, or the default."""
         rates: dict[str, Any] = {**DEFAULT_RATES, **(api_settings.DEFAULT_THROTTLE_RATES or {})}
         return cast(str | None, rates[self.scope])
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count the request; False where it is one too many."""
+        """Count the request; False if it exceeds the rate."""
         key = self.get_cache_key(request, view) if self.rate else None
         if key is None:
             return True
@@ -53,35 +53,35 @@ class WindowThrottle(SimpleRateThrottle):
     def _count(self, key: str, seconds: int) -> int:
         self.cache.add(key, 0, timeout=seconds + 1)
         try:
-            # A cache that hides its failures answers None: then nothing is counted.
+            # A cache that ignores its errors returns None: then nothing is counted.
             return self.cache.incr(key) or 0
-        except ValueError:  # dropped by the cache since the line above
+        except ValueError:  # evicted since `add`
             return 0
 
     def wait(self) -> float:
-        """Seconds until the window ends."""
+        """Seconds until the end of the window."""
         return self.left
 
 
 class UserThrottle(WindowThrottle):
-    """Per user; the rate is `memory-user`."""
+    """A throttle per user, with the rate `memory-user`."""
 
     scope = "memory-user"
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        """The user's counter, or None for those who are not logged in."""
+        """The user's key, or None for anonymous requests."""
         if not request.user.is_authenticated:
             return None
         return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
 
 
 class AnonymousThrottle(WindowThrottle):
-    """Per address, for requests without valid credentials; the rate is `memory-anonymous`."""
+    """A throttle per address for anonymous requests, with the rate `memory-anonymous`."""
 
     scope = "memory-anonymous"
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        """The address' counter, or None for those who are logged in."""
+        """The address's key, or None for authenticated requests."""
         if request.user.is_authenticated:
             return None
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}

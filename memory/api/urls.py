@@ -1,4 +1,4 @@
-"""The API's URLs: `path("api/", include("memory.api.urls"))` in a project. A slash at the end is optional."""
+"""The API's URLs: `path("api/", include("memory.api.urls"))` in a project. The trailing slash is optional."""
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
@@ -11,7 +11,7 @@ from .viewsets import AgentDataViewSet, MemoryItemViewSet, UserSessionViewSet
 app_name = "memory-api"
 
 router = SimpleRouter()
-router.trailing_slash = "/?"  # a regular expression, as the router's routes are
+router.trailing_slash = "/?"  # a regular expression, like the router's routes
 for viewset in (MemoryItemViewSet, AgentDataViewSet, UserSessionViewSet):
     router.register(viewset.collection, viewset, basename=viewset.collection)
 

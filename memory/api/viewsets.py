@@ -1,6 +1,6 @@
-"""The API's records: memory items, agents' data, sessions.
+"""The viewsets of memory items, agent data and sessions.
 
-Every policy is stated here, so that the API is the same in a project whose REST_FRAMEWORK says otherwise.
+All policies are explicit, so that a project's REST_FRAMEWORK setting does not change the API.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
 from . import filters, serializers
 from .authentication import authentication_classes
-from .errors import Conflict, LengthRequired, exception_handler, shown
-from .fields import taken
+from .errors import Conflict, LengthRequired, exception_handler, printable
+from .fields import id_taken
 from .pagination import CursorPagination, HistoryPagination
 from .parsers import StrictJSONParser
 from .permissions import acts_for_any_user, may_act_for, principal
@@ -43,13 +43,13 @@ from .throttling import AnonymousThrottle, UserThrottle
 
 
 class HeaderNegotiation(DefaultContentNegotiation):
-    """By the Accept header alone: `format` is an unknown parameter like any other."""
+    """Content negotiation by the Accept header only: `format` is an unknown parameter."""
 
     settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)  # type: ignore[assignment]
 
 
 class Endpoint(GenericViewSet[Any]):
-    """The policies of every view, and what a request must hold to before it is looked at."""
+    """The policies of all viewsets, and checks before a request is processed."""
 
     authentication_classes = authentication_classes()
     permission_classes = (IsAuthenticated,)
@@ -65,11 +65,11 @@ class Endpoint(GenericViewSet[Any]):
     schema = MemorySchema()
 
     def get_exception_handler(self) -> Any:
-        """Ours, whatever the project's is."""
+        """The API's handler instead of the project's."""
         return exception_handler
 
     def perform_authentication(self, request: Request) -> None:
-        """Throttled before anything is asked of a permission: guesses at tokens are counted too."""
+        """Throttle before permissions are checked, so that guessed tokens count too."""
         try:
             super().perform_authentication(request)
         except AuthenticationFailed:
@@ -78,33 +78,33 @@ class Endpoint(GenericViewSet[Any]):
         super().check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
-        """Done in `perform_authentication`."""
+        """No-op: `perform_authentication` checks them."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse what would be dropped unread: chunked bodies, unknown parameters."""
+        """Reject chunked bodies and unknown parameters."""
         super().initial(request, *args, **kwargs)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired
-        if getattr(self, "action", None) in (None, "metadata"):  # a method that is not allowed: 405 follows
+        if getattr(self, "action", None) in (None, "metadata"):  # method not allowed: 405 follows
             return
         errors = dict(parameter_errors(request, self.query_parameters()))
         if errors:
             raise ValidationError(errors)
 
     def query_parameters(self) -> frozenset[str]:
-        """Names of the query parameters that the current action takes."""
-        taken_by_pages = self.pagination_class.parameters if self.pagination_class else frozenset()
+        """The query parameters of the current action."""
+        page_parameters = self.pagination_class.parameters if self.pagination_class else frozenset()
         match getattr(self, "action", None):
             case "list" | "search":
-                return taken_by_pages | frozenset(self.filterset_class.base_filters)
+                return page_parameters | frozenset(self.filterset_class.base_filters)
             case "history":
-                return taken_by_pages
+                return page_parameters
             case _:
                 return frozenset()
 
 
 class UnknownPathView(APIView):
-    """404 in the API's shape, for a project's last route below its API."""
+    """404 in the API's error format, for the last route of a project's URLconf."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -115,24 +115,24 @@ class UnknownPathView(APIView):
     schema = None
 
     def get_exception_handler(self) -> Any:
-        """The API's."""
+        """The API's handler."""
         return exception_handler
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Nothing is here, whatever is asked of it."""
+        """Return 404 for every method."""
         super().initial(request, *args, **kwargs)
-        raise NotFound("There is no such path; /api/docs/ tells which there are.")
+        raise NotFound("This path does not exist. See /api/docs/ for all paths.")
 
 
 def parameter_errors(request: Request, known: frozenset[str]) -> Iterator[tuple[str, list[ErrorDetail]]]:
-    """What is wrong with the names of the query parameters, and with empty and repeated ones."""
+    """The errors of unknown, empty and repeated query parameters."""
     for name, values in request.query_params.lists():
         if name not in known:
-            yield shown(name), [ErrorDetail("There is no such parameter here.", code="unknown")]
+            yield printable(name), [ErrorDetail("Unknown parameter.", code="unknown")]
         elif len(values) > 1:
-            yield name, [ErrorDetail("Give this once.", code="repeated")]
+            yield name, [ErrorDetail("This parameter must not be repeated.", code="repeated")]
         elif not values[0]:
-            yield name, [ErrorDetail("This is empty: give a value, or leave it out.", code="blank")]
+            yield name, [ErrorDetail("This parameter must not be empty.", code="blank")]
 
 
 class RecordViewSet(
@@ -143,71 +143,71 @@ class RecordViewSet(
     mixins.DestroyModelMixin,
     Endpoint,
 ):
-    """Records of one model; those of others are not there for a principal that may not act for them."""
+    """CRUD of one model's records, restricted to those that the principal may access."""
 
     lookup_value_regex = "[^/]+"
 
-    # The name in paths and in the schema.
+    # The name in URLs and in the schema.
     collection: ClassVar[str]
     model: ClassVar[type[models.Model]]
     replacement_class: ClassVar[type[BaseSerializer[Any]]]
     orderings: ClassVar[Sequence[str]] = ("-timestamp", "timestamp")
     owner: ClassVar[str] = "user_id"
-    # The field that is blamed for an id that is taken.
+    # The field that reports an existing id.
     identity: ClassVar[str] = "id"
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """The live records that the principal may see; locked where they are about to be changed."""
+        """The unexpired records that the principal may read; locked for updates."""
         records: models.QuerySet[Any] = self.model._default_manager.all()
         if not acts_for_any_user(self.request):
             records = records.filter(**{self.owner: principal(self.request)})
         return records.select_for_update() if self.action in ("update", "partial_update") else records
 
     def get_object(self) -> Any:
-        """The record in the URL; an id that cannot be one is nobody's."""
+        """The record in the URL; 404 for an invalid id."""
         pk = self.kwargs["pk"]
         if "\x00" in pk or limits.document_id_problem(pk):
             raise Http404
         return self.find(pk)
 
     def find(self, pk: str) -> Any:
-        """The record of that id that the principal may see; `Http404` where there is none."""
+        """The record with this id; raises `Http404` if the principal cannot read it."""
         return super().get_object()
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
-        """A PUT has a body of its own."""
+        """PUT has a separate serializer."""
         return self.replacement_class if self.action == "update" else super().get_serializer_class()
 
     def in_transaction(self) -> transaction.Atomic:
-        """A transaction on the database that holds the records."""
+        """A transaction on the model's database."""
         return transaction.atomic(using=router.db_for_write(self.model))
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
-        """Insert; an id that is taken is the client's error."""
+        """Insert; an existing id is a 400."""
         try:
             with self.in_transaction():
                 serializer.save()
         except IntegrityError as error:
-            raise taken(self.identity) from error
+            raise id_taken(self.identity) from error
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
-        """Where the new record is."""
+        """The URL of the new record."""
         collection = self.request.build_absolute_uri(self.request.path.rstrip("/") + "/")
         return {"Location": f"{collection}{quote(data['id'], safe='')}/"}
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Read and write in one transaction, so that nothing written in between is lost."""
+        """Read and write in one transaction, so that no concurrent write is lost."""
         with self.in_transaction():
             return super().update(request, *args, **kwargs)
 
     def perform_destroy(self, instance: Any) -> None:
-        """Delete, with what hangs on the record."""
+        """Delete the record and its dependents."""
         with self.in_transaction():
             instance.delete()
 
 
 class MemoryItemViewSet(RecordViewSet):
-    """Memory items."""
+    """The viewset of memory items."""
 
     collection = "memory-items"
     model = MemoryItem
@@ -217,13 +217,13 @@ class MemoryItemViewSet(RecordViewSet):
     filterset_class = filters.MemoryItemFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """As everywhere; what is only shown is read without what search alone needs."""
+        """Like the base; lists and details do not load the fields of search."""
         items = cast(MemoryItemQuerySet, super().get_queryset())
         return items.without_search_data() if self.action in ("list", "retrieve") else items
 
     @action(detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.MemoryItemBulkSerializer)
     def bulk(self, request: Request) -> Response:
-        """Create many, all or none."""
+        """Create many items, all or none."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
@@ -240,7 +240,7 @@ class MemoryItemViewSet(RecordViewSet):
         serializer_class=serializers.DuplicateQuerySerializer,
     )
     def check_duplicate(self, request: Request) -> Response:
-        """Tell whether the item is there already."""
+        """Return whether the item exists, and the oldest one's id."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         found = MemoryItem.objects.duplicates_of(MemoryItem(**serializer.validated_data))
@@ -254,22 +254,22 @@ class MemoryItemViewSet(RecordViewSet):
         pagination_class=None,
     )
     def search(self, request: Request) -> Response:
-        """Find what was said."""
-        asked = filters.MemoryItemSearch(request.query_params, queryset=MemoryItem.objects.all(), request=request)
-        if not asked.is_valid():
-            raise cast(ValidationError, translate_validation(asked.errors))  # its stub tells another type
-        values = asked.form.cleaned_data
+        """Search one user's memory."""
+        filterset = filters.MemoryItemSearch(request.query_params, queryset=MemoryItem.objects.all(), request=request)
+        if not filterset.is_valid():
+            raise cast(ValidationError, translate_validation(filterset.errors))  # its stub declares another type
+        values = filterset.form.cleaned_data
         owner = values["user_id"] or principal(request)
-        limit, explain = values["limit"] or filters.RESULTS, bool(values["explain"])
-        items = cast(MemoryItemQuerySet, asked.qs)
+        limit, explain = values["limit"] or filters.DEFAULT_RESULTS, bool(values["explain"])
+        items = cast(MemoryItemQuerySet, filterset.qs)
         if not may_act_for(request, owner):
-            items = items.none()  # as a memory of nobody, and as a list that is narrowed to another's
+            items = items.none()  # the same result as for a user without items
         found = items.search(values["q"], user_id=owner, limit=limit, explain=explain)
         return Response({"results": self.get_serializer(found, many=True).data})
 
 
 class AgentDataViewSet(RecordViewSet):
-    """Agents' data."""
+    """The viewset of agent data."""
 
     collection = "agent-data"
     model = AgentData
@@ -281,7 +281,7 @@ class AgentDataViewSet(RecordViewSet):
 
 
 class UserSessionViewSet(RecordViewSet):
-    """Sessions, and the conversations in them."""
+    """The viewset of sessions and their items."""
 
     collection = "sessions"
     model = UserSession
@@ -293,7 +293,7 @@ class UserSessionViewSet(RecordViewSet):
     identity = "session_id"
 
     def find(self, pk: str) -> Any:
-        """What is read and not changed is read through the cache."""
+        """Read through the cache, unless the record is about to change."""
         if self.action not in ("retrieve", "history"):
             return super().find(pk)
         found = history.session_by_id(pk)

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from ..api.authentication import authentication_classes
 from ..api.errors import exception_handler
-from ..api.schema import described
+from ..api.schema import document
 from ..version import __version__
 from .report import OK, READINESS, SERVICE, UNAVAILABLE, Component, examine
 from .serializers import EXAMPLES, HealthSerializer, LiveSerializer, ReadySerializer
@@ -88,7 +88,7 @@ class HealthView(ProbeView):
     def perform_authentication(self, request: Request) -> None:
         """Nobody is looked up before the databases are known to answer, and nobody without credentials at all."""
 
-    @described(
+    @document(
         operation_id="health",
         summary="The service and what it stands on",
         tags=["health"],
@@ -116,7 +116,7 @@ class HealthView(ProbeView):
 class LiveView(ProbeView):
     """`GET /api/health/live`."""
 
-    @described(
+    @document(
         operation_id="health_live",
         summary="The process answers",
         tags=["health"],
@@ -133,7 +133,7 @@ class ReadyView(ProbeView):
 
     components: ClassVar[Sequence[Component]] = READINESS
 
-    @described(
+    @document(
         operation_id="health_ready",
         summary="Requests may be sent here",
         tags=["health"],
@@ -149,7 +149,7 @@ class ReadyView(ProbeView):
 def _routes() -> Iterable[URLPattern]:
     for route, view in (("health", HealthView), ("health/live", LiveView), ("health/ready", ReadyView)):
         yield path(route, view.as_view(), name=route.replace("/", "-"))
-        # The same with a slash, kept out of the schema: one operation, described once.
+        # The same with a slash, kept out of the schema: one operation, document once.
         yield path(f"{route}/", view.as_view(schema=None))
 
 

@@ -1,4 +1,4 @@
-"""What the API's tests share: principals, and counters that start at zero."""
+"""Fixtures of the API's tests: principals, and empty throttle counters."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def _fresh_throttles() -> Iterator[None]:
 
 @pytest.fixture
 def ada(make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]) -> APIClient:
-    """Logged in as `ada`, who owns what carries her name."""
+    """A client logged in as `ada`."""
     return client_for(make_user("ada"))
 
 
 @pytest.fixture
 def bob(make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]) -> APIClient:
-    """Logged in as `bob`, another principal."""
+    """A client logged in as `bob`, another principal."""
     return client_for(make_user("bob"))
 
 
 @pytest.fixture
 def operator(make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]) -> APIClient:
-    """Logged in as `operator`, who may act for anybody."""
+    """A client logged in as `operator`, who may act for any user."""
     return client_for(make_user("operator", permissions=("act_for_any_user",)))
 
 
 def codes(response: Any) -> dict[str, list[str]]:
-    """The codes of a response's error, by field."""
+    """The error codes of a response, by field."""
     return {
         name: [problem["code"] for problem in problems] for name, problems in response.json()["error"]["fields"].items()
     }

@@ -1,4 +1,4 @@
-"""Who gets in: tokens, sessions with CSRF protection, and how often."""
+"""Authentication by token and session, CSRF protection, throttling."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ ITEMS = "/api/memory-items/"
 BODY = {"data": '{"item_type": "m"}', "content_type": "application/json"}
 
 
-def bearer(user: Any) -> dict[str, str]:
+def token_header(user: Any) -> dict[str, str]:
     return {"Authorization": f"Token {Token.objects.create(user=user).key}"}
 
 
-def test_a_token_opens_its_users_memory(client: Client, make_user: Callable[..., Any]) -> None:
-    """And writes in its user's name."""
-    headers = bearer(make_user("ada"))
+def test_token_authenticates_its_user(client: Client, make_user: Callable[..., Any]) -> None:
+    """Records created with a token belong to its user."""
+    headers = token_header(make_user("ada"))
     assert client.post(ITEMS, **BODY, headers=headers).status_code == 201
     assert MemoryItem.objects.get().user_id == "ada"
     assert len(client.get(ITEMS, headers=headers).json()["results"]) == 1
 
 
-def test_a_token_of_an_inactive_user_is_worth_nothing(client: Client, make_user: Callable[..., Any]) -> None:
-    """401."""
-    assert client.get(ITEMS, headers=bearer(make_user("ada", is_active=False))).status_code == 401
+def test_token_of_inactive_user_is_rejected(client: Client, make_user: Callable[..., Any]) -> None:
+    """The status is 401."""
+    assert client.get(ITEMS, headers=token_header(make_user("ada", is_active=False))).status_code == 401
 
 
-def test_a_session_reads_and_with_a_csrf_token_writes(make_user: Callable[..., Any]) -> None:
-    """Another site's form does not."""
+def test_session_needs_csrf_token_to_write(make_user: Callable[..., Any]) -> None:
+    """Without a CSRF token reads succeed and writes return 403."""
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(make_user("ada"))
     assert browser.get(ITEMS).status_code == 200
@@ -49,8 +49,8 @@ def test_a_session_reads_and_with_a_csrf_token_writes(make_user: Callable[..., A
     assert browser.post(ITEMS, **BODY, headers={"X-CSRFToken": "x" * 32}).status_code == 201
 
 
-def test_the_principal_is_what_the_project_says(ada: APIClient, settings: Any) -> None:
-    """`MEMORY["PRINCIPAL"]` names a function of the user."""
+def test_principal_setting_derives_the_owner(ada: APIClient, settings: Any) -> None:
+    """`MEMORY["PRINCIPAL"]` names a function from user to owner id."""
     settings.MEMORY = {**settings.MEMORY, "PRINCIPAL": "tests.api.test_access.number"}
     assert ada.post(ITEMS, {"item_type": "m"}, format="json").json()["user_id"].startswith("user-")
     assert len(ada.get(ITEMS).json()["results"]) == 1
@@ -60,13 +60,13 @@ def number(user: Any) -> str:
     return f"user-{user.pk}"
 
 
-def rates(settings: Any, **changed: str | None) -> None:
+def set_rates(settings: Any, **changed: str | None) -> None:
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": changed}
 
 
-def test_a_user_has_so_many_requests(ada: APIClient, bob: APIClient, settings: Any) -> None:
-    """Then 429 with the time to wait; other users go on."""
-    rates(settings, **{"memory-user": "3/hour"})
+def test_requests_are_throttled_per_user(ada: APIClient, bob: APIClient, settings: Any) -> None:
+    """429 with Retry-After; other users are not affected."""
+    set_rates(settings, **{"memory-user": "3/hour"})
     assert [ada.get(ITEMS).status_code for _ in range(4)] == [200, 200, 200, 429]
     refused = ada.get(ITEMS)
     assert refused.json()["error"]["code"] == "throttled"
@@ -74,39 +74,37 @@ def test_a_user_has_so_many_requests(ada: APIClient, bob: APIClient, settings: A
     assert bob.get(ITEMS).status_code == 200
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Token guessed"}], ids=["nobody", "a guess"])
-def test_an_address_has_so_many_requests_without_credentials(
-    client: Client, settings: Any, headers: dict[str, str]
-) -> None:
-    """Guesses at tokens count; a header that names another address does not help."""
-    rates(settings, **{"memory-anonymous": "2/hour"})
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Token guessed"}], ids=["anonymous", "invalid token"])
+def test_anonymous_requests_are_throttled_per_address(client: Client, settings: Any, headers: dict[str, str]) -> None:
+    """Invalid tokens count; a forged X-Forwarded-For header is ignored."""
+    set_rates(settings, **{"memory-anonymous": "2/hour"})
     assert [client.get(ITEMS, headers=headers).status_code for _ in range(3)] == [401, 401, 429]
     forged = {**headers, "X-Forwarded-For": "10.9.8.7"}
     assert client.get(ITEMS, headers=forged).status_code == 429
 
 
-def test_no_rate_is_no_limit(ada: APIClient, settings: Any) -> None:
-    """`None` in the settings."""
-    rates(settings, **{"memory-user": None})
+def test_rate_of_none_disables_throttling(ada: APIClient, settings: Any) -> None:
+    """A rate of `None` in the settings."""
+    set_rates(settings, **{"memory-user": None})
     assert {ada.get(ITEMS).status_code for _ in range(5)} == {200}
 
 
-def test_requests_are_counted_in_the_cache_that_the_settings_name(ada: APIClient, settings: Any) -> None:
-    """`MEMORY["CACHE"]`."""
+def test_throttles_use_the_configured_cache(ada: APIClient, settings: Any) -> None:
+    """Counters are stored in `MEMORY["CACHE"]`."""
     settings.CACHES = {
         **settings.CACHES,
         "counters": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "counters"},
     }
     settings.MEMORY = {**settings.MEMORY, "CACHE": "counters"}
-    rates(settings, **{"memory-user": "1/hour"})
+    set_rates(settings, **{"memory-user": "1/hour"})
     assert [ada.get(ITEMS).status_code for _ in range(2)] == [200, 429]
     caches["counters"].clear()
     assert ada.get(ITEMS).status_code == 200
 
 
 @pytest.mark.redis
-def test_requests_are_counted_in_redis(ada: APIClient, settings: Any) -> None:
-    """As the service has it: JSON, a password, failures hidden; the counter ends with its window."""
+def test_throttles_use_redis(ada: APIClient, settings: Any) -> None:
+    """With the service's options: JSON, a password, ignored exceptions. The counter expires with its window."""
     with live.redis() as server:
         settings.CACHES = {
             "default": {
@@ -119,15 +117,15 @@ def test_requests_are_counted_in_redis(ada: APIClient, settings: Any) -> None:
                 },
             }
         }
-        rates(settings, **{"memory-user": "2/min"})
+        set_rates(settings, **{"memory-user": "2/min"})
         assert [ada.get(ITEMS).status_code for _ in range(3)] == [200, 200, 429]
         (key,) = cache.keys("*")  # type: ignore[attr-defined]
         assert 0 < cache.ttl(key) <= 61  # type: ignore[attr-defined]
         caches["default"].close()
 
 
-def test_a_cache_that_hides_its_failure_stops_nobody(ada: APIClient, settings: Any) -> None:
-    """Redis away: requests are not counted, and go on."""
+def test_requests_pass_if_the_cache_ignores_its_errors(ada: APIClient, settings: Any) -> None:
+    """Without Redis, requests are not throttled."""
     settings.CACHES = {
         "default": {
             "BACKEND": "django_redis.cache.RedisCache",
@@ -135,5 +133,5 @@ def test_a_cache_that_hides_its_failure_stops_nobody(ada: APIClient, settings: A
             "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_CONNECT_TIMEOUT": 0.1},
         }
     }
-    rates(settings, **{"memory-user": "1/hour"})
+    set_rates(settings, **{"memory-user": "1/hour"})
     assert [ada.get(ITEMS).status_code for _ in range(3)] == [200, 200, 200]

@@ -1,4 +1,4 @@
-"""Creating, reading, changing and deleting records, and whose they are."""
+"""Create, retrieve, update, delete and ownership of records."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ ITEM = {
 }
 
 
-def test_an_item_comes_back_as_it_was_sent(ada: APIClient) -> None:
-    """What POST takes, POST and GET answer: nothing trimmed, coerced or dropped."""
+def test_item_is_returned_as_it_was_sent(ada: APIClient) -> None:
+    """POST and GET return all values untrimmed and uncoerced."""
     created = ada.post(ITEMS, ITEM, format="json")
     assert created.status_code == 201
     assert created.json() == ITEM
@@ -48,8 +48,8 @@ def test_an_item_comes_back_as_it_was_sent(ada: APIClient) -> None:
 
 
 @pytest.mark.parametrize("collection", NEW)
-def test_little_is_needed_and_the_rest_is_made(ada: APIClient, collection: str) -> None:
-    """A new record gets an id, its maker as owner, and the time."""
+def test_defaults_of_a_new_record(ada: APIClient, collection: str) -> None:
+    """A new record gets an id, the principal as owner, and the current time."""
     created = ada.post(collection, NEW[collection], format="json").json()
     assert created["id"]
     assert created.get("user_id", created.get("agent_id")) == "ada"
@@ -58,26 +58,26 @@ def test_little_is_needed_and_the_rest_is_made(ada: APIClient, collection: str) 
 
 
 @pytest.mark.parametrize("collection", NEW)
-def test_what_was_read_can_be_put_back(ada: APIClient, collection: str) -> None:
-    """A GET's answer is a PUT's body, and changes nothing."""
+def test_response_of_get_is_valid_for_put(ada: APIClient, collection: str) -> None:
+    """A PUT of a GET's response changes nothing."""
     url = ada.post(collection, NEW[collection], format="json")["Location"]
     before = ada.get(url).json()
-    answer = ada.put(url, before, format="json")
-    assert answer.status_code == 200
-    assert answer.json() == before == ada.get(url).json()
+    response = ada.put(url, before, format="json")
+    assert response.status_code == 200
+    assert response.json() == before == ada.get(url).json()
 
 
 @pytest.mark.parametrize("collection", NEW)
-def test_put_needs_every_field_but_the_id(ada: APIClient, collection: str) -> None:
-    """A PUT that leaves something out is refused, field by field."""
+def test_put_requires_all_fields_except_the_id(ada: APIClient, collection: str) -> None:
+    """Missing fields of a PUT are reported by field."""
     created = ada.post(collection, NEW[collection], format="json")
-    answer = ada.put(created["Location"], {}, format="json")
-    assert answer.status_code == 400
-    assert codes(answer) == {name: ["required"] for name in created.json() if name != "id"}
+    response = ada.put(created["Location"], {}, format="json")
+    assert response.status_code == 400
+    assert codes(response) == {name: ["required"] for name in created.json() if name != "id"}
 
 
-def test_patch_changes_what_it_names(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """Fields that a PATCH leaves out stay, even if another request changed them meanwhile."""
+def test_patch_updates_only_the_given_fields(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Fields that a PATCH omits keep their values."""
     item = make_item(text_content="old", metadata={"a": 1})
     assert ada.patch(f"{ITEMS}{item.pk}/", {"text_content": "new"}, format="json").status_code == 200
     item.refresh_from_db()
@@ -85,21 +85,21 @@ def test_patch_changes_what_it_names(ada: APIClient, make_item: Callable[..., Me
     assert MemoryItem.objects.duplicates_of(MemoryItem(user_id="ada", item_type="message", text_content="new")).exists()
 
 
-def test_an_empty_patch_changes_nothing(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """No field, no change, no error."""
+def test_empty_patch_changes_nothing(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """An empty PATCH succeeds."""
     item = make_item()
     assert ada.patch(f"{ITEMS}{item.pk}/", {}, format="json").status_code == 200
 
 
-def test_a_record_keeps_its_id(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """The id in a body is the one in the URL, or an error."""
+def test_id_is_immutable(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """An id in the body other than the one in the URL is an error."""
     item = make_item()
     assert codes(ada.patch(f"{ITEMS}{item.pk}/", {"id": "another"}, format="json")) == {"id": ["immutable"]}
     assert ada.patch(f"{ITEMS}{item.pk}/", {"id": item.pk}, format="json").status_code == 200
 
 
-def test_delete_deletes(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """204, and the record is gone."""
+def test_delete(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """The record is deleted; a second DELETE returns 404."""
     item = make_item()
     assert ada.delete(f"{ITEMS}{item.pk}/").status_code == 204
     assert not MemoryItem.all_objects.exists()
@@ -107,25 +107,25 @@ def test_delete_deletes(ada: APIClient, make_item: Callable[..., MemoryItem]) ->
 
 
 @pytest.mark.parametrize("name", ["ITEMS", "AGENT"])
-def test_an_id_that_is_taken_is_refused_whosever_it_is(
+def test_existing_id_is_rejected(
     ada: APIClient, make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., AgentData], name: str
 ) -> None:
-    """Own or another's, live or expired: the same answer, which does not tell."""
+    """The same error for own, other users' and expired records, without the owner."""
     past = timezone.now() - timedelta(days=1)
     make, collection = (make_item, ITEMS) if name == "ITEMS" else (make_agent_data, "/api/agent-data/")
     owner = "user_id" if name == "ITEMS" else "agent_id"
     for pk, values in {"own": {owner: "ada"}, "bobs": {owner: "bob"}, "expired": {"expiration": past}}.items():
         make(id=pk, **values)
-        answer = ada.post(collection, {**NEW[collection], "id": pk}, format="json")
-        assert answer.status_code == 400
-        assert codes(answer) == {"id": ["taken"]}
-        assert "bob" not in answer.json()["error"]["message"]
+        response = ada.post(collection, {**NEW[collection], "id": pk}, format="json")
+        assert response.status_code == 400
+        assert codes(response) == {"id": ["taken"]}
+        assert "bob" not in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 @pytest.mark.parametrize("collection", NEW)
-def test_anothers_record_is_not_there(ada: APIClient, bob: APIClient, collection: str, method: str) -> None:
-    """Every way to reach for it answers 404, and it stays as it is."""
+def test_records_of_other_users_return_404(ada: APIClient, bob: APIClient, collection: str, method: str) -> None:
+    """All methods return 404 and leave the record unchanged."""
     url = ada.post(collection, NEW[collection], format="json")["Location"]
     before = ada.get(url).json()
     body = None if method == "get" else before
@@ -135,8 +135,8 @@ def test_anothers_record_is_not_there(ada: APIClient, bob: APIClient, collection
 
 
 @pytest.mark.parametrize("collection", NEW)
-def test_nobody_writes_in_anothers_name(ada: APIClient, collection: str) -> None:
-    """Neither by creating nor by giving away."""
+def test_owner_must_be_the_principal(ada: APIClient, collection: str) -> None:
+    """Neither POST nor PATCH accepts another owner."""
     owner = "agent_id" if "agent" in collection else "user_id"
     assert codes(ada.post(collection, {**NEW[collection], owner: "bob"}, format="json")) == {owner: ["not_yours"]}
     url = ada.post(collection, NEW[collection], format="json")["Location"]
@@ -144,8 +144,8 @@ def test_nobody_writes_in_anothers_name(ada: APIClient, collection: str) -> None
 
 
 @pytest.mark.parametrize("collection", NEW)
-def test_with_the_permission_everybodys_records_are_there(ada: APIClient, operator: APIClient, collection: str) -> None:
-    """`memory.act_for_any_user` sees, makes and changes anybody's."""
+def test_permission_grants_access_to_all_records(ada: APIClient, operator: APIClient, collection: str) -> None:
+    """`memory.act_for_any_user` reads, creates and updates records of any user."""
     owner = "agent_id" if "agent" in collection else "user_id"
     url = ada.post(collection, NEW[collection], format="json")["Location"]
     assert operator.get(url).status_code == 200
@@ -155,8 +155,8 @@ def test_with_the_permission_everybodys_records_are_there(ada: APIClient, operat
     assert [row[owner] for row in operator.get(collection, {owner: "carol"}).json()["results"]] == ["carol"]
 
 
-def test_what_has_expired_is_not_there(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """Neither in a list, nor by its id, nor in a conversation, nor as a duplicate."""
+def test_expired_items_are_not_returned(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Neither in lists, by id, in the history, nor as a duplicate."""
     item = make_item(session_id="s", text_content="gone", expiration=timezone.now() - timedelta(seconds=1))
     assert ada.get(ITEMS).json()["results"] == []
     assert ada.get(f"{ITEMS}{item.pk}/").status_code == 404
@@ -166,8 +166,8 @@ def test_what_has_expired_is_not_there(ada: APIClient, make_item: Callable[..., 
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_the_slash_at_the_end_is_optional(ada: APIClient, slash: str) -> None:
-    """Every method works on both, without a redirect."""
+def test_trailing_slash_is_optional(ada: APIClient, slash: str) -> None:
+    """All methods work with and without it, without a redirect."""
     assert ada.post(f"/api/memory-items{slash}", {"item_type": "m", "id": "x"}, format="json").status_code == 201
     assert ada.get(f"/api/memory-items{slash}").status_code == 200
     assert ada.patch(f"/api/memory-items/x{slash}", {}, format="json").status_code == 200
@@ -179,7 +179,7 @@ def test_the_slash_at_the_end_is_optional(ada: APIClient, slash: str) -> None:
         assert ada.get(f"/api/{path}{slash}").status_code == 200
 
 
-ODD_IDS = [
+UNUSUAL_IDS = [
     "a.b",
     "100%",
     "%2F",
@@ -196,59 +196,57 @@ ODD_IDS = [
 ]
 
 
-@pytest.mark.parametrize("odd", ODD_IDS)
-def test_odd_ids_go_round(ada: APIClient, odd: str) -> None:
-    """Whatever may be an id works in a URL, quoted as URLs are."""
-    item = ada.post(ITEMS, {"item_type": "m", "id": odd, "session_id": odd}, format="json")
+@pytest.mark.parametrize("unusual", UNUSUAL_IDS)
+def test_unusual_ids_round_trip(ada: APIClient, unusual: str) -> None:
+    """Every valid id works in a URL, percent-encoded."""
+    item = ada.post(ITEMS, {"item_type": "m", "id": unusual, "session_id": unusual}, format="json")
     assert item.status_code == 201
-    assert ada.get(item["Location"]).json()["id"] == odd
+    assert ada.get(item["Location"]).json()["id"] == unusual
     session = ada.get("/api/sessions/").json()["results"][0]
-    assert session["session_id"] == odd
+    assert session["session_id"] == unusual
     url = f"/api/sessions/{quote(session['id'], safe='')}/"
     assert ada.get(url).json() == session
-    assert [found["id"] for found in ada.get(f"{url}history/").json()["results"]] == [odd]
+    assert [found["id"] for found in ada.get(f"{url}history/").json()["results"]] == [unusual]
 
 
 @pytest.mark.parametrize("pk", ["%00", "__x__", "x" * 1501, ".."])
-def test_what_cannot_be_an_id_is_nobodys(ada: APIClient, pk: str) -> None:
-    """404, not a fault, where a URL names an id that storage could not hold."""
+def test_invalid_id_in_url_is_404(ada: APIClient, pk: str) -> None:
+    """An id that the storage cannot hold returns 404."""
     assert ada.get(f"{ITEMS}{pk}/").status_code == 404
 
 
 @pytest.mark.parametrize(
     "pk", ["a/b", "__x__", "..", "x" * 1501, "é" * 751, "bulk", "check-duplicate", "search", "", "a\x00"]
 )
-def test_what_cannot_be_an_id_is_not_taken(ada: APIClient, pk: str) -> None:
-    """400 that names `id`, the API's own paths included."""
+def test_invalid_id_in_body_is_400(ada: APIClient, pk: str) -> None:
+    """The error names `id`; paths of the API are invalid ids too."""
     assert list(codes(ada.post(ITEMS, {"item_type": "m", "id": pk}, format="json"))) == ["id"]
 
 
-def test_a_session_is_made_by_its_items_or_by_itself(ada: APIClient) -> None:
-    """Either way it has one row, and the second way finds it taken."""
+def test_session_is_created_by_items_or_explicitly(ada: APIClient) -> None:
+    """A session exists once; creating it again is an error."""
     ada.post(ITEMS, {"item_type": "m", "session_id": "a"}, format="json")
     assert ada.get("/api/sessions/ada:a/").status_code == 200
     assert codes(ada.post("/api/sessions/", {"session_id": "a"}, format="json")) == {"session_id": ["taken"]}
 
 
-def test_a_sessions_id_follows_from_user_and_session(ada: APIClient) -> None:
-    """Another id is refused; so is another user or session later on."""
+def test_session_id_is_derived_from_user_and_session(ada: APIClient) -> None:
+    """Another id, and later changes of user or session, are rejected."""
     assert codes(ada.post("/api/sessions/", {"session_id": "a", "id": "b"}, format="json")) == {"id": ["immutable"]}
     assert ada.post("/api/sessions/", {"session_id": "a", "id": "ada:a"}, format="json").status_code == 201
     assert list(codes(ada.patch("/api/sessions/ada:a/", {"session_id": "b"}, format="json"))) == ["session_id"]
 
 
-def test_deleting_a_session_deletes_its_conversation(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """And nothing else."""
+def test_deleting_a_session_deletes_its_items(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Other sessions and their items remain."""
     make_item(session_id="a"), make_item(session_id="b"), make_item(session_id="a", user_id="bob")
     assert ada.delete("/api/sessions/ada:a/").status_code == 204
     assert sorted(UserSession.objects.values_list("pk", flat=True)) == ["ada:b", "bob:a"]
     assert MemoryItem.all_objects.count() == 2
 
 
-def test_history_is_newest_first_and_says_whether_there_is_more(
-    ada: APIClient, make_item: Callable[..., MemoryItem]
-) -> None:
-    """20 unless told otherwise, of this session alone."""
+def test_history_is_newest_first_and_paginated(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """20 items by default, only of this session."""
     start = timezone.now()
     for number in range(25):
         make_item(session_id="a", text_content=str(number), timestamp=start + timedelta(seconds=number))
@@ -263,15 +261,15 @@ def test_history_is_newest_first_and_says_whether_there_is_more(
     assert codes(ada.get("/api/sessions/ada:a/history/?limit=201")) == {"limit": ["invalid"]}
 
 
-def test_anothers_history_is_not_there(bob: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """404, as for a session that nobody has."""
+def test_history_of_other_users_is_404(bob: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """The same response as for a session that does not exist."""
     make_item(session_id="a")
     assert bob.get("/api/sessions/ada:a/history/").status_code == 404
     assert bob.get("/api/sessions/bob:a/history/").status_code == 404
 
 
 def test_check_duplicate_finds_the_oldest(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """Same user, same type, same text; nothing else counts."""
+    """Duplicates have the same user, type and text."""
     now = timezone.now()
     make_item(text_content="x", id="young", timestamp=now)
     make_item(text_content="x", id="old", timestamp=now - timedelta(days=1))
@@ -287,15 +285,15 @@ def test_check_duplicate_finds_the_oldest(ada: APIClient, make_item: Callable[..
     assert check(ada, user_id="bob")["error"]["fields"]["user_id"][0]["code"] == "not_yours"
 
 
-def test_check_duplicate_for_another(operator: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """With the permission, in anybody's memory."""
+def test_check_duplicate_for_another_user(operator: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """The permission allows to check any user's memory."""
     make_item(text_content="x", id="adas")
     asked = {"item_type": "message", "text_content": "x", "user_id": "ada"}
     assert operator.post(f"{ITEMS}check-duplicate/", asked, format="json").json() == {"duplicate": True, "id": "adas"}
 
 
-def test_numbers_and_texts_stay_apart(ada: APIClient) -> None:
-    """JSON values keep their types on the way in and out."""
+def test_json_types_are_preserved(ada: APIClient) -> None:
+    """JSON values keep their types in requests and responses."""
     content = [1, 1.5, "1", True, None, {"": "é😀", "big": 2**53}]
     created = ada.post("/api/agent-data/", {"data_type": "raw", "content": content}, format="json")
     assert json.loads(created.content)["content"] == content

@@ -1,4 +1,4 @@
-"""Every error has one shape, and whatever is wrong is told, not ignored."""
+"""The error format, validation of bodies and parameters, and mapping of exceptions."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ BODIES = {
 
 
 @pytest.mark.parametrize("case", BODIES)
-def test_a_body_that_cannot_be_taken_says_why(ada: APIClient, case: str) -> None:
-    """400 with the reason, under `body` where the body as a whole is wrong."""
+def test_invalid_body_is_rejected_with_a_code(ada: APIClient, case: str) -> None:
+    """400; errors of the whole body are reported under `body`."""
     body, code = BODIES[case]
-    answer = send(ada, body)
-    assert answer.status_code == 400
-    assert code in [found for problems in codes(answer).values() for found in problems]
-    assert list(codes(answer)) == (["item_type"] if case == "nothing" else ["body"])
+    response = send(ada, body)
+    assert response.status_code == 400
+    assert code in [found for problems in codes(response).values() for found in problems]
+    assert list(codes(response)) == (["item_type"] if case == "nothing" else ["body"])
 
 
 FIELDS: dict[str, tuple[str, Any, str]] = {
@@ -72,9 +72,9 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "a time as a number": ("timestamp", 1700000000, "invalid"),
     "a time without offset": ("timestamp", "2026-01-31T12:00:00", "invalid"),
     "a date": ("timestamp", "2026-01-31", "invalid"),
-    "a time that is none": ("timestamp", "2026-02-30T12:00:00Z", "invalid"),
-    "a time before all times": ("timestamp", "0001-01-01T00:00:00+14:00", "out_of_range"),
-    "a time after all times": ("expiration", "9999-12-31T23:59:59-00:01", "out_of_range"),
+    "an impossible date": ("timestamp", "2026-02-30T12:00:00Z", "invalid"),
+    "a time before the year 1": ("timestamp", "0001-01-01T00:00:00+14:00", "out_of_range"),
+    "a time after the year 9999": ("expiration", "9999-12-31T23:59:59-00:01", "out_of_range"),
     "the year 0": ("timestamp", "0000-01-01T00:00:00Z", "out_of_range"),
     "a vector of text": ("embedding", ["1"], "not_a_vector"),
     "a vector of booleans": ("embedding", [True], "not_a_vector"),
@@ -82,69 +82,69 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "an empty vector": ("embedding", [], "wrong_dimension"),
     "a vector too long": ("embedding", [0.0] * 2049, "wrong_dimension"),
     "a number above all doubles": ("embedding", [10**400], "not_finite"),
-    "the hash": ("content_hash", "x", "unknown"),
-    "a field that is not": ("role", "user", "unknown"),
+    "a read-only field": ("content_hash", "x", "unknown"),
+    "an unknown field": ("role", "user", "unknown"),
     "a document above a megabyte": ("text_content", "x" * 1_048_577, "too_large"),
 }
 
 
 @pytest.mark.parametrize("case", FIELDS)
-def test_a_wrong_field_is_named(ada: APIClient, case: str) -> None:
-    """400 with the field's name, and nothing is written."""
+def test_invalid_field_is_named(ada: APIClient, case: str) -> None:
+    """400 with the field's name; nothing is written."""
     field, value, code = FIELDS[case]
-    answer = send(ada, json.dumps({"item_type": "message", field: value}).encode())
-    assert answer.status_code == 400
-    assert list(codes(answer)) == [field]
-    assert code in codes(answer)[field]
-    assert field in answer.json()["error"]["message"]
+    response = send(ada, json.dumps({"item_type": "message", field: value}).encode())
+    assert response.status_code == 400
+    assert list(codes(response)) == [field]
+    assert code in codes(response)[field]
+    assert field in response.json()["error"]["message"]
     assert not MemoryItem.all_objects.exists()
 
 
-def test_all_wrong_fields_are_told_at_once(ada: APIClient) -> None:
-    """Unknown ones too."""
-    answer = ada.post(ITEMS, {"text_content": 1, "colour": "red"}, format="json")
-    assert codes(answer) == {"text_content": ["invalid"], "item_type": ["required"], "colour": ["unknown"]}
+def test_all_invalid_fields_are_reported_together(ada: APIClient) -> None:
+    """Unknown fields included."""
+    response = ada.post(ITEMS, {"text_content": 1, "colour": "red"}, format="json")
+    assert codes(response) == {"text_content": ["invalid"], "item_type": ["required"], "colour": ["unknown"]}
 
 
-def test_an_unknown_name_is_shown_as_far_as_it_can_be(ada: APIClient) -> None:
-    """Names that clients make up neither break the answer nor swell it."""
-    answer = send(ada, json.dumps({"item_type": "m", "\ud800": 1, "x" * 5000: 1}).encode())
-    assert answer.status_code == 400
-    assert codes(answer) == {"\\ud800": ["unknown"], "x" * 100 + "…": ["unknown"]}
+def test_unknown_names_are_escaped_and_truncated(ada: APIClient) -> None:
+    """Names from clients cannot break or inflate the response."""
+    response = send(ada, json.dumps({"item_type": "m", "\ud800": 1, "x" * 5000: 1}).encode())
+    assert response.status_code == 400
+    assert codes(response) == {"\\ud800": ["unknown"], "x" * 100 + "…": ["unknown"]}
 
 
-def test_a_body_above_the_limit_is_refused(ada: APIClient, settings: Any) -> None:
-    """By its size, before it is parsed."""
+def test_body_size_is_limited(ada: APIClient, settings: Any) -> None:
+    """Larger bodies are rejected before they are parsed."""
     settings.MEMORY = {**settings.MEMORY, "MAX_BODY_BYTES": 1000}
     assert send(ada, b'{"item_type": "m"}' + b" " * 982).status_code == 201
-    answer = send(ada, b'{"item_type": "m"}' + b" " * 983)
-    assert answer.status_code == 400
-    assert codes(answer) == {"body": ["body_too_large"]}
+    response = send(ada, b'{"item_type": "m"}' + b" " * 983)
+    assert response.status_code == 400
+    assert codes(response) == {"body": ["body_too_large"]}
 
 
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
 )
-def test_only_json_is_taken(ada: APIClient, content_type: str) -> None:
-    """415 for any other type."""
-    answer = send(ada, b'{"item_type": "m"}', content_type)
-    assert answer.status_code == 415
-    assert answer.json()["error"]["code"] == "unsupported_media_type"
+def test_only_json_is_accepted(ada: APIClient, content_type: str) -> None:
+    """Other content types return 415."""
+    response = send(ada, b'{"item_type": "m"}', content_type)
+    assert response.status_code == 415
+    assert response.json()["error"]["code"] == "unsupported_media_type"
 
 
-def test_a_chunked_body_is_refused_rather_than_dropped(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """411: WSGI gives no length, so the body would not be read."""
+def test_chunked_body_is_rejected(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """411: without Content-Length, WSGI would not read the body."""
     item = make_item()
-    answer = ada.generic(
+    response = ada.generic(
         "PATCH", f"{ITEMS}{item.pk}/", b"", HTTP_TRANSFER_ENCODING="chunked", content_type="application/json"
     )
-    assert answer.status_code == 411
-    assert answer.json()["error"]["code"] == "length_required"
+    assert response.status_code == 411
+    assert response.json()["error"]["code"] == "length_required"
 
 
-def test_other_errors_have_the_shape_too(ada: APIClient) -> None:
-    """404, 405 and 406."""
-    for answer, status, code in (
+def test_error_format_of_other_statuses(ada: APIClient) -> None:
+    """404, 405 and 406 have the same format."""
+    for response, status, code in (
         (ada.get(f"{ITEMS}none/"), 404, "not_found"),
         (ada.delete(ITEMS), 405, "method_not_allowed"),
         (ada.get(f"{ITEMS}bulk/"), 405, "method_not_allowed"),
@@ -152,18 +152,18 @@ def test_other_errors_have_the_shape_too(ada: APIClient) -> None:
         (ada.get(ITEMS, HTTP_ACCEPT="text/html"), 406, "not_acceptable"),
         (ada.get("/api/nothing/here"), 404, "not_found"),
     ):
-        assert answer.status_code == status
-        assert answer.json()["error"].keys() == {"code", "message", "fields"}
-        assert (answer.json()["error"]["code"], answer.json()["error"]["fields"]) == (code, {})
+        assert response.status_code == status
+        assert response.json()["error"].keys() == {"code", "message", "fields"}
+        assert (response.json()["error"]["code"], response.json()["error"]["fields"]) == (code, {})
 
 
-def test_nobody_is_asked_to_authenticate(client: Client) -> None:
-    """401 with the challenge, for no token, a wrong one, and half of one."""
+def test_missing_or_invalid_credentials_return_401(client: Client) -> None:
+    """401 with WWW-Authenticate for missing, wrong and malformed tokens."""
     for header in (None, "Token nobody-has-this", "Token", "Token a b"):
-        answer = client.get(ITEMS, headers={"Authorization": header} if header else {})
-        assert answer.status_code == 401
-        assert answer["WWW-Authenticate"] == "Token"
-        assert answer.json()["error"]["code"] in ("not_authenticated", "authentication_failed")
+        response = client.get(ITEMS, headers={"Authorization": header} if header else {})
+        assert response.status_code == 401
+        assert response["WWW-Authenticate"] == "Token"
+        assert response.json()["error"]["code"] in ("not_authenticated", "authentication_failed")
 
 
 PARAMETERS: dict[str, tuple[str, list[str]]] = {
@@ -201,24 +201,24 @@ PARAMETERS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("query", PARAMETERS, ids=lambda query: query[:40])
-def test_a_wrong_parameter_is_named(ada: APIClient, query: str) -> None:
-    """400: none is ignored, none is cut to fit."""
+def test_invalid_parameter_is_named(ada: APIClient, query: str) -> None:
+    """400; invalid parameters are neither ignored nor clamped."""
     name, problems = PARAMETERS[query]
-    answer = ada.get(f"{ITEMS}?{query}")
-    assert answer.status_code == 400
-    assert codes(answer) == {name: problems}
+    response = ada.get(f"{ITEMS}?{query}")
+    assert response.status_code == 400
+    assert codes(response) == {name: problems}
 
 
 @pytest.mark.parametrize("path", [f"{ITEMS}x/", "/api/sessions/ada:a/history/", f"{ITEMS}bulk/"])
-def test_parameters_of_lists_are_unknown_elsewhere(ada: APIClient, path: str) -> None:
-    """A filter that would do nothing is an error."""
+def test_list_parameters_are_unknown_in_other_actions(ada: APIClient, path: str) -> None:
+    """A filter without effect is an error."""
     method = ada.post if path.endswith("bulk/") else ada.get
     assert codes(method(f"{path}?item_type=a")) == {"item_type": ["unknown"]}
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
-    """Makes the list of items fail."""
+def fail_list(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """A function that makes the list of items raise an exception."""
     from memory.api.viewsets import MemoryItemViewSet
 
     def fail(error: Exception) -> None:
@@ -230,45 +230,45 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     return fail
 
 
-def test_a_fault_of_ours_is_logged_and_not_shown(
-    ada: APIClient, broken: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
+def test_unhandled_exception_is_logged_and_not_exposed(
+    ada: APIClient, fail_list: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 in the same shape; the traceback is in the log alone."""
-    broken(RuntimeError("password=hunter2"))
+    """500 in the error format; the traceback is only logged."""
+    fail_list(RuntimeError("password=hunter2"))
     ada.raise_request_exception = False
-    answer = ada.get(ITEMS)
-    assert answer.status_code == 500
-    assert answer.json()["error"]["code"] == "server_error"
-    assert b"hunter2" not in answer.content
+    response = ada.get(ITEMS)
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "server_error"
+    assert b"hunter2" not in response.content
     assert "hunter2" in caplog.text
 
 
-def test_storage_away_is_503(
-    ada: APIClient, broken: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
+def test_unavailable_storage_is_503(
+    ada: APIClient, fail_list: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With Retry-After, without a stack trace."""
-    broken(OperationalError("host db.internal is down"))
-    answer = ada.get(ITEMS)
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "unavailable"
-    assert int(answer["Retry-After"]) > 0
-    assert b"db.internal" not in answer.content
+    """The response has Retry-After and no details."""
+    fail_list(OperationalError("host db.internal is down"))
+    response = ada.get(ITEMS)
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "unavailable"
+    assert int(response["Retry-After"]) > 0
+    assert b"db.internal" not in response.content
     assert "db.internal" in caplog.text
 
 
-def test_a_question_that_storage_refuses_is_400(
-    ada: APIClient, broken: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
+def test_query_that_storage_refuses_is_400(
+    ada: APIClient, fail_list: Callable[[Exception], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What would read too much is the asker's to narrow; which limit it met is in the log."""
-    broken(NotSupportedError("mirror_limit is 5000"))
-    answer = ada.get(ITEMS)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "too_broad"
-    assert b"mirror_limit" not in answer.content
+    """The client can narrow a query that is too broad; the exceeded limit is logged."""
+    fail_list(NotSupportedError("mirror_limit is 5000"))
+    response = ada.get(ITEMS)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "too_broad"
+    assert b"mirror_limit" not in response.content
     assert "mirror_limit" in caplog.text
 
 
-def test_a_forged_host_is_a_bad_request(rf: RequestFactory, ada: APIClient) -> None:
-    """Links are made from the Host header: one that is not ours is refused in the same shape."""
-    answer = ada.get(ITEMS, HTTP_HOST="evil.example")
-    assert answer.status_code == 400
+def test_forged_host_is_a_bad_request(rf: RequestFactory, ada: APIClient) -> None:
+    """Links are built from the Host header, so unknown hosts are rejected in the error format."""
+    response = ada.get(ITEMS, HTTP_HOST="evil.example")
+    assert response.status_code == 400

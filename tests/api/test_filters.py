@@ -1,4 +1,4 @@
-"""What lists can be narrowed by, and that a filter finds exactly what it names."""
+"""The filters of lists, and their exact results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ITEMS = "/api/memory-items/"
 
 
 def found(client: APIClient, path: str = ITEMS, **parameters: str) -> set[str]:
-    answer = client.get(path, parameters)
-    assert answer.status_code == 200, answer.json()
-    return {row["id"] for row in answer.json()["results"]}
+    response = client.get(path, parameters)
+    assert response.status_code == 200, response.json()
+    return {row["id"] for row in response.json()["results"]}
 
 
-def test_items_by_what_they_are(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """By session, type and persona, exactly, alone and together."""
+def test_items_by_fields(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Session, type and persona match exactly, alone and combined."""
     make_item(id="a", session_id="s", item_type="fact", persona_active="guide")
     make_item(id="b", session_id="s", item_type="message")
     make_item(id="c", session_id="S", item_type="fact", persona_active="Guide")
@@ -38,7 +38,7 @@ def test_items_by_what_they_are(ada: APIClient, make_item: Callable[..., MemoryI
 
 
 def test_items_by_time(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """`since` includes its moment, `until` does not; offsets are reckoned with."""
+    """`since` is inclusive, `until` is exclusive; offsets are converted."""
     make_item(id="a", timestamp="2026-01-31T12:00:00Z")
     make_item(id="b", timestamp="2026-01-31T12:00:00.000001Z")
     make_item(id="c", timestamp="2026-01-31T13:00:00Z")
@@ -70,15 +70,15 @@ VALUES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", [name for name, value in VALUES.items() if not isinstance(value, list | dict)])
 def test_metadata_by_value_and_type(ada: APIClient, make_item: Callable[..., MemoryItem], name: str) -> None:
-    """A text is not a number, `true` is not `"true"`, null is not a missing key."""
+    """Strings differ from numbers and booleans, null from a missing key."""
     make_item(id="without")
     for other, value in VALUES.items():
         make_item(id=other, metadata={"key": value})
     assert found(ada, metadata_key="key", metadata_value=json.dumps(VALUES[name])) == {name}
 
 
-def test_a_value_that_is_not_json_is_a_text(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """So that simple cases need no quotes."""
+def test_value_that_is_not_json_is_a_string(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Simple strings need no quotes."""
     make_item(id="a", metadata={"topic": "travel"})
     make_item(id="b", metadata={"topic": "food"})
     assert found(ada, metadata_key="topic", metadata_value="travel") == {"a"}
@@ -90,7 +90,7 @@ KEYS = ["a", "a.b", 'a"b', "a'b", "a b", "2024", "-1", "$", "[0]", "ä😀", "a_
 
 @pytest.mark.parametrize("key", KEYS)
 def test_metadata_by_any_key(ada: APIClient, make_item: Callable[..., MemoryItem], key: str) -> None:
-    """Keys are data: no character of theirs means anything."""
+    """No character of a key has a special meaning."""
     for number, other in enumerate(KEYS):
         make_item(id=f"{number}", metadata={other: "x"})
     make_item(id="inside", metadata={"outer": {key: "x"}, "list": [key, "x"]})
@@ -100,8 +100,8 @@ def test_metadata_by_any_key(ada: APIClient, make_item: Callable[..., MemoryItem
     assert found(ada, metadata_key=key, metadata_value="y") == set()
 
 
-def test_a_key_is_found_whatever_its_value(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """Null and empty ones too."""
+def test_key_is_found_with_any_value(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Null and empty values included."""
     make_item(id="null", metadata={"key": None})
     make_item(id="map", metadata={"key": {}})
     make_item(id="none", metadata={})
@@ -109,7 +109,7 @@ def test_a_key_is_found_whatever_its_value(ada: APIClient, make_item: Callable[.
 
 
 def test_agent_data(ada: APIClient, make_agent_data: Callable[..., AgentData]) -> None:
-    """By agent, type, time and metadata."""
+    """Agent data is filtered by agent, type, time and metadata."""
     make_agent_data(id="a", agent_id="ada", data_type="plan", metadata={"n": 1}, timestamp="2026-01-31T12:00:00Z")
     make_agent_data(id="b", agent_id="ada", data_type="log", timestamp="2026-02-01T12:00:00Z")
     path = "/api/agent-data/"
@@ -119,7 +119,7 @@ def test_agent_data(ada: APIClient, make_agent_data: Callable[..., AgentData]) -
 
 
 def test_sessions(ada: APIClient) -> None:
-    """By session id, last activity and metadata."""
+    """Sessions are filtered by session id, last activity and metadata."""
     UserSession.objects.create(user_id="ada", session_id="a", last_activity="2026-01-31T12:00:00Z")
     UserSession.objects.create(user_id="ada", session_id="b", metadata={"title": "x"})
     path = "/api/sessions/"

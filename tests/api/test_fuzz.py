@@ -1,10 +1,10 @@
-"""Schemathesis over the whole schema, with two principals: no 5xx, no answer outside the schema.
+"""Schemathesis over the whole schema, with two principals: no 5xx, no response outside of the schema.
 
-Every built-in check runs but one: `positive_data_acceptance` wants whatever the schema allows to be accepted, and
-OpenAPI cannot say what `BEYOND_OPENAPI` lists. A stricter rule takes its place: a request that the schema allows may be
-refused for those reasons only.
+All built-in checks run, except for `positive_data_acceptance`: it requires every request that the schema allows to be
+accepted, and OpenAPI cannot express what `BEYOND_OPENAPI` lists. Instead, a request that the schema allows may be
+rejected only with those codes.
 
-`MEMORY_FUZZ_EXAMPLES=1000 pytest tests/api/test_fuzz.py` looks harder.
+`MEMORY_FUZZ_EXAMPLES=1000 pytest tests/api/test_fuzz.py` runs more examples.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
 EXAMPLES = int(os.environ.get("MEMORY_FUZZ_EXAMPLES", "15"))
 BEYOND_OPENAPI: Mapping[str, str] = {
-    "not_yours": "whose records one may write depends on who asks",
-    "taken": "which ids are free depends on what is stored",
-    "repeated": "ids must differ between the rows of one request",
-    "immutable": "a record keeps its id, a session's follows from two other fields",
+    "not_yours": "the allowed owners depend on the principal",
+    "taken": "the existing ids depend on the stored records",
+    "repeated": "ids must be unique within one request",
+    "immutable": "an id cannot change, and a session's is derived from other fields",
     "invalid_id": "ids are limited in bytes, not in characters, and some are reserved",
     "too_large": "a document is limited as a whole",
-    "out_of_range": "RFC 3339 has times that are in the year 0 or 10000 of UTC",
-    "invalid_json": "depth is limited",
-    "null_characters_not_allowed": "what a map holds is free otherwise",
+    "out_of_range": "RFC 3339 allows times in the years 0 and 10000 of UTC",
+    "invalid_json": "the depth is limited",
+    "null_characters_not_allowed": "the values of an object are arbitrary otherwise",
     "invalid_cursor": "a cursor is opaque",
-    "required": "a value of metadata needs its key",
+    "required": "metadata_value requires metadata_key",
 }
-# Ids of the records that the requests are about.
+# Ids of existing records for the paths.
 KNOWN = {"memory-items": "known", "agent-data": "known", "sessions": "ada:chat-1"}
 
 load_all_checks()
@@ -52,7 +52,7 @@ api = schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
 
 @pytest.fixture(params=["ada", "operator"])
 def token(request: pytest.FixtureRequest, make_user: Callable[..., Any]) -> str:
-    """A token of one who has records, and of one who may act for anybody."""
+    """A token of a user with records, and of one who may act for any user."""
     permissions = ("act_for_any_user",) if request.param == "operator" else ()
     MemoryItem.objects.create(id="known", user_id="ada", session_id="chat-1", item_type="message", text_content="hello")
     AgentData.objects.create(id="known", agent_id="ada", data_type="plan")
@@ -60,8 +60,8 @@ def token(request: pytest.FixtureRequest, make_user: Callable[..., Any]) -> str:
 
 
 @contextmanager
-def connections_kept() -> Iterator[None]:
-    """Django's handlers of a request's start and end, which close connections, are away."""
+def open_connections() -> Iterator[None]:
+    """Disconnect Django's signal handlers that close connections around a request."""
     both = (signals.request_started, signals.request_finished)
     for signal in both:
         signal.disconnect(close_old_connections)
@@ -73,14 +73,14 @@ def connections_kept() -> Iterator[None]:
 
 
 @contextmanager
-def undone() -> Iterator[None]:
-    """What happens inside leaves no trace: each example finds the same records, and no counted requests.
+def rolled_back() -> Iterator[None]:
+    """Roll back all writes and throttle counters, so that each example sees the same records.
 
-    Requests leave connections alone, as those of Django's test client do: to close one is to end its transaction.
+    Connections stay open, as with Django's test client: closing one would end its transaction.
     """
     cache.clear()
     with ExitStack() as stack:
-        stack.enter_context(connections_kept())
+        stack.enter_context(open_connections())
         for alias in ("default", "memory"):
             stack.enter_context(transaction.atomic(using=alias))
         yield
@@ -96,12 +96,12 @@ def undone() -> Iterator[None]:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_every_answer_is_in_the_schema(case: schemathesis.Case, token: str) -> None:
-    """And nothing that the schema allows is refused, but for the reasons above."""
+def test_every_response_matches_the_schema(case: schemathesis.Case, token: str) -> None:
+    """Requests that the schema allows are rejected only with the codes above."""
     collection = case.path.split("/")[2]
     if case.path_parameters and case.meta and case.meta.generation.mode.is_positive:
         case.path_parameters["id"] = KNOWN[collection]
-    with undone():
+    with rolled_back():
         headers = {"Authorization": f"Token {token}"}
         response = case.call(headers=headers)
         case.validate_response(response, headers=headers, excluded_checks=[positive_data_acceptance])

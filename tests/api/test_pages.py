@@ -1,4 +1,4 @@
-"""Lists page by page: complete, in order, at the same cost however deep."""
+"""Pagination: complete, ordered, and at a cost that does not depend on the depth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def store(count: int, step: timedelta, **values: Any) -> list[str]:
-    """Ids of new items of `ada`, oldest first."""
+    """Create items of `ada`; return their ids, oldest first."""
     common = {"user_id": "ada", "item_type": "m", **values}
     items = [MemoryItem(id=f"{n:05}", timestamp=NOON + n * step, **common) for n in range(count)]
     MemoryItem.objects.bulk_create(items)
@@ -29,7 +29,7 @@ def store(count: int, step: timedelta, **values: Any) -> list[str]:
 
 
 def walk(client: APIClient, url: str, link: str = "next") -> list[dict[str, Any]]:
-    """All pages from `url` on."""
+    """All pages from `url`."""
     pages = [client.get(url).json()]
     while pages[-1][link]:
         pages.append(client.get(pages[-1][link]).json())
@@ -43,7 +43,7 @@ def ids(pages: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize("step", [timedelta(0), timedelta(seconds=1)], ids=["one time", "many times"])
 @pytest.mark.parametrize("ordering", ["timestamp", "-timestamp"])
 def test_pages_are_complete_and_in_order(ada: APIClient, step: timedelta, ordering: str) -> None:
-    """2,500 items, even of one timestamp: each comes once, and the way back is the same."""
+    """Each of 2,500 items is returned once, even with equal timestamps, forwards and backwards."""
     expected = store(2500, step)
     if ordering.startswith("-"):
         expected.reverse()
@@ -55,16 +55,16 @@ def test_pages_are_complete_and_in_order(ada: APIClient, step: timedelta, orderi
     assert back[-1]["previous"] is None
 
 
-def test_a_page_that_is_just_full_is_the_last(ada: APIClient) -> None:
-    """`has_more` is true only where there is more."""
+def test_full_last_page_has_no_next_page(ada: APIClient) -> None:
+    """`has_more` is true only if a next page has records."""
     store(50, timedelta(seconds=1))
     page = ada.get(ITEMS).json()
     assert len(page["results"]) == 50
     assert (page["has_more"], page["next"], page["previous"]) == (False, None, None)
 
 
-def test_records_that_come_and_go_shift_nothing(ada: APIClient) -> None:
-    """Between two pages, newer items arrive and those already read vanish: nothing is skipped or repeated."""
+def test_concurrent_changes_shift_no_records(ada: APIClient) -> None:
+    """If items are inserted and deleted between two pages, none is skipped or repeated."""
     expected = store(30, timedelta(0))[::-1]
     first = ada.get(f"{ITEMS}?limit=10").json()
     MemoryItem.objects.filter(pk__in=[row["id"] for row in first["results"][3:]]).delete()
@@ -72,29 +72,29 @@ def test_records_that_come_and_go_shift_nothing(ada: APIClient) -> None:
     assert ids([first]) + ids(walk(ada, first["next"])) == expected
 
 
-def test_a_cursor_keeps_the_filters(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """The next page is of the same list."""
+def test_cursor_keeps_the_filters(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """The next page has the same filters."""
     store(5, timedelta(seconds=1))
     make_item(item_type="other")
     assert len(ids(walk(ada, f"{ITEMS}?limit=2&item_type=m"))) == 5
 
 
-def test_a_cursor_is_of_one_order(ada: APIClient) -> None:
-    """Used with another, it is refused, since it would skip."""
+def test_cursor_is_bound_to_its_ordering(ada: APIClient) -> None:
+    """A cursor of another ordering is rejected."""
     store(3, timedelta(seconds=1))
     following = ada.get(f"{ITEMS}?limit=1").json()["next"]
     assert codes(ada.get(f"{following}&ordering=timestamp")) == {"cursor": ["invalid_cursor"]}
 
 
-def test_a_cursor_shows_nothing_of_others(ada: APIClient, bob: APIClient) -> None:
-    """It is a place in the order, not a right."""
+def test_cursor_grants_no_access(ada: APIClient, bob: APIClient) -> None:
+    """Another user's cursor returns only own records."""
     store(3, timedelta(seconds=1))
     following = ada.get(f"{ITEMS}?limit=1").json()["next"]
     assert bob.get(following).json()["results"] == []
 
 
-def test_a_page_whose_records_are_gone_leads_on(ada: APIClient) -> None:
-    """Going back to where nothing is left, the list starts anew."""
+def test_empty_page_links_to_the_first_page(ada: APIClient) -> None:
+    """If the records of the previous page were deleted, `next` restarts the list."""
     store(4, timedelta(seconds=1))
     second = ada.get(ada.get(f"{ITEMS}?limit=2").json()["next"]).json()
     MemoryItem.objects.filter(pk__in=["00003", "00002"]).delete()
@@ -103,8 +103,8 @@ def test_a_page_whose_records_are_gone_leads_on(ada: APIClient) -> None:
     assert ids(walk(ada, empty["next"])) == ["00001", "00000"]
 
 
-def test_sessions_are_paged_by_activity(ada: APIClient) -> None:
-    """Latest first, or the other way round."""
+def test_sessions_are_ordered_by_activity(ada: APIClient) -> None:
+    """Latest first, or oldest first."""
     sessions = [
         UserSession(user_id="ada", session_id=f"{n:02}", last_activity=NOON + timedelta(minutes=n)) for n in range(7)
     ]
@@ -115,13 +115,13 @@ def test_sessions_are_paged_by_activity(ada: APIClient) -> None:
 
 
 @pytest.mark.parametrize("rows", [10, 2000])
-def test_queries_per_request_do_not_depend_on_rows(
+def test_number_of_queries_does_not_depend_on_rows(
     ada: APIClient,
     operator: APIClient,
     rows: int,
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    """A list, a page in its middle, a record, a conversation: the same queries with 10 rows and with 2,000."""
+    """Lists, later pages, records and histories need the same queries with 10 rows and with 2,000."""
     store(rows, timedelta(seconds=1), session_id="s", embedding=[0.5] * 8)
     following = ada.get(f"{ITEMS}?limit=5").json()["next"]
     for client, url, memory, default in (
@@ -133,13 +133,13 @@ def test_queries_per_request_do_not_depend_on_rows(
         (ada, "/api/sessions/ada:s/history/?limit=200", 2, 2),
         (ada, "/api/agent-data/", 1, 2),
     ):
-        forget_permissions(client)
+        clear_permission_cache(client)
         with django_assert_num_queries(memory, using="memory"), django_assert_num_queries(default, using="default"):
             assert client.get(url).status_code == 200
 
 
-def forget_permissions(client: APIClient) -> None:
-    """Django keeps a user's permissions on the user; a real request loads the user anew."""
+def clear_permission_cache(client: APIClient) -> None:
+    """Clear the permissions cached on the user, since a real request loads the user again."""
     user = client.handler._force_user
     for name in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
         vars(user).pop(name, None)

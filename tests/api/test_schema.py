@@ -1,4 +1,4 @@
-"""OpenAPI and its pages: complete, valid, from this service alone."""
+"""The OpenAPI schema and its pages: complete, valid, without other hosts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memory.version import __version__
 
 @pytest.fixture
 def schema(client: Client) -> dict[str, Any]:
-    """The schema as it is served."""
+    """The served schema."""
     served: dict[str, Any] = client.get("/api/schema/?format=json").json()
     return served
 
@@ -29,13 +29,13 @@ def operations(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     return [(path, method, found) for path, methods in schema["paths"].items() for method, found in methods.items()]
 
 
-def test_it_is_made_without_a_warning() -> None:
-    """By the project's command, which validates it."""
+def test_schema_is_generated_without_warnings() -> None:
+    """The command `spectacular` generates and validates it."""
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=io.StringIO())
 
 
-def test_it_is_open_valid_and_complete(schema: dict[str, Any]) -> None:
-    """Nobody has to log in to read it."""
+def test_schema_is_public_valid_and_complete(schema: dict[str, Any]) -> None:
+    """It needs no authentication and has all paths."""
     validate_schema(schema)
     assert schema["info"]["version"] == __version__
     paths = {path for path, _, _ in operations(schema) if "health" not in path}
@@ -50,8 +50,8 @@ def test_it_is_open_valid_and_complete(schema: dict[str, Any]) -> None:
     }
 
 
-def test_every_operation_is_told_with_examples(schema: dict[str, Any]) -> None:
-    """Summary, tag, an example of what is sent and of what is answered, and the shape of errors."""
+def test_every_operation_is_documented_with_examples(schema: dict[str, Any]) -> None:
+    """Each has a summary, a tag, examples of request and response, and the error format."""
     for path, method, operation in operations(schema):
         if "health" in path:
             continue
@@ -66,16 +66,16 @@ def test_every_operation_is_told_with_examples(schema: dict[str, Any]) -> None:
                 assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
 
 
-def test_it_comes_as_yaml_too(client: Client) -> None:
-    """OpenAPI's usual form, by default."""
-    answer = client.get("/api/schema/")
-    assert answer.status_code == 200
-    assert answer.content.startswith(b"openapi: 3")
+def test_schema_is_yaml_by_default(client: Client) -> None:
+    """Without `format`, the schema is YAML."""
+    response = client.get("/api/schema/")
+    assert response.status_code == 200
+    assert response.content.startswith(b"openapi: 3")
 
 
 @pytest.mark.parametrize("page", ["docs", "redoc"])
-def test_its_pages_load_nothing_from_elsewhere(client: Client, page: str) -> None:
-    """Every asset is a static file that is there; no script stands in the page."""
+def test_pages_load_only_local_assets(client: Client, page: str) -> None:
+    """All assets are existing static files, and no script is inline."""
     html = client.get(f"/api/{page}/").content.decode()
     urls = re.findall(r'(?:src|href|spec-url)="([^"]+)"', html)
     assert "//" not in "".join(urls)
@@ -90,26 +90,26 @@ def test_its_pages_load_nothing_from_elsewhere(client: Client, page: str) -> Non
     assert "https://" not in html
 
 
-def test_the_page_of_swagger_knows_where_the_schema_is(client: Client) -> None:
-    """Its script, which is served apart from it."""
+def test_swagger_script_contains_the_schema_url(client: Client) -> None:
+    """The script has a separate URL."""
     html = client.get("/api/docs/").content.decode()
     script = re.search(r'src="([^"]*script[^"]*)"', html)
     assert script
-    answer = client.get(script[1])
-    assert answer["Content-Type"].startswith("application/javascript")
-    assert b"/api/schema/" in answer.content or b"api/schema" in answer.content
+    response = client.get(script[1])
+    assert response["Content-Type"].startswith("application/javascript")
+    assert b"/api/schema/" in response.content or b"api/schema" in response.content
 
 
-def test_the_projects_own_settings_stay_as_they_are(client: Client) -> None:
-    """Making our schema changes nothing of a schema that the project serves."""
+def test_project_settings_are_not_changed(client: Client) -> None:
+    """Generating the schema does not change drf-spectacular's global settings."""
     openapi.cache_clear()
     before = spectacular_settings.TITLE, spectacular_settings.POSTPROCESSING_HOOKS
     client.get("/api/schema/")
     assert before == (spectacular_settings.TITLE, spectacular_settings.POSTPROCESSING_HOOKS)
 
 
-def test_examples_are_what_the_api_answers(schema: dict[str, Any]) -> None:
-    """Each example has the fields that its schema requires, and no others."""
+def test_examples_match_the_schema(schema: dict[str, Any]) -> None:
+    """Each example has exactly the fields of its schema."""
     for path, _, operation in operations(schema):
         if "health" in path:
             continue

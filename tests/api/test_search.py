@@ -1,4 +1,4 @@
-"""Search over HTTP: what it finds, for whom, and what it refuses."""
+"""Search over HTTP: results, access and validation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Broken(DeterministicEmbedder):
-    """A model that embeds what is stored and is away when it is asked."""
+    """An embedder that embeds items and fails for queries."""
 
     name = "broken"
 
     def embed_query(self, text: str) -> Any:
-        """Fails."""
+        """Raise an error."""
         raise EmbedderError("broken gave no vectors (Timeout): try again later.")
 
 
@@ -39,7 +39,7 @@ def _small_model(settings: Any) -> None:
 
 @pytest.fixture
 def said(make_item: Callable[..., MemoryItem]) -> dict[str, MemoryItem]:
-    """Two users' memories."""
+    """Items of two users."""
     texts = {
         "train": {"text_content": "I took the night train to Vienna.", "session_id": "trip", "timestamp": NOON},
         "piano": {"text_content": "The piano was tuned on Monday.", "item_type": "fact", "metadata": {"role": "user"}},
@@ -49,15 +49,15 @@ def said(make_item: Callable[..., MemoryItem]) -> dict[str, MemoryItem]:
     return {name: make_item(id=name, **values) for name, values in texts.items()}
 
 
-def found(client: APIClient, **parameters: Any) -> list[str]:
-    """Ids, best first."""
-    answer = client.get(SEARCH, parameters)
-    assert answer.status_code == 200, answer.json()
-    return [row["id"] for row in answer.json()["results"]]
+def search(client: APIClient, **parameters: Any) -> list[str]:
+    """Ids of the results, best first."""
+    response = client.get(SEARCH, parameters)
+    assert response.status_code == 200, response.json()
+    return [row["id"] for row in response.json()["results"]]
 
 
-def test_the_best_comes_first_with_its_score(ada: APIClient, said: dict[str, MemoryItem]) -> None:
-    """An item as everywhere, but for its vectors, and how well it answers."""
+def test_results_are_ordered_by_score(ada: APIClient, said: dict[str, MemoryItem]) -> None:
+    """Results are items without vectors, with a score."""
     rows = ada.get(SEARCH, {"q": "night train"}).json()["results"]
     assert rows[0]["id"] == "train"
     assert rows[0]["text_content"] == "I took the night train to Vienna."
@@ -68,28 +68,28 @@ def test_the_best_comes_first_with_its_score(ada: APIClient, said: dict[str, Mem
     assert not {"embedding", "terms", "text_embedding"} & rows[0].keys()
 
 
-def test_parts_are_told_on_request(ada: APIClient, said: dict[str, MemoryItem]) -> None:
-    """They add up to the score."""
+def test_explain_returns_the_parts_of_the_score(ada: APIClient, said: dict[str, MemoryItem]) -> None:
+    """The parts add up to the score."""
     first = ada.get(SEARCH, {"q": "night train", "explain": "true"}).json()["results"][0]
     assert first["parts"]["lexical"] > 0
     assert sum(first["parts"].values()) == pytest.approx(first["score"])
     assert ada.get(SEARCH, {"q": "night train", "explain": "false"}).json()["results"][0]["parts"] is None
 
 
-def test_a_memory_is_its_owners(
+def test_search_is_restricted_to_the_owner(
     ada: APIClient, bob: APIClient, operator: APIClient, said: dict[str, MemoryItem]
 ) -> None:
-    """Nobody finds another's items, asked for by name or not; who may act for others names whose they are."""
-    assert "bobs" not in found(ada, q="night train Berlin late")
-    assert found(ada, q="night train", user_id="bob") == []
-    assert found(ada, q="night train", user_id="ada")[0] == "train"
-    assert found(bob, q="night train") == ["bobs"]
-    assert found(operator, q="night train") == []
-    assert found(operator, q="night train", user_id="bob") == ["bobs"]
+    """Items of other users are found only with the permission and an explicit `user_id`."""
+    assert "bobs" not in search(ada, q="night train Berlin late")
+    assert search(ada, q="night train", user_id="bob") == []
+    assert search(ada, q="night train", user_id="ada")[0] == "train"
+    assert search(bob, q="night train") == ["bobs"]
+    assert search(operator, q="night train") == []
+    assert search(operator, q="night train", user_id="bob") == ["bobs"]
 
 
 @pytest.mark.parametrize(
-    ("narrowed", "expected"),
+    ("filters", "expected"),
     [
         ({"session_id": "trip"}, {"train", "ferry"}),
         ({"session_id": "none"}, set()),
@@ -100,30 +100,30 @@ def test_a_memory_is_its_owners(
         ({"session_id": "trip", "until": "2026-03-01T12:00:01Z"}, {"train"}),
     ],
 )
-def test_a_search_is_narrowed_as_a_list_is(
-    ada: APIClient, said: dict[str, MemoryItem], narrowed: dict[str, str], expected: set[str]
+def test_search_has_the_filters_of_lists(
+    ada: APIClient, said: dict[str, MemoryItem], filters: dict[str, str], expected: set[str]
 ) -> None:
-    """By session, type, time and metadata; what does not pass is not found, however well it answers."""
-    assert set(found(ada, q="train piano ferry", **narrowed)) == expected
+    """Session, type, time and metadata exclude items whatever their score."""
+    assert set(search(ada, q="train piano ferry", **filters)) == expected
 
 
-def test_what_has_expired_is_not_found(ada: APIClient, said: dict[str, MemoryItem]) -> None:
-    """From the moment on."""
+def test_expired_items_are_not_found(ada: APIClient, said: dict[str, MemoryItem]) -> None:
+    """Expiration takes effect at once."""
     MemoryItem.objects.filter(pk="train").update(expiration=timezone.now() - timedelta(seconds=1))
-    assert "train" not in found(ada, q="night train")
+    assert "train" not in search(ada, q="night train")
 
 
-def test_results_are_ten_unless_told_otherwise(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
-    """At most a hundred."""
+def test_limit_of_results(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """10 by default, at most 100."""
     for number in range(12):
         make_item(text_content=f"A lighthouse, number {number}.")
-    assert len(found(ada, q="lighthouse")) == 10
-    assert len(found(ada, q="lighthouse", limit=3)) == 3
-    assert len(found(ada, q="lighthouse", limit=100)) == 12
+    assert len(search(ada, q="lighthouse")) == 10
+    assert len(search(ada, q="lighthouse", limit=3)) == 3
+    assert len(search(ada, q="lighthouse", limit=100)) == 12
 
 
 @pytest.mark.parametrize(
-    ("parameters", "wrong"),
+    ("parameters", "errors"),
     [
         ({}, {"q": ["required"]}),
         ({"q": ""}, {"q": ["blank"]}),
@@ -142,25 +142,25 @@ def test_results_are_ten_unless_told_otherwise(ada: APIClient, make_item: Callab
         ({"q": "x", "query": "y"}, {"query": ["unknown"]}),
     ],
 )
-def test_what_makes_no_sense_is_refused(
-    ada: APIClient, parameters: dict[str, Any], wrong: dict[str, list[str]]
+def test_invalid_parameters_are_rejected(
+    ada: APIClient, parameters: dict[str, Any], errors: dict[str, list[str]]
 ) -> None:
-    """Each parameter that is wrong is named."""
-    answer = ada.get(SEARCH, parameters)
-    assert answer.status_code == 400
-    assert codes(answer) == wrong
+    """Each invalid parameter is named."""
+    response = ada.get(SEARCH, parameters)
+    assert response.status_code == 400
+    assert codes(response) == errors
 
 
 @pytest.mark.parametrize(
-    "question", ["👩‍👩‍👧‍👦🎉", "?!", "the", "\u200b", "京都", "x" * 10_000, "a " * 5_000, "'\" OR 1=1 --"]
+    "query", ["👩‍👩‍👧‍👦🎉", "?!", "the", "\u200b", "京都", "x" * 10_000, "a " * 5_000, "'\" OR 1=1 --"]
 )
-def test_odd_questions_have_an_answer(ada: APIClient, said: dict[str, MemoryItem], question: str) -> None:
-    """Emoji, punctuation, small words, other scripts, long ones: results or none, never an error."""
-    found(ada, q=question)
+def test_unusual_queries_are_accepted(ada: APIClient, said: dict[str, MemoryItem], query: str) -> None:
+    """Emoji, punctuation, stop words, other scripts and long queries cause no error."""
+    search(ada, q=query)
 
 
-def test_methods_and_credentials(ada: APIClient, said: dict[str, MemoryItem]) -> None:
-    """Read only, for those who are known; the slash is optional, and no item is called so."""
+def test_methods_authentication_and_reserved_id(ada: APIClient, said: dict[str, MemoryItem]) -> None:
+    """GET only, authenticated only, optional trailing slash; no item can have the id `search`."""
     assert APIClient().get(SEARCH, {"q": "train"}).status_code == 401
     assert ada.post(SEARCH, {}, format="json").status_code == 405
     assert ada.delete(SEARCH).status_code == 405
@@ -169,15 +169,15 @@ def test_methods_and_credentials(ada: APIClient, said: dict[str, MemoryItem]) ->
     assert codes(created) == {"id": ["invalid_id"]}
 
 
-def test_a_model_that_is_away_is_told(
+def test_unavailable_embedder_is_503(
     ada: APIClient, said: dict[str, MemoryItem], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """503, to be tried again: what could be found by meaning is not passed over in silence."""
+    """Semantic results are not silently omitted: the status is 503 with Retry-After."""
     from django.conf import settings
 
     with override_settings(MEMORY={**settings.MEMORY, "EMBEDDER": f"{__name__}.Broken"}):
-        answer = ada.get(SEARCH, {"q": "night train"})
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"]
-    assert answer.json()["error"]["code"] == "unavailable"
+        response = ada.get(SEARCH, {"q": "night train"})
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert response.json()["error"]["code"] == "unavailable"
     assert "broken gave no vectors" in caplog.text

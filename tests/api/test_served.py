@@ -1,4 +1,4 @@
-"""The API over real HTTP, under gunicorn with production's settings: what a test client cannot show."""
+"""The API over HTTP, with gunicorn and production settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def token(folder: Path) -> str:
-    """Of the user `ada`."""
+    """The token of user `ada`."""
     variables = {**live.deployed(folder), "DJANGO_SUPERUSER_PASSWORD": "a-password-for-tests"}
     live.migrate(**variables)
     live.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org", **variables)
@@ -42,8 +42,8 @@ def headers(token: str) -> dict[str, str]:
     return {"Authorization": f"Token {token}"}
 
 
-def test_the_documents_curl_examples(service: live.Service, token: str) -> None:
-    """Each runs as it is written, and answers what the text says."""
+def test_curl_examples_of_the_docs(service: live.Service, token: str) -> None:
+    """Each example runs unchanged and returns the documented response."""
 
     def run(code: str) -> dict[str, object]:
         done = subprocess.run(
@@ -54,8 +54,8 @@ def test_the_documents_curl_examples(service: live.Service, token: str) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        answer: dict[str, object] = json.loads(done.stdout)
-        return answer
+        response: dict[str, object] = json.loads(done.stdout)
+        return response
 
     (create,) = below(DOCS, "Records", "bash")
     (find,) = below(DOCS, "Lists", "bash")
@@ -66,8 +66,8 @@ def test_the_documents_curl_examples(service: live.Service, token: str) -> None:
 
 
 @pytest.mark.parametrize("session", ["a/b", "100%", "%2F", "a:b", "ünï 😀", "a?b#c", "..", "a;b", "a+b", "."])
-def test_odd_ids_survive_http(service: live.Service, headers: dict[str, str], session: str) -> None:
-    """A session's id, quoted once, arrives as it is."""
+def test_unusual_ids_round_trip_over_http(service: live.Service, headers: dict[str, str], session: str) -> None:
+    """A percent-encoded session id is decoded exactly once."""
     body = {"item_type": "m", "session_id": session}
     assert service.request(ITEMS, "POST", json=body, headers=headers).status_code == 201
     (found,) = service.request(f"/api/sessions/?session_id={quote(session, safe='')}", headers=headers).json()[
@@ -79,26 +79,26 @@ def test_odd_ids_survive_http(service: live.Service, headers: dict[str, str], se
     assert item["session_id"] == session
 
 
-def test_a_chunked_body_is_refused(service: live.Service, headers: dict[str, str]) -> None:
-    """Not taken for an empty one."""
-    answer = service.request(
+def test_chunked_body_is_rejected(service: live.Service, headers: dict[str, str]) -> None:
+    """It is not treated as an empty body."""
+    response = service.request(
         ITEMS, "POST", data=iter([b'{"item_type": "m"}']), headers={**headers, "Content-Type": "application/json"}
     )
-    assert answer.status_code == 411
-    assert answer.json()["error"]["code"] == "length_required"
+    assert response.status_code == 411
+    assert response.json()["error"]["code"] == "length_required"
 
 
-def test_a_body_above_the_limit_is_refused(service: live.Service, headers: dict[str, str]) -> None:
-    """400 that says so, and the service goes on."""
+def test_body_size_is_limited(service: live.Service, headers: dict[str, str]) -> None:
+    """The status is 400, and the service continues to run."""
     body = b'{"item_type": "m", "text_content": "' + b"x" * (17 * 1024 * 1024) + b'"}'
-    answer = service.request(ITEMS, "POST", data=body, headers={**headers, "Content-Type": "application/json"})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["fields"]["body"][0]["code"] == "body_too_large"
+    response = service.request(ITEMS, "POST", data=body, headers={**headers, "Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert response.json()["error"]["fields"]["body"][0]["code"] == "body_too_large"
     assert service.request(ITEMS, headers=headers).status_code == 200
 
 
-def test_links_lead_on(service: live.Service, headers: dict[str, str]) -> None:
-    """`next` is a URL of the host that was asked."""
+def test_links_have_the_requested_host(service: live.Service, headers: dict[str, str]) -> None:
+    """`next` is an absolute URL of the requested host."""
     items = {"items": [{"item_type": "many"}] * 3}
     assert service.request(f"{ITEMS}bulk", "POST", json=items, headers=headers).status_code == 201
     page = service.request(f"{ITEMS}?item_type=many&limit=2", headers=headers).json()
