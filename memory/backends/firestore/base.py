@@ -25,6 +25,7 @@ from . import options
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .features import DatabaseFeatures
+from .indexes import derive
 from .introspection import DatabaseIntrospection
 from .mirror.database import Mirror
 from .operations import DatabaseOperations
@@ -207,7 +208,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
-        return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log)
+        return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log, index=derive.needed)
 
     def init_connection_state(self) -> None:
         """Nothing to set up: no call is made to connect."""

@@ -7,7 +7,8 @@ from typing import Any
 from django.apps import apps
 from django.db.backends.base.introspection import BaseDatabaseIntrospection, FieldInfo, TableInfo
 
-from .constraints.definitions import Check, checks, holds_markers, unique_keys
+from .constraints.definitions import Check, checks, unique_keys
+from .values.marker_collections import holds_markers
 
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):

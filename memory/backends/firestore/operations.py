@@ -7,9 +7,6 @@ refused here, before any call.
 from __future__ import annotations
 
 import datetime
-import random
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -21,46 +18,16 @@ from django.db.models import DecimalField
 from django.db.models.expressions import Col
 from django.utils import timezone
 
-from .constraints.definitions import marker_collection
 from .creation import flush_emulator
 from .rpc import channel
+from .values.auto_ids import AUTO_IDS
 from .values.json_copy import json_copy
+from .values.marker_collections import marker_collection
 from .values.types import JSON_NULL
 
 Converter = Callable[[Any, Any, Any], Any]
 
-# The largest integer that JavaScript, and so every browser, can hold exactly.
-MAX_AUTO_ID: Final = 2**53 - 1
 INT64: Final = (-(2**63), 2**63 - 1)
-
-_random = random.SystemRandom()
-
-
-class Clock:
-    """Ids that grow: microseconds since 1970, never the same twice in a process."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def next(self) -> int:
-        """The next id."""
-        with self._lock:
-            self._last = max(self._last + 1, time.time_ns() // 1000)
-            return self._last
-
-
-_clock = Clock()
-
-
-def random_id() -> int:
-    """A random positive id of at most 53 bits: no hot spot in Firestore, exact in JavaScript."""
-    return _random.randint(1, MAX_AUTO_ID)
-
-
-# OPTIONS["auto_ids"]. "time" keeps the order of insertion, at the price of a hot spot above some 500 inserts
-# a second.
-AUTO_IDS: Final[dict[str, Callable[[], int]]] = {"random": random_id, "time": _clock.next}
 
 
 class DatabaseOperations(BaseDatabaseOperations):

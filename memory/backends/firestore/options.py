@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .operations import AUTO_IDS
+from .values.auto_ids import AUTO_IDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
         lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
     ),
     "auto_ids": Option(
-        "random",  # how an AutoField's ids are made: operations.AUTO_IDS
+        "random",  # how an AutoField's ids are made: values/auto_ids.py
         f"one of {sorted(AUTO_IDS)}",
         lambda value: isinstance(value, str) and value in AUTO_IDS,
     ),

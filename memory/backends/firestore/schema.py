@@ -19,12 +19,13 @@ from django.db.models.sql import InsertQuery
 from tqdm import tqdm
 
 from .constraints import audit
-from .constraints.definitions import KEY, Key, check, constraint_key, marker_collection, together_key, unique_keys
+from .constraints.definitions import KEY, Key, check, constraint_key, together_key, unique_keys
 from .mirror.converters import from_sqlite
 from .query.lowering import column_ref
 from .query.plan import Compare, Delete, Op, Put, Query, Update, Write
 from .values.batching import batches
 from .values.document_ids import document_id
+from .values.marker_collections import marker_collection
 from .values.types import DOCUMENT_ID, Ref
 
 # Documents rewritten between two looks at the progress bar.

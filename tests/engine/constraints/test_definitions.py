@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.backends.firestore.constraints.definitions import Key, canonical_value, holds_markers, marker_collection
+from memory.backends.firestore.constraints.definitions import Key, canonical_value
 from memory.backends.firestore.query.plan import Create, Delete, Group, Outcome, Update
 from memory.backends.firestore.rpc.writes import aborts_statement, combined_outcome
 from memory.backends.firestore.values.batching import connected_components
+from memory.backends.firestore.values.marker_collections import holds_markers, marker_collection
 from memory.backends.firestore.values.types import JSON_NULL, Kind
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)

@@ -17,10 +17,11 @@ from django.db import IntegrityError, OperationalError, connection, connections,
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Lower, Now
 
-from memory.backends.firestore.constraints.definitions import COLUMNS, OWNER, marker_collection
+from memory.backends.firestore.constraints.definitions import COLUMNS, OWNER
 from memory.backends.firestore.errors import TransactionTooLarge
 from memory.backends.firestore.management.commands.firestore_constraints import Command
 from memory.backends.firestore.query.plan import Delete, Put, Query
+from memory.backends.firestore.values.marker_collections import marker_collection
 from memory.backends.firestore.values.types import DOCUMENT_ID, Kind, Ref
 from tests.engine.app.models import Author, Hall, Place, Seat, Stay
 

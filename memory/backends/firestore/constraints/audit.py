@@ -19,7 +19,7 @@ from django.db import IntegrityError
 from tqdm import tqdm
 
 from ..query.plan import Aggregate, Create, Delete, Function, Get, Query, Update, Write
-from ..transaction import run_in_transaction
+from ..transactions.retry import run_in_transaction
 from ..values.batching import batches
 from ..values.types import DOCUMENT_ID
 from . import evaluate

@@ -30,7 +30,6 @@ from ..values.types import Kind, Ref
 Row = Mapping[str, Any]
 """A row's values by column."""
 
-SUFFIX: Final = ":unique"
 OWNER: Final = Ref(("owner",), Kind.TEXT)
 KEY: Final = Ref(("key",), Kind.TEXT)
 NONCE: Final = Ref(("nonce",), Kind.TEXT)
@@ -133,16 +132,6 @@ class Check(Key):
     def says(self) -> str:
         """What an error says, in SQLite's words."""
         return f"CHECK constraint failed: {self.name}"
-
-
-def marker_collection(table: str) -> str:
-    """The collection of a table's markers."""
-    return table + SUFFIX
-
-
-def holds_markers(collection: str) -> bool:
-    """Whether a collection is no table."""
-    return collection.endswith(SUFFIX)
 
 
 @lru_cache(maxsize=1024)

@@ -19,9 +19,10 @@ from ..connection import Connection
 from ..query.lowering import column_ref
 from ..query.plan import Change, Create, Delete, Get, Group, Update, Write
 from ..values.batching import connected_components
+from ..values.marker_collections import marker_collection
 from ..values.types import DOCUMENT_ID, VERSION, Ref
 from . import evaluate
-from .definitions import COLUMNS, OWNER, Check, Key, Row, checks, marker_collection, unique_keys
+from .definitions import COLUMNS, OWNER, Check, Key, Row, checks, unique_keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ import grpc
 from django.db import DatabaseError, OperationalError
 
 from .. import errors
-from ..constraints.definitions import holds_markers
 from ..query.plan import Change, Create, Delete, Outcome, Put, Update, Write, parts
 from ..values import document_ids
+from ..values.marker_collections import holds_markers
 from . import messages
 from .calls import Deadline, RpcClient, batch_get_at, is_about_database
 from .channel import Message, pb

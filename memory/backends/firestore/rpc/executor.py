@@ -7,7 +7,7 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from .. import errors
-from ..indexes import derive
 from ..query.plan import Aggregate, Change, Delete, Function, Get, Merge, Nearest, Order, Outcome, Put, Query, Read, Rpc
 from ..values import document_ids
 from ..values.types import DOCUMENT_ID, Kind, Ref
@@ -28,6 +27,8 @@ from .merge_order import order_key
 T = TypeVar("T")
 Row = tuple[Any, ...]
 Documents = Generator[Message, None, None]
+IndexOf = Callable[..., Mapping[str, Any] | None]
+"""The composite index that a read needs, given the read and the columns of its aggregates (`indexes/derive.py`)."""
 
 GET_BATCH: Final = 300
 """Documents asked for by id in one call."""
@@ -37,6 +38,11 @@ MAX_OPEN_STREAMS: Final = 20
 
 AGGREGATED_ENTRIES: Final = 1000
 """Index entries that an aggregation reads for the price of one document."""
+
+
+def without_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, Any] | None:
+    """No index is known."""
+    return None
 
 
 class Executor:
@@ -52,8 +58,11 @@ class Executor:
         timeout: float,
         wrap_call: Callable[[str, Callable[[], T]], T],
         log: Callable[[Rpc], None],
+        index: IndexOf = without_index,
     ) -> None:
+        """`index` gives the definition that an error of a missing index shows."""
         self._client = RpcClient(target, timeout, wrap_call, log)
+        self._index = index
 
     def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[Row]:
         """Rows of a read, in order; nothing is sent before the first is asked for."""
@@ -194,7 +203,7 @@ class Executor:
             stream, found = self._nearest_call(asked, None)
             return stream, _nearest_rows(asked, stream, found)
         if isinstance(asked, Query):
-            run = _QueryRun(self._client, asked, None, ())
+            run = _QueryRun(self._client, self._index, asked, None, ())
             stream = run.call()
             return stream, _rows(run.documents(stream), codec.row_decoder(asked.columns))
         if isinstance(asked.source, Merge):
@@ -206,7 +215,7 @@ class Executor:
 
     def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
         if query.limit != 0:
-            run = _QueryRun(self._client, query, transaction, extra)
+            run = _QueryRun(self._client, self._index, query, transaction, extra)
             yield from run.documents(run.call())
 
     def _merge(self, merge: Merge, transaction: bytes | None) -> Documents:
@@ -265,7 +274,7 @@ class Executor:
             resume=restart,
             documents=_has_document,
             transaction=transaction,
-            index=partial(derive.needed, read),
+            index=partial(self._index, read),
         )
         return stream, found
 
@@ -281,7 +290,7 @@ class Executor:
             resume=lambda: request,
             documents=_aggregated_documents,
             transaction=transaction,
-            index=partial(derive.needed, source, [one.ref for one in aggregates if one.ref is not None]),
+            index=partial(self._index, source, [one.ref for one in aggregates if one.ref is not None]),
         )
 
     def _count_merge(self, merge: Merge, transaction: bytes | None) -> int:
@@ -306,8 +315,11 @@ class Executor:
 class _QueryRun:
     """One query, and how much of it has arrived: enough to ask for the rest."""
 
-    def __init__(self, calls: RpcClient, query: Query, transaction: bytes | None, extra: Sequence[Ref]) -> None:
+    def __init__(
+        self, calls: RpcClient, index: IndexOf, query: Query, transaction: bytes | None, extra: Sequence[Ref]
+    ) -> None:
         self._client = calls
+        self._index = index
         self._query = query
         self._transaction = transaction
         self._orders = messages.total_orders(query)
@@ -326,7 +338,7 @@ class _QueryRun:
             resume=self._rest,
             documents=_has_document,
             transaction=self._transaction,
-            index=partial(derive.needed, self._query),
+            index=partial(self._index, self._query),
         )
 
     def documents(self, stream: Stream) -> Documents:
