@@ -82,5 +82,5 @@ def test_one_line_of_code_warns_once() -> None:
 
 def test_other_apps_are_left_alone() -> None:
     """Only models that will live on Firestore matter."""
-    connections["sqlite"].advised_apps = frozenset({"other"})
+    connections["sqlite"].watched_apps = frozenset({"other"})
     assert warned(Note.objects.using("sqlite").filter(text__icontains="y")) == []

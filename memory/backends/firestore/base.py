@@ -204,7 +204,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     # --- Django's connection
 
     def get_connection_params(self) -> dict[str, Any]:
-        options.refuse_wrong(self.alias, self.settings_dict)
+        options.validate(self.alias, self.settings_dict)
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:

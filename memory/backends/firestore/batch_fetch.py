@@ -29,71 +29,71 @@ class Counted:
 
 VENDOR: Final = "firestore"
 
-Asked: TypeAlias = QuerySet[Any] | Counted
+Fetchable: TypeAlias = QuerySet[Any] | Counted
 
 
 @dataclass(frozen=True)
 class _Prepared:
     """What one of them asks of Firestore; None where it takes more, or less, than one call."""
 
-    asked: Asked
+    source: Fetchable
     read: Query | Nearest | Aggregate | None = None
     compiler: Any = None
-    rows: analysis.Rows | None = None
+    rows: analysis.RowAnalysis | None = None
 
     def answer(self, found: Iterable[Row]) -> list[Row] | int:
         """The rows as the queryset selects them, or their number."""
         if isinstance(self.read, Aggregate):
             return int(next(iter(found))[0])
-        shaped = self.compiler.shaped(self.rows, iter(found))
-        return list(self.compiler.results_iter(results=[shaped], tuple_expected=True))
+        rows = self.compiler.output_rows(self.rows, iter(found))
+        return list(self.compiler.results_iter(results=[rows], tuple_expected=True))
 
 
-def fetch(asked: Sequence[Asked], *, locks: bool = True) -> list[list[Row] | int]:
+def fetch(sources: Sequence[Fetchable], *, locks: bool = True) -> list[list[Row] | int]:
     """For each queryset its rows as tuples, in select order and converted as `values_list` has them; for each
     `Counted` a number. All are of one database. What is no single native read is asked by itself, as always; inside
     `atomic()` all are, one after the other, and take part in the transaction. Without `locks` they do not, if they
     would be the first thing that it sees: what they read may change before it commits. On other engines they are asked
     one after the other.
     """
-    if not asked:
+    if not sources:
         return []
-    connection: Any = connections[_queryset(asked[0]).db]
+    connection: Any = connections[_queryset(sources[0]).db]
     if connection.vendor != VENDOR:
-        return [_alone(one) for one in asked]
+        return [_fetch_one(one) for one in sources]
     if connection.unit is not None and (locks or not connection.unit.is_untouched):
-        return [_alone(one) for one in asked]
-    prepared = [_prepared(one) for one in asked]
+        return [_fetch_one(one) for one in sources]
+    prepared = [_prepare(one) for one in sources]
     reads = [one.read for one in prepared if one.read is not None]
     with connection.cursor() as cursor:
         found = iter(cursor.run_concurrently(reads))
-    return [one.answer(next(found)) if one.read is not None else _alone(one.asked) for one in prepared]
+    return [one.answer(next(found)) if one.read is not None else _fetch_one(one.source) for one in prepared]
 
 
-def _queryset(asked: Asked) -> QuerySet[Any]:
-    return asked.queryset if isinstance(asked, Counted) else asked
+def _queryset(source: Fetchable) -> QuerySet[Any]:
+    return source.queryset if isinstance(source, Counted) else source
 
 
-def _alone(asked: Asked) -> list[Row] | int:
-    if isinstance(asked, Counted):
-        return asked.queryset.count()
-    compiler = asked.query.get_compiler(using=asked.db)
+def _fetch_one(source: Fetchable) -> list[Row] | int:
+    if isinstance(source, Counted):
+        return source.queryset.count()
+    compiler = source.query.get_compiler(using=source.db)
     return list(compiler.results_iter(tuple_expected=True))
 
 
-def _prepared(asked: Asked) -> _Prepared:
-    queryset = _queryset(asked)
+def _prepare(source: Fetchable) -> _Prepared:
+    queryset = _queryset(source)
     compiler: Any = queryset.query.get_compiler(using=queryset.db)
     try:
-        rows = analysis.ask(compiler, compiler.setup())
+        rows = analysis.analyze(compiler, compiler.setup())
     except EmptyResultSet:
-        return _Prepared(asked)
-    if isinstance(rows, analysis.Numbers) or queryset.query.select_for_update:
-        return _Prepared(asked)
-    compiler.adopt()
-    if isinstance(asked, Counted):
-        source = plan(rows.select)
-        read = Aggregate(source, Function.COUNT) if isinstance(source, Query) else None
-        return _Prepared(asked, read, compiler, rows)
-    answer = analysis.answer(rows)
-    return _Prepared(asked, answer if isinstance(answer, Query | Nearest) else None, compiler, rows)
+        return _Prepared(source)
+    if isinstance(rows, analysis.AggregateAnalysis) or queryset.query.select_for_update:
+        return _Prepared(source)
+    compiler.copy_select_list()
+    if isinstance(source, Counted):
+        counted = plan(rows.select)
+        read = Aggregate(counted, Function.COUNT) if isinstance(counted, Query) else None
+        return _Prepared(source, read, compiler, rows)
+    answer = analysis.plan_rows(rows)
+    return _Prepared(source, answer if isinstance(answer, Query | Nearest) else None, compiler, rows)

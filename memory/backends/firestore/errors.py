@@ -157,7 +157,7 @@ def is_transaction_gone(error: DatabaseError) -> bool:
     return _ENDED.search(str(error)) is not None
 
 
-def map_error(error: BaseException, doing: str, index: Mapping[str, Any] | None = None) -> DatabaseError:
+def map_error(error: BaseException, action: str, index: Mapping[str, Any] | None = None) -> DatabaseError:
     """Django's error for `error`, to be raised `from` it; `doing` says what was tried, on which collection.
 
     `index` is the definition of the composite index that the query would need. Raises `TypeError` for an exception
@@ -168,12 +168,12 @@ def map_error(error: BaseException, doing: str, index: Mapping[str, Any] | None 
         raise TypeError(f"{type(error).__name__} is not a failure of a call to Firestore") from error
     details = details_of(error)
     if code is Code.FAILED_PRECONDITION and _INDEX_NEEDED.search(details):
-        return missing_index(doing, details, index)
+        return missing_index(action, details, index)
     made, meaning = MAPPING[code]
-    return made(f"{doing}: {meaning} ({code.name}: {details})")
+    return made(f"{action}: {meaning} ({code.name}: {details})")
 
 
-def missing_index(doing: str, details: str, index: Mapping[str, Any] | None) -> MissingIndex:
+def missing_index(action: str, details: str, index: Mapping[str, Any] | None) -> MissingIndex:
     """The error that says which composite index to add, and how."""
     how = f"add to firestore.indexes.json, or to Meta.indexes and run `firestore_indexes`: {json.dumps(index)}"
-    return MissingIndex(f"{doing}: a composite index is missing; {how if index else 'add it'} ({details})", index)
+    return MissingIndex(f"{action}: a composite index is missing; {how if index else 'add it'} ({details})", index)

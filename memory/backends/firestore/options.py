@@ -20,8 +20,8 @@ class Option:
     """One option: its value where it is not set, and what a value must be."""
 
     default: Any
-    meaning: str
-    holds: Callable[[Any], bool]
+    requirement: str
+    is_valid: Callable[[Any], bool]
 
 
 def _is_number(value: Any) -> bool:
@@ -54,12 +54,14 @@ def option(alias: str, settings_dict: Mapping[str, Any], name: str) -> Any:
     """One of OPTIONS, or its default. Raises `ImproperlyConfigured`."""
     known = OPTIONS[name]
     value = _given(alias, settings_dict).get(name, known.default)
-    if not known.holds(value):
-        raise ImproperlyConfigured(f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] is {value!r}: it is {known.meaning}.")
+    if not known.is_valid(value):
+        raise ImproperlyConfigured(
+            f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] is {value!r}: it is {known.requirement}."
+        )
     return value
 
 
-def refuse_wrong(alias: str, settings_dict: Mapping[str, Any]) -> None:
+def validate(alias: str, settings_dict: Mapping[str, Any]) -> None:
     """Raises `ImproperlyConfigured` if any option is unknown or wrong."""
     unknown = sorted(map(str, _given(alias, settings_dict).keys() - OPTIONS.keys() - CREDENTIALS))
     if unknown:

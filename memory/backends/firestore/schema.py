@@ -19,7 +19,7 @@ from django.db.models.sql import InsertQuery
 from tqdm import tqdm
 
 from .constraints import audit
-from .constraints.definitions import KEY, Key, check, constraint_key, together_key, unique_keys
+from .constraints.definitions import KEY, Key, check, constraint_key, unique_keys, unique_together_key
 from .mirror.converters import from_sqlite
 from .query.lowering import column_ref
 from .query.plan import Compare, Delete, Op, Put, Query, Update, Write
@@ -99,9 +99,9 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """Writes and deletes markers; see `add_constraint`."""
         old, new = ({tuple(names) for names in given} for given in (old_unique_together, new_unique_together))
         kept = {key.name for key in unique_keys(model)}
-        gone = [together_key(model, names) for names in old - new]
+        gone = [unique_together_key(model, names) for names in old - new]
         self._unmark([key for key in gone if key.name not in kept])
-        self._mark(model, [together_key(model, names) for names in new - old])
+        self._mark(model, [unique_together_key(model, names) for names in new - old])
 
     def _mark(self, model: Any, keys: Sequence[Key]) -> None:
         if keys:

@@ -11,7 +11,7 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 
 from .constraints.definitions import checks as check_constraints
 from .constraints.definitions import unique_keys
-from .constraints.evaluate import reason_against
+from .constraints.evaluate import unsupported_reason
 from .values.document_ids import document_id
 from .values.types import Kind
 
@@ -49,7 +49,7 @@ class DatabaseValidation(BaseDatabaseValidation):
     def check_constraints(self, model: Any) -> list[checks.CheckMessage]:
         """The same for one model."""
         keys = (*unique_keys(model), *check_constraints(model))
-        reasons = ((key, reason_against(self.connection, key)) for key in keys)
+        reasons = ((key, unsupported_reason(self.connection, key)) for key in keys)
         return [
             checks.Error(
                 f"The constraint {key.name!r} cannot be kept on Firestore: {reason}.",

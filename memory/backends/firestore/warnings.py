@@ -20,13 +20,13 @@ from django.db.models.sql import compiler
 
 from .base import DatabaseWrapper
 from .query import analysis
-from .query.analysis import Numbers
-from .query.planner import Unanswerable, plan
+from .query.analysis import AggregateAnalysis
+from .query.planner import NotNative, plan
 
 # Frames of these are not the line of code that a reader would look for.
 LIBRARIES: Final = (str(Path(django.__file__).parent), str(Path(__file__).parents[1]))
 
-_warned: set[tuple[str, int, tuple[str, ...]]] = set()
+_already_warned: set[tuple[str, int, tuple[str, ...]]] = set()
 
 
 class MirrorWarning(UserWarning):
@@ -43,30 +43,30 @@ def watch(connection: Any, labels: Collection[str]) -> None:
     connection.ops.compiler_module = __name__
     # The query that opened the connection has compiled already, and Django remembers by which module.
     connection.ops._cache = None
-    connection.advised_apps = frozenset(labels)
-    connection.advisor = DatabaseWrapper(_nowhere(connection), connection.alias)
+    connection.watched_apps = frozenset(labels)
+    connection.planning_connection = DatabaseWrapper(_nowhere(connection), connection.alias)
 
 
 def _nowhere(connection: Any) -> dict[str, Any]:
     return {**connection.settings_dict, "NAME": "nowhere", "PROJECT": "nowhere", "HOST": "nowhere:1", "OPTIONS": {}}
 
 
-def blame(query: Any, advisor: DatabaseWrapper) -> tuple[str, ...]:
+def unsupported_parts(query: Any, planning_connection: DatabaseWrapper) -> tuple[str, ...]:
     """What Firestore could not do for a query; empty if it answers all of it."""
-    outer: Any = query.get_compiler(connection=advisor)
-    asked = analysis.ask(outer, outer.setup())
-    if isinstance(asked, Numbers):
-        plans = [plan(number.select) for number in asked.numbers]
-        found = asked.blame
+    outer: Any = query.get_compiler(connection=planning_connection)
+    analyzed = analysis.analyze(outer, outer.setup())
+    if isinstance(analyzed, AggregateAnalysis):
+        plans = [plan(column.select) for column in analyzed.aggregates]
+        found = analyzed.unsupported
     else:
-        plans, found = [analysis.answer(asked)], asked.select.blame  # type: ignore[list-item]
+        plans, found = [analysis.plan_rows(analyzed)], analyzed.select.unsupported  # type: ignore[list-item]
     for answer in plans:
-        if isinstance(answer, Unanswerable):
-            found = (*found, *answer.blame)
+        if isinstance(answer, NotNative):
+            found = (*found, *answer.unsupported)
     return tuple(dict.fromkeys(found))
 
 
-class Advised:
+class WarningCompiler:
     """A statement on SQLite, with advice."""
 
     connection: Any
@@ -74,32 +74,32 @@ class Advised:
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """As Django's, after the advice."""
-        if self.query.get_meta().app_label in self.connection.advised_apps:
-            self.advise()
+        if self.query.get_meta().app_label in self.connection.watched_apps:
+            self.warn_once()
         return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
-    def read(self) -> Any:
+    def native_query(self) -> Any:
         """The query whose rows Firestore would be asked for."""
         return self.query.clone()
 
-    def advise(self) -> None:
+    def warn_once(self) -> None:
         """Warns, if this line of code has not been warned of the same."""
         try:
-            reasons = blame(self.read(), self.connection.advisor)
+            reasons = unsupported_parts(self.native_query(), self.connection.planning_connection)
         except (EmptyResultSet, FullResultSet):
             return
         if reasons:
             _warn(reasons)
 
 
-class AdvisedWrite(Advised):
+class WarningWriteCompiler(WarningCompiler):
     """A write of rows that are chosen by a condition; what is computed from them is left to the rows that match."""
 
-    def read(self) -> Any:
-        return analysis.keys_of(self.query)
+    def native_query(self) -> Any:
+        return analysis.primary_key_query(self.query)
 
 
-class SQLCompiler(Advised, compiler.SQLCompiler):
+class SQLCompiler(WarningCompiler, compiler.SQLCompiler):
     """SELECT."""
 
 
@@ -111,11 +111,11 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler):
     """INSERT: needs no advice."""
 
 
-class SQLUpdateCompiler(AdvisedWrite, compiler.SQLUpdateCompiler):
+class SQLUpdateCompiler(WarningWriteCompiler, compiler.SQLUpdateCompiler):
     """UPDATE."""
 
 
-class SQLDeleteCompiler(AdvisedWrite, compiler.SQLDeleteCompiler):
+class SQLDeleteCompiler(WarningWriteCompiler, compiler.SQLDeleteCompiler):
     """DELETE."""
 
 
@@ -124,9 +124,9 @@ def _warn(reasons: tuple[str, ...]) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(LIBRARIES):
         frame = frame.f_back
     place = (frame.f_code.co_filename, frame.f_lineno, reasons)
-    if place in _warned:
+    if place in _already_warned:
         return
-    _warned.add(place)
+    _already_warned.add(place)
     warnings.warn_explicit(
         f"On Firestore this query would be answered in the mirror, because of {', '.join(reasons)}.",
         MirrorWarning,

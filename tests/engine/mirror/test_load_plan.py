@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from memory.backends.firestore.mirror.load_plan import Link, Page, Reading, Use, covering, loads, relevant
+from memory.backends.firestore.mirror.load_plan import (
+    JoinGraph,
+    Link,
+    Page,
+    TableRef,
+    loads,
+    restricted_to,
+    with_hidden_refs,
+)
 from memory.backends.firestore.query.ast import TRUE, Opaque
 from memory.backends.firestore.query.plan import Compare, Op, Order
 from memory.backends.firestore.values.types import Kind, Ref
@@ -20,14 +28,14 @@ TO_AUTHOR = Link(1, KEY, 0, FOREIGN, required=True)
 TO_NOTES = Link(0, FOREIGN, 1, KEY, required=True)
 
 
-def joined(note: object, author: object, *links: Link) -> Reading:
+def joined(note: object, author: object, *links: Link) -> JoinGraph:
     """A note and its author with these conditions."""
-    return Reading((Use("note", "note", note), Use("author", "author", author)), links)  # type: ignore[arg-type]
+    return JoinGraph((TableRef("note", "note", note), TableRef("author", "author", author)), links)  # type: ignore[arg-type]
 
 
-def order(reading: Reading, page: Page | None = None) -> list[tuple[str, tuple[Link, ...]]]:
+def order(graph: JoinGraph, page: Page | None = None) -> list[tuple[str, tuple[Link, ...]]]:
     """Tables in the order of their loads, each with the links that narrow it."""
-    return [(load.table, load.links) for load in loads(reading, page)]
+    return [(load.table, load.links) for load in loads(graph, page)]
 
 
 def test_a_forward_key_is_followed_by_what_is_loaded() -> None:
@@ -48,25 +56,27 @@ def test_an_equality_comes_before_a_range() -> None:
 
 def test_an_outer_join_is_followed_in_its_own_direction() -> None:
     """Rows without a partner matter too, so nothing leads back."""
-    reading = Reading((Use("note", "note"), Use("author", "author", NARROW, optional=True)), (TO_AUTHOR,))
-    assert order(reading) == [("note", ()), ("author", (TO_AUTHOR,))]
+    graph = JoinGraph((TableRef("note", "note"), TableRef("author", "author", NARROW, optional=True)), (TO_AUTHOR,))
+    assert order(graph) == [("note", ()), ("author", (TO_AUTHOR,))]
 
 
 def test_links_to_a_key_are_preferred() -> None:
     """Documents by id cost less than a query, whatever else leads there."""
     other = Link(1, NAME, 2, NAME)
-    author = Use("author", "a", RANGE)
-    reading = Reading((Use("note", "n", NARROW), author, Use("tag", "t", NARROW)), (other, TO_AUTHOR))
-    author_after_note = order(reading)[1]
+    author = TableRef("author", "a", RANGE)
+    graph = JoinGraph((TableRef("note", "n", NARROW), author, TableRef("tag", "t", NARROW)), (other, TO_AUTHOR))
+    author_after_note = order(graph)[1]
     assert author_after_note == ("author", (TO_AUTHOR,))
-    only_last = Reading((reading.uses[0], Use("author", "a"), reading.uses[2]), (other, replace(TO_AUTHOR, source=2)))
+    only_last = JoinGraph(
+        (graph.table_refs[0], TableRef("author", "a"), graph.table_refs[2]), (other, replace(TO_AUTHOR, source=2))
+    )
     assert order(only_last)[-1] == ("author", (replace(TO_AUTHOR, source=2), other))
 
 
 def test_a_table_that_must_be_whole_is_loaded_once() -> None:
     """Its other uses find their rows there."""
-    reading = Reading((Use("note", "note", NARROW), Use("note", "U0")))
-    assert [(load.table, load.condition, load.links) for load in loads(reading)] == [("note", TRUE, ())] * 2
+    graph = JoinGraph((TableRef("note", "note", NARROW), TableRef("note", "U0")))
+    assert [(load.table, load.condition, load.links) for load in loads(graph)] == [("note", TRUE, ())] * 2
 
 
 def test_what_might_be_linked_later_waits_for_what_never_will() -> None:
@@ -91,15 +101,17 @@ def test_rows_that_an_inner_join_may_drop_are_read_before_a_page() -> None:
 
 def test_a_table_that_a_statement_names_more_often_is_read_whole() -> None:
     """SQL that Django did not make may hide a use, of which nothing is known."""
-    reading = joined(NARROW, TRUE, TO_AUTHOR)
-    assert covering(reading, {("note", "note"): 1, ("author", "author"): 1}) == reading
-    found = loads(covering(reading, {("note", "note"): 2, ("author", "author"): 1}))
+    graph = joined(NARROW, TRUE, TO_AUTHOR)
+    assert with_hidden_refs(graph, {("note", "note"): 1, ("author", "author"): 1}) == graph
+    found = loads(with_hidden_refs(graph, {("note", "note"): 2, ("author", "author"): 1}))
     assert [load.condition for load in found if load.table == "note"] == [TRUE, TRUE]
 
 
 def test_uses_that_a_statement_left_out_are_forgotten() -> None:
     """Django drops conditions that cannot hold, with the tables in them."""
-    reading = Reading((Use("tag", "t"), Use("note", "n"), Use("author", "a")), (Link(2, KEY, 1, FOREIGN), TO_AUTHOR))
-    assert relevant(reading, {"note", "author"}) == Reading(
-        (Use("note", "n"), Use("author", "a")), (Link(1, KEY, 0, FOREIGN),)
+    graph = JoinGraph(
+        (TableRef("tag", "t"), TableRef("note", "n"), TableRef("author", "a")), (Link(2, KEY, 1, FOREIGN), TO_AUTHOR)
+    )
+    assert restricted_to(graph, {"note", "author"}) == JoinGraph(
+        (TableRef("note", "n"), TableRef("author", "a")), (Link(1, KEY, 0, FOREIGN),)
     )

@@ -1,4 +1,4 @@
-"""What Django's conditions become: no database is asked, so the connection points nowhere."""
+"""What Django's conditions become: no database is analyzed, so the connection points nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from memory.backends.firestore.base import DatabaseWrapper
 from memory.backends.firestore.query import analysis
-from memory.backends.firestore.query.analysis import Numbers, Rows
+from memory.backends.firestore.query.analysis import AggregateAnalysis, RowAnalysis
 from memory.backends.firestore.query.ast import FALSE, TRUE, Condition, Opaque, all_of, any_of
 from memory.backends.firestore.query.lowering import successor
 from memory.backends.firestore.query.normalize import positive
@@ -50,15 +50,15 @@ def connection() -> DatabaseWrapper:
     return DatabaseWrapper(settings, "nowhere")
 
 
-def ask(queryset: Any, connection: DatabaseWrapper) -> Any:
+def analyze(queryset: Any, connection: DatabaseWrapper) -> Any:
     compiler = queryset.query.get_compiler(connection=connection)
-    return analysis.ask(compiler, compiler.setup())
+    return analysis.analyze(compiler, compiler.setup())
 
 
 def where(condition: Q, connection: DatabaseWrapper, model: Any = Note) -> Condition:
-    asked = ask(model.objects.filter(condition), connection)
-    assert isinstance(asked, Rows)
-    return positive(asked.select.where)
+    analyzed = analyze(model.objects.filter(condition), connection)
+    assert isinstance(analyzed, RowAnalysis)
+    return positive(analyzed.select.where)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_lookups_become_comparisons(condition: Q, expected: Condition, connectio
 
 
 @pytest.mark.parametrize(
-    ("condition", "blame"),
+    ("condition", "unsupported"),
     [
         (Q(text__icontains="x"), "text__icontains"),
         (Q(text__endswith="x"), "text__endswith"),
@@ -122,11 +122,11 @@ def test_lookups_become_comparisons(condition: Q, expected: Condition, connectio
         (Q(author__name="x"), "author__name__exact"),
     ],
 )
-def test_what_firestore_cannot_say_is_named(condition: Q, blame: str, connection: DatabaseWrapper) -> None:
+def test_what_firestore_cannot_say_is_named(condition: Q, unsupported: str, connection: DatabaseWrapper) -> None:
     """The blame is the lookup as its author would write it."""
     found = where(condition, connection)
     assert isinstance(found, Opaque)
-    assert found.blame == blame.removeprefix("author__")
+    assert found.unsupported == unsupported.removeprefix("author__")
 
 
 def test_years_and_days_are_ranges(connection: DatabaseWrapper) -> None:
@@ -167,15 +167,15 @@ def test_the_successor_of_a_prefix_misses_nothing(prefix: str, after: str | None
 
 def test_orders_slices_and_columns(connection: DatabaseWrapper) -> None:
     """What `order_by`, slices and `only` ask."""
-    asked = ask(Note.objects.only("text").order_by("-stars", "pk")[2:5], connection)
-    assert asked.select.columns == (ID, TEXT)
-    assert asked.select.orders == (Order(STARS, True), Order(ID))
-    assert (asked.select.offset, asked.select.limit) == (2, 3)
-    assert asked.select.blame == ()
+    analyzed = analyze(Note.objects.only("text").order_by("-stars", "pk")[2:5], connection)
+    assert analyzed.select.columns == (ID, TEXT)
+    assert analyzed.select.orders == (Order(STARS, True), Order(ID))
+    assert (analyzed.select.offset, analyzed.select.limit) == (2, 3)
+    assert analyzed.select.unsupported == ()
 
 
 @pytest.mark.parametrize(
-    ("change", "blame"),
+    ("change", "unsupported"),
     [
         (lambda q: q.order_by(Lower("text")), "order_by(Lower)"),
         (lambda q: q.select_related("author"), "the join to engine_author"),
@@ -185,10 +185,10 @@ def test_orders_slices_and_columns(connection: DatabaseWrapper) -> None:
         (lambda q: q.order_by(F("stars").asc(nulls_last=True)), "order_by(stars, nulls last)"),
     ],
 )
-def test_structure_that_needs_the_mirror_is_named(change: Any, blame: str, connection: DatabaseWrapper) -> None:
+def test_structure_that_needs_the_mirror_is_named(change: Any, unsupported: str, connection: DatabaseWrapper) -> None:
     """Joins, expressions and set operations are told apart."""
-    asked = ask(change(Note.objects.all()), connection)
-    assert blame in asked.select.blame
+    analyzed = analyze(change(Note.objects.all()), connection)
+    assert unsupported in analyzed.select.unsupported
 
 
 def test_a_count_is_a_question_for_a_number(connection: DatabaseWrapper) -> None:
@@ -198,6 +198,6 @@ def test_a_count_is_a_question_for_a_number(connection: DatabaseWrapper) -> None
 
     compiler.add_annotation(Count("*"), "n")
     compiler.default_cols = False
-    asked = analysis.ask(made := compiler.get_compiler(connection=connection), made.setup())
-    assert isinstance(asked, Numbers)
-    assert len(asked.numbers) == 1
+    analyzed = analysis.analyze(made := compiler.get_compiler(connection=connection), made.setup())
+    assert isinstance(analyzed, AggregateAnalysis)
+    assert len(analyzed.aggregates) == 1

@@ -74,7 +74,7 @@ COMPILED = [
 @pytest.mark.parametrize("queryset", QUICK)
 def test_what_is_recognised(queryset: Callable[[], Any]) -> None:
     """One condition on the key, whatever the order."""
-    found = pk_lookup.find(queryset().query, connection)
+    found = pk_lookup.match_select(queryset().query, connection)
     assert found is not None
     assert found[1].ids == ("a",)
 
@@ -82,7 +82,7 @@ def test_what_is_recognised(queryset: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("queryset", COMPILED)
 def test_what_is_not(queryset: Callable[[], Any]) -> None:
     """Anything else in a query sends it to the compiler."""
-    assert pk_lookup.find(queryset().query, connection) is None
+    assert pk_lookup.match_select(queryset().query, connection) is None
 
 
 def test_absent_and_impossible_keys_are_not_found() -> None:
@@ -125,7 +125,7 @@ def test_it_is_one_call_and_one_document(calls: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("write", [UpdateQuery, DeleteQuery])
 def test_which_writes_are_for_one_row(queryset: Callable[[], Any], id: str | None, write: type[Any]) -> None:
     """One condition on the key, again; whatever else is asked goes to the compiler."""
-    assert pk_lookup.written(queryset().query.chain(write), connection) == id
+    assert pk_lookup.match_write(queryset().query.chain(write), connection) == id
 
 
 def test_updates_by_key_count_what_is_there(calls: Callable[[], Any]) -> None:

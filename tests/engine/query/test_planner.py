@@ -9,7 +9,7 @@ import pytest
 from memory.backends.firestore.query.ast import FALSE, TRUE, Condition, Not, Opaque, Select, all_of, any_of
 from memory.backends.firestore.query.normalize import positive
 from memory.backends.firestore.query.plan import And, Compare, Get, Merge, Op, Or, Order, Query
-from memory.backends.firestore.query.planner import LEAST, Nothing, Sorted, Unanswerable, plan, superset
+from memory.backends.firestore.query.planner import LEAST, NoRows, NotNative, SortedGet, plan, superset
 from memory.backends.firestore.rpc.codec import value
 from memory.backends.firestore.values.types import DOCUMENT_ID, Kind, Ref
 
@@ -62,7 +62,7 @@ def test_negation_is_pushed_to_the_leaves_with_sqls_null(negated: Condition, exp
 
 def test_negated_json_keys_are_not_answered() -> None:
     """A missing key is null to SQL and invisible to Firestore, so `exclude(data__a=1)` is left to the mirror."""
-    assert isinstance(plan(select(Not(eq(1, PATH)))), Unanswerable)
+    assert isinstance(plan(select(Not(eq(1, PATH)))), NotNative)
 
 
 def test_a_filter_by_key_alone_is_a_batch_get() -> None:
@@ -75,13 +75,13 @@ def test_a_filter_by_key_alone_is_a_batch_get() -> None:
 @pytest.mark.parametrize("impossible", ["", ".", "..", "a/b", "__x__", "é" * 751])
 def test_a_key_that_no_document_can_have_matches_nothing(impossible: str) -> None:
     """Such an id is not sent: Firestore would refuse the request."""
-    assert plan(select(eq(impossible, KEY))) == Nothing()
+    assert plan(select(eq(impossible, KEY))) == NoRows()
 
 
 def test_documents_by_key_are_sorted_here() -> None:
     """A batch get has no order, so its rows carry the sort keys and are sorted by the caller."""
     answer = plan(select(Compare(KEY, Op.IN, ("b", "a")), Order(N, descending=True), limit=1))
-    assert answer == Sorted(Get("things", ("a", "b"), (KEY, N)), ((1, True),), 1, 0)
+    assert answer == SortedGet(Get("things", ("a", "b"), (KEY, N)), ((1, True),), 1, 0)
 
 
 def test_key_with_another_filter_uses_the_stored_key() -> None:
@@ -93,7 +93,7 @@ def test_key_with_another_filter_uses_the_stored_key() -> None:
 def test_one_key_with_a_range_is_a_document_for_the_mirror() -> None:
     """A query would need a composite index to find the one document that can pass."""
     where = all_of([eq("a", KEY), Compare(N, Op.GT, 1)])
-    assert plan(select(where)) == Unanswerable(("id beside a range",))
+    assert plan(select(where)) == NotNative(("id beside a range",))
     assert superset(select(where)) == Get("things", ("a",), (KEY,))
 
 
@@ -191,7 +191,7 @@ def test_inequalities_on_json_keys_are_not_joined_by_or() -> None:
 def test_what_no_filter_can_say_names_its_author() -> None:
     """The blame is the lookup as it was written."""
     where = all_of([eq(1), Opaque("text__icontains")])
-    assert plan(select(where)) == Unanswerable(("text__icontains",))
+    assert plan(select(where)) == NotNative(("text__icontains",))
 
 
 def test_the_superset_keeps_every_conjunct_that_firestore_knows() -> None:
@@ -203,15 +203,15 @@ def test_the_superset_keeps_every_conjunct_that_firestore_knows() -> None:
 
 def test_a_value_too_long_to_compare_is_not_sent() -> None:
     """Firestore takes 1,500 bytes, of which a text's end is one."""
-    assert isinstance(plan(select(eq("x" * 1500, TEXT))), Unanswerable)
+    assert isinstance(plan(select(eq("x" * 1500, TEXT))), NotNative)
     assert isinstance(plan(select(eq("x" * 1499, TEXT))), Query)
 
 
 def test_nothing_is_asked_where_nothing_can_match() -> None:
     """A false condition and a limit of 0 need no call."""
-    assert plan(select(FALSE)) == Nothing()
-    assert plan(select(limit=0)) == Nothing()
-    assert plan(select(Compare(N, Op.IN, ()))) == Nothing()
+    assert plan(select(FALSE)) == NoRows()
+    assert plan(select(limit=0)) == NoRows()
+    assert plan(select(Compare(N, Op.IN, ()))) == NoRows()
 
 
 def test_implied_not_null_is_dropped() -> None:
@@ -252,5 +252,5 @@ def test_a_list_of_words_is_split_like_an_in() -> None:
 def test_one_comparison_with_an_array_a_query() -> None:
     """Firestore takes no two; the mirror is loaded by the first."""
     both = all_of([Compare(WORDS, Op.ARRAY_CONTAINS, "a"), Compare(WORDS, Op.ARRAY_CONTAINS, "b"), eq(1)])
-    assert isinstance(plan(select(both)), Unanswerable)
+    assert isinstance(plan(select(both)), NotNative)
     assert superset(select(both)) == query(And((Compare(WORDS, Op.ARRAY_CONTAINS, "a"), eq(1))))

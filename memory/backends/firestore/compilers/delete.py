@@ -9,10 +9,10 @@ from django.db.models.sql import compiler
 
 from ..errors import contention
 from ..query.plan import Delete, Outcome
-from .target_rows import Choosing
+from .target_rows import TargetRowsCompiler
 
 
-class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
+class SQLDeleteCompiler(compiler.SQLDeleteCompiler, TargetRowsCompiler):
     """Deletes what matches, and counts what was there."""
 
     query: Any
@@ -24,14 +24,14 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, Choosing):
         count, deadline = 0, self.deadline()
         while True:
             try:
-                chosen = self.chosen(self.query, columns)
+                targets = self.target_rows(self.query, columns)
             except EmptyResultSet:
                 return count
             deletes = [
                 Delete(table, name, must_exist=version is None, version=version)
-                for name, version in zip(chosen.ids, chosen.versions, strict=True)
+                for name, version in zip(targets.ids, targets.versions, strict=True)
             ]
-            outcomes = self.write(self.markers.deleted(deletes, chosen.rows) if columns else deletes)
+            outcomes = self.write(self.markers.deleted(deletes, targets.rows) if columns else deletes)
             count += outcomes.count(Outcome.APPLIED)
             if Outcome.STALE not in outcomes:
                 return count

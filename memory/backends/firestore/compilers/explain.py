@@ -7,47 +7,47 @@ from dataclasses import replace
 from typing import Any
 
 from ..mirror import table_refs
-from ..mirror.load_plan import Load, Rank, Reading, loads, rank_of, sliced
+from ..mirror.load_plan import JoinGraph, Load, Rank, loads, rank_of, sliced
 from ..query import analysis
-from ..query.analysis import Numbers, Rows
+from ..query.analysis import AggregateAnalysis, RowAnalysis
 from ..query.ast import TRUE, Select
 from ..query.normalize import filter_of
 from ..query.plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
-from ..query.planner import Nothing, Sorted, Unanswerable, plan, superset
+from ..query.planner import NoRows, NotNative, SortedGet, plan, superset
 
 
-def describe(compiler: Any, asked: Rows | Numbers) -> Iterator[str]:
+def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[str]:
     """Lines of text for a question."""
-    if isinstance(asked, Numbers):
-        blame, selects = asked.blame, [number.select for number in asked.numbers]
-        plans: list[Any] = [compiler.untouched(plan(select)) for select in selects]
+    if isinstance(analyzed, AggregateAnalysis):
+        unsupported, selects = analyzed.unsupported, [column.select for column in analyzed.aggregates]
+        plans: list[Any] = [compiler.unless_written_to(plan(select)) for select in selects]
     else:
-        blame, selects = asked.select.blame, [asked.select]
-        plans = [compiler.untouched(analysis.answer(asked))]
+        unsupported, selects = analyzed.select.unsupported, [analyzed.select]
+        plans = [compiler.unless_written_to(analysis.plan_rows(analyzed))]
     for found in plans:
-        if isinstance(found, Unanswerable):
-            blame = (*blame, *found.blame)
-    if not blame:
+        if isinstance(found, NotNative):
+            unsupported = (*unsupported, *found.unsupported)
+    if not unsupported:
         yield "lane: native"
         for found in plans:
             yield from lines(found)
         return
-    yield f"lane: mirror, because of {', '.join(dict.fromkeys(blame))}"
+    yield f"lane: mirror, because of {', '.join(dict.fromkeys(unsupported))}"
     tables = compiler.tables()
-    reading = table_refs.reading(compiler, compiler.inner.query)
-    for load in loads(reading, table_refs.page(compiler.inner.query, asked)):
-        yield from _load(load, reading, Select(load.table, tables[load.table].key))
+    graph = table_refs.join_graph(compiler, compiler.inner.query)
+    for load in loads(graph, table_refs.page(compiler.inner.query, analyzed)):
+        yield from _load(load, graph, Select(load.table, tables[load.table].key))
     yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
 
 
 def lines(answer: Any) -> Iterator[str]:
     """What one answer asks of Firestore."""
     match answer:
-        case Nothing():
+        case NoRows():
             yield "nothing is asked: no row can match"
         case Get(collection, ids):
             yield f"get {len(ids)} from {collection}"
-        case Sorted(read):
+        case SortedGet(read):
             yield from lines(read)
         case Query():
             yield _query(answer)
@@ -59,13 +59,13 @@ def lines(answer: Any) -> Iterator[str]:
             yield f"{limit} nearest by {measure} of {ref.name}: {_query(query)}"
 
 
-def _load(load: Load, reading: Reading, select: Select) -> Iterator[str]:
+def _load(load: Load, graph: JoinGraph, select: Select) -> Iterator[str]:
     """What the mirror loads for one use of a table."""
     if load.page is not None:
         yield from lines(plan(sliced(select, load.page)))
     elif load.links and rank_of(load.condition) > Rank.BY_KEY:
         link = load.links[0]
-        values = f"{link.column.name} in {reading.uses[link.source].table}.{link.source_column.name}"
+        values = f"{link.column.name} in {graph.table_refs[link.source].table}.{link.source_column.name}"
         if link.column.key:
             yield f"get from {load.table} by {values}"
         else:

@@ -13,11 +13,11 @@ from ..mirror.converters import from_sqlite
 from ..query.plan import Create, optional
 from .insert_columns import Insertion, insertion
 from .select import Row
-from .target_rows import Choosing, name_of
+from .target_rows import TargetRowsCompiler, checked_document_id
 from .upsert import Upsert
 
 
-class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
+class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
     """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
     for."""
 
@@ -83,8 +83,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
                     continue
                 inner = inner or mirror.compiler(self.query)
                 sql, params = inner.compile(value)
-                blame = (f"the value of {field.name}",)
-                with self.mirror_for(f"SELECT {sql}", params, blame, among=value):
+                unsupported = (f"the value of {field.name}",)
+                with self.mirror_for(f"SELECT {sql}", params, unsupported, among=value):
                     [(result,)] = mirror.returning(f"SELECT {sql}", params)
                 convert = from_sqlite(field, self.connection, mirror.connection)
                 row[position] = result if result is None or convert is None else convert(result)
@@ -111,4 +111,4 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, Choosing):
             raise NotSupportedError(
                 "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
             )
-        return name_of(row[shape.key], shape.columns[shape.key])
+        return checked_document_id(row[shape.key], shape.columns[shape.key])

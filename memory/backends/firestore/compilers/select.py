@@ -26,10 +26,17 @@ from ..mirror.load_plan import Page
 from ..mirror.loader import NoSliceError
 from ..mirror.tables import Table, tables_of
 from ..query import analysis, pk_lookup
-from ..query.analysis import Constant, Distance, Item, Number, Numbers, Rows
+from ..query.analysis import (
+    AggregateAnalysis,
+    AggregateColumn,
+    ConstantColumn,
+    DistanceColumn,
+    OutputColumn,
+    RowAnalysis,
+)
 from ..query.ast import Select, all_of
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Nearest, Op, Query, Read
-from ..query.planner import Answer, Nothing, Sorted, Unanswerable, plan
+from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
 from .explain import describe
@@ -57,7 +64,7 @@ class SQLCompiler(compiler.SQLCompiler):
         self.inner = self.connection.mirror.compiler(self.query, self.elide_empty)
         return self.inner
 
-    def adopt(self) -> None:
+    def copy_select_list(self) -> None:
         """Take over the select list that the inner compiler made."""
         self.select = self.inner.select
         self.klass_info = self.inner.klass_info
@@ -80,7 +87,7 @@ class SQLCompiler(compiler.SQLCompiler):
         expressions = list(expressions)
         converters = super().get_converters(expressions)
         return {
-            position: ([_without_text(function) for function in functions], expression)
+            position: ([_without_json_text(function) for function in functions], expression)
             for position, (functions, expression) in converters.items()
         }
 
@@ -120,56 +127,56 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet where the query cannot have any."""
-        found = pk_lookup.find(self.query, self.connection)
+        found = pk_lookup.match_select(self.query, self.connection)
         if found is not None:
-            return self.row_by_key(*found)
+            return self.row_by_pk(*found)
         inner = self.setup()
         if self.query.model is None:
             self.lane = MIRROR
             return iter(self.run_in_mirror(inner, ("a query without a table",)))
-        asked = analysis.ask(self, inner)
-        self.adopt()
-        answer = self.native(asked)
-        if isinstance(answer, Unanswerable):
+        analyzed = analysis.analyze(self, inner)
+        self.copy_select_list()
+        answer = self.native(analyzed)
+        if isinstance(answer, NotNative):
             self.lane = MIRROR
-            return iter(self.mirrored(asked, answer.blame))
+            return iter(self.mirror_rows(analyzed, answer.unsupported))
         self.lane = NATIVE
         return answer
 
-    def row_by_key(self, shape: pk_lookup.Shape, read: Get) -> Iterator[Row]:
+    def row_by_pk(self, shape: pk_lookup.Shape, read: Get) -> Iterator[Row]:
         """The row of a query that needed no compiling."""
         self.shape = shape
         self.select, self.klass_info, self.annotation_col_map = shape.select, shape.klass_info(), {}
         self.col_count, self.has_extra_select = len(shape.select), False
         return iter(self.connection.cursor().run(read))
 
-    def native(self, asked: Rows | Numbers) -> Iterator[Row] | Unanswerable:
+    def native(self, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[Row] | NotNative:
         """The rows from Firestore alone, or why that cannot be."""
-        if isinstance(asked, Numbers):
-            return self.native_numbers(asked)
-        read = self.untouched(analysis.answer(asked))
-        if isinstance(read, Unanswerable):
+        if isinstance(analyzed, AggregateAnalysis):
+            return self.native_aggregates(analyzed)
+        read = self.unless_written_to(analysis.plan_rows(analyzed))
+        if isinstance(read, NotNative):
             return read
-        if isinstance(read, Nothing):
+        if isinstance(read, NoRows):
             return self.no_rows()
-        return self.shaped(asked, self.read(read))
+        return self.output_rows(analyzed, self.read(read))
 
-    def untouched(self, answer: Answer | Nearest | Unanswerable) -> Any:
+    def unless_written_to(self, answer: Answer | Nearest | NotNative) -> Any:
         """The answer, or why it is none: the server does not know what this transaction wrote."""
         unit = self.connection.unit
-        if unit is None or isinstance(answer, Nothing | Unanswerable | Sorted) or not unit.touches(answer):
+        if unit is None or isinstance(answer, NoRows | NotNative | SortedGet) or not unit.touches(answer):
             return answer
-        return Unanswerable(("rows beside those that this transaction wrote",))
+        return NotNative(("rows beside those that this transaction wrote",))
 
-    def no_rows(self) -> Iterator[Row] | Unanswerable:
+    def no_rows(self) -> Iterator[Row] | NotNative:
         """What Django does with a query that it knows to be empty: nothing, unless an aggregate must have a
         row."""
-        return iter(()) if self.elide_empty else Unanswerable(("an aggregate over no rows",))
+        return iter(()) if self.elide_empty else NotNative(("an aggregate over no rows",))
 
-    def read(self, read: Read | Sorted) -> Iterator[Row]:
+    def read(self, read: Read | SortedGet) -> Iterator[Row]:
         """The rows of one read."""
         cursor = self.connection.cursor()
-        if not isinstance(read, Sorted):
+        if not isinstance(read, SortedGet):
             return iter(cursor.run(read))
         rows = list(cursor.run(read.read))
         for position, descending in reversed(read.orders):
@@ -178,81 +185,81 @@ class SQLCompiler(compiler.SQLCompiler):
         width = len(read.read.columns) - len(read.orders)
         return iter([row[:width] for row in rows[read.offset : stop]])
 
-    def shaped(self, asked: Rows, rows: Iterator[Row]) -> Iterator[Row]:
+    def output_rows(self, analyzed: RowAnalysis, rows: Iterator[Row]) -> Iterator[Row]:
         """Rows in select order."""
-        near = asked.near
-        sign = -1 if near is not None and near.measure is Measure.DOT_PRODUCT else 1
-        getters = [getter(item, sign) for item in asked.shape]
-        if list(asked.shape) == list(range(len(asked.select.columns))):
-            return rows if near is None else (row[: len(asked.shape)] for row in rows)
+        vector_order = analyzed.vector_order
+        sign = -1 if vector_order is not None and vector_order.measure is Measure.DOT_PRODUCT else 1
+        getters = [output_getter(item, sign) for item in analyzed.shape]
+        if list(analyzed.shape) == list(range(len(analyzed.select.columns))):
+            return rows if vector_order is None else (row[: len(analyzed.shape)] for row in rows)
         return (tuple(get(row) for get in getters) for row in rows)
 
     # --- aggregates
 
-    def native_numbers(self, asked: Numbers) -> Iterator[Row] | Unanswerable:
+    def native_aggregates(self, analyzed: AggregateAnalysis) -> Iterator[Row] | NotNative:
         """One row of aggregates, from as many calls as they need."""
         sources: list[Any] = []
-        for number in asked.numbers:
-            source = self.untouched(plan(number.select if number.extreme is None else first_of(number)))
-            if not isinstance(source, Unanswerable) and number.function not in (None, Function.COUNT):
-                source = source if isinstance(source, Query | Nothing) else Unanswerable(("an aggregate by key",))
-            if isinstance(source, Unanswerable):
-                return Unanswerable((*asked.blame, *source.blame))
+        for column in analyzed.aggregates:
+            source = self.unless_written_to(plan(column.select if column.extreme is None else min_max_select(column)))
+            if not isinstance(source, NotNative) and column.function not in (None, Function.COUNT):
+                source = source if isinstance(source, Query | NoRows) else NotNative(("an aggregate by key",))
+            if isinstance(source, NotNative):
+                return NotNative((*analyzed.unsupported, *source.unsupported))
             sources.append(source)
-        if asked.blame:
-            return Unanswerable(asked.blame)
-        if any(isinstance(source, Nothing) for source in sources):
+        if analyzed.unsupported:
+            return NotNative(analyzed.unsupported)
+        if any(isinstance(source, NoRows) for source in sources):
             return self.no_rows()
-        return iter([self.numbers(asked.numbers, sources)])
+        return iter([self.aggregate_row(analyzed.aggregates, sources)])
 
-    def numbers(self, numbers: Sequence[Number], sources: Sequence[Any]) -> Row:
+    def aggregate_row(self, columns: Sequence[AggregateColumn], sources: Sequence[Any]) -> Row:
         """The values of aggregates over planned sources; SUM and AVG of nothing are NULL, as in SQL."""
         server: list[Aggregate] = []
         results: list[Callable[[Row], Any]] = []
-        for number, source in zip(numbers, sources, strict=True):
-            if number.extreme is not None:
-                results.append(constantly(next((row[0] for row in self.read(source)), None)))
-            elif isinstance(source, Get | Sorted):
-                results.append(constantly(sum(1 for _ in self.read(source))))
-            elif number.function is Function.SUM:
+        for column, source in zip(columns, sources, strict=True):
+            if column.extreme is not None:
+                results.append(constant_getter(next((row[0] for row in self.read(source)), None)))
+            elif isinstance(source, Get | SortedGet):
+                results.append(constant_getter(sum(1 for _ in self.read(source))))
+            elif column.function is Function.SUM:
                 server += [
-                    Aggregate(source, Function.SUM, number.ref),
-                    Aggregate(source, Function.AVG, number.ref),
+                    Aggregate(source, Function.SUM, column.ref),
+                    Aggregate(source, Function.AVG, column.ref),
                 ]
-                results.append(sum_or_null(len(server) - 2, number.ref))
+                results.append(sum_or_null(len(server) - 2, column.ref))
             else:
-                server.append(Aggregate(source, number.function or Function.COUNT, number.ref))
+                server.append(Aggregate(source, column.function or Function.COUNT, column.ref))
                 results.append(itemgetter(len(server) - 1))
         row = self.connection.cursor().aggregate(server) if server else ()
         return tuple(result(row) for result in results)
 
     # --- the mirror
 
-    def mirrored(self, asked: Rows | Numbers, blame: Sequence[str]) -> list[Row]:
+    def mirror_rows(self, analyzed: RowAnalysis | AggregateAnalysis, unsupported: Sequence[str]) -> list[Row]:
         """The rows from the mirror, all of them (its tables are emptied before this returns)."""
-        page, sliced = self.page(asked), self.inner
+        page, sliced = self.page(analyzed), self.inner
         if page is not None:
             unsliced = self.query.chain()
             unsliced.clear_limits()
             try:
-                return self.run_in_mirror(self.connection.mirror.compiler(unsliced), blame, page)
+                return self.run_in_mirror(self.connection.mirror.compiler(unsliced), unsupported, page)
             except NoSliceError:
                 pass  # rows without a partner made the slice too short: SQLite slices
-        return self.run_in_mirror(sliced, blame)
+        return self.run_in_mirror(sliced, unsupported)
 
-    def page(self, asked: Rows | Numbers) -> Page | None:
+    def page(self, analyzed: RowAnalysis | AggregateAnalysis) -> Page | None:
         """The slice that Firestore can take; none of rows that this transaction wrote."""
-        page, unit = table_refs.page(self.inner.query, asked), self.connection.unit
-        if page is None or unit is None or not isinstance(asked, Rows):
+        page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
+        if page is None or unit is None or not isinstance(analyzed, RowAnalysis):
             return page
-        return None if unit.touches(Query(asked.select.collection)) else page
+        return None if unit.touches(Query(analyzed.select.collection)) else page
 
-    def run_in_mirror(self, inner: Any, blame: Sequence[str], page: Page | None = None) -> list[Row]:
+    def run_in_mirror(self, inner: Any, unsupported: Sequence[str], page: Page | None = None) -> list[Row]:
         """The rows that SQLite finds."""
         self.inner = inner
         sql, params = inner.as_sql()
-        self.adopt()
-        with self.mirror_for(sql, params, blame, page=page):
+        self.copy_select_list()
+        with self.mirror_for(sql, params, unsupported, page=page):
             if isinstance(inner, compiler.SQLAggregateCompiler):
                 row = inner.execute_sql(SINGLE)
                 return [] if row is None else [tuple(row)]
@@ -272,7 +279,7 @@ class SQLCompiler(compiler.SQLCompiler):
         self,
         sql: str,
         params: Sequence[Any],
-        blame: Sequence[str],
+        unsupported: Sequence[str],
         *,
         page: Page | None = None,
         versions_of: str | None = None,
@@ -280,9 +287,9 @@ class SQLCompiler(compiler.SQLCompiler):
     ) -> AbstractContextManager[dict[Any, Any]]:
         """The mirror, loaded for a statement; `among` is the expression that it computes, if it is no query."""
         tables = self.tables()
-        reading = table_refs.reading(self, self.inner.query if among is None else among)
+        graph = table_refs.join_graph(self, self.inner.query if among is None else among)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
-            sql, params, tables, reading, blame, page=page, versions_of=versions_of
+            sql, params, tables, graph, unsupported, page=page, versions_of=versions_of
         )
         return loaded
 
@@ -292,30 +299,30 @@ class SQLCompiler(compiler.SQLCompiler):
         """The lane, what is asked of Firestore, and the bound on documents read."""
         info = self.query.explain_info
         self.connection.ops.explain_query_prefix(info.format, **info.options)
-        asked = analysis.ask(self, self.setup())
-        yield from describe(self, asked)
+        analyzed = analysis.analyze(self, self.setup())
+        yield from describe(self, analyzed)
 
 
-def first_of(number: Number) -> Select:
+def min_max_select(column: AggregateColumn) -> Select:
     """The row with the least or greatest value that is not null."""
-    if number.extreme is None:
+    if column.extreme is None:
         raise TypeError("only Min and Max have an order")
-    where = all_of([number.select.where, Compare(number.extreme.ref, Op.IS_NOT_NULL)])
-    return replace(number.select, where=where, columns=(number.extreme.ref,), orders=(number.extreme,), limit=1)
+    where = all_of([column.select.where, Compare(column.extreme.ref, Op.IS_NOT_NULL)])
+    return replace(column.select, where=where, columns=(column.extreme.ref,), orders=(column.extreme,), limit=1)
 
 
-def getter(item: Item, sign: int) -> Callable[[Row], Any]:
+def output_getter(item: OutputColumn, sign: int) -> Callable[[Row], Any]:
     """How a selected item is found in a row; `sign` is that of the distance, which comes last."""
     match item:
-        case Constant(value):
-            return constantly(value)
-        case Distance():
+        case ConstantColumn(value):
+            return constant_getter(value)
+        case DistanceColumn():
             return lambda row: None if row[-1] is None else sign * row[-1]
         case position:
             return itemgetter(position)
 
 
-def constantly(value: Any) -> Callable[[Row], Any]:
+def constant_getter(value: Any) -> Callable[[Row], Any]:
     """The same value for every row."""
     return lambda row: value
 
@@ -358,7 +365,7 @@ def _close(rows: Any) -> None:
         close()
 
 
-def _without_text(function: Any) -> Any:
+def _without_json_text(function: Any) -> Any:
     """A JSON field's converter for values that are Python's already."""
     owner = getattr(function, "__self__", None)
     if not isinstance(owner, JSONField):

@@ -11,9 +11,9 @@ from django.db import DataError
 
 from ..constraints.markers import Markers, by_column
 from ..query import analysis, pk_lookup
-from ..query.analysis import Numbers
+from ..query.analysis import AggregateAnalysis
 from ..query.plan import Change, Get, Outcome
-from ..query.planner import Nothing, Unanswerable, plan
+from ..query.planner import NoRows, NotNative, plan
 from ..rpc.calls import Deadline
 from ..values.document_ids import document_id
 from ..values.types import DOCUMENT_ID, VERSION, Ref
@@ -21,7 +21,7 @@ from .select import MIRROR, SQLCompiler
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class TargetRows:
     """Documents to write: their ids, and what they must not have changed from (None if only existence
     matters). `rows` are their values by column, of the columns that were asked for."""
 
@@ -34,7 +34,7 @@ class Chosen:
         return zip(self.ids, self.versions, strict=True)
 
 
-def name_of(value: Any, key: Ref) -> str:
+def checked_document_id(value: Any, key: Ref) -> str:
     """The id of a document. Raises DataError if none may be called so."""
     try:
         return document_id(value, key.kind)
@@ -42,7 +42,7 @@ def name_of(value: Any, key: Ref) -> str:
         raise DataError(f"{key.name}={value!r} cannot be a document's id: {error}") from error
 
 
-class Choosing(SQLCompiler):
+class TargetRowsCompiler(SQLCompiler):
     """Finds the rows that a write is for."""
 
     @cached_property
@@ -50,58 +50,61 @@ class Choosing(SQLCompiler):
         """The markers of this table's unique columns."""
         return Markers(self.connection, self.query.model)
 
-    def chosen(self, query: Any, columns: tuple[Ref, ...] = ()) -> Chosen:
+    def target_rows(self, query: Any, columns: tuple[Ref, ...] = ()) -> TargetRows:
         """The rows that match a query's conditions, now, with the values of `columns`."""
-        if (id := pk_lookup.written(query, self.connection)) is not None:
-            return self.as_chosen(Chosen((id,), (None,)), columns)
-        reader = analysis.keys_of(query).get_compiler(self.using)
-        asked = analysis.ask(reader, reader.setup())
-        if isinstance(asked, Numbers):
+        if (id := pk_lookup.match_write(query, self.connection)) is not None:
+            return self.with_values(TargetRows((id,), (None,)), columns)
+        reader = analysis.primary_key_query(query).get_compiler(self.using)
+        analyzed = analysis.analyze(reader, reader.setup())
+        if isinstance(analyzed, AggregateAnalysis):
             raise TypeError("a query for keys asks for rows")
-        key = asked.select.key
-        answer = self.untouched(plan(replace(asked.select, columns=(key, VERSION, *columns))))
-        if isinstance(answer, Unanswerable):
-            return self.as_chosen(self.chosen_in_mirror(reader, key, answer.blame), columns)
-        if isinstance(answer, Nothing):
-            return Chosen((), ())
+        key = analyzed.select.key
+        answer = self.unless_written_to(plan(replace(analyzed.select, columns=(key, VERSION, *columns))))
+        if isinstance(answer, NotNative):
+            return self.with_values(self.target_rows_in_mirror(reader, key, answer.unsupported), columns)
+        if isinstance(answer, NoRows):
+            return TargetRows((), ())
         if isinstance(answer, Get):
-            return self.as_chosen(Chosen(answer.ids, (None,) * len(answer.ids)), columns)
+            return self.with_values(TargetRows(answer.ids, (None,) * len(answer.ids)), columns)
         read = [row[: 2 + len(columns)] for row in reader.read(answer)]
-        return Chosen(
-            tuple(name_of(row[0], key) for row in read),
-            self.guards(row[1] for row in read),
+        return TargetRows(
+            tuple(checked_document_id(row[0], key) for row in read),
+            self.expected_versions(row[1] for row in read),
             tuple(by_column(columns, row[2:]) for row in read),
         )
 
-    def guards(self, versions: Iterable[Any]) -> tuple[Any, ...]:
+    def expected_versions(self, versions: Iterable[Any]) -> tuple[Any, ...]:
         """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
         return tuple(versions if self.connection.unit is None else (None for _ in versions))
 
-    def chosen_in_mirror(self, reader: SQLCompiler, key: Ref, blame: Sequence[str]) -> Chosen:
+    def target_rows_in_mirror(self, reader: SQLCompiler, key: Ref, unsupported: Sequence[str]) -> TargetRows:
         """The rows by SQLite, with the update times that were read along."""
         reader.lane = MIRROR
         sql, params = reader.inner.as_sql()
         pk = reader.query.model._meta.pk
-        with reader.mirror_for(sql, params, blame, versions_of=reader.query.base_table) as versions:
+        with reader.mirror_for(sql, params, unsupported, versions_of=reader.query.base_table) as versions:
             rows = list(reader.inner.results_iter())
         keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
-        return Chosen(tuple(name_of(value, key) for value in keys), self.guards(versions[value] for value in keys))
+        return TargetRows(
+            tuple(checked_document_id(value, key) for value in keys),
+            self.expected_versions(versions[value] for value in keys),
+        )
 
-    def as_chosen(self, chosen: Chosen, columns: tuple[Ref, ...]) -> Chosen:
+    def with_values(self, targets: TargetRows, columns: tuple[Ref, ...]) -> TargetRows:
         """The same rows, less those that are gone, with the values of `columns`, and versions where they had none."""
-        if not columns or not chosen.ids:
-            return chosen
+        if not columns or not targets.ids:
+            return targets
         table = self.query.get_meta().db_table
         found = {
             row[0]: row
-            for row in self.connection.cursor().run(Get(table, chosen.ids, (DOCUMENT_ID, VERSION, *columns)))
+            for row in self.connection.cursor().run(Get(table, targets.ids, (DOCUMENT_ID, VERSION, *columns)))
         }
         kept = [
-            (id, version or self.guards([found[id][1]])[0])
-            for id, version in zip(chosen.ids, chosen.versions, strict=True)
+            (id, version or self.expected_versions([found[id][1]])[0])
+            for id, version in zip(targets.ids, targets.versions, strict=True)
             if id in found
         ]
-        return Chosen(
+        return TargetRows(
             tuple(id for id, _ in kept),
             tuple(version for _, version in kept),
             tuple(by_column(columns, found[id][2:]) for id, _ in kept),

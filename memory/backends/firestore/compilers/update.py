@@ -24,13 +24,13 @@ from ..query.plan import Compare, Op, Outcome, Update, rows_of
 from ..values.document_ids import document_id, document_key
 from ..values.types import Ref
 from .insert_columns import refuse_invalid
-from .target_rows import Choosing, Chosen, name_of
+from .target_rows import TargetRows, TargetRowsCompiler, checked_document_id
 
 Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
 """What an UPDATE writes, and, if unique columns are among it, the rows as they were."""
 
 
-class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
+class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
     """Updates what matches: constants and increments directly, expressions by SQLite."""
 
     query: Any
@@ -56,10 +56,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         increments = {field: delta for field, value in values if (delta := increment(field, value)) is not None}
         constants = [(field, value) for field, value in values if field not in increments]
         if any(hasattr(value, "as_sql") for _, value in constants):
-            if (rows := self.by_key(values)) is not None:
-                return self.row_by_row(rows)
-            return self.in_mirror(dict(values))
-        return self.directly(constants, increments)
+            if (rows := self.cases_by_pk(values)) is not None:
+                return self.update_each(rows)
+            return self.update_in_mirror(dict(values))
+        return self.update_natively(constants, increments)
 
     def value(self, field: Any, value: Any) -> Any:
         """A value as the wire takes it, or a resolved expression."""
@@ -75,13 +75,13 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             value = value.prepare_database_save(field)
         return field.get_db_prep_save(value, connection=self.connection)
 
-    def directly(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
+    def update_natively(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
         """Values that need no row to be known."""
         try:
             for field, value in constants:
                 refuse_invalid(field, value)
         except IntegrityError:
-            if self.matches():
+            if self.has_match():
                 raise
             return 0  # no row would hold the value: `save()` of a new row with its key set asks like this
         table = self.query.base_table
@@ -90,21 +90,21 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         added = tuple((column_ref(field, self.connection), delta) for field, delta in increments.items())
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
-            chosen = self.chosen(query, watched)
-            made = [Update(table, name, columns, values, added, version) for name, version in chosen.versioned()]
-            return made, chosen.rows
+            targets = self.target_rows(query, watched)
+            updates = [Update(table, name, columns, values, added, version) for name, version in targets.versioned()]
+            return updates, targets.rows
 
-        return self.until_settled(writes, (*columns, *(ref for ref, _ in added)))
+        return self.retry_stale(writes, (*columns, *(ref for ref, _ in added)))
 
-    def matches(self) -> bool:
+    def has_match(self) -> bool:
         """Whether there is a row to update."""
         key = column_ref(self.query.get_meta().pk, self.connection)
         try:
-            return bool(self.chosen(self.query, (key,)).ids)
+            return bool(self.target_rows(self.query, (key,)).ids)
         except EmptyResultSet:
             return False
 
-    def by_key(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
+    def cases_by_pk(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
         """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
         rows: dict[str, dict[Any, Any]] = {}
         lowering = Lowering(self, self.query.base_table)
@@ -113,13 +113,15 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             if not isinstance(value, Case) or not isinstance(value.default, Value) or value.default.value is not None:
                 return None
             for when in value.cases:
-                if (name := key_of(lowering, when.condition, key)) is None or not isinstance(when.result, Value):
+                if (name := pk_condition_id(lowering, when.condition, key)) is None or not isinstance(
+                    when.result, Value
+                ):
                     return None
                 constant = field.get_db_prep_save(when.result.value, connection=self.connection)
                 rows.setdefault(name, {}).setdefault(field, constant)
         return rows
 
-    def row_by_row(self, rows: dict[str, dict[Any, Any]]) -> int:
+    def update_each(self, rows: dict[str, dict[Any, Any]]) -> int:
         """Constants that differ from row to row."""
         table = self.query.base_table
         fields = list(dict.fromkeys(field for row in rows.values() for field in row))
@@ -127,18 +129,18 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
         nothing: dict[Any, Any] = {}
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
-            chosen = self.chosen(query, watched)
-            made = []
-            for name, version in chosen.versioned():
+            targets = self.target_rows(query, watched)
+            updates = []
+            for name, version in targets.versioned():
                 values = tuple(rows.get(name, nothing).get(field) for field in fields)
                 for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
-                made.append(Update(table, name, columns, values, version=version))
-            return made, chosen.rows
+                updates.append(Update(table, name, columns, values, version=version))
+            return updates, targets.rows
 
-        return self.until_settled(writes, columns)
+        return self.retry_stale(writes, columns)
 
-    def in_mirror(self, given: Mapping[Any, Any]) -> int:
+    def update_in_mirror(self, given: Mapping[Any, Any]) -> int:
         """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
         written. Constants are left out of it, as it has no exact form for some of them (decimals of many digits)."""
         constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
@@ -155,11 +157,11 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
             self.inner = mirror.compiler(inner_query)
             sql, params = self.inner.as_sql()
             sql = f"{sql} RETURNING {returning}"
-            blame = ("update() with an expression",)
-            with self.mirror_for(sql, params, blame, versions_of=query.base_table) as versions:
+            unsupported = ("update() with an expression",)
+            with self.mirror_for(sql, params, unsupported, versions_of=query.base_table) as versions:
                 rows = mirror.returning(sql, params)
             convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
-            made = {}
+            updates = {}
             for row in rows:
                 first, *values = (
                     value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
@@ -167,16 +169,18 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, Choosing):
                 values += constants.values()
                 for field, value in zip((*fields, *constants), values, strict=True):
                     refuse_invalid(field, value)
-                name = name_of(first, key)
-                [version] = self.guards([versions[first]])
-                made[name] = Update(query.base_table, name, columns, tuple(values), version=version)
-            chosen = self.as_chosen(Chosen(tuple(made), tuple(one.version for one in made.values())), watched)
-            return [made[name] for name in chosen.ids], chosen.rows
+                name = checked_document_id(first, key)
+                [version] = self.expected_versions([versions[first]])
+                updates[name] = Update(query.base_table, name, columns, tuple(values), version=version)
+            targets = self.with_values(
+                TargetRows(tuple(updates), tuple(one.version for one in updates.values())), watched
+            )
+            return [updates[name] for name in targets.ids], targets.rows
 
         mirror = self.connection.mirror
-        return self.until_settled(writes, columns)
+        return self.retry_stale(writes, columns)
 
-    def until_settled(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
+    def retry_stale(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
         """Rows written: those that changed meanwhile are chosen again, and no others.
 
         `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
@@ -216,7 +220,7 @@ def _refuse_expression(field: Any, value: Any) -> None:
         raise FieldError(f"Composite primary keys expressions are not allowed in this query ({field.name}=F('pk')).")
 
 
-def key_of(lowering: Lowering, condition: Any, key: Any) -> str | None:
+def pk_condition_id(lowering: Lowering, condition: Any, key: Any) -> str | None:
     """The id of the document that a condition names, if it is `pk=constant` and no more."""
     found = lowering.condition(condition)
     ref = column_ref(key, lowering.connection)
@@ -242,7 +246,7 @@ def increment(field: Any, value: Any) -> int | float | None:
     if not (isinstance(left, Col) and left.target == field and isinstance(right, Value)) or field.null:
         return None
     kind, amount = field.get_internal_type(), right.value
-    if kind not in INCREMENTED or isinstance(amount, bool):
+    if kind not in INCREMENT_FIELD_TYPES or isinstance(amount, bool):
         return None
     if not isinstance(amount, int) and not (kind == "FloatField" and isinstance(amount, float)):
         return None
@@ -250,4 +254,4 @@ def increment(field: Any, value: Any) -> int | float | None:
 
 
 # Fields whose columns may hold any number, so that an increment breaks no rule.
-INCREMENTED: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})
+INCREMENT_FIELD_TYPES: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})

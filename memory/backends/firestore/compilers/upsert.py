@@ -25,22 +25,22 @@ class Upsert:
 
     def run(self, writes: Sequence[Create]) -> None:
         """Create rows, or update those that are there."""
-        target = self.target()
+        key = self.conflict_key()
         changes = self.markers.inserted(writes)
         outcomes = self.connection.cursor().commit(changes, isolate=True)
         refused = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.EXISTS]
         if not refused:
             return
-        owners = self.owners(target, [changes[i] for i in refused])
+        owners = self.owners(key, [changes[i] for i in refused])
         names = {field.column for field in self.query.update_fields}
         updates = {}
         for write, owner in zip([writes[i] for i in refused], owners, strict=True):
             kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
             columns, values = (tuple(part[i] for i in kept) for part in (write.columns, write.values))
             updates[owner] = Update(write.collection, owner, columns, values)
-        self.revise(updates)
+        self.update_existing(updates)
 
-    def target(self) -> Key | None:
+    def conflict_key(self) -> Key | None:
         """The constraint whose conflicts are settled; None for the primary key."""
         meta = self.query.get_meta()
         wanted = {field.column for field in self.query.unique_fields}
@@ -54,16 +54,16 @@ class Upsert:
             f"{sorted(wanted)}, and {meta.db_table!r} has no such constraint without a condition."
         )
 
-    def owners(self, target: Key | None, changes: Sequence[Change]) -> list[str]:
+    def owners(self, key: Key | None, changes: Sequence[Change]) -> list[str]:
         """The ids of the rows that have what others were to be created with. Raises IntegrityError where the conflict
         is not the target's."""
         wanted = []
         for change in changes:
             [row, *markers] = parts(change)
             claims = {one.values[1]: one for one in markers if isinstance(one, Create)}
-            wanted.append(row if target is None else claims.get(target.name))
+            wanted.append(row if key is None else claims.get(key.name))
         ids = [one.id for one in wanted if one is not None]
-        if target is None:
+        if key is None:
             table = self.query.get_meta().db_table
             found = {id: id for (id,) in self.connection.cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
         else:
@@ -74,7 +74,7 @@ class Upsert:
                 raise IntegrityError(f"{others[0].refusal}, which is not among the unique_fields of bulk_create")
         return [found[one.id] for one in wanted if one is not None]
 
-    def revise(self, updates: dict[str, Update]) -> None:
+    def update_existing(self, updates: dict[str, Update]) -> None:
         """Updates of rows by id; one that is gone is left alone. Django has opened a transaction: rows do not change
         between what is read here and its commit, or that refuses them."""
         first = next(iter(updates.values()))

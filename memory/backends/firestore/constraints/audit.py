@@ -29,16 +29,16 @@ from .markers import Markers, by_column
 BATCH: Final = 500
 """Documents read between two looks at the progress bar."""
 
-TOGETHER: Final = 50
+SUSPECTS_PER_TRANSACTION: Final = 50
 """Suspects that are looked at in one transaction."""
 
 ATTEMPTS: Final = 10
 """How often that transaction is tried against others that write the same rows."""
 
-NAMED: Final = 20
+MAX_NAMED: Final = 20
 """Violations that an error names, and rows that a violation names."""
 
-BOOK: Final = """
+SCRATCH_SCHEMA: Final = """
 CREATE TABLE expected (marker TEXT, owner TEXT, PRIMARY KEY (marker, owner)) WITHOUT ROWID;
 CREATE TABLE stored (marker TEXT PRIMARY KEY, owner TEXT) WITHOUT ROWID;
 """
@@ -48,19 +48,19 @@ SELECT DISTINCT owner FROM expected LEFT JOIN stored USING (marker, owner) WHERE
 UNOWNED: Final = """
 SELECT stored.marker FROM stored LEFT JOIN expected USING (marker, owner) WHERE expected.marker IS NULL
 """
-RIVALS: Final = f"SELECT owner FROM expected WHERE marker = ? AND owner <> ? LIMIT {NAMED}"  # noqa: S608
-DOUBLE: Final = "SELECT marker FROM expected GROUP BY marker HAVING count(*) > 1 LIMIT 1"
+RIVALS: Final = f"SELECT owner FROM expected WHERE marker = ? AND owner <> ? LIMIT {MAX_NAMED}"  # noqa: S608
+DUPLICATE: Final = "SELECT marker FROM expected GROUP BY marker HAVING count(*) > 1 LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     """Rows, by their documents' ids, that a constraint forbids beside each other."""
 
-    says: str
+    message: str
     owners: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.says}: {', '.join(self.owners)}"
+        return f"{self.message}: {', '.join(self.owners)}"
 
 
 @dataclass
@@ -95,21 +95,21 @@ class Audit:
         self.names = {key.name for key in self.keys}
         self.report = Report(self.markers.table)
         self._bar = bar
-        self._book = sqlite3.connect("")
-        self._book.executescript(BOOK)
+        self._scratch = sqlite3.connect("")
+        self._scratch.executescript(SCRATCH_SCHEMA)
 
     def __enter__(self) -> Audit:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._book.close()
+        self._scratch.close()
 
     def compare(self, *, repair: bool) -> Report:
         """After `read`: look at what did not match again, and mend it if asked to. What was mended is told, too."""
         for owners in self._suspects(UNMARKED):
-            self._together(partial(self._look_at_rows, owners, repair))
+            self._in_transaction(partial(self._look_at_rows, owners, repair))
         for ids in self._suspects(UNOWNED):
-            self._together(partial(self._look_at_markers, ids, repair))
+            self._in_transaction(partial(self._look_at_markers, ids, repair))
         return self.report
 
     def read(self) -> None:
@@ -121,24 +121,24 @@ class Audit:
                     self.connection, self.keys, [by_column(self.columns, row[1:]) for row in batch]
                 )
                 expected = [(id, row[0]) for row, ids in zip(batch, needed, strict=True) for id in ids]
-                self._book.executemany("INSERT OR IGNORE INTO expected VALUES (?, ?)", expected)
+                self._scratch.executemany("INSERT OR IGNORE INTO expected VALUES (?, ?)", expected)
                 self.report.rows += len(batch)
                 bar.update(len(batch))
         with self._progress(collection) as bar:
             for batch in batches(self._stream(Query(collection, (DOCUMENT_ID, OWNER, KEY))), BATCH):
                 stored = [(id, owner) for id, owner, key in batch if not self.partial or key in self.names]
-                self._book.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?)", stored)
+                self._scratch.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?)", stored)
                 self.report.markers += len(stored)
                 bar.update(len(batch))
 
     @property
-    def has_doubles(self) -> bool:
+    def has_duplicates(self) -> bool:
         """Whether two of the rows that were read need the same marker."""
-        return self._book.execute(DOUBLE).fetchone() is not None
+        return self._scratch.execute(DUPLICATE).fetchone() is not None
 
     # --- suspects
 
-    def _together(self, look: Callable[[], Callable[[], None]]) -> None:
+    def _in_transaction(self, look: Callable[[], Callable[[], None]]) -> None:
         """One look, in one transaction; it is noted once that is committed."""
         if self.connection.in_atomic_block:
             look()()
@@ -151,31 +151,31 @@ class Audit:
         stored = self.markers.stored(id for ids in needed.values() for id in ids)
         rivals = {
             id: {marker.owner for marker in [stored.get(id)] if marker is not None}
-            | {rival for (rival,) in self._book.execute(RIVALS, (id, owner))}
+            | {rival for (rival,) in self._scratch.execute(RIVALS, (id, owner))}
             for owner, ids in needed.items()
             for id in ids
         }
         others = self._needed({rival for found in rivals.values() for rival in found} - needed.keys())
-        everybody = {**needed, **others}
+        all_needed = {**needed, **others}
         writes: list[Write] = []
         violations: dict[str, Violation] = {}
         for owner, ids in needed.items():
             for id, key in ids.items():
-                claimants = {owner, *(rival for rival in rivals[id] if id in everybody.get(rival, ()))}
+                claimants = {owner, *(rival for rival in rivals[id] if id in all_needed.get(rival, ()))}
                 if len(claimants) > 1:
-                    violations[id] = Violation(key.says, tuple(sorted(claimants)))
+                    violations[id] = Violation(key.message, tuple(sorted(claimants)))
                 elif id not in stored:
-                    writes.append(Create(self.markers.collection, id, COLUMNS, (owner, key.name, ""), key.says))
+                    writes.append(Create(self.markers.collection, id, COLUMNS, (owner, key.name, ""), key.message))
                 elif stored[id].owner != owner:
                     writes.append(Update(self.markers.collection, id, (OWNER,), (owner,)))
         if repair:
             self._write(writes)
 
-        def note() -> None:
+        def update_report() -> None:
             self.report.missing += len(writes)
             self.report.violations.update(violations)
 
-        return note
+        return update_report
 
     def _look_at_markers(self, ids: Sequence[str], repair: bool) -> Callable[[], None]:
         """Markers whose row was not seen."""
@@ -185,10 +185,10 @@ class Audit:
         if repair:
             self._write([Delete(self.markers.collection, id) for id in orphans])
 
-        def note() -> None:
+        def update_report() -> None:
             self.report.orphans += len(orphans)
 
-        return note
+        return update_report
 
     def _needed(self, owners: Iterable[str]) -> dict[str, Mapping[str, Key]]:
         """The markers that rows must have now, by row; without those that are gone."""
@@ -206,7 +206,7 @@ class Audit:
     # --- the book
 
     def _suspects(self, sql: str) -> Iterator[list[str]]:
-        return batches((value for (value,) in self._book.execute(sql)), TOGETHER)
+        return batches((value for (value,) in self._scratch.execute(sql)), SUSPECTS_PER_TRANSACTION)
 
     def _stream(self, query: Query) -> Iterator[tuple[Any, ...]]:
         cursor, unit = self.connection.cursor(), self.connection.unit
@@ -226,12 +226,12 @@ def enforce_check(connection: Any, model: Any, check: Check) -> None:
     rows = cursor.run(every) if connection.unit is None else cursor.superset(every)[0]
     bad: list[str] = []
     for batch in batches(iter(rows), BATCH):
-        found = evaluate.broken(connection, [check], [by_column(columns, row[1:]) for row in batch])
+        found = evaluate.violated_checks(connection, [check], [by_column(columns, row[1:]) for row in batch])
         bad += [batch[position][0] for position, _ in found]
     if bad:
         raise IntegrityError(
-            f"{check.says}: {len(bad)} rows of {table!r} break it; change or delete them, then migrate again: "
-            f"{', '.join(bad[:NAMED])}"
+            f"{check.message}: {len(bad)} rows of {table!r} break it; change or delete them, then migrate again: "
+            f"{', '.join(bad[:MAX_NAMED])}"
         )
 
 
@@ -240,11 +240,11 @@ def enforce(connection: Any, model: Any, keys: Sequence[Key]) -> None:
     nothing then."""
     with Audit(connection, model, keys) as audit:
         audit.read()
-        if audit.has_doubles:
+        if audit.has_duplicates:
             audit.compare(repair=False)
         violations = list(audit.report.violations.values()) or list(audit.compare(repair=True).violations.values())
     if violations:
-        named = "\n".join(f"  {one}" for one in violations[:NAMED])
+        named = "\n".join(f"  {one}" for one in violations[:MAX_NAMED])
         raise IntegrityError(
             f"{len(violations)} violations among the rows of {audit.markers.table!r}; change or delete rows, then "
             f"migrate again:\n{named}"

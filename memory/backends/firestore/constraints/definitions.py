@@ -70,7 +70,7 @@ class Key:
         return hash((self.table, self.name))
 
     @cached_property
-    def says(self) -> str:
+    def message(self) -> str:
         """What an error says, in SQLite's words."""
         columns = ", ".join(f"{self.table}.{field.column}" for field in self.fields)
         return f"UNIQUE constraint failed: {columns or f'index {self.name!r}'}"
@@ -129,7 +129,7 @@ class Check(Key):
     __hash__ = Key.__hash__
 
     @cached_property
-    def says(self) -> str:
+    def message(self) -> str:
         """What an error says, in SQLite's words."""
         return f"CHECK constraint failed: {self.name}"
 
@@ -141,7 +141,7 @@ def unique_keys(model: Any) -> tuple[Key, ...]:
     own = set(meta.local_concrete_fields)
     fields = [[field] for field in meta.local_concrete_fields if field.unique and not field.primary_key]
     fields += [[meta.get_field(name) for name in names] for names in meta.unique_together]
-    plain = {plain_name(key): tuple(key) for key in fields if own.issuperset(key)}
+    plain = {default_name(key): tuple(key) for key in fields if own.issuperset(key)}
     named = [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
     return (
         *(Key(name, meta.model, key) for name, key in plain.items()),
@@ -165,15 +165,15 @@ def _as_q(condition: Any) -> Q:
     return condition if isinstance(condition, Q) else Q(condition)
 
 
-def plain_name(fields: Iterable[Any]) -> str:
+def default_name(fields: Iterable[Any]) -> str:
     """The name of a key that has none: a unique field's, or one of `unique_together`."""
     return f"unique({', '.join(field.column for field in fields)})"
 
 
-def together_key(model: Any, names: Iterable[str]) -> Key:
+def unique_together_key(model: Any, names: Iterable[str]) -> Key:
     """One of `unique_together` as a key."""
     fields = tuple(model._meta.get_field(name) for name in names)
-    return Key(plain_name(fields), model, fields)
+    return Key(default_name(fields), model, fields)
 
 
 def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:

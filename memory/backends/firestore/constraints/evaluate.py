@@ -18,7 +18,7 @@ from ..query.lowering import column_ref
 from ..values.types import Kind
 from .definitions import FOLDS, Check, Key, Row, canonical_value, collation, field_collation
 
-UNSTABLE: Final = (Exists, Subquery, Now, Random)
+NONDETERMINISTIC: Final = (Exists, Subquery, Now, Random)
 """Expressions whose value does not follow from the row."""
 
 
@@ -33,7 +33,9 @@ def markers(connection: Connection, keys: Sequence[Key], rows: Sequence[Row]) ->
     return found
 
 
-def broken(connection: Connection, checks: Sequence[Check], rows: Sequence[Row]) -> Iterator[tuple[int, Check]]:
+def violated_checks(
+    connection: Connection, checks: Sequence[Check], rows: Sequence[Row]
+) -> Iterator[tuple[int, Check]]:
     """The positions of rows that break a check, each with the check. Sends nothing."""
     for check in checks:
         for position, (holds,) in enumerate(_answers(connection, check, rows)):
@@ -94,7 +96,7 @@ def _table(connection: Connection, key: Key) -> Table:
     return Table(f"{key.table}:{key.name}", fields, column_ref(key.model._meta.pk, connection), keyed=False)
 
 
-def reason_against(connection: Connection, key: Key) -> str | None:
+def unsupported_reason(connection: Connection, key: Key) -> str | None:
     """Why a constraint cannot be kept; None if it can."""
     names = [collation(e, key.model) for e in key.compared] or [field_collation(f) for f in key.fields]
     if unknown := [name for name in names if name not in FOLDS]:
@@ -108,7 +110,7 @@ def reason_against(connection: Connection, key: Key) -> str | None:
         whole = [*where, *(one.resolve_expression(query, allow_joins=False) for one in key.compared)]
     except NotSupportedError as error:
         return str(error.__cause__)
-    unstable = [type(part).__name__ for one in whole for part in _parts(one) if isinstance(part, UNSTABLE)]
+    unstable = [type(part).__name__ for one in whole for part in _parts(one) if isinstance(part, NONDETERMINISTIC)]
     return f"{unstable[0]} does not follow from the row alone" if unstable else None
 
 

@@ -37,8 +37,8 @@ class Marker:
 class Exchange:
     """What the rows of one statement do to markers: positions of rows by the markers that they give up and take."""
 
-    given: dict[str, int] = field(default_factory=dict)
-    taken: dict[str, int] = field(default_factory=dict)
+    released: dict[str, int] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)
 
 
 class Markers:
@@ -77,17 +77,17 @@ class Markers:
         if not (self.keys or self.checks):
             return list(writes)
         rows = [dict(_written(write)) for write in writes]
-        self.refuse_broken(self.checks, rows)
+        self.enforce_checks(self.checks, rows)
         nonce = _nonce()
         return [
             _group(write, [self._claim(id, key, write.id, nonce) for id, key in needed.items()])
             for write, needed in zip(writes, evaluate.markers(self.connection, self.keys, rows), strict=True)
         ]
 
-    def refuse_broken(self, wanted: Sequence[Check], rows: Sequence[Row]) -> None:
+    def enforce_checks(self, wanted: Sequence[Check], rows: Sequence[Row]) -> None:
         """IntegrityError where a row breaks a check constraint."""
-        for position, check in evaluate.broken(self.connection, wanted, rows):
-            raise IntegrityError(f"{check.says}, by row {position + 1} of the statement; nothing was written")
+        for position, check in evaluate.violated_checks(self.connection, wanted, rows):
+            raise IntegrityError(f"{check.message}, by row {position + 1} of the statement; nothing was written")
 
     def deleted(self, writes: Sequence[Delete], before: Sequence[Row]) -> list[Change]:
         """Rows to delete, which were as `before` says, with the markers that they own."""
@@ -104,9 +104,9 @@ class Markers:
         Raises IntegrityError where a row would get what another one has, or break a check.
         """
         watched = frozenset[str]().union(*(key.columns for key in keys))
-        writes = [_summed(write, row, watched) for write, row in zip(writes, before, strict=True)]
+        writes = [_with_computed_increments(write, row, watched) for write, row in zip(writes, before, strict=True)]
         after = [{**row, **dict(_written(write))} for write, row in zip(writes, before, strict=True)]
-        self.refuse_broken([key for key in keys if isinstance(key, Check)], after)
+        self.enforce_checks([key for key in keys if isinstance(key, Check)], after)
         keys = [key for key in keys if not isinstance(key, Check)]
         held = evaluate.markers(self.connection, keys, [*before, *after])
         held, needed = held[: len(writes)], held[len(writes) :]
@@ -116,14 +116,14 @@ class Markers:
         for place, (write, old, new) in enumerate(zip(writes, held, needed, strict=True)):
             for id in old.keys() - new.keys():
                 if owns(stored.get(id), write.id):
-                    exchange.given[id] = place
+                    exchange.released[id] = place
             for id in new.keys() - old.keys():
-                if id in exchange.taken:
+                if id in exchange.claimed:
                     refuse(new[id])
                 if not owns(stored.get(id), write.id):
-                    exchange.taken[id] = place
-        for id, place in exchange.taken.items():
-            if id in stored and id not in exchange.given:
+                    exchange.claimed[id] = place
+        for id, place in exchange.claimed.items():
+            if id in stored and id not in exchange.released:
                 refuse(needed[place][id])
         return self._grouped(writes, needed, exchange, stored)
 
@@ -138,16 +138,16 @@ class Markers:
         nonce = _nonce()
         moves: list[list[Write]] = [[] for _ in writes]
         links: list[tuple[int, int]] = []
-        for id, place in exchange.taken.items():
-            giver = exchange.given.get(id)
-            if giver is None:
+        for id, place in exchange.claimed.items():
+            releaser = exchange.released.get(id)
+            if releaser is None:
                 moves[place].append(self._claim(id, needed[place][id], writes[place].id, nonce))
             else:
                 owner = writes[place].id
                 moves[place].append(Update(self.collection, id, (OWNER,), (owner,), version=stored[id].version))
-                links.append((giver, place))
-        for id, place in exchange.given.items():
-            if id not in exchange.taken:
+                links.append((releaser, place))
+        for id, place in exchange.released.items():
+            if id not in exchange.claimed:
                 moves[place].append(self._drop(id, stored[id]))
         return [
             Group(tuple(writes[i] for i in places), tuple(move for i in places for move in moves[i]))
@@ -157,7 +157,7 @@ class Markers:
         ]
 
     def _claim(self, id: str, key: Key, owner: str, nonce: str) -> Create:
-        return Create(self.collection, id, COLUMNS, (owner, key.name, nonce), key.says)
+        return Create(self.collection, id, COLUMNS, (owner, key.name, nonce), key.message)
 
     def _drop(self, id: str, marker: Marker) -> Delete:
         return Delete(self.collection, id, must_exist=marker.version is None, version=marker.version)
@@ -170,7 +170,7 @@ def owns(marker: Marker | None, row: str) -> bool:
 
 def refuse(key: Key) -> None:
     """IntegrityError in SQLite's words."""
-    raise IntegrityError(f"{key.says}; another row has these values, nothing was written")
+    raise IntegrityError(f"{key.message}; another row has these values, nothing was written")
 
 
 def by_column(columns: Sequence[Ref], values: Sequence[Any]) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _written(write: Create | Update) -> Iterable[tuple[str, Any]]:
     return ((ref.path[0], value) for ref, value in zip(write.columns, write.values, strict=True))
 
 
-def _summed(write: Update, row: Row, watched: frozenset[str]) -> Update:
+def _with_computed_increments(write: Update, row: Row, watched: frozenset[str]) -> Update:
     """An update whose increments of unique columns are worked out."""
     sums = [(ref, row[ref.path[0]] + more) for ref, more in write.increments if ref.path[0] in watched]
     if not sums:

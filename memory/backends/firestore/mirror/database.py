@@ -24,8 +24,8 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
 from .converters import to_sqlite
-from .load_plan import Page, Reading, covering, loads, relevant
-from .loader import Filling, NoSliceError
+from .load_plan import JoinGraph, Page, loads, restricted_to, with_hidden_refs
+from .loader import Loader, NoSliceError
 from .tables import Table
 
 # What SQL calls the use of a table, with the word after it, which may be the table's alias.
@@ -75,8 +75,8 @@ class Mirror:
         sql: str,
         params: Sequence[Any],
         tables: Mapping[str, Table],
-        reading: Reading,
-        blame: Sequence[str],
+        graph: JoinGraph,
+        unsupported: Sequence[str],
         *,
         page: Page | None = None,
         versions_of: str | None = None,
@@ -86,24 +86,27 @@ class Mirror:
         `reading` is what is known of the statement's tables. With a `page`, the rows of the first use are only those of
         that slice. Yields the update times of the documents of `versions_of`, by primary key.
         """
-        named = _named(sql, tables, reading)
+        named = _named(sql, tables, graph)
         present = {name for name, _ in named}
         for name in present:
             self._declare(tables[name])
         columns = self._columns_read(sql, params)
-        known = covering(relevant(reading, present), named)
-        if page is not None and sum(count for (name, _), count in named.items() if name == known.uses[0].table) > 1:
+        known = with_hidden_refs(restricted_to(graph, present), named)
+        if (
+            page is not None
+            and sum(count for (name, _), count in named.items() if name == known.table_refs[0].table) > 1
+        ):
             raise NoSliceError
-        filling = Filling(
-            self.outer, self.insert, {name: tables[name] for name in present}, columns, blame, versions_of
+        loader = Loader(
+            self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of
         )
         try:
             with self.outer.lane("mirror"):
                 for load in loads(known, page):
-                    filling.load(load)
+                    loader.load(load)
                     if page is not None:
-                        filling.insist(load)
-            yield filling.versions
+                        loader.require_join_partners(load)
+            yield loader.versions
         finally:
             for name in present:
                 self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table, not a user's text
@@ -184,9 +187,9 @@ def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _named(sql: str, tables: Mapping[str, Table], reading: Reading) -> dict[tuple[str, str], int]:
+def _named(sql: str, tables: Mapping[str, Table], graph: JoinGraph) -> dict[tuple[str, str], int]:
     """How often a statement names each table by each alias; a name that raw SQL hides is named by none."""
-    aliases = {(use.table, use.alias) for use in reading.uses}
+    aliases = {(table_ref.table, table_ref.alias) for table_ref in graph.table_refs}
     named: dict[tuple[str, str], int] = {}
     for name, word in NAMED.findall(sql):
         if name in tables:

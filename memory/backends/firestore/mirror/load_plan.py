@@ -25,7 +25,7 @@ from ..values.types import Ref
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class TableRef:
     """One use of a table: its alias in the statement, and the condition without which its rows do not matter.
 
     `optional`: an outer join's, whose rows narrow no others.
@@ -66,10 +66,10 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class JoinGraph:
     """What a statement reads: its uses, by position, and the links between them."""
 
-    uses: tuple[Use, ...] = ()
+    table_refs: tuple[TableRef, ...] = ()
     links: tuple[Link, ...] = ()
 
 
@@ -77,7 +77,7 @@ class Reading:
 class Load:
     """The rows of one use: those of `condition` that one of the `links` leads to (the first that is short enough)."""
 
-    use: int
+    ref_index: int
     table: str
     condition: Condition
     links: tuple[Link, ...] = ()
@@ -98,30 +98,36 @@ class Rank(IntEnum):
     WHOLE_UNTIL_LINKED = 8
 
 
-def loads(reading: Reading, page: Page | None = None) -> tuple[Load, ...]:
+def loads(graph: JoinGraph, page: Page | None = None) -> tuple[Load, ...]:
     """The loads of a statement, in order. Links lead from earlier ones to later ones only."""
-    if page is not None and any(link.required for link in reading.links):
+    if page is not None and any(link.required for link in graph.links):
         page = replace(page, limit=page.offset + page.limit, offset=0, checked=page.offset)
-    uses = [replace(use, condition=weakened(positive(use.condition))) for use in reading.uses]
-    whole = {use.table for at, use in enumerate(uses) if _must_be_whole(use, at, reading.links)} if page is None else ()
+    table_refs = [
+        replace(table_ref, condition=weakened(positive(table_ref.condition))) for table_ref in graph.table_refs
+    ]
+    whole = (
+        {table_ref.table for at, table_ref in enumerate(table_refs) if _must_be_whole(table_ref, at, graph.links)}
+        if page is None
+        else ()
+    )
     done: set[int] = set()
     result: list[Load] = []
-    while len(done) < len(uses):
-        waiting = [at for at in range(len(uses)) if at not in done]
-        links = {at: _links_to(at, reading.links, done) for at in waiting}
-        ranks = {at: _rank(uses[at], links[at], page if at == 0 else None, whole) for at in waiting}
+    while len(done) < len(table_refs):
+        waiting = [at for at in range(len(table_refs)) if at not in done]
+        links = {at: _links_to(at, graph.links, done) for at in waiting}
+        ranks = {at: _rank(table_refs[at], links[at], page if at == 0 else None, whole) for at in waiting}
         at = min(waiting, key=lambda at: (ranks[at], at))
         done.add(at)
-        use = uses[at]
-        if use.table in whole:
-            result.append(Load(at, use.table, TRUE))
+        table_ref = table_refs[at]
+        if table_ref.table in whole:
+            result.append(Load(at, table_ref.table, TRUE))
         else:
-            result.append(Load(at, use.table, use.condition, links[at], page if at == 0 else None))
+            result.append(Load(at, table_ref.table, table_ref.condition, links[at], page if at == 0 else None))
     return tuple(result)
 
 
-def _must_be_whole(use: Use, at: int, links: Iterable[Link]) -> bool:
-    return use.condition == TRUE and not any(link.target == at for link in links)
+def _must_be_whole(table_ref: TableRef, at: int, links: Iterable[Link]) -> bool:
+    return table_ref.condition == TRUE and not any(link.target == at for link in links)
 
 
 def _links_to(at: int, links: Iterable[Link], done: Collection[int]) -> tuple[Link, ...]:
@@ -130,14 +136,14 @@ def _links_to(at: int, links: Iterable[Link], done: Collection[int]) -> tuple[Li
     return tuple(sorted(found, key=lambda link: not link.column.key))
 
 
-def _rank(use: Use, links: tuple[Link, ...], page: Page | None, whole: Collection[str]) -> Rank:
+def _rank(table_ref: TableRef, links: tuple[Link, ...], page: Page | None, whole: Collection[str]) -> Rank:
     if page is not None:
         return Rank.PAGE
-    if use.table in whole:
+    if table_ref.table in whole:
         return Rank.WHOLE
-    own = rank_of(use.condition)
+    own = rank_of(table_ref.condition)
     if not links:
-        return Rank.WHOLE_UNTIL_LINKED if use.optional or own is Rank.WHOLE else own
+        return Rank.WHOLE_UNTIL_LINKED if table_ref.optional or own is Rank.WHOLE else own
     return min(own, Rank.LINK_TO_KEY if links[0].column.key else Rank.LINK)
 
 
@@ -165,29 +171,29 @@ def sliced(select: Select, page: Page) -> Select:
     return replace(select, where=page.where, orders=page.orders, limit=page.limit, offset=page.offset)
 
 
-def pairs(uses: Iterable[Use]) -> Mapping[tuple[str, str], int]:
+def count_by_alias(table_refs: Iterable[TableRef]) -> Mapping[tuple[str, str], int]:
     """How often each table is used by each alias."""
     counts: dict[tuple[str, str], int] = {}
-    for use in uses:
-        counts[use.table, use.alias] = counts.get((use.table, use.alias), 0) + 1
+    for table_ref in table_refs:
+        counts[table_ref.table, table_ref.alias] = counts.get((table_ref.table, table_ref.alias), 0) + 1
     return counts
 
 
-def covering(reading: Reading, named: Mapping[tuple[str, str], int]) -> Reading:
+def with_hidden_refs(graph: JoinGraph, named: Mapping[tuple[str, str], int]) -> JoinGraph:
     """The reading, with a use of the whole table for each that a statement names more often than the reading knows.
 
     `named` counts tables and aliases in the statement's text: SQL that Django did not make may hide uses in it.
     """
-    known = pairs(reading.uses)
+    known = count_by_alias(graph.table_refs)
     hidden = {table for (table, alias), count in named.items() if known.get((table, alias), 0) < count}
-    return replace(reading, uses=(*reading.uses, *(Use(table, "") for table in sorted(hidden))))
+    return replace(graph, table_refs=(*graph.table_refs, *(TableRef(table, "") for table in sorted(hidden))))
 
 
-def relevant(reading: Reading, tables: Collection[str]) -> Reading:
+def restricted_to(graph: JoinGraph, tables: Collection[str]) -> JoinGraph:
     """The reading without uses that the statement left out, as Django does with conditions that cannot hold."""
-    kept = [at for at, use in enumerate(reading.uses) if use.table in tables]
+    kept = [at for at, table_ref in enumerate(graph.table_refs) if table_ref.table in tables]
     place = {at: position for position, at in enumerate(kept)}
-    return Reading(tuple(reading.uses[at] for at in kept), tuple(_placed(reading.links, place)))
+    return JoinGraph(tuple(graph.table_refs[at] for at in kept), tuple(_placed(graph.links, place)))
 
 
 def _placed(links: Iterable[Link], place: Mapping[int, int]) -> Iterator[Link]:

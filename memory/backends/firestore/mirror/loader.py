@@ -14,7 +14,7 @@ from ..errors import QueryTooBroad
 from ..query.ast import TRUE, Select, all_of
 from ..query.lowering import column_ref
 from ..query.plan import Compare, Get, Merge, Op, Query, Read
-from ..query.planner import Answer, Nothing, Sorted, Unanswerable, plan, superset
+from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan, superset
 from ..values.types import VERSION, Ref
 from .load_plan import Load, Rank, rank_of, sliced
 from .tables import Table
@@ -32,7 +32,7 @@ class NoSliceError(Exception):
 
 
 @dataclass
-class Held:
+class LoadedTable:
     """What the copy holds of a table: rows by key, in the order of `refs`, and the reads that brought them."""
 
     table: Table
@@ -59,7 +59,7 @@ class Held:
         return fresh
 
 
-class Filling:
+class Loader:
     """The loads of one statement; `versions` are the update times of one table's documents, by primary key."""
 
     def __init__(
@@ -68,38 +68,38 @@ class Filling:
         insert: Insert,
         tables: Mapping[str, Table],
         columns: Mapping[str, Collection[str]],
-        blame: Sequence[str],
+        unsupported: Sequence[str],
         versions_of: str | None = None,
     ) -> None:
         self.versions: dict[Any, Any] = {}
         self._insert = insert
         self._outer = outer
-        self._blame = blame
+        self._unsupported = unsupported
         self._versions_of = versions_of
         self._budget: int = outer.option("mirror_limit")
-        self._held = {name: self._holder(tables[name], columns.get(name, ())) for name in tables}
+        self._tables = {name: self._loaded_table(tables[name], columns.get(name, ())) for name in tables}
         # The table of each use that was loaded, and the rows that it may need.
-        self._loaded: dict[int, tuple[Held, list[Row]]] = {}
+        self._rows_by_ref: dict[int, tuple[LoadedTable, list[Row]]] = {}
 
-    def _holder(self, table: Table, wanted: Collection[str]) -> Held:
+    def _loaded_table(self, table: Table, wanted: Collection[str]) -> LoadedTable:
         everything = any(f.generated and f.column in wanted for f in table.fields.values())
         fields = [
             f for f in table.fields.values() if not f.generated and (everything or f.column in wanted or f.primary_key)
         ]
-        return Held(table, fields, [column_ref(field, self._outer) for field in fields])
+        return LoadedTable(table, fields, [column_ref(field, self._outer) for field in fields])
 
     def load(self, load: Load) -> None:
         """Reads what one use of a table needs, and is not there yet."""
-        held = self._held[load.table]
+        loaded = self._tables[load.table]
         if load.page is not None:
-            rows = self._fetch(held, plan(sliced(held.select, load.page)), load.page.checked)
-        elif held.whole:
-            rows = list(held.rows.values())
+            rows = self._fetch(loaded, plan(sliced(loaded.select, load.page)), load.page.checked)
+        elif loaded.whole:
+            rows = list(loaded.rows.values())
         else:
-            rows = self._narrowed(load, held)
-        self._loaded[load.use] = held, rows
+            rows = self._load_narrowed(load, loaded)
+        self._rows_by_ref[load.ref_index] = loaded, rows
 
-    def insist(self, load: Load) -> None:
+    def require_join_partners(self, load: Load) -> None:
         """Raises NoSliceError where a row of a slice lacks the partner that an inner join demands."""
         for link in load.links:
             if link.required and not set(self._column(link.source, link.source_column)).issubset(
@@ -107,47 +107,47 @@ class Filling:
             ):
                 raise NoSliceError
 
-    def _narrowed(self, load: Load, held: Held) -> list[Row]:
+    def _load_narrowed(self, load: Load, loaded: LoadedTable) -> list[Row]:
         """The rows that a load's condition and one of its links leave."""
         where = load.condition
-        held.whole = where == TRUE and not load.links
+        loaded.whole = where == TRUE and not load.links
         for link in load.links if rank_of(where) > Rank.BY_KEY else ():
             values = tuple(dict.fromkeys(v for v in self._column(link.source, link.source_column) if v is not None))
             if link.column.key:
-                return self._by_key(held, values)
+                return self._load_by_pk(loaded, values)
             if len(values) <= MAX_JOINED:
                 where = all_of([where, Compare(link.column, Op.IN, values)])
                 break
-        return self._fetch(held, superset(replace(held.select, where=where)))
+        return self._fetch(loaded, superset(replace(loaded.select, where=where)))
 
-    def _by_key(self, held: Held, values: Sequence[Any]) -> list[Row]:
+    def _load_by_pk(self, loaded: LoadedTable, values: Sequence[Any]) -> list[Row]:
         """The rows with these keys, of which only those that the copy lacks are read."""
-        missing = tuple(value for value in values if value not in held.rows)
+        missing = tuple(value for value in values if value not in loaded.rows)
         if missing:
-            self._fetch(held, superset(replace(held.select, where=Compare(held.table.key, Op.IN, missing))))
-        return [held.rows[value] for value in values if value in held.rows]
+            self._fetch(loaded, superset(replace(loaded.select, where=Compare(loaded.table.key, Op.IN, missing))))
+        return [loaded.rows[value] for value in values if value in loaded.rows]
 
-    def _column(self, use: int, column: Ref) -> Iterator[Any]:
+    def _column(self, ref_index: int, column: Ref) -> Iterator[Any]:
         """The values that the rows of a use hold."""
-        held, rows = self._loaded[use]
-        place = held.refs.index(column)
+        loaded, rows = self._rows_by_ref[ref_index]
+        place = loaded.refs.index(column)
         return (row[place] for row in rows)
 
-    def _fetch(self, held: Held, read: Answer | Unanswerable, unseen: int = 0) -> list[Row]:
+    def _fetch(self, loaded: LoadedTable, read: Answer | NotNative, skipped: int = 0) -> list[Row]:
         """The rows of a read, put into the copy but for the first `unseen`; no read is made twice."""
-        if isinstance(read, Sorted):
+        if isinstance(read, SortedGet):
             read = read.read
-        if isinstance(read, Nothing | Unanswerable):
+        if isinstance(read, NoRows | NotNative):
             return []
-        known = next((rows for before, rows in held.reads if before == read), None)
+        known = next((rows for before, rows in loaded.reads if before == read), None)
         if known is None:
-            known = self._read(held, read, unseen)
-            held.reads.append((read, known))
+            known = self._read(loaded, read, skipped)
+            loaded.reads.append((read, known))
         return known
 
-    def _read(self, held: Held, read: Read, unseen: int) -> list[Row]:
+    def _read(self, loaded: LoadedTable, read: Read, skipped: int) -> list[Row]:
         """Reads within the budget, with what this transaction wrote, and copies what is new."""
-        versioned = held.table.name == self._versions_of
+        versioned = loaded.table.name == self._versions_of
         read = _with_version(read) if versioned else read
         with self._outer.cursor() as cursor:
             if isinstance(read, Query | Merge) and read.limit is not None:
@@ -156,19 +156,19 @@ class Filling:
             else:
                 rows, count = cursor.superset(read, self._budget)
         if count > self._budget:
-            raise self._too_broad(held.table.name)
+            raise self._too_broad(loaded.table.name)
         self._budget -= count
         if versioned:
-            key = held.refs.index(held.table.key)
+            key = loaded.refs.index(loaded.table.key)
             for row in rows:
                 self.versions.setdefault(row[key], row[-1])
             rows = [row[:-1] for row in rows]
-        self._insert(held.table, held.fields, held.add(rows)[unseen:])
+        self._insert(loaded.table, loaded.fields, loaded.add(rows)[skipped:])
         return rows
 
     def _too_broad(self, table: str) -> QueryTooBroad:
         return QueryTooBroad(
-            f"Firestore cannot answer {', '.join(self._blame) or 'this query'}, and what it can filter leaves "
+            f"Firestore cannot answer {', '.join(self._unsupported) or 'this query'}, and what it can filter leaves "
             f"more than {self._outer.option('mirror_limit')} documents of {table!r}. "
             "Add a filter that Firestore can apply (an equality, a range, a prefix), or raise "
             "OPTIONS['mirror_limit']."

@@ -16,14 +16,14 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.subqueries import AggregateQuery
 from django.db.models.sql.where import AND, WhereNode
 
-from ..query.analysis import Rows, joined
+from ..query.analysis import RowAnalysis, joined
 from ..query.ast import Condition, all_of
 from ..query.lowering import Lowering, column_ref
 from ..query.plan import Merge
 from ..query.plan import Query as FirestoreQuery
 from ..query.planner import plan
 from ..values.types import Kind, Ref
-from .load_plan import Link, Page, Reading, Use
+from .load_plan import JoinGraph, Link, Page, TableRef
 
 # Kinds whose equal values are spelled alike, whatever the column.
 LINKABLE: Final = frozenset({Kind.INTEGER, Kind.TEXT, Kind.UUID})
@@ -35,11 +35,11 @@ Scope = Mapping[str, int]
 
 
 @dataclass
-class Found:
+class Collector:
     """Uses and links, as they are found."""
 
     compiler: Any
-    uses: list[Use] = field(default_factory=list)
+    table_refs: list[TableRef] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
     def link(self, target: int | None, column: Any, source: int | None, source_column: Any, required: bool) -> None:
@@ -57,12 +57,12 @@ class Found:
         return ref if ref.kind in LINKABLE else None
 
 
-def reading(compiler: Any, asked: Any) -> Reading:
+def join_graph(compiler: Any, expression: Any) -> JoinGraph:
     """What a query (or an expression) reads."""
-    found = Found(compiler)
-    for query in [asked] if isinstance(asked, Query) and asked.model else _nested(asked):
-        _visit(found, query, {})
-    return Reading(tuple(found.uses), tuple(found.links))
+    collector = Collector(compiler)
+    for query in [expression] if isinstance(expression, Query) and expression.model else _nested(expression):
+        _visit(collector, query, {})
+    return JoinGraph(tuple(collector.table_refs), tuple(collector.links))
 
 
 def models(tableless: Query) -> list[Any]:
@@ -70,42 +70,44 @@ def models(tableless: Query) -> list[Any]:
     return [query.model for query in _nested(tableless) if query.model]
 
 
-def _nested(asked: Any) -> Iterator[Query]:
+def _nested(expression: Any) -> Iterator[Query]:
     """The queries in an expression, or in a query without a table."""
-    parts = (asked.where, *asked.annotation_select.values()) if isinstance(asked, Query) else (asked,)
+    parts = (
+        (expression.where, *expression.annotation_select.values()) if isinstance(expression, Query) else (expression,)
+    )
     return _subqueries(parts)
 
 
-def _visit(found: Found, query: Query, outer: Scope) -> Scope:
+def _visit(collector: Collector, query: Query, outer: Scope) -> Scope:
     """Notes a query's uses, and those of all queries in it; returns where its aliases are."""
     if isinstance(query, AggregateQuery):
-        return _visit(found, query.inner_query, outer)
+        return _visit(collector, query.inner_query, outer)
     if query.combinator:
         for part in query.combined_queries:
-            _visit(found, part, outer)
+            _visit(collector, part, outer)
         return {}
     where, _, _ = query.where.split_having_qualify(must_group_by=query.group_by is not None)
-    own = _own_uses(found, query, where)
+    own = _own_table_refs(collector, query, where)
     scope = {**outer, **own}
     for alias in own:
-        _join(found, query, scope, alias)
-    linked = {id(nested) for nested in _where_links(found, where, scope, own)} if where is not None else set()
+        _join(collector, query, scope, alias)
+    visited = {id(nested) for nested in _where_links(collector, where, scope, own)} if where is not None else set()
     for nested in _subqueries((query.where,)):
-        if id(nested) not in linked:
-            _visit(found, nested, scope)
+        if id(nested) not in visited:
+            _visit(collector, nested, scope)
     for nested in _subqueries((*query.annotation_select.values(), *query.order_by, *query.select)):
-        _visit(found, nested, scope)
+        _visit(collector, nested, scope)
     return own
 
 
-def _own_uses(found: Found, query: Query, where: Any) -> dict[str, int]:
-    used = [alias for alias, count in query.alias_refcount.items() if count] or [query.get_initial_alias()]
+def _own_table_refs(collector: Collector, query: Query, where: Any) -> dict[str, int]:
+    aliases = [alias for alias, count in query.alias_refcount.items() if count] or [query.get_initial_alias()]
     own: dict[str, int] = {}
-    for alias in used:
+    for alias in aliases:
         table = query.alias_map[alias]
-        own[alias] = len(found.uses)
-        condition = _condition(found.compiler, where, alias, table)
-        found.uses.append(Use(table.table_name, alias, condition, optional=table.join_type == LOUTER))
+        own[alias] = len(collector.table_refs)
+        condition = _condition(collector.compiler, where, alias, table)
+        collector.table_refs.append(TableRef(table.table_name, alias, condition, optional=table.join_type == LOUTER))
     return own
 
 
@@ -134,38 +136,40 @@ def _columns(join: Any) -> Iterator[tuple[Any, Any]]:
     return iter(join.join_fields or ())
 
 
-def _join(found: Found, query: Query, scope: Scope, alias: str) -> None:
+def _join(collector: Collector, query: Query, scope: Scope, alias: str) -> None:
     join = query.alias_map[alias]
     if not isinstance(join, Join) or join.parent_alias not in scope:
         return
     inner = join.join_type == INNER
     for parent_column, column in _columns(join):
-        found.link(scope[alias], column, scope[join.parent_alias], parent_column, inner)
+        collector.link(scope[alias], column, scope[join.parent_alias], parent_column, inner)
         if inner and query.alias_map[join.parent_alias].join_type != LOUTER:
-            found.link(scope[join.parent_alias], parent_column, scope[alias], column, inner)
+            collector.link(scope[join.parent_alias], parent_column, scope[alias], column, inner)
 
 
 # --- conditions that compare columns, and subqueries ---
 
 
-def _where_links(found: Found, where: WhereNode, scope: Scope, own: Mapping[str, int]) -> Iterator[Query]:
+def _where_links(collector: Collector, where: WhereNode, scope: Scope, own: Mapping[str, int]) -> Iterator[Query]:
     """Notes the links that a WHERE makes; yields the subqueries that were visited for that."""
     for node in _conjuncts(where):
         if _compares(node, EQUALITIES) and isinstance(node.lhs, Col) and isinstance(node.rhs, Col):
-            _equal(found, node.lhs, node.rhs, scope, own)
+            _equal(collector, node.lhs, node.rhs, scope, own)
         elif _compares(node, MEMBERSHIPS) and isinstance(node.lhs, Col) and isinstance(node.rhs, Query):
-            inner = _visit(found, node.rhs, scope)
+            inner = _visit(collector, node.rhs, scope)
             yield node.rhs
-            selected = _selected(node.rhs)
+            selected = _selected_column(node.rhs)
             if selected is not None and selected.alias in inner:
-                found.link(scope.get(node.lhs.alias), node.lhs.target, inner[selected.alias], selected.target, False)
-        elif (exists := _existing(node)) is not None:
-            inner = _visit(found, exists.query, scope)
+                collector.link(
+                    scope.get(node.lhs.alias), node.lhs.target, inner[selected.alias], selected.target, False
+                )
+        elif (exists := _required_exists(node)) is not None:
+            inner = _visit(collector, exists.query, scope)
             yield exists.query
-            _backwards(found, set(inner.values()))
+            _reverse_links(collector, set(inner.values()))
 
 
-def _existing(node: Any) -> Any:
+def _required_exists(node: Any) -> Any:
     """The `Exists` that a condition demands: Django compares it with true."""
     if type(node) is Exact and node.rhs is True:
         node = node.lhs
@@ -176,25 +180,25 @@ def _compares(node: Any, lookups: frozenset[type]) -> bool:
     return type(node) in lookups and not node.bilateral_transforms
 
 
-def _equal(found: Found, left: Col, right: Col, scope: Scope, own: Mapping[str, int]) -> None:
+def _equal(collector: Collector, left: Col, right: Col, scope: Scope, own: Mapping[str, int]) -> None:
     """Two columns that must be equal narrow each other; one of an outer query is not narrowed by this one."""
     for one, other in ((left, right), (right, left)):
         if one.alias in own:
-            found.link(own[one.alias], one.target, scope.get(other.alias), other.target, False)
+            collector.link(own[one.alias], one.target, scope.get(other.alias), other.target, False)
 
 
-def _backwards(found: Found, inner: set[int]) -> None:
+def _reverse_links(collector: Collector, inner: set[int]) -> None:
     """Where rows must exist, what links them to an outer query narrows that query too."""
-    for link in list(found.links):
+    for link in list(collector.links):
         if link.target in inner and link.source not in inner:
-            found.links.append(Link(link.source, link.source_column, link.target, link.column))
+            collector.links.append(Link(link.source, link.source_column, link.target, link.column))
 
 
-def _selected(query: Query) -> Col | None:
+def _selected_column(query: Query) -> Col | None:
     """The one column that a query selects, if it is one."""
     columns = [*query.select, *query.annotation_select.values()]
-    plain = not (query.combinator or query.extra_select or query.default_cols)
-    return columns[0] if plain and len(columns) == 1 and isinstance(columns[0], Col) else None
+    simple = not (query.combinator or query.extra_select or query.default_cols)
+    return columns[0] if simple and len(columns) == 1 and isinstance(columns[0], Col) else None
 
 
 def _conjuncts(where: WhereNode) -> Iterator[Any]:
@@ -225,19 +229,19 @@ def _subqueries(nodes: Any) -> Iterator[Query]:
 # --- slices ---
 
 
-def page(query: Query, asked: Any) -> Page | None:
+def page(query: Query, analyzed: Any) -> Page | None:
     """The slice of a query that Firestore can take: conditions and order are of the base's columns, and joins only add
     columns to its rows. None where SQLite has to slice."""
-    if not isinstance(asked, Rows) or not asked.sliceable or asked.select.limit is None:
+    if not isinstance(analyzed, RowAnalysis) or not analyzed.sliceable or analyzed.select.limit is None:
         return None
-    select = asked.select
-    joins = all(_adds_columns(query, alias) for alias in joined(query))
-    if not joins or not isinstance(plan(replace(select, blame=())), FirestoreQuery | Merge):
+    select = analyzed.select
+    joins = all(_is_to_one_join(query, alias) for alias in joined(query))
+    if not joins or not isinstance(plan(replace(select, unsupported=())), FirestoreQuery | Merge):
         return None
-    return Page(select.where, select.orders, asked.select.limit, select.offset)
+    return Page(select.where, select.orders, analyzed.select.limit, select.offset)
 
 
-def _adds_columns(query: Query, alias: str) -> bool:
+def _is_to_one_join(query: Query, alias: str) -> bool:
     """Whether a join finds one row at most, and no condition decides which."""
     join = query.alias_map[alias]
     if not isinstance(join, Join) or any(_restrictions(join)):

@@ -24,26 +24,26 @@ from .ast import TRUE, Select, all_of
 from .lowering import Lowering, NotConstantError, column_ref, describe_expression, lower_orders
 from .plan import MAX_NEAREST, Compare, Function, Measure, Nearest, Op, Order
 from .plan import Query as FirestoreQuery
-from .planner import UNSORTABLE, Answer, Nothing, Unanswerable, plan
+from .planner import UNSORTABLE, Answer, NoRows, NotNative, plan
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class ConstantColumn:
     """A value that every row has in some place."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
+class DistanceColumn:
     """The place of a vector's distance."""
 
 
-Item = int | Constant | Distance
+OutputColumn = int | ConstantColumn | DistanceColumn
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class VectorOrder:
     """Order by distance to a vector; `present` if the query leaves out rows without a vector, as Firestore does,
     `defined` if those without a distance, which a zero vector's cosine is.
     """
@@ -56,20 +56,20 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowAnalysis:
     """A question for rows: `shape` says where each selected item is found.
 
     `sliceable`: rows are those of one collection in an order of its own, whatever is selected or joined beside.
     """
 
     select: Select
-    shape: tuple[Item, ...]
-    near: Near | None = None
+    shape: tuple[OutputColumn, ...]
+    vector_order: VectorOrder | None = None
     sliceable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class AggregateColumn:
     """One aggregate: of the server's, or the least or greatest value of a column (`extreme`)."""
 
     select: Select
@@ -79,18 +79,18 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class AggregateAnalysis:
     """A question for one row of aggregates, or for what it cannot be (`blame`)."""
 
-    numbers: tuple[Number, ...]
-    blame: tuple[str, ...] = ()
+    aggregates: tuple[AggregateColumn, ...]
+    unsupported: tuple[str, ...] = ()
 
 
 FUNCTIONS: Final[dict[type, Function]] = {Count: Function.COUNT, Sum: Function.SUM, Avg: Function.AVG}
 NUMERIC: Final = frozenset({Kind.INTEGER, Kind.FLOAT})
 
 
-def keys_of(query: Any) -> Any:
+def primary_key_query(query: Any) -> Any:
     """A query for the primary keys of the rows that a write is for."""
     rows: Any = query.chain(klass=Query)
     rows.clear_ordering(force=True)
@@ -100,7 +100,7 @@ def keys_of(query: Any) -> Any:
     return rows
 
 
-def ask(outer: Any, inner: Any) -> Rows | Numbers:
+def analyze(outer: Any, inner: Any) -> RowAnalysis | AggregateAnalysis:
     """The question of a query. `outer` is the engine's compiler, `inner` Django's for the same query on
     SQLite."""
     query = inner.query
@@ -109,11 +109,11 @@ def ask(outer: Any, inner: Any) -> Rows | Numbers:
     _, order_by, group_by = inner.pre_sql_setup()
     lowering = Lowering(outer, query.base_table or query.get_initial_alias())
     structure = [*_structure(query, inner, group_by)]
-    blame = [*structure, *(f"the join to {query.alias_map[alias].table_name}" for alias in joined(query))]
+    unsupported = [*structure, *(f"the join to {query.alias_map[alias].table_name}" for alias in joined(query))]
     expressions = [expression for expression, _, _ in inner.select]
     if expressions and all(isinstance(e, DjangoAggregate) for e in expressions):
-        return _numbers(lowering, inner, expressions, blame)
-    rows = _rows(lowering, inner, expressions, [expression for expression, _ in order_by], blame)
+        return _aggregates(lowering, inner, expressions, unsupported)
+    rows = _rows(lowering, inner, expressions, [expression for expression, _ in order_by], unsupported)
     return replace(rows, sliceable=rows.sliceable and not structure)
 
 
@@ -143,7 +143,7 @@ def _has_key(query: Query, inner: Any) -> bool:
     )
 
 
-def _base(lowering: Lowering, inner: Any, blame: list[str]) -> Select:
+def _base(lowering: Lowering, inner: Any, unsupported: list[str]) -> Select:
     query = inner.query
     meta = query.get_meta()
     return Select(
@@ -152,7 +152,7 @@ def _base(lowering: Lowering, inner: Any, blame: list[str]) -> Select:
         where=lowering.where(inner.where) if inner.where is not None else TRUE,
         limit=None if query.high_mark is None else query.high_mark - query.low_mark,
         offset=query.low_mark,
-        blame=tuple(blame),
+        unsupported=tuple(unsupported),
     )
 
 
@@ -162,35 +162,38 @@ def _key(meta: Any, lowering: Lowering) -> Ref:
     return column_ref(meta.pk, lowering.connection)
 
 
-def _rows(lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], blame: list[str]) -> Rows:
-    near = _near(lowering, order_by) if order_by else None
-    if near is not None:
+def _rows(
+    lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], unsupported: list[str]
+) -> RowAnalysis:
+    vector_order = _vector_order(lowering, order_by) if order_by else None
+    if vector_order is not None:
         without = tuple(
-            _demands(inner.where, partial(says, lowering, near=near)) for says in (_is_present, _has_distance)
+            _requires(inner.where, partial(predicate, lowering, vector_order=vector_order))
+            for predicate in (_is_present, _has_distance)
         )
-        near = replace(near, present=without[0], defined=without[1])
-        lowering.implied = lambda lookup: _is_present(lowering, lookup, near)
+        vector_order = replace(vector_order, present=without[0], defined=without[1])
+        lowering.implied = lambda lookup: _is_present(lowering, lookup, vector_order)
     columns: dict[Ref, int] = {}
-    shape: list[Item] = []
+    shape: list[OutputColumn] = []
     for expression in expressions:
-        if near and _is_distance(lowering, expression, near):
-            shape.append(Distance())
+        if vector_order and _is_distance(lowering, expression, vector_order):
+            shape.append(DistanceColumn())
         elif (ref := lowering.ref(expression)) is not None and len(ref.path) == 1:
             shape.append(columns.setdefault(ref, len(columns)))
         elif isinstance(expression, Value):
-            shape.append(Constant(_value(lowering, expression)))
+            shape.append(ConstantColumn(_value(lowering, expression)))
         else:
-            blame.append(describe_expression(expression))
+            unsupported.append(describe_expression(expression))
     orders: list[Order] = []
-    sliceable = near is None and not any(getattr(e, "contains_over_clause", False) for e in expressions)
-    for order in () if near else lower_orders(lowering, order_by):
+    sliceable = vector_order is None and not any(getattr(e, "contains_over_clause", False) for e in expressions)
+    for order in () if vector_order else lower_orders(lowering, order_by):
         if isinstance(order, str):
-            blame.append(order)
+            unsupported.append(order)
             sliceable = False
         else:
             orders.append(order)
-    select = replace(_base(lowering, inner, blame), columns=tuple(columns), orders=tuple(orders))
-    return Rows(select, tuple(shape), near, sliceable)
+    select = replace(_base(lowering, inner, unsupported), columns=tuple(columns), orders=tuple(orders))
+    return RowAnalysis(select, tuple(shape), vector_order, sliceable)
 
 
 def _value(lowering: Lowering, expression: Value) -> Any:
@@ -203,28 +206,37 @@ def _value(lowering: Lowering, expression: Value) -> Any:
 # --- vectors ---
 
 
-def answer(asked: Rows) -> Answer | Nearest | Unanswerable:
+def plan_rows(rows: RowAnalysis) -> Answer | Nearest | NotNative:
     """The reads that answer a question for rows, or why there are none."""
-    return plan(asked.select) if asked.near is None else _nearest(asked)
+    return plan(rows.select) if rows.vector_order is None else _nearest(rows)
 
 
-def _nearest(asked: Rows) -> Nearest | Nothing | Unanswerable:
+def _nearest(rows: RowAnalysis) -> Nearest | NoRows | NotNative:
     """The vector search of a question for rows, or why it cannot be one."""
-    select, near = asked.select, asked.near
-    if near is None:
+    select, vector_order = rows.select, rows.vector_order
+    if vector_order is None:
         raise TypeError("no vector search was asked for")
     base = plan(replace(select, limit=None, offset=0))
-    if isinstance(base, Unanswerable | Nothing):
+    if isinstance(base, NotNative | NoRows):
         return base
-    if not near.present:
-        return Unanswerable((f"order by distance without {near.ref.name}__isnull=False",))
+    if not vector_order.present:
+        return NotNative((f"order by distance without {vector_order.ref.name}__isnull=False",))
     if select.limit is None or not isinstance(base, FirestoreQuery) or select.limit + select.offset > MAX_NEAREST:
-        return Unanswerable((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
-    wants = any(isinstance(item, Distance) for item in asked.shape)
-    return Nearest(base, near.ref, near.vector, near.measure, select.limit, select.offset, wants, near.defined)
+        return NotNative((f"order by distance without a slice of at most {MAX_NEAREST} rows",))
+    with_distance = any(isinstance(item, DistanceColumn) for item in rows.shape)
+    return Nearest(
+        base,
+        vector_order.ref,
+        vector_order.vector,
+        vector_order.measure,
+        select.limit,
+        select.offset,
+        with_distance,
+        vector_order.defined,
+    )
 
 
-def _near(lowering: Lowering, order_by: list[Any]) -> Near | None:
+def _vector_order(lowering: Lowering, order_by: list[Any]) -> VectorOrder | None:
     """The search for the nearest vectors that an order by a distance (with a `measure`) asks for."""
     order = order_by[0]
     source = getattr(order.expression, "source", order.expression)
@@ -235,77 +247,81 @@ def _near(lowering: Lowering, order_by: list[Any]) -> Near | None:
     ref = lowering.ref(column)
     if ref is None or ref.kind is not Kind.VECTOR or not isinstance(vector, Value) or vector.value is None:
         return None
-    return Near(ref, tuple(vector.value), Measure(measure))
+    return VectorOrder(ref, tuple(vector.value), Measure(measure))
 
 
-def _is_distance(lowering: Lowering, expression: Any, near: Near) -> bool:
-    if getattr(expression, "measure", None) != near.measure.value:
+def _is_distance(lowering: Lowering, expression: Any, vector_order: VectorOrder) -> bool:
+    if getattr(expression, "measure", None) != vector_order.measure.value:
         return False
     column, vector = expression.get_source_expressions()
-    return lowering.ref(column) == near.ref and tuple(getattr(vector, "value", ())) == near.vector
+    return lowering.ref(column) == vector_order.ref and tuple(getattr(vector, "value", ())) == vector_order.vector
 
 
-def _is_present(lowering: Lowering, lookup: Any, near: Near) -> bool:
+def _is_present(lowering: Lowering, lookup: Any, vector_order: VectorOrder) -> bool:
     """Whether a condition says that the vector, or the distance to it, is not null."""
-    given = isinstance(lookup, IsNull) and lookup.rhs is False and lowering.ref(lookup.lhs) == near.ref
-    return given or _has_distance(lowering, lookup, near)
+    given = isinstance(lookup, IsNull) and lookup.rhs is False and lowering.ref(lookup.lhs) == vector_order.ref
+    return given or _has_distance(lowering, lookup, vector_order)
 
 
-def _has_distance(lowering: Lowering, lookup: Any, near: Near) -> bool:
+def _has_distance(lowering: Lowering, lookup: Any, vector_order: VectorOrder) -> bool:
     """Whether a condition says that the distance to the vector is not null."""
-    return isinstance(lookup, IsNull) and lookup.rhs is False and _is_distance(lowering, lookup.lhs, near)
+    return isinstance(lookup, IsNull) and lookup.rhs is False and _is_distance(lowering, lookup.lhs, vector_order)
 
 
-def _demands(where: Any, says: Callable[[Any], bool]) -> bool:
+def _requires(where: Any, predicate: Callable[[Any], bool]) -> bool:
     """Whether one of the conditions that all rows must pass says so."""
     if where is None or where.negated or where.connector != AND:
         return False
-    return any(_demands(child, says) if isinstance(child, WhereNode) else says(child) for child in where.children)
+    return any(
+        _requires(child, predicate) if isinstance(child, WhereNode) else predicate(child) for child in where.children
+    )
 
 
 # --- aggregates ---
 
 
-def _numbers(lowering: Lowering, inner: Any, expressions: list[Any], blame: list[str]) -> Numbers:
-    base = _base(lowering, inner, blame)
-    numbers: list[Number] = []
+def _aggregates(lowering: Lowering, inner: Any, expressions: list[Any], unsupported: list[str]) -> AggregateAnalysis:
+    base = _base(lowering, inner, unsupported)
+    aggregates: list[AggregateColumn] = []
     for expression in expressions:
-        number = _number(lowering, base, expression)
-        if number is None:
-            blame.append(f"{type(expression).__name__}(...)")
+        aggregate = _aggregate_column(lowering, base, expression)
+        if aggregate is None:
+            unsupported.append(f"{type(expression).__name__}(...)")
         else:
-            numbers.append(number)
-    return Numbers(tuple(numbers), tuple(blame))
+            aggregates.append(aggregate)
+    return AggregateAnalysis(tuple(aggregates), tuple(unsupported))
 
 
-def _number(lowering: Lowering, base: Select, expression: Any) -> Number | None:
+def _aggregate_column(lowering: Lowering, base: Select, expression: Any) -> AggregateColumn | None:
     sources = expression.get_source_expressions()
     if any(source is not None for source in sources[1:]) or getattr(expression, "distinct", False):
         return None
     if isinstance(sources[0], Star):
-        return Number(base, Function.COUNT) if type(expression) is Count else None
+        return AggregateColumn(base, Function.COUNT) if type(expression) is Count else None
     ref = lowering.ref(sources[0])
     if ref is None or len(ref.path) > 1:
         return None
     if type(expression) is Count:
         present = Compare(ref, Op.IS_NOT_NULL)
         nullable = sources[0].target.null
-        return Number(replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT)
+        return AggregateColumn(replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT)
     if type(expression) in (Sum, Avg):
-        return Number(base, FUNCTIONS[type(expression)], ref) if ref.kind in NUMERIC else None
+        return AggregateColumn(base, FUNCTIONS[type(expression)], ref) if ref.kind in NUMERIC else None
     if type(expression) in (Min, Max) and ref.kind not in UNSORTABLE:
-        return Number(base, extreme=Order(ref, type(expression) is Max), ref=ref)
+        return AggregateColumn(base, extreme=Order(ref, type(expression) is Max), ref=ref)
     return None
 
 
-def _over_subquery(outer: Any, inner: Any) -> Numbers:
+def _over_subquery(outer: Any, inner: Any) -> AggregateAnalysis:
     """Aggregates over a query's rows: native if they only count them."""
     query = inner.query
     annotations = list(query.annotation_select.values())
     subquery = query.inner_query
-    rows = ask(outer, subquery.get_compiler(using=inner.using, elide_empty=inner.elide_empty))
+    rows = analyze(outer, subquery.get_compiler(using=inner.using, elide_empty=inner.elide_empty))
     only_counts = all(type(a) is Count and isinstance(a.get_source_expressions()[0], Star) for a in annotations)
     plain = only_counts and not any(a.filter is not None or a.distinct for a in annotations)
-    if isinstance(rows, Numbers) or not plain or rows.near:
-        return Numbers((), ("an aggregate over a subquery",))
-    return Numbers(tuple(Number(rows.select, Function.COUNT) for _ in annotations), rows.select.blame)
+    if isinstance(rows, AggregateAnalysis) or not plain or rows.vector_order:
+        return AggregateAnalysis((), ("an aggregate over a subquery",))
+    return AggregateAnalysis(
+        tuple(AggregateColumn(rows.select, Function.COUNT) for _ in annotations), rows.select.unsupported
+    )

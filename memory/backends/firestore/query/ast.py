@@ -26,7 +26,7 @@ class Constant:
 class Opaque:
     """A condition that Firestore cannot say; `blame` names it as its author wrote it (`text__icontains`)."""
 
-    blame: str
+    unsupported: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Select:
     orders: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int = 0
-    blame: tuple[str, ...] = field(default=())
+    unsupported: tuple[str, ...] = field(default=())
 
 
 def all_of(children: Iterable[Condition]) -> Condition:

@@ -251,7 +251,7 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _json_by_size(op: Op) -> Rule:
+def _json_range(op: Op) -> Rule:
     """A key compared by size with a number. To SQL every value of another type is text, and above all numbers."""
 
     def rule(lowering: Lowering, lookup: Any) -> Condition | None:
@@ -399,7 +399,7 @@ def _date_bounds(op: Op, ref: Ref, start: datetime.datetime, end: datetime.datet
             return Compare(ref, Op.GE, start)
 
 
-def _or_date(op: Op) -> Rule:
+def _comparison_or_date(op: Op) -> Rule:
     """A comparison, or one of `datetime__date` with a day, as bounds in the current time zone."""
     plain = _comparison(op)
 
@@ -417,9 +417,12 @@ def _or_date(op: Op) -> Rule:
 
 
 RULES: Final[dict[type, Rule]] = {
-    **dict.fromkeys((lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact), _or_date(Op.EQ)),
     **dict.fromkeys(
-        (lookups.GreaterThan, lookups.IntegerGreaterThan, related_lookups.RelatedGreaterThan), _or_date(Op.GT)
+        (lookups.Exact, lookups.IntegerFieldExact, related_lookups.RelatedExact), _comparison_or_date(Op.EQ)
+    ),
+    **dict.fromkeys(
+        (lookups.GreaterThan, lookups.IntegerGreaterThan, related_lookups.RelatedGreaterThan),
+        _comparison_or_date(Op.GT),
     ),
     **dict.fromkeys(
         (
@@ -427,12 +430,14 @@ RULES: Final[dict[type, Rule]] = {
             lookups.IntegerGreaterThanOrEqual,
             related_lookups.RelatedGreaterThanOrEqual,
         ),
-        _or_date(Op.GE),
+        _comparison_or_date(Op.GE),
     ),
-    **dict.fromkeys((lookups.LessThan, lookups.IntegerLessThan, related_lookups.RelatedLessThan), _or_date(Op.LT)),
+    **dict.fromkeys(
+        (lookups.LessThan, lookups.IntegerLessThan, related_lookups.RelatedLessThan), _comparison_or_date(Op.LT)
+    ),
     **dict.fromkeys(
         (lookups.LessThanOrEqual, lookups.IntegerLessThanOrEqual, related_lookups.RelatedLessThanOrEqual),
-        _or_date(Op.LE),
+        _comparison_or_date(Op.LE),
     ),
     **dict.fromkeys((lookups.In, related_lookups.RelatedIn, KeyTransformIn), _in),
     **dict.fromkeys((lookups.IsNull, related_lookups.RelatedIsNull), _is_null),
@@ -444,10 +449,10 @@ RULES: Final[dict[type, Rule]] = {
     lookups.YearLt: _year(Op.LT, None),
     lookups.YearLte: _year(None, Op.LE),
     **dict.fromkeys((JSONExact, KeyTransformExact), _json_exact),
-    KeyTransformLt: _json_by_size(Op.LT),
-    KeyTransformLte: _json_by_size(Op.LE),
-    KeyTransformGt: _json_by_size(Op.GT),
-    KeyTransformGte: _json_by_size(Op.GE),
+    KeyTransformLt: _json_range(Op.LT),
+    KeyTransformLte: _json_range(Op.LE),
+    KeyTransformGt: _json_range(Op.GT),
+    KeyTransformGte: _json_range(Op.GE),
     KeyTransformIsNull: _key_is_null,
     **dict.fromkeys((HasKey, HasKeys, HasAnyKeys), _has_key),
 }

@@ -128,14 +128,14 @@ def _bytes(value: Any) -> int:
     return len(value) if isinstance(value, bytes) else 0
 
 
-def blame_of(condition: Condition) -> Iterator[str]:
+def unsupported_parts(condition: Condition) -> Iterator[str]:
     """What Firestore cannot say of it, as its author wrote it."""
     match condition:
-        case Opaque(blame):
-            yield blame
+        case Opaque(unsupported):
+            yield unsupported
         case AllOf(children) | AnyOf(children):
             for child in children:
-                yield from blame_of(child)
+                yield from unsupported_parts(child)
         case _:
             return
 

@@ -19,11 +19,11 @@ from .lowering import column_ref
 from .plan import Get
 
 KINDS: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
-EXACT: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
+EXACT_LOOKUPS: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
 ALL_FIELDS: Final[tuple[frozenset[str], bool]] = (frozenset(), True)
 """`Query.deferred_loading` where nothing is deferred."""
 
-UNSET: Final = (
+MUST_BE_EMPTY: Final = (
     "annotations", "combinator", "distinct", "extra", "extra_tables", "group_by", "low_mark", "select",
     "select_for_update", "select_related", "values_select",
 )  # fmt: skip
@@ -47,25 +47,25 @@ class Shape:
         return {"model": self.model, "select_fields": list(range(len(self.select)))}
 
 
-def find(query: Any, connection: Any) -> tuple[Shape, Get] | None:
+def match_select(query: Any, connection: Any) -> tuple[Shape, Get] | None:
     """The shape and the read of a query for one row by its primary key; None if it is any other query."""
     if query.__class__ is not DjangoQuery or not query.default_cols or query.deferred_loading != ALL_FIELDS:
         return None
-    found = _named(query, connection)
+    found = _match(query, connection)
     if found is None:
         return None
     shape, id = found
     return shape, Get(shape.model._meta.db_table, (id,), shape.columns)
 
 
-def written(query: Any, connection: Any) -> str | None:
+def match_write(query: Any, connection: Any) -> str | None:
     """The id of the one document that an UPDATE or DELETE names by its primary key; None if it is for any others."""
-    found = _named(query, connection)
+    found = _match(query, connection)
     return None if found is None else found[1]
 
 
-def _named(query: Any, connection: Any) -> tuple[Shape, str] | None:
-    if any(getattr(query, name) for name in UNSET) or query.high_mark == 0 or len(query.alias_map) != 1:
+def _match(query: Any, connection: Any) -> tuple[Shape, str] | None:
+    if any(getattr(query, name) for name in MUST_BE_EMPTY) or query.high_mark == 0 or len(query.alias_map) != 1:
         return None
     lookup, model = _only_condition(query.where), cast("Any", query.model)
     if lookup is None or lookup.lhs.target is not model._meta.pk:
@@ -85,7 +85,7 @@ def _only_condition(where: Any) -> Any:
     if where.negated or len(where.children) != 1:
         return None
     lookup = where.children[0]
-    if type(lookup) not in EXACT or type(lookup.lhs) is not Col or lookup.bilateral_transforms:
+    if type(lookup) not in EXACT_LOOKUPS or type(lookup.lhs) is not Col or lookup.bilateral_transforms:
         return None
     return None if lookup.rhs is None or hasattr(lookup.rhs, "resolve_expression") else lookup
 

@@ -19,7 +19,7 @@ from uuid import UUID
 from ..values.document_ids import document_id
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from .ast import FALSE, TRUE, Condition, Select, all_of
-from .normalize import blame_of, filter_of, parts_of, positive, weakened
+from .normalize import filter_of, parts_of, positive, unsupported_parts, weakened
 from .plan import (
     MAX_DISJUNCTIONS,
     MAX_FILTERS_AND_ORDERS,
@@ -68,12 +68,12 @@ UNSORTABLE: Final = frozenset({Kind.JSON, Kind.VECTOR, Kind.ANY})
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class NoRows:
     """No row can pass: answered without asking."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class SortedGet:
     """Documents by id, to be sorted and sliced by the caller: `orders` are positions in the row and
     "descending"."""
 
@@ -84,30 +84,30 @@ class Sorted:
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswerable:
+class NotNative:
     """Firestore cannot answer this; each part of `blame` says why, as the author of the query would."""
 
-    blame: tuple[str, ...]
+    unsupported: tuple[str, ...]
 
 
-Answer = Nothing | Get | Sorted | Query | Merge
+Answer = NoRows | Get | SortedGet | Query | Merge
 
 
-def plan(select: Select) -> Answer | Unanswerable:
+def plan(select: Select) -> Answer | NotNative:
     """The reads that answer `select` exactly, or what stands in the way."""
     where = positive(select.where)
     if where == FALSE or select.limit == 0:
-        return Nothing()
-    blame = (*select.blame, *blame_of(where), *_unsortable(select.orders))
-    if blame:
-        return Unanswerable(tuple(dict.fromkeys(blame)))
+        return NoRows()
+    unsupported = (*select.unsupported, *unsupported_parts(where), *_unsortable(select.orders))
+    if unsupported:
+        return NotNative(tuple(dict.fromkeys(unsupported)))
     if (ids := _ids(where, select.key)) is not None:
         return _by_id(select, ids)
     if _is_row_in_range(where, select.key):
-        return Unanswerable((f"{select.key.name} beside a range",))
+        return NotNative((f"{select.key.name} beside a range",))
     branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
     if branches is None:
-        return Unanswerable(("too many alternatives in the filter",))
+        return NotNative(("too many alternatives in the filter",))
     return _read(select, branches)
 
 
@@ -116,13 +116,13 @@ def superset(select: Select) -> Answer:
     slice."""
     where = weakened(positive(select.where))
     if where == FALSE:
-        return Nothing()
+        return NoRows()
     where = next((part for part in parts_of(where) if _ids(part, select.key) is not None), where)
-    loose = replace(select, where=where, orders=(), limit=None, offset=0, blame=())
+    loose = replace(select, where=where, orders=(), limit=None, offset=0, unsupported=())
     answer = plan(loose)
-    if isinstance(answer, Unanswerable):
+    if isinstance(answer, NotNative):
         answer = plan(replace(loose, where=all_of(_narrow(parts_of(where)))))
-    return Query(select.collection, select.columns) if isinstance(answer, Unanswerable) else answer
+    return Query(select.collection, select.columns) if isinstance(answer, NotNative) else answer
 
 
 def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _document_id(value: Any, kind: Kind) -> str | None:
 
 def _by_id(select: Select, ids: tuple[str, ...]) -> Answer:
     if not ids:
-        return Nothing()
+        return NoRows()
     if len(ids) == 1 and not select.offset:
         return Get(select.collection, ids, select.columns)
     if not select.orders and not select.offset and (select.limit is None or select.limit >= len(ids)):
@@ -170,7 +170,7 @@ def _by_id(select: Select, ids: tuple[str, ...]) -> Answer:
     hidden = tuple(order.ref for order in select.orders)
     columns = select.columns + hidden
     orders = tuple((len(select.columns) + i, order.descending) for i, order in enumerate(select.orders))
-    return Sorted(Get(select.collection, tuple(sorted(ids)), columns), orders, select.limit, select.offset)
+    return SortedGet(Get(select.collection, tuple(sorted(ids)), columns), orders, select.limit, select.offset)
 
 
 # --- queries ---
