@@ -61,8 +61,8 @@ def test_options_are_checked() -> None:
             r"has timout, which .* knows auto_ids, credentials_json, credentials_path, mirror_limit, timeout",
         ),
         (["timeout"], "is a list: it is a map"),
-        ({"credentials_json": b"swordfish"}, "neither text nor a map"),
-        ({"credentials_json": {"swordfish": b"swordfish"}}, "holds what is not JSON"),
+        ({"credentials_json": b"swordfish"}, "must be a service account key, as a string or a mapping"),
+        ({"credentials_json": {"swordfish": b"swordfish"}}, "contains values that are not JSON"),
     ],
 )
 def test_wrong_options_are_told_before_any_call(options: Any, message: str) -> None:
@@ -77,7 +77,7 @@ def test_wrong_options_are_told_before_any_call(options: Any, message: str) -> N
 @pytest.mark.parametrize("settings", [{"PROJECT": "My project"}, {"PROJECT": "projects/p"}, {"NAME": "a/b"}])
 def test_ids_that_cannot_be_are_told_before_any_call(settings: dict[str, str]) -> None:
     """A display name or a path in place of an id is the likely mistake."""
-    with pytest.raises(ImproperlyConfigured, match="an id has no slash and no space"):
+    with pytest.raises(ImproperlyConfigured, match="it must not contain slashes or spaces"):
         wrapper(**settings).get_connection_params()
 
 

@@ -133,7 +133,7 @@ def test_what_cannot_be_told_is_said(behind: Behind, straight: Executor, firesto
 
     with Proxy(firestore_emulator, Meddling("Commit", [AFTER])) as proxy:
         executor = executor_at(proxy.address, project, [])
-        with pytest.raises(OperationalError, match="cannot be told") as caught:
+        with pytest.raises(OperationalError, match="the outcome is unknown") as caught:
             executor.commit([Update("things", "a", increments=((NUMBER, 1),))])
     assert caught.value.rows == (0,)  # type: ignore[attr-defined]
     assert numbers(straight) == [12]

@@ -1,1 +1,1 @@
-"""Django's SQLite engine with the pattern lookups of a database that knows upper from lower case."""
+"""Django's SQLite engine with case-sensitive pattern lookups, as on Firestore."""

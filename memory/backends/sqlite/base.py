@@ -1,8 +1,8 @@
-"""Django's SQLite with the comparisons of Firestore: `ENGINE = "memory.backends.sqlite"`.
+"""Django's SQLite engine with Firestore's comparisons: `ENGINE = "memory.backends.sqlite"`.
 
-SQLite's LIKE ignores the case of ASCII letters, so `contains` and `startswith` find on SQLite what they do not find in
-production. Here LIKE minds the case (which also lets it use an index), and the lookups that ignore it (`icontains`,
-`iexact`, ...) fold both sides by Unicode's rules, not only ASCII letters.
+SQLite's LIKE ignores the case of ASCII letters, so `contains` and `startswith` match more rows on SQLite than on
+Firestore. On this engine LIKE is case-sensitive (and can use an index), and case-insensitive lookups (`icontains`,
+`iexact`, ...) apply Unicode case folding to both sides.
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ CASE_INSENSITIVE = ("iexact", "icontains", "istartswith", "iendswith")
 
 
 class DatabaseFeatures(SQLiteFeatures):
-    """LIKE minds the case."""
+    """LIKE is case-sensitive."""
 
     has_case_insensitive_like = False
 
 
 class DatabaseOperations(SQLiteOperations):
-    """Folds the left side of lookups that ignore case."""
+    """Applies case folding to the left side of case-insensitive lookups."""
 
     def lookup_cast(self, lookup_type: str, internal_type: str | None = None) -> str:
         if lookup_type in CASE_INSENSITIVE:
@@ -30,7 +30,7 @@ class DatabaseOperations(SQLiteOperations):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Folds the right side, and makes LIKE mind the case on every connection."""
+    """Applies case folding to the right side, and makes LIKE case-sensitive on every connection."""
 
     features_class = DatabaseFeatures
     ops_class = DatabaseOperations
@@ -53,5 +53,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def casefold(value: object) -> object:
-    """Unicode's caseless form of a text; numbers and NULL as they are."""
+    """The text with Unicode case folding applied; other values unchanged."""
     return value.casefold() if isinstance(value, str) else value

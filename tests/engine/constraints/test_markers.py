@@ -144,7 +144,7 @@ def test_an_exchange_that_no_commit_can_hold_is_refused() -> None:
     codes = [row.code for row in rows]
     for row, code in zip(rows, codes[1:] + codes[:1], strict=True):
         row.code = code
-    with pytest.raises(TransactionTooLarge, match="the emulator takes 4,194,304"):
+    with pytest.raises(TransactionTooLarge, match="the limit of the emulator is 4,194,304"):
         Seat.objects.bulk_update(rows, ["code"])
     assert set(Seat.objects.values_list("pk", "code")) == {(f"s{i}", codes[i]) for i in range(7)}
     check()

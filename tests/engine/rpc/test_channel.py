@@ -133,7 +133,7 @@ def test_a_wrong_default_key_is_an_error_that_names_its_variable(
     path = tmp_path / "key.json"
     path.mkdir() if content is None else path.write_text(content)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-    with pytest.raises(ImproperlyConfigured, match="if GOOGLE_APPLICATION_CREDENTIALS is set, the file") as caught:
+    with pytest.raises(ImproperlyConfigured, match="either GOOGLE_APPLICATION_CREDENTIALS names a file") as caught:
         channel.credentials(target())
     assert SECRET not in str(caught.value)
 

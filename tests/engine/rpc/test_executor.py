@@ -325,7 +325,7 @@ def test_versions(executor: Executor) -> None:
     ((version,),) = executor.run(Get("things", (id,), (VERSION,)))
     assert executor.commit([Update("things", id, (WORD,), ("a",), version=version)], isolate=True) == [Outcome.APPLIED]
     assert executor.commit([Update("things", id, (WORD,), ("b",), version=version)], isolate=True) == [Outcome.STALE]
-    with pytest.raises(IntegrityError, match="changed since"):
+    with pytest.raises(IntegrityError, match="changed after it was read"):
         executor.commit([Delete("things", id, version=version)])
 
 

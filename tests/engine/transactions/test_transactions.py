@@ -254,7 +254,7 @@ def test_contention_is_told_by_its_class(notes: None, other: Any) -> None:
         end_on_the_server()
         with pytest.raises(Contention), transaction.atomic():
             Note.objects.get(pk="n2")
-        with pytest.raises(Contention, match="aborted already"):
+        with pytest.raises(Contention, match="was aborted, nothing was applied"):
             Note.objects.get(pk="n1")
     assert not Note.objects.filter(pk="new").exists()
 
@@ -280,7 +280,7 @@ def test_a_transaction_that_the_server_forgot_is_contention(notes: None) -> None
         connection.connection.rollback(connection.unit.server_id)
 
     for go_on in (lambda: Note.objects.get(pk="n2"), lambda: Note.objects.filter(pk="n1").update(text="x")):
-        with pytest.raises(Contention, match="nothing of it was applied"), transaction.atomic():
+        with pytest.raises(Contention, match="nothing was applied"), transaction.atomic():
             Note.objects.get(pk="n1")
             forget()
             go_on()
@@ -300,7 +300,7 @@ def test_a_key_that_was_free_when_looked_up_is_contention(notes: None, other: An
         create_elsewhere()
         return True
 
-    with pytest.raises(Contention, match="free when it was looked up"), transaction.atomic():
+    with pytest.raises(Contention, match="unused when the transaction read it"), transaction.atomic():
         race()
     with pytest.raises(IntegrityError, match="'raced'"):
         run_in_transaction(race)
@@ -324,7 +324,7 @@ def test_a_row_that_vanished_after_it_was_counted_is_contention(notes: None, oth
 def test_what_is_too_large_for_a_commit_is_refused(notes: None) -> None:
     """Before it is sent, with the numbers; what Django writes in bulk by itself is cut instead."""
     large = [Note(id=f"large{i}", text="x" * 900_000) for i in range(6)]
-    with pytest.raises(TransactionTooLarge, match=r"5,4\d\d,\d\d\d bytes.* takes 4,194,304"), transaction.atomic():
+    with pytest.raises(TransactionTooLarge, match=r"5,4\d\d,\d\d\d bytes.* is 4,194,304"), transaction.atomic():
         Note.objects.bulk_create(large)
     assert Note.objects.count() == 6
     Note.objects.bulk_create(large)
@@ -334,7 +334,7 @@ def test_what_is_too_large_for_a_commit_is_refused(notes: None) -> None:
 def test_what_took_too_long_is_refused(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is sent; a block that only writes has no limit."""
     monkeypatch.setattr(unit_of_work, "MAX_SECONDS", -1.0)
-    with pytest.raises(TransactionTooLong, match="keeps one for"), transaction.atomic():
+    with pytest.raises(TransactionTooLong, match=r"Firestore's limit is \d+ s"), transaction.atomic():
         Note.objects.filter(stars=1).update(text="x")
     with transaction.atomic():
         Note.objects.create(id="new")
@@ -389,7 +389,7 @@ def test_run_in_transaction_gives_up(notes: None) -> None:
     with pytest.raises(Contention):
         run_in_transaction(never, attempts=2)
     assert len(tries) == 2
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         run_in_transaction(never, attempts=0)
 
 

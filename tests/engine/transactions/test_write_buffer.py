@@ -188,5 +188,5 @@ def test_a_stored_row_that_is_deleted_and_made_again_is_replaced() -> None:
 
 def test_a_part_of_a_column_cannot_be_written() -> None:
     """A transaction could not lay it over what is stored."""
-    with pytest.raises(TypeError, match=r"data\.key is not a column"):
+    with pytest.raises(TypeError, match=r"data\.key is a path inside a column"):
         Buffer(add).apply(Update("t", "a", (Ref(("data", "key"), Kind.JSON),), (1,)))

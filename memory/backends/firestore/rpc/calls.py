@@ -1,8 +1,8 @@
-"""One call to Firestore: its total deadline, its retries, its entry in the log, and its error as Django's.
+"""Single RPCs: total deadline, retries, logging, and errors mapped to Django's.
 
-Retried are reads that failed for a reason that passes, with full jitter, until the deadline. A stream that breaks is
-taken up where it stopped, by a request that `resume` makes; as long as documents arrive, the deadline starts anew with
-each attempt, so a long read is bounded by silence and not by length. Commits have rules of their own: `rpc/commit.py`.
+Reads are retried on transient errors, with full jitter, until the deadline. An interrupted stream continues where it
+stopped, with a request built by `resume`. If messages arrived before the interruption, the deadline starts again, so
+it limits the time without progress and not the length of a read. For commits see `rpc/commit.py`.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ Code: TypeAlias = grpc.StatusCode
 TRANSIENT: Final = frozenset(
     {Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED, Code.ABORTED}
 )
-"""What a read may be repeated after. In a transaction ABORTED is final: all of it has to be run again."""
+"""Statuses after which a read is retried. Inside a transaction ABORTED is final: the transaction must be retried."""
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
-"""Seconds between attempts: a random part of a bound that doubles from the first to the longest."""
+"""Backoff in seconds, with full jitter: the upper bound doubles from the first to the longest pause."""
 
 
 class Deadline:
-    """A point in time, and the pauses on the way to it."""
+    """A deadline for all attempts of a call, with the backoff between them."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._bound = FIRST_PAUSE
 
     def left(self) -> float:
-        """Seconds until then, never negative."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self._end - time.monotonic())
 
     def pause(self) -> bool:
-        """Wait before the next attempt; False, at once, if the deadline would be over by then."""
+        """Waits before the next attempt. Returns False at once if that would pass the deadline."""
         seconds = random.uniform(0, self._bound)  # noqa: S311 - jitter, not a secret
         if seconds >= self.left():
             return False
@@ -58,7 +58,7 @@ class Deadline:
 
 
 class RpcClient:
-    """What makes all calls of one connection."""
+    """Makes all RPCs of one connection."""
 
     def __init__(self, target: Target, timeout: float, wrap_call: CallWrapper, log: Callable[[Rpc], None]) -> None:
         self.target = target
@@ -68,12 +68,12 @@ class RpcClient:
         self._connected: tuple[int, Wire] | None = None
 
     def with_timeout(self, seconds: float) -> RpcClient:
-        """The same calls under a shorter deadline, as parts of one that `around` knows of."""
+        """A client with a shorter deadline, for RPCs that are part of an operation already passed to `wrap_call`."""
         return RpcClient(self.target, min(seconds, self.timeout), without_wrappers, self.log)
 
     @property
     def wire(self) -> Wire:
-        """This process's wire to the target."""
+        """The current process's wire to the target."""
         process = os.getpid()
         if self._connected is None or self._connected[0] != process:
             self._connected = (process, connect(self.target))
@@ -89,7 +89,7 @@ class RpcClient:
         read: int = 0,
         written: int = 0,
     ) -> Message:
-        """One attempt at a unary call, logged with the documents that it reads and writes if it succeeds.
+        """Makes one attempt at a unary call. `read` and `written` are the documents to log if it succeeds.
 
         Raises `grpc.RpcError`.
         """
@@ -106,7 +106,7 @@ class RpcClient:
     def unary(
         self, method: str, request: Message, description: str, *, read: int = 0, transaction: bytes | None = None
     ) -> Message:
-        """A unary read with retries. Raises `grpc.RpcError` for NOT_FOUND, Django's errors for all else."""
+        """Makes a unary read with retries. Raises `grpc.RpcError` for NOT_FOUND, and Django's errors otherwise."""
 
         def send() -> Message:
             deadline = Deadline(self.timeout)
@@ -132,10 +132,10 @@ class RpcClient:
         transaction: bytes | None = None,
         index: Callable[[], Mapping[str, Any] | None] = lambda: None,
     ) -> Stream:
-        """The messages of a streaming read.
+        """Prepares a streaming read.
 
-        `resume` makes the request for what did not arrive yet, or None if all did; `documents` counts what a message
-        brings; `index` is asked for the definition of the query's index if that is missing.
+        `resume` returns a request for the remaining messages, or None if all arrived. `documents` returns the number
+        of documents in a message. `index` returns the index definition for the error of a missing index.
         """
         return Stream(self, method, request, description, resume, documents, transaction, index)
 
@@ -163,7 +163,7 @@ class RpcClient:
 
 
 class Stream:
-    """A streaming read, over as many attempts as it takes: iterate it once. Nothing is sent before, but by `begin`."""
+    """A streaming read with retries. Iterate it once. The request is sent by `begin` or at the first message."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Stream:
         self._has_begun = False
 
     def begin(self) -> None:
-        """Send the request, and do not wait for what it brings."""
+        """Sends the request without waiting for a message."""
         self._client.wrap_call(self._description, self._begin)
         self._has_begun = True
 
@@ -213,7 +213,7 @@ class Stream:
             self.close()
 
     def read(self) -> Message | None:
-        """The next message, None after the last. Raises Django's errors."""
+        """The next message, or None after the last. Raises Django's errors."""
         while self._request is not None:
             try:
                 message = (self._reader or self._open())()
@@ -230,7 +230,7 @@ class Stream:
         return None
 
     def close(self) -> None:
-        """Cancel what is under way."""
+        """Cancels the running call, if any."""
         self._end()
 
     def _open(self) -> Callable[[], Message | None]:
@@ -257,12 +257,12 @@ class Stream:
             return
         attempt, self._attempt, self._reader = self._attempt, None, None
         attempt.close()
-        read = max(1, self._documents) if error is None else self._documents  # a query costs one read at least
+        read = max(1, self._documents) if error is None else self._documents  # a query is billed as at least one read
         self._client._log(self._method, self._description, self._started, read=read, error=error)
 
 
 def without_wrappers(description: str, send: Callable[[], Any]) -> Any:
-    """For calls that are part of one that was announced already."""
+    """A `wrap_call` that does nothing, for RPCs that are part of a wrapped operation."""
     return send()
 
 
@@ -273,7 +273,7 @@ def batch_get(
     description: str,
     transaction: bytes | None = None,
 ) -> dict[str, Message]:
-    """Documents by full name, those that exist; `paths` None reads whole ones. `read_time` of the answer is dropped."""
+    """Existing documents by resource name. With `paths=None` whole documents are read."""
     return batch_get_at(client, names, paths, description, transaction)[0]
 
 
@@ -284,7 +284,7 @@ def batch_get_at(
     description: str,
     transaction: bytes | None = None,
 ) -> tuple[dict[str, Message], Message]:
-    """The same, and the server's time at which they were read."""
+    """The same as `batch_get()`, and the server's read time."""
     found: dict[str, Message] = {}
     pending = dict.fromkeys(names)
     database = client.wire.database
@@ -307,12 +307,12 @@ def batch_get_at(
 
 
 def is_transient(error: grpc.RpcError, transaction: bytes | None = None) -> bool:
-    """Whether a read may be tried again."""
+    """Whether a read can be retried after this error."""
     code = error.code()
     return code in TRANSIENT and not (code is Code.ABORTED and transaction)
 
 
 def is_about_database(error: grpc.RpcError) -> bool:
-    """Whether NOT_FOUND is about the database; a document that is not there is said by its name alone."""
+    """Whether NOT_FOUND refers to the database. For a missing document, the details contain only its name."""
     text = (error.details() or "").split("projects/")[0].lower()
     return error.code() is Code.NOT_FOUND and "database" in text.replace("database_id:", "")  # the emulator's key

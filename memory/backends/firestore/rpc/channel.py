@@ -1,14 +1,15 @@
-"""From an entry of DATABASES to a gRPC channel: which Firestore, as whom, and one channel per process.
+"""gRPC channels: the target and credentials of an entry of DATABASES, and one channel per process and target.
 
-Built on what google-cloud-firestore and grpc publish: `create_channel` of the transport, messages, paths of methods.
+This uses public APIs of google-cloud-firestore and grpc only: `create_channel` of the transport, the messages, and the
+method paths.
 
-Credentials are tried in this order, and the first that is set must be right: `OPTIONS["credentials_json"]`,
-`OPTIONS["credentials_path"]`, GOOGLE_APPLICATION_CREDENTIALS, Application Default Credentials; the last two are read by
-google-auth itself. With a `HOST`, an emulator is spoken to without any.
+Credentials are looked up in this order, and the first that is set is used: `OPTIONS["credentials_json"]`,
+`OPTIONS["credentials_path"]`, GOOGLE_APPLICATION_CREDENTIALS, Application Default Credentials. google-auth reads the
+last two. A `HOST` selects an emulator, which needs no credentials.
 
-**Forks.** gRPC's threads do not survive a fork. A channel is therefore made at the first call in a process, never taken
-from a parent, and never closed there (closing waits for threads that do not exist). gRPC can be forked only while no
-thread is inside it: `_gate` lets calls end, and holds new ones back, until the fork is done.
+**Forks.** gRPC's threads do not survive a fork. A channel is therefore created at the first call in a process, never
+inherited from a parent, and never closed in a child (closing waits for threads that do not exist). A process can fork
+only while no thread is inside gRPC: before a fork, `_gate` waits for running calls and blocks new ones.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from grpc.experimental import ChannelOptions
 SCOPES: Final = ("https://www.googleapis.com/auth/datastore",)
 SERVICE: Final = "/google.firestore.v1.Firestore/"
 FORK_WAIT_SECONDS: Final = 10.0
-"""How long a fork waits for calls under way; then it goes on, and a child that uses Firestore may hang."""
+"""How long a fork waits for running calls. After that it proceeds, and a child that uses Firestore may hang."""
 
 JSON_SETTING: Final = "OPTIONS['credentials_json'] (GCP_SA_KEY_JSON)"
 PATH_SETTING: Final = "OPTIONS['credentials_path'] (GCP_SA_KEY_PATH)"
@@ -47,24 +48,24 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 30_000),  # as google-cloud-firestore sets it
-    ("grpc.initial_reconnect_backoff_ms", 100),  # gRPC's own are 1 s, growing to 120 s: a server that is back is not
-    ("grpc.max_reconnect_backoff_ms", 1_000),  # asked for that long, and every call fails
-    ("grpc.use_local_subchannel_pool", 1),  # the global pool would hand a parent's connections to its children
-    (ChannelOptions.SingleThreadedUnaryStream, 1),  # no thread for each stream: faster, and quiet while nobody reads
+    ("grpc.initial_reconnect_backoff_ms", 100),  # gRPC's defaults are 1 s and 120 s: calls would fail for up to two
+    ("grpc.max_reconnect_backoff_ms", 1_000),  # minutes after a server is available again
+    ("grpc.use_local_subchannel_pool", 1),  # the global pool would share a parent's connections with its children
+    (ChannelOptions.SingleThreadedUnaryStream, 1),  # no thread per stream: faster, and idle while nothing is read
 )
 
 Message = Any
-"""A raw protobuf message; the classes are made at import, so a type checker does not know them."""
+"""A raw protobuf message. The classes are created at import time, so type checkers do not know them."""
 
 pb: Final[Mapping[str, Any]] = {
     name: getattr(types, name).pb() for name in types.__all__ if hasattr(getattr(types, name), "pb")
 }
-"""The raw protobuf classes of `google.cloud.firestore_v1.types`, by name: ten times faster than the wrapped ones."""
+"""The raw protobuf classes of `google.cloud.firestore_v1.types`, by name: ten times faster than proto-plus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One of the service's methods; `routed_by` is the request's field that tells the server where it belongs."""
+    """A method of the service. `routed_by` is the request's field for the routing header."""
 
     name: str
     request: str
@@ -92,7 +93,7 @@ METHODS: Final[Mapping[str, Method]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One database as one account: what a channel is kept for. Secrets are in no repr."""
+    """A database and the credentials to access it. There is one channel per target. Secrets are left out of repr()."""
 
     project: str
     database: str = "(default)"
@@ -102,16 +103,16 @@ class Target:
 
 
 def target(settings_dict: Mapping[str, Any]) -> Target:
-    """The target of one entry of DATABASES; no I/O.
+    """The target of an entry of DATABASES. No I/O.
 
-    An empty PROJECT is that of the credentials, known when the first call is made; with an emulator it is needed.
-    Raises `ImproperlyConfigured`.
+    If PROJECT is empty, the project of the credentials is used, resolved at the first call. An emulator needs a
+    PROJECT. Raises `ImproperlyConfigured`.
     """
     options = settings_dict.get("OPTIONS") or {}
     host, port = str(settings_dict.get("HOST") or ""), str(settings_dict.get("PORT") or "")
     given = options.get("credentials_json") or ""
     if not isinstance(given, str | Mapping):
-        raise ImproperlyConfigured(f"{JSON_SETTING} is neither text nor a map; give the service account's key")
+        raise ImproperlyConfigured(f"{JSON_SETTING} must be a service account key, as a string or a mapping")
     made = Target(
         project=str(settings_dict.get("PROJECT") or ""),
         database=str(settings_dict.get("NAME") or "(default)"),
@@ -120,10 +121,10 @@ def target(settings_dict: Mapping[str, Any]) -> Target:
         credentials_path=str(options.get("credentials_path") or ""),
     )
     if made.emulator and not made.project:
-        raise ImproperlyConfigured("DATABASES: PROJECT is empty; an emulator (HOST) needs one, any name will do")
+        raise ImproperlyConfigured("DATABASES: PROJECT is empty; with an emulator (HOST) set it to any project name")
     for setting, name in (("PROJECT", made.project), ("NAME", made.database)):
         if _NO_ID.search(name):
-            raise ImproperlyConfigured(f"DATABASES: {setting} is {name!r}; an id has no slash and no space")
+            raise ImproperlyConfigured(f"DATABASES: {setting} is {name!r}; it must not contain slashes or spaces")
     return made
 
 
@@ -132,12 +133,12 @@ def _json_text(key: Mapping[str, Any]) -> str:
         return json.dumps(dict(key), sort_keys=True)
     except TypeError as error:
         raise ImproperlyConfigured(
-            f"{JSON_SETTING} holds what is not JSON ({type(error).__name__}); give the service account's key"
+            f"{JSON_SETTING} contains values that are not JSON ({type(error).__name__}); use a service account key"
         ) from None
 
 
 class Wire:
-    """A channel to one target, and what to call on it. Safe to share between threads, not between processes."""
+    """A channel to one target, with its methods. Threads may share it, processes may not."""
 
     def __init__(self, channel: grpc.Channel, project: str, database: str, *, emulator: bool) -> None:
         self.channel = channel
@@ -146,7 +147,7 @@ class Wire:
         self.documents = f"{self.database}/documents"
         self._metadata: tuple[tuple[str, str], ...] = (("google-cloud-resource-prefix", self.database),)
         if emulator:
-            self._metadata += (("authorization", "Bearer owner"),)  # the emulator's word for "rules do not apply"
+            self._metadata += (("authorization", "Bearer owner"),)  # makes the emulator bypass security rules
         self._stubs = {method.name: _stub(channel, method) for method in METHODS.values()}
         places = {"database": self.database, "parent": self.documents}
         self._fixed_headers = {
@@ -156,16 +157,16 @@ class Wire:
         }
 
     def unary(self, method: str, request: Message, timeout: float) -> Message:
-        """One call; `timeout` in seconds. Raises `grpc.RpcError`."""
+        """Makes one unary call. `timeout` is in seconds. Raises `grpc.RpcError`."""
         with _gate:
             return self._stubs[method](request, timeout=timeout, metadata=self._headers(method, request))
 
     @contextlib.contextmanager
     def stream(self, method: str, request: Message, timeout: float) -> Iterator[Callable[[], Message | None]]:
-        """A call that answers in parts: gives a function that returns the next, or None after the last.
+        """Makes a streaming call. Yields a function that returns the next message, or None after the last.
 
-        Leaving the context cancels what is under way; `timeout`, in seconds, is for the whole stream. Both the start
-        and the function raise `grpc.RpcError`.
+        Leaving the context cancels the call. `timeout`, in seconds, applies to the whole stream. Both the start and
+        the function raise `grpc.RpcError`.
         """
         with _gate:
             call = self._stubs[method](request, timeout=timeout, metadata=self._headers(method, request))
@@ -189,9 +190,9 @@ class Wire:
 
 
 def connect(to: Target) -> Wire:
-    """This process's wire to a target, made at the first call; the same one for all threads.
+    """This process's wire to a target, created at the first call and shared by all threads.
 
-    Raises `ImproperlyConfigured` for credentials that cannot be used, naming the setting and never its content.
+    Raises `ImproperlyConfigured` for unusable credentials. The message names the setting and never its content.
     """
     with _wires_lock:
         key = (os.getpid(), to)
@@ -201,7 +202,7 @@ def connect(to: Target) -> Wire:
 
 
 def credentials(to: Target) -> tuple[Credentials, str | None]:
-    """Whom a target is spoken to as, and the project that the credentials belong to."""
+    """The credentials of a target, and their project."""
     if to.credentials_json:
         found = _from_json(to.credentials_json, JSON_SETTING)
         return found, found.project_id
@@ -209,18 +210,18 @@ def credentials(to: Target) -> tuple[Credentials, str | None]:
         try:
             text = Path(to.credentials_path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise ImproperlyConfigured(f"{PATH_SETTING}: the file cannot be read ({type(error).__name__})") from None
+            raise ImproperlyConfigured(f"{PATH_SETTING}: cannot read the file ({type(error).__name__})") from None
         found = _from_json(text, PATH_SETTING)
         return found, found.project_id
     try:
         default, project = google.auth.default(scopes=SCOPES)
     except (auth_exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise ImproperlyConfigured(
-            "no usable credentials: if GOOGLE_APPLICATION_CREDENTIALS is set, the file that it names is missing or no "
-            "key; if it is not, there are no application default credentials. Set OPTIONS['credentials_json'] or "
+            "no usable credentials: either GOOGLE_APPLICATION_CREDENTIALS names a file that is missing or not a key, "
+            "or it is not set and there are no application default credentials. Set OPTIONS['credentials_json'] or "
             "OPTIONS['credentials_path'] of the database, or GOOGLE_APPLICATION_CREDENTIALS, or run "
             f"`gcloud auth application-default login` ({type(error).__name__})"
-        ) from None  # the cause's text can hold parts of the file
+        ) from None  # the cause's message can contain parts of the file
     return default, project
 
 
@@ -229,17 +230,17 @@ def _from_json(text: str, setting: str) -> service_account.Credentials:
         info = json.loads(text)
     except ValueError:
         raise ImproperlyConfigured(
-            f"{setting} is not JSON; give the service account's key as it was downloaded"
+            f"{setting} is not valid JSON; set it to the service account key file as downloaded"
         ) from None
     if not isinstance(info, dict) or info.get("type") != "service_account":
-        raise ImproperlyConfigured(f"{setting} is not a service account's key: its `type` is not `service_account`")
+        raise ImproperlyConfigured(f"{setting} is not a service account key: its `type` is not `service_account`")
     try:
         made: service_account.Credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
             info, scopes=SCOPES
         )
     except (ValueError, TypeError, auth_exceptions.GoogleAuthError) as error:
         raise ImproperlyConfigured(
-            f"{setting} is not a complete service account's key ({type(error).__name__}); download it again"
+            f"{setting} is not a valid service account key ({type(error).__name__}); download it again"
         ) from None
     return made
 
@@ -249,7 +250,7 @@ def _service_wire(to: Target) -> Wire:
     project = to.project or project or ""
     if not project:
         raise ImproperlyConfigured(
-            "no project: set PROJECT (GCP_PROJECT_ID) of the database, the credentials name none"
+            "no project: the credentials contain no project id; set PROJECT (GCP_PROJECT_ID) of the database"
         )
     channel = FirestoreGrpcTransport.create_channel(
         f"{FirestoreGrpcTransport.DEFAULT_HOST}:443", credentials=found, options=CHANNEL_OPTIONS
@@ -271,12 +272,12 @@ def _stub(channel: grpc.Channel, method: Method) -> Callable[..., Any]:
 
 
 def _empty_response(data: bytes) -> bytes:
-    """google.protobuf.Empty has nothing to read; None would mean that it could not be read."""
+    """Deserializes google.protobuf.Empty. gRPC treats None as a deserialization failure."""
     return data
 
 
 class _ForkGate:
-    """Counts the calls that are inside gRPC, so that a fork can wait until there are none."""
+    """Counts the calls that are inside gRPC, so that a fork can wait for them."""
 
     def __init__(self) -> None:
         self._open()
@@ -310,11 +311,11 @@ class _ForkGate:
         self._changed.release()
 
     def after_fork_in_child(self) -> None:
-        self._open()  # the threads that were counted are the parent's
+        self._open()  # the counted threads belong to the parent
 
 
 _gate = _ForkGate()
-_wires: dict[tuple[int, Target], Wire] = {}  # a parent's stay, unused: to collect them would close them
+_wires: dict[tuple[int, Target], Wire] = {}  # keeps a parent's wires in children: garbage collection would close them
 _wires_lock = threading.Lock()
 
 

@@ -1,15 +1,15 @@
-"""Python values to protobuf messages and back: one table for each direction, by `Kind`.
+"""Converts Python values to protobuf messages and back, with one table per direction, by `Kind`.
 
-Encoders write into the message that they are given, decoders read one; both know only Firestore's raw messages. What
-the wire rejects is stored in forms that keep order and equality; `docs/firestore-values.md` describes each for other
-readers of the database.
+Encoders write into a given message, decoders read one. Both use Firestore's raw messages only. Values that Firestore
+rejects are stored in formats that preserve order and equality; `docs/firestore-values.md` documents them for other
+clients of the database.
 
-Keys of maps that the wire rejects (empty, `__x__`) are escaped, and so are those that look escaped: `__%` + key + `%`.
-Inside JSON, a value that the wire rejects is a map with one of these keys, which no escaped key equals:
+Map keys that Firestore rejects (empty, `__x__`) are escaped as `__%` + key + `%`, and so are keys that look escaped.
+Inside JSON, a value that Firestore rejects is stored as a map with one of these keys, which no escaped key equals:
 
     __%array   an array directly inside an array
-    __%int     an integer beyond 64 bits, in digits
-    __%json    anything else, as JSON text: null as a document, text with lone surrogates, what nests too deep
+    __%int     an integer beyond 64 bits, as decimal digits
+    __%json    other values, as JSON text: a top-level null, text with lone surrogates, values nested too deep
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ Decoder: TypeAlias = Callable[[Message], Any]
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_DEPTH: Final = 18
-"""Maps and arrays inside each other that are stored as such; Firestore takes 20, and an escape needs one or two."""
+"""Nesting depth of maps and arrays that are stored natively. Firestore allows 20, and an escape needs one or two."""
 
 ARRAY, INT, TEXT = "__%array", "__%int", "__%json"
 TYPE, VECTOR_TYPE, VECTOR_VALUE = "__type__", "__vector__", "value"
 
 
-# Encoders: each writes a value that is not None into a message.
+# Encoders. Each writes a value other than None into a message.
 
 
 def encode(message: Message, value: Any, kind: Kind, depth: int = 0) -> None:
-    """Write a column's value into a `Value` message.
+    """Writes a column's value into a `Value` message.
 
-    `depth` is how many maps the value stands in already. Raises `ValueError`, `TypeError`, `OverflowError` or
-    `UnicodeEncodeError` for what the kind cannot hold.
+    `depth` is the number of maps that already enclose the value. Raises `ValueError`, `TypeError`, `OverflowError` or
+    `UnicodeEncodeError` for values that the kind cannot represent.
     """
     if value is None:
         message.null_value = 0
@@ -117,7 +117,7 @@ def _encode_any(message: Message, value: Any) -> None:
     for known, kind in _KINDS_OF_TYPES.items():
         if isinstance(value, known):
             return encode(message, value, kind)
-    raise TypeError(f"a {type(value).__name__} has no form in Firestore")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be stored in Firestore")
 
 
 def _encode_vector(message: Message, value: Sequence[float]) -> None:
@@ -127,14 +127,14 @@ def _encode_vector(message: Message, value: Sequence[float]) -> None:
 
 
 _DOUBLE_PREFIX: Final = np.frombuffer(b"\x0a\x09\x19", np.uint8)
-"""In an ArrayValue each double is 11 bytes: values (field 1) of 9 bytes, in them double_value (field 3), 8 bytes."""
+"""In an ArrayValue each double takes 11 bytes: `values` (field 1) with 9 bytes, which are `double_value` (field 3)."""
 
 
 def _doubles_to_wire(values: Sequence[float]) -> bytes:
-    """An ArrayValue of doubles as serialised, thirty times faster than by one message for each."""
+    """A serialised ArrayValue of doubles; thirty times faster than adding one message per double."""
     doubles = np.asarray(values, "<f8")
     if doubles.ndim != 1:
-        raise ValueError(f"a vector has one dimension, not {doubles.ndim}")
+        raise ValueError(f"a vector must be one-dimensional, not {doubles.ndim}-dimensional")
     wire = np.empty((doubles.size, 11), np.uint8)
     wire[:, :3] = _DOUBLE_PREFIX
     wire[:, 3:] = doubles.view(np.uint8).reshape(-1, 8)
@@ -142,7 +142,7 @@ def _doubles_to_wire(values: Sequence[float]) -> bytes:
 
 
 def _wire_to_doubles(wire: bytes) -> list[float] | None:
-    """The inverse; None if the array holds anything but doubles."""
+    """The inverse of `_doubles_to_wire`; None if the array contains other types."""
     if len(wire) % 11:
         return None
     rows = np.frombuffer(wire, np.uint8).reshape(-1, 11)
@@ -160,7 +160,7 @@ def _encode_json(message: Message, value: Any, depth: int) -> None:
 
 
 def _encode_member(message: Message, value: Any, depth: int) -> None:
-    """A value inside JSON, where None is JSON's null; `depth` counts the maps and arrays around it."""
+    """Encodes a value inside JSON, where None is JSON's null. `depth` counts the enclosing maps and arrays."""
     if value is None:
         message.null_value = 0
     elif isinstance(value, bool):
@@ -179,7 +179,7 @@ def _encode_member(message: Message, value: Any, depth: int) -> None:
     elif isinstance(value, list | tuple):
         _encode_array(message, value, depth)
     else:
-        raise TypeError(f"a {type(value).__name__} is not JSON; give the field an encoder")
+        raise TypeError(f"a value of type {type(value).__name__} is not JSON serializable; set the field's encoder")
 
 
 def _encode_json_text(message: Message, value: str) -> None:
@@ -222,16 +222,16 @@ def _encode_as_text(message: Message, value: Any) -> None:
 
 
 def _json_key(key: Any) -> str:
-    """A key that is not text, as `json.dumps` spells it."""
+    """A key that is not a string, as `json.dumps` converts it."""
     text: str = next(iter(json.loads(json.dumps({key: None}))))
     return text
 
 
 @lru_cache(maxsize=4096)
 def _stored_key(key: str) -> str | None:
-    """A map's key as stored, None for one that Firestore cannot take."""
+    """A map key in its stored form; None if Firestore cannot store it."""
     try:
-        fits = len(key.encode()) <= MAX_KEY_BYTES - 4  # an escape needs four
+        fits = len(key.encode()) <= MAX_KEY_BYTES - 4  # an escape adds four bytes
     except UnicodeEncodeError:
         return None
     return escape_key(key) if fits else None
@@ -268,14 +268,14 @@ _KINDS_OF_TYPES: Final[Mapping[type | tuple[type, ...], Kind]] = {
     uuid.UUID: Kind.UUID,
     (dict, list, tuple, JsonNull): Kind.JSON,
 }
-"""What a value of `Kind.ANY` is taken for, the narrower type first."""
+"""The kind of a `Kind.ANY` value by its Python type, subclasses first."""
 
 
-# Decoders: each reads one `Value` message. What another writer stored in another type is given as it is.
+# Decoders. Each reads one `Value` message. A value of another type, stored by another client, is returned unconverted.
 
 
 def decode(message: Message, kind: Kind, depth: int = 0) -> Any:
-    """The value in a `Value` message, as the kind's Python type; None for null."""
+    """The value of a `Value` message, as the kind's Python type; None for null."""
     if depth and kind is Kind.JSON:
         return _decode_member(message)
     return _DECODERS[kind](message)
@@ -349,7 +349,7 @@ def _decode_datetime(message: Message) -> Any:
 
 
 def _from_text(make: Callable[[str], Any]) -> Decoder:
-    """A decoder of a form that is text."""
+    """A decoder for a kind that is stored as text."""
 
     def decoder(message: Message) -> Any:
         text = message.string_value
@@ -404,9 +404,9 @@ _DECODERS: Final[Mapping[Kind, Decoder]] = {
 
 @lru_cache(maxsize=1024)
 def row_writer(columns: tuple[Ref, ...]) -> Callable[[Message, Sequence[Any]], None]:
-    """What writes a row into a document's `fields`, one value for each column.
+    """A function that writes a row, one value per column, into a document's `fields`.
 
-    A column whose path is longer than one key goes into a map.
+    A column with a path of several keys is written into nested maps.
     """
     places = tuple((escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:])), _encoder(ref)) for ref in columns)
 
@@ -430,7 +430,7 @@ def _encoder(ref: Ref) -> Encoder:
 
 @lru_cache(maxsize=1024)
 def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]]:
-    """What turns a `Document` message into a row, one value for each column in order; missing fields are None."""
+    """A function that converts a `Document` message to a row, one value per column. Missing fields are None."""
     getters = tuple(_getter(ref) for ref in columns)
 
     def decode_row(document: Message) -> tuple[Any, ...]:
@@ -441,7 +441,7 @@ def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]
 
 
 def version(document: Message) -> tuple[int, int]:
-    """When a document was written last: seconds and nanoseconds."""
+    """A document's update time, as seconds and nanoseconds."""
     return document.update_time.seconds, document.update_time.nanos
 
 
@@ -478,7 +478,7 @@ def _decode_path(message: Message | None, rest: tuple[str, ...], kind: Kind) -> 
 
 
 def added(message: Message | None, amount: float) -> Message:
-    """What Firestore's increment makes of a value: the amount itself of what is no number; integers stop at 64 bits."""
+    """The result of Firestore's increment: the amount itself if the value is not a number; integers saturate."""
     made = pb["Value"]()
     kind = None if message is None else message.WhichOneof("value_type")
     before = getattr(message, kind) if message is not None and kind in ("integer_value", "double_value") else 0
@@ -490,7 +490,7 @@ def added(message: Message | None, amount: float) -> Message:
 
 
 def value(content: Any, kind: Kind, depth: int = 0) -> Message:
-    """A new `Value` message; for filters, cursors and increments."""
+    """A new `Value` message, for filters, cursors and increments."""
     message = pb["Value"]()
     encode(message, content, kind, depth)
     return message

@@ -1,28 +1,29 @@
-"""Writes: how many commits they are, who is told what failed, and what became of a commit whose answer was lost.
+"""Commits: batching of writes, reports of failed writes, and recovery after a lost response.
 
-**Batches.** Writes are sent in commits of less than 4 MiB, a few at a time. A commit is all or nothing. With
-`isolate=False` a refused one is an error that carries the positions of every write that was not applied; with
-`isolate=True` the writes whose precondition fails are found and reported, and the others are sent again. A group is
-one write in this respect: it is never split between commits, and has one outcome.
+**Batches.** Writes are sent in commits of less than 4 MiB, a few at a time. A commit is atomic. With `isolate=False`,
+a failed commit raises an error with the positions of all writes that were not applied. With `isolate=True`, the writes
+whose precondition fails are reported and the others are sent again. A group counts as one write: it is never split
+between commits and has one outcome.
 
-**Whole.** What a transaction has buffered is one commit, whatever its size, with the id of the server's transaction if
-one was begun. A key that is taken is an IntegrityError there; any other precondition that does not hold means that
-somebody else wrote the document meanwhile, which is contention: the transaction may be run again. `divisible` is the
-transaction that Django itself puts around one statement (`bulk_create`): it is cut where it is too large.
+**Whole.** The buffered writes of a transaction are one commit, with the id of the server's transaction if there is
+one. There, an existing key raises IntegrityError. Any other failed precondition means that another client wrote the
+document in the meantime, and raises Contention: the transaction may be retried. A transaction that Django opens for
+one statement (`bulk_create`) is `divisible`: it is split if it is too large for one commit.
 
-**Lost answers.** After UNAVAILABLE and the like nobody knows whether a commit was applied. A commit of nothing but
-writes that may be repeated (`Put`, constant `Update`, `Delete`) is repeated. For the others there is evidence, and
-since a commit is atomic, evidence of one write is evidence of all:
+**Lost responses.** After UNAVAILABLE and similar statuses the outcome of a commit is unknown. A commit with only
+idempotent writes (`Put`, constant `Update`, `Delete`) is sent again. For others, the documents are read for evidence.
+Since a commit is atomic, evidence for one write is evidence for all:
 
-    Create              the document's content is ours, and it was created since we began; of a row with markers only
-                        those are asked, whose content is nobody else's
-    Update, guarded     (increments, or a version) the document carries our mark, a random text in the field MARK
-    Delete              the document is gone (asked only where nothing else is written: others may delete it, too)
+    Create              The document has our content and was created after the attempt started. For a row with markers
+                        only the markers are read, since their content is unique to this write.
+    Update, marked      (with increments or a version) The document has our mark, a random text in the field MARK.
+    Delete              The document does not exist. Read only if the commit has no other writes, because other
+                        clients may delete it too.
 
-Evidence against it: the document is as it was before we began, by the server's clock. Then the commit is sent again,
-and a guarded update with the version that was seen, so that a first attempt that arrives late excludes the second.
-Where somebody else has written the same document since, there is no evidence left; the answer then is an
-OperationalError that says so, never a guess.
+The commit was not applied if a document is unchanged since before the attempt, by the server's clock. Then it is sent
+again, and a marked update gets the version that was read as a precondition, so that at most one of the two attempts is
+applied. If another client has written the document in the meantime, there is no evidence, and an OperationalError
+reports the unknown outcome.
 """
 
 from __future__ import annotations
@@ -59,40 +60,40 @@ from .writes import (
 Code: TypeAlias = grpc.StatusCode
 
 MAX_COMMIT_BYTES: Final = 4_000_000
-"""The emulator takes 4 MiB, the service 10 MiB a request."""
+"""Bytes per commit for writes that can be split. The emulator accepts 4 MiB per request, the service 10 MiB."""
 
 MAX_WHOLE_BYTES: Final = 10 * 2**20
 MAX_EMULATOR_BYTES: Final = 4 * 2**20
-"""What one request may hold; the emulator's server takes less. https://firebase.google.com/docs/firestore/quotas"""
+"""Maximum size of one request, on the service and on the emulator. https://firebase.google.com/docs/firestore/quotas"""
 
 MAX_COMMIT_WRITES: Final = 500
-"""Firestore counts no writes since 2023; more at once is no faster, and fewer fail together."""
+"""Writes per commit. Firestore has had no limit since 2023; larger commits are not faster."""
 
 MAX_CONCURRENT_COMMITS: Final = 4
-"""Commits of one call under way at a time."""
+"""Maximum number of concurrent commits per call."""
 
 LOST: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
-"""Statuses after which a commit may or may not have been applied."""
+"""Statuses after which the outcome of a commit is unknown."""
 
 NOT_APPLIED_YET: Final = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED})
-"""Statuses of a commit that was not applied and may be sent again."""
+"""Statuses of a commit that was not applied and can be retried."""
 
 REFUSED: Final = frozenset({Code.ALREADY_EXISTS, Code.NOT_FOUND, Code.FAILED_PRECONDITION})
-"""Statuses of a commit in which some write's precondition does not hold."""
+"""Statuses of a commit with a failed precondition."""
 
 CLOCK_SECONDS: Final = 0.05
-"""How much earlier than our own count a commit may be stamped by the server."""
+"""Tolerance when the server's timestamps are compared with a locally measured duration."""
 
 
 ENVELOPE_BYTES: Final = 8
-"""What a write takes in a commit beside itself, at most."""
+"""Maximum overhead in bytes of a write in a commit request."""
 
 MAX_WITNESSES: Final = 10
-"""Documents beside the guarded ones that are asked what became of a commit."""
+"""Maximum number of documents, besides those with marked updates, that are read for evidence."""
 
 
 class Evidence(Enum):
-    """What is known of a commit whose answer was lost."""
+    """Evidence for the outcome of a commit whose response was lost."""
 
     APPLIED = auto()
     NOT_APPLIED = auto()
@@ -101,8 +102,7 @@ class Evidence(Enum):
 
 @dataclass
 class Batch:
-    """Writes of one commit: positions in the caller's list (a group's writes share one), and the mark that they are
-    recognised by."""
+    """The writes of one commit, with their positions in the caller's list (equal for a group's writes) and a mark."""
 
     mark: str
     positions: list[int] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Batch:
     started: float = field(default_factory=time.monotonic)
 
     def add(self, position: int, write: Write, message: Message) -> None:
-        """Take a write in, and how it is spelled."""
+        """Adds a write and its encoded message."""
         self.positions.append(position)
         self.writes.append(write)
         self.messages.append(message)
@@ -143,7 +143,7 @@ class Committer:
         self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
-        """Outcomes in the order of the writes. Raises Django's errors, with `rows` that were not applied."""
+        """The outcomes, in the order of the changes. Raises Django's errors, with the failed positions in `rows`."""
         return self._client.wrap_call(describe(self._writes), self._run)  # type: ignore[no-any-return]
 
     def _run(self) -> list[Outcome]:
@@ -155,7 +155,7 @@ class Committer:
         return [outcome or Outcome.APPLIED for outcome in self._outcomes]
 
     def _settle_all(self, batches: list[Batch]) -> None:
-        """Send batches a few at a time; after a failure no further one is sent."""
+        """Sends batches concurrently. After a failure, no further batch is sent."""
         failures: list[DatabaseError] = []
 
         def settle(batch: Batch) -> None:
@@ -167,7 +167,7 @@ class Committer:
                 failures.append(error)
 
         documents = {messages.name_of(write, self._documents) for write in self._writes}
-        ordered = len(documents) < len(self._writes)  # a document that recurs: its writes must not overtake each other
+        ordered = len(documents) < len(self._writes)  # several writes of one document must be applied in order
         with ThreadPoolExecutor(1 if ordered else MAX_CONCURRENT_COMMITS) as pool:
             list(pool.map(settle, batches))
         if failures:
@@ -175,9 +175,9 @@ class Committer:
             raise with_rows(failures[0], rows) from failures[0].__cause__
 
     def _batches(self) -> list[Batch]:
-        """The writes in commits, each document once in a commit, since conditions on one cannot be mixed there.
+        """The writes in batches. A batch contains each document once, because preconditions cannot be combined.
 
-        A second creation of a document refuses all without their being sent, unless each stands for itself.
+        Raises `RowsRefused` for a document that is created twice, before anything is sent, unless isolated.
         """
         batches = [Batch(new_mark())]
         if len(self._writes) == 1:
@@ -207,7 +207,7 @@ class Committer:
         return batches
 
     def _track_existing(self, exist: set[str], writes: Sequence[Write], names: Sequence[str]) -> None:
-        """Keep up which documents exist after these writes; raises where one is created twice."""
+        """Updates the names of documents that exist after these writes. Raises for one that is created twice."""
         for write, name in zip(writes, names, strict=True):
             if isinstance(write, Delete):
                 exist.discard(name)
@@ -220,17 +220,17 @@ class Committer:
         limit = MAX_EMULATOR_BYTES if self._client.target.emulator else MAX_WHOLE_BYTES
         if size > limit:
             raise errors.TransactionTooLarge(
-                f"{describe(self._writes)}: {size:,} bytes in one transaction, and "
-                f"{'the emulator' if self._client.target.emulator else 'Firestore'} takes {limit:,}; nothing was sent. "
-                "Write in several transactions: atomic() blocks, or calls of bulk_create(), with fewer rows each."
+                f"{describe(self._writes)}: the transaction has {size:,} bytes; the limit of "
+                f"{'the emulator' if self._client.target.emulator else 'Firestore'} is {limit:,}. Nothing was sent. "
+                "Use several atomic() blocks or bulk_create() calls with fewer rows each."
             )
 
     def _duplicate_create(self, duplicate: Create) -> errors.RowsRefused:
-        text = duplicate.refusal or f"two of the writes create {duplicate.id!r}"
-        text = f"{text}; twice in one statement, nothing was sent ({describe(self._writes)})"
+        text = duplicate.refusal or f"two writes create {duplicate.id!r}"
+        text = f"{text}; duplicate within one statement, nothing was sent ({describe(self._writes)})"
         return errors.RowsRefused(text, range(len(self._changes)))
 
-    # One batch: sent until it is known what became of it.
+    # One batch: sent until its outcome is known.
 
     def _settle(self, batch: Batch) -> None:
         deadline = Deadline(self._client.timeout)
@@ -260,7 +260,7 @@ class Committer:
             self._outcomes[position] = Outcome.APPLIED
 
     def _is_over(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
-        """What follows from a failed attempt: True if the batch is settled, False if it is to be sent again."""
+        """Handles a failed attempt. Returns True if the outcome is known, False to send the batch again."""
         code = error.code()
         if code in LOST:
             batch.lost = True
@@ -279,12 +279,12 @@ class Committer:
         if code in LOST or (code in NOT_APPLIED_YET and self._transaction is None):
             return False
         if self._transaction is not None and code not in REFUSED:
-            text = f"{describe(batch.writes)}: the transaction ended before it was applied; run it again"
+            text = f"{describe(batch.writes)}: the transaction ended before it was applied; retry it"
             raise errors.Contention(f"{text} ({code.name}: {(error.details() or '')[:300]})") from error
         return self._is_refused(batch, error, deadline)
 
     def _is_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
-        """The same for an attempt of which it is known that nothing was applied."""
+        """The same for an attempt that was certainly not applied."""
         code = error.code()
         if code in NOT_APPLIED_YET and self._transaction is None and deadline.pause():
             return False
@@ -298,7 +298,7 @@ class Committer:
         return self._drop_refused(batch, error, deadline)
 
     def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
-        """Find the changes of which a precondition does not hold and take them out."""
+        """Reads the documents, and removes the changes with a failed precondition from the batch."""
         found, _ = self._read(batch.writes, deadline, paths=[document_ids.quoted(messages.MARK)])
         met: dict[int, list[Outcome]] = {}
         for position, write in zip(batch.positions, batch.writes, strict=True):
@@ -319,7 +319,7 @@ class Committer:
         return not batch.writes
 
     def _may_skip(self, position: int, outcome: Outcome) -> bool:
-        """Whether a change may be left out where it met this."""
+        """Whether a change with this outcome may be left out of the commit."""
         change = self._changes[position]
         if self._isolate:
             return not aborts_statement(change, outcome)
@@ -328,7 +328,7 @@ class Committer:
     # Evidence.
 
     def _evidence(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> Evidence:
-        """What the documents say of a batch whose answer was lost; guards what will be sent again."""
+        """The evidence for a batch whose response was lost. Adds preconditions to updates that will be sent again."""
         witnesses = [write for write in batch.writes if needs_mark(write)]
         others = [write for write in batch.writes if not needs_mark(write) and not isinstance(write, Delete)]
         markers = [write for write in others if isinstance(write, Create) and holds_markers(write.collection)]
@@ -362,7 +362,7 @@ class Committer:
         return Evidence.APPLIED if marked else Evidence.NONE
 
     def _pin_versions(self, batch: Batch, found: Mapping[str, Message]) -> None:
-        """Let increments fail if their first attempt arrives late: they hold for the version that was seen only."""
+        """Makes increments conditional on the version that was read, so that at most one attempt is applied."""
         for place, write in enumerate(batch.writes):
             document = found.get(messages.name_of(write, self._documents))
             if document is None or not isinstance(write, Update) or not write.increments or write.version is not None:
@@ -375,21 +375,21 @@ class Committer:
     ) -> tuple[dict[str, Message], Message]:
         names = list(dict.fromkeys(messages.name_of(write, self._documents) for write in writes))
         return batch_get_at(
-            self._client.with_timeout(deadline.left()), names, paths, f"{describe(writes)}: what became of it"
+            self._client.with_timeout(deadline.left()), names, paths, f"{describe(writes)}: check of the outcome"
         )
 
     # Errors.
 
     def _refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> DatabaseError:
-        """What to raise for a batch of which a precondition does not hold: says which columns, where that is known."""
+        """The error for a batch with a failed precondition. It names the columns if they are known."""
         code = error.code()
-        detail = f"nothing of it was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
+        detail = f"nothing was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
         if self._whole and code is not Code.ALREADY_EXISTS:
-            return errors.Contention(f"{CONDITIONS[code]}; {detail}; run the transaction again")
+            return errors.Contention(f"{CONDITIONS[code]}; {detail}; retry the transaction")
         reason = CONDITIONS[code]
         creations = [write for write in batch.writes if isinstance(write, Create)]
         if code is Code.ALREADY_EXISTS and creations:
-            if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` looks itself
+            if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` reads them itself
                 found, _ = self._read(creations, deadline, paths=[document_ids.quoted(messages.MARK)])
                 creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
             reason = creations[0].refusal or reason
@@ -400,8 +400,8 @@ class Committer:
 
     def _outcome_unknown(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
         text = (
-            f"{describe(batch.writes)}: the answer was lost, and whether it was applied cannot be told any more; "
-            f"read before writing again ({error.code().name}: {(error.details() or '')[:300]})"
+            f"{describe(batch.writes)}: the response was lost and the outcome is unknown; read the rows before "
+            f"writing again ({error.code().name}: {(error.details() or '')[:300]})"
         )
         return with_rows(OperationalError(text), batch.positions)
 
@@ -412,14 +412,14 @@ OUTCOMES: Final[Mapping[Code, Outcome]] = {
     Code.FAILED_PRECONDITION: Outcome.STALE,
 }
 CONDITIONS: Final[Mapping[Code, str]] = {
-    Code.ALREADY_EXISTS: "a document with the same primary key exists already",
-    Code.NOT_FOUND: "a document to be changed does not exist",
-    Code.FAILED_PRECONDITION: "a document was changed since it was read",
+    Code.ALREADY_EXISTS: "a document with the same primary key already exists",
+    Code.NOT_FOUND: "a document to update or delete does not exist",
+    Code.FAILED_PRECONDITION: "a document was changed after it was read",
 }
 
 
 def content_of(document: Message) -> bytes:
-    """A document's fields, so that equal ones are equal (NaN too)."""
+    """A document's fields as bytes, comparable for equality (also of NaN)."""
     content: bytes = pb["Document"](fields=document.fields).SerializeToString(deterministic=True)
     return content
 
@@ -430,18 +430,18 @@ def seconds_of(stamp: Message) -> float:
 
 
 def most_writes(count: int) -> int:
-    """How many of so many writes make one commit: what takes more than one is shared among all that go side by side."""
+    """The number of writes per commit: if one commit is not enough, writes are spread over concurrent commits."""
     return (
         MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // MAX_CONCURRENT_COMMITS))
     )
 
 
 def new_mark() -> str:
-    """A random text of 16 digits."""
+    """A random text of 16 hexadecimal digits."""
     return f"{random.getrandbits(64):016x}"
 
 
 def with_rows(error: DatabaseError, rows: Iterable[int]) -> DatabaseError:
-    """The error, carrying the positions of the writes that were not applied as `rows`."""
+    """The error, with the positions of the writes that were not applied in `rows`."""
     vars(error)["rows"] = tuple(dict.fromkeys(rows))
     return error

@@ -1,4 +1,4 @@
-"""Runs plans: the engine's one door to Firestore. `query/plan.py` says what it takes and gives."""
+"""Runs plans on Firestore. All RPCs of the engine start here. `query/plan.py` documents the interface."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ IndexOf = Callable[..., Mapping[str, Any] | None]
 """The composite index that a read needs, given the read and the columns of its aggregates (`indexes/derive.py`)."""
 
 GET_BATCH: Final = 300
-"""Documents asked for by id in one call."""
+"""Documents requested by id in one call."""
 
 MAX_OPEN_STREAMS: Final = 20
-"""Calls that are under way at a time. A merge of more branches reads them one after the other and merges in memory."""
+"""Maximum number of concurrent streams. A merge of more branches reads them in sequence and merges in memory."""
 
 AGGREGATED_ENTRIES: Final = 1000
-"""Index entries that an aggregation reads for the price of one document."""
+"""Index entries that an aggregation reads per billed document read."""
 
 
 def without_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, Any] | None:
@@ -46,9 +46,9 @@ def without_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, An
 
 
 class Executor:
-    """Runs reads and writes against one target; see `query/plan.py` for what each method takes and gives.
+    """Runs reads and writes on one target. `query/plan.py` documents the methods.
 
-    Every call has a total deadline of `timeout` seconds. Errors are `django.db`'s, mapped by `errors.py`.
+    Each call has a total deadline of `timeout` seconds. Errors are mapped to `django.db`'s by `errors.py`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Executor:
         self._index = index
 
     def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[Row]:
-        """Rows of a read, in order; nothing is sent before the first is asked for."""
+        """The rows of a read, in order. The request is sent when the first row is requested."""
         decode = codec.row_decoder(read.columns)
         if isinstance(read, Nearest):
             return self._nearest(read, transaction)
@@ -76,10 +76,10 @@ class Executor:
         return _rows(self._query(read, transaction), decode)
 
     def aggregate(self, aggregates: Sequence[Aggregate], *, transaction: bytes | None = None) -> Row:
-        """One value for each aggregate.
+        """One value per aggregate.
 
-        Those of one column share a call; no others do, since Firestore computes all of a call over the documents that
-        have all of their fields.
+        Only aggregates over the same column share a call: Firestore computes all aggregates of a call over the
+        documents that have all aggregated fields.
         """
         values: list[Any] = [None] * len(aggregates)
         groups: dict[Any, list[int]] = {}
@@ -94,13 +94,13 @@ class Executor:
                 values[position] = answer
         return tuple(values)
 
-    def run_concurrently(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
-        """The rows of each read, and one row of one value for an aggregate; none waits for another's answer.
+    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
+        """The rows of each read; for an aggregate, one row with one value.
 
-        They are sent at once, or some twenty at a time. In no transaction.
+        Up to `MAX_OPEN_STREAMS` requests run at the same time, outside of any transaction.
         """
         with contextlib.ExitStack() as begun:
-            calls = [self._prepare(one) for one in asked]
+            calls = [self._prepare(read) for read in reads]
             for stream, _ in calls[:MAX_OPEN_STREAMS]:
                 stream.begin()
                 begun.callback(stream.close)
@@ -115,7 +115,7 @@ class Executor:
     def documents(
         self, keys: Sequence[tuple[str, str]], *, whole: bool = True, transaction: bytes | None = None
     ) -> dict[tuple[str, str], Message]:
-        """The documents that exist of those named by collection and id; without `whole` no column is read."""
+        """The existing documents among `keys`, by collection and id. With `whole=False` no column is read."""
         paths = None if whole else [document_ids.quoted(messages.MARK)]
         described = ", ".join(f"{name}: {count} by id" for name, count in Counter(name for name, _ in keys).items())
         found: dict[tuple[str, str], Message] = {}
@@ -126,20 +126,20 @@ class Executor:
         return found
 
     def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
-        """Apply writes; see `commit.py` for how many commits that is, and for what happens when an answer is lost."""
+        """Applies writes; see `commit.py` for batches and lost responses."""
         return Committer(self._client, writes, isolate=isolate).run() if writes else []
 
     def commit_whole(
         self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
     ) -> None:
-        """Apply all writes in one commit, each of another document, and end the server's transaction with it.
+        """Applies all writes, each to a different document, in one commit, which also ends the server's transaction.
 
-        If `divisible`, in several where one would be too large.
+        If `divisible`, writes that are too large for one commit are sent in several.
         """
         Committer(self._client, writes, whole=True, divisible=divisible, transaction=transaction).run()
 
     def begin(self, *, retry: bytes | None = None) -> bytes:
-        """Begin a transaction on the server; `retry` is the first try of what is tried again, and gives it its turn."""
+        """Begins a transaction on the server. `retry` is the id of the first attempt, which gives a retry priority."""
         request = pb["BeginTransactionRequest"](database=self._client.wire.database)
         if retry is not None:
             request.options.read_write.retry_transaction = retry
@@ -148,17 +148,17 @@ class Executor:
         return transaction
 
     def rollback(self, transaction: bytes) -> None:
-        """End a transaction without applying anything."""
+        """Rolls back a transaction on the server."""
         request = pb["RollbackRequest"](database=self._client.wire.database, transaction=transaction)
         self._unary("Rollback", request, "rollback")
 
     def record_local(self, method: str, description: str) -> None:
-        """Announce and log what took no call, as if it had been one."""
+        """Logs a statement that needed no RPC, and passes it to `wrap_call`, as if it were an RPC."""
         self._client.wrap_call(description, lambda: None)
         self._client.log(Rpc(method=method, description=description, seconds=0.0))
 
     def collections(self) -> list[str]:
-        """Ids of the root collections that hold any document, sorted."""
+        """The ids of the root collections that contain documents, sorted."""
         found: list[str] = []
         request = pb["ListCollectionIdsRequest"](parent=self._client.wire.documents, page_size=300)
         while True:
@@ -169,7 +169,7 @@ class Executor:
             request.page_token = answer.next_page_token
 
     def ping(self) -> None:
-        """One cheap read of a document that need not exist."""
+        """Reads one document, which does not need to exist."""
         try:
             self._client.unary("GetDocument", messages.get_document(_PING, self._client.wire.documents), "ping", read=1)
         except grpc.RpcError as error:
@@ -177,7 +177,7 @@ class Executor:
                 raise errors.map_error(error, "ping") from error
 
     def clear(self, collection: str) -> int:
-        """Delete every document of a collection; how many there were."""
+        """Deletes every document of a collection. Returns the number of documents."""
         deleted = 0
         page = Query(collection, columns=(DOCUMENT_ID,), limit=1000)
         while ids := [row[0] for row in self.run(page)]:
@@ -186,7 +186,7 @@ class Executor:
         return deleted
 
     def copy(self, to: Executor) -> int:
-        """Copy every document of the root collections to another database; how many there were."""
+        """Copies every document of the root collections to another database. Returns the number of documents."""
         copied = 0
         for collection in self.collections():
             page = Query(collection, columns=(DOCUMENT_ID,), limit=GET_BATCH, orders=(Order(DOCUMENT_ID),))
@@ -197,21 +197,21 @@ class Executor:
                 page = replace(page, start_after=(ids[-1],))
         return copied
 
-    def _prepare(self, asked: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
-        """The call that a read makes, and the rows that come of it."""
-        if isinstance(asked, Nearest):
-            stream, found = self._nearest_call(asked, None)
-            return stream, _nearest_rows(asked, stream, found)
-        if isinstance(asked, Query):
-            run = _QueryRun(self._client, self._index, asked, None, ())
+    def _prepare(self, read: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
+        """The call of a read, and an iterable of its rows."""
+        if isinstance(read, Nearest):
+            stream, found = self._nearest_call(read, None)
+            return stream, _nearest_rows(read, stream, found)
+        if isinstance(read, Query):
+            run = _QueryRun(self._client, self._index, read, None, ())
             stream = run.call()
-            return stream, _rows(run.documents(stream), codec.row_decoder(asked.columns))
-        if isinstance(asked.source, Merge):
-            raise TypeError("a count over several queries is several calls")
-        stream = self._aggregate_call(asked.source, [asked], None)
+            return stream, _rows(run.documents(stream), codec.row_decoder(read.columns))
+        if isinstance(read.source, Merge):
+            raise TypeError("an aggregate over a Merge needs several calls")
+        stream = self._aggregate_call(read.source, [read], None)
         return stream, (tuple(_aggregated(stream, 1)) for _ in range(1))
 
-    # Reads, each a lazy iterator of `Document` messages.
+    # Reads. Each is a lazy iterator of `Document` messages.
 
     def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
         if query.limit != 0:
@@ -259,7 +259,7 @@ class Executor:
         yield from _nearest_rows(read, stream, found)
 
     def _nearest_call(self, read: Nearest, transaction: bytes | None) -> tuple[Stream, list[Message]]:
-        """The call, and the list for its documents, which is emptied if the call has to begin again."""
+        """The call, and the list for its documents. A retry of the call clears the list."""
         request = messages.nearest(read, self._client.wire.documents, transaction)
         found: list[Message] = []
 
@@ -313,7 +313,7 @@ class Executor:
 
 
 class _QueryRun:
-    """One query, and how much of it has arrived: enough to ask for the rest."""
+    """One query and its progress, so that an interrupted stream can be resumed."""
 
     def __init__(
         self, calls: RpcClient, index: IndexOf, query: Query, transaction: bytes | None, extra: Sequence[Ref]
@@ -330,7 +330,7 @@ class _QueryRun:
         self._read_time: Message | None = None
 
     def call(self) -> Stream:
-        """The call that asks for it."""
+        """The streaming call."""
         return self._client.stream(
             "RunQuery",
             messages.run_query(self._query, self._client.wire.documents, self._extra, self._transaction),
@@ -342,7 +342,7 @@ class _QueryRun:
         )
 
     def documents(self, stream: Stream) -> Documents:
-        """The documents that the call brings, in order, each once, as of one point in time."""
+        """The documents of the stream, in order, each once, from one consistent snapshot."""
         for answer in stream:
             if self._read_time is None and answer.HasField("read_time"):
                 self._read_time = answer.read_time
@@ -352,7 +352,7 @@ class _QueryRun:
                 yield answer.document
 
     def _rest(self) -> Message | None:
-        """The request for what comes after the last document; None if there can be nothing."""
+        """The request for the documents after the last one received; None if the limit is reached."""
         query = self._query
         request = messages.run_query(query, self._client.wire.documents, self._extra, self._transaction)
         if self._last is None:
@@ -373,13 +373,13 @@ class _QueryRun:
 
 
 def _copied(collection: str, id: str, document: Message) -> Put:
-    """The write that makes the same document elsewhere."""
+    """The write that copies a document."""
     columns = tuple(Ref((document_ids.unescape_key(name),), Kind.WIRE) for name in document.fields)
     return Put(collection, id, columns, tuple(document.fields.values()))
 
 
 def _nearest_rows(read: Nearest, stream: Stream, found: list[Message]) -> Iterator[Row]:
-    for answer in stream:  # each may be the first again, after `again`
+    for answer in stream:  # `restart` clears `found` when the stream starts again
         if answer.HasField("document"):
             found.append(answer.document)  # noqa: PERF401
     decode = codec.row_decoder(read.columns)
@@ -412,7 +412,7 @@ def _describe_aggregate(aggregate: Aggregate) -> str:
 
 
 def _bounded(query: Query, bound: int | None) -> Query:
-    """A branch of a merge, read no further than the merge can use, and sorted as the merge is."""
+    """A branch of a merge, limited to the rows that the merge can use."""
     limits = [limit for limit in (query.limit, bound) if limit is not None]
     return replace(query, limit=min(limits, default=None))
 
@@ -430,7 +430,7 @@ def _distinct(documents: Iterator[Message]) -> Iterator[Message]:
 
 
 def _rows(documents: Documents, decode: Callable[[Message], Row]) -> Iterator[Row]:
-    """Decoded documents; to close these is to close those."""
+    """Decodes documents. Closing this iterator closes `documents`."""
     with contextlib.closing(documents):
         for document in documents:
             yield decode(document)

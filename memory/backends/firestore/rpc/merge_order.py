@@ -1,4 +1,4 @@
-"""The order of documents, where it has to be computed here: for `plan.Merge`.
+"""Firestore's sort order of documents, computed on the client to merge the branches of a `plan.Merge`.
 
 https://firebase.google.com/docs/firestore/manage-data/data-types#value_type_ordering
 """
@@ -15,7 +15,7 @@ from .channel import Message
 
 
 def order_key(document: Message, orders: Sequence[Order]) -> tuple[Any, ...]:
-    """What a document sorts by: each order's value, then its name, in the direction of the last order."""
+    """A document's sort key: the value of each order, then the name in the direction of the last order."""
     parts = [_directed(_order_value(document, order.ref), order.descending) for order in orders]
     parts.append(_directed((0, document.name.encode()), bool(orders) and orders[-1].descending))
     return tuple(parts)
@@ -40,7 +40,7 @@ def _comparable(message: Message) -> tuple[Any, ...]:
 
 
 def _number_order(number: float) -> tuple[int, float]:
-    return (0, 0) if number != number else (1, number)  # NaN comes before all numbers
+    return (0, 0) if number != number else (1, number)  # NaN sorts before all numbers
 
 
 _ORDER: Final[Mapping[str | None, tuple[int, Callable[[Message], tuple[Any, ...]]]]] = {
@@ -65,7 +65,7 @@ _ORDER: Final[Mapping[str | None, tuple[int, Callable[[Message], tuple[Any, ...]
 
 
 class _Descending:
-    """A value that sorts the other way round."""
+    """Reverses the comparison of a value."""
 
     __slots__ = ("value",)
 

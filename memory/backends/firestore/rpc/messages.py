@@ -1,7 +1,7 @@
-"""Plans as Firestore's requests: pure translation, no I/O.
+"""Translates plans to Firestore's request messages. Pure: no I/O.
 
-Every function takes `documents`, the resource name that documents live below
-(`projects/P/databases/D/documents`), where a name has to be spelled in full.
+Functions that need full resource names take `documents`, the parent of all documents
+(`projects/P/databases/D/documents`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ UNARY_OPERATORS: Final[Mapping[Op, int]] = {
 }
 MULTI_VALUE: Final = frozenset({Op.IN, Op.NOT_IN, Op.ARRAY_CONTAINS_ANY})
 INEQUALITIES: Final = frozenset({Op.LT, Op.LE, Op.GT, Op.GE, Op.NE, Op.NOT_IN, Op.IS_NOT_NULL, Op.IS_NOT_NAN})
-"""Operators whose field Firestore sorts by, whether asked to or not."""
+"""Operators whose field Firestore adds to the sort order implicitly."""
 
 MEASURES: Final[Mapping[Measure, int]] = {
     Measure.COSINE: _FindNearest.COSINE,
@@ -69,10 +69,10 @@ MEASURES: Final[Mapping[Measure, int]] = {
     Measure.DOT_PRODUCT: _FindNearest.DOT_PRODUCT,
 }
 DISTANCE: Final = "__%distance"
-"""The result field that `find_nearest` writes the distance to; no column is stored under such a name."""
+"""The result field for the distance of `find_nearest`. No column can have this name."""
 
 MARK: Final = "__%write"
-"""The field that names the last guarded write of a document, see `rpc/commit.py`."""
+"""The field with the mark of the document's last marked write; see `rpc/commit.py`."""
 
 _WITHOUT_FIELD: Final = frozenset({DOCUMENT_ID.path, VERSION.path})
 
@@ -81,7 +81,7 @@ _WITHOUT_FIELD: Final = frozenset({DOCUMENT_ID.path, VERSION.path})
 
 
 def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) -> Message:
-    """A `StructuredQuery`; `extra` are read beside the query's columns."""
+    """A `StructuredQuery`. `extra` columns are read in addition to the query's."""
     message = pb["StructuredQuery"]()
     message.from_.add().collection_id = query.collection
     for path in projection_paths((*query.columns, *extra)):
@@ -101,19 +101,19 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
 
 @lru_cache(maxsize=1024)
 def projection_paths(columns: tuple[Ref, ...]) -> tuple[str, ...]:
-    """The paths that a projection names; `__name__` alone reads no field."""
+    """The field paths of a query's projection. `__name__` alone reads no field."""
     paths = dict.fromkeys(document_ids.field_path(ref.path) for ref in columns if ref.path not in _WITHOUT_FIELD)
     return tuple(paths) or DOCUMENT_ID.path
 
 
 def mask_paths(columns: tuple[Ref, ...]) -> tuple[str, ...]:
-    """The paths that a read by id names; `__name__` is no field there, so a name that no column has reads nothing."""
+    """The field mask of a read by id. `__name__` is not valid there, so to read no column, MARK is requested."""
     paths = projection_paths(columns)
     return (document_ids.quoted(MARK),) if paths == DOCUMENT_ID.path else paths
 
 
 def write_orders(message: Message, orders: Sequence[Order]) -> None:
-    """Replace a structured query's sort keys."""
+    """Replaces a structured query's sort keys."""
     del message.order_by[:]
     for order in orders:
         made = message.order_by.add()
@@ -122,7 +122,7 @@ def write_orders(message: Message, orders: Sequence[Order]) -> None:
 
 
 def total_orders(query: Query) -> tuple[Order, ...]:
-    """All sort keys that Firestore uses: the query's, the fields of inequalities, and the document's name.
+    """All sort keys that Firestore applies: the query's, the fields of inequalities, and the document name.
 
     https://firebase.google.com/docs/firestore/reference/rpc/google.firestore.v1#structuredquery
     """
@@ -137,7 +137,7 @@ def total_orders(query: Query) -> tuple[Order, ...]:
 
 
 def inequality_refs(where: Filter | None) -> Iterator[Ref]:
-    """The places that a filter compares by anything but equality."""
+    """The field paths of a filter's inequalities."""
     if isinstance(where, Compare):
         if where.op in INEQUALITIES:
             yield where.ref
@@ -147,7 +147,7 @@ def inequality_refs(where: Filter | None) -> Iterator[Ref]:
 
 
 def cursor_values(document: Message, orders: Sequence[Order]) -> list[Message]:
-    """Where a document stands in an order: one `Value` for each key."""
+    """A document's position in a sort order: one `Value` for each sort key."""
     return [_sort_value(document, order.ref) for order in orders]
 
 
@@ -220,7 +220,7 @@ def nearest(read: Nearest, documents: str, transaction: bytes | None = None) -> 
 def aggregation(
     source: Query, aggregates: Sequence[Aggregate], documents: str, transaction: bytes | None = None
 ) -> Message:
-    """A `RunAggregationQueryRequest` whose results are called a0, a1, ..."""
+    """A `RunAggregationQueryRequest` whose result aliases are a0, a1, ..."""
     message = pb["RunAggregationQueryRequest"](parent=documents)
     made = message.structured_aggregation_query
     made.structured_query.CopyFrom(structured_query(source, documents))
@@ -249,7 +249,7 @@ def get_document(read: Get, documents: str, transaction: bytes | None = None) ->
 def batch_get(
     names: Sequence[str], paths: Sequence[str] | None, database: str, transaction: bytes | None = None
 ) -> Message:
-    """A `BatchGetDocumentsRequest` for full names; `paths` None reads whole documents."""
+    """A `BatchGetDocumentsRequest` for full names. With `paths=None` it reads whole documents."""
     message = pb["BatchGetDocumentsRequest"](database=database, documents=names)
     if paths is not None:
         message.mask.field_paths.extend(paths)
@@ -262,12 +262,12 @@ def batch_get(
 
 
 def name_of(write: Write, documents: str) -> str:
-    """The full name of the document that a write is about."""
+    """The resource name of a write's document."""
     return f"{documents}/{write.collection}/{write.id}"
 
 
 def write(change: Write, documents: str, mark: str = "") -> Message:
-    """A `Write`; `mark` is stored in `MARK` with updates, so that the write can be recognised."""
+    """A `Write`. Updates store `mark` in the field `MARK`, so that a retry can recognise them."""
     return _WRITERS[type(change)](change, name_of(change, documents), mark)
 
 
@@ -293,7 +293,7 @@ def _write_document(change: Create | Put | Update, name: str) -> Message:
 
 def _write_update(change: Update, name: str, mark: str) -> Message:
     made = _write_document(change, name)
-    made.update_mask.SetInParent()  # an empty mask changes nothing; a missing one would replace the document
+    made.update_mask.SetInParent()  # an empty mask changes nothing; without a mask the document would be replaced
     made.update_mask.field_paths.extend(document_ids.field_path(ref.path) for ref in change.columns)
     for ref, amount in change.increments:
         transform = made.update_transforms.add()
@@ -328,11 +328,11 @@ _WRITERS: Final[Mapping[type, Any]] = {
 }
 
 
-# What a log shows of a read: its shape, never its values.
+# Descriptions for logs and `connection.queries`. They contain no values.
 
 
 def describe(read: Read) -> str:
-    """A read as one line, without the values that it compares with."""
+    """A one-line summary of a read, without the values of its filters."""
     if isinstance(read, Get):
         return f"{read.collection}: {len(read.ids)} by id"
     if isinstance(read, Merge):

@@ -1,4 +1,4 @@
-"""Properties of writes: which can be sent twice, which can be refused, and what a commit makes of a group. No I/O."""
+"""Properties of writes: idempotence, preconditions, and outcomes of single writes and groups. No I/O."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .channel import Message
 
 
 def needs_mark(write: Write) -> bool:
-    """Whether applying an update twice would do more than applying it once."""
+    """Whether a write is an update that is not idempotent, so that a retry must recognise it by its mark."""
     return isinstance(write, Update) and (bool(write.increments) or write.version is not None)
 
 
 def is_idempotent(write: Write) -> bool:
-    """Whether a write may be sent again without knowing what became of it: a second time it changes nothing."""
+    """Whether a write can be retried without knowing its outcome: applied twice, it has the same effect as once."""
     return (
         isinstance(write, Put)
         or (isinstance(write, Update) and not needs_mark(write))
@@ -36,12 +36,12 @@ VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "updat
 
 
 def has_precondition(write: Write) -> bool:
-    """Whether a write can be refused for the state of its document."""
+    """Whether a write fails in some state of its document."""
     return not (_is_unconditional_put(write) or _is_unconditional_delete(write))
 
 
 def predicted_outcome(write: Write, document: Message | None) -> Outcome:
-    """What a write would meet, its document being so; APPLIED if nothing is in its way."""
+    """The outcome of a write to a document in this state (None: no document)."""
     if isinstance(write, Create):
         return Outcome.APPLIED if document is None else Outcome.EXISTS
     if _is_unconditional_put(write) or _is_unconditional_delete(write):
@@ -53,7 +53,7 @@ def predicted_outcome(write: Write, document: Message | None) -> Outcome:
 
 
 def combined_outcome(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
-    """What becomes of a change whose writes would meet `outcomes`, in the order of `parts`."""
+    """The outcome of a change from the outcomes of its writes, in the order of `parts`."""
     if not isinstance(change, Group):
         return outcomes[0]
     rows, markers = set(outcomes[: len(change.rows)]), set(outcomes[len(change.rows) :])
@@ -65,17 +65,17 @@ def combined_outcome(change: Change, outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def is_optional(change: Change) -> bool:
-    """Whether a change is left out where what it creates exists."""
+    """Whether a change is skipped if a document that it creates exists."""
     return isinstance(change, Group) and change.optional
 
 
 def aborts_statement(change: Change, outcome: Outcome) -> bool:
-    """Whether a change refuses the whole commit: rows that exist would get what another row has."""
+    """Whether a change fails the whole statement: it updates existing rows to unique values of another row."""
     return outcome is Outcome.EXISTS and isinstance(change, Group) and not isinstance(change.rows[0], Create)
 
 
 def describe(writes: Sequence[Write]) -> str:
-    """Writes as one line: what is done to which collections how often."""
+    """A one-line summary of writes: number of each kind of write by collection."""
     if len(writes) == 1:
         return f"{VERBS[type(writes[0])]} 1 in {writes[0].collection}"
     counts = Counter((VERBS[type(write)], write.collection) for write in writes)

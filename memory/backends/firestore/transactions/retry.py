@@ -1,6 +1,6 @@
-"""`run_in_transaction`: a block of code as one transaction, run again where others got in its way.
+"""`run_in_transaction`: runs a function in a transaction and retries it on contention.
 
-`atomic()` cannot run its block again; whoever uses it has to be ready for `Contention`. This is ready for it.
+`atomic()` cannot run its block again, so code that uses it must handle `Contention` itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ATTEMPTS: Final = 5
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
-"""Seconds between attempts: a random part of a bound that doubles from the first to the longest."""
+"""Backoff in seconds, with full jitter: the upper bound doubles from the first to the longest pause."""
 
 __all__ = ["retry", "run_in_transaction", "with_restored_state"]
 
@@ -40,13 +40,13 @@ def run_in_transaction(*, attempts: int = ATTEMPTS, using: str = DEFAULT_DB_ALIA
 def run_in_transaction(
     function: Callable[[], Any] | None = None, *, attempts: int = ATTEMPTS, using: str = DEFAULT_DB_ALIAS
 ) -> Any:
-    """Call `function` inside `atomic()`, and again where its transaction met contention; what it returned.
+    """Calls `function` inside `atomic()`, retries it on contention, and returns its result.
 
-    The function may be called `attempts` times, so what it does beside the database it must be able to do again;
-    `transaction.on_commit` runs once, after the attempt that held. An `async` function is awaited: its queries run in
-    the thread that Django's asynchronous interface uses, one transaction after the other.
+    The function may be called up to `attempts` times, so its side effects outside of the database must be repeatable.
+    `transaction.on_commit` hooks run once, after the successful attempt. For an `async` function it returns a
+    coroutine; queries run in the thread of Django's asynchronous interface, one transaction at a time.
 
-    Without a function it makes a decorator, of functions with any arguments::
+    Without a function it returns a decorator, for functions with any arguments::
 
         run_in_transaction(move_money)
         await run_in_transaction(move_money_async)
@@ -54,11 +54,11 @@ def run_in_transaction(
         @run_in_transaction(attempts=10)
         def move(sender, receiver, amount): ...
 
-    Raises `Contention` (an `OperationalError`) when all attempts met it, and `TransactionManagementError` inside
-    another transaction, of which it would be a part that cannot be run again alone. On other engines it is `atomic()`.
+    Raises `Contention` (an `OperationalError`) if all attempts fail with it, and `TransactionManagementError` inside
+    another transaction, because an inner block cannot be retried on its own. On other engines it is `atomic()`.
     """
     if attempts < 1:
-        raise ValueError(f"attempts is {attempts}: a transaction needs at least one.")
+        raise ValueError(f"attempts must be at least 1, not {attempts}.")
     if function is None:
         return functools.partial(_decorated, attempts=attempts, using=using)
     if inspect.iscoroutinefunction(function):
@@ -67,9 +67,9 @@ def run_in_transaction(
 
 
 def retry(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = DEFAULT_DB_ALIAS) -> T:
-    """Call a function that makes a transaction of its own, and again where that met contention.
+    """Calls a function that opens its own transaction, and retries it on contention.
 
-    Contention that comes after a commit, from a hook of `on_commit`, is no reason to do all of it again.
+    Contention after a commit, raised by an `on_commit` hook, is not retried.
     """
     connection = connections[using]
     bound = FIRST_PAUSE
@@ -87,8 +87,8 @@ def retry(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = D
 
 
 def with_restored_state(records: Sequence[Model], attempt: Callable[[], T]) -> Callable[[], T]:
-    """An attempt that finds records as the first did: Django gives new ones their keys, and takes a deleted one's,
-    before the commit."""
+    """An attempt that first restores the records' state: before the commit, Django sets the primary keys of new records
+    and clears those of deleted ones."""
     states = [(record, record.pk, record._state.adding, record._state.db) for record in records]
 
     def run() -> T:
@@ -106,7 +106,7 @@ def _decorated(function: F, *, attempts: int, using: str) -> F:
 
     @functools.wraps(function)
     async def run_async(*args: Any, **kwargs: Any) -> Any:
-        # The coroutine's queries come back to the thread that waits for it here, and so into its transaction.
+        # The coroutine's queries run in the thread that waits for it here, and so in its transaction.
         attempt = functools.partial(async_to_sync(function), *args, **kwargs)
         return await sync_to_async(_run)(attempt, attempts, using)
 
@@ -129,6 +129,6 @@ def _refuse_inside_another(using: str) -> None:
     inside = bool(blocks) and not blocks[-1]._from_testcase  # type: ignore[attr-defined]
     if inside or (not blocks and not connection.get_autocommit()):
         raise TransactionManagementError(
-            "run_in_transaction() inside another transaction could not run again alone: call the function itself "
-            "there, and use run_in_transaction() around the outermost block."
+            "run_in_transaction() cannot be used inside another transaction, since it could not be retried on its own: "
+            "call the function directly there, and use run_in_transaction() for the outermost block."
         )

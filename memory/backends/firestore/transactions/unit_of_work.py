@@ -1,20 +1,21 @@
-"""One transaction of one connection: what it writes is held back until it commits, what it reads is Firestore's with
-that laid over.
+"""One transaction of one connection. Writes are buffered until the commit; reads see Firestore's documents with the
+buffered writes applied.
 
-**Reads** take part in a transaction of the server's, which is begun by the first of them and locks what they see. A
-document that was written here is answered from the buffer, the columns that were not from the stored one. A query
-over a collection that was written to cannot be left to the server: `superset` hands its rows, less those that were
-written here, and all of those, to the mirror.
+**Reads** run in a server transaction, which the first read begins, and which locks the documents read. A document
+written in this transaction is read from the buffer, and its unwritten columns from the stored document. A query over a
+collection with buffered writes cannot be answered by the server alone: `superset` passes the stored rows without
+buffered writes, and all rows with buffered writes, to the mirror.
 
-**Writes** are answered at once: whether a row is there to be changed is looked up where nothing has told yet. As long
-as no server transaction was begun, that takes no lock; the commit then demands that it still be so. That a new key is
-free is left to the commit, unless somebody must know earlier: a savepoint that is released, or a test.
+**Writes** return their outcomes at once. If it is unknown whether a document exists, it is looked up. Without a server
+transaction the lookup takes no lock, and the commit checks the result again with preconditions. Whether a new key is
+unused is checked at the commit, or earlier when a savepoint is released and in tests.
 
-**An optimistic transaction** has none of the server's and locks nothing: it keeps the update time of what it reads, and
-its commit demands that what it writes was not written since. What it only reads may change meanwhile.
+**An optimistic transaction** has no server transaction and takes no locks: it records the update time of the documents
+it reads, and its commit requires that documents to write have not changed since. Documents that are only read may
+change.
 
-**A test's transaction** (`never_committed`) has none of the server's, whose locks and limits of time would be in the
-way: nothing that it does is ever sent.
+**A test's transaction** (`_never_committed`) has no server transaction, because of its locks and time limits: its
+writes are never sent.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ VERSIONED: Final = (DOCUMENT_ID, VERSION)
 
 
 class UnitOfWork:
-    """The writes of one transaction, and the server's transaction that its reads take part in."""
+    """The buffered writes of one transaction, and the server transaction of its reads."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class UnitOfWork:
         *,
         optimistic: bool = False,
     ) -> None:
-        """`blocks` are the `atomic()` blocks that are open, the outermost first; `retry`: see `Executor.begin`."""
+        """`blocks` returns the open `atomic()` blocks, the outermost first. For `retry` see `Executor.begin`."""
         self._executor = executor
         self._blocks = blocks
         self._retry = retry
@@ -86,47 +87,47 @@ class UnitOfWork:
         self._id: bytes | None = None
         self._began = self._last = 0.0
         self._aborted = ""
-        # What the stored documents were found to be; the server's transaction keeps them so.
+        # Stored documents that were read; the server transaction locks them.
         self._exists: dict[Key, bool] = {}
         self._stored: dict[Key, Message] = {}
-        # Where nothing keeps them so: what they were written at last when they were first read.
+        # Without locks (optimistic): their update times at the first read.
         self._versions: dict[Key, Any] = {}
         self._marks: dict[str, int] = {}
-        # Rows and their markers: documents that must not be split between commits.
+        # Rows with their markers, which must not be split between commits.
         self._groups: list[list[Key]] = []
-        # What is to be created unless others have done so before the commit.
+        # Documents to create unless they exist at the time of the commit.
         self._optional: set[Key] = set()
-        # Whether Django's own blocks are the only ones: of `bulk_create()` and the like, which take no savepoints.
+        # Whether all open blocks are Django's own, for example of `bulk_create()`: those have no savepoints.
         self._in_bulk = True
 
     @property
     def server_id(self) -> bytes | None:
-        """The server's transaction, if one was begun and has not ended."""
+        """The id of the server transaction, if one is open."""
         return self._id
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing was read or written yet, so that it makes no difference whether a read takes part."""
+        """Whether nothing was read or written yet, so that a read outside of the transaction is consistent with it."""
         return self._id is None and next(iter(self._buffer.writes()), None) is None
 
     # --- reads
 
     def touches(self, read: Read) -> bool:
-        """Whether a read must see what was written here, so that the server alone cannot answer it."""
+        """Whether a read is over a collection with buffered writes, so that the server alone cannot answer it."""
         return not isinstance(read, Get) and any(self._buffer.entries_of(name) for name in collections_of(read))
 
     def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
-        """The rows of a read by key, or of one of collections that were not written to."""
+        """The rows of a read by key, or of a read of collections without buffered writes."""
         if isinstance(read, Get):
             return iter(self._get(read))
         if self.touches(read):
-            raise TypeError(f"{collections_of(read)} were written to in this transaction: ask for a superset")
+            raise TypeError(f"{collections_of(read)} have buffered writes in this transaction: use superset()")
         return self._run_tracked(read)
 
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
-        """At least the rows of a read, and how many of them were read from Firestore: at most `limit` + 1.
+        """A superset of the rows of a read, and the number of rows read from Firestore: at most `limit` + 1.
 
-        Every row of the collection that was written here is among them, whether or not it matches.
+        It contains every row of the collection with buffered writes, whether or not it matches.
         """
         own = {} if isinstance(read, Get) else self._buffer.entries_of(collections_of(read)[0])
         if not own:
@@ -138,12 +139,12 @@ class UnitOfWork:
         return [*theirs, *self._own_rows(collections_of(read)[0], own, read.columns)], len(theirs)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
-        """One value for each aggregate, over collections that were not written to."""
+        """One value per aggregate, over collections without buffered writes."""
         with self._detect_abort():
             return self._executor.aggregate(aggregates, transaction=self._server_transaction())
 
     def collections(self) -> list[str]:
-        """The ids of the collections that hold a document."""
+        """The ids of the collections that contain documents."""
         return sorted(self._buffer.collections().union(self._executor.collections()))
 
     def _get(self, read: Get) -> list[tuple[Any, ...]]:
@@ -167,7 +168,7 @@ class UnitOfWork:
     def _own_documents(
         self, collection: str, own: Mapping[str, Entry], columns: tuple[Ref, ...]
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The documents that were written here as they will be, by id and as rows."""
+        """The ids and rows of documents with buffered writes, as they will be after the commit."""
         decode = codec.row_decoder(columns)
         stored = self._base_documents([(collection, id) for id, entry in own.items() if isinstance(entry.state, Patch)])
         merged = {id: _merged_document(id, entry, stored.get((collection, id))) for id, entry in own.items()}
@@ -175,7 +176,7 @@ class UnitOfWork:
         return list(made), [decode(document) for document in made.values()]
 
     def _base_documents(self, keys: Sequence[Key]) -> dict[Key, Message]:
-        """The stored documents below patches, those that exist."""
+        """The stored documents that patches apply to, if they exist."""
         if unknown := [key for key in keys if key not in self._stored and self._exists.get(key) is not False]:
             with self._detect_abort():
                 found = self._executor.documents(unknown, transaction=self._server_transaction())
@@ -185,7 +186,7 @@ class UnitOfWork:
         return {key: self._stored[key] for key in keys if key in self._stored}
 
     def _run_tracked(self, read: Read) -> Iterator[tuple[Any, ...]]:
-        """The rows of a read; what they tell of which documents exist, and since when so, is kept."""
+        """The rows of a read. Records which documents exist and, if optimistic, their update times."""
         if not self._optimistic:
             return self._with_existence(read, self._executor.run(read, transaction=self._server_transaction()))
         asked = with_columns(read, VERSIONED)
@@ -197,7 +198,7 @@ class UnitOfWork:
         with self._detect_abort():
             for row in rows:
                 if key is not None:
-                    with suppress(ValueError):  # another writer's key, which is not its document's name
+                    with suppress(ValueError):  # a key by another client that differs from the document id
                         self._exists[collection, document_id(row[key], kind)] = True
                 yield row
 
@@ -208,7 +209,7 @@ class UnitOfWork:
             yield tuple(row)
 
     def _keep_versions(self, versions: Mapping[Key, Any]) -> None:
-        """Of an optimistic transaction: what was read first is what it rests on."""
+        """Records the versions of an optimistic transaction's first reads."""
         if self._optimistic:
             for key, version in versions.items():
                 self._versions.setdefault(key, version)
@@ -216,7 +217,7 @@ class UnitOfWork:
     # --- writes
 
     def write(self, changes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
-        """What becomes of each change, as of `Executor.commit`; nothing is sent."""
+        """Buffers changes and returns their outcomes, like `Executor.commit`."""
         self.refuse_aborted()
         encoded = [tuple(map(_encoded, parts(change))) for change in changes]
         writes = [write for group in encoded for write in group]
@@ -242,7 +243,7 @@ class UnitOfWork:
         return outcomes
 
     def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
-        """What becomes of the writes of a change: all of them are taken in, or none."""
+        """Buffers all writes of a change, or none of them. Returns their outcomes."""
         mark = self._buffer.mark()
         part_outcomes = [self._buffer.apply(write, self._exists.get((write.collection, write.id))) for write in writes]
         if combined_outcome(change, part_outcomes) is not Outcome.APPLIED:
@@ -255,13 +256,13 @@ class UnitOfWork:
         return part_outcomes
 
     def _needs_lookup(self, write: Write, isolate: bool) -> Key | None:
-        """The document of a write whose outcome depends on whether one is stored, which nothing has told yet."""
+        """The key of a write's document if the outcome depends on its existence, which is not known yet."""
         key = (write.collection, write.id)
         if key in self._exists:
             return None
         entry = self._buffer.get(key)
         if entry is not None:
-            # To create and delete a row is to assert that there was none, and leaves nothing that the commit could ask.
+            # A created and deleted row leaves no write, so the commit cannot check that the key was unused.
             return key if isinstance(write, Delete) and entry.precondition is Precondition.ABSENT else None
         if isinstance(write, Create):
             return key if isolate or self._never_committed() else None
@@ -269,7 +270,7 @@ class UnitOfWork:
         return None if unconditional else key
 
     def _look_up(self, keys: Sequence[Key]) -> None:
-        """Look up whether documents exist; a creation that was taken for possible and is not is refused."""
+        """Looks up whether documents exist. Raises `RowsRefused` for buffered creations of existing ones."""
         if not keys:
             return
         with self._detect_abort():
@@ -278,7 +279,7 @@ class UnitOfWork:
         self._refuse_taken(list(found))
 
     def _refuse_taken(self, keys: Sequence[Key]) -> None:
-        """Raises `RowsRefused` if one of these documents is to be created here and is known to be stored."""
+        """Raises `RowsRefused` if one of these documents has a buffered creation and is known to exist."""
         created = (
             key for key in keys if (entry := self._buffer.get(key)) and entry.precondition is Precondition.ABSENT
         )
@@ -290,27 +291,27 @@ class UnitOfWork:
             raise errors.RowsRefused(_refusal(creation, Outcome.EXISTS), range(len(taken)))
 
     def _never_committed(self) -> bool:
-        """Whether the outermost block is one of Django's TestCase, which rolls it back whatever happens."""
+        """Whether the outermost block is that of Django's TestCase, which always rolls back."""
         blocks = self._blocks()
         return bool(blocks) and bool(blocks[0]._from_testcase)
 
     def _record_in_test(self, description: str) -> None:
-        """Count a statement that needed no call as one: a test is to learn what it costs where rows are stored."""
+        """Logs a statement without an RPC as one, so that tests see the cost that it has in production."""
         if self._never_committed():
             self._executor.record_local("Buffer", description)
 
     # --- savepoints
 
     def savepoint(self, name: str) -> None:
-        """Remember this moment."""
+        """Creates a savepoint."""
         self._marks[name] = self._buffer.mark()
 
     def savepoint_rollback(self, name: str) -> None:
-        """Forget what was written since. That does not save a transaction that was aborted: its commit tells."""
+        """Discards the writes since a savepoint. After an abort by the server, the commit still fails."""
         self._buffer.rollback(self._mark(name))
 
     def savepoint_commit(self, name: str) -> None:
-        """Make sure that the rows created since can be: an IntegrityError belongs to the block that caused it."""
+        """Checks that the rows created since do not exist, so that the block that caused it gets the IntegrityError."""
         mark = self._mark(name)
         if not self._aborted:
             created = list(self._buffer.created(mark))
@@ -326,9 +327,9 @@ class UnitOfWork:
     # --- the end
 
     def commit(self) -> None:
-        """Send what was written, in one commit; where nothing was, let go what was locked.
+        """Sends the buffered writes in one commit. Without writes, ends the server transaction.
 
-        What Django itself wrote in bulk is sent in several where one would be too large, if nothing was read for it.
+        A bulk statement of Django's own is split into several commits if it is too large and nothing was read for it.
         """
         self.refuse_aborted()
         writes = [self._with_version(write) for write in self._buffer.writes()]
@@ -347,30 +348,29 @@ class UnitOfWork:
         self._id = None
 
     def _with_version(self, write: Write) -> Write:
-        """The write, on the condition that its document is still what an optimistic transaction read."""
+        """The write, with the version that an optimistic transaction read as a precondition."""
         version = self._versions.get((write.collection, write.id))
         if version is None or not isinstance(write, Update | Delete) or write.version is not None:
             return write
         return replace(write, version=version)
 
     def _refused(self, writes: Sequence[Write], applied: int, error: errors.RowsRefused) -> DatabaseError:
-        """What a key that is taken means: a mistake of this transaction's, unless it had looked and it was free.
+        """The error for a key that exists: `RowsRefused`, or `Contention` if this transaction has seen it unused.
 
-        `writes` are those that were not applied; where they were divided, others were.
+        `writes` are those that were not applied. `applied` is the number of writes that earlier commits applied.
         """
         created = self._buffer.created().intersection((write.collection, write.id) for write in writes)
         assumed = [key for key in created if self._exists.get(key) is not False]
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
-            was = "otherwise" if self._optimistic else "free"
-            return errors.Contention(f"{error}; it was {was} when it was looked up, run the transaction again")
+            was = "different" if self._optimistic else "unused"
+            return errors.Contention(f"{error}; it was {was} when the transaction read it, retry the transaction")
         message = _refusal(taken[0], Outcome.EXISTS, applied)
         return errors.RowsRefused(message, [writes.index(write) for write in taken])
 
     def _grouped(self, writes: Sequence[Write]) -> list[Change]:
-        """The writes, those that a statement grouped in groups still; without a server's transaction, whose commit
-        cannot be tried again, those that may be left out are marked."""
+        """The writes as changes: rows grouped with their markers, and documents to create if missing as optional."""
         places = {(write.collection, write.id): place for place, write in enumerate(writes)}
         known = ([places[key] for key in group if key in places] for group in self._groups)
         sets = connected_components(len(writes), (pair for group in known for pair in pairwise(group)))
@@ -381,9 +381,9 @@ class UnitOfWork:
         return writes[0] if len(writes) == 1 and not optional else Group(tuple(writes), optional=optional)
 
     def rollback(self) -> None:
-        """Forget what was written, and let go what was locked.
+        """Discards the buffered writes and rolls back the server transaction.
 
-        Where that cannot be said to the server, it is nevertheless so: the locks last until the server's own limit.
+        If that call fails, the locks are held until the server's own time limit.
         """
         self._buffer.rollback(0)
         transaction, self._id = self._id, None
@@ -392,15 +392,15 @@ class UnitOfWork:
         try:
             self._executor.rollback(transaction)
         except DatabaseError as error:
-            logger.warning("A transaction's locks stay until Firestore ends it: %s", error)
+            logger.warning("Rollback failed; Firestore keeps the transaction's locks until they time out: %s", error)
 
     def refuse_aborted(self) -> None:
-        """Raises `Contention` if the server has ended the transaction."""
+        """Raises `Contention` if the server has aborted the transaction."""
         if self._aborted:
-            raise errors.Contention(f"the transaction was aborted already, nothing of it was applied: {self._aborted}")
+            raise errors.Contention(f"the transaction was aborted, nothing was applied: {self._aborted}")
 
     def _server_transaction(self) -> bytes | None:
-        """The server's transaction, begun if it was not; none in a test's."""
+        """The id of the server transaction, begun if needed. None if optimistic or in a test."""
         self.refuse_aborted()
         if self._id is None and not self._optimistic and not self._never_committed():
             self._id = self._executor.begin(retry=self._retry)
@@ -411,13 +411,13 @@ class UnitOfWork:
         took = time.monotonic() - self._began
         if self._id is not None and took > MAX_SECONDS:
             raise errors.TransactionTooLong(
-                f"the transaction began {took:.0f} s ago, and Firestore keeps one for {MAX_SECONDS:.0f} s; nothing was "
-                "sent. Do in it only what must be done together."
+                f"the transaction began {took:.0f} s ago; Firestore's limit is {MAX_SECONDS:.0f} s. Nothing was sent. "
+                "Move work that need not be atomic out of the transaction."
             )
 
     @contextmanager
     def _detect_abort(self) -> Iterator[None]:
-        """Calls inside the server's transaction: learns whether it has ended."""
+        """For calls in the server transaction: records whether the server has ended it."""
         idle = time.monotonic() - self._last
         try:
             yield
@@ -433,27 +433,27 @@ class UnitOfWork:
             self._aborted = (
                 str(error)
                 if idle < MAX_IDLE_SECONDS
-                else f"it was idle for {idle:.0f} s, and Firestore ends one after {MAX_IDLE_SECONDS:.0f}"
+                else f"it was idle for {idle:.0f} s; Firestore's limit is {MAX_IDLE_SECONDS:.0f} s"
             )
-            raise errors.Contention(f"the transaction has ended, nothing of it was applied: {self._aborted}") from error
+            raise errors.Contention(f"the transaction has ended, nothing was applied: {self._aborted}") from error
         self._last = time.monotonic()
 
 
 REFUSALS: Final[Mapping[Outcome, str]] = {
-    Outcome.EXISTS: "a document with the same primary key exists already",
-    Outcome.MISSING: "a document to be changed does not exist",
-    Outcome.STALE: "a document was changed since it was read",
+    Outcome.EXISTS: "a document with the same primary key already exists",
+    Outcome.MISSING: "a document to update or delete does not exist",
+    Outcome.STALE: "a document was changed after it was read",
 }
 
 
 def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:
     reason = write.refusal if isinstance(write, Create) and outcome is Outcome.EXISTS else ""
-    done = f"{applied} documents of the statement were written by other commits" if applied else "nothing was written"
+    done = f"other commits wrote {applied} documents of the statement" if applied else "nothing was written"
     return f"{reason or REFUSALS[outcome]}; {done} ({write.collection}: {write.id!r})"
 
 
 def _with_id(read: Read, limit: int | None) -> Query | Merge:
-    """The same read of at most so many rows, with the document's id before its columns."""
+    """The read with this limit, and the document's id as the first column."""
     made = with_columns(read, (DOCUMENT_ID,))
     if not isinstance(made, Query | Merge):
         raise TypeError(f"{type(read).__name__} has no superset")
@@ -468,7 +468,7 @@ def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tup
 
 
 def _encoded(write: Write) -> Write:
-    """A write whose values are spelled for the wire, so that what cannot be is refused by the statement."""
+    """The write with encoded values, so that invalid values raise in the statement and not at the commit."""
     if isinstance(write, Delete):
         return write
     columns = tuple(Ref(ref.path, Kind.WIRE) for ref in write.columns)
@@ -477,7 +477,7 @@ def _encoded(write: Write) -> Write:
 
 
 def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message | None:
-    """A document as it will be; None if there will be none."""
+    """The document as it will be after the commit; None if it will not exist."""
     made = pb["Document"](name=f"/{id}")
     match entry.state:
         case Deleted():

@@ -1,18 +1,20 @@
-"""What a transaction has written and not yet sent: for each document what becomes of it, and what must be true of the
-stored one for that. Pure: no I/O, no Django, no wire; values are opaque.
+"""The buffered writes of a transaction: each document's new state, and the precondition on the stored document.
 
-However often a document is written, one write is sent for it:
+Pure: no I/O, no Django, no protobuf messages. Values are opaque.
+
+One write is sent per document, however often it was written:
 
     the document's entry   + Create      + Put         + Update      + Delete
-    none                   new row       row           patch         gone
-    row                    refused       row           row           gone
-    patch                  refused       row           patch         gone
-    gone                   row           row           refused       refused, if it must exist
+    none                   new row       row           patch         deleted
+    row                    refused       row           row           deleted
+    patch                  refused       row           patch         deleted
+    deleted                row           row           refused       refused, if it must exist
 
-A row that is created and deleted again leaves nothing to be sent. `Before` is what the first write demanded of the
-stored document; it is demanded of it still when the transaction commits.
+Nothing is sent for a row that was created and deleted. `Precondition` is the first write's requirement on the stored
+document; the commit checks it.
 
-Every change is kept with what it replaced, so a savepoint is a mark in that list, and to roll back is to walk back.
+A journal keeps the entry that each write replaced: a savepoint is a position in the journal, and a rollback undoes the
+entries after it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ Values: TypeAlias = Mapping[str, Any]
 
 
 class Precondition(Enum):
-    """What must be true of the stored document when the transaction commits."""
+    """A requirement on the stored document, checked by the commit."""
 
     ANY = auto()
     ABSENT = auto()
@@ -42,14 +44,14 @@ class Precondition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All of a document."""
+    """All columns of a document."""
 
     values: Values
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Some columns of a document that is stored; the others stay as they are."""
+    """Some columns of a stored document; the others are unchanged."""
 
     values: Values
     increments: Values = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One document: what becomes of it, and what that rests on. `version`: as in `plan.Update`; `refusal`: as in
+    """One document's new state, and the precondition for it. For `version` see `plan.Update`, for `refusal`
     `plan.Create`."""
 
     precondition: Precondition
@@ -74,7 +76,7 @@ class Entry:
 DELETED: Final = Deleted()
 
 Add: TypeAlias = Callable[[Any, Any], Any]
-"""What a column's value (None if it has none) and an increment make."""
+"""Adds an increment to a column's value (None if the column is missing)."""
 
 
 class Buffer:
@@ -86,21 +88,21 @@ class Buffer:
         self._journal: list[tuple[Key, Entry | None]] = []
 
     def get(self, key: Key) -> Entry | None:
-        """What becomes of a document; None if nothing does."""
+        """The entry of a document; None if it has no buffered writes."""
         return self._entries.get(key[0], {}).get(key[1])
 
     def entries_of(self, collection: str) -> Mapping[str, Entry]:
-        """What becomes of a collection's documents, by id."""
+        """The entries of a collection's documents, by id."""
         return self._entries.get(collection, {})
 
     def collections(self) -> set[str]:
-        """The collections that will hold a document for what was written."""
+        """The collections that will contain a document because of buffered writes."""
         return {name for name, own in self._entries.items() if any(entry.state != DELETED for entry in own.values())}
 
     def apply(self, write: Write, stored: bool | None = None) -> Outcome:
-        """Take a write in; `stored` tells whether the stored document exists, where that is known.
+        """Adds a write and returns its outcome. `stored` is whether the stored document exists, None if unknown.
 
-        Where it is not, a `Create` is taken for possible and so is a change: the commit will tell.
+        If it is unknown, the write is assumed to succeed, and the commit checks it.
         """
         key = (write.collection, write.id)
         entry = self.get(key)
@@ -111,24 +113,24 @@ class Buffer:
         return outcome
 
     def mark(self) -> int:
-        """A savepoint: this moment."""
+        """A savepoint: the current position in the journal."""
         return len(self._journal)
 
     def rollback(self, mark: int) -> None:
-        """Forget what came after a mark."""
+        """Undoes the writes after a mark."""
         while len(self._journal) > mark:
             key, before = self._journal.pop()
             self._set(key, before)
 
     def created(self, since: int = 0) -> set[Key]:
-        """The documents written since a mark whose creation assumes that none is stored."""
+        """The documents written since a mark that must not exist at the commit."""
         keys = {key for key, _ in self._journal[since:]}
         return {
             key for key in keys if (entry := self.get(key)) is not None and entry.precondition is Precondition.ABSENT
         }
 
     def writes(self) -> Iterator[Write]:
-        """What to send: one write for each document, in the order in which they were first written."""
+        """The writes to send: one per document, in the order of their first writes."""
         for collection, own in self._entries.items():
             for id, entry in own.items():
                 if (made := _write(collection, id, entry)) is not None:
@@ -143,7 +145,7 @@ class Buffer:
         if not own:
             del self._entries[key[0]]
 
-    # What each write does to an entry: its outcome, and the entry that replaces it (None: no change).
+    # The effect of each write on an entry: the outcome, and the new entry (None: no change).
 
     def _create(self, entry: Entry | None, write: Create, stored: bool | None) -> _Applied:
         if entry is None:
@@ -173,7 +175,7 @@ class Buffer:
         return Outcome.APPLIED, replace(entry, state=self._changed(entry.state, write))
 
     def _changed(self, state: Row | Patch, write: Update) -> Row | Patch:
-        """What an update makes of a row or a patch. An increment of a column whose value is known is that value."""
+        """A row or a patch after an update. An increment of a known value is computed at once."""
         values = {**state.values, **_values(write)}
         increments = dict(state.increments) if isinstance(state, Patch) else {}
         for name in _values(write):
@@ -209,7 +211,7 @@ _APPLY: Final[Mapping[type, Callable[..., _Applied]]] = {
 
 def _name(ref: Ref) -> str:
     if len(ref.path) != 1:
-        raise TypeError(f"{ref.name} is not a column: a transaction writes whole columns")
+        raise TypeError(f"{ref.name} is a path inside a column: in a transaction only whole columns can be written")
     return ref.path[0]
 
 

@@ -1,4 +1,4 @@
-"""Things in pieces."""
+"""Batches of items, and connected components of a graph."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` items, read from `items` only as they are asked for."""
+    """Lists of up to `size` items. `items` is consumed lazily."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
 
 
 def connected_components(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The numbers below `count` in sets that are linked, directly or not."""
+    """The connected components of a graph whose nodes are `range(count)` and whose edges are `links`."""
     component_of = {i: [i] for i in range(count)}
     for first, second in links:
         large, small = sorted((component_of[first], component_of[second]), key=len, reverse=True)

@@ -1,6 +1,6 @@
-"""Names that Firestore takes: keys of maps, paths of fields, ids of documents. Pure: no I/O, no messages.
+"""Map keys, field paths and document ids that Firestore accepts. Pure: no I/O, no protobuf messages.
 
-Keys that the wire rejects (empty, `__x__`) are escaped, and so are those that look escaped: `__%` + key + `%`.
+Keys that Firestore rejects (empty, `__x__`) are escaped as `__%` + key + `%`, and so are keys that look escaped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SIMPLE_SEGMENT: Final = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*\Z")
 
 
 def escape_key(key: str) -> str:
-    """A map's key as stored."""
+    """A map key in its stored form."""
     if not key or key.startswith("__%") or _RESERVED.match(key):
         return f"__%{key}%"
     return key
@@ -46,14 +46,14 @@ def unescape_key(key: str) -> str:
 
 @lru_cache(maxsize=4096)
 def field_path(path: tuple[str, ...]) -> str:
-    """A path of raw keys as queries and masks spell it: escaped, quoted in backticks where needed, joined by dots."""
+    """A path of raw keys in the syntax of queries and field masks: escaped, quoted in backticks if needed, dotted."""
     if path == DOCUMENT_ID.path:
         return path[0]
     return ".".join(quoted(escape_key(key)) for key in path)
 
 
 def quoted(segment: str) -> str:
-    """One stored key as queries and masks spell it."""
+    """One stored key in the syntax of queries and field masks."""
     if _SIMPLE_SEGMENT.match(segment):
         return segment
     return "`" + segment.replace("\\", "\\\\").replace("`", "\\`") + "`"
@@ -62,19 +62,19 @@ def quoted(segment: str) -> str:
 def document_id(value: Any, kind: Kind) -> str:
     """The id of the document whose primary key is `value`.
 
-    Raises `ValueError` if no document may be called so: empty, `.`, `..`, `__x__`, with a slash, over 1,500 bytes.
+    Raises `ValueError` for an invalid id: empty, `.`, `..`, `__x__`, with a slash, or over 1,500 bytes.
     """
     id = _ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value)
     if id in ("", ".", "..") or "/" in id or _RESERVED.match(id) or len(id.encode()) > MAX_ID_BYTES:
         raise ValueError(
-            f"{id[:100]!r} cannot be a document's id: it must have 1 to {MAX_ID_BYTES} bytes, no slash, "
-            "not be '.' or '..', and not begin and end with two underscores"
+            f"{id[:100]!r} is not a valid document id: an id has 1 to {MAX_ID_BYTES} bytes, contains no slash, "
+            "is not '.' or '..', and does not begin and end with two underscores"
         )
     return id
 
 
 def document_key(id: str, kind: Kind) -> Any:
-    """The primary key of the document called `id`; an id that another writer chose is given as it is."""
+    """The primary key of the document `id`. An id in another format is returned unchanged."""
     if kind not in _ID_TEXT:
         return id
     try:
@@ -101,7 +101,7 @@ _ID_TEXT: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]
     ),
     Kind.DECIMAL: (decimal_text, text_decimal),
 }
-"""For kinds that are not their own text: the id's form, and the inverse."""
+"""For kinds whose ids are not `str(value)`: the conversion to an id, and its inverse."""
 
 
 def id_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A copy of a value as JSON would give it back, without spelling it out where that changes nothing."""
+"""A deep copy equal to `json.loads(json.dumps(value))`, made without JSON text where that is equivalent."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 MAX_DEPTH: Final = 20
-"""Maps and lists inside each other that are copied; deeper ones, and those that hold themselves, are left to `json`."""
+"""Nesting depth up to which values are copied directly. Deeper and circular values are passed to `json`."""
 
 IMMUTABLE: Final = frozenset({type(None), bool, int, float})
 
 
 class NeedsJsonError(ValueError):
-    """JSON would change the value, or refuse it."""
+    """JSON would change or reject the value, so that a direct copy is not equivalent."""
 
 
 def json_copy(value: Any, encoder: type[json.JSONEncoder] | None) -> Any:
-    """The value after a way through JSON: keys are text, tuples lists, and other types what the encoder makes of them.
+    """A copy of the value as JSON round-trips it: keys are strings, tuples are lists, other types are encoded.
 
-    Raises what `json.dumps` raises.
+    Raises the errors of `json.dumps`.
     """
     if encoder is None:
         try:
@@ -43,7 +43,7 @@ def _copy_text(value: str, depth: int) -> str:
         return value
     try:
         value.encode()
-    except UnicodeEncodeError:  # JSON joins two lone surrogates to a character
+    except UnicodeEncodeError:  # JSON combines a pair of surrogates into one character
         raise NeedsJsonError from None
     return value
 

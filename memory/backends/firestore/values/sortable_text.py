@@ -1,6 +1,6 @@
-"""Text and numbers that sort, and are equal, as the values do for which Firestore has no type.
+"""Encodings for types that Firestore lacks. They preserve order and equality.
 
-`docs/firestore-values.md` describes them for other readers of the database: they do not change.
+`docs/firestore-values.md` documents these stored formats for other clients of the database: they must not change.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 def decimal_text(value: Decimal) -> str:
-    """Text whose order is the order of numbers, the same for equal ones, exact for any finite Decimal or infinity.
+    """Text that sorts as the number does and is equal for equal numbers; exact for finite Decimals and infinities.
 
-    `-`, `0` or `P` for the sign; then for `P` the decimal exponent: a letter for its sign and number of digits, and the
-    digits; then the significant digits without trailing zeros. For `-` every character is mirrored, and `~` ends it.
+    The first character is the sign: `-`, `0` or `P`. For `P`, the decimal exponent follows (a letter for its sign and
+    number of digits, then the digits) and then the significant digits without trailing zeros. For `-`, each of these
+    characters is mirrored, and `~` terminates the text.
     """
     if value.is_nan():
-        raise ValueError("NaN has no place in the order of decimals and cannot be stored")
+        raise ValueError("a decimal NaN cannot be stored: it has no position in the sort order")
     if not value:
         return "0"
     magnitude = "Pz" if value.is_infinite() else f"P{_exponent_text(value.adjusted())}{_significant(value)}"
@@ -32,7 +33,7 @@ def text_decimal(text: str) -> Decimal:
     if text == "0":
         return Decimal(0)
     if text[:1] == "-":
-        return text_decimal("P" + text[1:-1].translate(_MIRROR)).copy_negate()  # `-x` would round to the context
+        return text_decimal("P" + text[1:-1].translate(_MIRROR)).copy_negate()  # `-x` rounds to the decimal context
     if text[:1] != "P":
         raise ValueError(f"{text[:40]!r} is not a stored decimal")
     if text == "Pz":
@@ -62,14 +63,14 @@ _MIRROR: Final = str.maketrans(_DIGITS + _LETTERS, _DIGITS[::-1] + _LETTERS[::-1
 
 
 def time_text(value: dt.time) -> str:
-    """`HH:MM:SS.ffffff`, always in full. Raises `ValueError` for a time with a zone."""
+    """`HH:MM:SS.ffffff`, always with microseconds. Raises `ValueError` for an aware time."""
     if value.tzinfo is not None:
-        raise ValueError("a time with a zone cannot be stored; Django's TimeField holds naive times")
+        raise ValueError("an aware time cannot be stored: TimeField takes naive times")
     return value.isoformat("microseconds")
 
 
 def duration_number(value: dt.timedelta) -> int:
-    """Microseconds. Raises `OverflowError` beyond 64 bits (292,000 years)."""
+    """The duration in microseconds. Raises `OverflowError` beyond 64 bits (292,000 years)."""
     return int64(value // MICROSECOND)
 
 
@@ -81,12 +82,12 @@ def int64(value: int) -> int:
 
 
 def utc(value: dt.datetime) -> dt.datetime:
-    """A datetime in UTC; a naive one is taken for UTC."""
+    """The datetime in UTC. A naive one is assumed to be UTC."""
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def integer_text(value: int) -> str:
-    """19 digits, after `-` for a negative number, whose digits are those of 10**19 + n: sorts as numbers do."""
+    """19 digits; for a negative number n, `-` and the digits of 10**19 + n. Sorts as the numbers do."""
     return f"-{10**19 + int64(value):019d}" if value < 0 else f"{int64(value):019d}"
 
 

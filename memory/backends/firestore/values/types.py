@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 class Kind(StrEnum):
-    """How a column's values are spelled on the wire. The values are the engine's `db_type`s."""
+    """How a column's values are encoded. The values are the engine's `db_type`s."""
 
     ANY = "any"
     BOOLEAN = "boolean"
@@ -62,7 +62,7 @@ FIELD_KINDS: Final[Mapping[str, Kind]] = {
 
 
 class JsonNull:
-    """The type of `JSON_NULL`: a JSON column that holds `null`, which is not the same as no value."""
+    """The type of `JSON_NULL`: JSON's `null` in a JSON column, as opposed to SQL's NULL."""
 
     __slots__ = ()
 
@@ -84,10 +84,10 @@ JSON_NULL: Final = JsonNull()
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A place in a document: a column, or a path of keys below a JSON column.
+    """A field path in a document: a column, or a path of keys below a JSON column.
 
-    `path` holds raw segments; the codec escapes and quotes them. `key` marks the primary key's column: where
-    a document lacks the field, its value is read from the document's id.
+    `path` holds raw segments; the codec escapes and quotes them. `key` marks the primary key's column: if a document
+    lacks the field, its value is read from the document's id.
     """
 
     path: tuple[str, ...]
@@ -95,18 +95,17 @@ class Ref:
     key: bool = False
 
     def __hash__(self) -> int:
-        return hash(self.path)  # columns are looked up by the dozen for every read
+        return hash(self.path)  # cheaper than the generated hash; each read looks up many columns
 
     @property
     def name(self) -> str:
-        """The path as a reader would write it, for messages."""
+        """The path joined by dots, for error messages."""
         return ".".join(self.path)
 
 
-# The document's id as Firestore orders and compares it. Filters on it hold document ids (str).
+# The document's id in Firestore's filters and orders. Filters on it hold document ids (str).
 DOCUMENT_ID: Final = Ref(("__name__",), Kind.TEXT)
 
 
-# As a read column: the document's update time, opaque, to be handed back as `Update.version` or
-# `Delete.version`.
+# As a column of a read: the document's update time, an opaque value for `Update.version` or `Delete.version`.
 VERSION: Final = Ref(("__version__",), Kind.ANY)
