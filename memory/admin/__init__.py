@@ -1,4 +1,4 @@
-"""The records in Django's admin: lists, formatted records, conversations, exports of a selection."""
+"""Django admin of the records: change lists, formatted records, conversations, export actions."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""Agents' data."""
+"""The admin of agent data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .filters import AgentFilter, DataTypeFilter, ExpiringFilter
 
 
 class AgentDataAdmin(RecordAdmin):
-    """What agents produced, by agent, type and time."""
+    """Agent data, filtered by agent, type and time."""
 
     list_display = ("time", "agent_id", "data_type", "content_start")
     list_display_links = ("time", "content_start")
@@ -23,9 +23,9 @@ class AgentDataAdmin(RecordAdmin):
     date_hierarchy = "timestamp"
     ordering = ("-timestamp", "-id")
     search_fields = ("agent_id", "data_type")
-    search_help_text = _("Searches agents and types; every word must be found.")
-    fixed = ("id", "agent_id")
-    formatted = {"metadata": "metadata_formatted", "content": "content_formatted"}
+    search_help_text = _("Searches agents and types. All words must match.")
+    add_only_fields = ("id", "agent_id")
+    formatted_fields = {"metadata": "metadata_formatted", "content": "content_formatted"}
     fieldsets = (
         (None, {"fields": ("agent_id", "data_type", "timestamp")}),
         (_("Content"), {"fields": ("content", "metadata")}),

@@ -1,4 +1,4 @@
-"""What the three lists share."""
+"""The base class of the three model admins."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..fields import AnyJSONField, LongTextField
 from ..models import Document
-from .display import NOTHING, json_block, moment
+from .display import EMPTY, json_block, time_cell
 from .exports import export_csv, export_jsonl
-from .forms import FormattedJSONField, LinesField, RecordForm
+from .forms import FormattedJSONField, MultilineField, RecordForm
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 Fieldsets = list[tuple[Any, Any]]
 
-# The confirmation carries every id as a form field, of which Django takes 1,000 (DATA_UPLOAD_MAX_NUMBER_FIELDS).
-MOST_DELETED_AT_ONCE = 500
+# The confirmation form has one field per id; Django accepts 1,000 fields (DATA_UPLOAD_MAX_NUMBER_FIELDS).
+MAX_DELETE_COUNT = 500
 
 
 class RecordChangeList(ChangeList):
-    """A list that leaves out what it does not show and what is long: vectors, for one."""
+    """A change list that defers large columns that it does not show, such as vectors."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
-        return found.defer(*self.model_admin.deferred)  # type: ignore[attr-defined]  # of our own admins
+        return found.defer(*self.model_admin.deferred_fields)  # type: ignore[attr-defined]  # all admins here are RecordAdmins
 
 
 class RecordAdmin(ModelAdmin):
-    """Lists with cheap pages, records with formatted JSON, exports; deletion in bounded numbers."""
+    """Cheap pagination, formatted JSON, export actions, and deletion of a limited number of records."""
 
     form = RecordForm
     actions = [export_jsonl, export_csv]
@@ -53,7 +53,7 @@ class RecordAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     view_on_site = False
-    empty_value_display = NOTHING
+    empty_value_display = EMPTY
     formfield_overrides = {
         AnyJSONField: {
             "form_class": FormattedJSONField,
@@ -62,19 +62,19 @@ class RecordAdmin(ModelAdmin):
             ),
         },
         LongTextField: {
-            "form_class": LinesField,
+            "form_class": MultilineField,
             "widget": AdminTextareaWidget(attrs={"rows": 12, "dir": "auto"}),
         },
     }
 
-    # Fields that are set when a record is made and stay as they are.
-    fixed: ClassVar[tuple[str, ...]] = ()
-    # What only an existing record has to show.
-    derived: ClassVar[tuple[str, ...]] = ()
-    # Fields, and what shows them better to those who may only look.
-    formatted: ClassVar[Mapping[str, str]] = {"metadata": "metadata_formatted"}
-    # Fields that the list does not load.
-    deferred: ClassVar[tuple[str, ...]] = ()
+    # Fields that can be set only when a record is added.
+    add_only_fields: ClassVar[tuple[str, ...]] = ()
+    # Read-only fields of existing records.
+    derived_fields: ClassVar[tuple[str, ...]] = ()
+    # Fields, and their read-only replacements for users without the change permission.
+    formatted_fields: ClassVar[Mapping[str, str]] = {"metadata": "metadata_formatted"}
+    # Fields that the change list does not load.
+    deferred_fields: ClassVar[tuple[str, ...]] = ()
 
     class Media:
         css = {"all": ["memory/admin.css"]}
@@ -83,45 +83,47 @@ class RecordAdmin(ModelAdmin):
         return RecordChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Django's; a list that the database cannot make is told in a sentence, on a list that it can."""
+        """Like Django's; if the database refuses the query, redirect to the unfiltered list with a message."""
         try:
             return super().changelist_view(request, extra_context)
         except NotSupportedError as error:
             if not request.GET:
                 raise
-            logger.warning("Storage refuses a list of the admin as too broad: %s", error)
-            told = now("There is too much to search in: narrow it by a user, a session or a time, then search again.")
-            self.message_user(request, told, messages.ERROR)
+            logger.warning("The storage refused a query of the admin as too broad: %s", error)
+            text = now("The search is too broad. Filter by user, session or time, then search again.")
+            self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.path)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        # Changes are told from what is stored. A callable default would make the form send each value twice.
+        # Changes are detected by the stored values. A callable default would add a hidden initial input.
         return super().formfield_for_dbfield(db_field, request, show_hidden_initial=False, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Document | None = None) -> tuple[str, ...]:
-        fixed = self.fixed if obj is not None else ()
-        return (*fixed, *self.derived, *self.formatted.values())
+        unchangeable = self.add_only_fields if obj is not None else ()
+        return (*unchangeable, *self.derived_fields, *self.formatted_fields.values())
 
     def get_fieldsets(self, request: HttpRequest, obj: Document | None = None) -> Fieldsets:
         fieldsets: Fieldsets = list(super().get_fieldsets(request, obj))
         if obj is None:
-            return with_fields(fieldsets, dict.fromkeys(self.derived))
-        return fieldsets if self.has_change_permission(request, obj) else with_fields(fieldsets, self.formatted)
+            return replace_fields(fieldsets, dict.fromkeys(self.derived_fields))
+        return (
+            fieldsets if self.has_change_permission(request, obj) else replace_fields(fieldsets, self.formatted_fields)
+        )
 
     def save_model(self, request: HttpRequest, obj: Document, form: Any, change: bool) -> None:
-        """Write only what was changed, so that what others wrote meanwhile stays."""
+        """Write only changed fields, so that concurrent changes of other fields are kept."""
         obj.save(**({"update_fields": form.changed_data} if change else {}))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
         if "delete_selected" in actions:
-            actions["delete_selected"] = (delete_some, *actions["delete_selected"][1:])
+            actions["delete_selected"] = (delete_limited, *actions["delete_selected"][1:])
         return actions
 
     @admin.display(description=_("time"), ordering="timestamp")
     def time(self, obj: Any) -> SafeString:
-        """When it was said or made."""
-        return moment(obj.timestamp)
+        """The record's timestamp."""
+        return time_cell(obj.timestamp)
 
     @admin.display(description=_("metadata"))
     def metadata_formatted(self, obj: Any) -> str:
@@ -129,8 +131,8 @@ class RecordAdmin(ModelAdmin):
         return json_block(obj.metadata)
 
 
-def with_fields(fieldsets: Fieldsets, others: Mapping[str, str | None]) -> Fieldsets:
-    """The fieldsets with other fields in the place of some; None takes one out, and a fieldset that gets empty."""
+def replace_fields(fieldsets: Fieldsets, others: Mapping[str, str | None]) -> Fieldsets:
+    """Replace fields in fieldsets. None removes a field; empty fieldsets are removed too."""
     changed = [
         (name, {**options, "fields": tuple(kept for field in options["fields"] if (kept := others.get(field, field)))})
         for name, options in fieldsets
@@ -138,14 +140,14 @@ def with_fields(fieldsets: Fieldsets, others: Mapping[str, str | None]) -> Field
     return [(name, options) for name, options in changed if options["fields"]]
 
 
-def delete_some(model_admin: RecordAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-    """Django's `delete_selected`, up to a number of records that one confirmation can carry."""
-    if queryset[: MOST_DELETED_AT_ONCE + 1].count() <= MOST_DELETED_AT_ONCE:
+def delete_limited(model_admin: RecordAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    """Django's `delete_selected`, limited to `MAX_DELETE_COUNT` records."""
+    if queryset[: MAX_DELETE_COUNT + 1].count() <= MAX_DELETE_COUNT:
         return delete_selected(model_admin, request, queryset)
     model_admin.message_user(
         request,
-        now("Nothing was deleted: at most %d are deleted at once. Narrow the list by filters, or select fewer.")
-        % MOST_DELETED_AT_ONCE,
+        now("Nothing was deleted: the limit is %d records at once. Add filters, or select fewer records.")
+        % MAX_DELETE_COUNT,
         messages.ERROR,
     )
     return None

@@ -1,7 +1,7 @@
-"""A session's conversation, a page at a time: items in the order in which they were said, by day.
+"""The conversation page of a session: its items in chronological order, grouped by day.
 
-Pages are counted from the newest, as the items are indexed; on a page the oldest stands first. Pure, but for the two
-functions that ask the database.
+Page 1 has the newest items, as the index orders them; within a page the oldest is first. Only `conversation` and
+`page_of` query the database.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .. import history
 from ..models import MemoryItem, UserSession
 from .display import excerpt, formatted_json
 
-ITEMS_ON_A_PAGE = 100
-# Characters of one item that the page shows; the item's own page has all of them.
-MOST_TEXT = 5_000
-MOST_METADATA = 2_000
+ITEMS_PER_PAGE = 100
+# Characters of one item on the page; the item's change page has all of them.
+MAX_TEXT = 5_000
+MAX_METADATA = 2_000
 SIDES = {"user": "user", "human": "user", "assistant": "agent", "ai": "agent", "agent": "agent", "model": "agent"}
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One item as the page shows it. `cut` counts the characters that were left out, `side` is user, agent or other."""
+    """One item on the page. `cut` is the number of omitted characters; `side` is user, agent or other."""
 
     url: str
     time: datetime
@@ -42,7 +42,7 @@ class Turn:
     text: str
     cut: int
     metadata: str
-    here: bool
+    is_target: bool
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A page of a conversation. `first` and `last` number its items from the oldest, which is 1."""
+    """One page of a conversation. `first` and `last` are positions counted from the oldest item, 1."""
 
     days: Sequence[Day]
     page: Page[Any]
@@ -65,7 +65,7 @@ class Conversation:
 
 
 def turn(item: MemoryItem, item_id: str = "") -> Turn:
-    """An item as the page shows it."""
+    """Convert an item for the page."""
     text = item.text_content or ""
     rest = {key: value for key, value in item.metadata.items() if key != "role"}
     return Turn(
@@ -75,31 +75,31 @@ def turn(item: MemoryItem, item_id: str = "") -> Turn:
         side=SIDES.get(item.role.lower(), "other"),
         kind=excerpt(item.item_type, 40) if item.role and item.item_type != "message" else "",
         persona=excerpt(item.persona_active, 40),
-        text=text[:MOST_TEXT],
-        cut=max(0, len(text) - MOST_TEXT),
-        metadata=clip(formatted_json(rest), MOST_METADATA) if rest else "",
-        here=item.pk == item_id,
+        text=text[:MAX_TEXT],
+        cut=max(0, len(text) - MAX_TEXT),
+        metadata=clip(formatted_json(rest), MAX_METADATA) if rest else "",
+        is_target=item.pk == item_id,
     )
 
 
 def clip(text: str, length: int) -> str:
-    """A text, or its start with an ellipsis."""
+    """Truncate a text with an ellipsis."""
     return text if len(text) <= length else f"{text[:length]}…"
 
 
 def days(turns: Iterable[Turn]) -> list[Day]:
-    """Turns in order of time, by day."""
-    return [Day(day, tuple(some)) for day, some in groupby(turns, key=lambda turn: turn.time.date())]
+    """Group chronological turns by day."""
+    return [Day(day, tuple(group)) for day, group in groupby(turns, key=lambda turn: turn.time.date())]
 
 
 def conversation(session: UserSession, number: str | int, item_id: str = "") -> Conversation:
-    """The page `number` (1 holds the newest items), or the one that the item is on."""
+    """The page `number` (1 has the newest items), or the page of the item `item_id`."""
     items = session.items().defer("embedding")
-    paginator = Paginator(items, ITEMS_ON_A_PAGE)
+    paginator = Paginator(items, ITEMS_PER_PAGE)
     page = paginator.get_page(page_of(session, item_id) or number)
-    # The cache holds the newest items, whole; without one only the columns that the page shows are read.
+    # The cache holds complete items, the newest ones; without a cache, large columns are not read.
     cached = page.number == 1 and history.cache_of(session._state.db or "") is not None
-    newest_first = history.recent(session.user_id, session.session_id, ITEMS_ON_A_PAGE) if cached else page.object_list
+    newest_first = history.recent(session.user_id, session.session_id, ITEMS_PER_PAGE) if cached else page.object_list
     turns = [turn(item, item_id) for item in reversed(list(newest_first))]
     return Conversation(
         days=days(turns),
@@ -111,9 +111,9 @@ def conversation(session: UserSession, number: str | int, item_id: str = "") -> 
 
 
 def page_of(session: UserSession, item_id: str) -> int | None:
-    """The number of the page that an item is on; None where the conversation has no such item."""
+    """The number of the page with the item, or None if the session has no such item."""
     item = session.items().filter(pk=item_id).only("timestamp").first() if item_id else None
     if item is None:
         return None
     newer = session.items().filter(Q(timestamp__gt=item.timestamp) | Q(timestamp=item.timestamp, pk__gt=item.pk))
-    return newer.count() // ITEMS_ON_A_PAGE + 1
+    return newer.count() // ITEMS_PER_PAGE + 1

@@ -1,7 +1,7 @@
-"""The days, months and years that a list has records of, read from the index.
+"""`date_hierarchy` for large collections: days, months and years with records, read from the index.
 
-Django's admin asks for them by DISTINCT over a function of every row's time. Here each period is found by one query
-that reads one row: the first one after the period before.
+Django's admin uses DISTINCT over a function of every row's time. Here each period is one query that reads one row: the
+first one after the preceding period.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Aggregate, QuerySet
 from django.utils import timezone
 
-# All times lie between these; told so, SQLite reads one end of the index instead of sorting the rows.
+# Bounds of all times. With a bound, SQLite reads one end of the index instead of sorting the rows.
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def next_month(day: date) -> date:
-    """The first day of the month after."""
+    """The first day of the next month."""
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
@@ -33,7 +33,7 @@ FOLLOWING: Mapping[str, Callable[[date], date]] = {
 
 
 class Dates:
-    """A list's records, as far as the bar of dates asks: the first and last time, and the periods between."""
+    """The part of the QuerySet API that `date_hierarchy` uses."""
 
     def __init__(self, records: Any) -> None:
         self.records = records
@@ -49,12 +49,12 @@ class Dates:
         return times
 
     def aggregate(self, first: Aggregate, last: Aggregate) -> dict[str, datetime | None]:
-        """As `QuerySet.aggregate` of the smallest and the largest time."""
+        """Like `QuerySet.aggregate` of the minimum and the maximum of a time field."""
         smallest, largest = (expression.get_source_expressions()[0].name for expression in (first, last))
         return {"first": self._first(smallest), "last": self._last(largest)}
 
     def datetimes(self, field: str, kind: str) -> Iterator[datetime]:
-        """As `QuerySet.datetimes`; `kind` is year, month or day. Of each period the first record's time."""
+        """Like `QuerySet.datetimes`: the first record's time of each period. `kind` is year, month or day."""
         found = self._first(field)
         while found is not None:
             local = timezone.localtime(found)
@@ -65,8 +65,8 @@ class Dates:
             found = self._first(field, start)
 
 
-class DatesOfFew(Dates):
-    """Records that are here already."""
+class LoadedDates(Dates):
+    """`Dates` of records that are in memory."""
 
     def _first(self, field: str, start: datetime = EARLIEST) -> datetime | None:
         return min((time for record in self.records if (time := getattr(record, field)) >= start), default=None)
@@ -76,8 +76,8 @@ class DatesOfFew(Dates):
 
 
 def with_dates(changelist: ChangeList) -> ChangeList:
-    """The list for Django's `date_hierarchy`, with its dates read from the index."""
-    shown = copy(changelist)
+    """A copy of the change list whose dates are read from the index."""
+    copied = copy(changelist)
     found = getattr(changelist, "found", None)
-    shown.queryset = Dates(changelist.queryset) if found is None else DatesOfFew(found)
-    return shown
+    copied.queryset = Dates(changelist.queryset) if found is None else LoadedDates(found)
+    return copied

@@ -1,4 +1,4 @@
-"""How values are shown: excerpts, formatted JSON, summaries of vectors. Whatever users wrote is escaped."""
+"""Display of values: excerpts, formatted JSON, summaries of vectors. User content is escaped."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from django.utils.translation import gettext as _
 
 from ..models import UserSession
 
-NOTHING = "-"
+EMPTY = "-"
 EXCERPT = 120  # characters
-NUMBERS_SHOWN = 4
+SUMMARY_NUMBERS = 4
 
 
 def excerpt(text: str | None, length: int = EXCERPT) -> str:
-    """The start of a text, on one line."""
+    """The start of a text on one line."""
     start = " ".join((text or "")[: 4 * length].split())
     return start if len(start) <= length and len(text or "") <= 4 * length else f"{start[: length - 1]}…"
 
 
 def text_line(text: str) -> SafeString | None:
-    """An excerpt in its own direction; None where there is nothing to read."""
-    return format_html('<span class="memory-line" dir="auto">{}</span>', shown) if (shown := excerpt(text)) else None
+    """An excerpt with its own text direction, or None if it is empty."""
+    return format_html('<span class="memory-line" dir="auto">{}</span>', start) if (start := excerpt(text)) else None
 
 
-def moment(time: datetime) -> SafeString:
-    """A time in the current zone, short enough for a column."""
+def time_cell(time: datetime) -> SafeString:
+    """A time in the current time zone, formatted for a column."""
     local = timezone.localtime(time)
     return format_html(
         '<time class="memory-time" datetime="{}"><span>{}</span> <span>{}</span></time>',
@@ -46,53 +46,53 @@ def moment(time: datetime) -> SafeString:
 
 
 def text_block(text: str | None) -> str:
-    """A whole text with its lines, in its own direction."""
-    return format_html('<div class="memory-text" dir="auto">{}</div>', text) if text else NOTHING
+    """The whole text with its line breaks and its own text direction."""
+    return format_html('<div class="memory-text" dir="auto">{}</div>', text) if text else EMPTY
 
 
 def formatted_json(value: Any) -> str:
-    """JSON as people read it: indented, letters as they are, keys in order, since Firestore keeps no other."""
+    """Readable JSON: indented, not ASCII-escaped, with sorted keys, since Firestore does not keep their order."""
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
 def json_block(value: Any) -> str:
     """Formatted JSON as a block."""
     if value is None or value == {}:
-        return NOTHING
+        return EMPTY
     return format_html('<pre class="memory-json" dir="ltr" tabindex="0">{}</pre>', formatted_json(value))
 
 
 def vector_summary(vector: Sequence[float] | None) -> str:
-    """A vector's dimension, length and first numbers: never all of up to 2,048."""
+    """A vector's dimension, length and first numbers."""
     if vector is None:
-        return NOTHING
-    first = ", ".join(f"{number:.4g}" for number in vector[:NUMBERS_SHOWN])
+        return EMPTY
+    first = ", ".join(f"{number:.4g}" for number in vector[:SUMMARY_NUMBERS])
     return _("%(count)d dimensions, length %(length).4g: %(first)s%(more)s") % {
         "count": len(vector),
         "length": math.hypot(*vector),
         "first": first,
-        "more": ", …" if len(vector) > NUMBERS_SHOWN else "",
+        "more": ", …" if len(vector) > SUMMARY_NUMBERS else "",
     }
 
 
 def title_of(session: UserSession) -> str:
-    """The title that `metadata["title"]` gives a session, or empty."""
+    """The session's `metadata["title"]`, or an empty string."""
     title = session.metadata.get("title") if isinstance(session.metadata, dict) else None
     return title if isinstance(title, str) else ""
 
 
 def session_url(page: str, user_id: str, session_id: str) -> str:
-    """A page (`change`, `conversation`) of the session that the two ids make."""
+    """The URL of a session's page `change` or `conversation`."""
     return reverse(f"admin:memory_usersession_{page}", args=(quote(UserSession.make_id(user_id, session_id)),))
 
 
 def conversation_url(user_id: str, session_id: str, item_id: str | None = None) -> str:
-    """The conversation's page; with an item, the page that it is on, at its place."""
+    """The URL of a conversation, or of an item's place in it."""
     url = session_url("conversation", user_id, session_id)
     return f"{url}?{urlencode({'item': item_id})}#here" if item_id is not None else url
 
 
 def items_url(user_id: str, session_id: str) -> str:
-    """The list of a session's items."""
+    """The URL of the list of a session's items."""
     query = urlencode({"user_id": user_id, "session_id": session_id})
     return f"{reverse('admin:memory_memoryitem_changelist')}?{query}"

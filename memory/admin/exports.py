@@ -1,4 +1,4 @@
-"""Export of a list's selection as JSON lines (complete, `memory_import` reads them) and CSV (for spreadsheets)."""
+"""Export actions: JSON lines (complete, can be read by `memory_import`) and CSV (for spreadsheets)."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from django.utils.translation import gettext_lazy as _
 from ..fields import VectorField
 from ..interchange.export import exported_fields, to_json_line
 
-ROWS_AT_ONCE = 500
-# What makes a spreadsheet take a text for a formula (https://owasp.org/www-community/attacks/CSV_Injection);
-# the last four are the full-width = + - @.
+CHUNK_SIZE = 500
+# Characters with which a spreadsheet starts a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+# The last four are the full-width = + - @.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-class Line:
-    """A file whose `write` hands the text back, so that `csv.writer` gives each row as a text."""
+class EchoFile:
+    """A file whose `write` returns the text, so that `csv.writer.writerow` returns each row."""
 
     def write(self, text: str) -> str:
-        """The text itself."""
+        """Return the text."""
         return text
 
 
 def json_lines(records: QuerySet[Any]) -> Iterator[str]:
-    """One line of JSON a record."""
-    for record in records.iterator(chunk_size=ROWS_AT_ONCE):
+    """One line of JSON per record."""
+    for record in records.iterator(chunk_size=CHUNK_SIZE):
         yield f"{to_json_line(record)}\n"
 
 
 def csv_lines(records: QuerySet[Any]) -> Iterator[str]:
-    """A line of column names, then one a record; without vectors, which no spreadsheet has a use for."""
+    """A header line and one line per record, without vector columns."""
     fields = [field for field in exported_fields(records.model) if not isinstance(field, VectorField)]
-    writer = csv.writer(Line())
+    writer = csv.writer(EchoFile())
     yield writer.writerow([field.name for field in fields])
-    for record in records.only(*[field.name for field in fields]).iterator(chunk_size=ROWS_AT_ONCE):
+    for record in records.only(*[field.name for field in fields]).iterator(chunk_size=CHUNK_SIZE):
         yield writer.writerow([cell(field.value_from_object(record)) for field in fields])
 
 
 def cell(value: Any) -> str:
-    """A value as a cell: maps and lists as JSON, times in UTC, null as nothing, no text that would run as formula."""
+    """A value as a CSV cell: JSON for maps and lists, UTC times, empty for null, formulas escaped."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -60,7 +60,7 @@ def cell(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write records."""
+    """An export format."""
 
     suffix: str
     content_type: str
@@ -71,23 +71,23 @@ JSON_LINES = Format("jsonl", "application/x-ndjson; charset=utf-8", json_lines)
 CSV = Format("csv", "text/csv; charset=utf-8", csv_lines)
 
 
-def download(queryset: QuerySet[Any], written_as: Format) -> StreamingHttpResponse:
-    """The records as a file, in the list's order, read and sent in parts."""
-    name = f"{slugify(queryset.model._meta.verbose_name_plural)}-{timezone.localdate():%Y-%m-%d}.{written_as.suffix}"
+def download(queryset: QuerySet[Any], export_format: Format) -> StreamingHttpResponse:
+    """Stream the records as a file in the order of the change list."""
+    name = f"{slugify(queryset.model._meta.verbose_name_plural)}-{timezone.localdate():%Y-%m-%d}.{export_format.suffix}"
     return StreamingHttpResponse(
-        written_as.lines(queryset.defer(None)),
-        content_type=written_as.content_type,
+        export_format.lines(queryset.defer(None)),
+        content_type=export_format.content_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
     )
 
 
 @admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s as JSON lines"))
 def export_jsonl(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> StreamingHttpResponse:
-    """Action: the selection as JSON lines."""
+    """Admin action: export the selection as JSON lines."""
     return download(queryset, JSON_LINES)
 
 
 @admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s as CSV"))
 def export_csv(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> StreamingHttpResponse:
-    """Action: the selection as CSV."""
+    """Admin action: export the selection as CSV."""
     return download(queryset, CSV)

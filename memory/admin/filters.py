@@ -1,4 +1,4 @@
-"""The lists' filters. What they ask is within what Firestore answers by itself: equality, ranges, order and limit."""
+"""Filters of the change lists. They only use what Firestore supports natively: equality, ranges, order and limit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-MOST_CHOICES = 25
+MAX_CHOICES = 25
 ROLES = ("user", "assistant", "system", "tool")
 
 
 def values_of(model: type[Model], field: str) -> list[str]:
-    """The first `MOST_CHOICES` values of a field in order, each found by one query for the first row above the last.
+    """The first `MAX_CHOICES` distinct values of a field in order, one query each.
 
-    Firestore has no DISTINCT, and bills one read for each of these.
+    Firestore has no DISTINCT. Each query reads the first row above the preceding value, which is billed as one read.
     """
     rows = model._base_manager.order_by(field).values_list(field, flat=True)
     found: list[str] = []
-    while len(found) < MOST_CHOICES:
+    while len(found) < MAX_CHOICES:
         following = rows.filter(**{f"{field}__gt": found[-1] if found else ""}).first()
         if following is None:
             break
@@ -32,14 +32,14 @@ def values_of(model: type[Model], field: str) -> list[str]:
     return found
 
 
-def choices_with(chosen: str | None, values: Sequence[str]) -> list[tuple[Any, str]]:
-    """A filter's choices: the values, and the chosen one where it is none of them."""
-    more = [] if chosen is None or chosen in values else [chosen]
+def with_selected(selected: str | None, values: Sequence[str]) -> list[tuple[Any, str]]:
+    """The choices of a filter: the values, and the selected one if it is not among them."""
+    more = [] if selected is None or selected in values else [selected]
     return [(value, value) for value in (*values, *more)]
 
 
 class ExactFilter(admin.SimpleListFilter):
-    """One value, typed in. For fields with more values than a list could show."""
+    """Filters by a value entered as text, for fields with many values."""
 
     template = "admin/memory/exact_filter.html"
     field: ClassVar[str]
@@ -54,7 +54,7 @@ class ExactFilter(admin.SimpleListFilter):
         return queryset.filter(**{self.field: self.value()}) if self.value() else queryset
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """What the template needs: the value, the other parameters to keep, and the way back to all."""
+        """The template's context: the value, the other parameters, and the query string without this filter."""
         others = {name: value for name, value in changelist.params.items() if name != self.parameter_name}
         yield {
             "value": self.value() or "",
@@ -64,74 +64,74 @@ class ExactFilter(admin.SimpleListFilter):
 
 
 class KnownValuesFilter(admin.SimpleListFilter):
-    """One of the values that the records have."""
+    """Filters by one of the stored values."""
 
     field: ClassVar[str]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        return choices_with(self.value(), values_of(model_admin.model, self.field))
+        return with_selected(self.value(), values_of(model_admin.model, self.field))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.field: self.value()}) if self.value() is not None else queryset
 
 
 class UserFilter(ExactFilter):
-    """Records of one user."""
+    """Filters by user."""
 
     title = _("user")
     parameter_name = field = "user_id"
 
 
 class SessionFilter(ExactFilter):
-    """Items of one session."""
+    """Filters by session."""
 
     title = _("session")
     parameter_name = field = "session_id"
 
 
 class AgentFilter(ExactFilter):
-    """Data of one agent."""
+    """Filters by agent."""
 
     title = _("agent")
     parameter_name = field = "agent_id"
 
 
 class ItemTypeFilter(KnownValuesFilter):
-    """Items of one type."""
+    """Filters by item type."""
 
     title = _("type")
     parameter_name = field = "item_type"
 
 
 class PersonaFilter(KnownValuesFilter):
-    """Items of one persona."""
+    """Filters by persona."""
 
     title = _("persona")
     parameter_name = field = "persona_active"
 
 
 class DataTypeFilter(KnownValuesFilter):
-    """Data of one type."""
+    """Filters by data type."""
 
     title = _("type")
     parameter_name = field = "data_type"
 
 
 class RoleFilter(admin.SimpleListFilter):
-    """Items by who speaks, from `metadata["role"]`."""
+    """Filters by `metadata["role"]`."""
 
     title = _("role")
     parameter_name = "role"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        return choices_with(self.value(), ROLES)
+        return with_selected(self.value(), ROLES)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(metadata__role=self.value()) if self.value() is not None else queryset
 
 
 class ExpiringFilter(admin.SimpleListFilter):
-    """Records by how soon they expire."""
+    """Filters by the time until expiration."""
 
     title = _("expiration")
     parameter_name = "expiring"

@@ -1,4 +1,4 @@
-"""Forms that change only what was changed: a text keeps its line ends, a time its microseconds."""
+"""Forms that write only changed fields: texts keep their line endings, times their microseconds."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ else:
 
 
 def json_problem(text: str) -> str | None:
-    """Why a text is not JSON that can be stored, or None where it is."""
+    """Why a text is not storable JSON, or None if it is."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        return f"This is not JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        return f"Invalid JSON: {error.msg} in line {error.lineno}, column {error.colno}."
     except RecursionError:
-        return f"Maps and lists nest at most {limits.MAX_DEPTH} levels deep."
+        return f"Maps and lists can be nested at most {limits.MAX_DEPTH} levels deep."
     except ValueError:  # Python's limit on the digits of an integer
-        return "A number here has too many digits."
+        return "A number has too many digits."
     return limits.json_problem(value)
 
 
 class FormattedJSONField(forms.JSONField):
-    """JSON, shown indented; an error names the line and the column."""
+    """A JSON field that is displayed indented; errors name the line and the column."""
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and value.strip() and (problem := json_problem(value)):
@@ -50,26 +50,26 @@ class FormattedJSONField(forms.JSONField):
         return value if value is None or isinstance(value, InvalidJSONInput) else formatted_json(value)
 
 
-def plain_lines(text: Any) -> Any:
-    """A text with the line ends of Unix: a browser sends others, whatever it was given."""
+def normalize_newlines(text: Any) -> Any:
+    """Normalize line endings to LF: browsers always send CRLF."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else text
 
 
-class LinesField(forms.CharField):
-    """A long text: kept as typed, spaces at its ends included; line ends alone are no change."""
+class MultilineField(forms.CharField):
+    """A long text that is not stripped. Different line endings alone are not a change."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "strip": False, "empty_value": None})
 
     def to_python(self, value: Any) -> Any:
-        return plain_lines(super().to_python(value))
+        return normalize_newlines(super().to_python(value))
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(plain_lines(initial), data)
+        return super().has_changed(normalize_newlines(initial), data)
 
 
 class RecordForm(DocumentForm):
-    """A record's form. What was not changed keeps the stored value, not what the browser made of it."""
+    """A record's form. Unchanged fields keep the stored value instead of the submitted one."""
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -82,14 +82,14 @@ class RecordForm(DocumentForm):
         return cleaned
 
     def clean_id(self) -> str:
-        """Refuse an id that is taken; one whose record has expired is taken until it is purged."""
+        """Reject an existing id. The id of an expired record exists until the record is purged."""
         value: str = self.cleaned_data["id"]
         if self.instance._state.adding and type(self.instance)._base_manager.filter(pk=value).exists():
-            raise ValidationError(_("There is a record with this id already, perhaps an expired one."), code="unique")
+            raise ValidationError(_("A record with this id already exists. It may have expired."), code="unique")
         return value
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Django's `add_error`; what is wrong with a field that the form does not show is told above the form."""
+        """Like Django's `add_error`, but errors of fields that the form lacks become form errors."""
         by_field = getattr(error, "error_dict", {})
         for name in [name for name in by_field if name not in {*self.fields, NON_FIELD_ERRORS}]:
             super().add_error(None, ValidationError([f"{name}: {text}" for text in error.message_dict[name]]))
@@ -99,7 +99,7 @@ class RecordForm(DocumentForm):
 
 
 class UserSessionForm(RecordForm):
-    """A session's form: its id follows from user and session, so these are checked together."""
+    """A session's form. The id is derived from user and session, so they are validated together."""
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -107,5 +107,5 @@ class UserSessionForm(RecordForm):
         if self.instance._state.adding and user_id and session_id:
             refuse_session(user_id, session_id)
             if UserSession.objects.filter(pk=UserSession.make_id(user_id, session_id)).exists():
-                raise ValidationError({"session_id": _("This user has a session with this id already.")})
+                raise ValidationError({"session_id": _("A session of this user with this id already exists.")})
         return cleaned

@@ -1,4 +1,4 @@
-"""Memory items."""
+"""The admin of memory items."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import MemoryItem
 from .base import RecordAdmin
-from .display import NOTHING, conversation_url, excerpt, text_block, text_line, vector_summary
+from .display import EMPTY, conversation_url, excerpt, text_block, text_line, vector_summary
 from .filters import ExpiringFilter, ItemTypeFilter, PersonaFilter, RoleFilter, SessionFilter, UserFilter
-from .search import FoundChangeList, asked, best_of, score_of
+from .search import SearchChangeList, parse_query, score_cell, search_results
 
 
 class MemoryItemAdmin(RecordAdmin):
-    """What is in users' memories, by user, session, type, role, persona and time."""
+    """Memory items, filtered by user, session, type, role, persona and time."""
 
     list_display: tuple[str, ...] = ("time", "user_id", "session", "item_type", "speaker", "text_start")
     list_display_links = ("time", "text_start")
@@ -37,13 +37,13 @@ class MemoryItemAdmin(RecordAdmin):
     ordering = ("-timestamp", "-id")
     search_fields = ("user_id", "session_id", "text_content")
     search_help_text = _(
-        "“user:ada what did she paint?” finds what one memory has to say, best first, and so does a question while a "
-        "user is chosen. Other words are searched in all users, sessions and texts; every one must be found."
+        "“user:ada what did she paint?” searches one user's memory, best match first, and so does a query with the "
+        "user filter. Other words are searched in users, sessions and texts of all items; all words must match."
     )
-    deferred = ("embedding", *MemoryItem.UNREAD_FIELDS)
-    fixed = ("id", "user_id", "session_id")
-    derived = ("conversation", "embedding_summary", "content_hash")
-    formatted = {"metadata": "metadata_formatted", "text_content": "text_formatted"}
+    deferred_fields = ("embedding", *MemoryItem.UNREAD_FIELDS)
+    add_only_fields = ("id", "user_id", "session_id")
+    derived_fields = ("conversation", "embedding_summary", "content_hash")
+    formatted_fields = {"metadata": "metadata_formatted", "text_content": "text_formatted"}
     fieldsets = (
         (None, {"fields": ("user_id", "session_id", "conversation", "item_type", "persona_active", "timestamp")}),
         (_("Content"), {"fields": ("text_content", "metadata")}),
@@ -52,33 +52,33 @@ class MemoryItemAdmin(RecordAdmin):
     )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return FoundChangeList
+        return SearchChangeList
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        """With scores where one memory is searched."""
-        typed = request.GET.get(SEARCH_VAR, "").strip()
-        looked_for = asked(typed, request.GET.get(UserFilter.field)) if typed else None
-        return (*self.list_display, "score") if looked_for and looked_for.question else self.list_display
+        """Add the score if one user's memory is searched."""
+        search_text = request.GET.get(SEARCH_VAR, "").strip()
+        memory_query = parse_query(search_text, request.GET.get(UserFilter.field)) if search_text else None
+        return (*self.list_display, "score") if memory_query and memory_query.text else self.list_display
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[MemoryItem], search_term: str
     ) -> tuple[QuerySet[MemoryItem], bool]:
-        """One user's memory by words and by meaning, everybody's by words."""
-        looked_for = asked(search_term, request.GET.get(UserFilter.field)) if search_term.strip() else None
-        if looked_for is None:
+        """Ranked search in one user's memory, keyword search in all."""
+        memory_query = parse_query(search_term, request.GET.get(UserFilter.field)) if search_term.strip() else None
+        if memory_query is None:
             return super().get_search_results(request, queryset, search_term)
-        items = queryset.filter(user_id=looked_for.user_id)
-        if request.GET.get(UserFilter.field) not in (None, "", looked_for.user_id):
+        items = queryset.filter(user_id=memory_query.user_id)
+        if request.GET.get(UserFilter.field) not in (None, "", memory_query.user_id):
             return queryset.none(), False
-        found = best_of(request, items, looked_for) if looked_for.question else None
+        found = search_results(request, items, memory_query) if memory_query.text else None
         if found is None:
-            return super().get_search_results(request, items, looked_for.question)
+            return super().get_search_results(request, items, memory_query.text)
         return items.filter(pk__in=[item.pk for item in found]), False
 
     @admin.display(description=_("score"))
     def score(self, obj: MemoryItem) -> SafeString | None:
-        """How well it answers."""
-        return score_of(obj)
+        """The score of the search."""
+        return score_cell(obj)
 
     @admin.display(description=_("session"), ordering="session_id")
     def session(self, obj: MemoryItem) -> SafeString | None:
@@ -92,7 +92,7 @@ class MemoryItemAdmin(RecordAdmin):
 
     @admin.display(description=_("role / persona"))
     def speaker(self, obj: MemoryItem) -> SafeString | None:
-        """Who speaks, and as whom."""
+        """The role and the persona."""
         parts = [excerpt(part, 32) for part in (obj.role, obj.persona_active) if part]
         return format_html('<span dir="auto">{}</span>', " / ".join(parts)) if parts else None
 
@@ -105,11 +105,11 @@ class MemoryItemAdmin(RecordAdmin):
     def conversation(self, obj: MemoryItem) -> str:
         """A link to the conversation, at the item's place."""
         if obj.session_id is None:
-            return NOTHING
+            return EMPTY
         return format_html(
             '<a href="{}">{}</a>',
             conversation_url(obj.user_id, obj.session_id, obj.pk),
-            _("Read it at this item's place"),
+            _("Show this item in its conversation"),
         )
 
     @admin.display(description=_("text"))
@@ -119,5 +119,5 @@ class MemoryItemAdmin(RecordAdmin):
 
     @admin.display(description=_("embedding"))
     def embedding_summary(self, obj: MemoryItem) -> str:
-        """The vector in short."""
+        """A summary of the vector."""
         return vector_summary(obj.embedding)

@@ -1,6 +1,6 @@
-"""The search box of memory items: one user's memory by words and by meaning, everybody's by words alone.
+"""The search box of memory items: ranked search in one user's memory, keyword search in all.
 
-A user is given by `user:ada what did she paint?` (quoted where the name has spaces), or by the filter.
+The user is given by a prefix, `user:ada what did she paint?` (quoted if the name has spaces), or by the filter.
 """
 
 from __future__ import annotations
@@ -23,70 +23,71 @@ from ..search.embedders import EmbedderError
 from .base import RecordChangeList
 
 NAMED = re.compile(r'\s*user:(?:"(?P<quoted>[^"]+)"|(?P<plain>\S+))(?P<rest>.*)', re.DOTALL)
-# One page: more than anybody looks through.
-RESULTS = 50
+MAX_RESULTS = 50
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is looked for in whose memory; an empty question is for all of it."""
+class MemoryQuery:
+    """A search in one user's memory. An empty query lists all items."""
 
     user_id: str
-    question: str
+    text: str
 
 
-def asked(typed: str, chosen: str | None) -> Asked | None:
-    """What was typed, with the user of the filter, if one is chosen; None where no user is named."""
-    if named := NAMED.fullmatch(typed):
-        return Asked(named["quoted"] or named["plain"], named["rest"].strip())
-    return Asked(chosen, typed.strip()) if chosen else None
+def parse_query(search_text: str, selected_user: str | None) -> MemoryQuery | None:
+    """Parse the search text, with the user of the filter if any. None if no user is given."""
+    if named := NAMED.fullmatch(search_text):
+        return MemoryQuery(named["quoted"] or named["plain"], named["rest"].strip())
+    return MemoryQuery(selected_user, search_text.strip()) if selected_user else None
 
 
-def best_of(request: HttpRequest, items: QuerySet[MemoryItem], looked_for: Asked) -> list[MemoryItem] | None:
-    """The items that answer best, with their scores and parts; None, told to the user, where they cannot be had.
+def search_results(
+    request: HttpRequest, items: QuerySet[MemoryItem], memory_query: MemoryQuery
+) -> list[MemoryItem] | None:
+    """The best results with scores and their parts, or None with a message if the embedder fails.
 
-    Kept with the request: an action asks for the same list again.
+    Stored on the request, since an action evaluates the list again.
     """
-    known: dict[Asked, list[MemoryItem] | None] = request.__dict__.setdefault("memory_found", {})
-    if looked_for not in known:
-        known[looked_for] = _search(request, items, looked_for)
-    return known[looked_for]
+    known: dict[MemoryQuery, list[MemoryItem] | None] = request.__dict__.setdefault("memory_search_results", {})
+    if memory_query not in known:
+        known[memory_query] = _search(request, items, memory_query)
+    return known[memory_query]
 
 
-def _search(request: HttpRequest, items: Any, looked_for: Asked) -> list[MemoryItem] | None:
+def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list[MemoryItem] | None:
     try:
-        found: list[MemoryItem] = items.search(looked_for.question, limit=RESULTS, explain=True)
+        found: list[MemoryItem] = items.search(memory_query.text, limit=MAX_RESULTS, explain=True)
     except ValueError as error:  # too long
         messages.error(request, str(error))
         return []
     except EmbedderError as error:
-        told = now("Searched by words alone, since the model that compares meanings does not answer: %s")
-        messages.warning(request, told % error)
+        text = now("The embedding model is unavailable, so only keywords were searched: %s")
+        messages.warning(request, text % error)
         return None
     return found
 
 
-class FoundChangeList(RecordChangeList):
-    """A list that is in the order of scores where items were found by theirs, unless a column was chosen."""
+class SearchChangeList(RecordChangeList):
+    """A change list of search results, ordered by score unless a column is selected."""
 
     found: Sequence[MemoryItem] | None = None
 
     def get_results(self, request: HttpRequest) -> None:
-        self.found = next((found for found in getattr(request, "memory_found", {}).values() if found), None)
+        self.found = next((found for found in getattr(request, "memory_search_results", {}).values() if found), None)
         if self.found is None:
             super().get_results(request)
             return
         scored = {item.pk: item for item in self.found}
-        chosen = ORDER_VAR in self.params
-        self.result_list = [scored[pk] for pk in self.queryset.values_list("pk", flat=True)] if chosen else self.found
+        ordered = ORDER_VAR in self.params
+        self.result_list = [scored[pk] for pk in self.queryset.values_list("pk", flat=True)] if ordered else self.found
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
         self.result_count, self.full_result_count = len(self.found), None
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all, self.multi_page = True, False
 
 
-def score_of(item: Any) -> SafeString | None:
-    """How well an item answers; its parts on hovering."""
+def score_cell(item: Any) -> SafeString | None:
+    """The item's score, with its parts as a tooltip."""
     score = getattr(item, "score", None)
     if score is None:
         return None

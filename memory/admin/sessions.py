@@ -22,7 +22,7 @@ from ..batches import batched
 from ..models import MemoryItem, UserSession
 from .base import RecordAdmin
 from .conversation import conversation
-from .display import conversation_url, excerpt, items_url, moment, text_line, title_of
+from .display import conversation_url, excerpt, items_url, text_line, time_cell, title_of
 from .filters import UserFilter
 from .forms import UserSessionForm
 
@@ -41,8 +41,8 @@ class UserSessionAdmin(RecordAdmin):
     ordering = ("-last_activity", "-id")
     search_fields = ("user_id", "session_id", "metadata__title")
     search_help_text = _("Searches users, sessions and titles; every word must be found.")
-    fixed = ("user_id", "session_id")
-    derived = ("started_at", "last_activity", "items")
+    add_only_fields = ("user_id", "session_id")
+    derived_fields = ("started_at", "last_activity", "items")
     fieldsets = (
         (None, {"fields": ("user_id", "session_id", "started_at", "last_activity", "items")}),
         (_("Content"), {"fields": ("metadata",)}),
@@ -51,7 +51,7 @@ class UserSessionAdmin(RecordAdmin):
     @admin.display(description=_("last activity"), ordering="last_activity")
     def last(self, obj: UserSession) -> SafeString:
         """The time of the newest item."""
-        return moment(obj.last_activity)
+        return time_cell(obj.last_activity)
 
     @admin.display(description=_("session"), ordering="session_id")
     def session_start(self, obj: UserSession) -> SafeString:
@@ -97,7 +97,7 @@ class UserSessionAdmin(RecordAdmin):
         session = history.session_by_id(unquote(object_id))
         if session is None:
             raise Http404(_("There is no such session."))
-        shown = conversation(session, request.GET.get("page", "1"), request.GET.get("item", ""))
+        text_start = conversation(session, request.GET.get("page", "1"), request.GET.get("item", ""))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Conversation"),
@@ -105,7 +105,7 @@ class UserSessionAdmin(RecordAdmin):
             "opts": self.opts,
             "media": self.media,
             "session": session,
-            "conversation": shown,
+            "conversation": text_start,
             "items_url": items_url(session.user_id, session.session_id),
         }
         return TemplateResponse(request, "admin/memory/usersession/conversation.html", context)

@@ -1,4 +1,4 @@
-"""Staff with and without permissions, and the admin's URLs."""
+"""Fixtures of the admin's tests: clients of staff users, and URLs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Url = Callable[..., str]
 
 @pytest.fixture
 def url() -> Url:
-    """`url("memoryitem", "change", pk)`: a page of the admin."""
+    """`url("memoryitem", "change", pk)`: the URL of an admin page."""
 
     def make(model: str, page: str = "changelist", pk: str | None = None) -> str:
         return reverse(f"admin:memory_{model}_{page}", args=() if pk is None else (quote(pk),))
@@ -26,7 +26,7 @@ def url() -> Url:
 
 @pytest.fixture
 def staff(make_user: Callable[..., Any]) -> Callable[..., Client]:
-    """A browser's session of a member of staff with these permissions of the app."""
+    """A client logged in as a staff user with the given permissions of the app."""
 
     def make(*permissions: str) -> Client:
         client = Client()
@@ -37,8 +37,8 @@ def staff(make_user: Callable[..., Any]) -> Callable[..., Client]:
 
 
 @pytest.fixture
-def boss(make_user: Callable[..., Any]) -> Client:
-    """A superuser's session."""
+def superuser(make_user: Callable[..., Any]) -> Client:
+    """A client logged in as a superuser."""
     client = Client()
-    client.force_login(make_user("boss", is_staff=True, is_superuser=True))
+    client.force_login(make_user("superuser", is_staff=True, is_superuser=True))
     return client

@@ -1,4 +1,4 @@
-"""The admin in a real browser: what people see and do, and what no client test can tell."""
+"""The admin in a browser: layout, contrast, scripts, downloads and accessibility."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ TEXTS = (
     "line one\n    indented",
 )
 SCREENS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
-# The contrast of text that WCAG 2.2 asks for (AA, https://www.w3.org/TR/WCAG22/#contrast-minimum).
-LEAST_CONTRAST = 4.5
+# The text contrast that WCAG 2.2 requires (AA, https://www.w3.org/TR/WCAG22/#contrast-minimum).
+MIN_CONTRAST = 4.5
 CONTRAST = """
 element => {
     const channels = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -53,7 +53,7 @@ element => {
 
 @pytest.fixture
 def records(make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., Any]) -> None:
-    """A conversation of texts that break careless pages, and some data of agents."""
+    """A conversation with texts that could break the layout, and agent data."""
     for number, text in enumerate(TEXTS):
         make_item(
             id=f"i{number}",
@@ -70,12 +70,12 @@ def records(make_item: Callable[..., MemoryItem], make_agent_data: Callable[...,
 
 
 @pytest.fixture
-def browse(live_server: Any, boss: Client) -> Callable[..., Any]:
-    """`with browse(width=390) as page`: a browser with the superuser's session; `page.goto` takes a path.
+def browse(live_server: Any, superuser: Client) -> Callable[..., Any]:
+    """`with browse(width=390) as page`: a browser logged in as a superuser; `page.goto` takes a path.
 
     Nothing may use the database inside of the block: Playwright keeps an event loop in the thread.
     """
-    session = boss.cookies[settings.SESSION_COOKIE_NAME].value
+    session = superuser.cookies[settings.SESSION_COOKIE_NAME].value
 
     @contextmanager
     def start(scheme: Any = "light", width: int = 1280) -> Iterator[Page]:
@@ -94,10 +94,10 @@ def browse(live_server: Any, boss: Client) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_every_page_fits_and_runs_nothing(
+def test_pages_fit_the_screen_and_run_no_markup(
     browse: Callable[..., Any], records: None, url: Url, scheme: str, width: int
 ) -> None:
-    """In light and dark, wide and narrow: no page is wider than the screen, no user's markup runs, no script fails."""
+    """For all themes and widths: no horizontal scrolling, no executed user content, no script errors."""
     pages = [url(model) for model in ("memoryitem", "agentdata", "usersession")]
     pages += [url(model, "add") for model in ("memoryitem", "agentdata", "usersession")]
     pages += [url("memoryitem", "change", f"i{number}") for number in range(len(TEXTS))]
@@ -117,13 +117,13 @@ def test_every_page_fits_and_runs_nothing(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_conversation_can_be_read(browse: Callable[..., Any], records: None, url: Url, scheme: str) -> None:
-    """Text stands out from its ground in both themes, turns stand one below the other, an item's link leads to it."""
+def test_conversation_is_readable(browse: Callable[..., Any], records: None, url: Url, scheme: str) -> None:
+    """Sufficient contrast in both themes, turns below each other, links to an item scroll to it."""
     with browse(scheme) as page:
         page.goto(url("usersession", "conversation", "ada:s"))
         for selector in (".memory-text", ".memory-turn-head strong", ".memory-turn-head a", ".memory-persona", "h2"):
             for element in page.query_selector_all(f"#content {selector}"):
-                assert element.evaluate(CONTRAST) >= LEAST_CONTRAST, selector
+                assert element.evaluate(CONTRAST) >= MIN_CONTRAST, selector
         tops = [element.bounding_box()["y"] for element in page.query_selector_all(".memory-turn")]
         assert tops == sorted(tops)
         assert len(tops) == len(TEXTS)
@@ -137,8 +137,8 @@ def test_a_conversation_can_be_read(browse: Callable[..., Any], records: None, u
         assert page.url.endswith(url("memoryitem", "change", "i4"))
 
 
-def test_an_item_is_edited_as_people_do_it(browse: Callable[..., Any], records: None, url: Url) -> None:
-    """A wrong JSON is told beside its field and can be mended; a save changes that field alone."""
+def test_item_is_edited(browse: Callable[..., Any], records: None, url: Url) -> None:
+    """Invalid JSON is reported at its field and can be corrected; saving changes only that field."""
     before = MemoryItem.objects.get(pk="i4")
     with browse() as page:
         page.goto(url("memoryitem", "change", "i4"))
@@ -156,8 +156,8 @@ def test_an_item_is_edited_as_people_do_it(browse: Callable[..., Any], records: 
     assert [getattr(after, name) for name in unchanged] == [getattr(before, name) for name in unchanged]
 
 
-def test_a_selection_is_downloaded(browse: Callable[..., Any], url: Url, make_item: Any, tmp_path: Path) -> None:
-    """Filter by a typed user, select all across pages, export: the file has them all."""
+def test_selection_is_downloaded(browse: Callable[..., Any], url: Url, make_item: Any, tmp_path: Path) -> None:
+    """Filter by user, select all pages, export: the file has all items."""
     for number in range(60):
         make_item(user_id=["ada", "eve"][number % 6 == 0], session_id="s", text_content=f"text {number}")
     with browse() as page:
@@ -177,8 +177,8 @@ def test_a_selection_is_downloaded(browse: Callable[..., Any], url: Url, make_it
     assert UserSession.objects.count() == 2
 
 
-def test_the_conversation_is_told_to_screen_readers(browse: Callable[..., Any], records: None, url: Url) -> None:
-    """One main heading, days as headings of lists, labelled navigation and fields."""
+def test_conversation_is_accessible(browse: Callable[..., Any], records: None, url: Url) -> None:
+    """One main heading, headings per day, lists, and labelled navigation and fields."""
     with browse() as page:
         page.goto(url("usersession", "conversation", "ada:s"))
         assert page.locator("h1").count() == 1
@@ -190,10 +190,10 @@ def test_the_conversation_is_told_to_screen_readers(browse: Callable[..., Any], 
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_a_memory_is_searched_as_people_do_it(
+def test_search_of_one_users_memory(
     browse: Callable[..., Any], records: None, url: Url, make_item: Any, scheme: str, width: int
 ) -> None:
-    """A question typed with a name, and one typed while a user is chosen: best first, with a score that can be read."""
+    """With the user as a prefix or as a filter, results are ordered by score, and scores are shown."""
     make_item(id="train", session_id="s", text_content="I took the night train to Vienna.", timestamp=NOON)
     make_item(id="bobs", user_id="bob", text_content="The night train was full.", timestamp=NOON)
 
@@ -209,7 +209,7 @@ def test_a_memory_is_searched_as_people_do_it(
         scores = [float(text) for text in page.locator("td.field-score").all_inner_texts()]
         assert scores == sorted(scores, reverse=True)
         assert "lexical" in page.get_attribute("td.field-score span >> nth=0", "title")
-        assert page.query_selector("td.field-score span").evaluate(CONTRAST) >= LEAST_CONTRAST
+        assert page.query_selector("td.field-score span").evaluate(CONTRAST) >= MIN_CONTRAST
         assert page.get_by_text("bob", exact=True).count() == 0
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         page.goto(url("memoryitem") + "?user_id=bob")

@@ -1,4 +1,4 @@
-"""A session's conversation: order, days, roles, pages, and who may read it."""
+"""The conversation page: order, days, roles, pagination and permissions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from memory.admin.conversation import ITEMS_ON_A_PAGE, MOST_TEXT
+from memory.admin.conversation import ITEMS_PER_PAGE, MAX_TEXT
 from memory.models import MemoryItem, UserSession
 
 from .conftest import VIEWER, Url
@@ -21,11 +21,11 @@ from .conftest import VIEWER, Url
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MANY = 2 * ITEMS_ON_A_PAGE + 50
+MANY = 2 * ITEMS_PER_PAGE + 50
 
 
 def fill(count: int, start: int = 0) -> None:
-    """A session of `count` items, a minute apart."""
+    """Create a session of `count` items, a minute apart."""
     MemoryItem.objects.bulk_create(
         MemoryItem(
             id=f"i{number:05}",
@@ -40,14 +40,16 @@ def fill(count: int, start: int = 0) -> None:
 
 
 def turns(client: Client, address: str, **query: str) -> list[int]:
-    """The numbers of the turns on a page, from top to bottom."""
+    """The numbers of the turns on a page, in order."""
     response = client.get(address, query)
     assert response.status_code == 200
     return [int(number) for number in re.findall(r"turn (\d+)\.", response.content.decode())]
 
 
-def test_it_reads_from_top_to_bottom_by_day(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """The oldest first, under its day; each turn with role, time, persona and a link to its item."""
+def test_turns_are_chronological_and_grouped_by_day(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem]
+) -> None:
+    """The oldest turn is first; each has role, time, persona and a link to its item."""
     late = make_item(
         session_id="s",
         text_content="turn 2.",
@@ -61,10 +63,10 @@ def test_it_reads_from_top_to_bottom_by_day(boss: Client, url: Url, make_item: C
     make_item(session_id="s", user_id="eve", text_content="turn 9.")
     make_item(session_id="s", text_content="turn 9.", expiration=timezone.now() - timedelta(seconds=1))
     page = url("usersession", "conversation", "ada:s")
-    assert turns(boss, page) == [1, 2, 3]
-    shown = boss.get(page).context["conversation"]
+    assert turns(superuser, page) == [1, 2, 3]
+    shown = superuser.get(page).context["conversation"]
     assert [day.date for day in shown.days] == [date(2026, 3, 1), date(2026, 3, 2)]
-    content = boss.get(page).content.decode()
+    content = superuser.get(page).content.decode()
     for text in (
         "Sunday, 1 March 2026",
         "Monday, 2 March 2026",
@@ -77,70 +79,70 @@ def test_it_reads_from_top_to_bottom_by_day(boss: Client, url: Url, make_item: C
     assert spoken == [("user", "user"), ("assistant", "agent"), ("fact", "other")]
 
 
-def test_items_of_one_moment_keep_one_order(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """The id settles ties, so that pages neither repeat nor drop a turn."""
+def test_equal_timestamps_are_ordered_by_id(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """The order is total, so that pages neither repeat nor omit a turn."""
     for number in (3, 1, 2):
         make_item(id=str(number), session_id="s", text_content=f"turn {number}.", timestamp=NOON)
-    assert turns(boss, url("usersession", "conversation", "ada:s")) == [1, 2, 3]
+    assert turns(superuser, url("usersession", "conversation", "ada:s")) == [1, 2, 3]
 
 
 @override_settings(TIME_ZONE="Pacific/Auckland")
-def test_days_are_those_of_the_time_zone(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """Midnight is where the reader is, not in Greenwich."""
+def test_days_depend_on_the_time_zone(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Days start at midnight of the current time zone."""
     make_item(session_id="s", timestamp=NOON)
-    day = boss.get(url("usersession", "conversation", "ada:s")).context["conversation"].days[0]
+    day = superuser.get(url("usersession", "conversation", "ada:s")).context["conversation"].days[0]
     assert day.date == date(2026, 3, 2)
 
 
-def test_a_long_conversation_opens_at_its_end_and_is_read_by_pages(boss: Client, url: Url) -> None:
-    """Each page in order; together they hold every turn once; the bars lead older and newer."""
+def test_long_conversation_is_paginated_from_its_end(superuser: Client, url: Url) -> None:
+    """The pages together have every turn once; links lead to older and newer pages."""
     fill(MANY)
     page = url("usersession", "conversation", "ada:s")
-    pages = [turns(boss, page, page=str(number)) for number in (3, 2, 1)]
-    assert [len(some) for some in pages] == [50, ITEMS_ON_A_PAGE, ITEMS_ON_A_PAGE]
+    pages = [turns(superuser, page, page=str(number)) for number in (3, 2, 1)]
+    assert [len(some) for some in pages] == [50, ITEMS_PER_PAGE, ITEMS_PER_PAGE]
     assert [number for some in pages for number in some] == list(range(MANY))
-    assert turns(boss, page) == pages[-1]
-    content = boss.get(page, {"page": "2"}).content.decode()
+    assert turns(superuser, page) == pages[-1]
+    content = superuser.get(page, {"page": "2"}).content.decode()
     assert "51 to 150 of 250" in content
     for target in ("?page=3", "?page=1"):
         assert f'href="{target}"' in content
-    assert turns(boss, page, page="99") == pages[0]
-    assert turns(boss, page, page="x") == pages[-1]
+    assert turns(superuser, page, page="99") == pages[0]
+    assert turns(superuser, page, page="x") == pages[-1]
 
 
 @pytest.mark.parametrize("number", [0, 49, 50, 149, 150, 249])
-def test_an_item_leads_to_its_place(boss: Client, url: Url, number: int) -> None:
-    """The page that it is on, with the item marked."""
+def test_item_parameter_selects_its_page(superuser: Client, url: Url, number: int) -> None:
+    """The page with the item is shown, and the item is marked."""
     fill(MANY)
-    response = boss.get(url("usersession", "conversation", "ada:s"), {"item": f"i{number:05}"})
-    here = [turn for day in response.context["conversation"].days for turn in day.turns if turn.here]
+    response = superuser.get(url("usersession", "conversation", "ada:s"), {"item": f"i{number:05}"})
+    here = [turn for day in response.context["conversation"].days for turn in day.turns if turn.is_target]
     assert [turn.text for turn in here] == [f"turn {number}."]
     assert response.content.decode().count('id="here"') == 1
 
 
-def test_the_number_of_queries_is_constant(boss: Client, url: Url) -> None:
-    """However long the conversation is; vectors are not loaded."""
+def test_number_of_queries_is_constant(superuser: Client, url: Url) -> None:
+    """The number does not depend on the length; vectors are not loaded."""
     page, counts = url("usersession", "conversation", "ada:s"), []
     for start, count in ((0, 2), (2, 1000)):
         fill(count, start)
         with CaptureQueriesContext(connections["memory"]) as captured:
-            boss.get(page)
+            superuser.get(page)
         counts.append(len(captured))
         assert not any('"embedding"' in query["sql"] for query in captured.captured_queries)
     assert counts == [3, 3]
 
 
-def test_a_very_long_text_is_cut_and_says_so(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """The page stays readable, the item's page has the rest."""
-    item = make_item(session_id="s", text_content="x" * (MOST_TEXT + 7))
-    content = boss.get(url("usersession", "conversation", "ada:s")).content.decode()
+def test_long_text_is_truncated(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """The page shows the number of omitted characters and links to the item."""
+    item = make_item(session_id="s", text_content="x" * (MAX_TEXT + 7))
+    content = superuser.get(url("usersession", "conversation", "ada:s")).content.decode()
     assert "7 more characters" in content
-    assert "x" * (MOST_TEXT + 1) not in content
+    assert "x" * (MAX_TEXT + 1) not in content
     assert url("memoryitem", "change", item.pk) in content
 
 
-def test_markup_is_text(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """Text, role, persona, type, metadata, title and ids."""
+def test_user_content_is_escaped(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Text, role, persona, type, metadata, title and ids are escaped."""
     script = "<script>alert(1)<|script>"
     make_item(
         id=script,
@@ -154,36 +156,38 @@ def test_markup_is_text(boss: Client, url: Url, make_item: Callable[..., MemoryI
     session = UserSession.objects.get()
     for metadata in ({}, {"title": script}):
         UserSession.objects.filter(pk=session.pk).update(metadata=metadata)
-        content = boss.get(url("usersession", "conversation", session.pk), {"item": script}).content.decode()
+        content = superuser.get(url("usersession", "conversation", session.pk), {"item": script}).content.decode()
         assert "<script>alert" not in content
         assert content.count("&lt;script&gt;alert") >= 7
 
 
-def test_an_unknown_session_is_404_and_an_empty_one_says_so(boss: Client, url: Url) -> None:
-    """A wrong address is not an empty conversation."""
-    assert boss.get(url("usersession", "conversation", "ada:none")).status_code == 404
+def test_unknown_session_is_404_and_empty_session_has_a_message(superuser: Client, url: Url) -> None:
+    """An unknown session differs from one without items."""
+    assert superuser.get(url("usersession", "conversation", "ada:none")).status_code == 404
     UserSession(user_id="ada", session_id="empty").save()
-    assert "has no items now" in boss.get(url("usersession", "conversation", "ada:empty")).content.decode()
+    assert "has no items" in superuser.get(url("usersession", "conversation", "ada:empty")).content.decode()
 
 
 @pytest.mark.parametrize(
     ("permissions", "status"),
     [(VIEWER, 200), (("view_usersession",), 403), (("view_memoryitem",), 403), ((), 403)],
 )
-def test_it_needs_the_permission_to_view_sessions_and_items(
+def test_page_requires_permission_to_view_sessions_and_items(
     staff: Callable[..., Client],
     url: Url,
     make_item: Callable[..., MemoryItem],
     permissions: tuple[str, ...],
     status: int,
 ) -> None:
-    """Either alone is not enough: the page shows both."""
+    """Both permissions are required, since the page shows both."""
     make_item(session_id="s")
     assert staff(*permissions).get(url("usersession", "conversation", "ada:s")).status_code == status
 
 
-def test_strangers_are_sent_to_log_in(client: Client, url: Url, make_user: Callable[..., Any]) -> None:
-    """And so are users who are no staff."""
+def test_users_without_staff_status_are_redirected_to_login(
+    client: Client, url: Url, make_user: Callable[..., Any]
+) -> None:
+    """Anonymous users and users without staff status see the login page."""
     page = url("usersession", "conversation", "ada:s")
     assert "/login/" in client.get(page).headers["Location"]
     client.force_login(make_user("ada", permissions=VIEWER))

@@ -1,4 +1,4 @@
-"""The lists: what they show, find and filter, at what price."""
+"""Change lists: columns, search, filters, and their number of queries."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 def listed(client: Client, url: str, **query: str) -> list[Any]:
-    """The records on a list's first page."""
+    """The records on the first page of a list."""
     response = client.get(url, query)
     assert response.status_code == 200, response
     return list(response.context["cl"].result_list)
 
 
 def queries(client: Client, url: str) -> list[str]:
-    """What a page asks both databases."""
+    """The SQL of a page on both databases."""
     with (
         CaptureQueriesContext(connections["default"]) as default,
         CaptureQueriesContext(connections["memory"]) as memory,
@@ -43,10 +43,8 @@ def queries(client: Client, url: str) -> list[str]:
     return [query["sql"] for captured in (default, memory) for query in captured.captured_queries]
 
 
-def test_items_show_time_user_session_type_speaker_and_text(
-    boss: Client, url: Url, make_item: Callable[..., MemoryItem]
-) -> None:
-    """A row tells when, who, in which session, what, as whom; and leads to the item and to its conversation."""
+def test_columns_of_memory_items(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """A row shows time, user, session, type, speaker and text, and links to the item and the conversation."""
     item = make_item(
         user_id="ada",
         session_id="trip",
@@ -56,7 +54,7 @@ def test_items_show_time_user_session_type_speaker_and_text(
         text_content="Lisbon is\nwarm " + "and sunny " * 50,
         timestamp=NOON,
     )
-    page = boss.get(url("memoryitem")).content.decode()
+    page = superuser.get(url("memoryitem")).content.decode()
     for shown in (
         "2026-03-01</span> <span>12:00:00",
         "ada",
@@ -72,26 +70,26 @@ def test_items_show_time_user_session_type_speaker_and_text(
     assert f"{url('usersession', 'conversation', 'ada:trip')}?item={item.pk}#here" in page
 
 
-def test_agent_data_and_sessions_are_listed(
-    boss: Client,
+def test_columns_of_agent_data_and_sessions(
+    superuser: Client,
     url: Url,
     make_item: Callable[..., MemoryItem],
     make_agent_data: Callable[..., AgentData],
 ) -> None:
-    """Agents' data shows the start of its content; a session its title and a way to its conversation."""
+    """Agent data shows the start of the content; sessions show a title and a link to the conversation."""
     make_agent_data(agent_id="planner", content={"steps": ["pack", "go"]})
     UserSession(user_id="ada", session_id="trip", metadata={"title": "A trip to Lisbon"}).save()
-    assert "{&quot;steps&quot;: [&quot;pack&quot;, &quot;go&quot;]}" in boss.get(url("agentdata")).content.decode()
-    page = boss.get(url("usersession")).content.decode()
+    assert "{&quot;steps&quot;: [&quot;pack&quot;, &quot;go&quot;]}" in superuser.get(url("agentdata")).content.decode()
+    page = superuser.get(url("usersession")).content.decode()
     assert "A trip to Lisbon" in page
     assert url("usersession", "conversation", "ada:trip") in page
 
 
-def test_expired_records_are_not_listed(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """No read path returns what has expired, the admin's neither."""
+def test_expired_records_are_not_listed(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Expired records are hidden in the admin, too."""
     make_item(expiration=timezone.now() - timedelta(seconds=1))
     kept = make_item()
-    assert listed(boss, url("memoryitem")) == [kept]
+    assert listed(superuser, url("memoryitem")) == [kept]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +117,9 @@ def test_expired_records_are_not_listed(boss: Client, url: Url, make_item: Calla
     ],
 )
 def test_items_are_found(
-    boss: Client, url: Url, make_item: Callable[..., MemoryItem], query: dict[str, str], found: str
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], query: dict[str, str], found: str
 ) -> None:
-    """By words in user, session and text; by filters; by the hierarchy of dates."""
+    """Items are found by words in user, session and text, by filters and by date."""
     now = timezone.now()
     make_item(id="a", session_id="trip", text_content="the Ocean", timestamp=NOON, expiration=now + timedelta(hours=1))
     make_item(
@@ -134,39 +132,39 @@ def test_items_are_found(
     )
     make_item(id="c", item_type="fact", text_content="STRASSE or Straße", timestamp=NOON + timedelta(hours=1))
     make_item(id="d", metadata={"role": "critic"}, text_content="100% sure", timestamp=NOON.replace(year=2025))
-    assert sorted(item.pk for item in listed(boss, url("memoryitem"), **query)) == sorted(found)
+    assert sorted(item.pk for item in listed(superuser, url("memoryitem"), **query)) == sorted(found)
 
 
-def test_sessions_are_found_by_their_titles(boss: Client, url: Url) -> None:
-    """The search reads the titles in the metadata too."""
+def test_sessions_are_found_by_their_titles(superuser: Client, url: Url) -> None:
+    """The search includes titles in the metadata."""
     for name, title in (("one", "A trip to Lisbon"), ("two", "Taxes"), ("three", None)):
         UserSession(user_id="ada", session_id=name, metadata={"title": title} if title else {}).save()
-    assert [session.session_id for session in listed(boss, url("usersession"), q="lisbon")] == ["one"]
+    assert [session.session_id for session in listed(superuser, url("usersession"), q="lisbon")] == ["one"]
 
 
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # a test's own rows count towards no limit
-def test_a_search_that_is_too_broad_is_told(
-    boss: Client, url: Url, make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch
+def test_search_that_is_too_broad_shows_a_message(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the database bounds what a search may read, the list says so and is shown without the search."""
+    """If the database refuses the search, the list without it is shown with a message."""
     make_item(text_content="needle", user_id="ada")
     make_item(text_content="hay", user_id="ada")
     make_item(text_content="needle", user_id="bob")
     monkeypatch.setitem(connections["memory"].settings_dict, "OPTIONS", {"mirror_limit": 1})
-    response = boss.get(url("memoryitem"), {"q": "needle"}, follow=True)
+    response = superuser.get(url("memoryitem"), {"q": "needle"}, follow=True)
     bounded = connections["memory"].vendor == "firestore"
     assert [str(message).split(":")[0] for message in response.context["messages"]] == (
-        ["There is too much to search in"] if bounded else []
+        ["The search is too broad"] if bounded else []
     )
     assert len(response.context["cl"].result_list) == (3 if bounded else 2)
-    assert len(listed(boss, url("memoryitem"), q="needle", user_id="bob")) == 1
+    assert len(listed(superuser, url("memoryitem"), q="needle", user_id="bob")) == 1
 
 
-def test_filters_offer_the_values_that_there_are(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """Each once, in order; one that the URL asks for is offered even where no record has it; no values, no filter."""
+def test_filters_offer_the_stored_values(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Distinct values in order, and the selected one even if no record has it. Without values there is no filter."""
     for item_type in ("message", "fact", "message", "event"):
         make_item(item_type=item_type)
-    response = boss.get(url("memoryitem"), {"item_type": "rare"})
+    response = superuser.get(url("memoryitem"), {"item_type": "rare"})
     offered = {
         spec.title: [value for value, _ in spec.lookup_choices]
         for spec in response.context["cl"].filter_specs
@@ -176,29 +174,29 @@ def test_filters_offer_the_values_that_there_are(boss: Client, url: Url, make_it
     assert "persona" not in offered
 
 
-def test_the_typed_filter_keeps_the_other_filters(boss: Client, url: Url) -> None:
-    """Narrowing by user keeps the search and the type."""
-    page = boss.get(url("memoryitem"), {"q": "word", "item_type": "fact", "user_id": "ada"}).content.decode()
+def test_text_filter_keeps_the_other_parameters(superuser: Client, url: Url) -> None:
+    """The form of the user filter keeps the search and the type."""
+    page = superuser.get(url("memoryitem"), {"q": "word", "item_type": "fact", "user_id": "ada"}).content.decode()
     form = page.split('<input type="text" name="user_id" value="ada"')[0].rsplit("<form", 1)[1]
     assert '<input type="hidden" name="q" value="word">' in form
     assert '<input type="hidden" name="item_type" value="fact">' in form
 
 
 @pytest.mark.parametrize("query", [{"timestamp__gte": "soon"}, {"p": "x"}, {"o": "99"}, {"q": "a\0b"}, {"role": "\0"}])
-def test_odd_parameters_are_no_server_errors(boss: Client, url: Url, query: dict[str, str]) -> None:
-    """A hand-written URL answers a page or the way back to one."""
-    assert boss.get(url("memoryitem"), query, follow=True).status_code == 200
+def test_invalid_parameters_cause_no_server_errors(superuser: Client, url: Url, query: dict[str, str]) -> None:
+    """Invalid URLs return a page or a redirect."""
+    assert superuser.get(url("memoryitem"), query, follow=True).status_code == 200
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_list_asks_the_same_whatever_the_number_of_rows(
-    boss: Client,
+def test_number_of_queries_does_not_depend_on_rows(
+    superuser: Client,
     url: Url,
     make_item: Callable[..., MemoryItem],
     make_agent_data: Callable[..., AgentData],
     model: str,
 ) -> None:
-    """One row or eighty: the same queries, one count among them, and no vector is loaded."""
+    """1 and 80 rows need the same queries, one of them a count; vectors are not loaded."""
 
     def fill(start: int, end: int) -> None:
         for number in range(start, end):
@@ -206,23 +204,23 @@ def test_a_list_asks_the_same_whatever_the_number_of_rows(
             make_agent_data(timestamp=NOON + timedelta(seconds=number))
 
     fill(0, 1)
-    one = queries(boss, url(model))
+    one = queries(superuser, url(model))
     fill(1, 80)
-    many = queries(boss, url(model))
+    many = queries(superuser, url(model))
     assert len(one) == len(many)
     assert sum("COUNT(" in sql for sql in many) == 1
     assert not any('"embedding"' in sql for sql in many)
     assert not any("JOIN" in sql for sql in many if "memory_items" in sql or "user_sessions" in sql)
 
 
-def test_the_days_lead_to_their_records(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """Years, then months, then days: each once, of what the list shows, with a link to its records."""
+def test_date_hierarchy_links_to_records(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Years, months and days of the listed records, each once with a link."""
     for moment in ("2024-12-31", "2025-01-01", "2025-01-31", "2025-12-31", "2025-12-31", "9999-12-31"):
         make_item(id=f"{moment}-{new_id()}", timestamp=datetime.fromisoformat(f"{moment}T23:30:00+00:00"))
     make_item(timestamp=NOON, user_id="eve")
 
     def choices(**query: str) -> list[str]:
-        page = boss.get(url("memoryitem"), {"user_id": "ada", **query}).content.decode()
+        page = superuser.get(url("memoryitem"), {"user_id": "ada", **query}).content.decode()
         bar = page.split('<nav class="toplinks">')[1].split("</nav>")[0]
         shown = re.sub(r"<[^>]*>", "", re.sub(r"<a[^>]*date-back.*?</a>", "", bar))
         return [line.strip() for line in shown.splitlines() if line.strip()]
@@ -232,25 +230,25 @@ def test_the_days_lead_to_their_records(boss: Client, url: Url, make_item: Calla
     assert choices(timestamp__year="2025", timestamp__month="1") == ["January 1", "January 31"]
     assert choices(timestamp__year="2025", timestamp__month="12") == ["December 31"]
     assert choices(timestamp__year="2025", timestamp__month="12", timestamp__day="31") == ["December 31"]
-    found = listed(boss, url("memoryitem"), timestamp__year="2025", timestamp__month="12", timestamp__day="31")
+    found = listed(superuser, url("memoryitem"), timestamp__year="2025", timestamp__month="12", timestamp__day="31")
     assert [item.pk[:10] for item in found] == ["2025-12-31", "2025-12-31"]
     with timezone.override("Pacific/Auckland"):
         assert choices(timestamp__year="2025", timestamp__month="1") == ["January 1", "January 2"]
 
 
-def test_the_days_are_read_from_the_index(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """A row each: no query computes something of every record's time."""
+def test_date_hierarchy_uses_the_index(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """No query evaluates a function of all records' times."""
     for number in range(40):
         make_item(timestamp=NOON + timedelta(hours=7 * number))
-    asked = queries(boss, url("memoryitem"))
+    asked = queries(superuser, url("memoryitem"))
     assert not any("DISTINCT" in sql or "MIN(" in sql for sql in asked)
     assert len(asked) < 40
 
 
-def test_what_users_wrote_is_escaped(
-    boss: Client, url: Url, make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., AgentData]
+def test_user_content_is_escaped(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., AgentData]
 ) -> None:
-    """Markup in any column, filter or parameter is text."""
+    """Markup in columns, filters and parameters is escaped."""
     make_item(
         user_id=SCRIPT.replace("/", ""),
         session_id="<script>",
@@ -262,20 +260,22 @@ def test_what_users_wrote_is_escaped(
     make_agent_data(agent_id="<script>", data_type=SCRIPT, content=SCRIPT)
     UserSession(user_id="a", session_id="b", metadata={"title": SCRIPT}).save()
     for model in MODELS:
-        page = boss.get(url(model), {"q": "script"}).content.decode()
+        page = superuser.get(url(model), {"q": "script"}).content.decode()
         assert "<script>alert" not in page
         assert "&lt;script&gt;" in page
-    page = boss.get(url("memoryitem"), {"user_id": '"><script>alert(1)</script>', "role": SCRIPT}).content.decode()
+    page = superuser.get(url("memoryitem"), {"user_id": '"><script>alert(1)</script>', "role": SCRIPT}).content.decode()
     assert "<script>alert" not in page
 
 
-def test_the_log_is_kept_in_the_other_database(boss: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
-    """Records are in one database, the admin's log in another: history works across."""
+def test_admin_log_is_in_the_default_database(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem]
+) -> None:
+    """The history works although records and the admin log are in different databases."""
     item = make_item()
-    form = boss.get(url("memoryitem", "change", item.pk)).context["adminform"].form
+    form = superuser.get(url("memoryitem", "change", item.pk)).context["adminform"].form
     data = {**{f"{key}": form.initial.get(key) or "" for key in ("item_type", "text_content")}, "metadata": "{}"}
     data |= {"timestamp_0": "2026-03-01", "timestamp_1": "12:00:00", "text_content": "changed"}
-    assert boss.post(url("memoryitem", "change", item.pk), data).status_code == 302
+    assert superuser.post(url("memoryitem", "change", item.pk), data).status_code == 302
     assert LogEntry.objects.using("default").get().object_id == item.pk
-    assert "Changed" in boss.get(url("memoryitem", "history", item.pk)).content.decode()
-    assert boss.get("/admin/").status_code == 200
+    assert "Changed" in superuser.get(url("memoryitem", "history", item.pk)).content.decode()
+    assert superuser.get("/admin/").status_code == 200

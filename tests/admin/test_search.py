@@ -1,4 +1,4 @@
-"""The search box of memory items: whose memory, in which order, and what it says where it cannot."""
+"""The search box of memory items: users, order and error messages."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Away(DeterministicEmbedder):
-    """A model that embeds what is stored and is away when it is asked."""
+class Unavailable(DeterministicEmbedder):
+    """An embedder that embeds items and fails for queries."""
 
     def embed_query(self, text: str) -> Any:
-        """Fails."""
-        raise EmbedderError("away gave no vectors (Timeout): try again later.")
+        """Raise an error."""
+        raise EmbedderError("embedder gave no vectors (Timeout): try again later.")
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +38,8 @@ def _small_model(settings: Any) -> None:
 
 
 @pytest.fixture
-def said(make_item: Callable[..., MemoryItem]) -> None:
-    """Two users' memories, the better answer being the older one."""
+def stored(make_item: Callable[..., MemoryItem]) -> None:
+    """Items of three users; the best match is an old item."""
     texts = ("The night train to Vienna was on time.", "A train of thought.", "The piano was tuned.")
     for number, text in enumerate(texts):
         make_item(
@@ -54,115 +54,117 @@ def said(make_item: Callable[..., MemoryItem]) -> None:
 
 
 def ids(client: Client, url: str, **query: str) -> list[str]:
-    """What the list shows, in its order."""
+    """Ids of the list in order."""
     response = client.get(url, query)
     assert response.status_code == 200, response
     return [item.pk for item in response.context["cl"].result_list]
 
 
 @pytest.mark.parametrize(
-    ("typed", "chosen", "expected"),
+    ("search_text", "selected_user", "expected"),
     [
-        ("user:ada what did she paint?", None, search.Asked("ada", "what did she paint?")),
-        ('user:"carl de vries" a train', None, search.Asked("carl de vries", "a train")),
-        (" user:ada", None, search.Asked("ada", "")),
-        ("user:ada:x night", "ada", search.Asked("ada:x", "night")),
-        ("night train", "ada", search.Asked("ada", "night train")),
+        ("user:ada what did she paint?", None, search.MemoryQuery("ada", "what did she paint?")),
+        ('user:"carl de vries" a train', None, search.MemoryQuery("carl de vries", "a train")),
+        (" user:ada", None, search.MemoryQuery("ada", "")),
+        ("user:ada:x night", "ada", search.MemoryQuery("ada:x", "night")),
+        ("night train", "ada", search.MemoryQuery("ada", "night train")),
         ("night train", None, None),
         ("the user:ada", None, None),
         ("user:", None, None),
-        ('user:"" x', None, search.Asked('""', "x")),
+        ('user:"" x', None, search.MemoryQuery('""', "x")),
     ],
 )
-def test_whose_memory_is_asked(typed: str, chosen: str | None, expected: search.Asked | None) -> None:
-    """That of the name before the question, or of the filter; nobody's where neither is."""
-    assert search.asked(typed, chosen) == expected
+def test_parse_query(search_text: str, selected_user: str | None, expected: search.MemoryQuery | None) -> None:
+    """The user is that of the prefix or of the filter; without either, the result is None."""
+    assert search.parse_query(search_text, selected_user) == expected
 
 
 @pytest.mark.parametrize(
-    "query", [{"q": "user:ada trains at night"}, {"q": "trains at night", "user_id": "ada"}], ids=["named", "chosen"]
+    "query",
+    [{"q": "user:ada trains at night"}, {"q": "trains at night", "user_id": "ada"}],
+    ids=["named", "selected_user"],
 )
-def test_one_memory_is_searched_by_meaning(boss: Client, url: Url, said: None, query: dict[str, str]) -> None:
-    """Words in another form are found; the best is first, though it is the oldest, and its score is shown."""
-    found = ids(boss, url("memoryitem"), **query)
+def test_search_of_one_user_is_ranked(superuser: Client, url: Url, stored: None, query: dict[str, str]) -> None:
+    """Inflected words match; the best result is first although it is old, and its score is shown."""
+    found = ids(superuser, url("memoryitem"), **query)
     assert found[:2] == ["a0", "a1"]
     assert not {"b", "c"} & set(found)
-    response = boss.get(url("memoryitem"), query)
+    response = superuser.get(url("memoryitem"), query)
     page = response.content.decode()
     best = response.context["cl"].result_list[0]
     assert f">{best.score:.2f}</span>" in page
     assert f"lexical {best.score_parts['lexical']:.2f}" in page
 
 
-def test_all_memories_are_searched_by_words(boss: Client, url: Url, said: None) -> None:
-    """Every word must be found, as it is; newest first, without scores."""
-    assert ids(boss, url("memoryitem"), q="night train") == ["c", "b", "a0"]
-    assert ids(boss, url("memoryitem"), q="trains at night") == []
-    assert "column-score" not in boss.get(url("memoryitem"), {"q": "night"}).content.decode()
+def test_search_of_all_users_matches_words(superuser: Client, url: Url, stored: None) -> None:
+    """All words must match exactly; results are ordered by time, without scores."""
+    assert ids(superuser, url("memoryitem"), q="night train") == ["c", "b", "a0"]
+    assert ids(superuser, url("memoryitem"), q="trains at night") == []
+    assert "column-score" not in superuser.get(url("memoryitem"), {"q": "night"}).content.decode()
 
 
-def test_a_search_is_narrowed_by_the_filters(boss: Client, url: Url, said: None) -> None:
-    """Type, session, time; a name beside another user's filter finds nothing."""
+def test_search_is_combined_with_filters(superuser: Client, url: Url, stored: None) -> None:
+    """Type, session and time apply; a prefix with another user than the filter finds nothing."""
     items = url("memoryitem")
-    assert ids(boss, items, q="user:ada train", item_type="fact") == ["a1"]
-    assert ids(boss, items, q="user:ada train", session_id="none") == []
-    assert ids(boss, items, q="user:ada train", timestamp__gte="2026-03-02 00:00:00+00:00")[0] == "a1"
-    assert ids(boss, items, q="user:ada train", user_id="bob") == []
-    assert ids(boss, items, q="user:nobody train") == []
-    assert ids(boss, items, q='user:"carl de vries" trains') == ["c"]
+    assert ids(superuser, items, q="user:ada train", item_type="fact") == ["a1"]
+    assert ids(superuser, items, q="user:ada train", session_id="none") == []
+    assert ids(superuser, items, q="user:ada train", timestamp__gte="2026-03-02 00:00:00+00:00")[0] == "a1"
+    assert ids(superuser, items, q="user:ada train", user_id="bob") == []
+    assert ids(superuser, items, q="user:nobody train") == []
+    assert ids(superuser, items, q='user:"carl de vries" trains') == ["c"]
 
 
-def test_a_name_alone_lists_its_memory(boss: Client, url: Url, said: None) -> None:
-    """All of it, newest first."""
-    assert ids(boss, url("memoryitem"), q="user:ada") == ["a2", "a1", "a0"]
+def test_prefix_without_query_lists_all_items(superuser: Client, url: Url, stored: None) -> None:
+    """All items of the user, newest first."""
+    assert ids(superuser, url("memoryitem"), q="user:ada") == ["a2", "a1", "a0"]
 
 
-def test_a_column_can_give_the_order(boss: Client, url: Url, said: None) -> None:
-    """What was found stays the same, with its scores."""
-    by_score = ids(boss, url("memoryitem"), q="user:ada train")
-    by_time = ids(boss, url("memoryitem"), q="user:ada train", o="-1")
+def test_results_can_be_ordered_by_column(superuser: Client, url: Url, stored: None) -> None:
+    """The results and their scores stay the same."""
+    by_score = ids(superuser, url("memoryitem"), q="user:ada train")
+    by_time = ids(superuser, url("memoryitem"), q="user:ada train", o="-1")
     assert by_time == sorted(by_score, reverse=True)
     assert by_time != by_score
-    assert "column-score" in boss.get(url("memoryitem"), {"q": "user:ada train", "o": "-1"}).content.decode()
+    assert "column-score" in superuser.get(url("memoryitem"), {"q": "user:ada train", "o": "-1"}).content.decode()
 
 
-def test_actions_take_what_was_found(boss: Client, url: Url, said: None) -> None:
-    """An export of all that a search shows has that and nothing else."""
+def test_actions_apply_to_the_results(superuser: Client, url: Url, stored: None) -> None:
+    """An export of all results has exactly these."""
     query = "?q=user:ada+trains&item_type=fact"
     data = {"action": "export_jsonl", "select_across": "1", "_selected_action": ["a1"]}
-    exported = boss.post(url("memoryitem") + query, data)
+    exported = superuser.post(url("memoryitem") + query, data)
     lines = b"".join(exported.streaming_content).decode().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 1
     assert "A train of thought." in lines[0]
 
 
-def test_days_above_are_those_of_what_was_found(boss: Client, url: Url, said: None) -> None:
-    """The bar of dates offers no day that has nothing."""
-    page = boss.get(url("memoryitem"), {"q": "user:ada train", "item_type": "message"}).content.decode()
+def test_date_hierarchy_has_the_dates_of_the_results(superuser: Client, url: Url, stored: None) -> None:
+    """Days without results are not offered."""
+    page = superuser.get(url("memoryitem"), {"q": "user:ada train", "item_type": "message"}).content.decode()
     assert "timestamp__day=1" in page
     assert "timestamp__day=2&" not in page.replace("&amp;", "&")
 
 
-@pytest.mark.parametrize("question", ["👩‍👩‍👧‍👦", "?!", "x" * 10_001, "京都", "%", "'--"])
-def test_odd_questions_have_a_page(boss: Client, url: Url, said: None, question: str) -> None:
-    """Too long is said, not a fault."""
-    response = boss.get(url("memoryitem"), {"q": f"user:ada {question}"})
+@pytest.mark.parametrize("query", ["👩‍👩‍👧‍👦", "?!", "x" * 10_001, "京都", "%", "'--"])
+def test_unusual_queries_cause_no_error(superuser: Client, url: Url, stored: None, query: str) -> None:
+    """A query that is too long shows a message."""
+    response = superuser.get(url("memoryitem"), {"q": f"user:ada {query}"})
     assert response.status_code == 200
-    told = [str(message) for message in get_messages(response.wsgi_request)]
-    assert bool(told) == (len(question) > 10_000)
+    shown = [str(message) for message in get_messages(response.wsgi_request)]
+    assert bool(shown) == (len(query) > 10_000)
 
 
-def test_a_model_that_is_away_is_told(boss: Client, url: Url, said: None, settings: Any) -> None:
-    """The words are searched all the same."""
-    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
-    response = boss.get(url("memoryitem"), {"q": "user:ada night train"})
+def test_unavailable_embedder_shows_a_message(superuser: Client, url: Url, stored: None, settings: Any) -> None:
+    """Keywords are searched nevertheless."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Unavailable"}
+    response = superuser.get(url("memoryitem"), {"q": "user:ada night train"})
     assert [item.pk for item in response.context["cl"].result_list] == ["a0"]
-    assert "away gave no vectors" in response.content.decode()
+    assert "embedder gave no vectors" in response.content.decode()
 
 
 @pytest.fixture
-def reads_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Firestore's mirror holds three rows; SQLite, which reads all, is made to refuse what was typed."""
+def small_read_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit the mirror to three documents; make the keyword search fail on SQLite, which has no limit."""
     connection = connections["memory"]
     if connection.vendor == "firestore":
         monkeypatch.setitem(connection.settings_dict["OPTIONS"], "mirror_limit", 3)
@@ -177,10 +179,14 @@ def reads_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ModelAdmin, "get_search_results", refuse)
 
 
-@pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # what is not committed costs no read
-def test_too_much_to_search_in_is_told(boss: Client, url: Url, said: None, reads_little: None) -> None:
-    """Not a fault, but a sentence that says what to do instead; one memory can be searched all the same."""
-    response = boss.get(url("memoryitem"), {"q": "night"}, follow=True)
+@pytest.mark.django_db(
+    databases=["default", "memory"], transaction=True
+)  # uncommitted rows do not count towards the limit
+def test_search_above_the_read_limit_shows_a_message(
+    superuser: Client, url: Url, stored: None, small_read_limit: None
+) -> None:
+    """The message suggests a filter; one user's memory can still be searched."""
+    response = superuser.get(url("memoryitem"), {"q": "night"}, follow=True)
     assert response.redirect_chain == [(url("memoryitem"), 302)]
-    assert "narrow it by a user" in response.content.decode()
-    assert ids(boss, url("memoryitem"), q="user:ada night")[0] == "a0"
+    assert "Filter by user" in response.content.decode()
+    assert ids(superuser, url("memoryitem"), q="user:ada night")[0] == "a0"
