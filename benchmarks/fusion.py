@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.search.embedders.static import StaticEmbedder
-from memory.search.indexing import embed
 from memory.search.labelled import Conversation, read_conversations
 from memory.search.passages import ask, naming
 from memory.search.terms import query_terms
+from memory.search.texts import embed
 
 Scores = NDArray[np.float64]
 

@@ -17,12 +17,15 @@ class MemoryConfig(AppConfig):
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate, post_save, pre_save
 
-        from . import checks  # noqa: F401  (registers by decorator)
+        # Models can be imported only now; `checks` registers by decorator.
+        from . import checks, text_index  # noqa: F401
         from .distances import register_functions
         from .history import receivers
         from .search import indexing
+        from .search.index import SearchIndex
         from .search.sources import matrix, side_tables
 
+        text_index.install(SearchIndex())
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
         post_migrate.connect(side_tables.install, sender=self, dispatch_uid="memory.search.tables")

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, make_embedder
-from .search.embedders import EmbedderError, NoEmbedderError
+from .embedding import EmbedderError, NoEmbedderError
 from .search.terms import LANGUAGES
 
 ROUTER = "memory.routers.MemoryRouter"

@@ -6,15 +6,18 @@ A value is read when it is used, so `override_settings` works, and a wrong one i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from .embedding import Embedder, EmbedderError, NoEmbedderError
 from .limits import MAX_DIMENSIONS
-from .search.embedders import Embedder, EmbedderError, NoEmbedderError
+
+logger = logging.getLogger(__name__)
 
 DEFAULTS: Mapping[str, Any] = {
     "DATABASE": "default",
@@ -178,3 +181,18 @@ def _made_embedder(path: str) -> Embedder:
 
 
 memory_settings = MemorySettings()
+
+
+def configured_embedder() -> Embedder | None:
+    """`MEMORY["EMBEDDER"]` for writes: if it cannot be made, logs an error and returns None, so the write goes on."""
+    try:
+        return memory_settings.embedder
+    except EmbedderError as error:
+        _log_once(str(error))
+        return None
+
+
+@cache
+def _log_once(problem: str) -> None:
+    """Every write meets the problem; it is logged once a process."""
+    logger.error("Texts are stored without vectors: %s Then run manage.py memory_embed.", problem)

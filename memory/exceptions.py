@@ -23,7 +23,7 @@ from django.db.transaction import TransactionManagementError
 from django_redis.exceptions import CompressorError, ConnectionInterrupted
 from redis import exceptions as redis
 
-from .search.embedders import EmbedderError, NoEmbedderError
+from .embedding import EmbedderError, NoEmbedderError
 
 __all__ = ["ConnectionError", "StorageError", "ValidationError", "storage_errors", "translated"]
 

@@ -18,6 +18,7 @@ from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 from . import encryption, limits
+from .conf import configured_embedder
 from .exceptions import StorageError
 
 NUMBERS = {int, float}
@@ -297,9 +298,7 @@ class CompactVectorField(VectorField):
 
     @property
     def index_dimension(self) -> int | None:
-        """That of `MEMORY["EMBEDDER"]`; None without one that can be made."""
-        from .search.indexing import configured_embedder
-
+        """The dimension of `MEMORY["EMBEDDER"]`; None without an embedder."""
         embedder = configured_embedder()
         return None if embedder is None else embedder.dimension
 

@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import models, router, transaction
+from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import history, limits
+from . import limits
 from .batches import Place, places_of
 from .cache import Conversation
+from .coherence import Changes, Tables, cache_of, conversation_of, writing
 from .contention import retry_on_contention
 from .exceptions import ValidationError
 from .fields import (
@@ -34,7 +35,7 @@ from .fields import (
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
-from .search import indexing
+from .text_index import text_index
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
@@ -43,7 +44,9 @@ ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 class Document(models.Model):
     """A row that Firestore could hold as one document: `save()` refuses what it would refuse."""
 
-    # Fields that records are read without, but for search; and the most that they take of a document.
+    # Whether the conversation cache holds rows of this model.
+    CACHED: ClassVar[bool] = False
+    # Fields that only search reads; and the most bytes of a document that they take.
     UNREAD_FIELDS: ClassVar[frozenset[str]] = frozenset()
     UNREAD_BYTES: ClassVar[int] = 0
 
@@ -85,6 +88,16 @@ class Document(models.Model):
     def renew(cls, records: Sequence[Any]) -> None:
         """Compute the fields of these records that follow from others, together."""
 
+    @classmethod
+    def is_cached(cls, using: str) -> bool:
+        """Whether the conversation cache must follow changes of these rows on the database `using`."""
+        return cls.CACHED and cache_of(using, MemoryItem) is not None
+
+    @classmethod
+    def writing(cls, using: str, savepoint: bool = False) -> AbstractContextManager[Changes]:
+        """`atomic()`, which also updates the conversation cache on commit if it holds rows of this model."""
+        return writing(using, CACHED, savepoint=savepoint, cached=cls.CACHED)
+
     def check_limits(self, fields: Collection[str] | None = None) -> None:
         """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
         names = {field.name for field in self._meta.concrete_fields}
@@ -124,27 +137,17 @@ class Record(Document):
         """Whether a write of these fields (None: all) writes what `before_write` computes."""
         return names is None
 
-    @classmethod
-    def is_cached(cls, using: str) -> bool:
-        """Whether a cache must be told of changes to these records."""
-        return False
-
-    @classmethod
-    def writing(cls, using: str, savepoint: bool = False) -> AbstractContextManager[history.Changes]:
-        """`atomic`, with the cache told of what changes inside, where there is one."""
-        return history.writing(using, savepoint=savepoint, cached=cls.is_cached(using))
-
     @property
     def conversation(self) -> Conversation | None:
         """The cached conversation that the record is part of, if any."""
         return None
 
     @classmethod
-    def before_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
+    def before_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
         """What is computed last, in the transaction that writes these records; `changes` expects them already."""
 
     @classmethod
-    def after_write(cls, records: Sequence[Any], using: str, changes: history.Changes) -> None:
+    def after_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
         """What a write of these records brings about elsewhere, in the same transaction."""
 
     @retry_on_contention
@@ -207,7 +210,7 @@ class MemoryItem(Record):
     text_content = LongTextField(_("text"), null=True, blank=True)
     embedding = VectorField(_("embedding"), null=True, blank=True)
     content_hash = ContentHashField(source="text_content")
-    # What search knows of the text (memory/search/indexing.py).
+    # Computed from the text for search: memory/search/indexing.py.
     terms = TermsField(_("terms"), editable=False, serialize=False)
     terms_version = NameField(_("version of the terms"), default="", blank=True, editable=False, serialize=False)
     text_embedding = CompactVectorField(
@@ -215,6 +218,7 @@ class MemoryItem(Record):
     )
     embedding_model = NameField(_("model of the embedding"), default="", blank=True, editable=False, serialize=False)
 
+    CACHED = True
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
     # Follow from the text: written with it, and read by nobody but search.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
@@ -267,7 +271,7 @@ class MemoryItem(Record):
     @classmethod
     def renew(cls, records: Sequence[Any]) -> None:
         """Compute what follows from the texts, where they have changed."""
-        indexing.prepare(records)
+        text_index().prepare(records)
 
     @classmethod
     def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
@@ -275,36 +279,26 @@ class MemoryItem(Record):
         return names is None or set(cls.TEXT_FIELDS) <= set(names)
 
     @classmethod
-    def before_write(cls, records: Sequence[MemoryItem], using: str, changes: history.Changes) -> None:
+    def before_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:
         """Make the vectors of new texts, which are of a turn and those before it."""
-        indexing.give_vectors(records, using, changes.newest)
+        text_index().add_vectors(records, using, changes.newest)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
-        values = super()._values(without)
-        if indexing.awaits_vector(self) and (embedder := indexing.configured_embedder()) is not None:
-            values |= indexing.room_for_vector(embedder)
-        return values
-
-    @classmethod
-    def is_cached(cls, using: str) -> bool:
-        """Whether conversations are cached."""
-        return history.cache_of(using) is not None
+        return {**super()._values(without), **text_index().reserved_values(self)}
 
     @property
     def conversation(self) -> Conversation | None:
         """The conversation that the item belongs to; None outside of any."""
-        return history.conversation_of(self)
+        return conversation_of(self)
 
     @classmethod
-    def after_write(cls, records: Sequence[MemoryItem], using: str, changes: history.Changes) -> None:
+    def after_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:
         """A session's row is made with its first item, and its times follow its items'.
 
         Where the cache knows the row, they may lag by a minute (docs/cache.md).
         """
         UserSession.objects.using(using).touch(changes.to_touch(records))
-        if pending := indexing.pending(records):
-            # Robust: what was written stays written, whether its vectors can be made or not.
-            transaction.on_commit(lambda: indexing.index(pending, using), using=using, robust=True)
+        text_index().written(records, using)
 
 
 class AgentData(Record):
@@ -345,6 +339,8 @@ class UserSession(Document):
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     last_activity = models.DateTimeField(_("last activity"), default=timezone.now)
     metadata = MapField(_("metadata"))
+
+    CACHED = True
 
     objects = UserSessionQuerySet.as_manager()
 
@@ -389,7 +385,7 @@ class UserSession(Document):
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         whole = kwargs.get("update_fields") is None and self.is_whole()
-        with history.writing(using) as changes:
+        with self.writing(using) as changes:
             changes.expect([self.conversation])
             super().save(*args, **kwargs)
             if whole:
@@ -407,10 +403,18 @@ class UserSession(Document):
         """Delete the session with its conversation: every item in it, expired ones too."""
         return type(self).objects.using(using or self._state.db).filter(pk=self.pk).delete()
 
+    @classmethod
+    def stored_items(cls, using: str) -> MemoryItemQuerySet:
+        """All items on the database `using`, expired ones too."""
+        return MemoryItem.all_objects.using(using)
+
     def items(self) -> MemoryItemQuerySet:
         """The session's live items, newest first."""
         live: MemoryItemQuerySet = MemoryItem.objects.using(self._state.db)
         return live.for_user(self.user_id).in_session(self.session_id).newest_first()
+
+
+CACHED = Tables(items=MemoryItem, sessions=UserSession)
 
 
 def refuse_session(user_id: str, session_id: str) -> None:

@@ -1,30 +1,31 @@
-"""Reading a conversation: the cache, and where it does not tell, the database."""
+"""Reading a conversation: from the cache, and on a miss from the database."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 from django.db import connections, router
 from django.utils import timezone
 
+from .. import coherence
 from ..cache import Conversation, ConversationCache, Unavailable
+from ..coherence.rows import cached_item, session_from, session_row
+from ..models import MemoryItem, UserSession
+from ..querysets import MemoryItemQuerySet
 from ..snapshots import NotASnapshotError, restore, sortable, take
-from .cached import cache_of, cached_item, row_of, session_from
 
-if TYPE_CHECKING:
-    from ..models import MemoryItem, UserSession
-    from ..querysets import MemoryItemQuerySet
+
+def cache_of(using: str) -> ConversationCache | None:
+    """The conversation cache of the database `using`; None where `MEMORY["CACHE"]` is None or not a Redis."""
+    return coherence.cache_of(using, MemoryItem)
 
 
 def recent(user_id: str, session_id: str | None, limit: int, using: str | None = None) -> list[MemoryItem]:
     """The newest `limit` live items of a conversation, newest first, as the database has them.
 
-    `session_id` None: of all the user's conversations, which are not cached. `using` is a database's alias.
+    `session_id=None` returns items of all the user's conversations, which are not cached. `using` is a database alias.
     """
-    from ..models import MemoryItem
-
     alias = using or router.db_for_write(MemoryItem)
     if session_id is None:
         live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
@@ -32,14 +33,12 @@ def recent(user_id: str, session_id: str | None, limit: int, using: str | None =
     conversation, cache = Conversation(user_id, session_id), cache_of(alias)
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
         return list(_rows(conversation, alias)[:limit])
-    held = _held(cache, conversation, alias, limit)
-    return _read(cache, conversation, alias, limit, held) if isinstance(held, str) else held
+    cached = _cached(cache, conversation, alias, limit)
+    return _read(cache, conversation, alias, limit, cached) if isinstance(cached, str) else cached
 
 
 def session(user_id: str, session_id: str, using: str | None = None) -> UserSession | None:
-    """The session's row, through the cache; None where there is no such session."""
-    from ..models import UserSession
-
+    """The session's row, through the cache; None if there is no such session."""
     alias = using or router.db_for_write(UserSession)
     row = UserSession.objects.using(alias).filter(pk=UserSession.make_id(user_id, session_id))
     cache = cache_of(alias)
@@ -48,22 +47,20 @@ def session(user_id: str, session_id: str, using: str | None = None) -> UserSess
     conversation = Conversation(user_id, session_id)
     lease = ""
     with suppress(Unavailable):
-        held, lease = cache.look_for_session(conversation)
-        if (known := session_from(held, alias)) is not None:
+        cached, lease = cache.look_for_session(conversation)
+        if (known := session_from(cached, UserSession, alias)) is not None:
             return known
-        if held is not None:
+        if cached is not None:
             cache.drop(conversation)
     found = row.first()
     if found is not None and lease:
         with suppress(Unavailable):
-            cache.fill_session(conversation, lease, row_of(found))
+            cache.fill_session(conversation, lease, session_row(found))
     return found
 
 
 def session_by_id(pk: str, using: str | None = None) -> UserSession | None:
     """`session`, by the id of its row."""
-    from ..models import UserSession
-
     alias = using or router.db_for_write(UserSession)
     if (parts := UserSession.parts_of(pk)) is None:
         return UserSession.objects.using(alias).filter(pk=pk).first()
@@ -75,9 +72,9 @@ asession = sync_to_async(session)
 
 
 def verify(conversation: Conversation, using: str) -> bool:
-    """Whether the cache tells what the database has, or nothing; what it told wrongly is dropped.
+    """Whether the cache has nothing of the conversation, or exactly what the database has; if not, it is dropped.
 
-    What changes while it is looked at is looked at again.
+    A conversation that changes during the comparison is compared again.
     """
     cache = cache_of(using)
     while cache is not None:
@@ -86,8 +83,8 @@ def verify(conversation: Conversation, using: str) -> bool:
             return True
         rows = _rows(conversation, using)[: len(found.snapshots) + found.whole]
         stored = [take(row).encode() for row in rows]
-        told = [snapshot if isinstance(snapshot, bytes) else str(snapshot).encode() for snapshot in found.snapshots]
-        if stored == told:
+        cached = [snapshot if isinstance(snapshot, bytes) else str(snapshot).encode() for snapshot in found.snapshots]
+        if stored == cached:
             return True
         if cache.unchanged(conversation, found.change):
             cache.drop(conversation)
@@ -96,25 +93,21 @@ def verify(conversation: Conversation, using: str) -> bool:
 
 
 def _rows(conversation: Conversation, using: str) -> MemoryItemQuerySet:
-    from ..models import MemoryItem
-
     live: MemoryItemQuerySet = MemoryItem.objects.using(using)
     rows = live.for_user(conversation.user_id).in_session(conversation.session_id)
     return rows.without_search_data().newest_first()
 
 
-def _held(cache: ConversationCache, conversation: Conversation, using: str, limit: int) -> list[MemoryItem] | str:
-    """The conversation's newest items, or, where the cache does not tell, the lease to fill it with, empty for none."""
-    from ..models import MemoryItem
-
+def _cached(cache: ConversationCache, conversation: Conversation, using: str, limit: int) -> list[MemoryItem] | str:
+    """The conversation's newest items; on a miss the lease to fill the cache with, or "" if it must not be filled."""
     try:
         found = cache.look(conversation, limit, sortable(timezone.now()))
         if found.snapshots is None:
             return found.lease
-        held = [restore(MemoryItem, snapshot, using) for snapshot in found.snapshots]
-        if len(held) >= limit or found.whole:
-            return held
-        return _with_the_rest(cache, conversation, using, limit, held, found.change)
+        items = [restore(MemoryItem, snapshot, using) for snapshot in found.snapshots]
+        if len(items) >= limit or found.whole:
+            return items
+        return _with_older(cache, conversation, using, limit, items, found.change)
     except Unavailable:
         return ""
     except NotASnapshotError:
@@ -122,19 +115,19 @@ def _held(cache: ConversationCache, conversation: Conversation, using: str, limi
         return ""
 
 
-def _with_the_rest(
-    cache: ConversationCache, conversation: Conversation, using: str, limit: int, held: list[MemoryItem], change: str
+def _with_older(
+    cache: ConversationCache, conversation: Conversation, using: str, limit: int, items: list[MemoryItem], change: str
 ) -> list[MemoryItem] | str:
-    """What is held, and the older ones from the database; "" where nothing is, or somebody wrote between the two."""
-    if not held:
+    """The cached items and older ones from the database; "" if none are cached, or a writer came between."""
+    if not items:
         return ""
-    last = held[-1].timestamp
-    known = {item.pk for item in held}
-    of_that_time = sum(item.timestamp == last for item in held)
-    older = list(_rows(conversation, using).filter(timestamp__lte=last)[: limit - len(held) + of_that_time])
+    last = items[-1].timestamp
+    known = {item.pk for item in items}
+    of_that_time = sum(item.timestamp == last for item in items)
+    older = list(_rows(conversation, using).filter(timestamp__lte=last)[: limit - len(items) + of_that_time])
     if not cache.unchanged(conversation, change):
         return ""
-    return [*held, *(item for item in older if item.pk not in known)][:limit]
+    return [*items, *(item for item in older if item.pk not in known)][:limit]
 
 
 def _read(cache: ConversationCache, conversation: Conversation, using: str, limit: int, lease: str) -> list[MemoryItem]:
@@ -142,7 +135,7 @@ def _read(cache: ConversationCache, conversation: Conversation, using: str, limi
     rows = _rows(conversation, using)
     if not lease:
         return list(rows[:limit])
-    # One more than is wanted tells whether there is more.
+    # One more row than the cache holds shows whether the conversation has more.
     read = list(rows[: max(limit, cache.size) + 1])
     with suppress(Unavailable, OverflowError):
         newest = [cached_item(item) for item in read[: cache.size]]

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
-from ..search import recall
+from ..text_index import text_index
 from .records import RecordQuerySet
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
             raise TypeError("Search a queryset before it is sliced, combined, grouped, or made distinct or of values.")
         wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
         items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
-        return recall.search(items.order_by(), query, limit, explain)
+        return text_index().search(items.order_by(), query, limit, explain)
 
     async def asearch(self, query: str, **options: Any) -> list[MemoryItem]:
         """As `search`."""

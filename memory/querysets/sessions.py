@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 
-from .. import history
 from ..batches import places_of
 from ..cache import Conversation
 from ..contention import retry_on_contention
@@ -65,7 +64,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         seen = {self.model.make_id(found.user_id, found.session_id): found for found in activities(items)}
         if not seen:
             return
-        with history.writing(self.db) as changes:
+        with self.model.writing(self.db) as changes:
             conversations = {pk: Conversation(found.user_id, found.session_id) for pk, found in seen.items()}
             changes.expect(conversations.values())
             known = [changes.session(conversation) for conversation in conversations.values()]
@@ -118,7 +117,7 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
         sessions = list(objs)
         for session in sessions:
             session.check_limits()
-        with history.writing(self.db) as changes:
+        with self.model.writing(self.db) as changes:
             changes.expect(session.conversation for session in sessions)
             created = super().bulk_create(sessions, *args, **kwargs)
             changes.sessions_changed(session.conversation for session in sessions)
@@ -127,10 +126,10 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @retry_on_contention
     def update(self, **values: Any) -> int:
         """Django's `update`."""
-        if history.cache_of(self.db) is None or self.query.is_sliced:
+        if not self.model.is_cached(self.db) or self.query.is_sliced:
             return super().update(**values)
         changed = 0
-        with history.writing(self.db) as changes:
+        with self.model.writing(self.db) as changes:
             for found in places_of(self.order_by()):
                 conversations = [conversation for _, conversation in found]
                 changes.expect(conversations)
@@ -144,11 +143,9 @@ class UserSessionQuerySet(models.QuerySet["UserSession"]):
     @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions with their conversations: every item in them, expired ones too."""
-        from ..models import MemoryItem
-
-        items = MemoryItem.all_objects.using(self.db)
+        items = self.model.stored_items(self.db)
         counts: Counter[str] = Counter()
-        with history.writing(self.db) as changes:
+        with self.model.writing(self.db) as changes:
             conversations = [Conversation(*both) for both in self.values_list("user_id", "session_id")]
             changes.expect(conversations)
             for conversation in conversations:

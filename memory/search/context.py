@@ -2,7 +2,7 @@
 
 "The oboe." resembles no question; with "Which instrument does your sister play?" before it, it does. Vectors of turns
 in their context find more of what is asked for than vectors of turns alone (docs/search.md, "What it finds"). Only
-earlier turns count: a vector that has been stored is final when later turns come. `embedders.base.CONTEXT` names these
+earlier turns count: a vector that has been stored is final when later turns come. `embedding.CONTEXT` names these
 rules.
 """
 
@@ -12,14 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from memory.embedding import normalized
+
 from .embedders import Vectors
-from .embedders.base import normalized
 
 SHARES = (1.0, 0.8, 0.6, 0.4)
-"""Of a turn itself, of the one before it in its session, and so on."""
-
-EARLIER = len(SHARES) - 1
-"""How many turns before a turn belong to its context."""
+"""Of a turn itself, of the one before it in its session, and so on: `embedding.EARLIER` of them."""
 
 
 def in_context(own_and_earlier: Vectors) -> Vectors:

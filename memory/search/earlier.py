@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from django.db import connections
 from django.db.models import Q
 
 from memory.cache import Conversation
+from memory.embedding import EARLIER
+from memory.models import MemoryItem
 from memory.snapshots import microseconds
-
-from .context import EARLIER
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
+from memory.text_index import Newest
 
 Texts: TypeAlias = list[str | None]
-Newest: TypeAlias = Callable[[Conversation], "list[MemoryItem] | None"]
 
 
 def nobody_knows(conversation: Conversation) -> None:

@@ -11,8 +11,8 @@ from .candidates import ENTRIES_PER_READ, Answer, Around, Count, Nearest, Reques
 from .context import all_in_context
 from .cosines import nearest
 from .embedders import Embedder, Vectors
-from .indexing import embed
 from .passages import Passage, Question
+from .texts import embed
 
 
 class InMemorySource:

@@ -8,68 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from memory.conf import memory_settings
+from memory.conf import configured_embedder, memory_settings
+from memory.embedding import is_remote, model_name
 from memory.fields import content_hash
+from memory.models import MemoryItem
+from memory.text_index import Newest
 
 from .context import in_context
-from .earlier import Newest, Texts, each, nobody_knows, together
-from .embedders import Embedder, EmbedderError, Vectors
-from .embedders.base import is_remote, model_name, normalized
-from .embedders.checked import document_vectors
-from .terms import VERSION, terms
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
+from .earlier import Texts, each, nobody_knows, together
+from .embedders import Embedder, EmbedderError
+from .texts import distinct_terms, embed, readable, terms_version
 
 logger = logging.getLogger(__name__)
-
-# What is read of a text, in characters; what is longer is found by its beginning.
-MAX_CHARACTERS = 50_000
-# Entries of an item in an index of its terms: https://firebase.google.com/docs/firestore/quotas (40,000 of a document)
-MAX_TERMS = 1_000
-# A model reads so many characters at once; pieces share some, so that no sentence is cut in each of them.
-PIECE_CHARACTERS, SHARED_CHARACTERS = 2_000, 200
-
-TEXT_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
-
-
-def readable(text: str | None) -> str:
-    """What search reads of a text."""
-    return "" if text is None else text[:MAX_CHARACTERS]
-
-
-def terms_version(language: str) -> str:
-    """What made the terms: the language, and the version of the rules."""
-    return f"{language}@{VERSION}"
-
-
-def distinct_terms(text: str | None, language: str) -> list[str]:
-    """The terms that are stored of a text: each once, in order, at most 1,000."""
-    return list(dict.fromkeys(terms(readable(text), language)))[:MAX_TERMS]
-
-
-def pieces(text: str) -> list[str]:
-    """A text in overlapping pieces of 2,000 characters; one, where it is no longer."""
-    step = PIECE_CHARACTERS - SHARED_CHARACTERS
-    starts = range(0, max(1, len(text) - SHARED_CHARACTERS), step)
-    return [text[start : start + PIECE_CHARACTERS] for start in starts]
-
-
-def embed(embedder: Embedder, texts: Sequence[str | None]) -> Vectors:
-    """Vectors of shape (texts, dimension): of a long text the mean of its pieces'. Zeros for a text of nothing."""
-    cut = [pieces(readable(text)) for text in texts]
-    vectors = document_vectors(embedder, [piece for some in cut for piece in some])
-    if all(len(some) == 1 for some in cut):
-        return vectors
-    ends = np.cumsum([len(some) for some in cut])
-    return normalized(
-        np.stack([vectors[end - len(some) : end].mean(axis=0) for some, end in zip(cut, ends, strict=True)])
-    )
 
 
 def prepare(items: Sequence[MemoryItem]) -> None:
@@ -91,21 +43,6 @@ def prepare(items: Sequence[MemoryItem]) -> None:
             item.embedding_model = "" if model is None or readable(item.text_content).strip() else model
 
 
-def configured_embedder() -> Embedder | None:
-    """`MEMORY["EMBEDDER"]` for writes, which go on without one that cannot be made: what it lacks is logged."""
-    try:
-        return memory_settings.embedder
-    except EmbedderError as error:
-        _complain(str(error))
-        return None
-
-
-@cache
-def _complain(problem: str) -> None:
-    """Once for each problem: every write meets it."""
-    logger.error("Texts are stored without vectors: %s Then run manage.py memory_embed.", problem)
-
-
 def configured_model() -> str | None:
     """Its name as it is stored; None without one, or without one that can be made."""
     embedder = configured_embedder()
@@ -121,12 +58,15 @@ def awaits_vector(item: MemoryItem) -> bool:
     return embedder is not None and not is_remote(embedder)
 
 
-def room_for_vector(embedder: Embedder) -> dict[str, Any]:
-    """Values as large as those that `give_vectors` gives."""
+def reserved_values(item: MemoryItem) -> dict[str, Any]:
+    """Values as large as those that `add_vectors` will set on the item, by field."""
+    embedder = configured_embedder() if awaits_vector(item) else None
+    if embedder is None:
+        return {}
     return {"text_embedding": [0.0] * embedder.dimension, "embedding_model": model_name(embedder)}
 
 
-def give_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nobody_knows) -> None:
+def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nobody_knows) -> None:
     """Give those that await it their vector, just before they are written; `newest` may know what was said before.
 
     An embedder that fails leaves its items pending: what was said is kept, whether it can be found by meaning or not.
@@ -163,7 +103,7 @@ def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None
     """Receiver of `pre_save`: `loaddata` saves past the models' own `save`, and its files have nothing of search."""
     if raw:
         prepare([instance])
-        give_vectors([instance], using)
+        add_vectors([instance], using)
 
 
 def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:
@@ -172,10 +112,3 @@ def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:
     if embedder is None or not is_remote(embedder):
         return []
     return [item for item in items if not vars(item).get("embedding_model", "-")]
-
-
-def index(items: Sequence[MemoryItem], using: str) -> None:
-    """Called when items that wait for a remote embedder's vectors have been committed. Returns at once."""
-    from .later import embed_later  # which builds on what is above
-
-    embed_later([item.pk for item in items], using)

@@ -19,9 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
-from memory.conf import memory_settings
-
-from . import pending
+from .pending import embed_now
 
 logger = logging.getLogger(__name__)
 
@@ -45,16 +43,6 @@ def embed_later(ids: Sequence[str], using: str) -> None:
         enqueue(list(ids[start : start + BATCH]), using)
 
 
-def embed_now(ids: Sequence[str], using: str) -> int:
-    """Complete the items of these ids that still wait; return how many were. Raises `EmbedderError`."""
-    from memory.models import MemoryItem
-
-    embedder = memory_settings.embedder
-    items = MemoryItem.all_objects.using(using).filter(pk__in=ids).defer(None)
-    waiting = [item for item in items if pending.waits(item, embedder)]
-    return pending.complete(waiting, embedder, using) if waiting else 0
-
-
 def task() -> Callable[[list[str], str], Any] | None:
     """What enqueues the task; None where the project runs no tasks, or runs them where they are enqueued."""
     backend = getattr(settings, "TASKS", {}).get("default", {}).get("BACKEND", "")
@@ -66,7 +54,7 @@ def task() -> Callable[[list[str], str], Any] | None:
 @cache
 def _enqueue() -> Callable[[list[str], str], Any] | None:
     try:
-        from memory.tasks import embed_items
+        from memory.tasks import embed_items  # an optional extra: needs Django's tasks
     except ImportError:
         return None
     enqueue: Callable[[list[str], str], Any] = embed_items.enqueue

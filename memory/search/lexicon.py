@@ -8,8 +8,9 @@ from functools import cache
 
 import numpy as np
 
+from memory.embedding import is_remote, model_name
+
 from .embedders import Embedder, EmbedderError, Vectors
-from .embedders.base import is_remote, model_name
 from .embedders.checked import document_vectors
 from .embedders.static import StaticEmbedder
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
 from memory import limits
 from memory.conf import memory_settings
+from memory.embedding import model_name
+from memory.models import MemoryItem
+from memory.querysets import MemoryItemQuerySet
 
 from .embedders import Embedder
-from .embedders.base import model_name
-from .indexing import distinct_terms, terms_version, vectors_of
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
-    from memory.querysets import MemoryItemQuerySet
+from .indexing import vectors_of
+from .texts import distinct_terms, terms_version
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +91,14 @@ def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str)
         except OperationalError:  # another writer came in between, or storage is away
             continue
     return _write(items, read, using)
+
+
+def embed_now(ids: Sequence[str], using: str) -> int:
+    """Complete the items of these ids that still wait; return how many were. Raises `EmbedderError`."""
+    embedder = memory_settings.embedder
+    items = MemoryItem.all_objects.using(using).filter(pk__in=ids).defer(None)
+    waiting = [item for item in items if waits(item, embedder)]
+    return complete(waiting, embedder, using) if waiting else 0
 
 
 def _state(item: MemoryItem) -> tuple[str, str, str]:

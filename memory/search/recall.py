@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
-from django.db.models.expressions import Col
-from django.db.models.lookups import Exact
-from django.db.models.sql.where import AND, WhereNode
 from django.utils import timezone
 
 from memory.conf import memory_settings
+from memory.models import MemoryItem
+from memory.querysets import MemoryItemQuerySet
 
 from .candidates import Source, gather
+from .owner import one_user_of
 from .passages import ask
 from .ranking import rank
 from .sources import Memory, source_for
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
-    from memory.querysets import MemoryItemQuerySet
 
 MOST_RESULTS = 100
 MOST_CHARACTERS = 10_000  # of a question
@@ -66,30 +61,3 @@ def readable_question(query: str) -> str:
     if len(query) > MOST_CHARACTERS:
         raise ValueError(f"A question has at most {MOST_CHARACTERS} characters, not {len(query)}.")
     return query.replace("\0", " ").encode(errors="replace").decode().strip()
-
-
-def one_user_of(items: MemoryItemQuerySet) -> str:
-    """The user to whom the queryset's own filters restrict it. Raises `ValueError` where they name none, or several."""
-    users = set(_users(items.query.where))
-    if len(users) != 1:
-        found = f"several users ({', '.join(sorted(map(repr, users)))})" if users else "no user"
-        raise ValueError(
-            f"A search is of one user's memory, and here is {found}: give user_id, or call for_user() once."
-        )
-    return users.pop()
-
-
-def _users(where: Any) -> Iterator[str]:
-    """The values that `user_id` must equal, by the conditions that all rows must pass."""
-    if where.negated or where.connector != AND:
-        return
-    for child in where.children:
-        if isinstance(child, WhereNode):
-            yield from _users(child)
-        elif _is_about_the_user(child):
-            yield child.rhs
-
-
-def _is_about_the_user(lookup: Any) -> bool:
-    is_equality = isinstance(lookup, Exact) and isinstance(lookup.lhs, Col) and isinstance(lookup.rhs, str)
-    return is_equality and lookup.lhs.target.name == "user_id"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
+from memory.models import MemoryItem
 
 NAMES = ("speaker", "name")
 

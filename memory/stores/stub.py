@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from ..conf import memory_settings
 from ..distances import FUNCTIONS, CosineDistance
+from ..embedding import is_remote
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
-from ..search.embedders.base import is_remote
 from ..search.in_memory import InMemorySource
 from ..search.recall import answers
 from ..search.sources import Memory

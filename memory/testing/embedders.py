@@ -5,8 +5,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from memory.embedding import normalized
 from memory.search.embedders import Vectors
-from memory.search.embedders.base import normalized
 from memory.search.terms import terms
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory.embedding import Vectors, normalized
 from memory.search.cosines import DIGITS, exact, nearest
-from memory.search.embedders.base import Vectors, normalized
 
 
 def unit(rows: int, dimension: int, seed: int) -> Vectors:

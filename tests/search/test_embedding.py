@@ -19,10 +19,10 @@ from django.db import transaction
 from django.test import override_settings
 
 from memory.conf import memory_settings
+from memory.embedding import model_name
 from memory.models import MemoryItem
 from memory.search import later, pending
 from memory.search.embedders import EmbedderError, Vectors
-from memory.search.embedders.base import model_name
 from memory.testing.embedders import DeterministicEmbedder
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)

@@ -17,8 +17,8 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from memory.conf import memory_settings
+from memory.embedding import model_name
 from memory.models import MemoryItem
-from memory.search.embedders.base import model_name
 from memory.search.sources.matrix import Matrices
 from memory.search.sources.side_tables import TERMS, VECTORS, install
 from tests import databases

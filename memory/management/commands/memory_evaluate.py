@@ -15,10 +15,10 @@ from django.db import connections
 from tqdm import tqdm
 
 from memory.conf import memory_settings
+from memory.embedding import is_remote
 from memory.management.embedding import made_embedder
 from memory.search.candidates import Source
 from memory.search.embedders import Embedder, EmbedderError
-from memory.search.embedders.base import is_remote
 from memory.search.evaluation import Found, evaluate, grouped, in_memory, measures
 from memory.search.labelled import Conversation, EvaluationError, Label, read_conversations
 from memory.search.stored import stored

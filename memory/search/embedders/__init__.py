@@ -1,5 +1,5 @@
-"""Embedders: texts in, vectors out. The base tells the contract; each other module is one way to fulfil it."""
+"""Embedders: texts in, vectors out. `memory.embedding` has the protocol; each module here implements it."""
 
-from .base import Embedder, EmbedderError, NoEmbedderError, Vectors
+from memory.embedding import Embedder, EmbedderError, NoEmbedderError, Vectors
 
 __all__ = ["Embedder", "EmbedderError", "NoEmbedderError", "Vectors"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Embedder, EmbedderError, Vectors, normalized
+from memory.embedding import Embedder, EmbedderError, Vectors, normalized
 
 logger = logging.getLogger(__name__)
 

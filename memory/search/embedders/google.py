@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import EmbedderError, Vectors, normalized
+from memory.embedding import EmbedderError, Vectors, normalized
 
 # Texts in one request: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents
 BATCH = 100

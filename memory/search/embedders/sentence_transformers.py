@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import EmbedderError, Vectors, normalized
+from memory.embedding import EmbedderError, Vectors, normalized
 
 BATCH = 64
 

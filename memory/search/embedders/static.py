@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Vectors, normalized
+from memory.embedding import Vectors, normalized
 
 DIMENSION = 256
 BATCH = 256

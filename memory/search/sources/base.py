@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
-from memory.search import indexing
+from memory.embedding import model_name
+from memory.models import MemoryItem
+from memory.querysets import MemoryItemQuerySet
 from memory.search.candidates import ENTRIES_PER_READ, Answer
 from memory.search.embedders import Embedder
-from memory.search.embedders.base import model_name
 from memory.search.passages import Passage
 from memory.search.terms import terms
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
-    from memory.querysets import MemoryItemQuerySet
+from memory.search.texts import readable
 
 # Sessions of their own, for items that belong to none. No session's id holds a NUL.
 ALONE = "\0{id}"
@@ -67,7 +64,7 @@ class Memory:
     def passage(self, item: MemoryItem, similarity: float | None = None) -> Passage:
         """An item as the ranking sees it."""
         self.found.setdefault(item.pk, item)
-        text = indexing.readable(item.text_content)
+        text = readable(item.text_content)
         session = ALONE.format(id=item.pk) if item.session_id is None else item.session_id
         said = _terms_of(text, self.language)
         return Passage(item.pk, session, self.speaker(item), item.timestamp, text, said, similarity)

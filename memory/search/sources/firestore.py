@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+from django.db.models import QuerySet
 
 from memory.backends.firestore.batch_fetch import Counted, fetch
 from memory.distances import CosineDistance
+from memory.models import MemoryItem
 from memory.search.candidates import Answer, Around, Count, Nearest, Request, WithTerm
 from memory.search.cosines import DIGITS
 from memory.search.passages import Question
 
 from .base import Memory, is_alone, of_items, of_neighbours, of_number
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
-    from memory.models import MemoryItem
 
 Asked: TypeAlias = "QuerySet[Any] | Counted"
 

@@ -11,9 +11,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from numpy.typing import NDArray
 
 from memory.fields import COMPACT
@@ -23,13 +25,11 @@ from .side_tables import VECTORS
 
 Numbers: TypeAlias = NDArray[np.int64]
 Key: TypeAlias = tuple[str, str, str]
+State: TypeAlias = tuple[object, int, int, int, int]
 
 ROWS_AT_ONCE: Final = 5_000
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Of all users' vectors together in one process; the ones that were searched least recently are dropped first."""
-
-SEEN: Final = "memory_search_seen"
-"""Where a connection keeps, by key, the state in which it saw that a matrix is up to date."""
 
 _COUNT = f"SELECT COUNT(*), MAX(seq) FROM {VECTORS} WHERE user_id = %s AND model = %s"  # noqa: S608
 _NUMBERS = f"SELECT seq FROM {VECTORS} WHERE user_id = %s AND model = %s ORDER BY seq"  # noqa: S608
@@ -65,14 +65,16 @@ class Matrices:
     def __init__(self) -> None:
         self._held: OrderedDict[Key, Matrix] = OrderedDict()
         self._lock = threading.RLock()
+        # By connection and key, the state in which the connection saw that the matrix is up to date.
+        self._seen: WeakKeyDictionary[BaseDatabaseWrapper, dict[Key, State]] = WeakKeyDictionary()
 
     def current(self, using: str, user_id: str, model: str, dimension: int) -> Matrix:
         """The vectors that the database has now, as the connection `using` sees it."""
         connection = connections[using]
         key = (str(connection.settings_dict["NAME"]), user_id, model)
         state = _state(connection)
-        seen = vars(connection).setdefault(SEEN, {})
         with self._lock:
+            seen = self._seen.setdefault(connection, {})
             held = self._held.get(key) or nothing(dimension)
             if state is not None and seen.get(key) == (*state, held.last, len(held.ids)):
                 return held

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
+from memory.models import MemoryItem
 from memory.search.candidates import Answer, Around, Count, Nearest, Request, WithTerm
 from memory.search.cosines import nearest
 from memory.search.embedders import Vectors
+from memory.search.owner import one_user_of
 from memory.search.passages import Passage, Question
-from memory.search.recall import one_user_of
 
 from .base import Memory, is_alone, of_items, of_neighbours, of_number
 from .matrix import Matrix, matrices
 from .side_tables import TERMS
-
-if TYPE_CHECKING:
-    from memory.models import MemoryItem
 
 ITEMS: Final = "memory_items"
 WITH_TERM: Final = f"{TERMS}.user_id = %s AND {TERMS}.term = %s"

@@ -1,0 +1,81 @@
+"""Which cache belongs to a database, and how it stores items and sessions."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import connections, models
+
+from ..cache import Conversation, ConversationCache, Item
+from ..conf import memory_settings
+from ..redis import redis_cache
+from ..snapshots import NotASnapshotError, form_of, restore, sortable, take
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+SessionT = TypeVar("SessionT", bound=models.Model)
+
+_PROCESS = secrets.token_hex(8)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The models whose rows the cache holds: `MemoryItem` and `UserSession`."""
+
+    items: type[Any]
+    sessions: type[Any]
+
+
+def cache_of(using: str, items: type[models.Model]) -> ConversationCache | None:
+    """The cache of the database `using`; None where `CACHE` is None or not a Redis.
+
+    `items` is the model of the items: cached values of another version of it are not read.
+    """
+    alias = memory_settings.history_cache
+    cache = None if alias is None else redis_cache(alias)
+    if cache is None or (database := _identity(connections[using])) is None:
+        return None
+    return ConversationCache(cache, database, form_of(items), memory_settings.history_size, memory_settings.cache_ttl)
+
+
+def _identity(connection: BaseDatabaseWrapper) -> str | None:
+    """A name of the database that is the same in all processes; None for a database of one thread."""
+    settings = connection.settings_dict
+    parts = [connection.vendor, *(str(settings.get(key, "")) for key in ("HOST", "PORT", "PROJECT", "NAME"))]
+    in_memory = getattr(connection, "is_in_memory_db", None)
+    if in_memory is not None and in_memory():
+        if settings["NAME"] == ":memory:":  # each thread has its own
+            return None
+        parts.append(f"{os.getpid()}-{_PROCESS}")
+    return "|".join(parts)
+
+
+def conversation_of(item: Any) -> Conversation | None:
+    """The conversation that an item belongs to; None for an item without a session."""
+    return None if item.session_id is None else Conversation(item.user_id, item.session_id)
+
+
+def session_row(session: models.Model) -> str:
+    """The cached value of a session."""
+    return form_of(type(session)) + take(session)
+
+
+def session_from(row: bytes | None, model: type[SessionT], using: str) -> SessionT | None:
+    """The inverse of `session_row`; None for a value of another version, or no value."""
+    text = b"" if row is None else row
+    form = form_of(model).encode()
+    if not text.startswith(form):
+        return None
+    try:
+        return restore(model, text[len(form) :], using)
+    except NotASnapshotError:
+        return None
+
+
+def cached_item(item: Any) -> Item:
+    """The cached value of an item. Raises `ValueError` or `TypeError` for expressions, which the database computes."""
+    return Item(item.pk, sortable(item.timestamp), sortable(item.expiration), take(item))

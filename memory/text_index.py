@@ -1,0 +1,51 @@
+"""The interface between the models and search: the models call the text index that `apps.py` installs at start-up.
+
+`memory.search` builds on the models, so the models cannot import it. They call this interface instead, around each
+write of items and for `MemoryItemQuerySet.search()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from django.core.exceptions import AppRegistryNotReady
+
+from .cache import Conversation
+
+Newest: TypeAlias = "Callable[[Conversation], Sequence[Any] | None]"
+"""Returns a conversation's newest items where they are known without a read of the database, newest first."""
+
+
+class TextIndex(Protocol):
+    """What the models need of search. `items` are `MemoryItem`s, `using` is the alias of their database."""
+
+    def prepare(self, items: Sequence[Any]) -> None:
+        """Compute the fields that depend on the text alone, before validation. Unchanged texts cost nothing."""
+
+    def reserved_values(self, item: Any) -> Mapping[str, Any]:
+        """Values as large as those that `add_vectors` will set, by field: they count in the document's size."""
+
+    def add_vectors(self, items: Sequence[Any], using: str, newest: Newest) -> None:
+        """Set the vectors that a local embedder makes, inside the transaction that writes the items."""
+
+    def written(self, items: Sequence[Any], using: str) -> None:
+        """Schedule what must follow the commit of these items. Called inside the transaction."""
+
+    def search(self, items: Any, query: str, limit: int, explain: bool) -> list[Any]:
+        """The items of a `MemoryItemQuerySet` that answer `query` best, best first."""
+
+
+_installed: list[TextIndex] = []
+
+
+def install(index: TextIndex) -> None:
+    """Make `index` the one that the models use. Called once, by the app's `ready()`."""
+    _installed[:] = [index]
+
+
+def text_index() -> TextIndex:
+    """The installed index. Raises `AppRegistryNotReady` before `django.setup()` has completed."""
+    if not _installed:
+        raise AppRegistryNotReady("The app 'memory' is not ready: call django.setup() first.")
+    return _installed[0]
