@@ -67,7 +67,7 @@ def _read(items: Sequence[MemoryItem], using: str) -> list[Texts]:
     asked = [_before(item, using) for item in items]
     rows: Sequence[Any] = asked
     if connections[using].vendor == "firestore":
-        from memory.backends.firestore.batch_fetch import fetch
+        from memory.backends.firestore.batch_fetch import fetch  # slow to import: Google's client
 
         rows = fetch(asked, locks=False)
     return [[text for (text,) in some] for some in rows]

@@ -21,7 +21,8 @@ from django.utils import timezone
 
 from memory import history
 from memory.cache import Conversation, ConversationCache
-from memory.history import marking, receivers
+from memory.coherence import marking
+from memory.history import receivers
 from memory.models import MemoryItem, UserSession
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]

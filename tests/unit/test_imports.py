@@ -1,0 +1,70 @@
+"""What import contracts cannot express: circles of modules, imports inside functions, reads of the environment."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = sorted(path for path in (ROOT / "memory").rglob("*.py") if "backends" not in path.parts)
+READS_ENVIRONMENT = {"manage.py", "orchestra/asgi.py", "orchestra/wsgi.py"}  # each sets DJANGO_SETTINGS_MODULE alone
+
+
+def test_no_module_of_the_app_imports_itself_by_way_of_others() -> None:
+    """No circle outside of the engines; querysets name their models' types only, so these imports do not count."""
+    graph = grimp.build_graph("memory", exclude_type_checking_imports=True, cache_dir=None)
+    modules = {name for name in graph.modules if not name.startswith("memory.backends")}
+    imports = {name: graph.find_modules_directly_imported_by(name) & modules for name in modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(f"The app has an import circle: {' <- '.join(error.args[1])}")
+
+
+def imports_inside_functions(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and source line of each import of the app's own modules that runs when a function is called."""
+    source = path.read_text()
+    lines = source.splitlines()
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                own = isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("memory"))
+                if own:
+                    yield node.lineno, lines[node.lineno - 1]
+
+
+def test_imports_inside_functions_give_their_reason() -> None:
+    """A comment on the line, or above the block of imports, says why: start-up time or an optional package."""
+    unexplained = []
+    for path in APP:
+        lines = path.read_text().splitlines()
+        for number, line in imports_inside_functions(path):
+            above = number - 2
+            while above > 0 and lines[above].lstrip().startswith(("from ", "import ", ")")):
+                above -= 1
+            if "#" not in line and not lines[above].lstrip().startswith("#"):
+                unexplained.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not unexplained
+
+
+def test_only_settings_read_the_environment() -> None:
+    """The app and the service take everything from Django's settings; helpers of tests may look at the shell."""
+    folders = [path for name in ("memory", "orchestra") for path in (ROOT / name).rglob("*.py")]
+    readers = {str(path.relative_to(ROOT)) for path in folders if "os.environ" in path.read_text()}
+    assert {name for name in readers if not name.startswith("memory/testing/")} <= READS_ENVIRONMENT
+
+
+def test_the_old_name_of_the_embedding_module_warns() -> None:
+    """`memory.search.embedders.base` still has the same objects, with a `DeprecationWarning` that names the new one."""
+    sys.modules.pop("memory.search.embedders.base", None)
+    with pytest.warns(DeprecationWarning, match=r"memory\.embedding"):
+        old = importlib.import_module("memory.search.embedders.base")
+    new = importlib.import_module("memory.embedding")
+    assert all(getattr(old, name) is getattr(new, name) for name in old.__all__)
