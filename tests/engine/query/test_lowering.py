@@ -1,4 +1,4 @@
-"""What Django's conditions become: no database is analyzed, so the connection points nowhere."""
+"""Lowering of Django's conditions. No database is accessed, so the connection points nowhere."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def where(condition: Q, connection: DatabaseWrapper, model: Any = Note) -> Condi
     ],
 )
 def test_lookups_become_comparisons(condition: Q, expected: Condition, connection: DatabaseWrapper) -> None:
-    """Each lookup of the native lane, with the null semantics that Django asks for."""
+    """Each lookup of the native lane, with Django's null semantics."""
     found = where(condition, connection)
     if isinstance(expected, Compare) and expected.op is Op.IS_NULL and condition == Q(data=None):
         expected = Compare(DATA, Op.EQ, JSON_NULL)  # for a JSON field `=None` means JSON's null
@@ -122,15 +122,15 @@ def test_lookups_become_comparisons(condition: Q, expected: Condition, connectio
         (Q(author__name="x"), "author__name__exact"),
     ],
 )
-def test_what_firestore_cannot_say_is_named(condition: Q, unsupported: str, connection: DatabaseWrapper) -> None:
-    """The blame is the lookup as its author would write it."""
+def test_unsupported_lookups_are_named(condition: Q, unsupported: str, connection: DatabaseWrapper) -> None:
+    """`unsupported` is the lookup in the syntax of `filter()`."""
     found = where(condition, connection)
     assert isinstance(found, Opaque)
     assert found.unsupported == unsupported.removeprefix("author__")
 
 
 def test_years_and_days_are_ranges(connection: DatabaseWrapper) -> None:
-    """In the current time zone, as SQL would extract them."""
+    """In the current time zone, as in SQL."""
     with timezone.override("America/New_York"):
         day = where(Q(at__date=datetime.date(2024, 7, 1)), connection)
         year = where(Q(at__year=2024), connection)
@@ -141,7 +141,7 @@ def test_years_and_days_are_ranges(connection: DatabaseWrapper) -> None:
 
 
 def test_wire_values_keep_their_python_types(connection: DatabaseWrapper) -> None:
-    """The codec spells dates, decimals and UUIDs; lowering hands them over as they are."""
+    """Dates, decimals and UUIDs are encoded by the codec; lowering does not convert them."""
     day = datetime.date(2024, 1, 2)
     assert where(Q(date=day), connection, Everything) == Compare(Ref(("date",), Kind.DATE), Op.EQ, day)
     found = where(Q(decimal="1.5"), connection, Everything)
@@ -160,13 +160,13 @@ def test_wire_values_keep_their_python_types(connection: DatabaseWrapper) -> Non
         ("\U0010ffff", None),
     ],
 )
-def test_the_successor_of_a_prefix_misses_nothing(prefix: str, after: str | None) -> None:
-    """No string that starts with the prefix is at or above its successor; surrogates are stepped over."""
+def test_the_successor_of_a_prefix_is_above_all_its_strings(prefix: str, after: str | None) -> None:
+    """All strings that start with the prefix are below its successor; surrogates are skipped."""
     assert successor(prefix) == after
 
 
 def test_orders_slices_and_columns(connection: DatabaseWrapper) -> None:
-    """What `order_by`, slices and `only` ask."""
+    """`order_by()`, slices and `only()` are part of the analysis."""
     analyzed = analyze(Note.objects.only("text").order_by("-stars", "pk")[2:5], connection)
     assert analyzed.select.columns == (ID, TEXT)
     assert analyzed.select.orders == (Order(STARS, True), Order(ID))
@@ -186,12 +186,12 @@ def test_orders_slices_and_columns(connection: DatabaseWrapper) -> None:
     ],
 )
 def test_structure_that_needs_the_mirror_is_named(change: Any, unsupported: str, connection: DatabaseWrapper) -> None:
-    """Joins, expressions and set operations are told apart."""
+    """Joins, expressions and set operations have different reasons."""
     analyzed = analyze(change(Note.objects.all()), connection)
     assert unsupported in analyzed.select.unsupported
 
 
-def test_a_count_is_a_question_for_a_number(connection: DatabaseWrapper) -> None:
+def test_a_count_is_an_aggregate(connection: DatabaseWrapper) -> None:
     """`count()` is lowered to an aggregate; `exists()` to a row without columns."""
     compiler = Note.objects.all().query.clone()
     from django.db.models import Count

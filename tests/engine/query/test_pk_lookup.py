@@ -1,4 +1,4 @@
-"""`get(pk=...)` without compiling gives what compiling gives, and leaves all other queries alone."""
+"""The fast path for `get(pk=...)` returns the same as a compiled query, and applies to no other query."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def everything() -> Everything:
     )  # fmt: skip
 
 
-def test_the_row_is_the_compiled_one(everything: Everything) -> None:
-    """Every field type comes out the same, types included."""
+def test_the_row_equals_that_of_a_compiled_query(everything: Everything) -> None:
+    """Values and Python types of all field types are the same."""
     quick = Everything.objects.get(pk=everything.pk)
     compiled = Everything.objects.get(pk__gte=everything.pk)
     assert columns(quick) == columns(compiled)
@@ -72,21 +72,21 @@ COMPILED = [
 
 
 @pytest.mark.parametrize("queryset", QUICK)
-def test_what_is_recognised(queryset: Callable[[], Any]) -> None:
-    """One condition on the key, whatever the order."""
+def test_queries_with_the_fast_path(queryset: Callable[[], Any]) -> None:
+    """One condition on the primary key, with any ordering."""
     found = pk_lookup.match_select(queryset().query, connection)
     assert found is not None
     assert found[1].ids == ("a",)
 
 
 @pytest.mark.parametrize("queryset", COMPILED)
-def test_what_is_not(queryset: Callable[[], Any]) -> None:
-    """Anything else in a query sends it to the compiler."""
+def test_queries_without_the_fast_path(queryset: Callable[[], Any]) -> None:
+    """Queries with any other feature are compiled."""
     assert pk_lookup.match_select(queryset().query, connection) is None
 
 
 def test_absent_and_impossible_keys_are_not_found() -> None:
-    """A key that no document could have is one that none has."""
+    """A key that is not a valid document id matches no row."""
     for key in ("absent", "a/b", "", ".", "__x__", "\0", "é" * 2000):
         with pytest.raises(Note.DoesNotExist):
             Note.objects.get(pk=key)
@@ -96,7 +96,7 @@ def test_absent_and_impossible_keys_are_not_found() -> None:
 
 
 def test_it_is_one_call_and_one_document(calls: Callable[[], Any]) -> None:
-    """`connection.queries` shows it with its SQL, as any other."""
+    """`connection.queries` contains its SQL, like that of other queries."""
     Note.objects.create(id="a", text="it's")
     with calls() as made:
         note = Note.objects.get(pk="a")
@@ -124,12 +124,12 @@ def test_it_is_one_call_and_one_document(calls: Callable[[], Any]) -> None:
 )
 @pytest.mark.parametrize("write", [UpdateQuery, DeleteQuery])
 def test_which_writes_are_for_one_row(queryset: Callable[[], Any], id: str | None, write: type[Any]) -> None:
-    """One condition on the key, again; whatever else is asked goes to the compiler."""
+    """One condition on the primary key; queries with any other feature are compiled."""
     assert pk_lookup.match_write(queryset().query.chain(write), connection) == id
 
 
-def test_updates_by_key_count_what_is_there(calls: Callable[[], Any]) -> None:
-    """One commit each, that says whether there was a row; none for a key that no document could have."""
+def test_updates_by_key_count_existing_rows(calls: Callable[[], Any]) -> None:
+    """One commit each, whose outcome is whether the row exists; none for a key that is not a valid document id."""
     Note.objects.create(id="a")
     with calls() as made:
         assert Note.objects.filter(pk="a").update(text="x") == 1

@@ -1,4 +1,4 @@
-"""What a tree becomes: pure data in, pure data out."""
+"""Planning of trees: pure data in, pure data out."""
 
 from __future__ import annotations
 
@@ -56,42 +56,42 @@ def query(where: Any = None, *orders: Order, **more: Any) -> Query:
     ],
 )
 def test_negation_is_pushed_to_the_leaves_with_sqls_null(negated: Condition, expected: Condition) -> None:
-    """NOT of a comparison is the opposite comparison, which null passes neither way."""
+    """NOT of a comparison is the opposite comparison; null matches neither."""
     assert positive(Not(negated)) == expected
 
 
-def test_negated_json_keys_are_not_answered() -> None:
-    """A missing key is null to SQL and invisible to Firestore, so `exclude(data__a=1)` is left to the mirror."""
+def test_negated_json_keys_are_not_native() -> None:
+    """A missing key is null in SQL and not indexed by Firestore, so `exclude(data__a=1)` needs the mirror."""
     assert isinstance(plan(select(Not(eq(1, PATH)))), NotNative)
 
 
 def test_a_filter_by_key_alone_is_a_batch_get() -> None:
-    """Ids are spelled for Firestore, each once."""
+    """Keys are converted to document ids, without duplicates."""
     assert plan(select(eq("a", KEY))) == Get("things", ("a",), (KEY,))
     numbers = plan(select(Compare(NUMBER_KEY, Op.IN, (7, 3, 7)), key=NUMBER_KEY))
     assert numbers == Get("things", ("0000000000000000003", "0000000000000000007"), (NUMBER_KEY,))
 
 
 @pytest.mark.parametrize("impossible", ["", ".", "..", "a/b", "__x__", "é" * 751])
-def test_a_key_that_no_document_can_have_matches_nothing(impossible: str) -> None:
-    """Such an id is not sent: Firestore would refuse the request."""
+def test_a_key_that_is_not_a_valid_id_matches_nothing(impossible: str) -> None:
+    """The id is not sent, since Firestore would reject the request."""
     assert plan(select(eq(impossible, KEY))) == NoRows()
 
 
-def test_documents_by_key_are_sorted_here() -> None:
-    """A batch get has no order, so its rows carry the sort keys and are sorted by the caller."""
+def test_documents_by_key_are_sorted_by_the_caller() -> None:
+    """A batch get has no order, so its rows include the sort keys."""
     answer = plan(select(Compare(KEY, Op.IN, ("b", "a")), Order(N, descending=True), limit=1))
     assert answer == SortedGet(Get("things", ("a", "b"), (KEY, N)), ((1, True),), 1, 0)
 
 
 def test_key_with_another_filter_uses_the_stored_key() -> None:
-    """`__name__` cannot be combined with everything, the key's own field can."""
+    """`__name__` cannot be combined with all filters, the key's own field can."""
     where = all_of([eq("a", KEY), eq(1, N)])
     assert plan(select(where)) == query(And((eq("a", KEY), eq(1, N))))
 
 
-def test_one_key_with_a_range_is_a_document_for_the_mirror() -> None:
-    """A query would need a composite index to find the one document that can pass."""
+def test_one_key_with_a_range_needs_the_mirror() -> None:
+    """A query would need a composite index for at most one document."""
     where = all_of([eq("a", KEY), Compare(N, Op.GT, 1)])
     assert plan(select(where)) == NotNative(("id beside a range",))
     assert superset(select(where)) == Get("things", ("a",), (KEY,))
@@ -109,10 +109,10 @@ def test_one_key_with_a_range_is_a_document_for_the_mirror() -> None:
         (Compare(N, Op.GT, 1), [Order(M), Order(KEY)], [Order(M), Order(KEY)]),
     ],
 )
-def test_the_documents_name_stands_for_the_key_where_firestore_allows(
+def test_orders_use_the_document_name_for_the_key_if_firestore_allows(
     where: Condition, orders: list[Order], expected: list[Order]
 ) -> None:
-    """Not first and descending, not before an inequality's field; nothing follows the key."""
+    """Unless it is the first order and descending, or precedes an inequality's field. Nothing follows the key."""
     answer = plan(select(where, *orders))
     assert isinstance(answer, Query)
     assert list(answer.orders) == expected
@@ -131,7 +131,7 @@ def test_a_wide_in_is_split_and_merged_by_the_orders() -> None:
 
 
 def test_two_ins_stay_within_thirty_disjunctions() -> None:
-    """The disjunctive normal form of each query has at most 30 alternatives."""
+    """The disjunctive normal form of each query has at most 30 disjuncts."""
     where = all_of([Compare(N, Op.IN, tuple(range(12))), Compare(M, Op.IN, tuple(range(6)))])
     answer = plan(select(where))
     assert isinstance(answer, Merge)
@@ -148,7 +148,7 @@ def test_two_ins_stay_within_thirty_disjunctions() -> None:
 
 
 def test_a_second_unequal_becomes_ranges() -> None:
-    """Firestore takes one `!=` a query; the other is `< or >`."""
+    """Firestore supports one `!=` per query; the other becomes `< or >`."""
     answer = plan(select(all_of([Compare(N, Op.NE, 1), Compare(M, Op.NE, 2)])))
     assert isinstance(answer, Merge)
     first = [part for branch in answer.branches for part in branch.where.children]  # type: ignore[union-attr]
@@ -157,16 +157,16 @@ def test_a_second_unequal_becomes_ranges() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(LEAST))
-def test_a_second_not_null_is_a_range_that_the_wire_can_spell(kind: Kind) -> None:
-    """Firestore takes one `is not null` a query; the other is "at least the least value" of its kind."""
+def test_a_second_not_null_becomes_a_range(kind: Kind) -> None:
+    """Firestore supports one `is not null` per query; the other becomes `>=` the smallest value of its kind."""
     one, other = Ref(("one",), kind), Ref(("other",), kind)
     where = all_of([Compare(one, Op.IS_NOT_NULL), Compare(other, Op.IS_NOT_NULL)])
     assert plan(select(where)) == query(And((Compare(other, Op.IS_NOT_NULL), Compare(one, Op.GE, LEAST[kind]))))
     value(LEAST[kind], kind)
 
 
-def test_not_in_stands_in_no_disjunction() -> None:
-    """Beside an `or` it gets a query of its own; beside an `in` it becomes the gaps between its values."""
+def test_not_in_is_not_part_of_a_disjunction() -> None:
+    """With an `or` it gets its own query; with an `in` it becomes the ranges between its values."""
     out = Compare(N, Op.NOT_IN, (3, 1))
     answer = plan(select(any_of([out, Compare(N, Op.IS_NULL)])))
     assert isinstance(answer, Merge)
@@ -181,33 +181,33 @@ def test_not_in_stands_in_no_disjunction() -> None:
 
 
 def test_inequalities_on_json_keys_are_not_joined_by_or() -> None:
-    """An inequality inside OR drops documents without that key from every branch, so each gets its own query."""
+    """An inequality inside OR excludes documents without that key from all branches, so each gets its own query."""
     present = Compare(PATH, Op.IS_NOT_NULL), Compare(OTHER_PATH, Op.IS_NOT_NULL)
     answer = plan(select(any_of(present)))
     assert isinstance(answer, Merge)
     assert [branch.where for branch in answer.branches] == list(present)
 
 
-def test_what_no_filter_can_say_names_its_author() -> None:
-    """The blame is the lookup as it was written."""
+def test_unsupported_conditions_are_named() -> None:
+    """`unsupported` is the lookup in the syntax of `filter()`."""
     where = all_of([eq(1), Opaque("text__icontains")])
     assert plan(select(where)) == NotNative(("text__icontains",))
 
 
-def test_the_superset_keeps_every_conjunct_that_firestore_knows() -> None:
-    """Opaque parts are dropped from conjunctions, and take the whole disjunction with them."""
+def test_the_superset_keeps_every_supported_conjunct() -> None:
+    """Opaque parts are removed from conjunctions; a disjunction with an opaque part is removed."""
     either = any_of([eq(2, M), Opaque("y")])
     assert superset(select(all_of([eq(1), Opaque("x"), either]), limit=3)) == query(eq(1))
     assert superset(select(either)) == query()
 
 
 def test_a_value_too_long_to_compare_is_not_sent() -> None:
-    """Firestore takes 1,500 bytes, of which a text's end is one."""
+    """The limit is 1,500 bytes, including one for the end of a text."""
     assert isinstance(plan(select(eq("x" * 1500, TEXT))), NotNative)
     assert isinstance(plan(select(eq("x" * 1499, TEXT))), Query)
 
 
-def test_nothing_is_asked_where_nothing_can_match() -> None:
+def test_nothing_is_read_if_no_row_can_match() -> None:
     """A false condition and a limit of 0 need no call."""
     assert plan(select(FALSE)) == NoRows()
     assert plan(select(limit=0)) == NoRows()
@@ -221,7 +221,7 @@ def test_implied_not_null_is_dropped() -> None:
 
 
 def test_one_and_true_are_two_values() -> None:
-    """In JSON 1 and true are different, though Python holds them for equal."""
+    """In JSON 1 and true are different, although they are equal in Python."""
     answer = plan(select(Compare(PATH, Op.IN, (1, True, 1))))
     assert answer == query(Compare(PATH, Op.IN, (1, True)))
     assert isinstance(answer, Query)
@@ -230,7 +230,7 @@ def test_one_and_true_are_two_values() -> None:
 
 
 def test_or_of_plain_comparisons_is_one_query() -> None:
-    """Up to 30 alternatives are one query."""
+    """Up to 30 disjuncts are one query."""
     assert plan(select(any_of([eq(1), eq(2, M)]))) == query(Or((eq(1), eq(2, M))))
 
 
@@ -238,7 +238,7 @@ WORDS = Ref(("words",), Kind.JSON)
 
 
 def test_a_list_of_words_is_split_like_an_in() -> None:
-    """Thirty words a query, fewer beside another disjunction; one that is left alone is looked for by itself."""
+    """Up to thirty words per query, fewer with another disjunction; a single word becomes `array-contains`."""
     wanted = tuple(f"w{number}" for number in range(31))
     answer = plan(select(Compare(WORDS, Op.ARRAY_CONTAINS_ANY, wanted)))
     assert isinstance(answer, Merge)
@@ -249,8 +249,8 @@ def test_a_list_of_words_is_split_like_an_in() -> None:
     assert leaves[-1] == Compare(WORDS, Op.ARRAY_CONTAINS, "w30")
 
 
-def test_one_comparison_with_an_array_a_query() -> None:
-    """Firestore takes no two; the mirror is loaded by the first."""
+def test_one_array_comparison_per_query() -> None:
+    """Firestore does not support two; the mirror is loaded by the first."""
     both = all_of([Compare(WORDS, Op.ARRAY_CONTAINS, "a"), Compare(WORDS, Op.ARRAY_CONTAINS, "b"), eq(1)])
     assert isinstance(plan(select(both)), NotNative)
     assert superset(select(both)) == query(And((Compare(WORDS, Op.ARRAY_CONTAINS, "a"), eq(1))))

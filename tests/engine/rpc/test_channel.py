@@ -1,4 +1,4 @@
-"""Which Firestore is spoken to, and as whom: the settings' order, and errors that name settings, never secrets."""
+"""Targets and credentials: the precedence of settings, and errors that name settings but never secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "c2VjcmV0LW5vdC10by1iZS1zZWVu"
 
 @pytest.fixture(scope="session")
 def key() -> dict[str, str]:
-    """A service account's key as Google would let it be downloaded."""
+    """A service account key in Google's format."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -45,7 +45,7 @@ def target(**options: Any) -> channel.Target:
 
 
 def test_json_is_preferred_to_a_path(key: dict[str, str], tmp_path: Path) -> None:
-    """The key given as JSON wins over the one in a file, and brings its project along."""
+    """A key given as JSON takes precedence over a file, and its project is used."""
     other = tmp_path / "key.json"
     other.write_text(json.dumps({**key, "project_id": "file-project"}))
     _, project = channel.credentials(target(credentials_json=json.dumps(key), credentials_path=str(other)))
@@ -55,12 +55,12 @@ def test_json_is_preferred_to_a_path(key: dict[str, str], tmp_path: Path) -> Non
 
 
 def test_json_may_be_a_mapping(key: dict[str, str]) -> None:
-    """A key that was parsed already is as good as its text."""
+    """A parsed key is equivalent to its text."""
     assert target(credentials_json=key) == target(credentials_json=json.dumps(key, sort_keys=True))
 
 
 def test_path_is_preferred_to_the_default(key: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key in a file wins over GOOGLE_APPLICATION_CREDENTIALS, which is used where nothing else is set."""
+    """A key file takes precedence over GOOGLE_APPLICATION_CREDENTIALS, which is used if nothing else is set."""
     for name in ("path", "default"):
         (tmp_path / name).write_text(json.dumps({**key, "project_id": name}))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "default"))
@@ -69,7 +69,7 @@ def test_path_is_preferred_to_the_default(key: dict[str, str], tmp_path: Path, m
 
 
 def test_last_come_application_default_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What google-auth finds by itself is used when nothing is set."""
+    """If nothing is set, google-auth's default credentials are used."""
     default = AnonymousCredentials()
     monkeypatch.setattr(google.auth, "default", lambda scopes: (default, "adc-project"))
     assert channel.credentials(target()) == (default, "adc-project")
@@ -93,7 +93,7 @@ WRONG = {
 def test_wrong_key_is_an_error_that_names_its_setting_only(
     text: str, option: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key that cannot be used stops the search, is named by setting, and nothing of it is in the error."""
+    """An unusable key is an error, even if other credentials exist. The error contains the setting but not the key."""
     monkeypatch.setattr(google.auth, "default", lambda scopes: (AnonymousCredentials(), "must-not-be-reached"))
     (tmp_path / "key.json").write_text(text)
     value = text if option == "credentials_json" else str(tmp_path / "key.json")
@@ -106,13 +106,13 @@ def test_wrong_key_is_an_error_that_names_its_setting_only(
 
 
 def test_unreadable_file_is_named_by_its_setting(tmp_path: Path) -> None:
-    """A path without a file is the setting's fault."""
+    """The error for a missing file names the setting."""
     with pytest.raises(ImproperlyConfigured, match=r"GCP_SA_KEY_PATH.*FileNotFoundError"):
         channel.credentials(target(credentials_path=str(tmp_path / "absent.json")))
 
 
-def test_no_credentials_at_all_says_all_the_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error lists every setting that would help."""
+def test_the_error_without_credentials_lists_all_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way to provide credentials is named."""
 
     def nothing(scopes: object) -> None:
         raise auth_exceptions.DefaultCredentialsError(SECRET)
@@ -129,7 +129,7 @@ def test_no_credentials_at_all_says_all_the_ways(monkeypatch: pytest.MonkeyPatch
 def test_a_wrong_default_key_is_an_error_that_names_its_variable(
     content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is no key, or (None) a directory in its place."""
+    """For a file that is not a key, or (None) a directory."""
     path = tmp_path / "key.json"
     path.mkdir() if content is None else path.write_text(content)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
@@ -145,18 +145,18 @@ def test_secrets_are_in_no_repr(key: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1:8080", ""), ("127.0.0.1", "8080"), ("127.0.0.1", 8080)])
 def test_host_is_an_emulator(host: str, port: str | int) -> None:
-    """HOST and PORT name the emulator together or in one."""
+    """The emulator's port is in HOST or in PORT."""
     assert channel.target({"PROJECT": "p", "HOST": host, "PORT": port}).emulator == "127.0.0.1:8080"
 
 
 def test_emulator_needs_a_project() -> None:
-    """Without credentials there is nowhere to take the project from."""
+    """Without credentials there is no default project."""
     with pytest.raises(ImproperlyConfigured, match="PROJECT"):
         channel.target({"HOST": "127.0.0.1:8080"})
 
 
 def test_named_database_and_project_are_in_the_resource_name(key: dict[str, str]) -> None:
-    """NAME is the database's id, PROJECT overrides the key's; nothing is sent to find out."""
+    """NAME is the database's id, PROJECT overrides the key's project. Nothing is sent."""
     settings = {"NAME": "other", "PROJECT": "mine", "OPTIONS": {"credentials_json": json.dumps(key)}}
     assert channel.connect(channel.target(settings)).database == "projects/mine/databases/other"
     settings["PROJECT"] = ""
@@ -164,14 +164,14 @@ def test_named_database_and_project_are_in_the_resource_name(key: dict[str, str]
 
 
 def test_credentials_without_a_project_need_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project that nobody named is an error, not a call to nowhere."""
+    """Without a project an error is raised before any call."""
     monkeypatch.setattr(google.auth, "default", lambda scopes: (AnonymousCredentials(), None))
     with pytest.raises(ImproperlyConfigured, match="GCP_PROJECT_ID"):
         channel.connect(channel.Target(project="", database="unnamed"))
 
 
-def test_a_server_that_is_back_is_found_soon() -> None:
-    """However long it was away: a process need not be started again, nor wait for gRPC's long pauses."""
+def test_a_restarted_server_is_reached_soon() -> None:
+    """However long it was down, without a restart of the process and without gRPC's default backoff."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What is written comes back, what is ordered stays ordered, and what is equal stays equal."""
+"""The codec: values round-trip, and encodings preserve order and equality."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ ORDERED = {kind: ROUND_TRIPS[kind] for kind in (Kind.DATE, Kind.TIME, Kind.DURAT
 
 
 def stored(value: Any, kind: Kind) -> Any:
-    """A message as the server would give it back: through its serialised form."""
+    """A message after serialisation, as the server would return it."""
     return pb["Value"].FromString(codec.value(value, kind).SerializeToString())
 
 
 def sort_key(message: Any) -> Any:
-    """How Firestore compares two values of one type: text by its UTF-8 bytes."""
+    """Firestore's sort key of a value: text sorts by its UTF-8 bytes."""
     if message.WhichOneof("value_type") == "string_value":
         return message.string_value.encode()
     return message.integer_value
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equality that tells 1 from True and 1.0, and a tuple from nothing."""
+    """Equality of values and types: 1, True and 1.0 are different."""
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list):
@@ -78,13 +78,13 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_every_kind_has_a_round_trip_test() -> None:
-    """A new kind does not go untested."""
+    """So that a new kind cannot be forgotten."""
     assert set(ROUND_TRIPS) == set(Kind)
 
 
 @pytest.mark.parametrize("kind", ROUND_TRIPS, ids=str)
 def test_round_trip(kind: Kind) -> None:
-    """Every value of every kind comes back as it was, in type and value."""
+    """Values of every kind round-trip with value and type."""
 
     @given(ROUND_TRIPS[kind])
     def check(value: Any) -> None:
@@ -95,7 +95,7 @@ def test_round_trip(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", Kind, ids=str)
 def test_null_round_trip(kind: Kind) -> None:
-    """SQL's NULL is an explicit null, whatever the kind."""
+    """SQL's NULL is an explicit null for all kinds."""
     message = stored(None, kind)
     assert message.WhichOneof("value_type") == "null_value"
     assert codec.decode(message, kind) is None
@@ -103,7 +103,7 @@ def test_null_round_trip(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", ORDERED, ids=str)
 def test_order_and_equality_are_kept(kind: Kind) -> None:
-    """Stored forms sort as their values do, and are equal exactly where the values are."""
+    """Encodings sort as their values do, and are equal if and only if the values are."""
 
     @settings(max_examples=500)
     @given(st.tuples(ORDERED[kind], ORDERED[kind]))
@@ -153,13 +153,13 @@ EXTREMES = [
 
 @pytest.mark.parametrize(("kind", "value"), EXTREMES, ids=str)
 def test_extremes_round_trip(kind: Kind, value: Any) -> None:
-    """The ends of each range, the empty ones, and what the wire would reject."""
+    """The limits of each range, empty values, and values that Firestore would reject."""
     back = codec.decode(stored(value, kind), kind)
     assert back is JSON_NULL if value is JSON_NULL else same(back, value)
 
 
 def test_nan_round_trips_as_a_float_and_inside_json() -> None:
-    """NaN is a number to Firestore."""
+    """Firestore stores NaN as a number."""
     assert math.isnan(codec.decode(stored(math.nan, Kind.FLOAT), Kind.FLOAT))
     assert math.isnan(codec.decode(stored([math.nan], Kind.JSON), Kind.JSON)[0])
 
@@ -167,7 +167,7 @@ def test_nan_round_trips_as_a_float_and_inside_json() -> None:
 @pytest.mark.parametrize("nest", [lambda value: [value], lambda value: {"a": value}, lambda value: [{"a": value}]])
 @pytest.mark.parametrize("depth", [9, 17, 18, 19, 20, 40])
 def test_json_of_any_depth_stays_below_firestores_limit(nest: Any, depth: int) -> None:
-    """What nests deeper than 20 maps and arrays comes back all the same, and is stored no deeper than that."""
+    """Values nested deeper than 20 levels round-trip, and are stored with at most 20 levels."""
     value: Any = 1
     for _ in range(depth):
         value = nest(value)
@@ -183,8 +183,8 @@ def nesting(message: Any) -> int:
 
 
 @given(JSON.filter(lambda value: value is not None))
-def test_json_holds_nothing_that_the_wire_rejects(value: Any) -> None:
-    """No array directly in an array, no empty or reserved key, at any level."""
+def test_json_contains_nothing_that_firestore_rejects(value: Any) -> None:
+    """No array directly inside an array, and no empty or reserved key, at any level."""
 
     def check(message: Any) -> None:
         for inner in message.array_value.values:
@@ -198,15 +198,15 @@ def test_json_holds_nothing_that_the_wire_rejects(value: Any) -> None:
     check(codec.value(value, Kind.JSON))
 
 
-def test_json_keys_that_are_not_text_are_spelled_as_json_does() -> None:
-    """Python's json turns keys into text; so does the codec, and the last of equal ones wins."""
+def test_json_keys_that_are_not_strings_are_converted_as_by_json() -> None:
+    """Like Python's json, the codec converts keys to strings; the last of equal keys wins."""
     value = {1: {"a": 1}, False: 2, None: 3, 1.5: 4, "1": {"b": 5}}
     assert codec.decode(stored(value, Kind.JSON), Kind.JSON) == json.loads(json.dumps(value))
 
 
 @given(st.text(max_size=20))
-def test_escaped_keys_come_back_and_are_accepted_by_the_wire(key: str) -> None:
-    """Escaping is undone by unescaping, and never gives an empty or reserved name or an escape of a value."""
+def test_escaped_keys_round_trip_and_are_valid(key: str) -> None:
+    """Unescaping reverts escaping. An escaped key is never empty, reserved, or the key of an escaped value."""
     escaped = document_ids.escape_key(key)
     assert document_ids.unescape_key(escaped) == key
     assert escaped
@@ -228,7 +228,7 @@ PATHS = [
 
 @pytest.mark.parametrize(("path", "spelled"), PATHS)
 def test_field_paths_are_quoted(path: tuple[str, ...], spelled: str) -> None:
-    """Any key can be asked for; only the document's own name is spelled with underscores."""
+    """Any key can be used in a query; only the document name is not escaped."""
     assert document_ids.field_path(path) == spelled
 
 
@@ -238,7 +238,7 @@ IDS = {kind: values for kind, values in ROUND_TRIPS.items() if kind not in NO_KE
 
 @pytest.mark.parametrize("kind", IDS, ids=str)
 def test_ids_round_trip_in_order(kind: Kind) -> None:
-    """A primary key of any kind is an id, comes back from it, and ids sort as the keys do."""
+    """Primary keys of all kinds round-trip as document ids, and ids sort as the keys do."""
 
     @given(st.tuples(IDS[kind], IDS[kind]))
     def check(pair: tuple[Any, Any]) -> None:
@@ -255,20 +255,20 @@ def test_ids_round_trip_in_order(kind: Kind) -> None:
 
 
 def test_integer_ids_are_nineteen_digits() -> None:
-    """The form is part of the stored data: it does not change."""
+    """The format is part of the stored data and must not change."""
     assert document_ids.document_id(7, Kind.INTEGER) == "0000000000000000007"
     assert document_ids.document_id(-1, Kind.INTEGER) == "-9999999999999999999"
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "a/b", "__x__", "____", "é" * 751])
 def test_ids_that_firestore_rejects_are_refused_before_sending(id: str) -> None:
-    """The error says the rule."""
+    """The error states the rules."""
     with pytest.raises(ValueError, match="not a valid document id"):
         document_ids.document_id(id, Kind.TEXT)
 
 
-def test_an_id_of_another_writer_is_given_as_it_is() -> None:
-    """Documents that were not written by the engine can still be read."""
+def test_an_id_in_another_format_is_returned_unchanged() -> None:
+    """Documents written by other clients can be read."""
     assert document_ids.document_key("abc", Kind.INTEGER) == "abc"
 
 
@@ -285,22 +285,22 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("kind", "value", "error"), REFUSED, ids=str)
-def test_what_cannot_be_stored_is_refused(kind: Kind, value: Any, error: type[Exception]) -> None:
-    """No value is bent to fit."""
+def test_values_that_cannot_be_stored_raise(kind: Kind, value: Any, error: type[Exception]) -> None:
+    """No value is changed to fit."""
     with pytest.raises(error):
         codec.value(value, kind)
 
 
 @pytest.mark.parametrize("make", [tuple, list, np.array], ids=["tuple", "list", "array"])
 def test_vectors_are_firestores_own_type(make: Any) -> None:
-    """A vector is stored as Firestore's SDKs store it, whatever sequence it came in."""
+    """A vector is stored like Firestore's SDKs store it, for all sequence types."""
     message = stored(make([1.0, 2.5]), Kind.VECTOR)
     assert message.map_value.fields["__type__"].string_value == "__vector__"
     assert [value.double_value for value in message.map_value.fields["value"].array_value.values] == [1.0, 2.5]
 
 
-def test_a_vector_of_integers_by_another_writer_is_read() -> None:
-    """Arrays that are not all doubles take the slow way to the same answer."""
+def test_a_vector_of_integers_by_another_client_is_read() -> None:
+    """Arrays that contain other types than doubles are decoded by the slower path."""
     message = pb["Value"]()
     message.map_value.fields["__type__"].string_value = "__vector__"
     for number in (1, 2):
@@ -309,7 +309,7 @@ def test_a_vector_of_integers_by_another_writer_is_read() -> None:
 
 
 def test_rows_follow_columns_and_fill_gaps() -> None:
-    """A row has a value for every column: from the field, a path inside it, the id, the version, or None."""
+    """A row has a value for every column: a field, a path inside it, the id, the version, or None."""
     document = pb["Document"](name="projects/p/databases/d/documents/things/0000000000000000042")
     document.update_time.seconds, document.update_time.nanos = 5, 6
     columns = (Ref(("text",), Kind.TEXT), Ref(("meta", "a", "__b__"), Kind.JSON), Ref(("meta",), Kind.JSON))
@@ -332,15 +332,15 @@ def test_rows_follow_columns_and_fill_gaps() -> None:
         (Kind.ANY, ("reference_value", "projects/p"), "projects/p"),
     ],
 )
-def test_other_writers_types_are_given_as_they_are(kind: Kind, write: tuple[str, Any], expected: Any) -> None:
-    """A document that another program wrote does not break the reader."""
+def test_types_by_other_clients_are_returned_unconverted(kind: Kind, write: tuple[str, Any], expected: Any) -> None:
+    """A document written by another client can be read."""
     message = pb["Value"]()
     setattr(message, *write)
     assert same(codec.decode(message, kind), expected)
 
 
 def test_the_documented_decimals_are_the_stored_ones() -> None:
-    """`docs/firestore-values.md` shows what other readers of the database will find."""
+    """`docs/firestore-values.md` shows the stored values."""
     text = (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()
     rows = re.findall(r"^\| ([-0-9., ]+) \| `(\S+)` \|$", text, re.MULTILINE)
     assert len(rows) == 6
@@ -350,5 +350,5 @@ def test_the_documented_decimals_are_the_stored_ones() -> None:
 
 @pytest.mark.parametrize("key", [codec.ARRAY, codec.INT, codec.TEXT])
 def test_the_documented_escapes_are_the_stored_ones(key: str) -> None:
-    """The keys are part of the stored data: they do not change."""
+    """The keys are part of the stored data and must not change."""
     assert f"`{key}`" in (Path(__file__).parents[3] / "docs" / "firestore-values.md").read_text()

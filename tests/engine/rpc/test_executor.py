@@ -1,4 +1,4 @@
-"""Plans, run on the emulator: what comes back, in which order, at what cost."""
+"""Plans, run on the emulator: results, order and cost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def log() -> list[Rpc]:
 
 @pytest.fixture
 def executor(firestore_emulator: str, log: list[Rpc]) -> Executor:
-    """An executor on a project of its own, so that every test starts with nothing."""
+    """An executor with its own project, so that every test starts with an empty database."""
     target = channel.target({"HOST": firestore_emulator, "PROJECT": f"t-{uuid.uuid4().hex[:12]}"})
     return Executor(target, timeout=10, wrap_call=lambda description, send: send(), log=log.append)
 
@@ -84,7 +84,7 @@ def numbers(rows: Iterator[tuple[Any, ...]]) -> list[Any]:
 
 
 def test_created_documents_are_read_as_rows(executor: Executor, log: list[Rpc]) -> None:
-    """One commit writes, one query reads; both are logged with what they cost."""
+    """One commit writes, one query reads, and both are logged with their cost."""
     assert executor.commit([create(1, "one"), create(2)]) == [Outcome.APPLIED, Outcome.APPLIED]
     assert list(executor.run(Query("things", (ID, WORD)))) == [(1, "one"), (2, None)]
     assert [(rpc.method, rpc.documents_read, rpc.documents_written) for rpc in log] == [
@@ -94,7 +94,7 @@ def test_created_documents_are_read_as_rows(executor: Executor, log: list[Rpc]) 
 
 
 def test_nothing_is_sent_before_the_first_row(executor: Executor, things: Callable[..., None], log: list[Rpc]) -> None:
-    """Making an iterator costs nothing; closing it early cancels the stream."""
+    """Creating an iterator sends nothing; closing it early cancels the stream."""
     things(50)
     rows = executor.run(Query("things", (ID,)))
     assert not log
@@ -104,7 +104,7 @@ def test_nothing_is_sent_before_the_first_row(executor: Executor, things: Callab
 
 
 def test_a_wrapper_sees_each_call(firestore_emulator: str) -> None:
-    """What is called around each start can keep it from happening."""
+    """`wrap_call` can prevent a call."""
 
     def refuse(description: str, send: Callable[[], Any]) -> Any:
         raise AssertionError(description)
@@ -153,7 +153,7 @@ def test_filters(executor: Executor, things: Callable[..., None], where: Any, ex
 
 
 def test_orders_limits_offsets_and_cursors(executor: Executor, things: Callable[..., None]) -> None:
-    """Two sort keys, nulls first, a page from a cursor on."""
+    """Two sort keys, nulls first, and a page that starts after a cursor."""
     things(6, lambda n: None if n == 5 else "ab"[n % 2])
     orders = (Order(WORD), Order(NUMBER, descending=True))
     query = Query("things", (NUMBER,), orders=orders)
@@ -167,7 +167,7 @@ def test_orders_limits_offsets_and_cursors(executor: Executor, things: Callable[
 def test_get_keeps_the_order_of_ids_and_leaves_out_the_missing(
     executor: Executor, things: Callable[..., None], log: list[Rpc]
 ) -> None:
-    """One id is one unary call; many are one stream; doubles are read once."""
+    """One id is a unary call, several are one stream; duplicate ids are read once."""
     things(4)
     ids = [f"{n:019d}" for n in range(9)]
     assert numbers(executor.run(Get("things", (ids[2],), (NUMBER,)))) == [2]
@@ -180,15 +180,15 @@ def test_get_keeps_the_order_of_ids_and_leaves_out_the_missing(
 
 
 def test_get_of_more_than_a_batch(executor: Executor, things: Callable[..., None]) -> None:
-    """Many ids are asked for in several calls."""
+    """Many ids are read in several calls."""
     things(700)
     ids = tuple(f"{n:019d}" for n in reversed(range(700)))
     assert numbers(executor.run(Get("things", ids, (NUMBER,)))) == list(reversed(range(700)))
 
 
 @pytest.mark.parametrize("branches", [3, 30])
-def test_merge_sorts_and_drops_doubles(executor: Executor, things: Callable[..., None], branches: int) -> None:
-    """Branches that overlap give each document once, in the common order, whatever columns are read."""
+def test_merge_sorts_and_drops_duplicates(executor: Executor, things: Callable[..., None], branches: int) -> None:
+    """Each document of overlapping branches is returned once, in the common order, whatever columns are read."""
     things(90, lambda n: str(n % 10))
     for orders, expected in (
         ((Order(NUMBER, descending=True),), sorted((n for n in range(90)), reverse=True)),
@@ -211,7 +211,7 @@ def test_merge_sorts_and_drops_doubles(executor: Executor, things: Callable[...,
 
 
 def test_count_of_a_merge(executor: Executor, things: Callable[..., None]) -> None:
-    """Disjoint branches are counted, not read; limits hold for the sum."""
+    """Disjoint branches are counted, not read; limits apply to the sum."""
     things(20)
     parts = tuple(Query("things", where=Compare(NUMBER, Op.IN, pair)) for pair in ((1, 2), (3, 4), (5, 99)))
     for limit, offset, expected in ((None, 0, 5), (None, 2, 3), (3, 0, 3), (3, 4, 1), (1, 9, 0)):
@@ -220,7 +220,7 @@ def test_count_of_a_merge(executor: Executor, things: Callable[..., None]) -> No
 
 
 def test_aggregates(executor: Executor, things: Callable[..., None], log: list[Rpc]) -> None:
-    """Of nothing, sum is the integer 0 and avg is None; aggregates of one column share a call."""
+    """Over no rows, sum is the integer 0 and avg is None. Aggregates of one column share a call."""
     query = Query("things")
     asked = [
         Aggregate(query, Function.COUNT),
@@ -237,7 +237,7 @@ def test_aggregates(executor: Executor, things: Callable[..., None], log: list[R
 
 
 def test_nearest(executor: Executor, things: Callable[..., None]) -> None:
-    """Nearest first, with the distance if asked for, among those that pass the filter, from an offset on."""
+    """Nearest first, with the distance if requested, among those that match the filter, after the offset."""
     things(6, vector=lambda n: [float(n), 1.0] if n else None)
     query = Query("things", (NUMBER,), Compare(NUMBER, Op.LT, 5))
     read = Nearest(query, VECTOR, (3.0, 1.0), Measure.EUCLIDEAN, limit=3, distance=True)
@@ -251,7 +251,7 @@ def test_nearest(executor: Executor, things: Callable[..., None]) -> None:
 
 
 def test_duplicates_are_refused_with_their_positions(executor: Executor, things: Callable[..., None]) -> None:
-    """A taken id refuses its whole commit, and the error holds the positions of what was not applied."""
+    """An existing id fails the whole commit, and the error has the positions of all writes that were not applied."""
     things(3)
     with pytest.raises(IntegrityError) as caught:
         executor.commit([create(7), create(1)])
@@ -262,7 +262,7 @@ def test_duplicates_are_refused_with_their_positions(executor: Executor, things:
 
 
 def test_isolated_writes_stand_alone(executor: Executor, things: Callable[..., None]) -> None:
-    """What is refused is told write by write, and all the rest is applied."""
+    """Each failed write is reported in its outcome, and all others are applied."""
     things(3)
     writes = [
         create(1),
@@ -294,14 +294,14 @@ def test_isolated_writes_stand_alone(executor: Executor, things: Callable[..., N
 def test_a_single_write_costs_one_call_whatever_its_outcome(
     executor: Executor, things: Callable[..., None], log: list[Rpc], write: Any, outcome: Outcome
 ) -> None:
-    """No read is needed to tell what became of one write."""
+    """The outcome of a single write needs no read."""
     things(2)
     assert executor.commit([write], isolate=True) == [outcome]
     assert [rpc.method for rpc in log] == ["Commit"]
 
 
 def test_updates_touch_only_their_columns(executor: Executor, log: list[Rpc]) -> None:
-    """Constants, increments and keys of JSON change; all else stays; one call each."""
+    """Constants, increments and JSON keys change, other columns do not, with one call each."""
     executor.commit([create(1, "one", meta={"a": 1, "b": 2})])
     id = f"{1:019d}"
     executor.commit([Update("things", id, (WORD,), ("uno",))])
@@ -312,14 +312,14 @@ def test_updates_touch_only_their_columns(executor: Executor, log: list[Rpc]) ->
 
 
 def test_put_replaces_a_document(executor: Executor) -> None:
-    """Columns that are not given are gone."""
+    """Columns that are not given are removed."""
     executor.commit([create(1, "one")])
     executor.commit([Put("things", f"{1:019d}", (NUMBER,), (5,))])
     assert list(executor.run(Query("things", (NUMBER, WORD)))) == [(5, None)]
 
 
 def test_versions(executor: Executor) -> None:
-    """A version that was read holds until somebody writes."""
+    """A version is valid until the next write."""
     executor.commit([create(1)])
     id = f"{1:019d}"
     ((version,),) = executor.run(Get("things", (id,), (VERSION,)))
@@ -330,7 +330,7 @@ def test_versions(executor: Executor) -> None:
 
 
 def test_many_writes_are_split_by_size_and_count(executor: Executor, log: list[Rpc]) -> None:
-    """What is too much for one commit is several of one size, each below what the server takes; all rows arrive."""
+    """Writes beyond one commit's limits are sent in several of equal size, each below the server's limit."""
     executor.commit([create(n, "x" * 100_000) for n in range(100)])
     assert len(log) >= 3
     log.clear()
@@ -340,7 +340,7 @@ def test_many_writes_are_split_by_size_and_count(executor: Executor, log: list[R
 
 
 def test_failures_of_several_commits_carry_every_row(executor: Executor) -> None:
-    """With one bad row among many, the error's rows and the database tell the same story."""
+    """With one failing row among many, the error's rows agree with the database."""
     writes = [create(n) for n in range(1200)]
     writes[700] = create(700, "x" * 2_000_000)
     with pytest.raises(DataError) as caught:
@@ -351,7 +351,7 @@ def test_failures_of_several_commits_carry_every_row(executor: Executor) -> None
 
 
 def test_transactions(executor: Executor) -> None:
-    """Reads take part, writes are one commit, a rolled back one leaves nothing, and contention says to run it again."""
+    """Reads are part of the transaction, writes are one commit, a rollback leaves nothing, and contention is raised."""
     executor.commit([create(1)])
     id = f"{1:019d}"
     transaction = executor.begin()
@@ -372,7 +372,7 @@ def test_transactions(executor: Executor) -> None:
 
 
 def test_collections_clear_and_ping(executor: Executor) -> None:
-    """Root collections are listed while they hold anything."""
+    """Root collections are listed while they contain documents."""
     executor.ping()
     assert executor.collections() == []
     executor.commit([create(n) for n in range(3)])
@@ -383,7 +383,7 @@ def test_collections_clear_and_ping(executor: Executor) -> None:
 
 
 def test_a_copy_has_every_document(executor: Executor) -> None:
-    """As it is, columns that no model knows too."""
+    """Unchanged, including columns that are in no model."""
     columns = (NUMBER, Ref(("__odd__",), Kind.JSON), VECTOR)
     executor.commit([Put("things", f"{n:019d}", columns, (n, {"": [[n]]}, [0.5, n])) for n in range(700)])
     executor.commit([Put("things:unique", "a", (WORD,), ("x",))])
@@ -413,7 +413,7 @@ KINDS = {
 
 
 def test_every_kind_survives_the_server(executor: Executor) -> None:
-    """What the codec writes, Firestore takes and gives back."""
+    """Firestore accepts and returns everything that the codec writes."""
     refs = tuple(Ref((f"__{kind}__",), kind) for kind in KINDS)
     executor.commit(
         [Create("kinds", "a", refs, tuple(KINDS.values())), Create("kinds", "b", refs, (None,) * len(refs))]
@@ -424,7 +424,7 @@ def test_every_kind_survives_the_server(executor: Executor) -> None:
 
 
 def is_id(text: str) -> bool:
-    """Whether a document may be called so."""
+    """Whether the text is a valid document id."""
     try:
         document_ids.document_id(text, Kind.TEXT)
     except ValueError:
@@ -437,7 +437,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
 def test_any_id_can_be_written_read_and_deleted(executor: Executor) -> None:
-    """Ids of any characters, alone and together, also those that a header must not hold."""
+    """Ids of any characters, one or several at once, including characters that are invalid in headers."""
 
     @settings(max_examples=60, deadline=None)
     @given(
@@ -455,8 +455,8 @@ def test_any_id_can_be_written_read_and_deleted(executor: Executor) -> None:
     check()
 
 
-def test_a_server_that_is_away_is_an_operational_error_in_time(log: list[Rpc]) -> None:
-    """Reads and writes give up at the deadline, and not before they tried more than once."""
+def test_an_unavailable_server_is_an_operational_error_in_time(log: list[Rpc]) -> None:
+    """Reads and writes fail at the deadline, after more than one attempt."""
     target = channel.target({"HOST": "127.0.0.1:1", "PROJECT": "away"})
     executor = Executor(target, timeout=0.6, wrap_call=lambda description, send: send(), log=log.append)
     for call in (

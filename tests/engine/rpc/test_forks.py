@@ -12,7 +12,7 @@ import pytest
 
 from memory.backends.firestore.rpc import channel
 
-# What a server does that loads the app, uses Firestore in threads, and only then forks its workers.
+# A server that loads the app, uses Firestore in threads, and then forks its workers.
 PREFORK = """
 import os, select, sys, threading, time
 import grpc
@@ -63,7 +63,7 @@ def to(firestore_emulator: str, firestore_project: str) -> channel.Target:
 
 
 def test_workers_forked_from_a_busy_parent_work(firestore_emulator: str) -> None:
-    """Children of a parent with threads inside gRPC and an open stream each answer at once, end, and leave it well."""
+    """Children of a parent with threads inside gRPC and an open stream respond at once and do not affect it."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("GRPC_ENABLE_FORK_SUPPORT", None)
     done = subprocess.run(
@@ -74,7 +74,7 @@ def test_workers_forked_from_a_busy_parent_work(firestore_emulator: str) -> None
 
 
 def test_threads_of_a_process_share_one_wire(to: channel.Target) -> None:
-    """However many threads ask at once, one channel is made."""
+    """However many threads connect at once, one channel is created."""
     barrier = threading.Barrier(16)
 
     def ask(_: int) -> channel.Wire:
@@ -86,13 +86,13 @@ def test_threads_of_a_process_share_one_wire(to: channel.Target) -> None:
 
 
 def test_targets_do_not_share_a_wire(to: channel.Target, firestore_emulator: str) -> None:
-    """Another project is another wire."""
+    """Another project has another wire."""
     other = channel.target({"HOST": firestore_emulator, "PROJECT": "another"})
     assert channel.connect(other) is not channel.connect(to)
 
 
 def test_leaving_a_stream_early_cancels_it(to: channel.Target) -> None:
-    """A reader that stops reading does not leave a call behind; the wire goes on working."""
+    """A reader that stops early leaves no call behind, and the wire can still be used."""
     wire = channel.connect(to)
     request = channel.pb["RunQueryRequest"](parent=wire.documents, structured_query={"from_": [{}]})
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""`atomic()` on the emulator: what it takes back, what it sees of its own, what it costs, and who gets in its way."""
+"""`atomic()` on the emulator: rollback, visibility of its own writes, cost, and contention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.engine.app.models import Author, Note
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
-# ruff: noqa: PT012 - a block that fails is what is tested
+# ruff: noqa: PT012 - the tests are about blocks that fail
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ class LeavingError(Exception):
 
 
 def test_a_block_that_fails_leaves_nothing(notes: None) -> None:
-    """Created, changed and deleted rows are as they were."""
+    """Created, changed and deleted rows are rolled back."""
     before = list(Note.objects.order_by("pk").values())
     with pytest.raises(LeavingError), transaction.atomic():
         Note.objects.create(id="new")
@@ -54,7 +54,7 @@ def test_a_block_that_fails_leaves_nothing(notes: None) -> None:
 
 
 def test_a_block_sees_its_own_writes(notes: None) -> None:
-    """By key, by filter, in aggregates and joins; nobody else does before it commits."""
+    """By key, by filter, in aggregates and joins. Others see them after the commit."""
     with transaction.atomic():
         author = Author.objects.create(name="x")
         Note.objects.create(id="new", stars=4, author=author)
@@ -76,8 +76,8 @@ def test_a_block_sees_its_own_writes(notes: None) -> None:
     assert set(Note.objects.values_list("pk", flat=True)) == {"n1", "n2", "n3", "n4", "n5", "new"}
 
 
-def test_savepoints_are_taken_back_alone(notes: None) -> None:
-    """An inner block that fails takes its own writes with it, and no others."""
+def test_savepoints_are_rolled_back_alone(notes: None) -> None:
+    """An inner block that fails rolls back its own writes only."""
     with transaction.atomic():
         Note.objects.filter(pk="n1").update(text="outer")
         with pytest.raises(LeavingError), transaction.atomic():
@@ -91,8 +91,8 @@ def test_savepoints_are_taken_back_alone(notes: None) -> None:
     assert not Note.objects.filter(pk="inner").exists()
 
 
-def test_a_key_that_is_taken_is_told_by_the_inner_block(notes: None) -> None:
-    """So that `get_or_create` can go on; without an inner block the commit tells."""
+def test_an_inner_block_raises_for_an_existing_key(notes: None) -> None:
+    """So that `get_or_create()` works. Without an inner block the commit raises."""
     with transaction.atomic():
         with pytest.raises(IntegrityError), transaction.atomic():
             Note.objects.create(id="n1")
@@ -104,8 +104,8 @@ def test_a_key_that_is_taken_is_told_by_the_inner_block(notes: None) -> None:
     assert not Note.objects.filter(pk="lost").exists()
 
 
-def test_a_taken_key_that_a_query_met_is_a_mistake_too(notes: None) -> None:
-    """The row that holds it was seen by a query after the statement: no reason to run the block again."""
+def test_an_existing_key_that_a_query_read_is_an_integrity_error(notes: None) -> None:
+    """A query read the row after the statement that creates it, so a retry would not help."""
     with pytest.raises(IntegrityError, match=r"UNIQUE constraint failed: engine_note\.id"), transaction.atomic():
         Note.objects.create(id="n1")
         assert Note.objects.filter(stars__gte=0).count() == 5
@@ -117,7 +117,7 @@ def test_a_taken_key_that_a_query_met_is_a_mistake_too(notes: None) -> None:
 
 
 def test_a_statement_that_fails_breaks_the_block(notes: None) -> None:
-    """As in SQL, nothing more is done in it and nothing is committed."""
+    """As in SQL, no further statement is executed in it and nothing is committed."""
     with pytest.raises(transaction.TransactionManagementError), transaction.atomic():
         Note.objects.create(id="new")
         with pytest.raises(IntegrityError):
@@ -144,14 +144,14 @@ def test_a_statement_that_fails_breaks_the_block(notes: None) -> None:
 def test_what_a_block_costs(
     block: Callable[[], Any], methods: list[str], notes: None, calls: Callable[[], Any]
 ) -> None:
-    """One commit; the server's transaction is begun by the first read, and let go if nothing was written."""
+    """One commit. The first read begins the server transaction, which is rolled back if nothing was written."""
     with calls() as log, transaction.atomic():
         block()
     assert [call["method"] for call in log] == methods
 
 
-def test_a_transaction_is_run_again(notes: None) -> None:
-    """Others who hold the row make it fail; it is tried again, and the failed attempt leaves nothing."""
+def test_a_transaction_is_retried(notes: None) -> None:
+    """It fails if others hold a lock on the row, and is retried. The failed attempt leaves nothing."""
     tries = []
 
     @run_in_transaction()
@@ -189,14 +189,14 @@ def by_id(id: str) -> Get:
 
 @pytest.fixture
 def other() -> Iterator[Any]:
-    """A connection of somebody else's."""
+    """Another client's connection."""
     made = connection.copy()
     yield made
     made.close()
 
 
 def write_elsewhere(other: Any, id: str, number: int) -> float:
-    """Another connection writes a row; the seconds that it took."""
+    """Writes a row on another connection. Returns the duration in seconds."""
     started = time.monotonic()
     with other.cursor() as cursor:
         cursor.commit([Update("engine_note", id, (READS,), (number,))])
@@ -229,14 +229,14 @@ def roll_back() -> None:
 
 @pytest.mark.parametrize("block", [leave_by_exception, leave_by_closing, only_read, roll_back])
 def test_no_lock_is_left_behind(block: Callable[[], None], notes: None, other: Any) -> None:
-    """However a block ends, others write what it read at once."""
+    """However a block ends, others can write the rows that it read at once."""
     block()
     assert write_elsewhere(other, "n1", 50) < 1.5  # a lock would make them wait for 2 s and more
     assert Note.objects.get(pk="n1").reads == 50
 
 
-def test_locks_that_cannot_be_let_go_are_told(notes: None, caplog: pytest.LogCaptureFixture) -> None:
-    """The block has ended well all the same; the log says that Firestore has to end it."""
+def test_a_failed_rollback_is_logged(notes: None, caplog: pytest.LogCaptureFixture) -> None:
+    """The block still succeeds; a warning is logged that the locks are kept until they time out."""
     connection.ensure_connection()
     executor = connection.connection
     with transaction.atomic():
@@ -246,8 +246,8 @@ def test_locks_that_cannot_be_let_go_are_told(notes: None, caplog: pytest.LogCap
     executor.rollback(locked)
 
 
-def test_contention_is_told_by_its_class(notes: None, other: Any) -> None:
-    """It may be run again; what comes after it in the block does not reach the database, nor does a savepoint help."""
+def test_contention_has_its_own_class(notes: None, other: Any) -> None:
+    """Later statements of the block do not reach the database, and a savepoint does not help."""
     with pytest.raises(Contention), transaction.atomic():
         Note.objects.create(id="new")
         Note.objects.get(pk="n1")
@@ -260,7 +260,7 @@ def test_contention_is_told_by_its_class(notes: None, other: Any) -> None:
 
 
 def test_a_transaction_that_was_idle_for_too_long_is_contention(notes: None) -> None:
-    """Its commit says so, not that a value was wrong."""
+    """Its commit raises Contention, not DataError."""
     with pytest.raises(Contention, match="idle for 61 s"), transaction.atomic():
         note = Note.objects.get(pk="n1")
         note.save()
@@ -268,13 +268,13 @@ def test_a_transaction_that_was_idle_for_too_long_is_contention(notes: None) -> 
 
 
 def end_on_the_server() -> None:
-    """What a minute of idleness does to the transaction."""
+    """Ends the transaction as after a minute without calls."""
     connection.unit._executor.rollback(connection.unit.server_id)
     connection.unit._last -= 61
 
 
 def test_a_transaction_that_the_server_forgot_is_contention(notes: None) -> None:
-    """A server that was started again, in the middle of a block: nobody's value is wrong, and it may be run again."""
+    """A server restart during a block is not a DataError: the transaction can be retried."""
 
     def forget() -> None:
         connection.connection.rollback(connection.unit.server_id)
@@ -287,8 +287,8 @@ def test_a_transaction_that_the_server_forgot_is_contention(notes: None) -> None
     assert Note.objects.get(pk="n1").text == "t1"
 
 
-def test_a_key_that_was_free_when_looked_up_is_contention(notes: None, other: Any) -> None:
-    """Nobody's mistake: run again, the block is told at the right place; a key that nobody looked up is a mistake."""
+def test_a_key_that_was_unused_when_read_is_contention(notes: None, other: Any) -> None:
+    """A retry raises IntegrityError at the right statement. A key that was not read is an IntegrityError at once."""
 
     def create_elsewhere() -> None:
         with other.cursor() as cursor:
@@ -314,15 +314,15 @@ def test_a_key_that_was_free_when_looked_up_is_contention(notes: None, other: An
 
 
 def test_a_row_that_vanished_after_it_was_counted_is_contention(notes: None, other: Any) -> None:
-    """What was told of it is demanded of the commit."""
+    """The commit requires that a row that was counted still exists."""
     with pytest.raises(Contention), transaction.atomic():
         assert Note.objects.filter(pk="n1").update(text="x") == 1
         with other.cursor() as cursor:
             cursor.commit([Delete("engine_note", "n1")])
 
 
-def test_what_is_too_large_for_a_commit_is_refused(notes: None) -> None:
-    """Before it is sent, with the numbers; what Django writes in bulk by itself is cut instead."""
+def test_a_transaction_that_is_too_large_is_refused(notes: None) -> None:
+    """Before it is sent, with the sizes. A bulk statement of Django's own is split instead."""
     large = [Note(id=f"large{i}", text="x" * 900_000) for i in range(6)]
     with pytest.raises(TransactionTooLarge, match=r"5,4\d\d,\d\d\d bytes.* is 4,194,304"), transaction.atomic():
         Note.objects.bulk_create(large)
@@ -331,8 +331,8 @@ def test_what_is_too_large_for_a_commit_is_refused(notes: None) -> None:
     assert Note.objects.count() == 12
 
 
-def test_what_took_too_long_is_refused(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is sent; a block that only writes has no limit."""
+def test_a_transaction_that_took_too_long_is_refused(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is sent. A block that only writes has no time limit."""
     monkeypatch.setattr(unit_of_work, "MAX_SECONDS", -1.0)
     with pytest.raises(TransactionTooLong, match=r"Firestore's limit is \d+ s"), transaction.atomic():
         Note.objects.filter(stars=1).update(text="x")
@@ -342,7 +342,7 @@ def test_what_took_too_long_is_refused(notes: None, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_autocommit_the_caller_commits(notes: None) -> None:
-    """As with any engine: nothing is stored before, and what was not is taken back."""
+    """As on other engines: nothing is stored before the commit, and a rollback discards the rest."""
     transaction.set_autocommit(False)
     try:
         Note.objects.filter(pk="n1").update(text="kept")
@@ -358,7 +358,7 @@ def test_without_autocommit_the_caller_commits(notes: None) -> None:
 
 
 def test_hooks_run_after_the_commit(notes: None) -> None:
-    """And see what it did; those of what was taken back do not run."""
+    """They see its writes. Hooks of a rolled back block do not run."""
     seen: list[Any] = []
     with transaction.atomic():
         Note.objects.create(id="new")
@@ -369,8 +369,8 @@ def test_hooks_run_after_the_commit(notes: None) -> None:
     assert seen == [True]
 
 
-def test_an_iterator_goes_on_while_its_rows_are_written(notes: None) -> None:
-    """What a loop over a large table does."""
+def test_rows_can_be_written_during_iteration(notes: None) -> None:
+    """As in a loop over a large table."""
     with transaction.atomic():
         for note in Note.objects.order_by("pk").iterator(chunk_size=2):
             note.text = "seen"
@@ -379,7 +379,7 @@ def test_an_iterator_goes_on_while_its_rows_are_written(notes: None) -> None:
 
 
 def test_run_in_transaction_gives_up(notes: None) -> None:
-    """After so many attempts, with what the last one met."""
+    """After `attempts` attempts, with the error of the last one."""
     tries = []
 
     def never() -> None:
@@ -393,8 +393,8 @@ def test_run_in_transaction_gives_up(notes: None) -> None:
         run_in_transaction(never, attempts=0)
 
 
-def test_what_fails_after_the_commit_is_not_run_again(notes: None) -> None:
-    """A hook's contention is not the transaction's, which has been committed."""
+def test_a_failure_after_the_commit_is_not_retried(notes: None) -> None:
+    """Contention in a hook does not affect the transaction, which is committed."""
 
     def hook() -> None:
         raise Contention("in a hook")
@@ -409,14 +409,14 @@ def test_what_fails_after_the_commit_is_not_run_again(notes: None) -> None:
     assert Note.objects.get(pk="n1").reads == 2
 
 
-def test_run_in_transaction_refuses_a_part_of_another(notes: None) -> None:
-    """It could not be run again alone."""
+def test_run_in_transaction_refuses_to_run_in_another(notes: None) -> None:
+    """It could not be retried on its own."""
     with transaction.atomic(), pytest.raises(transaction.TransactionManagementError, match="outermost"):
         run_in_transaction(lambda: None)
 
 
-def test_an_attempt_names_the_first_to_the_server(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the oldest gets its turn."""
+def test_a_retry_passes_the_id_of_the_first_attempt(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the server prefers the oldest transaction."""
     connection.ensure_connection()
     begin, named, ids = connection.connection.begin, [], []
 
@@ -439,7 +439,7 @@ def test_an_attempt_names_the_first_to_the_server(notes: None, monkeypatch: pyte
 
 
 def test_run_in_transaction_of_coroutines(notes: None) -> None:
-    """Awaited one after the other, as function and as decorator; each is rolled back and run again as a whole."""
+    """As a function and as a decorator. Each attempt is rolled back and retried as a whole."""
     tries: list[str] = []
 
     async def add(amount: int) -> int:
@@ -476,7 +476,7 @@ class TestATest(TestCase):
         return [query["method"] for query in captured.captured_queries]
 
     def test_nothing_reaches_the_server(self) -> None:
-        """No row, and no transaction with its locks and limits."""
+        """No row, and no server transaction with its locks and time limits."""
         assert "BeginTransaction" not in self.calls(lambda: Note.objects.create(id="mine").save())
         assert "BeginTransaction" not in self.calls(lambda: list(Note.objects.filter(reads=1)))
         other = connection.copy()
@@ -486,24 +486,24 @@ class TestATest(TestCase):
         other.close()
 
     def test_each_test_begins_with_the_data_of_the_class(self) -> None:
-        """Whatever the others did to it."""
+        """The row is unchanged, whatever other tests did to it."""
         assert Note.objects.get().reads == 1
         self.note.delete()
         Note.objects.create(id="mine")
         assert Note.objects.get().pk == "mine"
 
     def test_and_again(self) -> None:
-        """The same, in the other order."""
+        """The same, in the reverse order."""
         self.test_each_test_begins_with_the_data_of_the_class()
 
     def test_a_key_that_is_taken_is_told_at_once(self) -> None:
-        """There is no commit that could tell; the block around it can go on."""
+        """There is no commit that could raise, and the outer block can continue."""
         with pytest.raises(IntegrityError), transaction.atomic():
             Note.objects.create(id="class")
         assert Note.objects.count() == 1
 
     def test_calls_are_counted_as_where_rows_are_stored(self) -> None:
-        """Reads and writes of the test's own rows too, though they need none."""
+        """Also for reads and writes of the test's own rows, which need no RPC."""
         for statement in (
             lambda: Note.objects.get(pk="class"),
             lambda: Note.objects.filter(pk="class").update(reads=2),
@@ -514,17 +514,17 @@ class TestATest(TestCase):
             assert len(self.calls(statement)) == 1
 
     def test_hooks_can_be_captured(self) -> None:
-        """As on any engine."""
+        """As on other engines."""
         with self.captureOnCommitCallbacks(execute=True) as hooks:
             run_in_transaction(lambda: transaction.on_commit(lambda: None))
         assert len(hooks) == 1
 
 
-# The same statements in the same blocks, on SQLite and here.
+# The same statements in the same blocks, on SQLite and on Firestore.
 
 
 class Blocks:
-    """Random statements in random blocks, on one engine; `seen` is all that they told."""
+    """Random statements in random blocks, on one engine. `seen` collects all their results."""
 
     def __init__(self, using: str, seed: int) -> None:
         self.using, self.random, self.seen = using, random.Random(seed), []  # noqa: S311
@@ -580,5 +580,5 @@ class Blocks:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_blocks_do_what_they_do_on_sqlite(seed: int) -> None:
-    """Row counts, what is seen inside, what savepoints take back, and what is left: statement by statement."""
+    """Row counts, reads inside of blocks, rollbacks to savepoints, and the final rows, statement by statement."""
     assert Blocks("default", seed).run() == Blocks("sqlite", seed).run()

@@ -1,4 +1,4 @@
-"""What a transaction has written, against the plainest model of it: dicts that every write is applied to at once."""
+"""The write buffer, compared with a simple model: dicts to which each write is applied at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAVE, BACK = "save", "back"
 
 @st.composite
 def writes(draw: st.DrawFn) -> Write:
-    """Any write to one of few documents."""
+    """Any write to one of a few documents."""
     id, kind = draw(st.sampled_from(IDS)), draw(st.sampled_from([Create, Put, Update, Delete]))
     if kind is Delete:
         return Delete("t", id, must_exist=draw(st.booleans()))
@@ -48,7 +48,7 @@ def add(value: Any, amount: int) -> int:
 
 
 def apply(store: Store, write: Write) -> Outcome:
-    """One write, on documents as Firestore has them."""
+    """Applies one write to documents like Firestore."""
     there = write.id in store
     if isinstance(write, Create) and there:
         return Outcome.EXISTS
@@ -67,7 +67,7 @@ def apply(store: Store, write: Write) -> Outcome:
 
 
 def laid_over(buffer: Buffer, stored: Store) -> Store:
-    """What a reader inside the transaction sees."""
+    """The documents as a reader inside the transaction sees them."""
     seen = dict(stored)
     for id, entry in buffer.entries_of("t").items():
         match entry.state:
@@ -82,7 +82,7 @@ def laid_over(buffer: Buffer, stored: Store) -> Store:
 
 
 def sent(buffer: Buffer) -> Sequence[Write]:
-    """What is sent, each document once."""
+    """The writes to send, one per document."""
     made = list(buffer.writes())
     assert len({write.id for write in made}) == len(made)
     return made
@@ -91,7 +91,7 @@ def sent(buffer: Buffer) -> Sequence[Write]:
 @settings(max_examples=400, deadline=None)
 @given(STORES, STEPS)
 def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
-    """Outcomes, what is seen meanwhile, what savepoints take back, and what the one commit makes of the documents."""
+    """Outcomes, reads, rollbacks to savepoints, and the documents after the commit agree with the model."""
     buffer = Buffer(add)
     model: Store = {id: dict(row) for id, row in stored.items()}
     marks: list[tuple[int, Store]] = [(buffer.mark(), dict(model))]
@@ -115,9 +115,9 @@ def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(STORES, st.lists(writes(), max_size=6))
-def test_what_was_assumed_is_demanded_of_the_commit(stored: Store, steps: list[Write]) -> None:
-    """Writes that nothing was known of are taken for possible; if one was not, the commit is refused, unless the row
-    was deleted again, which the caller has to ask about."""
+def test_the_commit_checks_assumptions(stored: Store, steps: list[Write]) -> None:
+    """A write to an unknown document is assumed to succeed. If it does not, the commit fails, unless the row was
+    deleted in between, which the caller has to check."""
     buffer, model = Buffer(add), {id: dict(row) for id, row in stored.items()}
     first: dict[str, Outcome] = {}
     for step in steps:
@@ -151,8 +151,8 @@ DELETED = Delete("t", "a", must_exist=True)
         ([ROW, DELETED, ROW], {"x": 1}),
     ],
 )
-def test_a_row_of_the_transaction_s_own_is_one_creation(steps: list[Write], expected: Mapping[str, int] | None) -> None:
-    """Whatever was done to it, and nothing at all if it was deleted again."""
+def test_a_row_created_by_the_transaction_is_one_create(steps: list[Write], expected: Mapping[str, int] | None) -> None:
+    """However often it was updated; nothing is sent if it was deleted."""
     buffer = Buffer(add)
     for step in steps:
         buffer.apply(step)
@@ -162,7 +162,7 @@ def test_a_row_of_the_transaction_s_own_is_one_creation(steps: list[Write], expe
 
 
 def test_changes_of_a_stored_row_are_one_update() -> None:
-    """Increments add up, until a value is set; a version that was demanded is demanded still."""
+    """Increments are summed until a value is set, and a required version is kept."""
     buffer = Buffer(add)
     for step in (replace(ADD, version=(1, 2)), CHANGE, ADD):
         buffer.apply(step)
@@ -175,8 +175,8 @@ def test_changes_of_a_stored_row_are_one_update() -> None:
     assert made == Update("t", "a", (y, x), (2, 5), (), (1, 2))
 
 
-def test_a_stored_row_that_is_deleted_and_made_again_is_replaced() -> None:
-    """On the condition that it was there to be deleted."""
+def test_a_stored_row_that_is_deleted_and_created_is_replaced() -> None:
+    """With the precondition that it exists."""
     buffer = Buffer(add)
     buffer.apply(DELETED)
     assert buffer.apply(DELETED) is Outcome.MISSING
@@ -187,6 +187,6 @@ def test_a_stored_row_that_is_deleted_and_made_again_is_replaced() -> None:
 
 
 def test_a_part_of_a_column_cannot_be_written() -> None:
-    """A transaction could not lay it over what is stored."""
+    """The buffer holds whole columns."""
     with pytest.raises(TypeError, match=r"data\.key is a path inside a column"):
         Buffer(add).apply(Update("t", "a", (Ref(("data", "key"), Kind.JSON),), (1,)))

@@ -1,4 +1,4 @@
-"""A value's way through JSON, with and without spelling it out."""
+"""`json_copy()` is equivalent to a round trip through JSON text."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ values = st.recursive(
 @given(values)
 @example("\ud83d\ude00")  # two halves of one character, which JSON joins
 @example({"\ud83d\ude00": [("a", {1: -0.0})]})
-def test_a_copy_is_what_json_gives_back(value: Any) -> None:
-    """Keys become text, tuples lists and pairs of surrogates characters; everything else stays as it is."""
+def test_a_copy_equals_the_json_round_trip(value: Any) -> None:
+    """Keys become strings, tuples lists, and surrogate pairs characters. Other values are unchanged."""
     copied, spelled = json_copy(value, None), json.loads(json.dumps(value))
     assert json.dumps(copied) == json.dumps(spelled)
     assert copied == spelled
 
 
 def test_a_copy_shares_nothing_with_its_original() -> None:
-    """What is changed after it was given to be saved is not saved."""
+    """Changing the original after the copy does not change the copy."""
     value = {"a": [{"b": 1}]}
     copied = json_copy(value, None)
     value["a"][0]["b"] = 2
     assert copied == {"a": [{"b": 1}]}
 
 
-def test_what_nests_deep_is_copied_too() -> None:
-    """The depth at which `json` takes over shows nowhere."""
+def test_deeply_nested_values_are_copied() -> None:
+    """The result does not depend on the depth at which `json` is used."""
     value: Any = 1
     for _ in range(3 * MAX_DEPTH):
         value = [value]
     assert json_copy(value, None) == value
 
 
-def test_what_json_refuses_is_refused() -> None:
-    """Foreign types, and what holds itself, raise what `json` raises."""
+def test_values_that_json_rejects_are_rejected() -> None:
+    """Other types and circular values raise the errors of `json`."""
     circle: list[Any] = []
     circle.append(circle)
     with pytest.raises(ValueError, match="Circular"):
@@ -64,6 +64,6 @@ def test_what_json_refuses_is_refused() -> None:
         json_copy({"on": dt.date(2026, 1, 1)}, None)
 
 
-def test_an_encoder_is_asked() -> None:
-    """A field's own encoder spells what JSON does not know."""
+def test_the_encoder_is_used() -> None:
+    """The field's encoder converts types that JSON does not support."""
     assert json_copy({"on": dt.date(2026, 1, 1)}, DjangoJSONEncoder) == {"on": "2026-01-01"}

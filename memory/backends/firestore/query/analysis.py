@@ -1,7 +1,7 @@
-"""What a `Query` asks, as the planner wants it: its tree, the shape of its rows, and the uses of each table.
+"""Analyzes a Django `Query`: its tree for the planner, and the mapping from result columns to the rows of a read.
 
-Django's SQLite compiler does the reading of a query (select list, joins, order, grouping); this looks at
-what it found, before any SQL is run.
+Django's SQLite compiler resolves the query (select list, joins, ordering, grouping). The analysis inspects the result
+before any SQL is executed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from .planner import UNSORTABLE, Answer, NoRows, NotNative, plan
 
 @dataclass(frozen=True, slots=True)
 class ConstantColumn:
-    """A value that every row has in some place."""
+    """An output column with a constant value."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class DistanceColumn:
-    """The place of a vector's distance."""
+    """The output column for the distance of a vector search."""
 
 
 OutputColumn = int | ConstantColumn | DistanceColumn
@@ -44,8 +44,10 @@ OutputColumn = int | ConstantColumn | DistanceColumn
 
 @dataclass(frozen=True, slots=True)
 class VectorOrder:
-    """Order by distance to a vector; `present` if the query leaves out rows without a vector, as Firestore does,
-    `defined` if those without a distance, which a zero vector's cosine is.
+    """An ordering by distance to a vector.
+
+    `present`: the query excludes rows without a vector, as Firestore does. `defined`: it excludes rows without a
+    distance (the cosine distance of a zero vector is undefined).
     """
 
     ref: Ref
@@ -57,9 +59,9 @@ class VectorOrder:
 
 @dataclass(frozen=True, slots=True)
 class RowAnalysis:
-    """A question for rows: `shape` says where each selected item is found.
+    """The analysis of a query for rows. `shape` maps output columns to positions in the rows of the read.
 
-    `sliceable`: rows are those of one collection in an order of its own, whatever is selected or joined beside.
+    `sliceable`: conditions and ordering use only columns of the base table, whatever else is selected or joined.
     """
 
     select: Select
@@ -70,7 +72,7 @@ class RowAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
-    """One aggregate: of the server's, or the least or greatest value of a column (`extreme`)."""
+    """One aggregate: a server-side `function`, or the minimum or maximum of a column (`extreme`)."""
 
     select: Select
     function: Function | None = None
@@ -80,7 +82,7 @@ class AggregateColumn:
 
 @dataclass(frozen=True, slots=True)
 class AggregateAnalysis:
-    """A question for one row of aggregates, or for what it cannot be (`blame`)."""
+    """The analysis of a query for one row of aggregates. `unsupported`: the parts that Firestore cannot evaluate."""
 
     aggregates: tuple[AggregateColumn, ...]
     unsupported: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ NUMERIC: Final = frozenset({Kind.INTEGER, Kind.FLOAT})
 
 
 def primary_key_query(query: Any) -> Any:
-    """A query for the primary keys of the rows that a write is for."""
+    """A query for the primary keys of the rows that an UPDATE or DELETE matches."""
     rows: Any = query.chain(klass=Query)
     rows.clear_ordering(force=True)
     rows.clear_select_clause()
@@ -101,8 +103,7 @@ def primary_key_query(query: Any) -> Any:
 
 
 def analyze(outer: Any, inner: Any) -> RowAnalysis | AggregateAnalysis:
-    """The question of a query. `outer` is the engine's compiler, `inner` Django's for the same query on
-    SQLite."""
+    """Analyzes a query. `outer` is the engine's compiler for it, `inner` is Django's SQLite compiler."""
     query = inner.query
     if isinstance(query, AggregateQuery):
         return _over_subquery(outer, inner)
@@ -118,7 +119,7 @@ def analyze(outer: Any, inner: Any) -> RowAnalysis | AggregateAnalysis:
 
 
 def _structure(query: Query, inner: Any, group_by: Any) -> Iterator[str]:
-    """What makes a query more than rows of one collection."""
+    """The parts of a query that go beyond rows of one collection."""
     if query.combinator:
         yield f"{query.combinator}()"
     if group_by or query.group_by is not None:
@@ -132,12 +133,12 @@ def _structure(query: Query, inner: Any, group_by: Any) -> Iterator[str]:
 
 
 def joined(query: Query) -> list[str]:
-    """The aliases that a query joins to its base."""
+    """The aliases of joined tables."""
     return [a for a, count in query.alias_refcount.items() if count and a != query.base_table]
 
 
 def _has_key(query: Query, inner: Any) -> bool:
-    """Whether rows differ anyway, by their primary key."""
+    """Whether the primary key is selected, so that rows are distinct anyway."""
     return not query.distinct_fields and any(
         isinstance(e, Col) and e.alias == query.base_table and e.target.primary_key for e, _, _ in inner.select
     )
@@ -207,15 +208,15 @@ def _value(lowering: Lowering, expression: Value) -> Any:
 
 
 def plan_rows(rows: RowAnalysis) -> Answer | Nearest | NotNative:
-    """The reads that answer a question for rows, or why there are none."""
+    """The plan for a query for rows, or the reasons why Firestore cannot answer it."""
     return plan(rows.select) if rows.vector_order is None else _nearest(rows)
 
 
 def _nearest(rows: RowAnalysis) -> Nearest | NoRows | NotNative:
-    """The vector search of a question for rows, or why it cannot be one."""
+    """The vector search for a query for rows, or the reasons why it is not supported."""
     select, vector_order = rows.select, rows.vector_order
     if vector_order is None:
-        raise TypeError("no vector search was asked for")
+        raise TypeError("the query has no ordering by distance")
     base = plan(replace(select, limit=None, offset=0))
     if isinstance(base, NotNative | NoRows):
         return base
@@ -237,7 +238,7 @@ def _nearest(rows: RowAnalysis) -> Nearest | NoRows | NotNative:
 
 
 def _vector_order(lowering: Lowering, order_by: list[Any]) -> VectorOrder | None:
-    """The search for the nearest vectors that an order by a distance (with a `measure`) asks for."""
+    """The vector order of an `order_by()` with one distance expression (an expression with a `measure`)."""
     order = order_by[0]
     source = getattr(order.expression, "source", order.expression)
     measure = getattr(source, "measure", None)
@@ -258,18 +259,18 @@ def _is_distance(lowering: Lowering, expression: Any, vector_order: VectorOrder)
 
 
 def _is_present(lowering: Lowering, lookup: Any, vector_order: VectorOrder) -> bool:
-    """Whether a condition says that the vector, or the distance to it, is not null."""
+    """Whether a condition requires that the vector, or the distance to it, is not null."""
     given = isinstance(lookup, IsNull) and lookup.rhs is False and lowering.ref(lookup.lhs) == vector_order.ref
     return given or _has_distance(lowering, lookup, vector_order)
 
 
 def _has_distance(lowering: Lowering, lookup: Any, vector_order: VectorOrder) -> bool:
-    """Whether a condition says that the distance to the vector is not null."""
+    """Whether a condition requires that the distance to the vector is not null."""
     return isinstance(lookup, IsNull) and lookup.rhs is False and _is_distance(lowering, lookup.lhs, vector_order)
 
 
 def _requires(where: Any, predicate: Callable[[Any], bool]) -> bool:
-    """Whether one of the conditions that all rows must pass says so."""
+    """Whether the predicate is true for one of the conjuncts of a WHERE."""
     if where is None or where.negated or where.connector != AND:
         return False
     return any(
@@ -313,7 +314,7 @@ def _aggregate_column(lowering: Lowering, base: Select, expression: Any) -> Aggr
 
 
 def _over_subquery(outer: Any, inner: Any) -> AggregateAnalysis:
-    """Aggregates over a query's rows: native if they only count them."""
+    """The analysis of aggregates over a subquery. Only counting the rows is native."""
     query = inner.query
     annotations = list(query.annotation_select.values())
     subquery = query.inner_query

@@ -1,8 +1,8 @@
-"""A query as the planner sees it: what Django asked for, without Django.
+"""The planner's input: a query as a tree, without Django's objects.
 
-`query/lowering.py` builds these from a `django.db.models.sql.Query`, `query/planner.py` turns them into plans. A
-condition has SQL's three-valued meaning: a row passes where it is true, and a comparison with null is
-neither true nor false.
+`query/lowering.py` builds these trees from a `django.db.models.sql.Query`; `query/planner.py` turns them into plans.
+Conditions have SQL's three-valued logic: a comparison with null is unknown, and a row matches only if its condition is
+true.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from .plan import Compare, Order
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """True or false for every row."""
+    """A condition that is true or false for every row."""
 
     value: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A condition that Firestore cannot say; `blame` names it as its author wrote it (`text__icontains`)."""
+    """A condition that Firestore cannot evaluate. `unsupported` is its lookup, for example `text__icontains`."""
 
     unsupported: str
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The negation of a condition (of null it is null)."""
+    """The negation of a condition. The negation of unknown is unknown."""
 
     child: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """A conjunction, of any number of conditions."""
+    """A conjunction of any number of conditions."""
 
     children: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """A disjunction, of any number of conditions."""
+    """A disjunction of any number of conditions."""
 
     children: tuple[Condition, ...]
 
@@ -60,8 +60,8 @@ FALSE: Final = Constant(False)
 class Select:
     """Rows of one collection.
 
-    `blame` holds what else, beside the condition, Firestore cannot do for this query (a join, an expression
-    in the select list, an ordering by one); empty if nothing.
+    `unsupported` lists the parts of the query besides the condition that Firestore cannot evaluate, such as joins, or
+    expressions in the select list or the ordering.
     """
 
     collection: str

@@ -1,7 +1,7 @@
-"""From Django's `Query` to the tree: what each lookup means, and what the planner must be told it cannot do.
+"""Lowers the conditions and orderings of a Django `Query` to the planner's tree.
 
-Everything in here reads Django's objects and sends nothing. A right-hand side without columns that compiles
-to one parameter is a constant, however it was written.
+Each lookup has a rule; lookups that Firestore cannot evaluate become `Opaque`. Nothing is sent. A right-hand side
+without columns that compiles to one parameter is a constant.
 """
 
 from __future__ import annotations
@@ -40,18 +40,17 @@ KINDS: Final = frozenset(kind.value for kind in Kind)
 ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
 INT64: Final = (-(2**63), 2**63 - 1)
 BEYOND_INT64: Final = 10**19
-"""In JSON, integers beyond 64 bits are maps of their digits. Of those above 64 bits, this one's text is the least; of
-those below, its negative's.
+"""In JSON, integers beyond 64 bits are stored as maps with their digits. The text of this value sorts first among those
+above the range of 64 bits, and the text of its negative sorts first among those below.
 """
 
 
 class NotConstantError(Exception):
-    """A right-hand side that only a database can work out."""
+    """The right-hand side is not a constant: only a database can compute it."""
 
 
 def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
-    """How a field's column is spelled: its `db_type` on the engine, ANY for one that the engine does not
-    know."""
+    """The kind of a field's column: its `db_type`, or ANY for a `db_type` that the engine does not know."""
     db_type = (field.db_type(connection) or "").split("(")[0]
     return Kind(db_type) if db_type in KINDS else Kind.ANY
 
@@ -65,10 +64,10 @@ def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
 
 
 class Lowering:
-    """The conditions of one table of a query as a tree.
+    """Lowers the conditions on one table of a query.
 
-    `alias` names the table; a condition on any other is opaque. `compiler` and `connection` belong to the
-    engine, so that values are prepared for it. `implied` tells which conditions the kind of read fulfils by itself.
+    `alias` is the table's alias; conditions on other tables are opaque. `compiler` and `connection` are the engine's,
+    so that values are prepared for it. `implied` returns whether the type of read satisfies a condition by itself.
     """
 
     def __init__(self, compiler: Any, alias: str, implied: Callable[[Any], bool] | None = None) -> None:
@@ -78,7 +77,7 @@ class Lowering:
         self.implied = implied
 
     def where(self, node: WhereNode) -> Condition:
-        """A where clause, with SQL's meaning of null."""
+        """A WHERE clause, with SQL's null semantics."""
         children = [self.condition(child) for child in node.children]
         match node.connector:
             case _ if node.connector == AND:
@@ -92,7 +91,7 @@ class Lowering:
         return Not(result) if node.negated else result
 
     def condition(self, node: Any) -> Condition:
-        """One node below a where clause."""
+        """One node of a WHERE clause."""
         if isinstance(node, WhereNode):
             return self.where(node)
         if isinstance(node, NothingNode):
@@ -116,7 +115,7 @@ class Lowering:
             return TRUE
 
     def ref(self, expression: Any) -> Ref | None:
-        """The place that an expression names, if it is just that."""
+        """The field path of an expression that is a column or a key of a JSON column; otherwise None."""
         if isinstance(expression, Col):
             if expression.alias != self.alias or getattr(expression.target, "generated", False):
                 return None
@@ -129,7 +128,7 @@ class Lowering:
         return None
 
     def constant(self, lookup: Any, value: Any) -> Any:
-        """A right-hand side as the wire's Python value. Raises NotConstantError."""
+        """A right-hand side as a Python value for the codec. Raises NotConstantError."""
         if hasattr(value, "as_sql") or hasattr(value, "resolve_expression"):
             return self.expression(value)
         several = getattr(lookup, "get_db_prep_lookup_value_is_iterable", False)
@@ -137,7 +136,7 @@ class Lowering:
         return params[0]
 
     def expression(self, expression: Any) -> Any:
-        """The one parameter that an expression without columns compiles to."""
+        """The value of an expression without columns that compiles to one parameter. Raises NotConstantError."""
         if getattr(expression, "contains_column_references", True) or getattr(expression, "contains_aggregate", True):
             raise NotConstantError
         sql, params = self.compiler.compile(expression)
@@ -147,8 +146,8 @@ class Lowering:
 
 
 def _rule(lookup: Any) -> Rule | None:
-    """What a lookup means: known by its class, by a parent's if its left side says that it names a map's key, or by an
-    `array_operator` that it declares.
+    """The rule of a lookup: by its class, by a parent class if its left side declares `array_index = False`, or by its
+    `array_operator`.
     """
     if getattr(lookup, "array_operator", None) in ARRAY_OPERATORS:
         return _array
@@ -158,14 +157,14 @@ def _rule(lookup: Any) -> Rule | None:
 
 
 def _names_a_key(transform: KeyTransform) -> bool:
-    """Whether a transform can only mean a map's key: by `array_index = False`, or as its key is no number."""
+    """Whether a transform can only be a map key: it declares `array_index = False`, or its key is not a number."""
     if getattr(transform, "array_index", True) is False:
         return True
     return type(transform) is KeyTransform and not _is_index(transform.key_name)
 
 
 def _is_index(key: str) -> bool:
-    """Whether SQL would also take a JSON key for an array's index."""
+    """Whether SQL also interprets a JSON key as an array index."""
     try:
         int(key)
     except ValueError:
@@ -174,7 +173,7 @@ def _is_index(key: str) -> bool:
 
 
 def describe(node: Any) -> str:
-    """A condition as its author wrote it, near enough to find it: `text__icontains`."""
+    """A description of a condition for error messages, for example `text__icontains`."""
     if not isinstance(node, lookups.Lookup):
         return type(node).__name__
     names = [node.lookup_name or type(node).__name__]
@@ -188,7 +187,7 @@ def describe(node: Any) -> str:
     return "__".join([lhs.target.name, *names])
 
 
-# --- one rule for each lookup; None where Firestore cannot say it ---
+# --- one rule per lookup; a rule returns None if Firestore cannot evaluate the condition ---
 
 Rule = Callable[[Lowering, Any], Condition | None]
 
@@ -198,7 +197,7 @@ def _out_of_int64(value: Any) -> bool:
 
 
 def _beyond(lookup: Any, value: int) -> Condition:
-    """What Django makes of an integer that no column holds: all rows or none."""
+    """The condition for an integer beyond the column's range, as in Django: all rows or no rows."""
     name = "underflow_exception" if value < 0 else "overflow_exception"
     return TRUE if getattr(lookup, name, EmptyResultSet) is FullResultSet else FALSE
 
@@ -219,8 +218,7 @@ def _comparison(op: Op) -> Rule:
 
 
 def _json_exact(lowering: Lowering, lookup: Any) -> Condition | None:
-    """A JSON column or key equal to a value. JSON's null is a value; a key that holds it is not a key that
-    is missing."""
+    """A JSON column or key equal to a value. JSON's null is a value: a key with null is not a missing key."""
     ref = lowering.ref(lookup.lhs)
     if ref is None or lookup.bilateral_transforms:
         return None
@@ -231,9 +229,9 @@ def _json_exact(lowering: Lowering, lookup: Any) -> Condition | None:
 
 
 def _equal_alike(ref: Ref, value: Any) -> bool:
-    """Whether equality with a value means the same to Firestore as to SQL.
+    """Whether Firestore and SQL agree on equality with a value.
 
-    SQL compares lists, maps and whole documents by their text: 1 is not 1.0 there, and the order of keys counts.
+    SQL compares lists, maps and whole documents as text: there 1 differs from 1.0, and the order of keys matters.
     """
     if len(ref.path) > 1 and _is_number(value):
         return True
@@ -243,7 +241,7 @@ def _equal_alike(ref: Ref, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """A number that is told from all others; SQL takes integers beyond 64 bits for the nearest floats, NaN for null."""
+    """Whether SQL compares a number exactly. It treats integers beyond 64 bits as floats, and NaN as null."""
     return isinstance(value, int | float) and not isinstance(value, bool) and INT64[0] < value <= INT64[1]
 
 
@@ -252,7 +250,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _json_range(op: Op) -> Rule:
-    """A key compared by size with a number. To SQL every value of another type is text, and above all numbers."""
+    """A range on a JSON key with a number. In SQL, values of other types are text, which sorts after numbers."""
 
     def rule(lowering: Lowering, lookup: Any) -> Condition | None:
         ref = lowering.ref(lookup.lhs)
@@ -297,7 +295,7 @@ def _has_path(ref: Ref) -> Condition:
 
 
 def _key_is_null(lowering: Lowering, lookup: Any) -> Condition | None:
-    """A key that is there, null or not. One that is missing is invisible to Firestore."""
+    """A key that is present, null or not. Firestore cannot query for a missing key."""
     ref = lowering.ref(lookup.lhs)
     return None if ref is None or lookup.rhs else _has_path(ref)
 
@@ -339,10 +337,9 @@ def _starts_with(lowering: Lowering, lookup: Any) -> Condition | None:
 
 
 def successor(prefix: str) -> str | None:
-    """The least string above every string that starts with `prefix`, in the order of code points; None if
-    there is none.
+    """The smallest string greater than all strings that start with `prefix`, by code points; None if there is none.
 
-    Surrogates (U+D800 to U+DFFF) are no characters, so they are stepped over.
+    Surrogates (U+D800 to U+DFFF) are not characters, so they are skipped.
     """
     for end in range(len(prefix), 0, -1):
         code = ord(prefix[end - 1])
@@ -352,7 +349,7 @@ def successor(prefix: str) -> str | None:
 
 
 def _array(lowering: Lowering, lookup: Any) -> Condition | None:
-    """A list that holds a value, or any of several."""
+    """A list that contains a value, or any of several values."""
     ref, op = lowering.ref(lookup.lhs), Op(lookup.array_operator)
     if ref is None or len(ref.path) > 1 or ref.kind is not Kind.JSON or hasattr(lookup.rhs, "resolve_expression"):
         return None
@@ -363,7 +360,7 @@ def _array(lowering: Lowering, lookup: Any) -> Condition | None:
 
 
 def _year(low: Op | None, high: Op | None) -> Rule:
-    """A year as bounds: `low` compares with its first instant, `high` with its last."""
+    """A year lookup as a range: `low` compares with the first instant of the year, `high` with the last."""
 
     def rule(lowering: Lowering, lookup: Any) -> Condition | None:
         ref = lowering.ref(lookup.lhs.lhs)
@@ -377,7 +374,7 @@ def _year(low: Op | None, high: Op | None) -> Rule:
 
 
 def _day(day: datetime.date, lhs: TruncDate) -> datetime.datetime:
-    """The first instant of a day in the time zone of the lookup."""
+    """The first instant of a day in the lookup's time zone."""
     start = datetime.datetime.combine(day, datetime.time.min)
     name = lhs.get_tzname()
     if name is None:
@@ -400,7 +397,7 @@ def _date_bounds(op: Op, ref: Ref, start: datetime.datetime, end: datetime.datet
 
 
 def _comparison_or_date(op: Op) -> Rule:
-    """A comparison, or one of `datetime__date` with a day, as bounds in the current time zone."""
+    """A comparison. A comparison of `datetime__date` with a date becomes a range in the current time zone."""
     plain = _comparison(op)
 
     def rule(lowering: Lowering, lookup: Any) -> Condition | None:
@@ -459,12 +456,12 @@ RULES: Final[dict[type, Rule]] = {
 
 
 def lower_orders(lowering: Lowering, expressions: Iterable[Any]) -> Iterator[Order | str]:
-    """The sort keys of a query; a string names one that Firestore cannot sort by."""
+    """The sort keys of a query. A string describes a sort key that Firestore does not support."""
     for expression in expressions:
         source = expression.expression if isinstance(expression, OrderBy) else expression
         source = getattr(source, "source", source)  # a Ref to a selected column
         if isinstance(source, Value):
-            continue  # sorts nothing
+            continue  # a constant does not affect the order
         ref = lowering.ref(source)
         if not isinstance(expression, OrderBy) or ref is None or len(ref.path) > 1:
             yield f"order_by({describe_expression(source)})"
@@ -475,7 +472,7 @@ def lower_orders(lowering: Lowering, expressions: Iterable[Any]) -> Iterator[Ord
 
 
 def describe_expression(expression: Any) -> str:
-    """An expression by the name that its author gave to it or, failing that, its class."""
+    """A description of an expression: its field, or its class."""
     if isinstance(expression, Col):
         return f"{expression.target.model._meta.label}.{expression.target.name}"
     return type(expression).__name__

@@ -1,6 +1,6 @@
-"""Conditions with SQL's three-valued meaning, brought to what Firestore can be asked.
+"""Normalizes conditions with SQL's three-valued logic to filters that Firestore supports.
 
-Negations are pushed to the leaves, where Firestore's own null semantics agree with SQL's: `!=`, `not-in` and ranges
+Negations are pushed to the leaves. There, Firestore's null semantics agree with SQL's: `!=`, `not-in` and ranges
 exclude null.
 """
 
@@ -30,10 +30,10 @@ NEGATED: Final = {
 
 
 def positive(condition: Condition, negated: bool = False) -> Condition:
-    """The same condition with every negation at a leaf, and constants folded.
+    """The condition with all negations pushed to the leaves, and constants folded.
 
-    A negated leaf stays unknown for null, as in SQL: `NOT (x < 1)` is `x >= 1`, which Firestore also denies
-    to null.
+    A negated leaf is still unknown for null, as in SQL: `NOT (x < 1)` becomes `x >= 1`, which does not match null on
+    Firestore either.
     """
     match condition:
         case Not(child):
@@ -53,17 +53,17 @@ def positive(condition: Condition, negated: bool = False) -> Condition:
 
 
 def negate(leaf: Compare) -> Compare | Opaque:
-    """The comparison that is true where `leaf` is false."""
+    """The comparison that is true if `leaf` is false, and unknown if `leaf` is unknown."""
     null = leaf.op in (Op.IS_NULL, Op.IS_NOT_NULL)
     if len(leaf.ref.path) > 1 or (leaf.ref.kind is Kind.JSON and not null):
-        return Opaque(f"exclude({leaf.ref.name})")  # a missing key is null to SQL, and nothing to Firestore
+        return Opaque(f"exclude({leaf.ref.name})")  # a missing key is null in SQL, but is not indexed by Firestore
     if leaf.op not in NEGATED:
         return Opaque(f"exclude({leaf.ref.name})")
     return replace(leaf, op=NEGATED[leaf.op])
 
 
 def weakened(condition: Condition) -> Condition:
-    """A positive condition that holds wherever `condition` does, without what Firestore cannot say."""
+    """A weaker condition without opaque parts: it is true for all rows for which the positive `condition` is true."""
     match condition:
         case Opaque():
             return TRUE
@@ -76,7 +76,7 @@ def weakened(condition: Condition) -> Condition:
 
 
 def _concise(condition: Condition) -> Condition:
-    """A conjunction without the `is not null` that another comparison of the same place implies."""
+    """The conjunction without `is not null` conditions that another comparison of the same field implies."""
     if not isinstance(condition, AllOf):
         return condition
     known = {
@@ -92,7 +92,7 @@ def _concise(condition: Condition) -> Condition:
 
 
 def _leaf(leaf: Compare | Opaque) -> Condition:
-    """One comparison, narrowed to what the wire takes."""
+    """One comparison in a form that Firestore accepts."""
     if isinstance(leaf, Opaque):
         return leaf
     match leaf.op:
@@ -111,12 +111,12 @@ def _leaf(leaf: Compare | Opaque) -> Condition:
     if (size := max(map(_bytes, sizes), default=0)) > MAX_FILTER_BYTES:
         if leaf.ref.key and leaf.op is Op.EQ and size > MAX_ID_BYTES + TEXT_END:
             return FALSE
-        return Opaque(f"{leaf.ref.name} (a value of over {MAX_FILTER_BYTES} bytes)")
+        return Opaque(f"{leaf.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)")
     return leaf
 
 
 def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    """The values, each once; 1 and True are two."""
+    """The values without duplicates. 1 and True are different values."""
     return tuple({(type(value), value): value for value in values}.values())
 
 
@@ -129,7 +129,7 @@ def _bytes(value: Any) -> int:
 
 
 def unsupported_parts(condition: Condition) -> Iterator[str]:
-    """What Firestore cannot say of it, as its author wrote it."""
+    """The lookups in a condition that Firestore cannot evaluate."""
     match condition:
         case Opaque(unsupported):
             yield unsupported
@@ -141,12 +141,12 @@ def unsupported_parts(condition: Condition) -> Iterator[str]:
 
 
 def parts_of(condition: Condition) -> Sequence[Condition]:
-    """The conditions that must all hold."""
+    """The conjuncts of a condition."""
     return condition.children if isinstance(condition, AllOf) else (condition,)
 
 
 def filter_of(condition: Condition) -> Filter:
-    """A positive condition without opaque parts or constants, as Firestore's filter."""
+    """The Firestore filter for a positive condition without opaque parts and constants."""
     match condition:
         case AllOf(children):
             return And(tuple(filter_of(child) for child in children))
@@ -155,4 +155,4 @@ def filter_of(condition: Condition) -> Filter:
         case Compare():
             return condition
         case _:
-            raise TypeError(f"{condition!r} cannot be a filter: only positive conditions without constants can.")
+            raise TypeError(f"{condition!r} is not a filter: only positive conditions without constants are.")

@@ -1,8 +1,8 @@
-"""The most common read, `get(pk=...)`, recognised by its shape and answered without compiling it; so is the most common
-write, that of a row that was read.
+"""A fast path for queries by primary key: `get(pk=...)`, and updates and deletes of one row, without compiling.
 
-Compiling costs more than the call does. What a compiled query would say is known here before: one condition, that the
-primary key equals a value; all columns of one model; nothing else. Every other query is compiled.
+Compiling such a query takes more time than the RPC. The fast path applies if the query selects all columns of one
+model, its only condition is that the primary key equals a value, and no other feature is used. All other queries are
+compiled.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from .plan import Get
 KINDS: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
 EXACT_LOOKUPS: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
 ALL_FIELDS: Final[tuple[frozenset[str], bool]] = (frozenset(), True)
-"""`Query.deferred_loading` where nothing is deferred."""
+"""`Query.deferred_loading` of a query without deferred fields."""
 
 MUST_BE_EMPTY: Final = (
     "annotations", "combinator", "distinct", "extra", "extra_tables", "group_by", "low_mark", "select",
     "select_for_update", "select_related", "values_select",
 )  # fmt: skip
-"""What must be empty in a query. Its order and its upper limit do not matter to a single row."""
+"""Attributes that must be empty in a query. Ordering and an upper limit do not matter for a single row."""
 
 
 class Shape:
-    """All columns of a model, as Django's iterators and converters want them. `converters` are filled in once known."""
+    """All columns of a model, in the form of Django's iterators and converters. `converters` are set on first use."""
 
     def __init__(self, model: Any, connection: Any) -> None:
         fields = model._meta.concrete_fields
@@ -43,12 +43,12 @@ class Shape:
         self.converters: dict[int, Any] | None = None
 
     def klass_info(self) -> dict[str, Any]:
-        """Which columns make the model; a new one each time, since Django may write to it."""
+        """Django's `klass_info` for the model's columns. A new dict each time, since Django may modify it."""
         return {"model": self.model, "select_fields": list(range(len(self.select)))}
 
 
 def match_select(query: Any, connection: Any) -> tuple[Shape, Get] | None:
-    """The shape and the read of a query for one row by its primary key; None if it is any other query."""
+    """The shape and the read of a query for one row by its primary key; None for any other query."""
     if query.__class__ is not DjangoQuery or not query.default_cols or query.deferred_loading != ALL_FIELDS:
         return None
     found = _match(query, connection)
@@ -59,7 +59,7 @@ def match_select(query: Any, connection: Any) -> tuple[Shape, Get] | None:
 
 
 def match_write(query: Any, connection: Any) -> str | None:
-    """The id of the one document that an UPDATE or DELETE names by its primary key; None if it is for any others."""
+    """The document id of an UPDATE or DELETE of one row by its primary key; None for any other query."""
     found = _match(query, connection)
     return None if found is None else found[1]
 
@@ -77,11 +77,11 @@ def _match(query: Any, connection: Any) -> tuple[Shape, str] | None:
         _, (value,) = lookup.get_db_prep_lookup(lookup.rhs, connection)
         return shape, document_id(value, shape.key.kind)
     except (ValueError, OverflowError):
-        return None  # no document can be called so: the planner knows what that means
+        return None  # not a valid document id; the planner handles it
 
 
 def _only_condition(where: Any) -> Any:
-    """The one condition, if it is an equality of a column with a plain value."""
+    """The only condition, if it compares a column for equality with a plain value."""
     if where.negated or len(where.children) != 1:
         return None
     lookup = where.children[0]

@@ -1,61 +1,57 @@
-"""What is asked of Firestore, as frozen data: the contract between the planner and the executor.
+"""Plans for Firestore as frozen dataclasses: the interface between the planner and the executor.
 
-The planner builds these, the executor runs them, and nothing in here knows Django, google or the network.
+The planner builds plans and the executor runs them. This module imports neither Django nor google nor grpc.
 
-Values are plain Python. Every value travels with a `Ref`, whose `Kind` tells the codec how the value is
-spelled on the wire; the same `Kind` tells it what to give back. `None` is SQL's NULL and is always written
-as an explicit null. In a `Kind.JSON` column JSON's own null is the constant `JSON_NULL`, at the top level
-only (inside a document it is `None`).
+Values are plain Python. Each value has a `Ref`, whose `Kind` determines how the codec encodes and decodes it. `None` is
+SQL's NULL and is always written as an explicit null. In a `Kind.JSON` column, a top-level JSON null is the constant
+`JSON_NULL`; inside a document it is `None`.
 
-What each kind holds in Python:
+Python types of the kinds:
 
     BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
     DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
     JSON any JSON value · VECTOR list[float] · ANY whatever the wire's own type says
-    WIRE a value that is spelled for the wire already
+    WIRE a value that is already encoded
 
-Executor, as the engine calls it (`rpc/executor.py`)::
+The interface of the executor (`rpc/executor.py`)::
 
     class Executor:
         def __init__(self, target: channel.Target, *, timeout: float,
                      wrap_call: Callable[[str, Callable[[], T]], T], log: Callable[[Rpc], None]) -> None
-            `wrap_call(description, send)` must be used to start each RPC (it returns what `send()` returns);
-            `log(rpc)` is called once when an RPC ended, also when it failed. No I/O happens in the
-            constructor.
+            Each RPC is started by `wrap_call(description, send)`, which returns the result of `send()`. `log(rpc)` is
+            called once per RPC when it has ended, also if it failed. The constructor does no I/O.
         def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[tuple[Any, ...]]
-            Rows in the order of `read.columns` (a `Nearest` with `distance=True` adds the distance as a last
-            float). Lazy: nothing is sent before the first row is asked for; closing the iterator cancels the
-            stream.
+            Rows with the values of `read.columns`; a `Nearest` with `distance=True` appends the distance as a float.
+            Lazy: the request is sent when the first row is requested. Closing the iterator cancels the stream.
         def aggregate(self, aggregates: Sequence[Aggregate], *, transaction: bytes | None = None) ->
         tuple[Any, ...]
-            One value for each, as Firestore defines them (count and sum of nothing 0, avg of nothing None);
-            several over the same source may share an RPC, where that cannot change an answer.
+            One value per aggregate, as Firestore defines them (over no rows, count and sum are 0 and avg is None).
+            Aggregates over the same source and column share an RPC.
         def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]
-            One outcome for each write or group, in order. `isolate=False`: each commit is all or nothing; a
-            conflict raises IntegrityError whose `rows` are the positions of the writes that were not applied.
-            `isolate=True`: a write whose precondition failed is reported in its outcome and the others are
-            applied, except that an id that is taken where a group changes rows raises, too.
+            One outcome per write or group, in order. `isolate=False`: each commit is atomic, and a conflict raises
+            IntegrityError whose `rows` are the positions of the writes that were not applied. `isolate=True`: a write
+            with a failed precondition is reported in its outcome and the others are applied; an existing id still
+            raises for a group that updates rows.
         def commit_whole(self, writes: Sequence[Change], transaction: bytes | None = None, *,
                          divisible: bool = False) -> None
-            All writes in one commit, each document once; ends the server's transaction, if there is one. If
-            `divisible`, in several where one would be too large, but for groups.
+            Applies all writes in one commit, which also ends the server transaction, if any. Each document occurs
+            once. If `divisible`, writes that are too large for one commit are split into several; groups are not.
         def documents(self, keys: Sequence[tuple[str, str]], *, whole: bool = True,
                       transaction: bytes | None = None) -> dict[tuple[str, str], Message]
-            Documents by collection and id, those that exist; without `whole` no column is read.
+            The existing documents, by collection and id. With `whole=False` no column is read.
         def begin(self, *, retry: bytes | None = None) -> bytes
-            Begins a transaction on the server; `retry` names one that was aborted and is tried again.
+            Begins a transaction on the server. `retry` is the id of the aborted transaction that this one retries.
         def rollback(self, transaction: bytes) -> None
         def collections(self) -> list[str]           ids of the root collections
-        def ping(self) -> None                       one cheap read
-        def clear(self, collection: str) -> int      deletes every document, returns how many
+        def ping(self) -> None                       reads one document
+        def clear(self, collection: str) -> int      deletes every document, returns their number
 
     channel.target(settings_dict: Mapping[str, Any]) -> channel.Target    from one entry of DATABASES
-    names.document_id(value: Any, kind: Kind) -> str     ValueError if no document may be called so
-    names.document_key(id: str, kind: Kind) -> Any       the inverse
+    document_ids.document_id(value: Any, kind: Kind) -> str     raises ValueError for an invalid id
+    document_ids.document_key(id: str, kind: Kind) -> Any       the inverse
 
-Document ids: TEXT is itself, INTEGER is 19 digits ("0000000000000000007"; a negative one is "-" and the
-digits of 10**19 + n), so that the order of ids is the order of numbers, UUID is str(), every other kind its
-stored text form.
+Document ids: TEXT is unchanged. INTEGER is 19 digits ("0000000000000000007"), or "-" and the digits of 10**19 + n for
+a negative number, so that ids sort as numbers do. UUID is str(). Other kinds are their stored text.
 """
 
 from __future__ import annotations
@@ -69,7 +65,7 @@ from ..values.types import Ref
 
 
 class Op(StrEnum):
-    """Comparisons that Firestore knows. `IN` and `NOT_IN` take a tuple; the unary ones take no value."""
+    """Firestore's comparison operators. `IN` and `NOT_IN` take a tuple; the unary operators take no value."""
 
     EQ = "=="
     NE = "!="
@@ -88,7 +84,7 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """One comparison of a place with a constant, of the place's kind."""
+    """Compares a field with a constant of the field's kind."""
 
     ref: Ref
     op: Op
@@ -97,14 +93,14 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of two or more filters."""
+    """A conjunction of two or more filters."""
 
     children: tuple[Filter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Any of two or more filters."""
+    """A disjunction of two or more filters."""
 
     children: tuple[Filter, ...]
 
@@ -124,8 +120,8 @@ class Order:
 class Query:
     """One structured query over a root collection.
 
-    `columns` are what a row holds, in order; empty reads keys only (rows are empty tuples). `start_after`
-    holds one value for each of `orders`. `limit=None` reads to the end.
+    A row has the values of `columns`, in order; without columns only keys are read and rows are empty tuples.
+    `start_after` has one value per order. `limit=None` reads all rows.
     """
 
     collection: str
@@ -139,12 +135,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Several queries with the same columns and orders, answered as one in that order.
+    """Several queries with the same columns and orders, merged in that order.
 
-    For an `in` wider than a query takes, or for more disjunctions. The executor asks each branch for `offset
-    + limit` rows at most, merges by `orders` (by document id where they tie or are empty), drops a document
-    that it has seen if `overlapping`, and then applies `offset` and `limit`. The order columns need not be
-    among `columns`.
+    Used for an `in` or disjunctions beyond the limits of one query. The executor reads at most `offset + limit` rows
+    of each branch, merges them by `orders` and then by document id, drops duplicate documents if `overlapping`, and
+    applies `offset` and `limit`. The columns of the orders need not be among `columns`.
     """
 
     branches: tuple[Query, ...]
@@ -154,13 +149,13 @@ class Merge:
 
     @property
     def columns(self) -> tuple[Ref, ...]:
-        """The columns that all branches share."""
+        """The columns of all branches."""
         return self.branches[0].columns
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Documents by id, in the order of `ids`; those that do not exist are left out, doubles are read once."""
+    """Documents by id, in the order of `ids`. Missing documents are left out, duplicate ids are read once."""
 
     collection: str
     ids: tuple[str, ...]
@@ -168,7 +163,7 @@ class Get:
 
 
 class Measure(StrEnum):
-    """Distances that `find_nearest` knows."""
+    """The distance measures of `find_nearest`."""
 
     COSINE = "cosine"
     EUCLIDEAN = "euclidean"
@@ -177,12 +172,11 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The `limit` (1 to 1000) documents nearest to `vector`, nearest first, among those that pass
-    `query.where`.
+    """The `limit` (1 to 1000) documents nearest to `vector`, nearest first, among those that match `query.where`.
 
-    `query` carries collection, columns and where; its orders, limit and offset are empty. `offset` rows are
-    dropped from the front by the executor (which asks for `offset + limit`). `defined` leaves out documents without
-    a distance: Firestore puts them last and says NaN.
+    `query` has the collection, columns and filter; its orders, limit and offset are empty. The executor requests
+    `offset + limit` documents and drops the first `offset`. `defined` excludes documents without a distance, which
+    Firestore returns last, with NaN.
     """
 
     query: Query
@@ -197,7 +191,7 @@ class Nearest:
 
     @property
     def columns(self) -> tuple[Ref, ...]:
-        """The query's columns; with `distance` a row has one value more, None where it is undefined."""
+        """The query's columns. With `distance`, rows have one more value, None if the distance is undefined."""
         return self.query.columns
 
 
@@ -205,7 +199,7 @@ Read: TypeAlias = Query | Merge | Get | Nearest
 
 
 def collections_of(read: Read) -> list[str]:
-    """The collections that a read asks, each once."""
+    """The collections of a read, without duplicates."""
     match read:
         case Merge(branches):
             return list(dict.fromkeys(branch.collection for branch in branches))
@@ -216,7 +210,7 @@ def collections_of(read: Read) -> list[str]:
 
 
 def with_columns(read: Read, columns: tuple[Ref, ...]) -> Read:
-    """The same read with these columns before its own."""
+    """The read with these columns prepended to its own."""
     match read:
         case Nearest(query):
             return replace(read, query=replace(query, columns=(*columns, *query.columns)))
@@ -237,9 +231,9 @@ class Function(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One number over the rows of `source` (its columns do not matter; its limit and offset do).
+    """An aggregate over the rows of `source`, after its limit and offset.
 
-    Over a `Merge` only COUNT is asked; where branches overlap, the executor counts distinct ids.
+    Over a `Merge` only COUNT is supported. If branches overlap, the executor counts distinct ids.
     """
 
     source: Query | Merge
@@ -249,7 +243,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A new document. Outcome `EXISTS` if the id is taken; `refusal` is what an error then says."""
+    """Creates a document. The outcome is `EXISTS` if the id exists; `refusal` is the error message for that case."""
 
     collection: str
     id: str
@@ -260,9 +254,9 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A document as given, in place of the one that was there, if any (columns not given are dropped).
+    """Creates or replaces a document. Columns that are not given are removed.
 
-    With `must_exist` the outcome is `MISSING` where there was none.
+    With `must_exist` the outcome is `MISSING` if there is no document.
     """
 
     collection: str
@@ -274,10 +268,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Some columns of a document that must exist (outcome `MISSING`), and, if `version` is given, that must
-    not have been written since it was read (outcome `STALE`).
+    """Updates columns of a document.
 
-    `increments` add a constant to numbers on the server; their columns are not among `columns`.
+    The outcome is `MISSING` if the document does not exist, and `STALE` if `version` is given and the document was
+    written after it was read. `increments` add constants on the server; their columns are not among `columns`.
     """
 
     collection: str
@@ -290,7 +284,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Removes a document. With `must_exist` or a `version` the outcome tells `MISSING` or `STALE`."""
+    """Deletes a document. With `must_exist` or a `version` the outcome may be `MISSING` or `STALE`."""
 
     collection: str
     id: str
@@ -303,11 +297,11 @@ Write: TypeAlias = Create | Put | Update | Delete
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Writes that are applied or refused as one, in one commit: rows, and the markers that go with them.
+    """Writes that are applied or fail together, in one commit: rows and their markers.
 
-    No document is in it twice. The outcome is the row's; `STALE` where a marker was changed since it was read, or
-    any of several rows; `EXISTS` where a document or marker to be created is there. An `optional` group is left out
-    then, whatever else the commit holds.
+    Each document occurs once. The outcome is that of the row; `STALE` if a marker, or one of several rows, was changed
+    after it was read; `EXISTS` if a document or marker to create exists. An `optional` group is then skipped, and the
+    rest of the commit is applied.
     """
 
     rows: tuple[Write, ...]
@@ -324,17 +318,17 @@ def parts(change: Change) -> tuple[Write, ...]:
 
 
 def optional(change: Change) -> Group:
-    """The change, left out where what it creates is there."""
+    """The change as an optional group, which is skipped if a document that it creates exists."""
     return Group(rows_of(change), change.markers if isinstance(change, Group) else (), optional=True)
 
 
 def rows_of(change: Change) -> tuple[Write, ...]:
-    """The writes of a change that are about rows."""
+    """The writes of a change's rows."""
     return change.rows if isinstance(change, Group) else (change,)
 
 
 class Outcome(StrEnum):
-    """What became of one write."""
+    """The outcome of one write."""
 
     APPLIED = "applied"
     EXISTS = "exists"
@@ -344,8 +338,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """One call that ended: what `connection.queries` and the cost middleware learn. `error` is the gRPC
-    code's name."""
+    """A finished RPC, for `connection.queries` and the cost middleware. `error` is the name of the gRPC status."""
 
     method: str
     description: str
@@ -362,14 +355,14 @@ MAX_DISJUNCTIONS: Final = 30
 MAX_INEQUALITY_FIELDS: Final = 10
 MAX_FILTERS_AND_ORDERS: Final = 100  # counted on the disjunctive normal form
 MAX_NEAREST: Final = 1000
-MAX_FILTER_BYTES: Final = 1500  # a longer value cannot be compared with
+MAX_FILTER_BYTES: Final = 1500  # longer values cannot be used in filters
 TEXT_END: Final = (
     1  # a text's size is that of its UTF-8 and one: https://firebase.google.com/docs/firestore/storage-size
 )
 
 
 def conjuncts(where: Filter | None) -> Sequence[Filter]:
-    """The parts of a filter that must all hold."""
+    """The conjuncts of a filter."""
     if where is None:
         return ()
     return where.children if isinstance(where, And) else (where,)

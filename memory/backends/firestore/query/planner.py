@@ -1,7 +1,7 @@
-"""From the tree to a plan: what Firestore answers exactly, and otherwise the smallest superset that it can name.
+"""Plans a query tree: the reads that answer it exactly, or else a small superset that Firestore can select.
 
-No I/O and no Django. A positive formula of comparisons (`normalize.py`) is one query where it keeps to Firestore's
-limits; otherwise it is split at its widest disjunction into several, merged in order.
+No I/O and no Django. A positive condition (`normalize.py`) becomes one query if it is within Firestore's limits.
+Otherwise it is split at its widest disjunction into several queries, which are merged in order.
 
 Limits: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
 """
@@ -38,20 +38,20 @@ from .plan import (
     conjuncts,
 )
 
-# More queries than this for one question, and the mirror is cheaper.
+# With more queries than this for one statement, the mirror is cheaper.
 MAX_BRANCHES: Final = 200
 
 INEQUALITIES: Final = frozenset({Op.LT, Op.LE, Op.GT, Op.GE, Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})
 UNEQUAL: Final = frozenset({Op.NE, Op.NOT_IN, Op.IS_NOT_NULL})  # at most one of these in a query
 
-# What a comparison with any of several values is where there is but one.
+# The operators for a single value.
 ONE_OF: Final = {Op.IN: Op.EQ, Op.ARRAY_CONTAINS_ANY: Op.ARRAY_CONTAINS}
 
-ARRAYS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})  # at most one of these in an alternative
+ARRAYS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})  # at most one of these in a disjunct
 
-# Kinds whose documents' ids sort like their values, so that `__name__` can stand for the key in an order.
+# Kinds whose document ids sort as their values do, so that an ordering can use `__name__` for the key.
 IDS_SORT: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
-# The least value of a kind: whatever is not null is not below it.
+# The smallest value of each kind: `is not null` is equivalent to `>=` this value.
 LEAST: Final[dict[Kind, Any]] = {
     Kind.BOOLEAN: False,
     Kind.INTEGER: -(2**63),
@@ -63,19 +63,18 @@ LEAST: Final[dict[Kind, Any]] = {
     Kind.DURATION: timedelta(microseconds=-(2**63)),  # stored as 64 bits
     Kind.UUID: UUID(int=0),
 }
-# Kinds that the wire does not sort as SQL does.
+# Kinds that Firestore does not sort as SQL does.
 UNSORTABLE: Final = frozenset({Kind.JSON, Kind.VECTOR, Kind.ANY})
 
 
 @dataclass(frozen=True, slots=True)
 class NoRows:
-    """No row can pass: answered without asking."""
+    """No row can match, so nothing is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SortedGet:
-    """Documents by id, to be sorted and sliced by the caller: `orders` are positions in the row and
-    "descending"."""
+    """Documents by id, which the caller sorts and slices. `orders` are pairs of (position in the row, descending)."""
 
     read: Get
     orders: tuple[tuple[int, bool], ...]
@@ -85,7 +84,7 @@ class SortedGet:
 
 @dataclass(frozen=True, slots=True)
 class NotNative:
-    """Firestore cannot answer this; each part of `blame` says why, as the author of the query would."""
+    """Firestore cannot answer the query. `unsupported` lists the parts of the query that it does not support."""
 
     unsupported: tuple[str, ...]
 
@@ -94,7 +93,7 @@ Answer = NoRows | Get | SortedGet | Query | Merge
 
 
 def plan(select: Select) -> Answer | NotNative:
-    """The reads that answer `select` exactly, or what stands in the way."""
+    """The reads that answer `select` exactly, or the parts of it that Firestore does not support."""
     where = positive(select.where)
     if where == FALSE or select.limit == 0:
         return NoRows()
@@ -112,8 +111,7 @@ def plan(select: Select) -> Answer | NotNative:
 
 
 def superset(select: Select) -> Answer:
-    """The reads of every row that could pass, of those that Firestore can tell from others; no order, no
-    slice."""
+    """The reads of a superset of the matching rows: the conditions that Firestore supports, unordered and unsliced."""
     where = weakened(positive(select.where))
     if where == FALSE:
         return NoRows()
@@ -135,7 +133,7 @@ def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
 
 
 def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
-    """The ids that alone decide the rows, or None if something else decides too."""
+    """The document ids, if the condition is only on the primary key; otherwise None."""
     match where:
         case Compare(ref, Op.EQ, value) if ref == key:
             values: Iterable[Any] = (value,)
@@ -147,7 +145,7 @@ def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
 
 
 def _is_row_in_range(where: Condition, key: Ref) -> bool:
-    """Whether one document by its id is to pass a range too: as a query that would need a composite index."""
+    """Whether a condition is a primary key and a range: as a query, it would need a composite index."""
     parts = parts_of(where)
     pinned = any(isinstance(part, Compare) and part.ref == key and part.op is Op.EQ for part in parts)
     return pinned and any(leaf.op in INEQUALITIES for leaf in _leaves(filter_of(where)))
@@ -157,7 +155,7 @@ def _document_id(value: Any, kind: Kind) -> str | None:
     try:
         return document_id(value, kind)
     except ValueError:
-        return None  # no document can be called so, hence none is
+        return None  # not a valid document id, so no document matches
 
 
 def _by_id(select: Select, ids: tuple[str, ...]) -> Answer:
@@ -188,11 +186,10 @@ def _read(select: Select, branches: tuple[Filter | None, ...]) -> Query | Merge:
 
 
 def _orders(orders: tuple[Order, ...], where: Filter | None) -> tuple[Order, ...]:
-    """The orders as Firestore takes them: no field twice, nothing after the key.
+    """The orders in the form that Firestore accepts: each field once, and none after the key.
 
-    For the key stands `__name__`, which needs no index of its own, unless it would come first and
-    descending, or before the field of an inequality: Firestore allows neither, and the key's own field is
-    used.
+    The key is replaced by `__name__`, which needs no index of its own, unless it is the first order and descending, or
+    precedes the field of an inequality. Firestore supports neither, so the key's own field is used then.
     """
     unequal = {leaf.ref for leaf in _leaves(where) if leaf.op in INEQUALITIES}
     result: list[Order] = []
@@ -222,7 +219,7 @@ def _leaves(where: Filter | None) -> Iterator[Compare]:
 
 
 def _disjunctions(where: Filter) -> int:
-    """How many alternatives Firestore counts: those of the disjunctive normal form."""
+    """The number of disjuncts in the disjunctive normal form, which Firestore limits."""
     match where:
         case Compare(_, Op.IN | Op.ARRAY_CONTAINS_ANY, value):
             return len(value)
@@ -235,7 +232,7 @@ def _disjunctions(where: Filter) -> int:
 
 
 def _width(where: Filter) -> int:
-    """The most comparisons that one alternative of the disjunctive normal form holds."""
+    """The maximum number of comparisons in a disjunct of the disjunctive normal form."""
     match where:
         case And(children):
             return sum(_width(child) for child in children)
@@ -246,7 +243,7 @@ def _width(where: Filter) -> int:
 
 
 def _fits(where: Filter | None, orders: int) -> bool:
-    """Whether one query takes this filter."""
+    """Whether a filter is within the limits of one query."""
     if where is None:
         return True
     leaves = list(_leaves(where))
@@ -264,7 +261,7 @@ def _fits(where: Filter | None, orders: int) -> bool:
 
 
 def _arrays(where: Filter) -> int:
-    """The most comparisons with arrays that one alternative of the disjunctive normal form holds."""
+    """The maximum number of array comparisons in a disjunct of the disjunctive normal form."""
     match where:
         case And(children):
             return sum(_arrays(child) for child in children)
@@ -279,10 +276,10 @@ def _not_in_fits(leaf: Compare, disjunctions: int) -> bool:
 
 
 def _drops_rows(where: Filter) -> bool:
-    """Whether a disjunction holds an inequality on a path that documents may lack.
+    """Whether a disjunction contains an inequality on a path that documents may lack.
 
-    Firestore then drops the documents without that path from every branch. Columns are in all documents;
-    keys of a map need not be.
+    Firestore then excludes documents without that path from all branches. All documents have all columns, but not all
+    map keys.
     """
     match where:
         case Or():
@@ -296,7 +293,7 @@ def _drops_rows(where: Filter) -> bool:
 
 
 def _split(where: Filter | None, orders: int) -> tuple[Filter | None, ...] | None:
-    """Filters whose rows together are those of `where`, each of which one query takes; None if too many."""
+    """Filters that are within the limits of one query and together match the rows of `where`; None if too many."""
     done: list[Filter | None] = []
     todo: list[Filter | None] = [where]
     while todo:
@@ -317,7 +314,7 @@ def _widest_in(where: Filter | None) -> int:
 
 
 def _pieces(where: Filter, orders: int) -> list[Filter] | None:
-    """`where` as several smaller filters: first without a second `!=`, then cut at its widest disjunction."""
+    """`where` as several smaller filters: first without a second `!=`, then split at the widest disjunction."""
     parts = list(conjuncts(where))
     if (position := _one_unequal(parts, _leaves(where))) is not None:
         return _replaced(parts, position, _ranges(parts[position]))
@@ -355,7 +352,7 @@ def _and(parts: Sequence[Filter]) -> Filter:
 
 
 def _one_unequal(parts: Sequence[Filter], leaves: Iterable[Compare]) -> int | None:
-    """The conjunct to write as ranges: a `!=` or `not-in` that another one, or its own size, forbids."""
+    """The position of a `!=` or `not-in` to rewrite as ranges, because of another one or because of its size."""
     unequal = [leaf for leaf in leaves if leaf.op in UNEQUAL]
     candidates = [
         i for i, part in enumerate(parts) if isinstance(part, Compare) and part.op in UNEQUAL and _has_ranges(part)
@@ -373,9 +370,9 @@ def _has_ranges(part: Compare) -> bool:
 
 
 def _ranges(part: Filter) -> list[list[Filter]]:
-    """`!=` and `not-in` as the gaps between the values that they forbid."""
+    """`!=` and `not-in` as the ranges between the excluded values."""
     if not isinstance(part, Compare):
-        raise TypeError(f"{part!r} is no comparison")
+        raise TypeError(f"{part!r} is not a comparison")
     if part.op is Op.IS_NOT_NULL:
         return [[Compare(part.ref, Op.GE, LEAST[part.ref.kind])]]
     values = sorted(part.value) if part.op is Op.NOT_IN else [part.value]
@@ -387,7 +384,7 @@ def _ranges(part: Filter) -> list[list[Filter]]:
 
 
 def _narrow(parts: Iterable[Condition]) -> Iterator[Condition]:
-    """The conjuncts that one query takes together: none that is wide, and one about an array."""
+    """The conjuncts that one query supports together: no wide ones, and at most one array comparison."""
     has_array = False
     for part in parts:
         is_array = isinstance(part, Compare) and part.op in ARRAYS
@@ -397,5 +394,5 @@ def _narrow(parts: Iterable[Condition]) -> Iterator[Condition]:
 
 
 def _wide(condition: Condition) -> bool:
-    """Whether a conjunct is what makes a filter too wide to push down."""
+    """Whether a conjunct may make a filter too wide for one query."""
     return not isinstance(condition, Compare) or condition.op in (Op.NOT_IN, Op.NE)
