@@ -1,9 +1,8 @@
-"""Whether markers and rows agree, and making them: for data that is older than a constraint, or written by others.
+"""Compares markers with rows and repairs them, for data older than a constraint or written by other clients.
 
-Rows and markers are streamed past a book, a temporary SQLite file, so that memory is bounded whatever their number.
-What does not match there is suspect only, since others may write meanwhile: each suspect is looked at again in a
-transaction, which locks what it reads, and mended in the same one. Of rows that violate a constraint none is preferred:
-they are told, and their markers left alone.
+Rows and markers are streamed into a temporary SQLite file, so memory is bounded whatever their number. Since others may
+write in the meantime, a mismatch is only a suspect: it is checked again, and repaired, in a transaction that locks the
+documents it reads. Rows that violate a constraint are reported, and their markers are not changed.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from .definitions import COLUMNS, KEY, OWNER, Check, Key
 from .markers import Markers, by_column
 
 BATCH: Final = 500
-"""Documents read between two looks at the progress bar."""
+"""Documents between two updates of the progress bar."""
 
 SUSPECTS_PER_TRANSACTION: Final = 50
-"""Suspects that are looked at in one transaction."""
+"""Suspects checked in one transaction."""
 
 ATTEMPTS: Final = 10
-"""How often that transaction is tried against others that write the same rows."""
+"""Attempts of such a transaction on contention."""
 
 MAX_NAMED: Final = 20
-"""Violations that an error names, and rows that a violation names."""
+"""Maximum number of violations in an error, and of rows in a violation."""
 
 SCRATCH_SCHEMA: Final = """
 CREATE TABLE expected (marker TEXT, owner TEXT, PRIMARY KEY (marker, owner)) WITHOUT ROWID;
@@ -54,7 +53,7 @@ DUPLICATE: Final = "SELECT marker FROM expected GROUP BY marker HAVING count(*) 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Rows, by their documents' ids, that a constraint forbids beside each other."""
+    """Rows, by document id, that together violate a constraint."""
 
     message: str
     owners: tuple[str, ...]
@@ -65,7 +64,7 @@ class Violation:
 
 @dataclass
 class Report:
-    """What was found in one table: numbers of documents, and every violation."""
+    """The result for one table: numbers of documents, and all violations."""
 
     table: str
     rows: int = 0
@@ -76,14 +75,14 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was wrong."""
+        """Whether rows and markers agree and no constraint is violated."""
         return not (self.missing or self.orphans or self.violations)
 
 
 class Audit:
-    """One table's rows beside its markers. Use it as a context: it keeps a temporary file.
+    """Compares one table's rows with its markers. It is a context manager, since it has a temporary file.
 
-    `keys` are all constraints of the table, or those that matter. `bar` makes the progress bars.
+    `keys` are the constraints to check, by default all of the table. `bar` creates the progress bars.
     """
 
     def __init__(self, connection: Any, model: Any, keys: Sequence[Key] | None = None, bar: Any = tqdm) -> None:
@@ -105,7 +104,7 @@ class Audit:
         self._scratch.close()
 
     def compare(self, *, repair: bool) -> Report:
-        """After `read`: look at what did not match again, and mend it if asked to. What was mended is told, too."""
+        """After `read()`: checks the suspects, and repairs them if `repair`. The report includes repaired markers."""
         for owners in self._suspects(UNMARKED):
             self._in_transaction(partial(self._look_at_rows, owners, repair))
         for ids in self._suspects(UNOWNED):
@@ -113,7 +112,7 @@ class Audit:
         return self.report
 
     def read(self) -> None:
-        """Write down which markers the rows must have, and which there are."""
+        """Records the expected and the stored markers."""
         table, collection = self.markers.table, self.markers.collection
         with self._progress(table) as bar:
             for batch in batches(self._stream(Query(table, (DOCUMENT_ID, *self.columns))), BATCH):
@@ -133,20 +132,20 @@ class Audit:
 
     @property
     def has_duplicates(self) -> bool:
-        """Whether two of the rows that were read need the same marker."""
+        """Whether two of the rows read require the same marker."""
         return self._scratch.execute(DUPLICATE).fetchone() is not None
 
     # --- suspects
 
     def _in_transaction(self, look: Callable[[], Callable[[], None]]) -> None:
-        """One look, in one transaction; it is noted once that is committed."""
+        """Runs a check in a transaction, and updates the report after its commit."""
         if self.connection.in_atomic_block:
             look()()
         else:
             run_in_transaction(look, attempts=ATTEMPTS, using=self.connection.alias)()
 
     def _look_at_rows(self, owners: Sequence[str], repair: bool) -> Callable[[], None]:
-        """Rows of which a marker was not seen."""
+        """Checks rows with a missing marker."""
         needed = self._needed(owners)
         stored = self.markers.stored(id for ids in needed.values() for id in ids)
         rivals = {
@@ -178,7 +177,7 @@ class Audit:
         return update_report
 
     def _look_at_markers(self, ids: Sequence[str], repair: bool) -> Callable[[], None]:
-        """Markers whose row was not seen."""
+        """Checks markers without a matching row."""
         stored = self.markers.stored(ids)
         needed = self._needed({marker.owner for marker in stored.values()})
         orphans = [id for id, marker in stored.items() if id not in needed.get(marker.owner, ())]
@@ -191,7 +190,7 @@ class Audit:
         return update_report
 
     def _needed(self, owners: Iterable[str]) -> dict[str, Mapping[str, Key]]:
-        """The markers that rows must have now, by row; without those that are gone."""
+        """The markers that rows currently require, by document id. Rows that do not exist are left out."""
         names = tuple(owners)
         if not names:
             return {}
@@ -203,7 +202,7 @@ class Audit:
         if writes:
             self.connection.cursor().commit(writes)
 
-    # --- the book
+    # --- the temporary file
 
     def _suspects(self, sql: str) -> Iterator[list[str]]:
         return batches((value for (value,) in self._scratch.execute(sql)), SUSPECTS_PER_TRANSACTION)
@@ -219,7 +218,7 @@ class Audit:
 
 
 def enforce_check(connection: Any, model: Any, check: Check) -> None:
-    """Raises IntegrityError if rows of a table break a check constraint that it did not have."""
+    """Raises IntegrityError if rows of a table violate a new check constraint."""
     table = str(model._meta.db_table)
     columns = Markers(connection, model).columns([check])
     every, cursor = Query(table, (DOCUMENT_ID, *columns)), connection.cursor()
@@ -230,14 +229,16 @@ def enforce_check(connection: Any, model: Any, check: Check) -> None:
         bad += [batch[position][0] for position, _ in found]
     if bad:
         raise IntegrityError(
-            f"{check.message}: {len(bad)} rows of {table!r} break it; change or delete them, then migrate again: "
+            f"{check.message}: {len(bad)} rows of {table!r} violate it; change or delete them, then migrate again: "
             f"{', '.join(bad[:MAX_NAMED])}"
         )
 
 
 def enforce(connection: Any, model: Any, keys: Sequence[Key]) -> None:
-    """Write the markers of constraints that a table did not have. Raises IntegrityError if rows violate one, and writes
-    nothing then."""
+    """Writes the markers of a table's new constraints.
+
+    If rows violate a constraint, it raises IntegrityError and writes nothing.
+    """
     with Audit(connection, model, keys) as audit:
         audit.read()
         if audit.has_duplicates:
@@ -246,6 +247,6 @@ def enforce(connection: Any, model: Any, keys: Sequence[Key]) -> None:
     if violations:
         named = "\n".join(f"  {one}" for one in violations[:MAX_NAMED])
         raise IntegrityError(
-            f"{len(violations)} violations among the rows of {audit.markers.table!r}; change or delete rows, then "
+            f"{len(violations)} violations among the rows of {audit.markers.table!r}; change or delete the rows, then "
             f"migrate again:\n{named}"
         )

@@ -1,12 +1,11 @@
-"""Which columns no two rows share, and the names of the markers that hold a row's values; what each row must fulfil.
-Pure, no I/O.
+"""Unique and check constraints of models, and the ids of unique constraints' markers. Pure: no I/O.
 
-Firestore keeps nothing unique but documents' names. So each row that takes part in a constraint has a marker beside
-it: a document in the collection `<table>:unique` whose name is a hash of the constraint and the row's values, written
-in the same commit as the row. A second row with these values would need a second document of that name.
+In Firestore only document names are unique. So each row that a unique constraint applies to has a marker: a document in
+the collection `<table>:unique` whose name is a hash of the constraint and the row's values, written in the same commit
+as the row. A second row with the same values would need a second document with that name.
 
-What is hashed is what Firestore compares: 1 and 1.0 are equal, so are 0.0 and -0.0, and maps whatever the order of
-their keys; NaN equals nothing and counts as null. The forms never change: stored markers would not be found again.
+The hashed form has Firestore's equality: 1 equals 1.0, 0.0 equals -0.0, and the order of map keys does not matter. NaN
+equals nothing and is treated as null. The format must not change, since stored markers depend on it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ OWNER: Final = Ref(("owner",), Kind.TEXT)
 KEY: Final = Ref(("key",), Kind.TEXT)
 NONCE: Final = Ref(("nonce",), Kind.TEXT)
 COLUMNS: Final = (OWNER, KEY, NONCE)
-"""A marker's columns: the id of the row's document, the constraint, and a random text that tells whose write it was."""
+"""A marker's columns: the document id of the row, the constraint, and a random text that identifies the write."""
 
 _LOWER: Final[Mapping[int, int]] = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -44,14 +43,14 @@ FOLDS: Final[Mapping[str, Callable[[str], str]]] = {
     "nocase": lambda text: text.translate(_LOWER),
     "rtrim": lambda text: text.rstrip(" "),
 }
-"""SQLite's collations: what of a text is compared."""
+"""SQLite's collations: the part of a text that is compared."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One constraint of one table: the fields or expressions whose values no two of its rows share.
+    """A unique constraint of a table: fields or expressions whose values are different for all rows.
 
-    Only rows that fulfil `condition` take part, and unless `nulls_distinct` is False only those without a null.
+    It applies to rows that fulfil `condition` and, unless `nulls_distinct` is False, have no null in these values.
     """
 
     name: str
@@ -71,13 +70,13 @@ class Key:
 
     @cached_property
     def message(self) -> str:
-        """What an error says, in SQLite's words."""
+        """The error message, as SQLite's."""
         columns = ", ".join(f"{self.table}.{field.column}" for field in self.fields)
         return f"UNIQUE constraint failed: {columns or f'index {self.name!r}'}"
 
     @cached_property
     def compared(self) -> tuple[Any, ...]:
-        """The expressions to compute, where values are not simply columns': SQLite does that (`evaluate.py`)."""
+        """The expressions that SQLite computes (`evaluate.py`); empty if all values are those of stored columns."""
         if self.expressions:
             return tuple(e.expression if isinstance(e, OrderBy) else e for e in self.expressions)
         if any(field.generated for field in self.fields):
@@ -86,12 +85,12 @@ class Key:
 
     @cached_property
     def is_computed(self) -> bool:
-        """Whether SQLite has to be asked which marker a row has."""
+        """Whether SQLite is needed to compute a row's marker."""
         return bool(self.compared) or self.condition is not None
 
     @cached_property
     def reads(self) -> tuple[Field[Any, Any], ...]:
-        """The stored fields that decide which marker a row has."""
+        """The stored fields that determine a row's marker."""
         stored: dict[Field[Any, Any], None] = {}
         for field in self._named:
             inner = _fields_of(self.model, field.expression) if field.generated else (field,)
@@ -100,7 +99,7 @@ class Key:
 
     @cached_property
     def generated(self) -> tuple[Field[Any, Any], ...]:
-        """The fields among those named that SQLite computes."""
+        """The generated fields used by the constraint, which SQLite computes."""
         return tuple(field for field in self._named if field.generated)
 
     @cached_property
@@ -115,7 +114,7 @@ class Key:
         return frozenset(str(field.column) for field in self.reads)
 
     def marker(self, values: Sequence[Any]) -> str | None:
-        """The id of the marker for canonical values; None where nulls keep the row out."""
+        """The id of the marker for canonical values; None if the constraint does not apply because of a null."""
         if self.nulls_distinct and None in values:
             return None
         text = json.dumps([self.name, *values], separators=(",", ":"))
@@ -124,19 +123,19 @@ class Key:
 
 @dataclass(frozen=True)
 class Check(Key):
-    """A condition that every row of a table fulfils, or at least does not break: what is unknown for a null passes."""
+    """A check constraint. As in SQL, a row with an unknown result (null) is valid."""
 
     __hash__ = Key.__hash__
 
     @cached_property
     def message(self) -> str:
-        """What an error says, in SQLite's words."""
+        """The error message, as SQLite's."""
         return f"CHECK constraint failed: {self.name}"
 
 
 @lru_cache(maxsize=1024)
 def unique_keys(model: Any) -> tuple[Key, ...]:
-    """What a model's own table keeps unique, beside its primary key. Deferrable constraints are not among it."""
+    """The unique constraints of a model's own table besides the primary key, without deferrable ones."""
     meta = model._meta.concrete_model._meta
     own = set(meta.local_concrete_fields)
     fields = [[field] for field in meta.local_concrete_fields if field.unique and not field.primary_key]
@@ -157,7 +156,7 @@ def checks(model: Any) -> tuple[Check, ...]:
 
 
 def check(model: Any, constraint: CheckConstraint) -> Check:
-    """A check constraint as a key that has no marker."""
+    """A check constraint as a key without markers."""
     return Check(constraint.name, model, condition=_as_q(constraint.condition))
 
 
@@ -166,18 +165,18 @@ def _as_q(condition: Any) -> Q:
 
 
 def default_name(fields: Iterable[Any]) -> str:
-    """The name of a key that has none: a unique field's, or one of `unique_together`."""
+    """The key's name for constraints without one: unique fields and `unique_together`."""
     return f"unique({', '.join(field.column for field in fields)})"
 
 
 def unique_together_key(model: Any, names: Iterable[str]) -> Key:
-    """One of `unique_together` as a key."""
+    """An entry of `unique_together` as a key."""
     fields = tuple(model._meta.get_field(name) for name in names)
     return Key(default_name(fields), model, fields)
 
 
 def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:
-    """A constraint as a key."""
+    """A unique constraint as a key."""
     return Key(
         name=constraint.name,
         model=model,
@@ -189,7 +188,7 @@ def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:
 
 
 def _fields_of(model: Any, expression: Any) -> Iterator[Any]:
-    """The model's fields that an expression names."""
+    """The model's fields that an expression refers to."""
     if _is_raw(expression):
         yield from model._meta.local_concrete_fields
     for first, *_ in model._get_expr_references(expression):
@@ -197,14 +196,14 @@ def _fields_of(model: Any, expression: Any) -> Iterator[Any]:
 
 
 def _is_raw(expression: Any) -> bool:
-    """Whether a part of it is SQL, of which nobody knows what it reads."""
+    """Whether an expression contains raw SQL, whose columns are unknown."""
     children = getattr(expression, "children", None) or getattr(expression, "get_source_expressions", list)()
     parts = (child[1] if isinstance(child, tuple) else child for child in children)
     return isinstance(expression, RawSQL) or any(map(_is_raw, parts))
 
 
 def collation(expression: Any, model: Any) -> str:
-    """The name of the collation that an expression's values are compared by, in lower case."""
+    """The name of an expression's collation, in lower case."""
     if isinstance(expression, Collate):
         return str(vars(expression)["collation"]).lower()
     if isinstance(expression, F):
@@ -213,18 +212,18 @@ def collation(expression: Any, model: Any) -> str:
 
 
 def field_collation(field: Any) -> str:
-    """The same of a column."""
+    """The name of a column's collation, in lower case."""
     return (getattr(field, "db_collation", None) or "").lower()
 
 
 def canonical(message: Message) -> Any:
-    """A value as JSON in which equal values are equal; None for null."""
+    """A JSON value that is the same for equal values; None for null."""
     kind = message.WhichOneof("value_type")
     return None if kind is None else _CANONICAL[kind](message)
 
 
 def canonical_value(value: Any, kind: Kind, collated: str = "") -> Any:
-    """The same of a column's Python value; `collated` names the collation of a text."""
+    """The same for a column's Python value. `collated` is the collation of a text."""
     if isinstance(value, str) and collated:
         value = FOLDS.get(collated, str)(value)
     return canonical(codec.value(value, kind))

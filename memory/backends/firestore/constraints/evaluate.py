@@ -1,4 +1,4 @@
-"""What SQLite says of rows that are not stored yet: conditions of constraints, expressions, generated columns."""
+"""Evaluates constraints on rows with SQLite before they are stored: conditions, expressions, generated columns."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..values.types import Kind
 from .definitions import FOLDS, Check, Key, Row, canonical_value, collation, field_collation
 
 NONDETERMINISTIC: Final = (Exists, Subquery, Now, Random)
-"""Expressions whose value does not follow from the row."""
+"""Expressions whose value does not depend only on the row."""
 
 
 def markers(connection: Connection, keys: Sequence[Key], rows: Sequence[Row]) -> list[dict[str, Key]]:
-    """The markers that each row must have: ids, each with its constraint. Sends nothing."""
+    """The markers that each row requires: constraints by marker id. Sends nothing."""
     found: list[dict[str, Key]] = [{} for _ in rows]
     for key in keys:
         for marked, values in zip(found, _values(connection, key, rows), strict=True):
@@ -36,7 +36,7 @@ def markers(connection: Connection, keys: Sequence[Key], rows: Sequence[Row]) ->
 def violated_checks(
     connection: Connection, checks: Sequence[Check], rows: Sequence[Row]
 ) -> Iterator[tuple[int, Check]]:
-    """The positions of rows that break a check, each with the check. Sends nothing."""
+    """The positions of rows that violate a check, each with the check. Sends nothing."""
     for check in checks:
         for position, (holds,) in enumerate(_answers(connection, check, rows)):
             if holds == 0:
@@ -44,7 +44,7 @@ def violated_checks(
 
 
 def _values(connection: Connection, key: Key, rows: Sequence[Row]) -> list[list[Any] | None]:
-    """The canonical values of a key in each row; None where its condition does not hold."""
+    """The canonical values of a key for each row; None if its condition does not hold."""
     answers = _answers(connection, key, rows) if key.is_computed and rows else [(True,)] * len(rows)
     if key.compared:
         collations = [collation(expression, key.model) for expression in key.compared]
@@ -62,14 +62,14 @@ def _values(connection: Connection, key: Key, rows: Sequence[Row]) -> list[list[
 
 
 def _answers(connection: Connection, key: Key, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
-    """For each row, whether the condition holds, and the values of what is compared, as SQLite has them."""
+    """For each row, whether the condition holds, and the values of the compared expressions, computed by SQLite."""
     try:
         sql, params = _select(connection, key)
         return connection.mirror.computed(sql, params, _table(connection, key), rows)
     except (FieldError, sqlite3.Error, DatabaseError, NotImplementedError) as error:
         raise NotSupportedError(
-            f"The constraint {key.name!r} of {key.table!r} cannot be kept on Firestore, since SQLite cannot compute it "
-            f"from a row ({error}): change or remove it."
+            f"The constraint {key.name!r} of {key.table!r} cannot be enforced on Firestore, since SQLite cannot "
+            f"compute it from a row ({error}): change or remove it."
         ) from error
 
 
@@ -91,16 +91,16 @@ def _select(connection: Connection, key: Key) -> tuple[str, list[Any]]:
 
 
 def _table(connection: Connection, key: Key) -> Table:
-    """A table for rows that need no key."""
+    """A mirror table for rows without a unique key."""
     fields = {str(field.column): field for field in (*key.reads, *key.generated)}
     return Table(f"{key.table}:{key.name}", fields, column_ref(key.model._meta.pk, connection), keyed=False)
 
 
 def unsupported_reason(connection: Connection, key: Key) -> str | None:
-    """Why a constraint cannot be kept; None if it can."""
+    """The reason why a constraint cannot be enforced; None if it can."""
     names = [collation(e, key.model) for e in key.compared] or [field_collation(f) for f in key.fields]
     if unknown := [name for name in names if name not in FOLDS]:
-        return f"the collation {unknown[0]!r} is not among {', '.join(filter(None, FOLDS))}"
+        return f"the collation {unknown[0]!r} is not one of {', '.join(filter(None, FOLDS))}"
     if not key.is_computed:
         return None
     try:
@@ -111,7 +111,7 @@ def unsupported_reason(connection: Connection, key: Key) -> str | None:
     except NotSupportedError as error:
         return str(error.__cause__)
     unstable = [type(part).__name__ for one in whole for part in _parts(one) if isinstance(part, NONDETERMINISTIC)]
-    return f"{unstable[0]} does not follow from the row alone" if unstable else None
+    return f"{unstable[0]} does not depend on the row alone" if unstable else None
 
 
 def _parts(expression: Any) -> Iterator[Any]:

@@ -1,9 +1,9 @@
-"""The markers that a statement's writes take with them: which to create, to move and to remove (`definitions.py`).
+"""Marker writes of a statement: markers to create, move and delete with its rows (`definitions.py`).
 
-A row's document and its markers are one group, so that no reader ever sees one without the other. An insert creates
-both and needs no read: a marker that is there refuses the group. An update or delete knows the row as it was, by its
-version, and the markers as they were, by theirs; a marker is removed only if the row owns it. Values that rows of one
-statement exchange are moved: the marker gets its new owner, in the same commit.
+A row's document and its markers are written as one group, so that no reader sees one without the other. An insert
+creates both and needs no read: an existing marker fails the group. Updates and deletes use the versions of the row and
+the markers as preconditions, and delete a marker only if the row owns it. If rows of one statement exchange values, the
+markers get new owners in the same commit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .definitions import COLUMNS, OWNER, Check, Key, Row, checks, unique_keys
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A marker that is stored: the id of its row's document, and its version (None in a transaction, which locks)."""
+    """A stored marker: its row's document id, and its version (None in a transaction, which locks it)."""
 
     owner: str
     version: Any
@@ -35,7 +35,7 @@ class Marker:
 
 @dataclass
 class Exchange:
-    """What the rows of one statement do to markers: positions of rows by the markers that they give up and take."""
+    """The markers that a statement's rows release and claim, with the positions of the rows."""
 
     released: dict[str, int] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)
@@ -51,19 +51,19 @@ class Markers:
         self.table = str(model._meta.db_table)
         self.collection = marker_collection(self.table)
 
-    # --- what has to be known
+    # --- constraints, columns and stored markers
 
     def affected(self, columns: Iterable[str]) -> tuple[Key, ...]:
-        """The constraints that a write of these columns can touch."""
+        """The constraints that a write of these columns can affect."""
         written = set(columns)
         return tuple(key for key in (*self.keys, *self.checks) if not key.columns.isdisjoint(written))
 
     def columns(self, keys: Sequence[Key]) -> tuple[Ref, ...]:
-        """The columns of a row that decide its markers."""
+        """The columns of a row that determine its markers."""
         return tuple(dict.fromkeys(column_ref(field, self.connection) for key in keys for field in key.reads))
 
     def stored(self, ids: Iterable[str]) -> dict[str, Marker]:
-        """The markers among `ids` that are there."""
+        """The existing markers among `ids`."""
         names = tuple(dict.fromkeys(ids))
         if not names:
             return {}
@@ -85,12 +85,12 @@ class Markers:
         ]
 
     def enforce_checks(self, wanted: Sequence[Check], rows: Sequence[Row]) -> None:
-        """IntegrityError where a row breaks a check constraint."""
+        """Raises IntegrityError if a row violates a check constraint."""
         for position, check in evaluate.violated_checks(self.connection, wanted, rows):
-            raise IntegrityError(f"{check.message}, by row {position + 1} of the statement; nothing was written")
+            raise IntegrityError(f"{check.message} for row {position + 1} of the statement; nothing was written")
 
     def deleted(self, writes: Sequence[Delete], before: Sequence[Row]) -> list[Change]:
-        """Rows to delete, which were as `before` says, with the markers that they own."""
+        """Rows to delete, with the markers that they own. `before` are their stored values."""
         held = evaluate.markers(self.connection, self.keys, before)
         stored = self.stored(id for markers in held for id in markers)
         return [
@@ -99,9 +99,9 @@ class Markers:
         ]
 
     def updated(self, keys: Sequence[Key], writes: Sequence[Update], before: Sequence[Row]) -> list[Change]:
-        """Rows to change, which were as `before` says, with the markers that move.
+        """Rows to update, with the changes of their markers. `before` are their stored values.
 
-        Raises IntegrityError where a row would get what another one has, or break a check.
+        Raises IntegrityError if a row would get unique values of another row, or violate a check.
         """
         watched = frozenset[str]().union(*(key.columns for key in keys))
         writes = [_with_computed_increments(write, row, watched) for write, row in zip(writes, before, strict=True)]
@@ -134,7 +134,7 @@ class Markers:
         exchange: Exchange,
         stored: Mapping[str, Marker],
     ) -> list[Change]:
-        """Rows that exchange values in one group, every other row in its own."""
+        """Groups of writes: rows that exchange values are in one group, every other row in its own."""
         nonce = _nonce()
         moves: list[list[Write]] = [[] for _ in writes]
         links: list[tuple[int, int]] = []
@@ -164,13 +164,13 @@ class Markers:
 
 
 def owns(marker: Marker | None, row: str) -> bool:
-    """Whether a marker is a row's own."""
+    """Whether a marker exists and belongs to a row."""
     return marker is not None and marker.owner == row
 
 
 def refuse(key: Key) -> None:
-    """IntegrityError in SQLite's words."""
-    raise IntegrityError(f"{key.message}; another row has these values, nothing was written")
+    """Raises IntegrityError with SQLite's message."""
+    raise IntegrityError(f"{key.message}; another row has the same values, nothing was written")
 
 
 def by_column(columns: Sequence[Ref], values: Sequence[Any]) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _written(write: Create | Update) -> Iterable[tuple[str, Any]]:
 
 
 def _with_computed_increments(write: Update, row: Row, watched: frozenset[str]) -> Update:
-    """An update whose increments of unique columns are worked out."""
+    """The update with increments of unique columns replaced by their results."""
     sums = [(ref, row[ref.path[0]] + more) for ref, more in write.increments if ref.path[0] in watched]
     if not sums:
         return write
@@ -200,5 +200,5 @@ def _with_computed_increments(write: Update, row: Row, watched: frozenset[str]) 
 
 
 def _nonce() -> str:
-    """A random text of 16 digits."""
+    """A random text of 16 hexadecimal digits."""
     return f"{random.getrandbits(64):016x}"

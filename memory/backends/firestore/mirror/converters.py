@@ -1,4 +1,4 @@
-"""Values on their way into the mirror's SQLite and back."""
+"""Converts values for the mirror's SQLite, and back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOAT_DIGITS: Final = Context(prec=15)
 
 
 def to_sqlite(field: Field[Any, Any], outer: Connection, inner: SQLiteWrapper) -> Convert | None:
-    """How a value of the wire's Python form is kept by SQLite; None where it is kept as it is."""
+    """The conversion of a codec value to its SQLite form; None if no conversion is needed."""
     kind = kind_of(field, outer)
     if kind in (Kind.VECTOR, Kind.ANY):
         return lambda value: field.get_db_prep_save(value, connection=inner)
@@ -41,7 +41,7 @@ def to_sqlite(field: Field[Any, Any], outer: Connection, inner: SQLiteWrapper) -
 
 
 def from_sqlite(field: Any, outer: Connection, inner: SQLiteWrapper) -> Convert | None:
-    """The inverse of `to_sqlite`, for values that SQLite computed."""
+    """The inverse of `to_sqlite`, for values computed by SQLite."""
     kind = kind_of(field, outer)
     if kind is Kind.DECIMAL:
         return lambda value: outer.ops.adapt_decimalfield_value(
@@ -71,7 +71,7 @@ def _instant(value: datetime.datetime | None, zone: datetime.tzinfo | None) -> d
 
 
 def _json_text(value: Any) -> str:
-    """What others stored may hold NaN or an infinity, which SQLite takes for malformed JSON: null."""
+    """JSON text. NaN and infinities, which other clients may have stored and SQLite rejects, become null."""
     if value is JSON_NULL:
         return "null"
     try:

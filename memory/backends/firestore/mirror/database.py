@@ -1,11 +1,8 @@
-"""Lane 2: an in-memory SQLite that answers what Firestore cannot, over the rows that Firestore can narrow it
-to.
+"""The mirror: an in-memory SQLite database for queries that Firestore does not support, over a superset of the rows.
 
-Django's own SQLite compiler runs the original query there, so every lookup, function, join and window has
-the meaning that it has in development. `load_plan.py` says in which order the rows are fetched, `loader.py`
-fetches them. SQLite itself tells which columns a statement reads (its authorizer
-is asked while the statement is prepared), so only those are fetched. Tables are made once per thread and
-emptied after each query.
+Django's SQLite compiler runs the original query there, so lookups, functions, joins and windows have the same semantics
+as in development. `load_plan.py` plans the loads and `loader.py` runs them. SQLite's authorizer reports which columns a
+statement reads, and only those are loaded. Tables are created once per thread and emptied after each query.
 """
 
 from __future__ import annotations
@@ -28,13 +25,13 @@ from .load_plan import JoinGraph, Page, loads, restricted_to, with_hidden_refs
 from .loader import Loader, NoSliceError
 from .tables import Table
 
-# What SQL calls the use of a table, with the word after it, which may be the table's alias.
+# References to tables in SQL, with the next word, which may be the alias.
 NAMED: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?(?=(?:\s+"?(\w+)"?)?)', re.IGNORECASE)
 WORDS: Final = re.compile(r"\w+")
 
 
 class MirrorWrapper(SQLiteWrapper):
-    """The connection to the copy; receivers of `connection_created` can tell it by `is_mirror`."""
+    """The connection to the mirror. Receivers of `connection_created` can recognise it by `is_mirror`."""
 
     is_mirror = True
 
@@ -54,7 +51,7 @@ class MirrorWrapper(SQLiteWrapper):
 
 
 class Mirror:
-    """The SQLite behind one connection."""
+    """The in-memory SQLite database of one connection."""
 
     def __init__(self, outer: Connection) -> None:
         self.outer = outer
@@ -65,7 +62,7 @@ class Mirror:
         self._declared: dict[str, str] = {}
 
     def compiler(self, query: Any, elide_empty: bool = True) -> Any:
-        """Django's compiler for a query, on the copy."""
+        """Django's SQLite compiler for a query."""
         connections[self.using] = self.connection
         return query.get_compiler(using=self.using, elide_empty=elide_empty)
 
@@ -81,10 +78,10 @@ class Mirror:
         page: Page | None = None,
         versions_of: str | None = None,
     ) -> Iterator[dict[Any, Any]]:
-        """The copy, with every row that the statement could need; empty again afterwards.
+        """Loads all rows that are relevant to a statement, and empties the tables afterwards.
 
-        `reading` is what is known of the statement's tables. With a `page`, the rows of the first use are only those of
-        that slice. Yields the update times of the documents of `versions_of`, by primary key.
+        `graph` is the statement's join graph. With a `page`, only that slice of the first table reference is loaded.
+        Yields the update times of the documents of the table `versions_of`, by primary key.
         """
         named = _named(sql, tables, graph)
         present = {name for name, _ in named}
@@ -109,10 +106,10 @@ class Mirror:
             yield loader.versions
         finally:
             for name in present:
-                self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table, not a user's text
+                self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table name, not user input
 
     def returning(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows that a statement returns, as SQLite holds them."""
+        """The rows that a statement returns, with SQLite's values."""
         with self.connection.cursor():
             raw: sqlite3.Connection = self.connection.connection
         cursor = raw.execute(sql.replace("%s", "?").replace("%%", "%"), tuple(params))
@@ -121,7 +118,7 @@ class Mirror:
     def computed(
         self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
     ) -> list[tuple[Any, ...]]:
-        """What expressions are in rows that need not be stored: values by column, as the wire's Python forms."""
+        """The values of expressions for rows that need not be stored. `rows` are codec values by column."""
         fields = [field for field in table.fields.values() if not field.generated]
         self._declare(table)
         try:
@@ -131,7 +128,7 @@ class Mirror:
             self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
 
     def insert(self, table: Table, fields: Sequence[Field[Any, Any]], rows: Sequence[Sequence[Any]]) -> None:
-        """Copies rows, which hold one value for each field."""
+        """Inserts rows with one value per field."""
         if not rows:
             return
         convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
@@ -159,7 +156,7 @@ class Mirror:
         self._declared[table.name] = declaration
 
     def _columns_read(self, sql: str, params: Sequence[Any]) -> dict[str, frozenset[str]]:
-        """The columns that SQLite says it would read, by table."""
+        """The columns that SQLite's authorizer reports for a statement, by table."""
         read: dict[str, set[str]] = {}
 
         def note(action: int, table: str | None, column: str | None, *_: Any) -> int:
@@ -188,7 +185,7 @@ def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(sql: str, tables: Mapping[str, Table], graph: JoinGraph) -> dict[tuple[str, str], int]:
-    """How often a statement names each table by each alias; a name that raw SQL hides is named by none."""
+    """The number of references in a statement by table and alias. For names hidden in raw SQL the alias is empty."""
     aliases = {(table_ref.table, table_ref.alias) for table_ref in graph.table_refs}
     named: dict[tuple[str, str], int] = {}
     for name, word in NAMED.findall(sql):

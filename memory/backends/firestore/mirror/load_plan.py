@@ -1,15 +1,15 @@
-"""In which order the mirror loads the rows of a statement, and what narrows each load. Pure: no I/O and no Django.
+"""Plans the loads of a statement: their order, and the conditions that limit each. Pure: no I/O and no Django.
 
-A statement uses tables: each alias of each query in it is one use. Some uses tell which of their rows matter (the
-query's own conditions), links tell more: a joined row matters only if a row on the other side of the join holds its
-value. What is narrow is loaded first, and what it holds then narrows the next:
+Each alias of each query in a statement is a table reference. The relevant rows of a reference are limited by the
+query's own conditions and by links: a joined row is relevant only if a row on the other side of the join has its value.
+The most selective references are loaded first, and their values limit the next loads:
 
     Note.objects.filter(author__name="ann")    authors by name, then notes by the authors' ids
     Note.objects.filter(owner="ann").select_related("author__city")
                                                notes by owner, authors by id, cities by id
 
-Loading more than matters is always right, since the statement itself is run over what was loaded. So a link may be
-left out, and is, where following it would cost more calls than it saves documents (`mirror.MAX_JOINED`).
+A superset of the relevant rows is always correct, because SQLite runs the statement over the loaded rows. So a link is
+ignored if following it would cost more calls than it saves documents (`loader.MAX_JOINED`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ..values.types import Ref
 
 @dataclass(frozen=True, slots=True)
 class TableRef:
-    """One use of a table: its alias in the statement, and the condition without which its rows do not matter.
+    """A reference to a table: its alias in the statement, and a condition that all relevant rows fulfil.
 
-    `optional`: an outer join's, whose rows narrow no others.
+    `optional`: the reference of an outer join, whose rows do not limit others.
     """
 
     table: str
@@ -39,9 +39,10 @@ class TableRef:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Rows of the use at `target` matter only if one at `source` holds in `source_column` what they have in `column`.
+    """Rows of `target` are relevant only if a row of `source` has their `column` value in `source_column`.
 
-    `required`: rows of the source without such a partner do not matter either (an inner join).
+    `target` and `source` are positions in `JoinGraph.table_refs`. `required`: source rows without such a row are not
+    relevant either (an inner join).
     """
 
     target: int
@@ -53,9 +54,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A slice that Firestore can take of the first use, as nothing else in the statement adds or drops rows.
+    """A slice that Firestore can apply to the first table reference, since nothing else adds or removes rows.
 
-    `checked` rows at its front are no part of the answer: they are read to learn whether an inner join drops them.
+    The first `checked` rows are not part of the result: they are read to check whether an inner join removes them.
     """
 
     where: Condition
@@ -67,7 +68,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class JoinGraph:
-    """What a statement reads: its uses, by position, and the links between them."""
+    """The table references of a statement, and the links between them."""
 
     table_refs: tuple[TableRef, ...] = ()
     links: tuple[Link, ...] = ()
@@ -75,7 +76,8 @@ class JoinGraph:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The rows of one use: those of `condition` that one of the `links` leads to (the first that is short enough)."""
+    """A load of the rows of one table reference (`ref_index`): those that match `condition` and one of the `links`, the
+    first with few enough values."""
 
     ref_index: int
     table: str
@@ -85,7 +87,7 @@ class Load:
 
 
 class Rank(IntEnum):
-    """How a use can be narrowed, the narrowest first; the last might be linked to something that is loaded later."""
+    """How a table reference can be limited, most selective first. The last may get links from later loads."""
 
     PAGE = 0
     NOTHING = 1
@@ -99,7 +101,7 @@ class Rank(IntEnum):
 
 
 def loads(graph: JoinGraph, page: Page | None = None) -> tuple[Load, ...]:
-    """The loads of a statement, in order. Links lead from earlier ones to later ones only."""
+    """The loads of a statement, in order. Links point from earlier to later loads."""
     if page is not None and any(link.required for link in graph.links):
         page = replace(page, limit=page.offset + page.limit, offset=0, checked=page.offset)
     table_refs = [
@@ -131,7 +133,7 @@ def _must_be_whole(table_ref: TableRef, at: int, links: Iterable[Link]) -> bool:
 
 
 def _links_to(at: int, links: Iterable[Link], done: Collection[int]) -> tuple[Link, ...]:
-    """The links that narrow a use by what is loaded, those to a key first."""
+    """The links from loaded table references, those to a primary key first."""
     found = [link for link in links if link.target == at and link.source in done]
     return tuple(sorted(found, key=lambda link: not link.column.key))
 
@@ -148,7 +150,7 @@ def _rank(table_ref: TableRef, links: tuple[Link, ...], page: Page | None, whole
 
 
 def rank_of(condition: Condition) -> Rank:
-    """How far a positive condition narrows by itself."""
+    """The rank of a positive condition by itself."""
     if condition == FALSE:
         return Rank.NOTHING
     if condition == TRUE:
@@ -167,12 +169,12 @@ def _rank_of_part(part: Condition) -> Rank:
 
 
 def sliced(select: Select, page: Page) -> Select:
-    """The rows of a slice."""
+    """The select for a slice."""
     return replace(select, where=page.where, orders=page.orders, limit=page.limit, offset=page.offset)
 
 
 def count_by_alias(table_refs: Iterable[TableRef]) -> Mapping[tuple[str, str], int]:
-    """How often each table is used by each alias."""
+    """The number of references by table and alias."""
     counts: dict[tuple[str, str], int] = {}
     for table_ref in table_refs:
         counts[table_ref.table, table_ref.alias] = counts.get((table_ref.table, table_ref.alias), 0) + 1
@@ -180,9 +182,9 @@ def count_by_alias(table_refs: Iterable[TableRef]) -> Mapping[tuple[str, str], i
 
 
 def with_hidden_refs(graph: JoinGraph, named: Mapping[tuple[str, str], int]) -> JoinGraph:
-    """The reading, with a use of the whole table for each that a statement names more often than the reading knows.
+    """The graph with an additional reference to each table that the SQL names more often than the graph does.
 
-    `named` counts tables and aliases in the statement's text: SQL that Django did not make may hide uses in it.
+    `named` counts tables and aliases in the SQL. Raw SQL fragments can contain references that the analysis misses.
     """
     known = count_by_alias(graph.table_refs)
     hidden = {table for (table, alias), count in named.items() if known.get((table, alias), 0) < count}
@@ -190,7 +192,7 @@ def with_hidden_refs(graph: JoinGraph, named: Mapping[tuple[str, str], int]) -> 
 
 
 def restricted_to(graph: JoinGraph, tables: Collection[str]) -> JoinGraph:
-    """The reading without uses that the statement left out, as Django does with conditions that cannot hold."""
+    """The graph without references that are not in the SQL: Django leaves out conditions that cannot match."""
     kept = [at for at, table_ref in enumerate(graph.table_refs) if table_ref.table in tables]
     place = {at: position for position, at in enumerate(kept)}
     return JoinGraph(tuple(graph.table_refs[at] for at in kept), tuple(_placed(graph.links, place)))

@@ -1,4 +1,4 @@
-"""Fills the mirror for one statement: runs its loads (`mirror/load_plan.py`), within `mirror_limit` documents."""
+"""Runs the loads of one statement (`load_plan.py`), limited to `mirror_limit` documents."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Row = tuple[Any, ...]
 Insert = Callable[[Table, Sequence[Any], Sequence[Row]], None]
 """Puts rows into a table; the sequence before them holds the field of each value."""
 
-# Values of a join's column that a query is asked for; for more, the table is read by its other filters.
+# Maximum number of join values in a query. With more, the table is read by its other filters.
 MAX_JOINED: Final = 300
 
 
 class NoSliceError(Exception):
-    """Firestore cannot take the slice after all: a row without its partner, which an inner join leaves out."""
+    """A slice by Firestore is not correct: an inner join removes one of its rows."""
 
 
 @dataclass
 class LoadedTable:
-    """What the copy holds of a table: rows by key, in the order of `refs`, and the reads that brought them."""
+    """The loaded rows of a table by key, with columns in the order of `refs`, and the reads that returned them."""
 
     table: Table
     fields: Sequence[Field[Any, Any]]
@@ -44,11 +44,11 @@ class LoadedTable:
 
     @property
     def select(self) -> Select:
-        """All rows, of the columns that are needed."""
+        """A select of all rows and the needed columns."""
         return Select(self.table.name, self.table.key, tuple(self.refs))
 
     def add(self, rows: Iterable[Row]) -> list[Row]:
-        """Keeps rows; returns those that were not there."""
+        """Adds rows. Returns those that were not loaded before."""
         key = self.refs.index(self.table.key) if self.table.key in self.refs else None
         fresh = []
         for row in rows:
@@ -60,7 +60,7 @@ class LoadedTable:
 
 
 class Loader:
-    """The loads of one statement; `versions` are the update times of one table's documents, by primary key."""
+    """Runs the loads of one statement. `versions` has the update times of one table's documents, by primary key."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Loader:
         return LoadedTable(table, fields, [column_ref(field, self._outer) for field in fields])
 
     def load(self, load: Load) -> None:
-        """Reads what one use of a table needs, and is not there yet."""
+        """Reads the rows of one load that are not loaded yet."""
         loaded = self._tables[load.table]
         if load.page is not None:
             rows = self._fetch(loaded, plan(sliced(loaded.select, load.page)), load.page.checked)
@@ -100,7 +100,7 @@ class Loader:
         self._rows_by_ref[load.ref_index] = loaded, rows
 
     def require_join_partners(self, load: Load) -> None:
-        """Raises NoSliceError where a row of a slice lacks the partner that an inner join demands."""
+        """Raises NoSliceError if an inner join has no matching row for a row of a slice."""
         for link in load.links:
             if link.required and not set(self._column(link.source, link.source_column)).issubset(
                 self._column(link.target, link.column)
@@ -108,7 +108,7 @@ class Loader:
                 raise NoSliceError
 
     def _load_narrowed(self, load: Load, loaded: LoadedTable) -> list[Row]:
-        """The rows that a load's condition and one of its links leave."""
+        """The rows that match a load's condition and one of its links."""
         where = load.condition
         loaded.whole = where == TRUE and not load.links
         for link in load.links if rank_of(where) > Rank.BY_KEY else ():
@@ -121,20 +121,20 @@ class Loader:
         return self._fetch(loaded, superset(replace(loaded.select, where=where)))
 
     def _load_by_pk(self, loaded: LoadedTable, values: Sequence[Any]) -> list[Row]:
-        """The rows with these keys, of which only those that the copy lacks are read."""
+        """The rows with these keys. Only rows that are not loaded yet are read."""
         missing = tuple(value for value in values if value not in loaded.rows)
         if missing:
             self._fetch(loaded, superset(replace(loaded.select, where=Compare(loaded.table.key, Op.IN, missing))))
         return [loaded.rows[value] for value in values if value in loaded.rows]
 
     def _column(self, ref_index: int, column: Ref) -> Iterator[Any]:
-        """The values that the rows of a use hold."""
+        """The values of a column in the rows of a table reference."""
         loaded, rows = self._rows_by_ref[ref_index]
         place = loaded.refs.index(column)
         return (row[place] for row in rows)
 
     def _fetch(self, loaded: LoadedTable, read: Answer | NotNative, skipped: int = 0) -> list[Row]:
-        """The rows of a read, put into the copy but for the first `unseen`; no read is made twice."""
+        """The rows of a read, inserted into the mirror except for the first `skipped`. No read is repeated."""
         if isinstance(read, SortedGet):
             read = read.read
         if isinstance(read, NoRows | NotNative):
@@ -146,7 +146,7 @@ class Loader:
         return known
 
     def _read(self, loaded: LoadedTable, read: Read, skipped: int) -> list[Row]:
-        """Reads within the budget, with what this transaction wrote, and copies what is new."""
+        """Reads within the budget, including this transaction's writes, and inserts new rows into the mirror."""
         versioned = loaded.table.name == self._versions_of
         read = _with_version(read) if versioned else read
         with self._outer.cursor() as cursor:
@@ -168,17 +168,17 @@ class Loader:
 
     def _too_broad(self, table: str) -> QueryTooBroad:
         return QueryTooBroad(
-            f"Firestore cannot answer {', '.join(self._unsupported) or 'this query'}, and what it can filter leaves "
+            f"Firestore does not support {', '.join(self._unsupported) or 'this query'}, and its other filters match "
             f"more than {self._outer.option('mirror_limit')} documents of {table!r}. "
-            "Add a filter that Firestore can apply (an equality, a range, a prefix), or raise "
+            "Add a filter that Firestore supports (an equality, a range, a prefix), or raise "
             "OPTIONS['mirror_limit']."
         )
 
 
 def _with_version(read: Read) -> Read:
-    """A read with the documents' update times, last in each row."""
+    """The read with the document's update time as the last column."""
     if isinstance(read, Merge):
         return replace(read, branches=tuple(replace(b, columns=(*b.columns, VERSION)) for b in read.branches))
     if isinstance(read, Query | Get):
         return replace(read, columns=(*read.columns, VERSION))
-    raise TypeError(f"{type(read).__name__} is no read of the mirror")
+    raise TypeError(f"the mirror does not read by {type(read).__name__}")

@@ -1,4 +1,4 @@
-"""What a query reads, for the mirror: each alias of each query in it, with what narrows its rows (`load_plan.py`)."""
+"""Collects a query's table references and links for the mirror (`load_plan.py`)."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from ..query.planner import plan
 from ..values.types import Kind, Ref
 from .load_plan import JoinGraph, Link, Page, TableRef
 
-# Kinds whose equal values are spelled alike, whatever the column.
+# Kinds whose equal values have the same encoding in all columns.
 LINKABLE: Final = frozenset({Kind.INTEGER, Kind.TEXT, Kind.UUID})
 EQUALITIES: Final = frozenset({Exact, IntegerFieldExact, related_lookups.RelatedExact})
 MEMBERSHIPS: Final = frozenset({In, related_lookups.RelatedIn})
 
-# Where an alias that a query may name is found among the uses.
+# Positions of table references by alias.
 Scope = Mapping[str, int]
 
 
 @dataclass
 class Collector:
-    """Uses and links, as they are found."""
+    """Collects table references and links."""
 
     compiler: Any
     table_refs: list[TableRef] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
     def link(self, target: int | None, column: Any, source: int | None, source_column: Any, required: bool) -> None:
-        """Notes a link between two columns (fields), where their values can be compared."""
+        """Adds a link between two columns (fields), if their values are comparable."""
         if target is None or source is None or target == source:
             return
         refs = [self._ref(column), self._ref(source_column)]
@@ -58,7 +58,7 @@ class Collector:
 
 
 def join_graph(compiler: Any, expression: Any) -> JoinGraph:
-    """What a query (or an expression) reads."""
+    """The join graph of a query or an expression."""
     collector = Collector(compiler)
     for query in [expression] if isinstance(expression, Query) and expression.model else _nested(expression):
         _visit(collector, query, {})
@@ -66,12 +66,12 @@ def join_graph(compiler: Any, expression: Any) -> JoinGraph:
 
 
 def models(tableless: Query) -> list[Any]:
-    """The models of the queries in one that has none itself."""
+    """The models of the subqueries of a query without a model."""
     return [query.model for query in _nested(tableless) if query.model]
 
 
 def _nested(expression: Any) -> Iterator[Query]:
-    """The queries in an expression, or in a query without a table."""
+    """The subqueries of an expression, or of a query without a model."""
     parts = (
         (expression.where, *expression.annotation_select.values()) if isinstance(expression, Query) else (expression,)
     )
@@ -79,7 +79,7 @@ def _nested(expression: Any) -> Iterator[Query]:
 
 
 def _visit(collector: Collector, query: Query, outer: Scope) -> Scope:
-    """Notes a query's uses, and those of all queries in it; returns where its aliases are."""
+    """Adds the table references of a query and its subqueries. Returns the positions of the query's own aliases."""
     if isinstance(query, AggregateQuery):
         return _visit(collector, query.inner_query, outer)
     if query.combinator:
@@ -112,7 +112,7 @@ def _own_table_refs(collector: Collector, query: Query, where: Any) -> dict[str,
 
 
 def _condition(compiler: Any, where: Any, alias: str, table: BaseTable | Join) -> Condition:
-    """What all rows of an alias that matter fulfil: the query's WHERE, unless the join is an outer one, and ON."""
+    """A condition on all relevant rows of an alias: the ON clause and, unless it is an outer join, the WHERE."""
     lowering = Lowering(compiler, alias)
     parts = []
     if where is not None and table.join_type != LOUTER:
@@ -123,7 +123,7 @@ def _condition(compiler: Any, where: Any, alias: str, table: BaseTable | Join) -
 
 
 def _restrictions(join: Any) -> Iterator[Any]:
-    """What a join demands beside equal columns."""
+    """The conditions of a join besides the equality of columns."""
     extra = join.join_field.get_extra_restriction(join.table_alias, join.parent_alias)
     if extra:
         yield extra
@@ -132,7 +132,7 @@ def _restrictions(join: Any) -> Iterator[Any]:
 
 
 def _columns(join: Any) -> Iterator[tuple[Any, Any]]:
-    """The fields that a join compares: the parent's, and its own."""
+    """The pairs of fields that a join compares: the parent's and its own."""
     return iter(join.join_fields or ())
 
 
@@ -151,7 +151,7 @@ def _join(collector: Collector, query: Query, scope: Scope, alias: str) -> None:
 
 
 def _where_links(collector: Collector, where: WhereNode, scope: Scope, own: Mapping[str, int]) -> Iterator[Query]:
-    """Notes the links that a WHERE makes; yields the subqueries that were visited for that."""
+    """Adds the links of a WHERE. Yields the subqueries that were visited."""
     for node in _conjuncts(where):
         if _compares(node, EQUALITIES) and isinstance(node.lhs, Col) and isinstance(node.rhs, Col):
             _equal(collector, node.lhs, node.rhs, scope, own)
@@ -170,7 +170,7 @@ def _where_links(collector: Collector, where: WhereNode, scope: Scope, own: Mapp
 
 
 def _required_exists(node: Any) -> Any:
-    """The `Exists` that a condition demands: Django compares it with true."""
+    """The `Exists` of a condition that requires it. Django wraps it in a comparison with True."""
     if type(node) is Exact and node.rhs is True:
         node = node.lhs
     return node if type(node) is Exists else None
@@ -181,28 +181,28 @@ def _compares(node: Any, lookups: frozenset[type]) -> bool:
 
 
 def _equal(collector: Collector, left: Col, right: Col, scope: Scope, own: Mapping[str, int]) -> None:
-    """Two columns that must be equal narrow each other; one of an outer query is not narrowed by this one."""
+    """Links two columns that must be equal, except towards an outer query."""
     for one, other in ((left, right), (right, left)):
         if one.alias in own:
             collector.link(own[one.alias], one.target, scope.get(other.alias), other.target, False)
 
 
 def _reverse_links(collector: Collector, inner: set[int]) -> None:
-    """Where rows must exist, what links them to an outer query narrows that query too."""
+    """Adds the reverse of links to an outer query, for a subquery whose rows must exist."""
     for link in list(collector.links):
         if link.target in inner and link.source not in inner:
             collector.links.append(Link(link.source, link.source_column, link.target, link.column))
 
 
 def _selected_column(query: Query) -> Col | None:
-    """The one column that a query selects, if it is one."""
+    """The column of a query that selects exactly one column."""
     columns = [*query.select, *query.annotation_select.values()]
     simple = not (query.combinator or query.extra_select or query.default_cols)
     return columns[0] if simple and len(columns) == 1 and isinstance(columns[0], Col) else None
 
 
 def _conjuncts(where: WhereNode) -> Iterator[Any]:
-    """The conditions that all rows must pass."""
+    """The conjuncts of a WHERE."""
     if where.negated or where.connector != AND:
         return
     for child in where.children:
@@ -230,8 +230,10 @@ def _subqueries(nodes: Any) -> Iterator[Query]:
 
 
 def page(query: Query, analyzed: Any) -> Page | None:
-    """The slice of a query that Firestore can take: conditions and order are of the base's columns, and joins only add
-    columns to its rows. None where SQLite has to slice."""
+    """The slice of a query, if Firestore can apply it; otherwise None, and SQLite applies it.
+
+    Firestore can, if conditions and ordering are on columns of the base table, and joins only add columns.
+    """
     if not isinstance(analyzed, RowAnalysis) or not analyzed.sliceable or analyzed.select.limit is None:
         return None
     select = analyzed.select
@@ -242,7 +244,7 @@ def page(query: Query, analyzed: Any) -> Page | None:
 
 
 def _is_to_one_join(query: Query, alias: str) -> bool:
-    """Whether a join finds one row at most, and no condition decides which."""
+    """Whether a join has at most one matching row, and no further conditions."""
     join = query.alias_map[alias]
     if not isinstance(join, Join) or any(_restrictions(join)):
         return False

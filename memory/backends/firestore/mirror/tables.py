@@ -1,4 +1,4 @@
-"""The mirror's tables: what a collection looks like in SQLite."""
+"""The mirror's tables: the SQLite schema of collections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..values.types import Kind, Ref
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A collection's copy: its fields by column, and the key's place. `keyed`: no two rows have one key."""
+    """The SQLite table of a collection: its fields by column, and its key. `keyed`: the key is unique."""
 
     name: str
     fields: Mapping[str, Field[Any, Any]]
@@ -25,7 +25,7 @@ class Table:
     keyed: bool = True
 
     def declaration(self, connection: SQLiteWrapper) -> str:
-        """CREATE TABLE without constraints: the copy holds what Firestore holds, parts of rows too."""
+        """CREATE TABLE without constraints: the table has the rows of Firestore, possibly without some columns."""
         columns = ", ".join(_column(field, connection, self.keyed) for field in self.fields.values())
         return f'CREATE TABLE "{self.name}" ({columns})'
 
@@ -38,7 +38,7 @@ def _column(field: Field[Any, Any], connection: SQLiteWrapper, keyed: bool) -> s
 
 
 def _generated(field: Any, connection: SQLiteWrapper) -> str:
-    """How SQLite computes a GeneratedField, which Firestore does not store."""
+    """The SQL of a GeneratedField, which SQLite computes and Firestore does not store."""
     if not field.generated:
         return ""
     sql, params = field.generated_sql(connection)
@@ -47,7 +47,7 @@ def _generated(field: Any, connection: SQLiteWrapper) -> str:
 
 
 def tables_of(models: Iterable[Any], outer: Connection) -> dict[str, Table]:
-    """Tables by name; where several models share one, their columns together."""
+    """Tables by name. If several models share a table, it has the columns of all."""
     fields: dict[str, dict[str, Field[Any, Any]]] = {}
     for model in models:
         if model._meta.proxy or model._meta.abstract:
