@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
@@ -36,6 +37,20 @@ Fieldsets = list[tuple[Any, Any]]
 MAX_DELETE_COUNT = 500
 
 
+@wraps(delete_selected)  # An action of the same name comes before the site's.
+def delete_limited(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    """Django's `delete_selected`, limited to `MAX_DELETE_COUNT` records."""
+    if queryset[: MAX_DELETE_COUNT + 1].count() <= MAX_DELETE_COUNT:
+        return delete_selected(model_admin, request, queryset)
+    model_admin.message_user(
+        request,
+        now("Nothing was deleted: the limit is %d records at once. Add filters, or select fewer records.")
+        % MAX_DELETE_COUNT,
+        messages.ERROR,
+    )
+    return None
+
+
 class RecordChangeList(ChangeList):
     """A change list that defers large columns that it does not show, such as vectors."""
 
@@ -48,7 +63,7 @@ class RecordAdmin(ModelAdmin):
     """Cheap pagination, formatted JSON, export actions, and deletion of a limited number of records."""
 
     form = RecordForm
-    actions = [export_jsonl, export_csv]
+    actions = [delete_limited, export_jsonl, export_csv]
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -114,12 +129,6 @@ class RecordAdmin(ModelAdmin):
         """Write only changed fields, so that concurrent changes of other fields are kept."""
         obj.save(**({"update_fields": form.changed_data} if change else {}))
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = super().get_actions(request)
-        if "delete_selected" in actions:
-            actions["delete_selected"] = (delete_limited, *actions["delete_selected"][1:])
-        return actions
-
     @admin.display(description=_("time"), ordering="timestamp")
     def time(self, obj: Any) -> SafeString:
         """The record's timestamp."""
@@ -138,16 +147,3 @@ def replace_fields(fieldsets: Fieldsets, others: Mapping[str, str | None]) -> Fi
         for name, options in fieldsets
     ]
     return [(name, options) for name, options in changed if options["fields"]]
-
-
-def delete_limited(model_admin: RecordAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-    """Django's `delete_selected`, limited to `MAX_DELETE_COUNT` records."""
-    if queryset[: MAX_DELETE_COUNT + 1].count() <= MAX_DELETE_COUNT:
-        return delete_selected(model_admin, request, queryset)
-    model_admin.message_user(
-        request,
-        now("Nothing was deleted: the limit is %d records at once. Add filters, or select fewer records.")
-        % MAX_DELETE_COUNT,
-        messages.ERROR,
-    )
-    return None

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+import django
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
@@ -105,10 +106,21 @@ class UserSessionAdmin(RecordAdmin):
             "opts": self.opts,
             "media": self.media,
             "session": session,
+            "breadcrumbs": self._breadcrumbs(session),
+            "breadcrumbs_are_list": django.VERSION >= (6, 1),
             "conversation": text_start,
             "items_url": items_url(session.user_id, session.session_id),
         }
         return TemplateResponse(request, "admin/memory/usersession/conversation.html", context)
+
+    def _breadcrumbs(self, session: UserSession) -> list[tuple[str, Any]]:
+        """URLs and names of the pages above a conversation."""
+        return [
+            (reverse("admin:index"), _("Home")),
+            (reverse("admin:app_list", args=(self.opts.app_label,)), self.opts.app_config.verbose_name),
+            (reverse("admin:memory_usersession_changelist"), capfirst(self.opts.verbose_name_plural)),
+            (reverse("admin:memory_usersession_change", args=(quote(session.pk),)), session.session_id),
+        ]
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -6,6 +6,9 @@ about Firestore or about this engine, one sentence each. `docs/known-issues.md` 
 
 from __future__ import annotations
 
+import sqlite3
+import sys
+
 from django.db.backends.base.features import BaseDatabaseFeatures
 from django.utils.functional import cached_property
 
@@ -26,9 +29,11 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     can_use_chunked_reads = True
 
     # The wire's own types, so that fields hand over Python values as they are.
+    has_native_boolean_field = True
     has_native_uuid_field = True
     has_native_duration_field = True
     supports_unlimited_charfield = True
+    supports_no_precision_decimalfield = True
 
     # Firestore sorts null first.
     order_by_nulls_first = True
@@ -38,6 +43,12 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_frame_range_fixed_distance = True
     supports_frame_exclusion = True
     supports_aggregate_filter_clause = True
+    supports_aggregate_order_by_clause = sqlite3.sqlite_version_info >= (3, 44)
+    supports_aggregate_distinct_multiple_argument = False
+    supports_any_value = True
+    supports_uuid4_function = True
+    supports_uuid4_function_in_default = True
+    supports_uuid7_function = sys.version_info >= (3, 14)
     supports_temporal_subtraction = True
     supports_cast_with_precision = False
     time_cast_precision = 3
@@ -81,6 +92,10 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     # Firestore has no schema: no foreign keys, indexes on demand, comments, or defaults that it
     # would apply.
     supports_foreign_keys = False
+    # `check` refuses these (fields.E324): use `CASCADE`, `SET_NULL` and `SET_DEFAULT`, which Django itself carries out.
+    supports_on_delete_db_cascade = False
+    supports_on_delete_db_default = False
+    supports_on_delete_db_null = False
     # Nothing checks a foreign key, so rows may go in any order, and none is set to null before its target is deleted.
     can_defer_constraint_checks = True
     can_create_inline_fk = False

@@ -20,7 +20,8 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
         return []
 
-    def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[str, str]]:
+    def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[Any, ...]]:
+        """None: Firestore keeps no foreign keys, so there is no difference between the tuples of 5.2 and of 6.1."""
         return {}
 
     def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:

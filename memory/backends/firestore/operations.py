@@ -74,6 +74,9 @@ class DatabaseOperations(BaseDatabaseOperations):
             raise ValueError("Firestore was given a timezone-aware datetime while USE_TZ is False: make it naive.")
         return value.astimezone(datetime.UTC)
 
+    def adapt_durationfield_value(self, value: Any) -> Any:
+        return value
+
     def adapt_ipaddressfield_value(self, value: Any) -> Any:
         return value or None
 
@@ -99,7 +102,7 @@ class DatabaseOperations(BaseDatabaseOperations):
     def convert_decimalfield_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """The number with the column's decimal places; one that has more digits than the column may, as it is."""
         field = expression.output_field
-        if not isinstance(value, Decimal):
+        if not isinstance(value, Decimal) or field.decimal_places is None:
             return value
         try:
             return value.quantize(Decimal(1).scaleb(-field.decimal_places), context=field.context)

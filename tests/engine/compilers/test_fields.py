@@ -15,6 +15,7 @@ from django.db.models.functions import Upper
 from memory.backends.firestore.query.plan import Update
 from memory.backends.firestore.values.types import Kind, Ref
 from tests.engine.app.models import Everything
+from tests.engine.versions import json_null
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
 
@@ -97,15 +98,13 @@ def test_sql_null_json_null_and_a_missing_key_are_three() -> None:
     """As on SQLite: NULL, JSON's null, and no such key."""
     for alias in ("default", "sqlite"):
         objects = Everything.objects.using(alias)
-        from django.db.models import JSONField, Value
-
         objects.create(pk=1, json=None)
-        objects.create(pk=2, json=Value(None, JSONField()))
+        objects.create(pk=2, json=json_null())
         objects.create(pk=3, json={"a": None})
         objects.create(pk=4, json={})
         found = {
             "null": objects.filter(json__isnull=True),
-            "json null": objects.filter(json=None),
+            "json null": objects.filter(json=json_null()),
             "key null": objects.filter(json__a=None),
             "no key": objects.filter(json__a__isnull=True),
             "key": objects.filter(json__has_key="a"),

@@ -21,6 +21,7 @@ from memory.backends.firestore.query.normalize import positive
 from memory.backends.firestore.query.plan import Compare, Op, Order
 from memory.backends.firestore.values.types import JSON_NULL, Kind, Ref
 from tests.engine.app.models import Everything, Note
+from tests.engine.versions import json_null
 
 ID = Ref(("id",), Kind.TEXT, key=True)
 STARS = Ref(("stars",), Kind.INTEGER)
@@ -87,6 +88,9 @@ def where(condition: Q, connection: DatabaseWrapper, model: Any = Note) -> Condi
         (Q(data__a=None), Compare(KEY, Op.IS_NULL)),
         (Q(data=None), Compare(DATA, Op.IS_NULL)),
         (Q(data__exact=None), Compare(DATA, Op.EQ, JSON_NULL)),
+        (Q(data=json_null()), Compare(DATA, Op.EQ, JSON_NULL)),
+        (Q(data__a=json_null()), Compare(KEY, Op.IS_NULL)),
+        (Q(data__in=["x", True]), Compare(DATA, Op.IN, ("x", True))),
         (Q(data__has_key="a"), any_of([Compare(KEY, Op.IS_NULL), Compare(KEY, Op.IS_NOT_NULL)])),
         (~Q(stars=3), any_of([Compare(STARS, Op.NE, 3), Compare(STARS, Op.IS_NULL)])),
         (~Q(text="x"), Compare(TEXT, Op.NE, "x")),
@@ -118,6 +122,7 @@ def test_lookups_become_comparisons(condition: Q, expected: Condition, connectio
         (Q(data__a=10**30), "data__a__exact"),
         (Q(data__a__in=[1, 10**30]), "data__a__in"),
         (Q(data=1), "data__exact"),
+        (Q(data__in=["x", json_null()]), "data__in"),
         (Q(data__0=3), "data__0__exact"),
         (Q(author__name="x"), "author__name__exact"),
     ],

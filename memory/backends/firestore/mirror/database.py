@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -38,6 +39,12 @@ class MirrorWrapper(SQLiteWrapper):
     def __init__(self, outer: Connection) -> None:
         super().__init__(_sqlite_settings(outer.settings_dict), outer.alias)
         self._outer = outer
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Closed with this wrapper, whose thread may end at any time: nobody else knows of it."""
+        connection = super().get_new_connection(conn_params)
+        weakref.finalize(self, connection.close)
+        return connection
 
     @property
     def timezone(self) -> datetime.tzinfo | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db.models import DateTimeField, Field, lookups
+from django.db.models import DateTimeField, Field, JSONField, lookups
 from django.db.models.expressions import Col, OrderBy, Value
 from django.db.models.fields import related_lookups
 from django.db.models.fields.json import (
@@ -39,6 +39,9 @@ from .plan import Compare, Op, Order
 KINDS: Final = frozenset(kind.value for kind in Kind)
 ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
 INT64: Final = (-(2**63), 2**63 - 1)
+JSON_IN: Final = JSONField.get_class_lookups()["in"]
+"""`lookups.In` before Django 6.1, then a class of its own."""
+
 BEYOND_INT64: Final = 10**19
 """In JSON, integers beyond 64 bits are stored as maps with their digits. The text of this value sorts first among those
 above the range of 64 bits, and the text of its negative sorts first among those below.
@@ -436,7 +439,7 @@ RULES: Final[dict[type, Rule]] = {
         (lookups.LessThanOrEqual, lookups.IntegerLessThanOrEqual, related_lookups.RelatedLessThanOrEqual),
         _comparison_or_date(Op.LE),
     ),
-    **dict.fromkeys((lookups.In, related_lookups.RelatedIn, KeyTransformIn), _in),
+    **dict.fromkeys((lookups.In, related_lookups.RelatedIn, JSON_IN, KeyTransformIn), _in),
     **dict.fromkeys((lookups.IsNull, related_lookups.RelatedIsNull), _is_null),
     lookups.Range: _range,
     lookups.StartsWith: _starts_with,

@@ -1,0 +1,104 @@
+"""What Django 6.0 and 6.1 brought: the same on the engine as on SQLite, or refused by a check."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.db import connection, models
+from django.db.models import Count
+from django.test.utils import isolate_apps
+
+from tests.engine.app.models import Author, Note
+from tests.engine.versions import DJANGO_6_0, DJANGO_6_1
+
+pytestmark = pytest.mark.django_db
+
+needs_6_0 = pytest.mark.skipif(not DJANGO_6_0, reason="Django 6.0 has it")
+needs_6_1 = pytest.mark.skipif(not DJANGO_6_1, reason="Django 6.1 has it")
+
+
+@needs_6_1
+@pytest.mark.parametrize("name", ["DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT"])
+@isolate_apps("tests.engine.app")
+def test_what_a_database_would_do_on_deletion_is_refused_by_a_check(name: str) -> None:
+    """Firestore has no foreign keys: rows would be left that name one that is gone."""
+
+    meta = type("Meta", (), {"app_label": "engine"})
+    parent = type("Parent", (models.Model,), {"__module__": __name__, "Meta": meta})
+    key = models.ForeignKey(parent, getattr(models, name), null=True, db_default=None)
+    child: Any = type("Child", (models.Model,), {"__module__": __name__, "Meta": meta, "parent": key})
+
+    found = child.check(databases=["default"])
+    assert [(one.id, one.level) for one in found] == [("fields.E324", checks.ERROR)]
+    assert found[0].msg == f"Firestore does not support a {name}."
+
+
+@needs_6_0
+def test_aggregates_of_6_0_are_answered_in_the_mirror() -> None:
+    """`AnyValue` and `StringAgg`, with and without an order."""
+    from django.db.models import AnyValue, StringAgg, Value
+
+    Note.objects.bulk_create(Note(id=f"n{i}", owner="ab"[i % 2], stars=-i) for i in range(4))
+    assert Note.objects.filter(owner="a").aggregate(one=AnyValue("owner")) == {"one": "a"}
+    rows = Note.objects.values("owner").annotate(n=Count("pk"), ids=StringAgg("pk", Value("+")))
+    assert {row["owner"]: set(row["ids"].split("+")) for row in rows} == {"a": {"n0", "n2"}, "b": {"n1", "n3"}}
+    if connection.features.supports_aggregate_order_by_clause:
+        ordered = Note.objects.aggregate(ids=StringAgg("pk", Value(","), order_by="stars"))
+        assert ordered == {"ids": "n3,n2,n1,n0"}
+
+
+@needs_6_1
+def test_uuid4_is_computed_for_each_row() -> None:
+    """As a value to select, and to write."""
+    from django.db.models.functions import UUID4, Cast
+
+    Note.objects.bulk_create(Note(id=f"n{i}") for i in range(3))
+    assert len(set(Note.objects.annotate(made=UUID4()).values_list("made", flat=True))) == 3
+    Note.objects.update(text=Cast(UUID4(), models.TextField()))
+    assert len({uuid.UUID(text) for text in Note.objects.values_list("text", flat=True)}) == 3
+
+
+@needs_6_1
+def test_decimals_without_a_precision_keep_their_digits() -> None:
+    """A `DecimalField()` of 6.1 has neither `max_digits` nor `decimal_places`."""
+    field: Any = models.DecimalField()
+    field.set_attributes_from_name("price")
+    field.model = Note
+    assert field.check(databases=["default"]) == []
+    column = field.get_col("any")
+    for text in ("1.10", "-3", "0.000000000000000000001"):
+        value = Decimal(text)
+        for convert in connection.ops.get_db_converters(column):
+            value = convert(value, column, connection)
+        assert value == Decimal(text)
+
+
+@needs_6_1
+def test_peers_are_fetched_together(calls: Callable[[], Any]) -> None:
+    """`FETCH_PEERS`: a relation, or a deferred field, of all rows at once."""
+    from django.db.models import FETCH_PEERS
+
+    writers = [Author.objects.create(name=f"a{i}") for i in range(3)]
+    Note.objects.bulk_create(Note(id=f"n{i}", author=writers[i]) for i in range(3))
+    notes = list(Note.objects.fetch_mode(FETCH_PEERS).defer("text").order_by("pk"))
+    with calls() as log:
+        assert [note.author and note.author.name for note in notes] == ["a0", "a1", "a2"]
+    assert len(log) == 1
+    with calls() as log:
+        assert [note.text for note in notes] == ["", "", ""]
+    assert len(log) == 1
+
+
+@needs_6_0
+@pytest.mark.django_db(transaction=True)
+def test_a_forced_update_of_no_row_is_not_updated() -> None:
+    """`Model.NotUpdated`, which is a DatabaseError, too."""
+    with pytest.raises(Note.NotUpdated):
+        Note(id="none").save(force_update=True)
+    with pytest.raises(Note.NotUpdated):
+        Note(id="none").save(update_fields=["text"])
