@@ -1,9 +1,9 @@
-"""Is the service there? Checks of what it stands on, and the views that tell load balancers and people.
+"""Health checks of the databases and the cache, and the views that report them.
 
     checks -> runner -> report -> views
 
-A check asks one question of one backend, the runner asks many side by side and shares what it finds, a report says what
-the findings make of the whole, and a view holds the components that it reports on.
+A check queries one backend. The runner runs checks concurrently and shares their results. A report derives the status
+of the service from the results, and each view has a list of components.
 """
 
 from .checks import FAILURES, CacheCheck, Check, DatabaseCheck, Finding, MigrationsCheck, UnhealthyError, failure_class

@@ -1,4 +1,4 @@
-"""The checks: one question to one backend each, and the class of failure that an error is told by."""
+"""The checks, one per backend, and the classification of their errors."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CACHE_ENGINES: Mapping[str, str] = {"RedisCache": "Redis", "LocMemCache": "local
 
 
 class UnhealthyError(Exception):
-    """A backend answered, and the answer is wrong; the text is the class of failure that users see."""
+    """A backend responded incorrectly. The text is the failure class that is reported."""
 
 
-# By the names of classes, since no driver but the one in use need be there. From the most telling to the least: the
-# first that an error, one of its bases or one of its causes is called.
+# Keyed by class names, since only the driver in use is installed. The first name that matches the class of an error, of
+# one of its bases or of one of its causes applies, so specific names come first.
 FAILURES: Mapping[str, str] = {
     "AuthenticationError": "authentication failed",
     "Unauthenticated": "authentication failed",
@@ -44,7 +44,7 @@ FAILURES: Mapping[str, str] = {
 
 
 def failure_class(error: BaseException) -> str:
-    """The class of a failure in a word or two; never the error's text, which may name hosts or hold secrets."""
+    """The failure class of an error. It never has the error's text, which may contain hosts or secrets."""
     if isinstance(error, UnhealthyError):
         return str(error)
     names = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
@@ -59,10 +59,10 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The result of a check.
 
-    `engine`: what it looked at. `failure`: the class of failure, empty where there is none. `seconds`: how long the
-    backend took, None where it has not answered.
+    `engine`: the backend's name. `failure`: the failure class, empty if the check passed. `seconds`: the duration, None
+    if the backend has not responded.
     """
 
     engine: str
@@ -71,32 +71,32 @@ class Finding:
 
 
 class Check(Protocol):
-    """One question to one backend."""
+    """A check of one backend."""
 
     @property
-    def question(self) -> Hashable:
-        """What is asked; checks that ask the same share one run."""
+    def key(self) -> Hashable:
+        """Identifies the query; checks with equal keys share one run."""
 
     @property
-    def in_place(self) -> bool:
-        """Whether it must run in the thread that asks."""
+    def runs_in_caller(self) -> bool:
+        """Whether the check must run in the calling thread."""
 
     def engine(self) -> str:
-        """The backend's name for people; no I/O."""
+        """The backend's display name; no I/O."""
 
     def run(self) -> None:
-        """Return if all is well, raise if not."""
+        """Raise an exception if the backend is unhealthy."""
 
 
 @dataclass(frozen=True)
 class DatabaseCheck:
-    """The database that holds a model (`app_label.ModelName`, or None for the project's users) answers a query."""
+    """Queries the database of a model (`app_label.ModelName`, or None for the user model)."""
 
     model: str | None
 
     @property
-    def question(self) -> Hashable:
-        """One of each table; on Firestore, where no table can be missing, one of the whole database."""
+    def key(self) -> Hashable:
+        """Per table; on Firestore, where tables cannot be missing, per database."""
         alias = self._alias()
         return (alias,) if connections[alias].vendor == "firestore" else (alias, self._model()._meta.label)
 
@@ -107,32 +107,32 @@ class DatabaseCheck:
         return apps.get_model(self.model or settings.AUTH_USER_MODEL)
 
     @property
-    def in_place(self) -> bool:
-        """An SQLite database in memory belongs to its connection, which belongs to its thread."""
+    def runs_in_caller(self) -> bool:
+        """An in-memory SQLite database belongs to the connection of its thread."""
         connection: Any = connections[self._alias()]
         return bool(connection.vendor == "sqlite" and connection.is_in_memory_db())
 
     def engine(self) -> str:
-        """By the connection's vendor."""
+        """Derived from the connection's vendor."""
         vendor = connections[self._alias()].vendor
         return ENGINES.get(vendor, vendor)
 
     def run(self) -> None:
-        """Read one row at most; an empty table is fine."""
+        """Read at most one row; the table may be empty."""
         self._model()._base_manager.using(self._alias()).exists()
 
 
 @dataclass(frozen=True)
 class MigrationsCheck(DatabaseCheck):
-    """The database answers, and the app's own migrations are applied to it."""
+    """Queries the database, and checks that the app's migrations are applied."""
 
     @property
-    def question(self) -> Hashable:
-        """One of each app."""
+    def key(self) -> Hashable:
+        """Per database and app."""
         return ("migrations", self._alias(), self._model()._meta.app_label)
 
     def run(self) -> None:
-        """Read the names of the applied migrations."""
+        """Compare the applied migrations with those of the app."""
         label = self._model()._meta.app_label
         recorder = MigrationRecorder(connections[self._alias()])
         applied: set[str] = set()
@@ -144,35 +144,35 @@ class MigrationsCheck(DatabaseCheck):
 
 @cache
 def migration_names(app_label: str) -> frozenset[str]:
-    """The migrations that an app ships."""
+    """The names of an app's migrations."""
     known = MigrationLoader(None).disk_migrations or {}
     return frozenset(name for label, name in known if label == app_label)
 
 
 @dataclass(frozen=True)
 class CacheCheck:
-    """The cache of `MEMORY["CACHE"]` gives back what was written to it."""
+    """Writes to the cache `MEMORY["CACHE"]` and reads the value back."""
 
-    SECONDS: ClassVar[int] = 10  # what is left behind by a check that dies midway goes away by itself
-    in_place: ClassVar[bool] = False
+    SECONDS: ClassVar[int] = 10  # expires keys of checks that were interrupted
+    runs_in_caller: ClassVar[bool] = False
 
     @property
-    def question(self) -> Hashable:
-        """One of each cache."""
+    def key(self) -> Hashable:
+        """Per cache alias."""
         return ("cache", memory_settings.cache)
 
     def _cache(self) -> BaseCache:
         return caches[memory_settings.cache]
 
     def engine(self) -> str:
-        """By the cache's class."""
+        """Derived from the cache's class."""
         name = type(self._cache()).__name__
         return CACHE_ENGINES.get(name, name)
 
     def run(self) -> None:
-        """Write, read and delete a key of its own."""
+        """Write, read and delete a unique key."""
         found = self._cache()
-        # The client of django-redis raises what the cache itself may be configured to ignore.
+        # django-redis' client raises exceptions that the cache may be configured to ignore.
         store: Any = found.client if isinstance(found, RedisCache) else found
         key, value = f"memory-health:{uuid4().hex}", uuid4().hex
         store.set(key, value, timeout=self.SECONDS)

@@ -1,4 +1,4 @@
-"""What is checked, and what the findings say of the service."""
+"""The components of the service, and the report of their status."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ OK, DEGRADED, UNAVAILABLE = "ok", "degraded", "unavailable"
 
 @dataclass(frozen=True)
 class Component:
-    """A part of the service: its key in the answer, its check, and what its failure makes of the whole."""
+    """A component: its name in the response, its check, and the status of the service if it fails."""
 
     name: str
     check: Check
     failed: str
-    # The engine that goes without saying: `details` name another one.
+    # The usual engine; `details` lists the engine only if it differs.
     expected: str | None = None
 
     def details(self, finding: Finding) -> dict[str, Any]:
-        """What there is to say about it; nothing where it is as its name says, and well."""
+        """The engine and the failure; empty if the check passed with the expected engine."""
         if finding.failure:
             return {"engine": finding.engine, "failure": finding.failure}
         return {} if self.expected in (None, finding.engine) else {"engine": finding.engine}
 
     def measured(self, finding: Finding) -> dict[str, Any]:
-        """`details` in full: the engine always, and how long it took, in milliseconds."""
+        """`details` with the engine and the latency in milliseconds."""
         took = {} if finding.seconds is None else {"latency_ms": round(finding.seconds * 1000, 1)}
         return {"engine": finding.engine, **self.details(finding), **took}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What all components' checks found."""
+    """The results of all components."""
 
     findings: Mapping[Component, Finding]
 
@@ -52,18 +52,18 @@ class Report:
 
     @property
     def components(self) -> dict[str, bool]:
-        """Which of them answer."""
+        """Whether each component is healthy."""
         return {component.name: not finding.failure for component, finding in self.findings.items()}
 
     @property
     def details(self) -> dict[str, dict[str, Any]]:
-        """By component, what `Component.details` says; components of which there is nothing to say are left out."""
-        said = {component.name: component.details(finding) for component, finding in self.findings.items()}
-        return {name: details for name, details in said.items() if details}
+        """`Component.details` of each component, without empty ones."""
+        details = {component.name: component.details(finding) for component, finding in self.findings.items()}
+        return {name: entry for name, entry in details.items() if entry}
 
     @property
     def measurements(self) -> dict[str, dict[str, Any]]:
-        """By component, what `Component.measured` says: for those who run the service, not for everybody."""
+        """`Component.measured` of each component, for staff only."""
         return {component.name: component.measured(finding) for component, finding in self.findings.items()}
 
 
@@ -80,8 +80,8 @@ runner = Runner()
 
 
 @receiver(setting_changed)
-def _ask_anew(**kwargs: Any) -> None:
-    runner.forget()
+def _clear_results(**kwargs: Any) -> None:
+    runner.clear()
 
 
 def examine(components: Sequence[Component]) -> Report:

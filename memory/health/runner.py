@@ -1,8 +1,7 @@
-"""Runs checks side by side, within a budget, and shares what they find.
+"""Runs checks concurrently with a time limit, and caches their results for 1 s.
 
-Requests that come while a check runs wait for that run instead of starting another, so a backend that hangs costs a
-handful of threads, however many probes come. What a run found is told for a second from its beginning, so a storm of
-probes asks each question once a second, and nobody is told what was longer ago.
+Requests during a check wait for its run instead of starting another, so a backend that hangs blocks only a few threads.
+A result is cached for 1 s from the start of its run, so many probes cause one query per second.
 """
 
 from __future__ import annotations
@@ -23,89 +22,89 @@ logger = logging.getLogger(__package__)
 
 
 @dataclass(frozen=True)
-class Flight:
-    """A run of a check that has begun. `started` in seconds of the monotonic clock."""
+class Run:
+    """A run of a check. `started` is in seconds of the monotonic clock."""
 
     result: Future[Finding] = field(default_factory=Future)
     started: float = field(default_factory=time.monotonic)
 
     @property
     def age(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the start."""
         return time.monotonic() - self.started
 
 
 class Runner:
-    """Runs checks, each question once at a time and once in `SHARED_SECONDS`."""
+    """Runs each check at most once at a time, and caches results for `SHARED_SECONDS`."""
 
     SHARED_SECONDS = 1.0
-    # A run that hangs for so long is left to itself and another is tried, so that a backend which comes back is
-    # noticed though an old connection to it never ends; at most so many at once.
+    # After this time another run starts beside one that hangs, so that a backend's recovery is noticed even if an old
+    # connection hangs forever. MAX_RUNS limits the number of these.
     ABANDONED_AFTER_SECONDS = 30.0
-    MOST_FLIGHTS = 4
+    MAX_RUNS = 4
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, list[Flight]] = {}  # by question; the newest, and older ones that hang
+        self._runs: dict[Hashable, list[Run]] = {}  # by key: older runs that hang, and the newest
 
     def run(self, checks: Iterable[Check], budget: float) -> dict[Check, Finding]:
-        """The finding of each check, after `budget` seconds at the latest.
+        """The result of each check, after at most `budget` seconds.
 
-        A check that runs in place (`Check.in_place`) runs anew each time: what it asks is the thread's own.
+        The results of checks that run in the calling thread (`Check.runs_in_caller`) are not cached.
         """
         deadline = time.monotonic() + budget
-        wanted = list(dict.fromkeys(checks))
-        flights = {check: self._join(check) for check in wanted if not check.in_place}
-        findings = {check: look(check) for check in wanted if check.in_place}
-        for check, flight in flights.items():
-            patience = min(deadline, flight.started + budget) - time.monotonic()
-            done, _ = wait([flight.result], timeout=max(patience, 0))
-            findings[check] = flight.result.result() if done else Finding(check.engine(), TIMEOUT)
-        return {check: findings[check] for check in wanted}
+        unique = list(dict.fromkeys(checks))
+        runs = {check: self._join(check) for check in unique if not check.runs_in_caller}
+        findings = {check: run_check(check) for check in unique if check.runs_in_caller}
+        for check, run in runs.items():
+            remaining = min(deadline, run.started + budget) - time.monotonic()
+            done, _ = wait([run.result], timeout=max(remaining, 0))
+            findings[check] = run.result.result() if done else Finding(check.engine(), TIMEOUT)
+        return {check: findings[check] for check in unique}
 
-    def forget(self) -> None:
-        """Ask anew from now on: the settings have changed."""
+    def clear(self) -> None:
+        """Clear cached results, since settings have changed."""
         with self._lock:
-            self._flights = {}
+            self._runs = {}
 
-    def _join(self, check: Check) -> Flight:
-        """The run that tells, or will tell, this check's finding: the newest one, or a new one."""
+    def _join(self, check: Check) -> Run:
+        """The newest run of the check if it is current, or a new one."""
         with self._lock:
-            known = self._flights.get(check.question, [])
-            hanging = [flight for flight in known if not flight.result.done()]
-            if known and self._tells(known[-1], len(hanging)):
+            known = self._runs.get(check.key, [])
+            hanging = [run for run in known if not run.result.done()]
+            if known and self._is_current(known[-1], len(hanging)):
                 return known[-1]
-            flight = Flight()
-            self._flights[check.question] = [*hanging, flight]
-            _start(check, flight)
-            return flight
+            run = Run()
+            self._runs[check.key] = [*hanging, run]
+            _start(check, run)
+            return run
 
-    def _tells(self, flight: Flight, hanging: int) -> bool:
-        if flight.result.done():
-            return flight.age < self.SHARED_SECONDS
-        return flight.age <= self.ABANDONED_AFTER_SECONDS or hanging >= self.MOST_FLIGHTS
+    def _is_current(self, run: Run, hanging: int) -> bool:
+        if run.result.done():
+            return run.age < self.SHARED_SECONDS
+        return run.age <= self.ABANDONED_AFTER_SECONDS or hanging >= self.MAX_RUNS
 
 
-def _start(check: Check, flight: Flight) -> None:
-    def fly() -> None:
+def _start(check: Check, run: Run) -> None:
+    def execute() -> None:
         try:
-            flight.result.set_result(look(check))
+            run.result.set_result(run_check(check))
         finally:
-            # Connections and caches belong to their thread, and this one ends.
+            # Connections and caches are thread-local, and this thread ends.
             connections.close_all()
             caches.close_all()
 
-    # A daemon, unlike a pool's threads: one that hangs does not keep the process from ending.
-    threading.Thread(target=fly, name=f"health-{type(check).__name__}", daemon=True).start()
+    # A daemon thread, unlike a pool's, does not block the exit of the process if it hangs.
+    threading.Thread(target=execute, name=f"health-{type(check).__name__}", daemon=True).start()
 
 
-def look(check: Check) -> Finding:
-    """Run a check, and tell what it found and how long that took."""
-    begun, failure = time.monotonic(), ""
+def run_check(check: Check) -> Finding:
+    """Run a check and return its result with the duration."""
+    started, failure = time.monotonic(), ""
     try:
         check.run()
-    except Exception as error:  # noqa: BLE001  (whatever a backend's driver raises is the finding)
+    except Exception as error:  # noqa: BLE001  (any exception of a driver is a failure)
         failure = failure_class(error)
-        # Without its text: drivers put hosts and credentials there.
+        # Without the error's text, which may contain hosts and credentials.
         logger.warning("Health: %s: %s (%s)", check.engine(), failure, type(error).__name__)
-    return Finding(check.engine(), failure, time.monotonic() - begun)
+    return Finding(check.engine(), failure, time.monotonic() - started)

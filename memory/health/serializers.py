@@ -1,4 +1,4 @@
-"""The answers of the views, as OpenAPI tells them."""
+"""Response serializers for the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from .report import DEGRADED, OK, UNAVAILABLE
 
 
 class ComponentsSerializer(serializers.Serializer[Any]):
-    """Which parts answer."""
+    """Whether each component is healthy."""
 
-    app = serializers.BooleanField(help_text="The process answers, and so does the database of its users.")
-    storage_firestore = serializers.BooleanField(help_text="The database of the memory answers.")
-    storage_redis = serializers.BooleanField(help_text="The cache gives back what was written to it.")
+    app = serializers.BooleanField(help_text="The process and the database of its users respond.")
+    storage_firestore = serializers.BooleanField(help_text="The database of the memory responds.")
+    storage_redis = serializers.BooleanField(help_text="The cache returns what was written to it.")
 
 
 class DetailSerializer(serializers.Serializer[Any]):
-    """What there is to say about one part."""
+    """Details of one component."""
 
-    engine = serializers.CharField(help_text="What stands there, such as `embedded SQLite`.")
-    failure = serializers.CharField(required=False, help_text="The class of failure, such as `timeout`.")
-    latency_ms = serializers.FloatField(required=False, help_text="How long it took to answer; told to staff only.")
+    engine = serializers.CharField(help_text="The backend, such as `embedded SQLite`.")
+    failure = serializers.CharField(required=False, help_text="The failure class, such as `timeout`.")
+    latency_ms = serializers.FloatField(required=False, help_text="Response time in milliseconds; only for staff.")
 
 
 class LiveSerializer(serializers.Serializer[Any]):
-    """The process answers."""
+    """The liveness of the process."""
 
     status = serializers.CharField(help_text="`ok`")
 
 
 class ReadySerializer(serializers.Serializer[Any]):
-    """Whether requests may be sent here."""
+    """The readiness for requests."""
 
     status = serializers.CharField(help_text="`ok` or `unavailable`")
-    details = serializers.DictField(child=DetailSerializer(), help_text="What is wrong, by component.")
+    details = serializers.DictField(child=DetailSerializer(), help_text="Failures by component.")
 
 
 class HealthSerializer(serializers.Serializer[Any]):
-    """The service and what it stands on."""
+    """The health of the service and its components."""
 
-    status = serializers.CharField(help_text="`ok`, `degraded` (works, slower) or `unavailable`")
+    status = serializers.CharField(help_text="`ok`, `degraded` (slower) or `unavailable`")
     environment = serializers.CharField(help_text="`APP_ENV`")
     version = serializers.CharField(help_text="The version of the app.")
     components = ComponentsSerializer()
     details = serializers.DictField(
         child=DetailSerializer(),
-        help_text="By component: another engine than its name says, or the class of a failure. Empty: nothing to say.",
+        help_text="By component: the engine if it differs from the name, and the failure class.",
     )
 
 
@@ -68,9 +68,9 @@ EXAMPLES = [
         status_codes=[code],
     )
     for name, status, database, cached, details, code in (
-        ("All is well", OK, True, True, {}, "200"),
+        ("Healthy", OK, True, True, {}, "200"),
         (
-            "Works without its cache",
+            "Cache unavailable",
             DEGRADED,
             True,
             False,
@@ -78,7 +78,7 @@ EXAMPLES = [
             "200",
         ),
         (
-            "Cannot work",
+            "Database unavailable",
             UNAVAILABLE,
             False,
             True,

@@ -1,4 +1,4 @@
-"""The views that tell load balancers, orchestrators and people."""
+"""Health views for load balancers, orchestrators and people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .serializers import EXAMPLES, HealthSerializer, LiveSerializer, ReadySerial
 
 
 class ProbeView(APIView):
-    """What the probes share: open to all, never throttled, never cached, always JSON."""
+    """The base of the views: public, not throttled, not cached, always JSON."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = ()
     permission_classes = (AllowAny,)
@@ -37,45 +37,45 @@ class ProbeView(APIView):
     metadata_class = None
 
     def get_exception_handler(self) -> Any:
-        """The API's, whatever the project's is."""
+        """The API's handler instead of the project's."""
         return exception_handler
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Outside of `ATOMIC_REQUESTS`, which would ask the database before the view is asked."""
+        """Opt out of `ATOMIC_REQUESTS`, which would query the database before the view."""
         view: Any = super().as_view(**initkwargs)
         for alias in connections.settings:
             view = transaction.non_atomic_requests(alias)(view)
         return view
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """JSON, whatever the request accepts: a probe that sends odd headers still gets its answer."""
+        """Respond with JSON whatever the Accept header is."""
         return super().perform_content_negotiation(request, force=True)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep every cache between here and the prober from answering in our place."""
+        """Forbid caches between the service and the client."""
         final = super().finalize_response(request, response, *args, **kwargs)
         final["Cache-Control"] = "no-store"
         return final
 
 
 def http_status(status: str) -> int:
-    """503 for what load balancers should leave alone."""
+    """503 if load balancers should not send requests, else 200."""
     return 503 if status == UNAVAILABLE else 200
 
 
 def environment() -> str:
-    """`settings.APP_ENV`, or what `DEBUG` tells where a project has no such setting."""
+    """`settings.APP_ENV`, or a value derived from `DEBUG` in projects without it."""
     return str(getattr(settings, "APP_ENV", "development" if settings.DEBUG else "production"))
 
 
-def asked_by_staff(request: Request) -> bool:
-    """Whether somebody of the staff asks, by a view that leaves authentication until it is asked for."""
+def is_staff_request(request: Request) -> bool:
+    """Whether the request's user is active staff. This authenticates the request."""
     try:
         user: Any = request.user
-    except (APIException, DatabaseError):  # credentials that are not good, or cannot be looked up, are none
+    except (APIException, DatabaseError):  # invalid credentials, or an unavailable database
         return False
-    # A project's own users need not have these.
+    # A custom user model may lack these.
     return bool(getattr(user, "is_active", False) and getattr(user, "is_staff", False))
 
 
@@ -86,23 +86,23 @@ class HealthView(ProbeView):
     authentication_classes = authentication_classes()
 
     def perform_authentication(self, request: Request) -> None:
-        """Nobody is looked up before the databases are known to answer, and nobody without credentials at all."""
+        """No-op: `get` authenticates after the checks, since the users' database may be unavailable."""
 
     @document(
         operation_id="health",
-        summary="The service and what it stands on",
+        summary="Check the service and its backends",
         tags=["health"],
         auth=[],
         responses={200: HealthSerializer, 503: HealthSerializer},
         examples=EXAMPLES,
     )
     def get(self, request: Request) -> Response:
-        """`ok` and `degraded` (the cache is away: slower) are 200, `unavailable` is 503.
+        """`ok` and `degraded` (the cache is unavailable) return 200, `unavailable` returns 503.
 
-        No authentication; staff are told in `details` how long each component took.
+        Authentication is optional. For staff, `details` has the latency of each component.
         """
         report = examine(self.components)
-        measured = report.components["app"] and asked_by_staff(request)
+        measured = report.components["app"] and is_staff_request(request)
         body = {
             "status": report.status,
             "environment": environment(),
@@ -118,13 +118,13 @@ class LiveView(ProbeView):
 
     @document(
         operation_id="health_live",
-        summary="The process answers",
+        summary="Check that the process is alive",
         tags=["health"],
         auth=[],
         responses=LiveSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Looks at nothing else: restart the process when this does not answer."""
+        """Checks nothing else. Restart the process if this does not respond."""
         return Response({"status": OK})
 
 
@@ -135,13 +135,13 @@ class ReadyView(ProbeView):
 
     @document(
         operation_id="health_ready",
-        summary="Requests may be sent here",
+        summary="Check that the service is ready",
         tags=["health"],
         auth=[],
         responses={200: ReadySerializer, 503: ReadySerializer},
     )
     def get(self, request: Request) -> Response:
-        """200 when the databases answer and are migrated, or else 503: send requests elsewhere meanwhile."""
+        """200 if the databases respond and are migrated, else 503."""
         report = examine(self.components)
         return Response({"status": report.status, "details": report.details}, status=http_status(report.status))
 
@@ -149,7 +149,7 @@ class ReadyView(ProbeView):
 def _routes() -> Iterable[URLPattern]:
     for route, view in (("health", HealthView), ("health/live", LiveView), ("health/ready", ReadyView)):
         yield path(route, view.as_view(), name=route.replace("/", "-"))
-        # The same with a slash, kept out of the schema: one operation, document once.
+        # The same view with a trailing slash, excluded from the schema.
         yield path(f"{route}/", view.as_view(schema=None))
 
 

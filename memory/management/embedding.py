@@ -1,4 +1,4 @@
-"""What `memory_embed` and `memory_reembed` share: items that wait are completed by batches, with a progress bar."""
+"""The base of `memory_embed` and `memory_reembed`: indexes pending items in batches."""
 
 from __future__ import annotations
 
@@ -15,68 +15,74 @@ from memory.querysets import MemoryItemQuerySet
 from memory.search import pending
 from memory.search.embedders import Embedder, EmbedderError, NoEmbedderError
 
-MOST_AT_ONCE = 500
+MAX_BATCH_SIZE = 500
 PASSES = 3
 
 
 class EmbeddingCommand(BaseCommand):
-    """Completes items; what is done stays done, and the next run goes on with the rest."""
+    """Indexes pending items. Finished batches are kept if the command is interrupted."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Whose items, and how many at a time."""
-        parser.add_argument("--user", metavar="ID", help="Only the items of this user.")
+        """Add the command's options."""
+        parser.add_argument("--user", metavar="ID", help="Index only items of this user.")
         parser.add_argument(
-            "--batch-size", type=batch_size, default=100, metavar="N", help=f"Items at a time, at most {MOST_AT_ONCE}."
+            "--batch-size",
+            type=batch_size,
+            default=100,
+            metavar="N",
+            help=f"Items per batch, at most {MAX_BATCH_SIZE}.",
         )
-        parser.add_argument("--check", action="store_true", help="Only count them; exits with 1 where there are some.")
-        parser.add_argument("--database", default=None, help="Alias of the database; MEMORY['DATABASE'] unless given.")
+        parser.add_argument(
+            "--check", action="store_true", help="Only count pending items; exit with 1 if there are any."
+        )
+        parser.add_argument("--database", default=None, help="Database alias. Default: MEMORY['DATABASE'].")
 
     def run(self, embedder: Embedder | None, options: dict[str, Any]) -> None:
-        """Do, or count, what there is to do for this embedder."""
+        """Index the pending items for this embedder, or count them."""
         using = options["database"] or memory_settings.database
         if using not in connections.databases:
-            raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
+            raise CommandError(f"--database {using}: unknown alias, not in DATABASES.")
         items = MemoryItem.all_objects.using(using)
         if options["user"] is not None:
             items = items.for_user(options["user"])
         try:
             if options["check"]:
-                self._tell(sum(some.count() for some in pending.waiting(items, embedder)))
+                self._report(sum(queryset.count() for queryset in pending.waiting(items, embedder)))
             else:
                 self._complete(items, embedder, options["batch_size"], using)
         except (EmbedderError, DatabaseError) as error:
-            told = str(error).rstrip(". ")
-            raise CommandError(f"{told}. What was written stays written; the next run goes on from there.") from error
+            reason = str(error).rstrip(". ")
+            raise CommandError(f"{reason}. Indexed items are kept; run the command again to continue.") from error
 
-    def _tell(self, number: int) -> None:
+    def _report(self, number: int) -> None:
         if number:
-            raise CommandError(f"{number} items wait: run this command without --check.")
-        self.stdout.write("No item waits.")
+            raise CommandError(f"{number} items are pending. Run this command without --check.")
+        self.stdout.write("No items are pending.")
 
     def _complete(self, items: MemoryItemQuerySet, embedder: Embedder | None, size: int, using: str) -> None:
         written = 0
-        for _ in range(PASSES):  # what is written meanwhile waits anew
-            causes = pending.waiting(items, embedder)
-            number = sum(some.count() for some in causes)
+        for _ in range(PASSES):  # concurrent writes may be pending again
+            querysets = pending.waiting(items, embedder)
+            number = sum(queryset.count() for queryset in querysets)
             with tqdm(total=number, desc="Embedding", unit=" items", file=self.stderr, disable=None) as progress:
-                for some in causes:
-                    for batch in pending.batches(some, size):
+                for queryset in querysets:
+                    for batch in pending.batches(queryset, size):
                         written += pending.complete(batch, embedder, using)
                         progress.update(len(batch))
             if not number:
                 break
-        self.stdout.write(f"{written} items completed.")
+        self.stdout.write(f"{written} items indexed.")
 
 
 def batch_size(text: str) -> int:
-    """A number of items."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_AT_ONCE:
-        raise ArgumentTypeError(f"must be a whole number from 1 to {MOST_AT_ONCE}")
+    """Parse `--batch-size`."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_BATCH_SIZE:
+        raise ArgumentTypeError(f"must be a whole number from 1 to {MAX_BATCH_SIZE}")
     return int(text)
 
 
-def made_embedder(path: str, option: str) -> Embedder:
-    """What the dotted path of a class, or of a function without arguments, makes. Raises `CommandError`."""
+def load_embedder(path: str, option: str) -> Embedder:
+    """The embedder of a dotted path. Raises `CommandError`."""
     try:
         return make_embedder(path)
     except NoEmbedderError as error:

@@ -69,5 +69,5 @@ def test_redis_away(use_redis: Callable[..., ConversationCache], start_redis: Ca
     use_redis(server)
     server.kill()
     for option in ("--stats", "--clear", "--verify"):
-        with pytest.raises(CommandError, match="Redis does not answer"):
+        with pytest.raises(CommandError, match="Redis is unavailable"):
             run(option)

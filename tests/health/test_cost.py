@@ -1,4 +1,4 @@
-"""What a storm of probes costs, counted on the way to Firestore and by Redis."""
+"""The cost of many probes in Firestore reads and Redis commands."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PROBES, SECONDS = 200, 2.0
 
 @pytest.mark.redis
 @pytest.mark.firestore_emulator
-def test_a_storm_of_probes_costs_one_read_a_second(
+def test_many_probes_cost_one_read_per_second(
     tmp_path: Path, firestore_emulator: str, firestore_project: str, redis_server: RedisServer
 ) -> None:
-    """Two hundred in two seconds by twenty clients: three reads of Firestore at most, and as many writes of Redis."""
+    """200 probes in 2 s by 20 clients cost at most three Firestore reads and three Redis writes."""
     live.make_databases(tmp_path)
     bill = Bill()
     with (

@@ -1,4 +1,4 @@
-"""The three endpoints, as probes and people ask them."""
+"""The three health endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rest_framework.authtoken.models import Token
 
 from memory.health import runner
 from memory.version import __version__
-from tests.watching import queries as asked
+from tests.watching import queries as queries_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -24,21 +24,21 @@ PATHS = ["/api/health", "/api/health/", "/api/health/live", "/api/health/live/",
 
 
 @pytest.fixture(autouse=True)
-def nothing_known() -> None:
-    """What another test's probe found is told no more."""
-    runner.forget()
+def clear_results() -> None:
+    """Clear the cached results of other tests."""
+    runner.clear()
 
 
 def engine(alias: str) -> str:
-    """What the answers call a database's engine."""
+    """The name of a database's engine in responses."""
     return {"sqlite": "embedded SQLite", "firestore": "Firestore"}[connections[alias].vendor]
 
 
-def test_health_has_exactly_the_keys_of_the_specification(client: Client) -> None:
-    """Everything is well, and `details` say which engines were looked at where they are not what the name says."""
-    answer = client.get("/api/health")
-    assert answer.status_code == 200
-    assert answer.json() == {
+def test_health_response_has_the_specified_keys(client: Client) -> None:
+    """A healthy service; `details` lists engines that differ from the component's name."""
+    response = client.get("/api/health")
+    assert response.status_code == 200
+    assert response.json() == {
         "status": "ok",
         "environment": "test",
         "version": __version__,
@@ -52,48 +52,48 @@ def test_health_has_exactly_the_keys_of_the_specification(client: Client) -> Non
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/xml", "nonsense"])
-def test_everybody_is_answered_in_json(client: Client, path: str, accept: str) -> None:
-    """With and without a slash, without a login or a redirect, whatever the request accepts, and not to be cached."""
-    answer = client.get(path, headers={"accept": accept})
-    assert answer.status_code == 200
-    assert answer["Content-Type"] == "application/json"
-    assert answer["Cache-Control"] == "no-store"
-    assert answer.json()["status"] == "ok"
+def test_response_is_json_for_all_clients(client: Client, path: str, accept: str) -> None:
+    """With any Accept header, with and without a slash, without authentication, redirect or caching."""
+    response = client.get(path, headers={"accept": accept})
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/json"
+    assert response["Cache-Control"] == "no-store"
+    assert response.json()["status"] == "ok"
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_head_is_get_without_a_body(client: Client, path: str) -> None:
-    """Probes that only look at the status work."""
-    answer = client.head(path)
-    assert answer.status_code == 200
-    assert answer.content == b""
+    """Probes may use HEAD."""
+    response = client.head(path)
+    assert response.status_code == 200
+    assert response.content == b""
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options"])
-def test_there_is_nothing_to_write(client: Client, method: str) -> None:
-    """Other methods are 405 in the API's shape of errors, not to be cached either."""
-    answer = getattr(client, method)("/api/health")
-    assert answer.status_code == 405
-    assert answer.json()["error"]["code"] == "method_not_allowed"
-    assert answer["Cache-Control"] == "no-store"
+def test_other_methods_return_405(client: Client, method: str) -> None:
+    """Other methods return 405 in the API's error format."""
+    response = getattr(client, method)("/api/health")
+    assert response.status_code == 405
+    assert response.json()["error"]["code"] == "method_not_allowed"
+    assert response["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("credentials", ["Token unknown", "Bearer", "Basic !!!"])
-def test_bad_credentials_do_no_harm(client: Client, credentials: str) -> None:
-    """They are not even looked at."""
+def test_invalid_credentials_are_ignored(client: Client, credentials: str) -> None:
+    """The response is 200 for any Authorization header."""
     assert client.get("/api/health", headers={"authorization": credentials}).status_code == 200
 
 
 @pytest.mark.parametrize(("path", "queries"), [("/api/health/live", 0), ("/api/health", 1), ("/api/health/ready", 2)])
-def test_a_probe_asks_one_row_of_each_database(client: Client, path: str, queries: int) -> None:
-    """`live` asks nobody, `health` one row, `ready` which migrations are applied."""
+def test_number_of_queries(client: Client, path: str, queries: int) -> None:
+    """`live` makes no query, `health` one per database, `ready` queries the applied migrations."""
     memory: list[str] = []
-    default = asked("default", lambda: memory.extend(asked("memory", lambda: client.get(path))))
+    default = queries_of("default", lambda: memory.extend(queries_of("memory", lambda: client.get(path))))
     assert (len(default), len(memory)) == (queries, queries)
 
 
-def test_a_login_is_looked_up_for_the_latencies_alone(client: Client, make_user: Any) -> None:
-    """A probe with a session costs no query for it at the addresses that tell everybody the same."""
+def test_only_health_looks_up_the_session(client: Client, make_user: Any) -> None:
+    """`live` and `ready` make no query for the session."""
     client.force_login(make_user())
     for path in ("/api/health/live", "/api/health/ready"):
         with CaptureQueriesContext(connections["default"]) as default:
@@ -102,47 +102,47 @@ def test_a_login_is_looked_up_for_the_latencies_alone(client: Client, make_user:
 
 
 @pytest.mark.parametrize("way", ["session", "token"])
-def test_staff_are_told_how_long_each_component_took(client: Client, make_user: Any, way: str) -> None:
-    """In milliseconds, with the engine, beside what everybody is told."""
-    user = make_user("boss", is_staff=True)
+def test_staff_see_latencies(client: Client, make_user: Any, way: str) -> None:
+    """For staff, `details` has the engine and the latency in milliseconds."""
+    user = make_user("staff", is_staff=True)
     headers = {}
     if way == "session":
         client.force_login(user)
     else:
         headers = {"authorization": f"Token {Token.objects.create(user=user).key}"}
-    answer = client.get("/api/health", headers=headers)
-    assert answer.json()["components"] == {"app": True, "storage_firestore": True, "storage_redis": True}
-    details = answer.json()["details"]
+    response = client.get("/api/health", headers=headers)
+    assert response.json()["components"] == {"app": True, "storage_firestore": True, "storage_redis": True}
+    details = response.json()["details"]
     assert {name: entry["engine"] for name, entry in details.items()} == {
         "app": engine("default"),
         "storage_firestore": engine("memory"),
         "storage_redis": "local memory",
     }
     assert all(0 <= entry["latency_ms"] < 10_000 for entry in details.values())
-    assert answer["Cache-Control"] == "no-store"
+    assert response["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("values", [{}, {"is_superuser": True}, {"is_staff": True, "is_active": False}])
-def test_nobody_else_is_told(client: Client, make_user: Any, values: dict[str, bool]) -> None:
-    """Neither strangers, nor users, nor staff that has left."""
+def test_others_do_not_see_latencies(client: Client, make_user: Any, values: dict[str, bool]) -> None:
+    """Neither anonymous users, nor superusers without staff status, nor inactive staff."""
     strangers = client.get("/api/health").json()
     client.force_login(make_user(**values))
     assert client.get("/api/health").json() == strangers
     assert "latency_ms" not in str(strangers)
 
 
-def test_staff_are_answered_while_their_database_is_away(client: Client, make_user: Any) -> None:
-    """Who asks is then not looked up, and the answer is everybody's."""
-    client.force_login(make_user("boss", is_staff=True))
+def test_staff_request_while_the_user_database_is_unavailable(client: Client, make_user: Any) -> None:
+    """The user is not looked up, and the response has no latencies."""
+    client.force_login(make_user("staff", is_staff=True))
     with connections["default"].cursor() as cursor:
         cursor.execute("ALTER TABLE auth_user RENAME TO away")
-    answer = client.get("/api/health")
-    assert (answer.status_code, answer.json()["components"]["app"]) == (503, False)
-    assert "latency_ms" not in str(answer.json()["details"])
+    response = client.get("/api/health")
+    assert (response.status_code, response.json()["components"]["app"]) == (503, False)
+    assert "latency_ms" not in str(response.json()["details"])
 
 
 def test_probes_are_outside_of_atomic_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is away must not fail the request before the view can say so."""
+    """An unavailable database must not fail the request before the view."""
     for alias in ("default", "memory"):
         monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
     with CaptureQueriesContext(connections["default"]) as default, CaptureQueriesContext(connections["memory"]) as own:
@@ -151,7 +151,7 @@ def test_probes_are_outside_of_atomic_requests(client: Client, monkeypatch: pyte
 
 
 def test_probes_are_not_throttled(client: Client, settings: Any) -> None:
-    """However strict the project is with strangers."""
+    """The project's throttles do not apply."""
     settings.REST_FRAMEWORK = {
         "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
         "DEFAULT_THROTTLE_RATES": {"anon": "1/day"},
@@ -159,8 +159,8 @@ def test_probes_are_not_throttled(client: Client, settings: Any) -> None:
     assert {client.get("/api/health").status_code for _ in range(5)} == {200}
 
 
-def test_strict_project_defaults_do_not_close_it(client: Client, settings: Any) -> None:
-    """A project that requires a login by default leaves the probes open."""
+def test_project_permissions_do_not_apply(client: Client, settings: Any) -> None:
+    """The endpoints are public even if the project requires authentication by default."""
     settings.REST_FRAMEWORK = {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"]}
     assert client.get("/api/health/ready").status_code == 200
 
@@ -169,10 +169,8 @@ def test_strict_project_defaults_do_not_close_it(client: Client, settings: Any) 
     ("values", "environment"),
     [({"APP_ENV": "staging"}, "staging"), ({"DEBUG": True}, "development"), ({"DEBUG": False}, "production")],
 )
-def test_environment_is_told_in_any_project(
-    client: Client, settings: Any, values: dict[str, Any], environment: str
-) -> None:
-    """By `APP_ENV`, or by `DEBUG` where a project has no `APP_ENV`."""
+def test_environment(client: Client, settings: Any, values: dict[str, Any], environment: str) -> None:
+    """The value of `APP_ENV`, or one derived from `DEBUG`."""
     if "APP_ENV" not in values:
         del settings.APP_ENV
     for name, value in values.items():
@@ -180,21 +178,21 @@ def test_environment_is_told_in_any_project(
     assert client.get("/api/health").json()["environment"] == environment
 
 
-def test_nothing_is_left_in_the_cache(client: Client, settings: Any) -> None:
-    """A check cleans up: it must not push out what others keep there."""
+def test_cache_check_deletes_its_key(client: Client, settings: Any) -> None:
+    """The check leaves no key in the cache."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "health"}}
     cache.clear()
     assert client.get("/api/health").json()["components"]["storage_redis"] is True
     assert not cache._cache
 
 
-def test_a_cache_that_forgets_is_told(client: Client, settings: Any) -> None:
-    """A dummy cache works, slower: degraded, with its name."""
+def test_dummy_cache_is_degraded(client: Client, settings: Any) -> None:
+    """A dummy cache is reported with its engine and failure."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
-    answer = client.get("/api/health")
-    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert answer.json()["components"]["storage_redis"] is False
-    assert answer.json()["details"]["storage_redis"] == {
+    response = client.get("/api/health")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["components"]["storage_redis"] is False
+    assert response.json()["details"]["storage_redis"] == {
         "engine": "none",
         "failure": "does not keep what is written",
     }
@@ -202,7 +200,7 @@ def test_a_cache_that_forgets_is_told(client: Client, settings: Any) -> None:
 
 @pytest.fixture
 def unmigrated(transactional_db: None) -> Iterator[Callable[[str, str], None]]:
-    """Has a database forget that an app's migrations were applied, for the test; committed, so that all see it."""
+    """A function that marks an app's migrations as unapplied during the test, committed for all threads."""
     with ExitStack() as restored:
 
         def forget(alias: str, app: str) -> None:
@@ -216,14 +214,14 @@ def unmigrated(transactional_db: None) -> Iterator[Callable[[str, str], None]]:
 @pytest.mark.parametrize(
     ("alias", "app", "component"), [("default", "auth", "app"), ("memory", "memory", "storage_firestore")]
 )
-def test_an_unmigrated_database_is_alive_but_not_ready(
+def test_unmigrated_database_is_alive_but_not_ready(
     client: Client, unmigrated: Callable[[str, str], None], alias: str, app: str, component: str
 ) -> None:
-    """Requests are sent elsewhere until the migrations are applied; the process need not be restarted."""
+    """`ready` returns 503 until the migrations are applied; `live` returns 200."""
     unmigrated(alias, app)
-    answer = client.get("/api/health/ready")
-    assert answer.status_code == 503
-    assert answer.json() == {
+    response = client.get("/api/health/ready")
+    assert response.status_code == 503
+    assert response.json() == {
         "status": "unavailable",
         "details": {component: {"engine": engine(alias), "failure": "migrations not applied"}},
     }
@@ -232,13 +230,13 @@ def test_an_unmigrated_database_is_alive_but_not_ready(
 
 @pytest.mark.embedded("Firestore has no tables that could be missing")
 @pytest.mark.parametrize("path", ["/api/health", "/api/health/ready"])
-def test_a_missing_table_is_told_without_its_name(client: Client, path: str) -> None:
-    """A query that fails makes the service unavailable; the answer has no word of the database's."""
+def test_missing_table_is_reported_without_its_name(client: Client, path: str) -> None:
+    """A failing query makes the service unavailable; the response has no message of the database."""
     with connections["memory"].cursor() as cursor:
         cursor.execute("ALTER TABLE memory_items RENAME TO away")
         cursor.execute("ALTER TABLE django_migrations RENAME TO migrations_away")
-    answer = client.get(path)
-    assert answer.status_code == 503
-    assert answer.json()["status"] == "unavailable"
-    assert answer.json()["details"]["storage_firestore"]["failure"] in ("error", "migrations not applied")
-    assert "table" not in answer.content.decode()
+    response = client.get(path)
+    assert response.status_code == 503
+    assert response.json()["status"] == "unavailable"
+    assert response.json()["details"]["storage_firestore"]["failure"] in ("error", "migrations not applied")
+    assert "table" not in response.content.decode()

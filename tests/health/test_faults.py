@@ -1,4 +1,4 @@
-"""Health over HTTP while real backends fail: a Redis that hangs, dies, comes back or refuses us, a locked SQLite."""
+"""Health over HTTP while backends fail: Redis hangs, exits, recovers or rejects credentials; SQLite is locked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLACK = 2.0  # seconds that a busy machine may add
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a service has its databases, migrated."""
+    """A folder with the migrated databases of a service."""
     live.make_databases(tmp_path)
     return tmp_path
 
@@ -34,37 +34,37 @@ def redis() -> Iterator[live.Redis]:
 
 
 def with_redis(redis: live.Redis, password: str = live.PASSWORD) -> dict[str, str]:
-    """The variables that lead to a Redis."""
+    """The environment variables for a Redis."""
     return {"REDIS_HOST": "localhost", "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": password}
 
 
 def assert_health(service: live.Service, status: str, failures: dict[str, str]) -> None:
-    """The service tells this, in time; other components are well."""
-    answer = service.request("/api/health")
-    body = answer.json()
-    assert answer.elapsed.total_seconds() < BUDGET + SLACK
-    assert answer.status_code == (503 if status == "unavailable" else 200)
+    """Assert the status and the failed components within the time limit."""
+    response = service.request("/api/health")
+    body = response.json()
+    assert response.elapsed.total_seconds() < BUDGET + SLACK
+    assert response.status_code == (503 if status == "unavailable" else 200)
     assert body["status"] == status
     assert [name for name, well in body["components"].items() if not well] == list(failures)
     assert {name: body["details"][name]["failure"] for name in failures} == failures
-    assert live.PASSWORD not in answer.text
-    assert "localhost" not in answer.text
+    assert live.PASSWORD not in response.text
+    assert "localhost" not in response.text
 
 
 def assert_health_becomes(service: live.Service, status: str, failures: dict[str, str]) -> None:
-    """The same, once what was found before is told no more."""
+    """Assert the health after cached results have expired."""
     time.sleep(Runner.SHARED_SECONDS)
     assert_health(service, status, failures)
 
 
 def is_ok(service: live.Service) -> bool:
-    """Whether the service says that all is well."""
+    """Whether the service reports `ok`."""
     return bool(service.request("/api/health").json()["status"] == "ok")
 
 
 @pytest.mark.redis
-def test_a_redis_that_hangs_dies_and_comes_back(folder: Path, redis: live.Redis) -> None:
-    """Degraded with the class of the failure while it is away, 200 all along, and ok again when it is back."""
+def test_redis_hangs_exits_and_recovers(folder: Path, redis: live.Redis) -> None:
+    """`degraded` with the failure class while Redis fails, `ok` after recovery."""
     with live.service(folder, **with_redis(redis)) as service:
         assert service.request("/api/health").json()["details"] == {"storage_firestore": {"engine": "embedded SQLite"}}
         assert_health(service, "ok", {})
@@ -72,7 +72,7 @@ def test_a_redis_that_hangs_dies_and_comes_back(folder: Path, redis: live.Redis)
         assert_health_becomes(service, "degraded", {"storage_redis": "timeout"})
         assert service.request("/api/health/ready").status_code == 200
         redis.process.send_signal(signal.SIGCONT)
-        # The breaker of the worker that met the hanging Redis closes within 5 s of its return; ask all workers.
+        # The breaker of the affected worker closes within 5 s of the recovery; query all workers.
         live.wait_until(lambda: all(is_ok(service) for _ in range(6)), "the health is ok again", 5 + SLACK)
         assert_health(service, "ok", {})
         redis.process.kill()
@@ -83,34 +83,34 @@ def test_a_redis_that_hangs_dies_and_comes_back(folder: Path, redis: live.Redis)
 
 @pytest.mark.redis
 @pytest.mark.parametrize("password", ["a-wrong-one", ""])
-def test_a_redis_that_refuses_us(folder: Path, redis: live.Redis, password: str) -> None:
-    """A wrong or missing password is told as such, and stays out of answer and log."""
+def test_redis_rejects_the_password(folder: Path, redis: live.Redis, password: str) -> None:
+    """A wrong or missing password is reported as such; the password is neither in the response nor in the log."""
     with live.service(folder, **with_redis(redis, password)) as service:
         assert_health(service, "degraded", {"storage_redis": "authentication failed"})
         assert "a-wrong-one" not in service.log
 
 
-def test_an_unknown_redis_host_is_told_without_its_name(folder: Path) -> None:
-    """By the class of failure, or a timeout where the resolver is slow."""
+def test_unknown_redis_host_is_reported_without_its_name(folder: Path) -> None:
+    """The failure is `unknown host`, or `timeout` if the resolver is slow."""
     with live.service(folder, REDIS_HOST="cache.secret.invalid") as service:
-        answer = service.request("/api/health")
-        assert answer.json()["status"] == "degraded"
-        assert answer.json()["details"]["storage_redis"]["failure"] in ("unknown host", "timeout")
-        assert "secret.invalid" not in answer.text + service.log
+        response = service.request("/api/health")
+        assert response.json()["status"] == "degraded"
+        assert response.json()["details"]["storage_redis"]["failure"] in ("unknown host", "timeout")
+        assert "secret.invalid" not in response.text + service.log
 
 
-def test_a_storm_of_probes_on_a_locked_database(folder: Path) -> None:
-    """Each probe answers in time with 503, threads do not pile up, `live` goes on, and health returns with the lock."""
+def test_many_probes_on_a_locked_database(folder: Path) -> None:
+    """Each probe returns 503 in time, the number of threads is bounded, and health recovers with the lock."""
     with live.service(folder, WEB_THREADS="32") as service, closing(exclusive(folder / "memory.sqlite3")) as lock:
         lock.execute("SELECT 1 FROM memory_items").fetchall()
-        # What SQLite itself waits for (20 s) is far longer.
+        # SQLite's own timeout (20 s) is much longer.
         with ThreadPoolExecutor(30) as pool:
             begun = time.monotonic()
             answers = list(pool.map(lambda _: service.request("/api/health"), range(90)))
             seconds = time.monotonic() - begun
-        assert {answer.status_code for answer in answers} == {503}
-        assert {answer.json()["details"]["storage_firestore"]["failure"] for answer in answers} == {"timeout"}
-        assert max(answer.elapsed.total_seconds() for answer in answers) < BUDGET + SLACK
+        assert {response.status_code for response in answers} == {503}
+        assert {response.json()["details"]["storage_firestore"]["failure"] for response in answers} == {"timeout"}
+        assert max(response.elapsed.total_seconds() for response in answers) < BUDGET + SLACK
         assert seconds < 2 * (BUDGET + SLACK)
         assert threads(service) < 32 + 10
         assert service.request("/api/health/live").status_code == 200
@@ -122,21 +122,21 @@ def test_a_storm_of_probes_on_a_locked_database(folder: Path) -> None:
 
 
 def exclusive(file: Path) -> sqlite3.Connection:
-    """A connection that lets no other one read, from its first query on."""
+    """A connection that blocks all others from its first query."""
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     return connection
 
 
 def threads(service: live.Service) -> int:
-    """Of the one worker."""
+    """The number of threads of the only worker."""
     (worker,) = psutil.Process(service.process.pid).children()
     return worker.num_threads()
 
 
 @pytest.mark.parametrize(("file", "component"), [("memory.sqlite3", "storage_firestore"), ("orchestra.sqlite3", "app")])
-def test_a_ruined_database_is_unavailable(folder: Path, file: str, component: str) -> None:
-    """Whichever of the two: without its users' tokens the service answers nobody either."""
+def test_corrupt_database_is_unavailable(folder: Path, file: str, component: str) -> None:
+    """Both databases are required."""
     for suffix in ("", "-wal", "-shm"):
         (folder / f"{file}{suffix}").unlink(missing_ok=True)
     (folder / file).write_bytes(b"no database " * 1000)

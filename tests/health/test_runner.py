@@ -1,4 +1,4 @@
-"""The running of checks: side by side, on time, once at a time, and silent about what an error's text says."""
+"""The runner: concurrency, time limit, shared results, and failure classes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SLACK = 1.0  # seconds that a busy machine may add
 
 @dataclass(frozen=True)
 class Backend:
-    """A check of a backend that does what a test tells it."""
+    """A check of a fake backend that calls a function of the test."""
 
     name: str
     behave: Callable[[], None] = field(compare=False)
-    in_place: ClassVar[bool] = False
+    runs_in_caller: ClassVar[bool] = False
 
     @property
-    def question(self) -> str:
+    def key(self) -> str:
         return self.name
 
     def engine(self) -> str:
@@ -38,7 +38,7 @@ class Backend:
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What hanging backends wait for; opened when the test ends, so that no thread outlives it."""
+    """An event that hanging backends wait for. It is set at the end of the test."""
     opened = threading.Event()
     yield opened
     opened.set()
@@ -47,19 +47,19 @@ def gate() -> Iterator[threading.Event]:
 
 
 def health_threads() -> list[threading.Thread]:
-    """Threads that run checks now."""
+    """Threads that currently run checks."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("health-Backend")]
 
 
-def test_checks_run_side_by_side() -> None:
-    """One after the other they would not be done within the budget."""
+def test_checks_run_concurrently() -> None:
+    """Sequential checks would exceed the budget."""
     checks = [Backend(str(number), lambda: time.sleep(0.5)) for number in range(6)]
     findings = Runner().run(checks, budget=2.5)
     assert [finding.failure for finding in findings.values()] == [""] * 6
 
 
-def test_a_backend_that_hangs_is_a_timeout_and_holds_nobody_up(gate: threading.Event) -> None:
-    """The answer comes within the budget, tells a timeout, and the other findings stand."""
+def test_hanging_backend_is_a_timeout(gate: threading.Event) -> None:
+    """The results are returned within the budget; other checks are not affected."""
     hanging, well = Backend("hanging", lambda: _wait(gate)), Backend("well", lambda: None)
     begun = time.monotonic()
     findings = Runner().run([hanging, well], BUDGET)
@@ -67,8 +67,8 @@ def test_a_backend_that_hangs_is_a_timeout_and_holds_nobody_up(gate: threading.E
     assert findings == {hanging: Finding("hanging", "timeout"), well: Finding("well")}
 
 
-def test_a_storm_of_probes_on_a_hung_backend_costs_one_thread(gate: threading.Event) -> None:
-    """Probes that come while a check runs share its run; those that come after its budget answer at once."""
+def test_many_probes_of_a_hanging_backend_use_one_thread(gate: threading.Event) -> None:
+    """Concurrent probes share a run; probes after its budget return at once."""
     runner, hanging = Runner(), Backend("hanging", lambda: _wait(gate))
     answers: list[Finding] = []
     probes = [
@@ -85,12 +85,12 @@ def test_a_storm_of_probes_on_a_hung_backend_costs_one_thread(gate: threading.Ev
     assert time.monotonic() - begun < BUDGET
 
 
-def test_a_storm_of_probes_asks_once_a_second(gate: threading.Event) -> None:
-    """Two hundred probes in two seconds cost three questions at most, and what was found is told with its latency."""
-    asked: list[float] = []
+def test_many_probes_run_a_check_once_per_second(gate: threading.Event) -> None:
+    """200 probes in 2 s run the check at most three times; shared results have the latency."""
+    calls: list[float] = []
 
     def ask() -> None:
-        asked.append(time.monotonic())
+        calls.append(time.monotonic())
         time.sleep(0.05)
 
     runner, backend = Runner(), Backend("backend", ask)
@@ -109,12 +109,12 @@ def test_a_storm_of_probes_asks_once_a_second(gate: threading.Event) -> None:
         each.join()
     assert findings == [Finding("backend")] * 200
     assert all(finding.seconds and finding.seconds >= 0.05 for finding in findings)
-    assert 1 <= len(asked) <= 1 + int(time.monotonic() - begun)
-    assert all(later - earlier >= Runner.SHARED_SECONDS for earlier, later in pairwise(asked))
+    assert 1 <= len(calls) <= 1 + int(time.monotonic() - begun)
+    assert all(later - earlier >= Runner.SHARED_SECONDS for earlier, later in pairwise(calls))
 
 
-def test_what_was_found_is_told_for_a_second_and_no_longer() -> None:
-    """Counted from the beginning of the run: what changed a second ago is told, however long the answer took."""
+def test_results_are_cached_for_one_second() -> None:
+    """The second counts from the start of the run, whatever its duration."""
     state = [""]
 
     def ask() -> None:
@@ -132,31 +132,31 @@ def test_what_was_found_is_told_for_a_second_and_no_longer() -> None:
     assert runner.run([backend], BUDGET * 4)[backend].failure == "gone"
 
 
-def test_checks_that_ask_the_same_share_a_run() -> None:
-    """Whoever of them asks."""
+def test_checks_with_equal_keys_share_a_run() -> None:
+    """The check runs once for both."""
 
     @dataclass(frozen=True)
     class Twin(Backend):
         role: str = ""
 
-    asked: list[int] = []
-    one, other = (Twin("backend", lambda: asked.append(1), role) for role in ("one", "other"))
+    calls: list[int] = []
+    one, other = (Twin("backend", lambda: calls.append(1), role) for role in ("one", "other"))
     assert set(Runner().run([one, other], BUDGET)) == {one, other}
-    assert asked == [1]
+    assert calls == [1]
 
 
-def test_forgotten_findings_are_looked_for_again() -> None:
-    """Settings that change lead to other backends."""
-    asked: list[int] = []
-    runner, backend = Runner(), Backend("backend", lambda: asked.append(1))
+def test_clear_runs_checks_again() -> None:
+    """Changed settings may select other backends."""
+    calls: list[int] = []
+    runner, backend = Runner(), Backend("backend", lambda: calls.append(1))
     runner.run([backend], BUDGET)
-    runner.forget()
+    runner.clear()
     runner.run([backend], BUDGET)
-    assert asked == [1, 1]
+    assert calls == [1, 1]
 
 
-def test_a_backend_that_comes_back_is_noticed(gate: threading.Event) -> None:
-    """When the run that hung ends, and a second is over since it began, the next probe asks anew."""
+def test_recovery_is_noticed(gate: threading.Event) -> None:
+    """A probe runs the check again after the hanging run has ended and its second has passed."""
     runner, backend = Runner(), Backend("backend", lambda: _wait(gate))
     begun = time.monotonic()
     assert runner.run([backend], BUDGET / 10)[backend].failure == "timeout"
@@ -165,8 +165,8 @@ def test_a_backend_that_comes_back_is_noticed(gate: threading.Event) -> None:
     assert runner.run([backend], 10 * BUDGET)[backend].failure == ""
 
 
-def test_a_run_that_never_ends_is_replaced_a_few_times_at_most(gate: threading.Event) -> None:
-    """An old connection that never ends does not hide that new ones work; nor do runs pile up where all hang."""
+def test_hanging_runs_are_replaced_up_to_a_limit(gate: threading.Event) -> None:
+    """A hanging run does not hide a recovery, and the number of hanging runs is limited."""
 
     class Impatient(Runner):
         SHARED_SECONDS = 0.0
@@ -175,14 +175,14 @@ def test_a_run_that_never_ends_is_replaced_a_few_times_at_most(gate: threading.E
     hangs = [True]
     backend = Backend("backend", lambda: _wait(gate) if hangs[0] else None)
     runner = Impatient()
-    for _ in range(Runner.MOST_FLIGHTS - 1):
+    for _ in range(Runner.MAX_RUNS - 1):
         assert runner.run([backend], 0.02)[backend].failure == "timeout"
     hangs[0] = False
     assert runner.run([backend], 10 * BUDGET)[backend].failure == ""
     hangs[0] = True
     for _ in range(10):
         assert runner.run([backend], 0.02)[backend].failure == "timeout"
-    assert len(health_threads()) == Runner.MOST_FLIGHTS
+    assert len(health_threads()) == Runner.MAX_RUNS
 
 
 def _wait(gate: threading.Event) -> None:
@@ -190,15 +190,15 @@ def _wait(gate: threading.Event) -> None:
 
 
 class OperationalError(Exception):
-    """As drivers call it."""
+    """The name that database drivers use."""
 
 
 class DeadlineExceeded(Exception):  # noqa: N818  (Google's name)
-    """As Google's client calls it."""
+    """The name that Google's client uses."""
 
 
 def caused(error: Exception, cause: BaseException) -> Exception:
-    """An error as `raise error from cause` leaves it."""
+    """Set the cause like `raise error from cause`."""
     error.__cause__ = cause
     return error
 
@@ -215,13 +215,13 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         (ValueError("password hunter2"), "error"),
     ],
 )
-def test_a_failure_is_told_by_its_class(error: Exception, failure: str) -> None:
-    """By what happened underneath where the driver wraps it, and never by a text that may hold hosts or secrets."""
+def test_failure_class(error: Exception, failure: str) -> None:
+    """The class is derived from the cause of a wrapped error, and has no text of the error."""
     assert failure_class(error) == failure
 
 
-def test_an_errors_text_is_neither_answered_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """The log has the class of the error, for whoever looks into it."""
+def test_error_text_is_neither_returned_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the exception's class."""
 
     def fail() -> None:
         raise ValueError("redis://:hunter2@10.0.0.7")
@@ -236,8 +236,8 @@ def test_an_errors_text_is_neither_answered_nor_logged(caplog: pytest.LogCapture
     ("database", "cache", "status"),
     [("", "", OK), ("", "timeout", DEGRADED), ("timeout", "", UNAVAILABLE), ("error", "timeout", UNAVAILABLE)],
 )
-def test_status_is_the_worst_that_a_component_makes_of_it(database: str, cache: str, status: str) -> None:
-    """Without its cache the service is slower; without its database it is no service."""
+def test_status_is_the_worst_of_all_components(database: str, cache: str, status: str) -> None:
+    """A failed cache is `degraded`, a failed database `unavailable`."""
     check = Backend("any", lambda: None)
     report = Report(
         {
@@ -249,8 +249,8 @@ def test_status_is_the_worst_that_a_component_makes_of_it(database: str, cache: 
     assert report.components == {"storage": not database, "cache": not cache}
 
 
-def test_details_are_empty_when_all_is_as_its_name_says_and_well() -> None:
-    """As in the example of the specification; another engine, or a failure, is told."""
+def test_details_are_empty_for_healthy_expected_engines() -> None:
+    """Only other engines and failures are listed."""
     component = Component("storage_redis", Backend("any", lambda: None), failed=DEGRADED, expected="Redis")
     assert Report({component: Finding("Redis")}).details == {}
     assert Report({component: Finding("local memory")}).details == {"storage_redis": {"engine": "local memory"}}

@@ -28,7 +28,7 @@ def outcomes(content: Any, index: int | None = None, ordinal: int = 0, context: 
 
 
 def items(content: Any, **options: Any) -> list[dict[str, Any]]:
-    """The values of the memory items in it; nothing in it is rejected."""
+    """The values of the memory items in it; no records is rejected."""
     found = outcomes(content, **options)
     assert not [outcome for outcome in found if isinstance(outcome, Reject)]
     return [dict(entry.values) for entry in found if isinstance(entry, Entry) and entry.model == "MemoryItem"]

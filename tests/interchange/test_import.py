@@ -318,7 +318,7 @@ def test_empty_files(content: bytes, run: Callable[..., Result]) -> None:
     """An export of nothing is no error."""
     result = run(content)
     assert result.code == 0
-    assert "nothing in it" in result.said
+    assert "no records" in result.said
 
 
 def test_one_unusable_file_does_not_keep_the_others(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_a_database_that_fails(run: Callable[..., Result], monkeypatch: pytest.M
     monkeypatch.setattr(load_module.store, "write", failing)
     result = run([ITEM])
     assert result.code == 2
-    assert "The database failed: disk full." in result.said
+    assert "Database error: disk full." in result.said
 
 
 def test_an_interruption(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +414,7 @@ def test_an_interruption(run: Callable[..., Result], monkeypatch: pytest.MonkeyP
     lines = [{**ITEM, "id": f"m{place}"} for place in range(5)]
     result = run(lines)
     assert result.code == 130
-    assert "run it again" in result.said
+    assert "run the command again" in result.said
     assert MemoryItem.objects.count() == 2
     assert run(lines).code == 0
     assert MemoryItem.objects.count() == 5
@@ -426,5 +426,5 @@ def test_batches(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(load_module, "BATCH_BYTES", 900)
     result = run(json.dumps(list(chatgpt_export(100, 9))).encode(), "--user-id", "ada")
     assert result.code == 0
-    assert "100 MemoryItem added; 12 UserSession added; 12 empty messages left out" in result.said
+    assert "100 MemoryItem added; 12 UserSession added; 12 empty messages skipped" in result.said
     assert MemoryItem.objects.count() == 100

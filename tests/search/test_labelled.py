@@ -179,8 +179,8 @@ def test_a_file_of_many_oddities_is_measured(tmp_path: Path) -> None:
     assert table["size"] == {"conversations": 3, "turns": 4, "questions": 2, "left_out": 20}
     assert table["all"]["recall@10"] == 1.0
     assert {name: row["questions"] for name, row in table["categories"].items()} == {"1": 1, "2": 1}
-    assert complaints.splitlines()[0] == ("Left out: conversations[0].questions[2] has evidence that is no turn: 'D0'.")
-    assert complaints.splitlines()[-1] == "Left out: 10 more like these."
+    assert complaints.splitlines()[0] == ("Skipped: conversations[0].questions[2] has evidence that is no turn: 'D0'.")
+    assert complaints.splitlines()[-1] == "Skipped: 10 more."
 
 
 def test_a_file_without_anything_to_measure_says_so(tmp_path: Path) -> None:

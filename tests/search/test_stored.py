@@ -66,9 +66,9 @@ def test_a_database_gives_the_figures_that_memory_gives(file: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"database": "nowhere"}, "no such alias"),
-        ({"database": "memory", "embedder": "none"}, "leave the others out"),
-        ({"database": "memory", "language": "german"}, "leave the others out"),
+        ({"database": "nowhere"}, "unknown alias"),
+        ({"database": "memory", "embedder": "none"}, "omit --embedder and --language"),
+        ({"database": "memory", "language": "german"}, "omit --embedder and --language"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(file: Path, options: dict[str, str], said: str) -> None:
@@ -81,5 +81,5 @@ def test_what_makes_no_sense_is_one_sentence(file: Path, options: dict[str, str]
 def test_a_remote_model_is_refused(file: Path, settings: Any) -> None:
     """Its vectors would not be there yet."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Remote"}
-    with pytest.raises(CommandError, match="remote model"):
+    with pytest.raises(CommandError, match="remote embedders"):
         evaluated(file, database="memory")

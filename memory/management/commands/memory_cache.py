@@ -1,4 +1,4 @@
-"""Looks after the conversation cache: what it holds, whether it is right, and emptying it."""
+"""`manage.py memory_cache`: statistics, verification and clearing of the conversation cache."""
 
 from __future__ import annotations
 
@@ -17,27 +17,33 @@ class Command(BaseCommand):
     """`manage.py memory_cache --stats | --verify [--sample N] | --clear`."""
 
     help = (
-        "Shows what the conversation cache holds, compares it with the database and drops what differs, or empties it. "
-        "Verifying exits with 1 where something differed."
+        "Show statistics of the conversation cache, compare it with the database and drop differing entries, or clear "
+        "it. --verify exits with 1 if entries differed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The command's options."""
+        """Add the command's options."""
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--stats", action="store_true", help="Count what is held.")
-        what.add_argument("--clear", action="store_true", help="Forget all conversations; they fill again when read.")
-        what.add_argument("--verify", action="store_true", help="Compare with the database, and mend.")
-        parser.add_argument("--sample", type=int, metavar="N", help="With --verify: N conversations instead of all.")
-        parser.add_argument("--database", default=None, help="Alias of the database; MEMORY['DATABASE'] unless given.")
+        what.add_argument("--stats", action="store_true", help="Show the number of cached conversations and items.")
+        what.add_argument(
+            "--clear", action="store_true", help="Delete all cached conversations. They are cached again when read."
+        )
+        what.add_argument(
+            "--verify", action="store_true", help="Compare with the database and drop conversations that differ."
+        )
+        parser.add_argument(
+            "--sample", type=int, metavar="N", help="With --verify: compare N conversations instead of all."
+        )
+        parser.add_argument("--database", default=None, help="Database alias. Default: MEMORY['DATABASE'].")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run what was asked for."""
+        """Run the requested action."""
         using = options["database"] or memory_settings.database
         cache = history.cache_of(using)
         if cache is None:
             raise CommandError(
-                "There is no conversation cache: MEMORY['CACHE'] must name a cache of django-redis. In this project, "
-                "set REDIS_HOST or REDIS_URL."
+                "The conversation cache is not configured: MEMORY['CACHE'] must name a django-redis cache. In this "
+                "project, set REDIS_HOST or REDIS_URL."
             )
         try:
             if options["stats"]:
@@ -47,7 +53,7 @@ class Command(BaseCommand):
             else:
                 self._verify(cache, using, options["sample"])
         except Unavailable as error:
-            raise CommandError(f"Redis does not answer ({error}); nothing is known of the cache.") from error
+            raise CommandError(f"Redis is unavailable: {error}") from error
 
     def _show(self, cache: ConversationCache) -> None:
         stats = cache.stats()
@@ -55,23 +61,23 @@ class Command(BaseCommand):
             ("conversations", stats.conversations),
             ("items", stats.items),
             ("bytes", stats.bytes),
-            ("sessions' rows", stats.sessions),
-            ("writers at work", stats.marks),
+            ("sessions", stats.sessions),
+            ("active writers", stats.marks),
         ):
             self.stdout.write(f"{name}: {value}")
 
     def _verify(self, cache: ConversationCache, using: str, sample: int | None) -> None:
         names = list(islice(cache.names(), sample))
-        wrong = [
+        differing = [
             name
             for name in tqdm(names, desc="Verifying", unit=" conversations", file=self.stderr, disable=None)
             if not history.verify(name, using)
         ]
-        for name in wrong:
+        for name in differing:
             self.stderr.write(
-                f"Dropped: user {name.user_id!r}, session {name.session_id!r} was not as in the database."
+                f"Dropped: user {name.user_id!r}, session {name.session_id!r} differed from the database."
             )
-        summary = f"{len(names)} conversations compared, {len(wrong)} differed."
-        if wrong:
-            raise CommandError(f"{summary} They are dropped, and fill again when they are read.")
+        summary = f"{len(names)} conversations compared, {len(differing)} differed."
+        if differing:
+            raise CommandError(f"{summary} They were dropped and are cached again when read.")
         self.stdout.write(summary)

@@ -1,4 +1,4 @@
-"""`manage.py memory_embed`: items get the terms and vectors that they wait for."""
+"""`manage.py memory_embed`: compute missing terms and vectors of items."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from memory.search.embedders import EmbedderError
 
 
 class Command(EmbeddingCommand):
-    """Of `MEMORY["EMBEDDER"]` and `MEMORY["LANGUAGE"]`."""
+    """Uses `MEMORY["EMBEDDER"]` and `MEMORY["LANGUAGE"]`."""
 
     help = (
-        "Complete the items that search does not know as it is configured: those that a remote model did not get to, "
-        "and those of another model, another language or an earlier release. Items that are changed meanwhile are "
-        "left alone. Can be interrupted, and run again."
+        "Compute the terms and vectors of items that were indexed with another embedder, language or release, or whose "
+        "remote embedding is pending. Concurrent changes of items are kept. The command can be interrupted and rerun."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Complete, or count."""
+        """Index the pending items, or count them."""
         try:
             embedder = memory_settings.embedder
         except EmbedderError as error:

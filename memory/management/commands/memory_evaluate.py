@@ -1,4 +1,4 @@
-"""`manage.py memory_evaluate FILE`: how much of what was asked for does search find?"""
+"""`manage.py memory_evaluate FILE`: measure the recall of search on labelled conversations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from memory.conf import memory_settings
 from memory.embedding import is_remote
-from memory.management.embedding import made_embedder
+from memory.management.embedding import load_embedder
 from memory.search.candidates import Source
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.evaluation import Found, evaluate, grouped, in_memory, measures
@@ -25,12 +25,12 @@ from memory.search.stored import stored
 from memory.search.terms import LANGUAGES
 
 Table = dict[str, Mapping[str, float]]
-"""Measures, by the name of a ranking or of a category."""
+"""Measures by the name of a ranking or of a category."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is printed: each ranking's measures of all questions and of each kind, the whole ranking's by category."""
+    """The output: measures of each ranking for all questions and each kind, and of the full ranking by category."""
 
     conversations: Sequence[Conversation]
     all: Table
@@ -39,7 +39,7 @@ class Report:
 
     @property
     def size(self) -> dict[str, int]:
-        """How much was measured: conversations, turns, questions, and what was left out of the file."""
+        """The number of conversations, turns, questions and skipped entries."""
         return {
             "conversations": len(self.conversations),
             "turns": sum(len(one.passages) for one in self.conversations),
@@ -50,38 +50,44 @@ class Report:
 
 STATIC = "memory.search.embedders.static.StaticEmbedder"
 ENGLISH, NONE = "english", "none"
-TOLD = 10  # of what is left out
+MAX_REPORTED = 10  # skipped entries
 WIDTH = 20
 
 
 class Command(BaseCommand):
-    """Reads nothing but the file, unless it is told to use a database."""
+    """Evaluates in memory, unless `--database` is given."""
 
     help = (
         "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence "
-        "that was read at all), means over questions, 0 to 1; the most documents read, rounds, and milliseconds of a "
-        "search; with each part of the ranking on and off, for all questions and each kind of them; and by category."
+        "among the candidates) as means over questions, and the maximum of documents read, rounds and milliseconds per "
+        "search. Results are shown with and without each part of the ranking, by kind of question, and by category."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The file, and how to search in it."""
-        parser.add_argument("file", metavar="FILE", type=Path, help="Labelled conversations: docs/search.md.")
-        parser.add_argument("--json", action="store_true", help="For machines: docs/search.md tells the keys.")
-        parser.add_argument("--embedder", metavar="PATH", help=f"Dotted path, or none. Default: {STATIC}")
+        """Add the file and the search options."""
         parser.add_argument(
-            "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Of the words. Default: {ENGLISH}"
+            "file", metavar="FILE", type=Path, help="Labelled conversations; for the format see docs/search.md."
+        )
+        parser.add_argument("--json", action="store_true", help="Output JSON; for the keys see docs/search.md.")
+        parser.add_argument(
+            "--embedder", metavar="PATH", help=f"Dotted path of the embedder, or none. Default: {STATIC}"
+        )
+        parser.add_argument(
+            "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Language of the text. Default: {ENGLISH}"
         )
         parser.add_argument(
             "--database",
             metavar="ALIAS",
-            help="Search in this database: the conversations are stored there, by MEMORY's embedder and language, "
-            "and deleted in the end.",
+            help="Search in this database with the embedder and language of MEMORY. The conversations are stored there "
+            "and deleted at the end.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Evaluate and print."""
         if options["database"] and (options["embedder"] or options["language"]):
-            raise CommandError("--database goes by MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']: leave the others out.")
+            raise CommandError(
+                "--database uses MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']; omit --embedder and --language."
+            )
         try:
             report = self._from_database(options) if options["database"] else self._from_memory(options)
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
@@ -93,16 +99,16 @@ class Command(BaseCommand):
 
     def _from_memory(self, options: dict[str, Any]) -> Report:
         language, path = options["language"] or ENGLISH, options["embedder"] or STATIC
-        embedder = None if path == NONE else made_embedder(path, "--embedder")
+        embedder = None if path == NONE else load_embedder(path, "--embedder")
         conversations = self._conversations(options["file"], language)
         return self._measured(in_memory(conversations, embedder), embedder, language)
 
     def _from_database(self, options: dict[str, Any]) -> Report:
         language, embedder, using = memory_settings.language, memory_settings.embedder, options["database"]
         if using not in connections.databases:
-            raise CommandError(f"--database {using}: there is no such alias in DATABASES.")
+            raise CommandError(f"--database {using}: unknown alias, not in DATABASES.")
         if embedder is not None and is_remote(embedder):
-            raise CommandError("--database needs vectors at once, and those of a remote model come after the write.")
+            raise CommandError("--database does not support remote embedders, which compute vectors after the write.")
         conversations = self._conversations(options["file"], language)
         try:
             with stored(conversations, using) as memories:
@@ -111,13 +117,13 @@ class Command(BaseCommand):
             raise EvaluationError(f"A turn cannot be stored: {' '.join(error.messages)}") from error
 
     def _conversations(self, file: Path, language: str) -> list[Conversation]:
-        """What the file has; what of it is not measured is told at once, the first of many by place."""
+        """Read the file; report skipped entries on stderr, up to MAX_REPORTED individually."""
         conversations = read_conversations(file.read_text("utf-8-sig"), language)
         left_out = [one for conversation in conversations for one in conversation.left_out]
-        for one in left_out[:TOLD]:
-            self.stderr.write(f"Left out: {one}")
-        if len(left_out) > TOLD:
-            self.stderr.write(f"Left out: {len(left_out) - TOLD} more like these.")
+        for one in left_out[:MAX_REPORTED]:
+            self.stderr.write(f"Skipped: {one}")
+        if len(left_out) > MAX_REPORTED:
+            self.stderr.write(f"Skipped: {len(left_out) - MAX_REPORTED} more.")
         if not any(conversation.labels for conversation in conversations):
             raise EvaluationError("The conversations have no questions with evidence.")
         return conversations
@@ -160,13 +166,13 @@ class Command(BaseCommand):
         width = max(WIDTH, *(len(name) + 1 for name in (title, *table)))
         self.stdout.write(f"{title:{width}}" + "".join(f"{name:>11}" for name in names))
         for row, values in table.items():
-            self.stdout.write(f"{row:{width}}" + "".join(f"{_shown(name, values[name]):>11}" for name in names))
+            self.stdout.write(f"{row:{width}}" + "".join(f"{_formatted(name, values[name]):>11}" for name in names))
 
 
 def _category(label: Label) -> str:
     return label.category
 
 
-def _shown(name: str, value: float) -> str:
+def _formatted(name: str, value: float) -> str:
     digits = 3 if "@" in name or name == "reach" else 1 if name.endswith("_ms") else 0
     return f"{value:.{digits}f}"

@@ -20,40 +20,42 @@ STDOUT = "-"
 
 
 class Command(BaseCommand):
-    """The inverse of memory_import: what it writes makes equal records in another database."""
+    """The inverse of memory_import: importing the output creates equal records."""
 
-    help = "Write records as JSON lines, which memory_import reads back. Records that have expired are left out."
+    help = "Export records as JSON lines for memory_import. Expired records are excluded by default."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Which records, and where to."""
+        """Add the command's options."""
         parser.add_argument(
             "--user-id",
             action="append",
             default=[],
             metavar="ID",
-            help="Only this user's (or agent's) records. May be repeated.",
+            help="Export only records of this user or agent. Can be repeated.",
         )
         parser.add_argument(
-            "--model", action="append", choices=list(MODELS), help="Only records of this model. May be repeated."
+            "--model", action="append", choices=list(MODELS), help="Export only records of this model. Can be repeated."
         )
-        parser.add_argument("--include-expired", action="store_true", help="Expired records too.")
-        parser.add_argument("-o", "--output", default=STDOUT, metavar="FILE", help="Default: the standard output.")
+        parser.add_argument("--include-expired", action="store_true", help="Include expired records.")
+        parser.add_argument(
+            "-o", "--output", default=STDOUT, metavar="FILE", help="Output file. Default: standard output."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the lines; a file appears when it is complete."""
+        """Write the lines. An output file is created only if the export completes."""
         models = [name for name in MODELS if name in (options["model"] or MODELS)]
         lines = json_lines(models, options["user_id"], options["include_expired"])
         shown = tqdm(lines, unit=" records", disable=options["verbosity"] == 0 or not sys.stderr.isatty())
         try:
             count = self._to_stdout(shown) if options["output"] == STDOUT else _to_file(shown, Path(options["output"]))
         except BrokenPipeError:
-            # The reader has seen enough. The interpreter would try to flush once more at its end.
+            # The reader closed the pipe. Prevent another flush at interpreter exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
         except OSError as error:
             raise CommandError(f"{options['output']}: {error.strerror}.") from error
         except DatabaseError as error:
-            raise CommandError(f"The database failed: {error}.") from error
+            raise CommandError(f"Database error: {error}.") from error
         if options["verbosity"]:
             self.stderr.write(f"{count:,} records exported.", style_func=str)
 
@@ -79,7 +81,7 @@ def _to_file(lines: Iterable[str], path: Path) -> int:
 
 @contextmanager
 def _complete(path: Path) -> Iterator[Any]:
-    """A file beside `path` that takes its name once it is complete."""
+    """A temporary file beside `path`, renamed to it on success."""
     part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""`manage.py memory_import [--user-id ID] FILE...`: conversations and records from files."""
+"""`manage.py memory_import [--user-id ID] FILE...`: import conversations and records from files."""
 
 from __future__ import annotations
 
@@ -27,48 +27,51 @@ MAX_SESSION_CHARACTERS = 200
 
 @dataclass
 class RejectFile:
-    """The file of what was not imported, made with its first line."""
+    """The file of rejected entries, created with its first line."""
 
     path: Path
     lines: IO[str] | None = None
 
     def add(self, reject: Reject) -> None:
-        """Write one line."""
+        """Write a rejected entry."""
         if self.lines is None:
             self.lines = self.path.open("w", encoding="utf-8", newline="\n")
         self.lines.write(reject.to_json_line() + "\n")
 
     def close(self) -> None:
-        """Close the file, if there is one."""
+        """Close the file if it was created."""
         if self.lines is not None:
             self.lines.close()
 
 
 class Command(BaseCommand):
-    """Exit code 0: all is there. 1: some was rejected, and told in a reject file. 2: a file could not be used."""
+    """Exit code 0: everything was imported. 1: entries were rejected. 2: a file could not be used."""
 
     help = (
-        "Import the JSON lines of memory_export, ChatGPT's data export (conversations.json or the zip), or LangChain's "
-        "message lists. A second import of the same file adds nothing. What cannot be imported goes to "
-        "FILE.rejects.jsonl with its place and reason, and the exit code is 1; 2 if a file could not be used."
+        "Import JSON lines of memory_export, ChatGPT data exports (conversations.json or the zip), or message lists of "
+        "LangChain. The import is idempotent. Rejected entries are written to FILE.rejects.jsonl with their position "
+        "and the reason, and the exit code is 1. It is 2 if a file could not be used."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Files and what they may not say."""
-        parser.add_argument("files", nargs="+", metavar="FILE", help="A file to read; - is the standard input.")
-        parser.add_argument("--user-id", metavar="ID", help="Whose memory it is, for files that name nobody.")
+        """Add the files and the command's options."""
+        parser.add_argument("files", nargs="+", metavar="FILE", help="A file to import; - for standard input.")
+        parser.add_argument("--user-id", metavar="ID", help="The user, for files that do not contain one.")
         parser.add_argument(
             "--session-id",
             metavar="ID",
-            help="The session of LangChain's messages. Default: the file's name without its ending.",
+            help="The session of LangChain messages. Default: the file name without its extension.",
         )
-        parser.add_argument("--update", action="store_true", help="Write over records that are there and differ.")
+        parser.add_argument("--update", action="store_true", help="Overwrite existing records that differ.")
         parser.add_argument(
-            "--rejects-dir", metavar="DIR", type=Path, help="Where reject files go. Default: beside their files."
+            "--rejects-dir",
+            metavar="DIR",
+            type=Path,
+            help="Directory for reject files. Default: the directory of each file.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Import each file; one that cannot be used does not keep the others."""
+        """Import each file, even if others cannot be used."""
         _check_user_id(options["user_id"])
         codes = [self._import(path, options) for path in options["files"]]
         if code := max(codes):
@@ -81,7 +84,7 @@ class Command(BaseCommand):
         try:
             totals = self._load(path, rejects, options)
         except UserIdMissingError:
-            self.stderr.write(f"{path}: It names no user. Say whose it is with --user-id ID.")
+            self.stderr.write(f"{path}: The file does not name a user. Use --user-id ID.")
             return UNUSABLE
         except (UnusableError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -90,12 +93,13 @@ class Command(BaseCommand):
             return UNUSABLE
         except DatabaseError as error:
             raise CommandError(
-                f"{path}: The database failed: {error}. What was written stays; run it again to go on.",
+                f"{path}: Database error: {error}. Imported records are kept; run the command again to continue.",
                 returncode=UNUSABLE,
             ) from error
         except KeyboardInterrupt as error:
             raise CommandError(
-                f"{path}: Interrupted. What was written stays; run it again to go on.", returncode=INTERRUPTED
+                f"{path}: Interrupted. Imported records are kept; run the command again to continue.",
+                returncode=INTERRUPTED,
             ) from error
         finally:
             rejects.close()
@@ -150,7 +154,7 @@ def _summary(totals: Totals, rejects: Path) -> str:
         f"{count:,} {name} {what}" for what, counts in totals.by_outcome() for name, count in sorted(counts.items())
     ]
     if totals.empty:
-        parts.append(f"{totals.empty:,} empty messages left out")
+        parts.append(f"{totals.empty:,} empty messages skipped")
     if totals.rejected:
         parts.append(f"{totals.rejected:,} rejected, see {rejects}")
-    return "; ".join(parts) or "nothing in it"
+    return "; ".join(parts) or "no records"

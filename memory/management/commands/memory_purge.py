@@ -1,4 +1,4 @@
-"""`manage.py memory_purge [--dry-run]`: expired records are deleted."""
+"""`manage.py memory_purge [--dry-run]`: delete expired records."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ MODELS: tuple[type[Record], ...] = (MemoryItem, AgentData)
 
 
 class Command(BaseCommand):
-    """No read returns expired records anyway; this frees their place."""
+    """Frees the storage of expired records, which no read returns."""
 
-    help = "Delete the records that have expired."
+    help = "Delete expired records."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Whether to delete."""
-        parser.add_argument("--dry-run", action="store_true", help="Count them, delete none.")
+        """Add the command's options."""
+        parser.add_argument("--dry-run", action="store_true", help="Count the records without deleting them.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete, and tell how many of each model."""
+        """Delete, and print the number of records by model."""
         for model in MODELS:
             records = model.all_objects  # type: ignore[attr-defined]
             if options["dry_run"]:
