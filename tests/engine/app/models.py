@@ -10,6 +10,7 @@ from django.db.models.expressions import RawSQL
 
 from .arrays import ArrayField
 from .library import Book, City, Novel, Remark, Tag, Writer
+from .odd import Coded, CodedPart, Detail
 from .vectors import VectorField
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "Author",
     "Book",
     "City",
+    "Coded",
+    "CodedPart",
+    "Detail",
     "Everything",
     "Note",
     "Novel",

@@ -35,7 +35,7 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(unsupported))}"
     tables = compiler.tables()
     graph = table_refs.join_graph(compiler, compiler.inner.query)
-    for load in loads(graph, table_refs.page(compiler.inner.query, analyzed)):
+    for load in loads(graph, compiler.page(analyzed)):
         yield from _load(load, graph, Select(load.table, tables[load.table].key))
     yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
 

@@ -19,12 +19,13 @@ from django.db import NotSupportedError, OperationalError
 from django.db.models import JSONField
 from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.db.transaction import TransactionManagementError
 
 from ..mirror import table_refs
 from ..mirror.load_plan import Page
 from ..mirror.loader import NoSliceError
-from ..mirror.tables import Table, tables_of
+from ..mirror.tables import Table, page_table_name, tables_of
 from ..query import analysis, pk_lookup
 from ..query.analysis import (
     AggregateAnalysis,
@@ -237,22 +238,35 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def mirror_rows(self, analyzed: RowAnalysis | AggregateAnalysis, unsupported: Sequence[str]) -> list[Row]:
         """The rows from the mirror, all of them (its tables are emptied before this returns)."""
-        page, sliced = self.page(analyzed), self.inner
+        page, inner = self.page(analyzed), self.inner
         if page is not None:
-            unsliced = self.query.chain()
-            unsliced.clear_limits()
+            paged = inner if page.beside else self.connection.mirror.compiler(self.of_page())
             try:
-                return self.run_in_mirror(self.connection.mirror.compiler(unsliced), unsupported, page)
+                return self.run_in_mirror(paged, unsupported, page)
             except NoSliceError:
                 pass  # rows without a partner made the slice too short: SQLite slices
-        return self.run_in_mirror(sliced, unsupported)
+        return self.run_in_mirror(inner, unsupported)
+
+    def of_page(self) -> Any:
+        """The query for the rows of the page table, in place of the slice."""
+        query, quoted = self.query.chain(), self.connection.ops.quote_name
+        query.clear_limits()
+        meta = query.get_meta()
+        key = quoted(meta.pk.column)
+        keys = f"SELECT {key} FROM {quoted(page_table_name(meta.db_table))}"  # noqa: S608 - the model's names
+        base = quoted(query.get_initial_alias())
+        listed: Any = ExtraWhere([f"{base}.{key} IN ({keys})"], ())
+        query.where = WhereNode([query.where, listed])
+        return query
 
     def page(self, analyzed: RowAnalysis | AggregateAnalysis) -> Page | None:
-        """The slice that Firestore can take; none of rows that this transaction wrote."""
+        """The slice that Firestore can apply. Rows that this transaction wrote are added to it."""
+        if isinstance(analyzed, AggregateAnalysis):
+            return None
         page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
-        if page is None or unit is None or not isinstance(analyzed, RowAnalysis):
+        if page is None or unit is None or not unit.touches(Query(analyzed.select.collection)):
             return page
-        return None if unit.touches(Query(analyzed.select.collection)) else page
+        return replace(page, limit=page.offset + page.limit, offset=0, beside=True)
 
     def run_in_mirror(self, inner: Any, unsupported: Sequence[str], page: Page | None = None) -> list[Row]:
         """The rows that SQLite finds."""

@@ -83,8 +83,8 @@ class TargetRowsCompiler(SQLCompiler):
         sql, params = reader.inner.as_sql()
         pk = reader.query.model._meta.pk
         with reader.mirror_for(sql, params, unsupported, versions_of=reader.query.base_table) as versions:
-            rows = list(reader.inner.results_iter())
-        keys = [pk.get_db_prep_save(row[0], connection=self.connection) for row in rows]
+            found = dict.fromkeys(row[0] for row in reader.inner.results_iter())  # a join may repeat rows
+        keys = [pk.get_db_prep_save(value, connection=self.connection) for value in found]
         return TargetRows(
             tuple(checked_document_id(value, key) for value in keys),
             self.expected_versions(versions[value] for value in keys),

@@ -8,14 +8,14 @@ statement reads, and only those are loaded. Tables are created once per thread a
 from __future__ import annotations
 
 import datetime
-import re
 import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from django.db import connections
+from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.db.models import Field
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
@@ -23,12 +23,9 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 from ..connection import Connection
 from .converters import to_sqlite
 from .load_plan import JoinGraph, Page, loads, restricted_to, with_hidden_refs
-from .loader import Loader, NoSliceError
-from .tables import Table
-
-# References to tables in SQL, with the next word, which may be the alias.
-NAMED: Final = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?([^\s",()]+)"?(?=(?:\s+"?(\w+)"?)?)', re.IGNORECASE)
-WORDS: Final = re.compile(r"\w+")
+from .loader import Loader
+from .sql_text import named_tables
+from .tables import Table, page_table
 
 
 class MirrorWrapper(SQLiteWrapper):
@@ -87,40 +84,42 @@ class Mirror:
     ) -> Iterator[dict[Any, Any]]:
         """Loads all rows that are relevant to a statement, and empties the tables afterwards.
 
-        `graph` is the statement's join graph. With a `page`, only that slice of the first table reference is loaded.
-        Yields the update times of the documents of the table `versions_of`, by primary key.
+        `graph` is the statement's join graph. With a `page`, only that slice of the first table reference is loaded for
+        it, and `page_table()` holds its keys. Yields the update times of the documents of the table `versions_of`, by
+        primary key.
         """
-        named = _named(sql, tables, graph)
+        named = named_tables(sql, tables, graph.table_refs)
         present = {name for name, _ in named}
         for name in present:
             self._declare(tables[name])
+        listed = None if page is None or page.beside else page_table(tables[graph.table_refs[0].table])
+        if listed is not None:
+            self._declare(listed)
         columns = self._columns_read(sql, params)
         known = with_hidden_refs(restricted_to(graph, present), named)
-        if (
-            page is not None
-            and sum(count for (name, _), count in named.items() if name == known.table_refs[0].table) > 1
-        ):
-            raise NoSliceError
         loader = Loader(
             self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of
         )
         try:
             with self.outer.lane("mirror"):
                 for load in loads(known, page):
-                    loader.load(load)
-                    if page is not None:
-                        loader.require_join_partners(load)
+                    rows = loader.load(load)
+                    if page is None:
+                        continue
+                    loader.require_join_partners(load)
+                    if load.page is not None and listed is not None:
+                        keys = loader.keys(load, rows[load.page.checked :])
+                        self.insert(listed, list(listed.fields.values()), keys)
             yield loader.versions
         finally:
-            for name in present:
+            for name in present if listed is None else (*present, listed.name):
                 self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table name, not user input
 
     def returning(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows that a statement returns, with SQLite's values."""
         with self.connection.cursor():
             raw: sqlite3.Connection = self.connection.connection
-        cursor = raw.execute(sql.replace("%s", "?").replace("%%", "%"), tuple(params))
-        return cursor.fetchall()
+        return raw.cursor(factory=SQLiteCursorWrapper).execute(sql, tuple(params)).fetchall()
 
     def computed(
         self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
@@ -130,7 +129,7 @@ class Mirror:
         self._declare(table)
         try:
             self.insert(table, fields, [[row.get(str(field.column)) for field in fields] for row in rows])
-            return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY rowid', params)  # noqa: S608
+            return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY {table.position}', params)  # noqa: S608
         finally:
             self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
 
@@ -147,7 +146,11 @@ class Mirror:
         marks = ", ".join("?" for _ in fields)
         raw: sqlite3.Connection = self.connection.connection
         raw.execute("BEGIN")
-        raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
+        try:
+            raw.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', values)  # noqa: S608
+        except BaseException:
+            raw.execute("ROLLBACK")
+            raise
         raw.execute("COMMIT")
 
     def _execute(self, sql: str) -> None:
@@ -156,11 +159,13 @@ class Mirror:
 
     def _declare(self, table: Table) -> None:
         declaration = table.declaration(self.connection)
-        if self._declared.get(table.name) == declaration:
+        name = table.name.lower()  # SQLite takes "Item" and "item" for one table
+        if self._declared.get(name) == declaration:
             return
+        self._declared.pop(name, None)
         self._execute(f'DROP TABLE IF EXISTS "{table.name}"')
         self._execute(declaration)
-        self._declared[table.name] = declaration
+        self._declared[name] = declaration
 
     def _columns_read(self, sql: str, params: Sequence[Any]) -> dict[str, frozenset[str]]:
         """The columns that SQLite's authorizer reports for a statement, by table."""
@@ -189,15 +194,3 @@ def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:
         "OPTIONS": {},
         "ATOMIC_REQUESTS": False,
     }
-
-
-def _named(sql: str, tables: Mapping[str, Table], graph: JoinGraph) -> dict[tuple[str, str], int]:
-    """The number of references in a statement by table and alias. For names hidden in raw SQL the alias is empty."""
-    aliases = {(table_ref.table, table_ref.alias) for table_ref in graph.table_refs}
-    named: dict[tuple[str, str], int] = {}
-    for name, word in NAMED.findall(sql):
-        if name in tables:
-            pair = (name, word if (name, word) in aliases else name)
-            named[pair] = named.get(pair, 0) + 1
-    seen = {name for name, _ in named}
-    return named | {(word, ""): 1 for word in set(WORDS.findall(sql)) if word in tables and word not in seen}

@@ -16,7 +16,7 @@ from ..query.lowering import column_ref
 from ..query.plan import Compare, Get, Merge, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan, superset
 from ..values.types import VERSION, Ref
-from .load_plan import Load, Rank, rank_of, sliced
+from .load_plan import Load, Page, Rank, rank_of, sliced
 from .tables import Table
 
 Row = tuple[Any, ...]
@@ -88,16 +88,23 @@ class Loader:
         ]
         return LoadedTable(table, fields, [column_ref(field, self._outer) for field in fields])
 
-    def load(self, load: Load) -> None:
-        """Reads the rows of one load that are not loaded yet."""
+    def load(self, load: Load) -> list[Row]:
+        """Reads the rows of one load that are not loaded yet. Returns all rows of the load."""
         loaded = self._tables[load.table]
         if load.page is not None:
-            rows = self._fetch(loaded, plan(sliced(loaded.select, load.page)), load.page.checked)
+            rows = self._fetch(loaded, plan(sliced(loaded.select, load.page)), load.page)
         elif loaded.whole:
             rows = list(loaded.rows.values())
         else:
             rows = self._load_narrowed(load, loaded)
         self._rows_by_ref[load.ref_index] = loaded, rows
+        return rows
+
+    def keys(self, load: Load, rows: Sequence[Row]) -> list[Row]:
+        """The primary keys of rows of a load."""
+        loaded = self._tables[load.table]
+        place = loaded.refs.index(loaded.table.key)
+        return [(row[place],) for row in rows]
 
     def require_join_partners(self, load: Load) -> None:
         """Raises NoSliceError if an inner join has no matching row for a row of a slice."""
@@ -133,24 +140,26 @@ class Loader:
         place = loaded.refs.index(column)
         return (row[place] for row in rows)
 
-    def _fetch(self, loaded: LoadedTable, read: Answer | NotNative, skipped: int = 0) -> list[Row]:
-        """The rows of a read, inserted into the mirror except for the first `skipped`. No read is repeated."""
+    def _fetch(self, loaded: LoadedTable, read: Answer | NotNative, page: Page | None = None) -> list[Row]:
+        """The rows of a read, inserted into the mirror. No read is repeated."""
         if isinstance(read, SortedGet):
             read = read.read
         if isinstance(read, NoRows | NotNative):
             return []
         known = next((rows for before, rows in loaded.reads if before == read), None)
         if known is None:
-            known = self._read(loaded, read, skipped)
+            known = self._read(loaded, read, page)
             loaded.reads.append((read, known))
         return known
 
-    def _read(self, loaded: LoadedTable, read: Read, skipped: int) -> list[Row]:
+    def _read(self, loaded: LoadedTable, read: Read, page: Page | None) -> list[Row]:
         """Reads within the budget, including this transaction's writes, and inserts new rows into the mirror."""
         versioned = loaded.table.name == self._versions_of
         read = _with_version(read) if versioned else read
         with self._outer.cursor() as cursor:
-            if isinstance(read, Query | Merge) and read.limit is not None:
+            if page is not None and page.beside:
+                rows, count = cursor.superset(read, min(page.limit, self._budget))
+            elif isinstance(read, Query | Merge) and read.limit is not None:
                 rows = list(islice(cursor.run(read), self._budget + 1))
                 count = len(rows)
             else:
@@ -163,7 +172,7 @@ class Loader:
             for row in rows:
                 self.versions.setdefault(row[key], row[-1])
             rows = [row[:-1] for row in rows]
-        self._insert(loaded.table, loaded.fields, loaded.add(rows)[skipped:])
+        self._insert(loaded.table, loaded.fields, loaded.add(rows))
         return rows
 
     def _too_broad(self, table: str) -> QueryTooBroad:

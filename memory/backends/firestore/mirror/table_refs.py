@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -95,7 +95,8 @@ def _visit(collector: Collector, query: Query, outer: Scope) -> Scope:
     for nested in _subqueries((query.where,)):
         if id(nested) not in visited:
             _visit(collector, nested, scope)
-    for nested in _subqueries((*query.annotation_select.values(), *query.order_by, *query.select)):
+    grouped = query.group_by if isinstance(query.group_by, tuple) else ()
+    for nested in _subqueries((*query.annotation_select.values(), *query.order_by, *query.select, *grouped)):
         _visit(collector, nested, scope)
     return own
 
@@ -159,14 +160,16 @@ def _where_links(collector: Collector, where: WhereNode, scope: Scope, own: Mapp
             inner = _visit(collector, node.rhs, scope)
             yield node.rhs
             selected = _selected_column(node.rhs)
-            if selected is not None and selected.alias in inner:
-                collector.link(
-                    scope.get(node.lhs.alias), node.lhs.target, inner[selected.alias], selected.target, False
-                )
+            if selected is not None and selected.alias in inner and node.lhs.alias in own:
+                pair = (own[node.lhs.alias], node.lhs.target), (inner[selected.alias], selected.target)
+                collector.link(*pair[0], *pair[1], False)
+                if _keeps_rows(node.rhs):
+                    collector.link(*pair[1], *pair[0], False)
         elif (exists := _required_exists(node)) is not None:
             inner = _visit(collector, exists.query, scope)
             yield exists.query
-            _reverse_links(collector, set(inner.values()))
+            if exists.query.group_by is None:
+                _reverse_links(collector, set(inner.values()), set(own.values()))
 
 
 def _required_exists(node: Any) -> Any:
@@ -187,11 +190,20 @@ def _equal(collector: Collector, left: Col, right: Col, scope: Scope, own: Mappi
             collector.link(own[one.alias], one.target, scope.get(other.alias), other.target, False)
 
 
-def _reverse_links(collector: Collector, inner: set[int]) -> None:
-    """Adds the reverse of links to an outer query, for a subquery whose rows must exist."""
+def _reverse_links(collector: Collector, inner: set[int], own: set[int]) -> None:
+    """Adds the reverse of links to the query `own`, for a subquery of it whose rows must exist.
+
+    Links of the subquery to queries further outside stay as they are: those queries may have rows without a match.
+    """
     for link in list(collector.links):
-        if link.target in inner and link.source not in inner:
+        if link.target in inner and link.source in own:
             collector.links.append(Link(link.source, link.source_column, link.target, link.column))
+
+
+def _keeps_rows(query: Query) -> bool:
+    """Whether a subquery has no slice, grouping or window, so that removing a row does not change the others."""
+    numbered = any(getattr(e, "contains_over_clause", False) for e in query.annotations.values())
+    return not (query.is_sliced or query.group_by is not None or query.distinct_fields or numbered)
 
 
 def _selected_column(query: Query) -> Col | None:
@@ -219,11 +231,14 @@ def _subqueries(nodes: Any) -> Iterator[Query]:
         elif inner := getattr(node, "query", None):
             yield inner
         else:
-            children = getattr(node, "children", None) or ()
-            sources = node.get_source_expressions() if hasattr(node, "get_source_expressions") else ()
-            yield from _subqueries((*children, *sources))
-            if isinstance(rhs := getattr(node, "rhs", None), Query) and rhs not in sources:
+            parts = node.children if isinstance(node, WhereNode) else _sources(node)
+            yield from _subqueries(parts)
+            if isinstance(rhs := getattr(node, "rhs", None), Query) and rhs not in parts:
                 yield rhs
+
+
+def _sources(node: Any) -> Sequence[Any]:
+    return node.get_source_expressions() if hasattr(node, "get_source_expressions") else ()
 
 
 # --- slices ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Field
 
@@ -13,6 +13,8 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 from ..connection import Connection
 from ..query.lowering import column_ref
 from ..values.types import Kind, Ref
+
+POSITIONS: Final = ("rowid", "oid", "_rowid_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class Table:
     fields: Mapping[str, Field[Any, Any]]
     key: Ref
     keyed: bool = True
+
+    @property
+    def position(self) -> str:
+        """A name of SQLite's row id that no column has."""
+        return next(name for name in POSITIONS if name not in {column.lower() for column in self.fields})
 
     def declaration(self, connection: SQLiteWrapper) -> str:
         """CREATE TABLE without constraints: the table has the rows of Firestore, possibly without some columns."""
@@ -44,6 +51,17 @@ def _generated(field: Any, connection: SQLiteWrapper) -> str:
     sql, params = field.generated_sql(connection)
     editor = connection.SchemaEditorClass(connection)
     return f" GENERATED ALWAYS AS ({sql % tuple(map(editor.quote_value, params))}) VIRTUAL"
+
+
+def page_table_name(table: str) -> str:
+    """The name of `page_table()`."""
+    return f"{table}:page"
+
+
+def page_table(table: Table) -> Table:
+    """The table that holds the primary keys of a page."""
+    column = table.key.path[0]
+    return Table(page_table_name(table.name), {column: table.fields[column]}, table.key)
 
 
 def tables_of(models: Iterable[Any], outer: Connection) -> dict[str, Table]:

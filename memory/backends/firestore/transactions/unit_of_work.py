@@ -133,7 +133,8 @@ class UnitOfWork:
         if not own:
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
-        bound = None if limit is None else limit + len(own)
+        stored = sum(entry.precondition is not Precondition.ABSENT for entry in own.values())
+        bound = None if limit is None else limit + stored
         found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
         theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
         return [*theirs, *self._own_rows(collections_of(read)[0], own, read.columns)], len(theirs)

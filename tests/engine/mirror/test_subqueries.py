@@ -1,0 +1,106 @@
+"""Subqueries over committed rows: conditions of one narrow no table that they do not bind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db.models import Exists, F, OuterRef, Q, Window
+from django.db.models.functions import RowNumber
+from django.db.models.lookups import In
+
+from tests.engine.app.models import Book, City, Writer
+
+pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
+
+BOTH = ("default", "sqlite")
+
+
+@pytest.fixture
+def writers() -> None:
+    """Three writers of three cities, each with a book that the next one's editor reads."""
+    for alias in BOTH:
+        City.objects.using(alias).bulk_create(City(id=f"c{i}", country="x") for i in range(3))
+        Writer.objects.using(alias).bulk_create(Writer(id=f"w{i}", city_id=f"c{i}") for i in range(3))
+        Book.objects.using(alias).bulk_create(
+            Book(id=f"b{i}", writer_id=f"w{i}", editor_id="w1", year=2000 + i) for i in range(3)
+        )
+
+
+def names(rows: Any) -> list[str]:
+    """The keys of rows, in order."""
+    return sorted(row.pk for row in rows)
+
+
+@pytest.fixture(params=BOTH)
+def alias(request: pytest.FixtureRequest, writers: None) -> str:
+    """Both databases: what is expected of one holds on the other."""
+    return str(request.param)
+
+
+def edited_at_home(alias: str) -> Exists:
+    """A book of a city's writer whose editor lives in that city: the city is two queries outside."""
+    editor = Writer.objects.using(alias).filter(pk=OuterRef("editor"), city=OuterRef(OuterRef("pk")))
+    books = Book.objects.using(alias).filter(Exists(editor), writer__city=OuterRef("pk"))
+    return Exists(books)
+
+
+def test_a_condition_on_the_query_around_the_next_does_not_narrow_it(alias: str) -> None:
+    """Cities where the innermost rows are missing are still rows of the outermost query."""
+    cities = City.objects.using(alias)
+    assert names(cities.filter(edited_at_home(alias))) == ["c1"]
+    assert names(cities.filter(~edited_at_home(alias))) == ["c0", "c2"]
+    assert names(cities.filter(Q(edited_at_home(alias)) | Q(pk="c2"))) == ["c1", "c2"]
+    flags = cities.annotate(home=edited_at_home(alias)).order_by("pk").values_list("home", flat=True)
+    assert list(flags) == [False, True, False]
+    assert cities.annotate(home=edited_at_home(alias)).filter(home=False).count() == 2
+
+
+def test_writes_reach_the_same_rows(alias: str) -> None:
+    """What an UPDATE or DELETE chooses is what a SELECT finds."""
+    cities = City.objects.using(alias)
+    assert cities.filter(~edited_at_home(alias)).update(country="y") == 2
+    assert names(cities.filter(country="y")) == ["c0", "c2"]
+    _, deleted = cities.filter(~edited_at_home(alias), country="y").delete()
+    assert deleted["engine.City"] == 2
+    assert names(cities.all()) == ["c1"]
+
+
+def test_a_slice_inside_is_of_all_its_rows(alias: str) -> None:
+    """The two best of all books are not the two best of those that the query around links to."""
+    best = Book.objects.using(alias).order_by("-year").values("pk")[:1]
+    found = Writer.objects.using(alias).filter(Exists(Book.objects.filter(writer=OuterRef("pk"), pk__in=best)))
+    assert names(found) == ["w2"]
+    assert names(found.filter(pk__in=["w0", "w1"])) == []
+    assert names(Writer.objects.using(alias).filter(pk__in=["w0", "w1"], books__in=best)) == []
+
+
+def test_numbered_rows_inside_are_numbered_among_all(alias: str) -> None:
+    """A window counts rows that the query around does not link to."""
+    second = Book.objects.using(alias).annotate(place=Window(RowNumber(), order_by="year")).filter(place=2)
+    assert names(Writer.objects.using(alias).filter(pk__in=["w0", "w1"], books__in=second.values("pk"))) == ["w1"]
+    assert names(Writer.objects.using(alias).filter(pk="w0", books__in=second.values("pk"))) == []
+
+
+def test_membership_of_an_outer_column_does_not_narrow_the_outer_query(alias: str) -> None:
+    """`OuterRef` on the left of IN belongs to the query around."""
+    of_first = Writer.objects.using(alias).filter(pk="w0").values("city")
+    inner = City.objects.using(alias).filter(In(OuterRef("city"), of_first))
+    assert names(Writer.objects.using(alias).filter(~Exists(inner))) == ["w1", "w2"]
+
+
+def test_membership_narrows_the_rows_of_a_plain_subquery(writers: None, calls: Any) -> None:
+    """`IN (SELECT ...)` reads those inner rows whose value an outer row has."""
+    with calls() as made:
+        assert names(Writer.objects.filter(pk="w1", pk__in=Book.objects.filter(year__gt=0).values("writer"))) == ["w1"]
+    assert sum(call["documents_read"] for call in made) == 2
+
+
+def test_updates_through_joins_write_each_row_once(alias: str) -> None:
+    """A row that a join finds twice is one row."""
+    Book.objects.using(alias).update(editor="w1")
+    found = Writer.objects.using(alias).filter(edited__year__gte=2000)
+    assert found.count() == 3
+    assert found.update(city="c2") == 1
+    assert Book.objects.using(alias).filter(editor__edited__year__gte=2000).update(year=F("year") + 1) == 3
+    assert sorted(Book.objects.using(alias).values_list("year", flat=True)) == [2001, 2002, 2003]
