@@ -43,24 +43,26 @@ def test_options_are_checked() -> None:
     """Unset ones have defaults; a wrong one is named."""
     assert wrapper().option("mirror_limit") == 5000
     assert wrapper(OPTIONS={"mirror_limit": 7}).option("mirror_limit") == 7
-    with pytest.raises(ImproperlyConfigured, match=r"\['auto_ids'\] is 'serial': it is one of \['random', 'time'\]"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"\['auto_ids'\] is 'serial': it must be one of \['random', 'time'\]"
+    ):
         wrapper(OPTIONS={"auto_ids": "serial"}).ops.new_auto_id()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"timeout": "10"}, r"\['timeout'\] is '10': it is a number of seconds, above 0"),
-        ({"timeout": 0}, "it is a number of seconds"),
-        ({"timeout": None}, "it is a number of seconds"),
-        ({"mirror_limit": -1}, r"\['mirror_limit'\] is -1: it is a whole number of documents"),
-        ({"mirror_limit": 1.5}, "it is a whole number"),
-        ({"mirror_limit": None}, "it is a whole number"),
+        ({"timeout": "10"}, r"\['timeout'\] is '10': it must be a number of seconds, above 0"),
+        ({"timeout": 0}, "it must be a number of seconds"),
+        ({"timeout": None}, "it must be a number of seconds"),
+        ({"mirror_limit": -1}, r"\['mirror_limit'\] is -1: it must be a whole number of documents"),
+        ({"mirror_limit": 1.5}, "it must be a whole number"),
+        ({"mirror_limit": None}, "it must be a whole number"),
         (
             {"timout": 3},
-            r"has timout, which .* knows auto_ids, credentials_json, credentials_path, mirror_limit, timeout",
+            r"options: timout\. .* auto_ids, credentials_json, credentials_path, mirror_limit, timeout",
         ),
-        (["timeout"], "is a list: it is a map"),
+        (["timeout"], "must be a dict, not a list"),
         ({"credentials_json": b"swordfish"}, "must be a service account key, as a string or a mapping"),
         ({"credentials_json": {"swordfish": b"swordfish"}}, "contains values that are not JSON"),
     ],

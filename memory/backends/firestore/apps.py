@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class FirestoreConfig(AppConfig):
-    """No models: the engine works without it, and `"memory"` brings the same commands."""
+    """An app without models. The engine works without it, and `"memory"` has the same commands."""
 
     name = "memory.backends.firestore"
     label = "memory_firestore"

@@ -1,4 +1,4 @@
-"""Several querysets at once: one round of calls, where Django would wait for each before it sends the next.
+"""Runs several querysets concurrently, where Django would run them in sequence.
 
 lines, total = fetch([Line.objects.filter(text="a").values_list("id")[:5], Counted(Line.objects.all())])
 """
@@ -22,7 +22,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Counted:
-    """How many rows a queryset has; of a slice, no more than it takes are counted."""
+    """Requests the number of rows of a queryset; of a slice, at most its length."""
 
     queryset: QuerySet[Any]
 
@@ -34,7 +34,7 @@ Fetchable: TypeAlias = QuerySet[Any] | Counted
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What one of them asks of Firestore; None where it takes more, or less, than one call."""
+    """A queryset with its read; None if it needs more than one call, or none."""
 
     source: Fetchable
     read: Query | Nearest | Aggregate | None = None
@@ -50,11 +50,11 @@ class _Prepared:
 
 
 def fetch(sources: Sequence[Fetchable], *, locks: bool = True) -> list[list[Row] | int]:
-    """For each queryset its rows as tuples, in select order and converted as `values_list` has them; for each
-    `Counted` a number. All are of one database. What is no single native read is asked by itself, as always; inside
-    `atomic()` all are, one after the other, and take part in the transaction. Without `locks` they do not, if they
-    would be the first thing that it sees: what they read may change before it commits. On other engines they are asked
-    one after the other.
+    """The results of querysets of one database: rows as tuples, like `values_list()`, and a number for each `Counted`.
+
+    Querysets with a single native read run concurrently, the others in sequence. Inside `atomic()` all run in sequence
+    and are part of the transaction. With `locks=False`, if the transaction has read and written nothing yet, they run
+    concurrently outside of it, so the rows may change before its commit. On other engines they run in sequence.
     """
     if not sources:
         return []

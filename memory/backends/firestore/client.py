@@ -9,12 +9,12 @@ from django.db.backends.base.client import BaseDatabaseClient
 
 
 class DatabaseClient(BaseDatabaseClient):
-    """Refuses, and says what to use."""
+    """Raises NotSupportedError."""
 
     executable_name = "firestore"
 
     def runshell(self, parameters: Iterable[str]) -> None:
         raise NotSupportedError(
-            "Firestore has no command line: use `manage.py shell`, or the console at "
+            "Firestore has no command-line client: use `manage.py shell`, or the console at "
             "https://console.cloud.google.com/firestore."
         )

@@ -1,4 +1,4 @@
-"""Django's compilers by the names that `Query.get_compiler` looks for."""
+"""The compilers, by the names that `Query.get_compiler` expects."""
 
 from __future__ import annotations
 

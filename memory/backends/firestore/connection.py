@@ -1,7 +1,7 @@
-"""What the engine's packages may use of a connection, as protocols.
+"""Protocols of the connection, for use in the engine's packages.
 
-`base.DatabaseWrapper` imports the packages, so they cannot import it: they name these types instead. What Django
-itself hands over (`compiler.connection`, `connections[alias]`) is typed `Any` or as Django's base class.
+`base.DatabaseWrapper` imports the packages, so they cannot import it and use these types instead. Connections that
+Django provides (`compiler.connection`, `connections[alias]`) are typed as `Any` or as Django's base class.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Cursor(Protocol):
         """The rows of a read, lazily."""
 
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[Row], int]:
-        """At least the rows of a read, and how many came from Firestore."""
+        """A superset of the rows of a read, and the number of rows read from Firestore."""
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> Row:
-        """One value for each aggregate."""
+        """One value per aggregate."""
 
     def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
-        """Applies writes, or keeps them until the transaction commits."""
+        """Applies writes, or buffers them in a transaction."""
 
     def __enter__(self) -> Cursor: ...
 
@@ -39,18 +39,18 @@ class Cursor(Protocol):
 
 
 class Transaction(Protocol):
-    """The transaction that is open; see `transactions/unit_of_work.py`."""
+    """An open transaction; see `transactions/unit_of_work.py`."""
 
     @property
     def is_untouched(self) -> bool:
         """Whether nothing was read or written yet."""
 
     def touches(self, read: Read) -> bool:
-        """Whether a read must see what was written here."""
+        """Whether a read is over a collection with buffered writes."""
 
 
 class Mirror(Protocol):
-    """The in-memory SQLite behind a connection; see `mirror/database.py`."""
+    """The in-memory SQLite database of a connection; see `mirror/database.py`."""
 
     @property
     def connection(self) -> SQLiteWrapper:
@@ -60,7 +60,7 @@ class Mirror(Protocol):
         """Django's SQLite compiler for a query."""
 
     def returning(self, sql: str, params: Sequence[Any]) -> list[Row]:
-        """The rows that a statement returns, as SQLite holds them."""
+        """The rows that a statement returns, with SQLite's values."""
 
     def computed(
         self, expressions: str, params: Sequence[Any], table: Any, rows: Sequence[Mapping[str, Any]]
@@ -76,7 +76,7 @@ class Connection(Protocol):
     ops: Any
 
     def cursor(self) -> Cursor:
-        """What runs plans."""
+        """A cursor, which runs plans."""
 
     @property
     def timezone(self) -> datetime.tzinfo | None:
@@ -88,14 +88,14 @@ class Connection(Protocol):
 
     @property
     def unit(self) -> Transaction | None:
-        """The transaction that is open; None where every statement is its own."""
+        """The open transaction; None in autocommit mode."""
 
     @property
     def mirror(self) -> Mirror:
-        """The in-memory SQLite that answers what Firestore cannot."""
+        """The in-memory SQLite database for queries that Firestore does not support."""
 
     def option(self, name: str) -> Any:
         """One of OPTIONS, or its default. Raises `ImproperlyConfigured`."""
 
     def lane(self, name: str) -> AbstractContextManager[None]:
-        """Names the lane of the calls made inside, for `connection.queries`."""
+        """Sets the lane of the calls made inside, for `connection.queries`."""

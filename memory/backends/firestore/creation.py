@@ -1,5 +1,4 @@
-"""Test databases: another database id in the same project, which the emulator makes when it is first
-named."""
+"""Test databases: another database id in the same project. The emulator creates a database on first use."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ FLUSH_SECONDS: Final = 60.0
 
 
 def flush_emulator(to: channel.Target) -> None:
-    """Empties a database of the emulator at once, its history too, which would slow later queries down.
+    """Empties a database of the emulator at once, including its history, which would slow down later queries.
 
     https://firebase.google.com/docs/emulator-suite/connect_firestore#clear_your_database_between_tests
     """
@@ -31,8 +30,7 @@ class DatabaseCreation(BaseDatabaseCreation):
     """Names, empties and clones test databases."""
 
     def _get_test_db_name(self) -> str:
-        """The id of the test database: TEST["NAME"], or `test-` and the name; at most 63 letters, digits and
-        hyphens."""
+        """The id of the test database: TEST["NAME"], or `test-` and the name, at most 63 characters."""
         settings = self.connection.settings_dict
         if name := settings["TEST"]["NAME"]:
             return str(name)
@@ -46,7 +44,7 @@ class DatabaseCreation(BaseDatabaseCreation):
         return name
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
-        """A copy for one of the test runner's processes: what migrations put there is not put back by `TestCase`."""
+        """A copy for a process of the parallel test runner, including rows that migrations created."""
         name = self.get_test_db_clone_settings(suffix)["NAME"]
         if keepdb:
             return
@@ -70,24 +68,24 @@ class DatabaseCreation(BaseDatabaseCreation):
         if name == settings["NAME"]:
             raise ImproperlyConfigured(
                 f"DATABASES[{self.connection.alias!r}]['TEST']['NAME'] is the database itself, {name!r}: tests would "
-                "empty it. Name another one."
+                "empty it. Use another name."
             )
         if not settings["HOST"] and not settings["TEST"]["NAME"]:
             raise ImproperlyConfigured(
                 f"Tests would empty the database {name!r} of the real project {settings.get('PROJECT')!r}. "
-                f"Set DATABASES[{self.connection.alias!r}]['HOST'] to an emulator, or name the test database "
-                "in ['TEST']['NAME']."
+                f"Set DATABASES[{self.connection.alias!r}]['HOST'] to an emulator, or set ['TEST']['NAME'] to the "
+                "name of a test database."
             )
 
     def _empty(self, name: str) -> None:
-        """Every document of a database, on a connection of its own."""
+        """Deletes all documents of a database, with a separate connection."""
         with self._connected(name) as cursor:
             for collection in cursor.collections():
                 cursor.clear(collection)
 
     @contextmanager
     def _connected(self, name: str) -> Iterator[Any]:
-        """A cursor of a database of the same project, on a connection of its own."""
+        """A cursor of a database of the same project, with a separate connection."""
         connection = self.connection.copy()
         connection.settings_dict = {**self.connection.settings_dict, "NAME": name}
         try:

@@ -1,17 +1,18 @@
-"""Failures of Firestore as Django's database errors: one table, applied once, where a call fails.
+"""Maps failures of Firestore to Django's database errors, in one table.
 
 django.db.DatabaseError
-├── DataError            a value that Firestore cannot hold or compare with
-│   └── TransactionTooLarge  more bytes than one commit may have
-├── IntegrityError       a document exists already; `rows` are the positions of the writes refused
+├── DataError            a value that Firestore cannot store or use in a filter
+│   └── TransactionTooLarge  the transaction exceeds the size limit of a commit
+├── IntegrityError
+│   └── RowsRefused      a precondition failed; `rows` are the positions of the writes that were not applied
 ├── OperationalError     the service, the network, credentials, quotas, deadlines
-│   ├── Contention           another transaction holds the documents: run the transaction again
-│   └── TransactionTooLong   begun longer ago than Firestore allows
+│   ├── Contention           a conflict with another transaction: retry the transaction
+│   └── TransactionTooLong   the transaction exceeds Firestore's time limit
 ├── ProgrammingError
-│   └── MissingIndex     a query needs a composite index; `definition` is ready to paste
-├── InternalError        Firestore says that it failed
-└── NotSupportedError    Firestore cannot do this
-    └── QueryTooBroad    it could be answered here, but only by reading too much
+│   └── MissingIndex     a query needs a composite index; `definition` is its entry for firestore.indexes.json
+├── InternalError        an internal error of Firestore
+└── NotSupportedError    not supported by Firestore
+    └── QueryTooBroad    the mirror would need more than `mirror_limit` documents
 """
 
 from __future__ import annotations
@@ -37,22 +38,22 @@ from google.auth import exceptions as auth
 Code: TypeAlias = grpc.StatusCode
 
 
-class Contention(OperationalError):  # noqa: N818 - named as Django names database errors: by what is
-    """Another transaction touched the same documents; nothing of this one was applied, and it may be run again."""
+class Contention(OperationalError):  # noqa: N818 - not all of Django's database errors end in Error either
+    """A conflict with another transaction on the same documents. Nothing was applied, and it can be retried."""
 
 
 class TransactionTooLarge(DataError):  # noqa: N818
-    """A transaction wrote more bytes than Firestore takes in one commit; nothing was sent."""
+    """A transaction's writes exceed the size limit of one commit. Nothing was sent."""
 
 
 class TransactionTooLong(OperationalError):  # noqa: N818
-    """A transaction took longer than Firestore keeps one; nothing was sent."""
+    """A transaction exceeded Firestore's time limit. Nothing was sent."""
 
 
 class MissingIndex(ProgrammingError):  # noqa: N818
     """A query needs a composite index that the database lacks.
 
-    `definition` is one entry of `firestore.indexes.json`'s `indexes`, or None where the query is not known.
+    `definition` is its entry for `indexes` in `firestore.indexes.json`, or None if the query is not known.
     """
 
     def __init__(self, message: str, definition: Mapping[str, Any] | None = None) -> None:
@@ -61,13 +62,13 @@ class MissingIndex(ProgrammingError):  # noqa: N818
 
 
 class QueryTooBroad(NotSupportedError):  # noqa: N818
-    """A query that Firestore cannot answer would have to read more documents than `OPTIONS["mirror_limit"]` allows."""
+    """A query in the mirror would read more documents than `OPTIONS["mirror_limit"]`."""
 
 
 class RowsRefused(IntegrityError):  # noqa: N818
-    """Documents exist already, or do not exist or are not as they were read, where that was required.
+    """A precondition failed: a document exists, does not exist, or has changed after it was read.
 
-    `rows` are the positions, in the writes given, of all that were not applied.
+    `rows` are the positions of all writes that were not applied.
     """
 
     def __init__(self, message: str, rows: Sequence[int]) -> None:
@@ -75,37 +76,37 @@ class RowsRefused(IntegrityError):  # noqa: N818
         self.rows = tuple(rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle: workers of a pool hand their exceptions on."""
+        """For pickle, as process pools use it for exceptions."""
         return type(self), (str(self), self.rows)
 
 
 def contention(table: str) -> Contention:
-    """Others kept changing the rows."""
-    return Contention(f"Rows of {table!r} were changed by others each time that they were to be written: try again.")
+    """The error for rows that other clients keep changing."""
+    return Contention(f"Rows of {table!r} were changed by other clients before each attempt to write them: try again.")
 
 
 MAPPING: Final[Mapping[Code, tuple[type[DatabaseError], str]]] = {
     Code.CANCELLED: (OperationalError, "the call was cancelled; try again"),
-    Code.UNKNOWN: (OperationalError, "the outcome is not known; check before trying again"),
-    Code.INVALID_ARGUMENT: (DataError, "a value or a combination of filters is not one that Firestore accepts"),
-    Code.DEADLINE_EXCEEDED: (OperationalError, "no answer in time; try again, or raise OPTIONS['timeout']"),
-    Code.NOT_FOUND: (OperationalError, "there is no such database or document; check PROJECT and NAME"),
-    Code.ALREADY_EXISTS: (IntegrityError, "a document with this id exists already"),
+    Code.UNKNOWN: (OperationalError, "the outcome is unknown; check it before trying again"),
+    Code.INVALID_ARGUMENT: (DataError, "Firestore does not accept a value or a combination of filters"),
+    Code.DEADLINE_EXCEEDED: (OperationalError, "no response in time; try again, or raise OPTIONS['timeout']"),
+    Code.NOT_FOUND: (OperationalError, "the database or document does not exist; check PROJECT and NAME"),
+    Code.ALREADY_EXISTS: (IntegrityError, "a document with this id already exists"),
     Code.PERMISSION_DENIED: (
         OperationalError,
-        "the account may not do this; grant it roles/datastore.user on PROJECT, and enable the Firestore API",
+        "the account lacks permission; grant it roles/datastore.user on PROJECT, and enable the Firestore API",
     ),
-    Code.RESOURCE_EXHAUSTED: (OperationalError, "a quota or a limit of size is used up; send less, or later"),
-    Code.FAILED_PRECONDITION: (OperationalError, "the database is not in a state that allows this"),
-    Code.ABORTED: (Contention, "other writers hold the same documents; nothing was applied, run it again"),
+    Code.RESOURCE_EXHAUSTED: (OperationalError, "a quota or size limit is exceeded; send less, or try again later"),
+    Code.FAILED_PRECONDITION: (OperationalError, "the state of the database does not allow this"),
+    Code.ABORTED: (Contention, "conflict with other writers of the same documents; nothing was applied, retry"),
     Code.OUT_OF_RANGE: (DataError, "a value is out of Firestore's range"),
-    Code.UNIMPLEMENTED: (NotSupportedError, "this Firestore (or its emulator) does not implement the call"),
-    Code.INTERNAL: (InternalError, "Firestore failed inside; try again"),
-    Code.UNAVAILABLE: (OperationalError, "Firestore cannot be reached; check the network and HOST, then try again"),
-    Code.DATA_LOSS: (InternalError, "Firestore reports data that is lost or corrupt"),
-    Code.UNAUTHENTICATED: (OperationalError, "the credentials are not accepted; check the key in OPTIONS"),
+    Code.UNIMPLEMENTED: (NotSupportedError, "the service or the emulator does not implement the call"),
+    Code.INTERNAL: (InternalError, "internal error of Firestore; try again"),
+    Code.UNAVAILABLE: (OperationalError, "cannot connect to Firestore; check the network and HOST, then try again"),
+    Code.DATA_LOSS: (InternalError, "Firestore reports lost or corrupt data"),
+    Code.UNAUTHENTICATED: (OperationalError, "the credentials were rejected; check the key in OPTIONS"),
 }
-"""For each status but OK: Django's class, and what it means and what to do."""
+"""Django's error class and the message for each status except OK."""
 
 CLASSES: Final[Mapping[type[Exception], Code]] = {
     api.RetryError: Code.DEADLINE_EXCEEDED,
@@ -126,7 +127,7 @@ CLASSES: Final[Mapping[type[Exception], Code]] = {
     api.GoogleAPICallError: Code.UNKNOWN,
     api.GoogleAPIError: Code.UNKNOWN,
 }
-"""What carries no status of gRPC's own, most specific first."""
+"""The status of exceptions without a gRPC status, most specific class first."""
 
 _ENDED: Final = re.compile(r"transaction (has|is) [\w ]*(invalid|expired|closed|no longer valid)", re.IGNORECASE)
 _INDEX_NEEDED: Final = re.compile(r"requires an? .*\bindex\b", re.DOTALL)
@@ -134,7 +135,7 @@ _LONG_TEXT: Final = 500
 
 
 def status_of(error: BaseException) -> Code | None:
-    """The gRPC status that an exception of grpc, google-api-core or google-auth stands for; None for any other."""
+    """The gRPC status of an exception of grpc, google-api-core or google-auth; None for other exceptions."""
     if isinstance(error, grpc.Call):
         code = error.code()
         return code if isinstance(code, grpc.StatusCode) else Code.UNKNOWN
@@ -145,27 +146,27 @@ def status_of(error: BaseException) -> Code | None:
 
 
 def details_of(error: BaseException) -> str:
-    """The server's own words, shortened; they may quote a document's name but never a credential."""
+    """The server's message, shortened. It may contain a document's name, but no credentials."""
     if isinstance(error, auth.GoogleAuthError):
-        return type(error).__name__  # its text can quote the key
+        return type(error).__name__  # its message can contain the key
     text = error.details() if isinstance(error, grpc.Call) else getattr(error, "message", None)
     return str(text or error)[:_LONG_TEXT]
 
 
 def is_transaction_gone(error: DatabaseError) -> bool:
-    """Whether the server says that it has forgotten the transaction, as one that was started again has all of them."""
+    """Whether the server does not know the transaction any more, for example after a restart."""
     return _ENDED.search(str(error)) is not None
 
 
 def map_error(error: BaseException, action: str, index: Mapping[str, Any] | None = None) -> DatabaseError:
-    """Django's error for `error`, to be raised `from` it; `doing` says what was tried, on which collection.
+    """Django's error for `error`, to be raised `from` it. `action` describes the call.
 
-    `index` is the definition of the composite index that the query would need. Raises `TypeError` for an exception
-    that is not one of a call to Firestore: those are not for this table.
+    `index` is the definition of the composite index that the query needs. Raises `TypeError` for exceptions that are
+    not from a call to Firestore.
     """
     code = status_of(error)
     if code is None or code is Code.OK:
-        raise TypeError(f"{type(error).__name__} is not a failure of a call to Firestore") from error
+        raise TypeError(f"{type(error).__name__} is not an error of a call to Firestore") from error
     details = details_of(error)
     if code is Code.FAILED_PRECONDITION and _INDEX_NEEDED.search(details):
         return missing_index(action, details, index)
@@ -174,6 +175,6 @@ def map_error(error: BaseException, action: str, index: Mapping[str, Any] | None
 
 
 def missing_index(action: str, details: str, index: Mapping[str, Any] | None) -> MissingIndex:
-    """The error that says which composite index to add, and how."""
+    """The error for a missing composite index, with its definition and how to add it."""
     how = f"add to firestore.indexes.json, or to Meta.indexes and run `firestore_indexes`: {json.dumps(index)}"
     return MissingIndex(f"{action}: a composite index is missing; {how if index else 'add it'} ({details})", index)

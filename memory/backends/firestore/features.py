@@ -1,7 +1,7 @@
-"""What the engine does and does not do, for Django and for its tests: the honest ledger.
+"""The engine's feature flags, for Django and its tests.
 
-Most of what SQL can do is `True`, since the mirror answers it with SQLite; what is `False` states a fact
-about Firestore or about this engine, one sentence each. `docs/known-issues.md` repeats them for users.
+Most SQL features are `True`, because the mirror runs such queries on SQLite. Features that are `False` are limitations
+of Firestore or of this engine. `docs/known-issues.md` describes them for users.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .rpc.commit import MAX_EMULATOR_BYTES, MAX_WHOLE_BYTES
 
 
 class DatabaseFeatures(BaseDatabaseFeatures):
-    """The engine's abilities, by Django's names."""
+    """The engine's features."""
 
-    # An INSERT names every value itself, ids too, so all of them can be handed back.
+    # An INSERT has all values, including ids, so it can return all of them.
     can_return_columns_from_insert = True
     can_return_rows_from_bulk_insert = True
     supports_update_conflicts = True
@@ -28,7 +28,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     has_bulk_insert = True
     can_use_chunked_reads = True
 
-    # The wire's own types, so that fields hand over Python values as they are.
+    # Fields pass these Python values to the codec unchanged.
     has_native_boolean_field = True
     has_native_uuid_field = True
     has_native_duration_field = True
@@ -38,7 +38,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     # Firestore sorts null first.
     order_by_nulls_first = True
 
-    # Answered in the mirror, by SQLite, hence as SQLite does.
+    # SQLite's features, in the mirror.
     supports_over_clause = True
     supports_frame_range_fixed_distance = True
     supports_frame_exclusion = True
@@ -61,46 +61,45 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_default_keyword_in_bulk_insert = False
     test_collations = {"ci": "nocase", "cs": "binary", "non_default": "nocase", "virtual": "nocase"}
 
-    # Writes are held back until a block commits, and savepoints are marks among them.
+    # Writes are buffered until the commit, and savepoints are positions in the buffer.
     supports_transactions = True
     uses_savepoints = True
     can_release_savepoints = True
-    # A statement that failed has written nothing, so the block may go on once it is told to.
+    # A failed statement has written nothing, so a transaction can continue after an error.
     atomic_transactions = False
 
     @cached_property
     def max_transaction_bytes(self) -> int:
-        """Bytes that one transaction may write. Not Django's: for code that can write in several."""
+        """Maximum bytes of writes in one transaction. Not a Django feature; for code that can split its writes."""
         target = channel.target(self.connection.settings_dict)
         return MAX_EMULATOR_BYTES if target.emulator else MAX_WHOLE_BYTES
 
-    # What a transaction reads is locked, all of it; `select_for_update()` says that it is meant, and takes no options.
+    # A transaction locks all documents that it reads, also without `select_for_update()`, which has no options.
     # https://firebase.google.com/docs/firestore/transaction-data-contention
     has_select_for_update = True
     has_select_for_update_nowait = False
     has_select_for_update_skip_locked = False
     has_select_for_update_of = False
 
-    # Unique constraints are kept by markers (`constraints/`), with conditions, expressions and nulls_distinct; what
-    # `include` and `opclasses` ask for makes no difference to what is unique.
+    # Markers (`constraints/`) enforce unique constraints, including conditions, expressions and nulls_distinct.
+    # `include` and `opclasses` do not affect uniqueness.
     supports_partial_indexes = True
     supports_functions_in_partial_indexes = True
     supports_expression_indexes = True
     supports_nulls_distinct_unique_constraints = True
     supports_covering_indexes = True
 
-    # Firestore has no schema: no foreign keys, indexes on demand, comments, or defaults that it
-    # would apply.
+    # Firestore has no schema: no foreign keys, comments or defaults.
     supports_foreign_keys = False
-    # `check` refuses these (fields.E324): use `CASCADE`, `SET_NULL` and `SET_DEFAULT`, which Django itself carries out.
+    # System check fields.E324 rejects these; use `CASCADE`, `SET_NULL` and `SET_DEFAULT`, implemented by Django.
     supports_on_delete_db_cascade = False
     supports_on_delete_db_default = False
     supports_on_delete_db_null = False
-    # Nothing checks a foreign key, so rows may go in any order, and none is set to null before its target is deleted.
+    # Foreign keys are not checked, so rows can be deleted in any order without setting references to null first.
     can_defer_constraint_checks = True
     can_create_inline_fk = False
     supports_column_check_constraints = False
-    supports_table_check_constraints = True  # SQLite computes them from the row that is to be written
+    supports_table_check_constraints = True  # evaluated by SQLite before a row is written
     can_introspect_check_constraints = True
     can_introspect_foreign_keys = False
     can_introspect_default = False
@@ -111,20 +110,20 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_collation_on_textfield = True
     implied_column_null = True
 
-    # Ids are random, so there is no sequence to put back.
+    # Ids are random, so there is no sequence to reset.
     supports_sequence_reset = False
 
-    # A Firestore database is made by an administrator; tests use another database id of the same project.
+    # Tests use another database id of the same project.
     can_clone_databases = True
     test_db_allows_multiple_connections = True
     supported_explain_formats: set[str] = set()
 
     @cached_property
     def supports_explaining_query_execution(self) -> bool:
-        """Whether `QuerySet.explain()` works: it tells the lane and the documents' bound."""
+        """Whether `QuerySet.explain()` works. It shows the lane and the limit of documents read."""
         return True
 
     @cached_property
     def introspected_field_types(self) -> dict[str, str]:  # type: ignore[override]
-        """Collections carry no types."""
+        """Firestore has no column types."""
         return {}

@@ -1,4 +1,4 @@
-"""What a Firestore database can tell of itself: the ids of its collections, and no types."""
+"""Introspection: the ids of a database's collections. Firestore has no schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .values.marker_collections import holds_markers
 
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):
-    """Lists collections, without those of markers. One that holds no document does not exist, in Firestore's eyes."""
+    """Lists collections without those of markers. In Firestore, a collection without documents does not exist."""
 
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
         return [TableInfo(name, "t") for name in cursor.collections() if not holds_markers(name)]
@@ -25,7 +25,7 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
         return {}
 
     def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:
-        """What the engine keeps, by the models: Firestore knows nothing of it."""
+        """The constraints that the engine enforces, from the models. Firestore has no constraints."""
         models = (model for model in apps.get_models(include_auto_created=True) if model._meta.db_table == table_name)
         return {
             key.name: {

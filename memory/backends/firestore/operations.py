@@ -1,7 +1,6 @@
-"""Which Python value a field's value becomes before the codec spells it, and the other way round.
+"""Converts field values to Python values for the codec, and back.
 
-The wire takes most values as they are, so most methods return what they are given. What Django calls SQL is
-refused here, before any call.
+The codec accepts most values unchanged, so most methods return their argument. SQL operations raise NotSupportedError.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ INT64: Final = (-(2**63), 2**63 - 1)
 
 
 class DatabaseOperations(BaseDatabaseOperations):
-    """Values and names, by Django's hooks."""
+    """Conversion of values, names, and flush."""
 
     connection: Any
     compiler_module = "memory.backends.firestore.compiler"
@@ -45,7 +44,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
 
     def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
-        """All at once: the executor cuts commits by their bytes."""
+        """All objects: the executor splits commits by size."""
         return len(objs) or 1
 
     def max_in_list_size(self) -> None:
@@ -65,13 +64,13 @@ class DatabaseOperations(BaseDatabaseOperations):
         return value
 
     def adapt_datetimefield_value(self, value: Any) -> Any:
-        """An instant. Without USE_TZ the naive time is kept as if it were UTC."""
+        """An aware datetime in UTC. Without USE_TZ, the naive datetime is stored as if it were UTC."""
         if not isinstance(value, datetime.datetime):
             return value
         if timezone.is_naive(value):
             return value.replace(tzinfo=datetime.UTC)
         if not settings.USE_TZ:
-            raise ValueError("Firestore was given a timezone-aware datetime while USE_TZ is False: make it naive.")
+            raise ValueError("Firestore does not support timezone-aware datetimes if USE_TZ is False: make it naive.")
         return value.astimezone(datetime.UTC)
 
     def adapt_durationfield_value(self, value: Any) -> Any:
@@ -81,12 +80,12 @@ class DatabaseOperations(BaseDatabaseOperations):
         return value or None
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
-        """The value as JSON would give it back: string keys, lists for tuples, no foreign types."""
+        """A copy of the value as JSON round-trips it: string keys, lists for tuples, only JSON types."""
         value = json_copy(value, encoder)
         return JSON_NULL if value is None else value
 
     def adapt_vector(self, value: Sequence[float]) -> list[float]:
-        """A vector as the wire takes it."""
+        """A vector for the codec."""
         return list(value)
 
     # --- and back
@@ -100,7 +99,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         return converters
 
     def convert_decimalfield_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """The number with the column's decimal places; one that has more digits than the column may, as it is."""
+        """The number with the column's decimal places; unchanged if it has more digits than the column allows."""
         field = expression.output_field
         if not isinstance(value, Decimal) or field.decimal_places is None:
             return value
@@ -110,7 +109,7 @@ class DatabaseOperations(BaseDatabaseOperations):
             return value
 
     def convert_datetimefield_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """The instant in the connection's time zone, or naive without USE_TZ."""
+        """The datetime in the connection's time zone, or naive without USE_TZ."""
         if not isinstance(value, datetime.datetime):
             return value
         if not settings.USE_TZ:
@@ -121,12 +120,12 @@ class DatabaseOperations(BaseDatabaseOperations):
         """An id for a new row of a model with an AutoField."""
         return AUTO_IDS[self.connection.auto_ids]()
 
-    # --- flush, refusals
+    # --- flush, unsupported operations
 
     def sql_flush(
         self, style: Any, tables: Iterable[str], *, reset_sequences: bool = False, allow_cascade: bool = False
     ) -> list[str]:
-        """The collections to empty (there is no SQL to say so): the tables', and those of their markers."""
+        """The collections to empty: those of the tables, and of their markers. The list is not SQL."""
         return [collection for table in tables for collection in (table, marker_collection(table))]
 
     def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
@@ -144,7 +143,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         return []
 
     def prepare_sql_script(self, sql: str) -> list[str]:
-        raise NotSupportedError("Firestore has no SQL: write the script with the ORM, in a RunPython migration.")
+        raise NotSupportedError("Firestore does not support SQL: use the ORM in a RunPython migration.")
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         return str(sql)
@@ -152,5 +151,5 @@ class DatabaseOperations(BaseDatabaseOperations):
     def explain_query_prefix(self, format: str | None = None, **options: Any) -> str:
         if format or options:
             given = ", ".join(sorted({*(["format"] if format else []), *options}))
-            raise ValueError(f"explain() takes no format and no options on Firestore; it was given {given}.")
+            raise ValueError(f"explain() does not support a format or options on Firestore: {given}.")
         return "EXPLAIN"

@@ -1,6 +1,6 @@
-"""`DATABASES[alias]["OPTIONS"]`: what it may hold, in one table.
+"""`DATABASES[alias]["OPTIONS"]`: the valid options, in one table.
 
-A name that is not known is refused as a wrong value is: `timout` would else be a limit that nobody set.
+Unknown names are errors, like invalid values, so that a misspelled option is not ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .values.auto_ids import AUTO_IDS
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its value where it is not set, and what a value must be."""
+    """One option: its default, and a description and a check of valid values."""
 
     default: Any
     requirement: str
@@ -35,19 +35,19 @@ OPTIONS: Final[Mapping[str, Option]] = {
         lambda value: _is_number(value) and 0 < value < math.inf,
     ),
     "mirror_limit": Option(
-        5000,  # documents that one query may load into the mirror
+        5000,  # documents that one query can load into the mirror
         "a whole number of documents, 0 or more",
         lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
     ),
     "auto_ids": Option(
-        "random",  # how an AutoField's ids are made: values/auto_ids.py
+        "random",  # how ids of AutoFields are generated: values/auto_ids.py
         f"one of {sorted(AUTO_IDS)}",
         lambda value: isinstance(value, str) and value in AUTO_IDS,
     ),
 }
 
 CREDENTIALS: Final = frozenset({"credentials_json", "credentials_path"})
-"""Secrets, which `channel.target` reads; they are in no message."""
+"""Secrets, which `channel.target` reads. No message contains them."""
 
 
 def option(alias: str, settings_dict: Mapping[str, Any], name: str) -> Any:
@@ -56,18 +56,18 @@ def option(alias: str, settings_dict: Mapping[str, Any], name: str) -> Any:
     value = _given(alias, settings_dict).get(name, known.default)
     if not known.is_valid(value):
         raise ImproperlyConfigured(
-            f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] is {value!r}: it is {known.requirement}."
+            f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] is {value!r}: it must be {known.requirement}."
         )
     return value
 
 
 def validate(alias: str, settings_dict: Mapping[str, Any]) -> None:
-    """Raises `ImproperlyConfigured` if any option is unknown or wrong."""
+    """Raises `ImproperlyConfigured` for an unknown option or an invalid value."""
     unknown = sorted(map(str, _given(alias, settings_dict).keys() - OPTIONS.keys() - CREDENTIALS))
     if unknown:
         raise ImproperlyConfigured(
-            f"DATABASES[{alias!r}]['OPTIONS'] has {', '.join(unknown)}, which Firestore's engine does not know: "
-            f"it knows {', '.join(sorted(OPTIONS.keys() | CREDENTIALS))}."
+            f"DATABASES[{alias!r}]['OPTIONS'] contains unknown options: {', '.join(unknown)}. "
+            f"Valid options are {', '.join(sorted(OPTIONS.keys() | CREDENTIALS))}."
         )
     for name in OPTIONS:
         option(alias, settings_dict, name)
@@ -76,5 +76,5 @@ def validate(alias: str, settings_dict: Mapping[str, Any]) -> None:
 def _given(alias: str, settings_dict: Mapping[str, Any]) -> Mapping[str, Any]:
     options = settings_dict.get("OPTIONS") or {}
     if not isinstance(options, Mapping):
-        raise ImproperlyConfigured(f"DATABASES[{alias!r}]['OPTIONS'] is a {type(options).__name__}: it is a map.")
+        raise ImproperlyConfigured(f"DATABASES[{alias!r}]['OPTIONS'] must be a dict, not a {type(options).__name__}.")
     return options

@@ -1,8 +1,7 @@
-"""Migrations: Firestore has no tables, so most of a migration is nothing, and the rest rewrites documents.
+"""Migrations. Firestore has no tables, so most operations do nothing, and the others rewrite documents.
 
-A new column is written into every document, since Firestore's filters and orders do not see documents that
-lack a field. A renamed column or table is copied. What is dropped from a model stays in the documents,
-unread.
+A new column is written into every document, since Firestore's filters and orders exclude documents without the field. A
+renamed column or table is copied. A removed column stays in the documents and is not read.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from .values.document_ids import document_id
 from .values.marker_collections import marker_collection
 from .values.types import DOCUMENT_ID, Ref
 
-# Documents rewritten between two looks at the progress bar.
+# Documents between two updates of the progress bar.
 BATCH: Final = 500
 
 
 class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
-    """Applies what a migration means for documents that exist."""
+    """Applies schema changes to existing documents."""
 
     connection: Any
 
@@ -42,15 +41,15 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         return self
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        """Nothing was deferred."""
+        """There is no deferred SQL."""
 
     def execute(self, sql: Any, params: Any = ()) -> None:
-        raise NotSupportedError(f"Firestore has no SQL, so a migration cannot run {str(sql)[:100]!r}: use RunPython.")
+        raise NotSupportedError(f"Firestore does not support SQL in migrations ({str(sql)[:100]!r}): use RunPython.")
 
     # --- nothing to do: there are no tables or comments
 
     def create_model(self, model: Any) -> None:
-        """A collection is there with its first document."""
+        """A collection is created by its first document."""
 
     def add_index(self, model: Any, index: Any) -> None:
         """Composite indexes are deployed by `manage.py firestore_indexes --deploy`."""
@@ -71,7 +70,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """Collections have no tablespaces."""
 
     def remove_field(self, model: Any, field: Any) -> None:
-        """The column stays in the documents, unread; a many-to-many's own collection is emptied."""
+        """The column stays in the documents and is not read. A many-to-many field's own collection is emptied."""
         if field.remote_field is not None and getattr(field.remote_field, "through", None):
             self._delete_through(field)
         elif field.column is not None:
@@ -84,7 +83,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
     # --- markers to write: unique constraints
 
     def add_constraint(self, model: Any, constraint: Any) -> None:
-        """Writes the markers of a unique constraint; IntegrityError names rows that violate it, or a check."""
+        """Writes the markers of a unique constraint. Raises IntegrityError with the rows that violate a constraint."""
         if isinstance(constraint, CheckConstraint):
             audit.enforce_check(self.connection, model, check(model, constraint))
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
@@ -96,7 +95,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
             self._unmark([constraint_key(model, constraint)])
 
     def alter_unique_together(self, model: Any, old_unique_together: Any, new_unique_together: Any) -> None:
-        """Writes and deletes markers; see `add_constraint`."""
+        """Writes and deletes markers. See `add_constraint`."""
         old, new = ({tuple(names) for names in given} for given in (old_unique_together, new_unique_together))
         kept = {key.name for key in unique_keys(model)}
         gone = [unique_together_key(model, names) for names in old - new]
@@ -125,7 +124,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
             cursor.clear(marker_collection(model._meta.db_table))
 
     def add_field(self, model: Any, field: Any) -> None:
-        """Writes the default, the database's or Django's, or null into every document."""
+        """Writes the default (the database's, Django's, or null) into every document."""
         if field.many_to_many or field.generated or field.db_type(self.connection) is None:
             return
         ref = column_ref(field, self.connection)
@@ -139,7 +138,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         self._mark(model, [key for key in unique_keys(field.model) if field.column in key.columns])
 
     def alter_field(self, model: Any, old_field: Any, new_field: Any, strict: bool = False) -> None:
-        """Copies a renamed or retyped column, and fills nulls where null is no longer allowed."""
+        """Copies a renamed or retyped column, and replaces nulls if null is no longer allowed."""
         if old_field.db_type(self.connection) is None or new_field.db_type(self.connection) is None:
             return
         old, new = column_ref(old_field, self.connection), column_ref(new_field, self.connection)
@@ -177,11 +176,11 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         if value is None and not field.null:
             raise IntegrityError(
                 f"NOT NULL constraint failed: {model._meta.db_table}.{field.column}: row {name!r} has no value, and "
-                "the field no default. Fill it, or give the field a default, then migrate again."
+                "the field has no default. Set the value, or add a default to the field, then migrate again."
             )
 
     def _default(self, field: Any) -> Any:
-        """What rows get that have no value: the database's default, computed once by SQLite, else Django's."""
+        """The value for rows without one: the database default, computed once by SQLite, or else Django's default."""
         if field.db_default is NOT_PROVIDED:
             return self.effective_default(field)
         if not hasattr(field.db_default, "resolve_expression"):
@@ -213,7 +212,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         write: Callable[[str, tuple[Any, ...]], Write],
         collection: str | None = None,
     ) -> None:
-        """One write for each document of a collection, with a progress bar on a terminal."""
+        """Applies one write per document of a collection, with a progress bar on a terminal."""
         collection = collection or model._meta.db_table
         key = column_ref(model._meta.pk, self.connection)
         every = Query(collection, (key, *columns))
@@ -228,5 +227,5 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
                     bar.update(len(batch))
 
     def _rows(self, cursor: Any, every: Query) -> Iterator[tuple[Any, ...]]:
-        """All of a collection; inside `atomic()` with what it wrote, which does not fit any stream."""
+        """All rows of a collection: a stream, or inside `atomic()` a list with the transaction's own writes."""
         return iter(cursor.run(every) if self.connection.unit is None else cursor.superset(every)[0])

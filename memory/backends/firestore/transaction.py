@@ -1,4 +1,4 @@
-"""Transactions that are run again after contention; see `docs/transactions.md`."""
+"""Transactions with retries on contention; see `docs/transactions.md`."""
 
 from .transactions.retry import run_in_transaction
 

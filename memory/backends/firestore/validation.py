@@ -1,4 +1,4 @@
-"""System checks: what a model asks of its database that Firestore, or this engine, cannot keep."""
+"""System checks for models with features that Firestore or this engine does not support."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DatabaseValidation(BaseDatabaseValidation):
     connection: Any
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Errors for constraints that cannot be kept."""
+        """Errors for invalid collection names and constraints that cannot be enforced."""
         alias = self.connection.alias
         models = [one for one in apps.get_models(include_auto_created=True) if router.allow_migrate_model(alias, one)]
         real = [model for model in models if not model._meta.proxy]
@@ -31,15 +31,15 @@ class DatabaseValidation(BaseDatabaseValidation):
         ]
 
     def check_collection(self, model: Any) -> list[checks.CheckMessage]:
-        """An error for a table's name that no collection can have."""
+        """An error for a `db_table` that is not a valid collection name."""
         name = model._meta.db_table
         try:
             document_id(name, Kind.TEXT)
         except ValueError:
             return [
                 checks.Error(
-                    f"No collection of Firestore can be named {name!r}.",
-                    hint="Give the model a db_table without slashes that does not begin and end with two underscores.",
+                    f"{name!r} is not a valid name for a Firestore collection.",
+                    hint="Set a db_table without slashes that does not begin and end with two underscores.",
                     obj=model,
                     id="firestore.E003",
                 )
@@ -47,13 +47,13 @@ class DatabaseValidation(BaseDatabaseValidation):
         return []
 
     def check_constraints(self, model: Any) -> list[checks.CheckMessage]:
-        """The same for one model."""
+        """Errors for a model's constraints that cannot be enforced."""
         keys = (*unique_keys(model), *check_constraints(model))
         reasons = ((key, unsupported_reason(self.connection, key)) for key in keys)
         return [
             checks.Error(
-                f"The constraint {key.name!r} cannot be kept on Firestore: {reason}.",
-                hint="Change it to what follows from the row's own columns, or remove it.",
+                f"The constraint {key.name!r} cannot be enforced on Firestore: {reason}.",
+                hint="Change it to depend only on the row's own columns, or remove it.",
                 obj=model,
                 id="firestore.E002",
             )
@@ -62,7 +62,7 @@ class DatabaseValidation(BaseDatabaseValidation):
         ]
 
     def check_field_type(self, field: Any, field_type: str) -> list[checks.CheckMessage]:
-        """Warnings for one field."""
+        """Errors for a field whose type cannot be a primary key."""
         messages: list[checks.CheckMessage] = []
         if field.primary_key and field.get_internal_type() in ("FloatField", "BinaryField", "JSONField"):
             messages.append(

@@ -1,9 +1,9 @@
-"""In development, on SQLite: says which queries Firestore would not answer itself.
+"""In development, on SQLite: warns about queries that Firestore does not support natively.
 
-    advice.watch(connection, {"memory"})    # for example in a receiver of `connection_created`, if settings.DEBUG
+    warnings.watch(connection, {"memory"})    # for example in a receiver of `connection_created`, if settings.DEBUG
 
-From then on a query for a model of these apps that would need the mirror in production warns, once for each line of
-code that runs it, with what to blame. The same planner decides as in production; nothing is sent, and the query runs.
+After that, a query for a model of these apps that would need the mirror in production issues a warning with the
+reasons, once per line of code. It uses the same planner as in production. Nothing is sent, and the query runs as usual.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from .query import analysis
 from .query.analysis import AggregateAnalysis
 from .query.planner import NotNative, plan
 
-# Frames of these are not the line of code that a reader would look for.
+# Frames in these directories are skipped to find the line of code that runs the query.
 LIBRARIES: Final = (str(Path(django.__file__).parent), str(Path(__file__).parents[1]))
 
 _already_warned: set[tuple[str, int, tuple[str, ...]]] = set()
 
 
 class MirrorWarning(UserWarning):
-    """A query that Firestore would answer by reading documents into the mirror."""
+    """A query that would run in the mirror on Firestore."""
 
 
 def watch(connection: Any, labels: Collection[str]) -> None:
-    """Warns of queries on an SQLite connection, for models of the apps with these labels.
+    """Enables warnings for queries on an SQLite connection, for models of the apps with these labels.
 
-    The mirror's own connections, which are SQLite's too, are left alone.
+    The mirror's own SQLite connections are ignored.
     """
     if connection.vendor != "sqlite" or getattr(connection, "is_mirror", False):
         return
     connection.ops.compiler_module = __name__
-    # The query that opened the connection has compiled already, and Django remembers by which module.
+    # The query that opened the connection was compiled before, and Django caches the compiler module.
     connection.ops._cache = None
     connection.watched_apps = frozenset(labels)
     connection.planning_connection = DatabaseWrapper(_nowhere(connection), connection.alias)
@@ -52,7 +52,7 @@ def _nowhere(connection: Any) -> dict[str, Any]:
 
 
 def unsupported_parts(query: Any, planning_connection: DatabaseWrapper) -> tuple[str, ...]:
-    """What Firestore could not do for a query; empty if it answers all of it."""
+    """The parts of a query that Firestore does not support; empty if the query is native."""
     outer: Any = query.get_compiler(connection=planning_connection)
     analyzed = analysis.analyze(outer, outer.setup())
     if isinstance(analyzed, AggregateAnalysis):
@@ -67,23 +67,23 @@ def unsupported_parts(query: Any, planning_connection: DatabaseWrapper) -> tuple
 
 
 class WarningCompiler:
-    """A statement on SQLite, with advice."""
+    """A mixin for SQLite's compilers that warns before a statement is executed."""
 
     connection: Any
     query: Any
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        """As Django's, after the advice."""
+        """Warns if needed, and executes the statement."""
         if self.query.get_meta().app_label in self.connection.watched_apps:
             self.warn_once()
         return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
     def native_query(self) -> Any:
-        """The query whose rows Firestore would be asked for."""
+        """The query that Firestore would run."""
         return self.query.clone()
 
     def warn_once(self) -> None:
-        """Warns, if this line of code has not been warned of the same."""
+        """Warns once per line of code and reasons."""
         try:
             reasons = unsupported_parts(self.native_query(), self.connection.planning_connection)
         except (EmptyResultSet, FullResultSet):
@@ -93,7 +93,7 @@ class WarningCompiler:
 
 
 class WarningWriteCompiler(WarningCompiler):
-    """A write of rows that are chosen by a condition; what is computed from them is left to the rows that match."""
+    """The same for UPDATE and DELETE, whose target rows are selected by a query for primary keys."""
 
     def native_query(self) -> Any:
         return analysis.primary_key_query(self.query)
@@ -108,7 +108,7 @@ class SQLAggregateCompiler(SQLCompiler, compiler.SQLAggregateCompiler):
 
 
 class SQLInsertCompiler(compiler.SQLInsertCompiler):
-    """INSERT: needs no advice."""
+    """INSERT, which needs no warning."""
 
 
 class SQLUpdateCompiler(WarningWriteCompiler, compiler.SQLUpdateCompiler):
@@ -128,7 +128,7 @@ def _warn(reasons: tuple[str, ...]) -> None:
         return
     _already_warned.add(place)
     warnings.warn_explicit(
-        f"On Firestore this query would be answered in the mirror, because of {', '.join(reasons)}.",
+        f"On Firestore this query would run in the mirror, because of {', '.join(reasons)}.",
         MirrorWarning,
         frame.f_code.co_filename,
         frame.f_lineno,

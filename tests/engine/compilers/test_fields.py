@@ -137,7 +137,7 @@ def test_json_holds_no_number_that_json_cannot_spell(value: Any) -> None:
         lambda: Everything.objects.filter(pk=row.pk).update(json=value, char=Upper("slug")),
     ):
         with (
-            pytest.raises(IntegrityError, match=r"engine_everything\.json holds NaN"),
+            pytest.raises(IntegrityError, match=r"engine_everything\.json contains NaN"),
             transaction.atomic(),
         ):
             write()

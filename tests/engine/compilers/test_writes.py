@@ -62,7 +62,7 @@ def test_a_duplicate_key_is_an_integrity_error(notes: None) -> None:
 @pytest.mark.parametrize("name", ["", "a/b", "..", "__x__", "é" * 751])
 def test_a_key_that_no_document_can_have_is_a_data_error(name: str) -> None:
     """Refused before it is sent."""
-    with pytest.raises(DataError, match="document's id"):
+    with pytest.raises(DataError, match="not a valid primary key"):
         Note.objects.create(id=name)
 
 

@@ -13,7 +13,7 @@ from .target_rows import TargetRowsCompiler
 
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, TargetRowsCompiler):
-    """Deletes what matches, and counts what was there."""
+    """Deletes matching rows and counts them."""
 
     query: Any
 

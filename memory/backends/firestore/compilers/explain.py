@@ -1,4 +1,4 @@
-"""`QuerySet.explain()`: the lane, what is asked of Firestore, and how many documents that can read."""
+"""`QuerySet.explain()`: the lane, the reads of Firestore, and the limit of documents read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..query.planner import NoRows, NotNative, SortedGet, plan, superset
 
 
 def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[str]:
-    """Lines of text for a question."""
+    """The lines of `explain()`."""
     if isinstance(analyzed, AggregateAnalysis):
         unsupported, selects = analyzed.unsupported, [column.select for column in analyzed.aggregates]
         plans: list[Any] = [compiler.unless_written_to(plan(select)) for select in selects]
@@ -41,10 +41,10 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
 
 
 def lines(answer: Any) -> Iterator[str]:
-    """What one answer asks of Firestore."""
+    """The lines for the reads of a plan."""
     match answer:
         case NoRows():
-            yield "nothing is asked: no row can match"
+            yield "no read: no row can match"
         case Get(collection, ids):
             yield f"get {len(ids)} from {collection}"
         case SortedGet(read):
@@ -60,7 +60,7 @@ def lines(answer: Any) -> Iterator[str]:
 
 
 def _load(load: Load, graph: JoinGraph, select: Select) -> Iterator[str]:
-    """What the mirror loads for one use of a table."""
+    """The lines for one load of the mirror."""
     if load.page is not None:
         yield from lines(plan(sliced(select, load.page)))
     elif load.links and rank_of(load.condition) > Rank.BY_KEY:
@@ -93,7 +93,7 @@ def _order(order: Order) -> str:
 
 
 def condition(where: Filter) -> str:
-    """A filter, without its values (they may be private)."""
+    """A filter without its values, which may be private."""
     match where:
         case And(children):
             return " and ".join(condition(child) for child in children)

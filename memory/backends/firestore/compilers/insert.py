@@ -18,8 +18,7 @@ from .upsert import Upsert
 
 
 class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
-    """Creates documents; a document that exists already is an IntegrityError, or a conflict that was asked
-    for."""
+    """Creates documents. An existing document is an IntegrityError, unless the query has an ON CONFLICT clause."""
 
     query: Any
 
@@ -38,7 +37,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         return [tuple(row) for row in values]
 
     def returned(self, wanted: Sequence[Any], fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-        """The values of columns that were inserted; what is generated from them is asked for."""
+        """The values of inserted columns. Generated columns are read by a query."""
         position = {field: i for i, field in enumerate(fields)}
         generated = [field for field in wanted if field.generated]
         if not generated:
@@ -51,7 +50,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         ]
 
     def rows_to_insert(self, shape: Insertion) -> list[list[Any]]:
-        """The values of each object: those that Django gives, and the ids that it leaves to us."""
+        """The values of each object, including new ids for AutoFields."""
         rows = [self.values(shape.given, obj) for obj in self.query.objs]
         if len(shape.fields) > len(shape.given):
             rows = [[None, *row] for row in rows]
@@ -63,7 +62,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         return rows
 
     def values(self, fields: Sequence[Any], obj: Any) -> list[Any]:
-        """An object's values as the database takes them; expressions are resolved, and still to be computed."""
+        """An object's database values. Expressions are resolved, and `compute` evaluates them."""
         raw, connection = self.query.raw, self.connection
         values = [getattr(obj, field.attname) if raw else field.pre_save(obj, add=True) for field in fields]
         return [
@@ -74,7 +73,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         ]
 
     def compute(self, fields: Sequence[Any], rows: Sequence[list[Any]]) -> None:
-        """Replaces expressions and database defaults by their values, computed by SQLite."""
+        """Replaces expressions and database defaults with their values, computed by SQLite."""
         mirror = self.connection.mirror
         inner = None
         for row in rows:
@@ -90,7 +89,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
                 row[position] = result if result is None or convert is None else convert(result)
 
     def insert(self, shape: Insertion, rows: Sequence[Sequence[Any]]) -> None:
-        """Creates the documents, and settles conflicts as the query says."""
+        """Creates the documents, and handles conflicts according to the query."""
         for row in rows:
             shape.refuse_invalid(row)
         table = self.query.get_meta().db_table

@@ -1,6 +1,6 @@
-"""What is the same for every row that is inserted into a model: worked out once, not for each row.
+"""Cached information for inserts into a model: columns, constraints and keys.
 
-`create()` is one small call; to look up columns, constraints and ids for it again costs as much as the call does.
+`create()` is a single small RPC. To compute this information for each row would take as much time as the RPC.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """The columns of a row, in order, and what holds for them; all numbers are positions in a row.
+    """The columns of a row, in order, and their constraints. Integers are positions in a row.
 
-    `given` are the fields whose values Django gives; `fields` begin with the primary key if it is not among those.
+    `given` are the fields whose values Django provides. `fields` are these, preceded by the primary key if missing.
     """
 
     given: tuple[Field[Any, Any], ...]
@@ -36,7 +36,7 @@ class Insertion:
     json: tuple[int, ...]
 
     def refuse_invalid(self, row: Sequence[Any]) -> None:
-        """The constraints that SQL would keep, for a whole row."""
+        """Raises IntegrityError if a row violates a constraint that SQL would enforce on its columns."""
         for position in self.required:
             if row[position] is None:
                 refuse_invalid(self.fields[position], None)
@@ -45,7 +45,7 @@ class Insertion:
 
 
 def insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) -> Insertion:
-    """What inserting these fields of a model means; made once for each connection."""
+    """The information for inserting these fields of a model, cached per connection."""
     known: dict[Any, Insertion] = vars(connection).setdefault("insertions", {})
     which = (model, *[field.attname for field in given])
     found = known.get(which)
@@ -76,17 +76,17 @@ def _positions(flags: Sequence[bool]) -> tuple[int, ...]:
 
 
 def must_be_positive(field: Field[Any, Any]) -> bool:
-    """Whether a column takes no number below 0."""
+    """Whether a column rejects negative numbers."""
     return field.get_internal_type().startswith("Positive")
 
 
 def must_be_json(field: Field[Any, Any]) -> bool:
-    """Whether a column takes JSON alone."""
+    """Whether a column accepts only JSON."""
     return field.get_internal_type() == "JSONField"
 
 
 def _is_json(value: Any) -> bool:
-    """Whether every number is one that JSON can spell: not NaN, no infinity."""
+    """Whether a value contains no NaN and no infinity, which are not JSON."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
@@ -95,7 +95,7 @@ def _is_json(value: Any) -> bool:
 
 
 def refuse_invalid(field: Field[Any, Any], value: Any) -> None:
-    """The constraints of a column that SQL would keep: NOT NULL, no negative number where none is allowed, JSON."""
+    """Raises IntegrityError for a value that violates NOT NULL, a positive field's range, or JSON validity."""
     where = f"{field.model._meta.db_table}.{field.column}"
     if value is None:
         if not field.null:
@@ -103,4 +103,4 @@ def refuse_invalid(field: Field[Any, Any], value: Any) -> None:
     elif isinstance(value, int) and value < 0 and must_be_positive(field):
         raise IntegrityError(f"CHECK constraint failed: {where} is {value}, below 0")
     elif must_be_json(field) and not _is_json(value):
-        raise IntegrityError(f"CHECK constraint failed: {where} holds NaN or an infinity, and JSON has no such number")
+        raise IntegrityError(f"CHECK constraint failed: {where} contains NaN or an infinity, which are not valid JSON")

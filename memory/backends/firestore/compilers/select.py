@@ -1,7 +1,7 @@
-"""SELECT: the lane is chosen, the plan is run, and rows are handed back as Django expects them.
+"""SELECT: chooses the lane, runs the plan, and returns rows in the form that Django expects.
 
-Django's own SQLite compiler (`inner`) first reads the query. Its select list, `klass_info` and
-`annotation_col_map` are ours in both lanes; in the mirror its rows and converters are too.
+Django's own SQLite compiler (`inner`) resolves the query. Both lanes use its select list, `klass_info` and
+`annotation_col_map`; the mirror also uses its rows and converters.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ class SQLCompiler(compiler.SQLCompiler):
     lane: str = NATIVE
     shape: pk_lookup.Shape | None = None
 
-    # --- the query as Django's iterators see it
+    # --- the interface to Django's iterators
 
     def setup(self) -> Any:
-        """Django's SQLite compiler for this query, and what it found, as ours."""
+        """Creates Django's SQLite compiler for this query."""
         self.inner = self.connection.mirror.compiler(self.query, self.elide_empty)
         return self.inner
 
     def copy_select_list(self) -> None:
-        """Take over the select list that the inner compiler made."""
+        """Copies the select list of the inner compiler."""
         self.select = self.inner.select
         self.klass_info = self.inner.klass_info
         self.annotation_col_map = self.inner.annotation_col_map
@@ -74,7 +74,7 @@ class SQLCompiler(compiler.SQLCompiler):
         self.has_extra_select = getattr(self.inner, "has_extra_select", False)
 
     def get_converters(self, expressions: Iterable[Any]) -> dict[int, Any]:
-        """In the mirror SQLite's; otherwise ours, less JSON's, whose values are no text here."""
+        """SQLite's converters in the mirror, otherwise the native ones."""
         if self.lane == MIRROR:
             return dict(self.inner.get_converters(expressions))
         if self.shape is not None:
@@ -84,7 +84,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return self.native_converters(expressions)
 
     def native_converters(self, expressions: Iterable[Any]) -> dict[int, Any]:
-        """Ours, less JSON's."""
+        """The engine's converters. Those of JSON fields do not parse text, since native JSON values are decoded."""
         expressions = list(expressions)
         converters = super().get_converters(expressions)
         return {
@@ -100,10 +100,10 @@ class SQLCompiler(compiler.SQLCompiler):
         chunked_fetch: bool = False,
         chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
     ) -> Any:
-        """The rows: chunks of them, one, or none, as `result_type` asks."""
+        """The result by `result_type`: chunks of rows, or one row."""
         check_locks(self.query, self.connection)
         if result_type not in (MULTI, SINGLE):
-            raise NotSupportedError("Firestore has no cursor over a SELECT: iterate the queryset.")
+            raise NotSupportedError("Firestore does not support cursors over a SELECT: iterate the queryset.")
         with self.connection.asking(self.text):
             try:
                 rows = self.rows()
@@ -127,7 +127,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return str(mirror.ops.last_executed_query(None, sql, params))
 
     def rows(self) -> Iterator[Row]:
-        """The rows, in select order. Raises EmptyResultSet where the query cannot have any."""
+        """The rows, in select order. Raises EmptyResultSet if no row can match."""
         found = pk_lookup.match_select(self.query, self.connection)
         if found is not None:
             return self.row_by_pk(*found)
@@ -145,14 +145,14 @@ class SQLCompiler(compiler.SQLCompiler):
         return answer
 
     def row_by_pk(self, shape: pk_lookup.Shape, read: Get) -> Iterator[Row]:
-        """The row of a query that needed no compiling."""
+        """The row of a query with the fast path (`pk_lookup`)."""
         self.shape = shape
         self.select, self.klass_info, self.annotation_col_map = shape.select, shape.klass_info(), {}
         self.col_count, self.has_extra_select = len(shape.select), False
         return iter(self.connection.cursor().run(read))
 
     def native(self, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[Row] | NotNative:
-        """The rows from Firestore alone, or why that cannot be."""
+        """The rows from Firestore, or the reasons why the query is not native."""
         if isinstance(analyzed, AggregateAnalysis):
             return self.native_aggregates(analyzed)
         read = self.unless_written_to(analysis.plan_rows(analyzed))
@@ -163,15 +163,14 @@ class SQLCompiler(compiler.SQLCompiler):
         return self.output_rows(analyzed, self.read(read))
 
     def unless_written_to(self, answer: Answer | Nearest | NotNative) -> Any:
-        """The answer, or why it is none: the server does not know what this transaction wrote."""
+        """The plan, or `NotNative` if this transaction has buffered writes to its collections."""
         unit = self.connection.unit
         if unit is None or isinstance(answer, NoRows | NotNative | SortedGet) or not unit.touches(answer):
             return answer
-        return NotNative(("rows beside those that this transaction wrote",))
+        return NotNative(("a query over rows that this transaction wrote",))
 
     def no_rows(self) -> Iterator[Row] | NotNative:
-        """What Django does with a query that it knows to be empty: nothing, unless an aggregate must have a
-        row."""
+        """The result of an empty query: no rows, or `NotNative` for an aggregate, which has one row."""
         return iter(()) if self.elide_empty else NotNative(("an aggregate over no rows",))
 
     def read(self, read: Read | SortedGet) -> Iterator[Row]:
@@ -198,7 +197,7 @@ class SQLCompiler(compiler.SQLCompiler):
     # --- aggregates
 
     def native_aggregates(self, analyzed: AggregateAnalysis) -> Iterator[Row] | NotNative:
-        """One row of aggregates, from as many calls as they need."""
+        """One row of aggregates, or the reasons why the query is not native."""
         sources: list[Any] = []
         for column in analyzed.aggregates:
             source = self.unless_written_to(plan(column.select if column.extreme is None else min_max_select(column)))
@@ -214,7 +213,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return iter([self.aggregate_row(analyzed.aggregates, sources)])
 
     def aggregate_row(self, columns: Sequence[AggregateColumn], sources: Sequence[Any]) -> Row:
-        """The values of aggregates over planned sources; SUM and AVG of nothing are NULL, as in SQL."""
+        """The values of aggregates over planned sources. SUM and AVG over no rows are NULL, as in SQL."""
         server: list[Aggregate] = []
         results: list[Callable[[Row], Any]] = []
         for column, source in zip(columns, sources, strict=True):
@@ -237,14 +236,14 @@ class SQLCompiler(compiler.SQLCompiler):
     # --- the mirror
 
     def mirror_rows(self, analyzed: RowAnalysis | AggregateAnalysis, unsupported: Sequence[str]) -> list[Row]:
-        """The rows from the mirror, all of them (its tables are emptied before this returns)."""
+        """All rows from the mirror. Its tables are emptied before this returns."""
         page, inner = self.page(analyzed), self.inner
         if page is not None:
             paged = inner if page.beside else self.connection.mirror.compiler(self.of_page())
             try:
                 return self.run_in_mirror(paged, unsupported, page)
             except NoSliceError:
-                pass  # rows without a partner made the slice too short: SQLite slices
+                pass  # an inner join removes rows of the slice, so SQLite applies it
         return self.run_in_mirror(inner, unsupported)
 
     def of_page(self) -> Any:
@@ -260,7 +259,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return query
 
     def page(self, analyzed: RowAnalysis | AggregateAnalysis) -> Page | None:
-        """The slice that Firestore can apply. Rows that this transaction wrote are added to it."""
+        """The slice that Firestore can apply. Rows with buffered writes of this transaction are added to it."""
         if isinstance(analyzed, AggregateAnalysis):
             return None
         page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
@@ -269,7 +268,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return replace(page, limit=page.offset + page.limit, offset=0, beside=True)
 
     def run_in_mirror(self, inner: Any, unsupported: Sequence[str], page: Page | None = None) -> list[Row]:
-        """The rows that SQLite finds."""
+        """The rows that SQLite returns."""
         self.inner = inner
         sql, params = inner.as_sql()
         self.copy_select_list()
@@ -281,8 +280,8 @@ class SQLCompiler(compiler.SQLCompiler):
             return [row for chunk in chunks for row in chunk]
 
     def tables(self) -> dict[str, Table]:
-        """Every table that a query may name."""
-        # `Q.check()` asks without a table, but for those of subqueries.
+        """All tables that a query may refer to."""
+        # The query of `Q.check()` has no model, but its subqueries may.
         named = [self.query.model] if self.query.model else table_refs.models(self.inner.query)
         registry = named[0]._meta.apps if named else apps
         models = registry.get_models(include_auto_created=True, include_swapped=True)
@@ -299,7 +298,7 @@ class SQLCompiler(compiler.SQLCompiler):
         versions_of: str | None = None,
         among: Any = None,
     ) -> AbstractContextManager[dict[Any, Any]]:
-        """The mirror, loaded for a statement; `among` is the expression that it computes, if it is no query."""
+        """The mirror, loaded for a statement. `among` is the expression to compute, if the statement is not a query."""
         tables = self.tables()
         graph = table_refs.join_graph(self, self.inner.query if among is None else among)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
@@ -310,7 +309,7 @@ class SQLCompiler(compiler.SQLCompiler):
     # --- explain
 
     def explain_query(self) -> Iterator[str]:
-        """The lane, what is asked of Firestore, and the bound on documents read."""
+        """The lane, the reads of Firestore, and the limit of documents read."""
         info = self.query.explain_info
         self.connection.ops.explain_query_prefix(info.format, **info.options)
         analyzed = analysis.analyze(self, self.setup())
@@ -318,15 +317,15 @@ class SQLCompiler(compiler.SQLCompiler):
 
 
 def min_max_select(column: AggregateColumn) -> Select:
-    """The row with the least or greatest value that is not null."""
+    """A select of the row with the minimum or maximum value that is not null."""
     if column.extreme is None:
-        raise TypeError("only Min and Max have an order")
+        raise TypeError("the aggregate is not Min or Max")
     where = all_of([column.select.where, Compare(column.extreme.ref, Op.IS_NOT_NULL)])
     return replace(column.select, where=where, columns=(column.extreme.ref,), orders=(column.extreme,), limit=1)
 
 
 def output_getter(item: OutputColumn, sign: int) -> Callable[[Row], Any]:
-    """How a selected item is found in a row; `sign` is that of the distance, which comes last."""
+    """A function that returns an output column's value from a row. `sign` applies to the distance, the last value."""
     match item:
         case ConstantColumn(value):
             return constant_getter(value)
@@ -337,14 +336,14 @@ def output_getter(item: OutputColumn, sign: int) -> Callable[[Row], Any]:
 
 
 def constant_getter(value: Any) -> Callable[[Row], Any]:
-    """The same value for every row."""
+    """A function that returns the same value for every row."""
     return lambda row: value
 
 
 def sum_or_null(at: int, ref: Ref | None) -> Callable[[Row], Any]:
-    """The sum at a position, null where the average after it says that nothing was summed.
+    """A function that returns the sum at a position, or None if the average at the next position is None (no rows).
 
-    Beyond 64 bits Firestore's sum of integers is a double that is near it; SQLite refuses, in these words.
+    Beyond 64 bits Firestore's sum of integers is an inexact double. As on SQLite, that is an error.
     """
 
     def result(row: Row) -> Any:
@@ -361,15 +360,15 @@ def nulls_first(value: Any) -> tuple[bool, Any]:
 
 
 def check_locks(query: Any, connection: Any) -> None:
-    """`select_for_update()` has a meaning inside `atomic()` only; what it cannot mean here is refused."""
+    """Raises if `select_for_update()` is used outside of `atomic()` or with options that Firestore does not support."""
     if not query.select_for_update:
         return
     if not connection.in_atomic_block:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
     if query.select_for_update_nowait or query.select_for_update_skip_locked or query.select_for_update_of:
         raise NotSupportedError(
-            "select_for_update() on Firestore takes no nowait, skip_locked or of: what a transaction reads is "
-            "locked, all of it, and others wait until it ends."
+            "select_for_update() on Firestore does not support nowait, skip_locked and of: a transaction locks all "
+            "documents that it reads until it ends."
         )
 
 
@@ -380,7 +379,7 @@ def _close(rows: Any) -> None:
 
 
 def _without_json_text(function: Any) -> Any:
-    """A JSON field's converter for values that are Python's already."""
+    """A JSON field's converter for values that are already decoded."""
     owner = getattr(function, "__self__", None)
     if not isinstance(owner, JSONField):
         return function

@@ -1,4 +1,4 @@
-"""The rows that an UPDATE or DELETE writes: their ids, the versions they must still have, and their values."""
+"""The target rows of an UPDATE or DELETE: document ids, expected versions, and values."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from .select import MIRROR, SQLCompiler
 
 @dataclass(frozen=True, slots=True)
 class TargetRows:
-    """Documents to write: their ids, and what they must not have changed from (None if only existence
-    matters). `rows` are their values by column, of the columns that were asked for."""
+    """Documents to write: their ids and expected versions (None: the document must exist).
+
+    `rows` are the values by column, of the requested columns.
+    """
 
     ids: tuple[str, ...]
     versions: tuple[Any, ...]
@@ -35,15 +37,15 @@ class TargetRows:
 
 
 def checked_document_id(value: Any, key: Ref) -> str:
-    """The id of a document. Raises DataError if none may be called so."""
+    """The document id of a primary key value. Raises DataError for an invalid id."""
     try:
         return document_id(value, key.kind)
     except ValueError as error:
-        raise DataError(f"{key.name}={value!r} cannot be a document's id: {error}") from error
+        raise DataError(f"{key.name}={value!r} is not a valid primary key: {error}") from error
 
 
 class TargetRowsCompiler(SQLCompiler):
-    """Finds the rows that a write is for."""
+    """Finds the target rows of a write."""
 
     @cached_property
     def markers(self) -> Markers:
@@ -51,13 +53,13 @@ class TargetRowsCompiler(SQLCompiler):
         return Markers(self.connection, self.query.model)
 
     def target_rows(self, query: Any, columns: tuple[Ref, ...] = ()) -> TargetRows:
-        """The rows that match a query's conditions, now, with the values of `columns`."""
+        """The rows that currently match a query's conditions, with the values of `columns`."""
         if (id := pk_lookup.match_write(query, self.connection)) is not None:
             return self.with_values(TargetRows((id,), (None,)), columns)
         reader = analysis.primary_key_query(query).get_compiler(self.using)
         analyzed = analysis.analyze(reader, reader.setup())
         if isinstance(analyzed, AggregateAnalysis):
-            raise TypeError("a query for keys asks for rows")
+            raise TypeError("a query for primary keys cannot be an aggregate")
         key = analyzed.select.key
         answer = self.unless_written_to(plan(replace(analyzed.select, columns=(key, VERSION, *columns))))
         if isinstance(answer, NotNative):
@@ -74,11 +76,11 @@ class TargetRowsCompiler(SQLCompiler):
         )
 
     def expected_versions(self, versions: Iterable[Any]) -> tuple[Any, ...]:
-        """What rows must not have changed from since they were chosen: inside a transaction they cannot."""
+        """The versions that rows must still have when they are written. None in a transaction, which locks the rows."""
         return tuple(versions if self.connection.unit is None else (None for _ in versions))
 
     def target_rows_in_mirror(self, reader: SQLCompiler, key: Ref, unsupported: Sequence[str]) -> TargetRows:
-        """The rows by SQLite, with the update times that were read along."""
+        """The rows that SQLite finds, with the update times of the loaded documents."""
         reader.lane = MIRROR
         sql, params = reader.inner.as_sql()
         pk = reader.query.model._meta.pk
@@ -91,7 +93,7 @@ class TargetRowsCompiler(SQLCompiler):
         )
 
     def with_values(self, targets: TargetRows, columns: tuple[Ref, ...]) -> TargetRows:
-        """The same rows, less those that are gone, with the values of `columns`, and versions where they had none."""
+        """The rows that still exist, with the values of `columns`, and with versions if they had none."""
         if not columns or not targets.ids:
             return targets
         table = self.query.get_meta().db_table
@@ -111,11 +113,11 @@ class TargetRowsCompiler(SQLCompiler):
         )
 
     def deadline(self) -> Deadline:
-        """Until when rows that others keep changing are chosen again, with pauses in between."""
+        """The deadline for retries of rows that others change, with backoff."""
         return Deadline(self.connection.option("timeout"))
 
     def write(self, writes: Sequence[Change]) -> list[Outcome]:
-        """Applies writes, each for itself."""
+        """Applies writes independently of each other, and returns their outcomes."""
         if not writes:
             return []
         with self.connection.lane("write"):

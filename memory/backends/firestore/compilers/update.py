@@ -1,10 +1,9 @@
-"""INSERT, UPDATE, DELETE.
+"""UPDATE.
 
-Rows that are chosen by key are written at once. Rows that are chosen otherwise are read with their update
-time and written on the condition that it still holds; those that changed meanwhile are chosen again. So a
-row is never written that no longer matches, and no lock is held. Inside `atomic()` what is read is locked, and
-rows that were chosen stay as they are. What SQL would compute (`F()`, `Case`, database defaults) is computed by
-SQLite in the mirror.
+Rows selected by primary key are written at once. Other rows are read with their update times, which are preconditions
+of the writes. Rows that changed in the meantime are selected again, so that no row is written that no longer matches,
+and no lock is held. Inside `atomic()`, rows are locked when they are read. SQLite computes expressions (`F()`, `Case`,
+database defaults) in the mirror.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from .insert_columns import refuse_invalid
 from .target_rows import TargetRows, TargetRowsCompiler, checked_document_id
 
 Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
-"""What an UPDATE writes, and, if unique columns are among it, the rows as they were."""
+"""The writes of an UPDATE and, if unique columns are updated, the rows' stored values."""
 
 
 class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
-    """Updates what matches: constants and increments directly, expressions by SQLite."""
+    """Updates matching rows: constants and increments natively, other expressions by SQLite."""
 
     query: Any
 
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
-        """The rows that matched the primary update (the first that is not empty)."""
+        """The number of rows matched by the first update that is not empty."""
         self.pre_sql_setup()
         rows = self.update_rows()
         for related in self.query.get_related_updates():
@@ -45,13 +44,13 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return rows or 0
 
     def update_rows(self) -> int | None:
-        """The rows updated, or None if this table has nothing to update."""
+        """The number of updated rows, or None if this table has no columns to update."""
         values = [(field, self.value(field, value)) for field, _, value in self.query.values]
         if not values:
             return None
         if any(field.primary_key for field, _ in values):
             raise NotSupportedError(
-                "A document's id cannot be changed, so update() cannot set a primary key: copy the row and delete it."
+                "update() cannot set a primary key, since document ids cannot be changed: copy the row and delete it."
             )
         increments = {field: delta for field, value in values if (delta := increment(field, value)) is not None}
         constants = [(field, value) for field, value in values if field not in increments]
@@ -62,7 +61,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return self.update_natively(constants, increments)
 
     def value(self, field: Any, value: Any) -> Any:
-        """A value as the wire takes it, or a resolved expression."""
+        """A database value, or a resolved expression."""
         if hasattr(value, "resolve_expression"):
             value = value.resolve_expression(self.query, allow_joins=False, for_save=True)
             _refuse_expression(field, value)
@@ -76,14 +75,14 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return field.get_db_prep_save(value, connection=self.connection)
 
     def update_natively(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
-        """Values that need no row to be known."""
+        """Updates with constants and increments, which do not depend on stored values."""
         try:
             for field, value in constants:
                 refuse_invalid(field, value)
         except IntegrityError:
             if self.has_match():
                 raise
-            return 0  # no row would hold the value: `save()` of a new row with its key set asks like this
+            return 0  # no row matches, as in `save()` of a new row with its primary key set
         table = self.query.base_table
         columns = tuple(column_ref(field, self.connection) for field, _ in constants)
         values = tuple(value for _, value in constants)
@@ -97,7 +96,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return self.retry_stale(writes, (*columns, *(ref for ref, _ in added)))
 
     def has_match(self) -> bool:
-        """Whether there is a row to update."""
+        """Whether any row matches."""
         key = column_ref(self.query.get_meta().pk, self.connection)
         try:
             return bool(self.target_rows(self.query, (key,)).ids)
@@ -105,7 +104,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             return False
 
     def cases_by_pk(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
-        """The shape of `bulk_update`, where every field is a Case of constants by primary key: columns by id."""
+        """The values by document id for an update like `bulk_update()`, whose values are Cases of constants by primary
+        key; None for other updates."""
         rows: dict[str, dict[Any, Any]] = {}
         lowering = Lowering(self, self.query.base_table)
         key = self.query.get_meta().pk
@@ -122,7 +122,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return rows
 
     def update_each(self, rows: dict[str, dict[Any, Any]]) -> int:
-        """Constants that differ from row to row."""
+        """Updates with different constants for each row."""
         table = self.query.base_table
         fields = list(dict.fromkeys(field for row in rows.values() for field in row))
         columns = tuple(column_ref(field, self.connection) for field in fields)
@@ -141,8 +141,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return self.retry_stale(writes, columns)
 
     def update_in_mirror(self, given: Mapping[Any, Any]) -> int:
-        """Values that SQLite computes from the rows: its UPDATE is run on the copy, and what it returns is
-        written. Constants are left out of it, as it has no exact form for some of them (decimals of many digits)."""
+        """Updates with values that SQLite computes: runs the UPDATE in the mirror and writes its results.
+
+        Constants are not passed to SQLite, which cannot represent all of them exactly (decimals with many digits).
+        """
         constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
         fields = [field for field in given if field not in constants]
         key_field = self.query.get_meta().pk
@@ -181,9 +183,9 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return self.retry_stale(writes, columns)
 
     def retry_stale(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
-        """Rows written: those that changed meanwhile are chosen again, and no others.
+        """The number of rows written. Rows that changed in the meantime are selected and written again.
 
-        `writes` gives the updates of a query's rows, which write `columns`, and the rows as they were.
+        `writes` returns the updates of `columns` for a query's rows, and the rows' stored values.
         """
         query, count, deadline = self.query, 0, self.deadline()
         keys = self.markers.affected(ref.path[0] for ref in columns)
@@ -206,7 +208,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
                 raise contention(self.query.base_table)
 
     def key_value(self, name: str) -> Any:
-        """The primary key's value of a document's id."""
+        """The primary key of a document id."""
         field = self.query.get_meta().pk
         return document_key(name, column_ref(field, self.connection).kind)
 
@@ -221,7 +223,7 @@ def _refuse_expression(field: Any, value: Any) -> None:
 
 
 def pk_condition_id(lowering: Lowering, condition: Any, key: Any) -> str | None:
-    """The id of the document that a condition names, if it is `pk=constant` and no more."""
+    """The document id of a condition `pk=constant`; None for other conditions."""
     found = lowering.condition(condition)
     ref = column_ref(key, lowering.connection)
     if not isinstance(found, Compare) or found.ref != ref or found.op is not Op.EQ:
@@ -233,10 +235,9 @@ def pk_condition_id(lowering: Lowering, condition: Any, key: Any) -> str | None:
 
 
 def increment(field: Any, value: Any) -> int | float | None:
-    """What an expression adds to its own column, where the server can do that and SQL would agree.
+    """The amount that an expression adds to its own column, if a server-side increment has the same result as SQL.
 
-    Not on a column that may be null (null + 1 is null to SQL and 1 to Firestore), nor on one that may not
-    get negative.
+    None for nullable columns (null + 1 is null in SQL and 1 in Firestore), and for columns that reject negative values.
     """
     if not isinstance(value, CombinedExpression) or value.connector not in (Combinable.ADD, Combinable.SUB):
         return None
@@ -253,5 +254,5 @@ def increment(field: Any, value: Any) -> int | float | None:
     return -amount if value.connector == Combinable.SUB else amount
 
 
-# Fields whose columns may hold any number, so that an increment breaks no rule.
+# Fields without a range check that an increment could violate.
 INCREMENT_FIELD_TYPES: Final = frozenset({"IntegerField", "BigIntegerField", "SmallIntegerField", "FloatField"})

@@ -1,4 +1,4 @@
-"""`bulk_create(update_conflicts=True)`: rows whose unique fields others have give them their new values instead."""
+"""`bulk_create(update_conflicts=True)`: rows that conflict with existing rows on unique fields update those."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..values.types import DOCUMENT_ID
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """One INSERT ... ON CONFLICT DO UPDATE: its query names the unique fields, and those to update."""
+    """An INSERT ... ON CONFLICT DO UPDATE. Its query has the unique fields and the fields to update."""
 
     connection: Connection
     query: Any
     markers: Markers
 
     def run(self, writes: Sequence[Create]) -> None:
-        """Create rows, or update those that are there."""
+        """Creates rows, or updates existing ones."""
         key = self.conflict_key()
         changes = self.markers.inserted(writes)
         outcomes = self.connection.cursor().commit(changes, isolate=True)
@@ -41,7 +41,7 @@ class Upsert:
         self.update_existing(updates)
 
     def conflict_key(self) -> Key | None:
-        """The constraint whose conflicts are settled; None for the primary key."""
+        """The constraint of the unique fields; None for the primary key."""
         meta = self.query.get_meta()
         wanted = {field.column for field in self.query.unique_fields}
         if wanted == {meta.pk.column}:
@@ -50,13 +50,15 @@ class Upsert:
             if not key.condition and {field.column for field in key.fields} == wanted:
                 return key
         raise OperationalError(
-            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: unique_fields of bulk_create are "
-            f"{sorted(wanted)}, and {meta.db_table!r} has no such constraint without a condition."
+            "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: the unique_fields of bulk_create "
+            f"are {sorted(wanted)}, and {meta.db_table!r} has no unconditional constraint on them."
         )
 
     def owners(self, key: Key | None, changes: Sequence[Change]) -> list[str]:
-        """The ids of the rows that have what others were to be created with. Raises IntegrityError where the conflict
-        is not the target's."""
+        """The document ids of the existing rows in conflict with `changes`.
+
+        Raises IntegrityError for a conflict with another constraint than `key`.
+        """
         wanted = []
         for change in changes:
             [row, *markers] = parts(change)
@@ -75,8 +77,10 @@ class Upsert:
         return [found[one.id] for one in wanted if one is not None]
 
     def update_existing(self, updates: dict[str, Update]) -> None:
-        """Updates of rows by id; one that is gone is left alone. Django has opened a transaction: rows do not change
-        between what is read here and its commit, or that refuses them."""
+        """Updates rows by document id. Rows that do not exist any more are skipped.
+
+        Django has opened a transaction, so rows do not change between the read and the commit, or the commit fails.
+        """
         first = next(iter(updates.values()))
         keys = self.markers.affected(ref.path[0] for ref in first.columns)
         changes: Sequence[Change] = list(updates.values())

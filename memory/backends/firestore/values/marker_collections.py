@@ -1,4 +1,4 @@
-"""The collections that hold markers of unique constraints (`constraints/`): their names."""
+"""Names of the collections with the markers of unique constraints (`constraints/`)."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def marker_collection(table: str) -> str:
 
 
 def holds_markers(collection: str) -> bool:
-    """Whether a collection holds markers, so that it is no table."""
+    """Whether a collection contains markers."""
     return collection.endswith(SUFFIX)
