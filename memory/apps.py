@@ -12,7 +12,7 @@ class MemoryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, the vectors' functions with SQLite, and what cache and search must hear of."""
+        """Register the system checks and the text index, and connect the receivers of cache and search."""
         from django.core.signals import request_finished
         from django.db.backends.signals import connection_created
         from django.db.models.signals import post_migrate, post_save, pre_save
@@ -23,12 +23,11 @@ class MemoryConfig(AppConfig):
         from .history import receivers
         from .search import indexing
         from .search.index import SearchIndex
-        from .search.sources import matrix, side_tables
+        from .search.sources import matrix
 
         text_index.install(SearchIndex())
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
-        post_migrate.connect(side_tables.install, sender=self, dispatch_uid="memory.search.tables")
         post_migrate.connect(matrix.matrices.clear, sender=self, dispatch_uid="memory.search.matrices")
         post_migrate.connect(receivers.forget_everything, sender=self, dispatch_uid="memory.history")
         pre_save.connect(indexing.before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")

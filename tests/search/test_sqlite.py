@@ -20,7 +20,7 @@ from memory.conf import memory_settings
 from memory.embedding import model_name
 from memory.models import MemoryItem
 from memory.search.sources.matrix import Matrices
-from memory.search.sources.side_tables import TERMS, VECTORS, install
+from memory.search.sources.side_tables import INDEX_OF_COUNTS, INDEX_OF_VECTORS, TERMS, TRIGGERS, VECTORS, install
 from tests import databases
 
 pytestmark = [
@@ -32,6 +32,11 @@ ALIAS = "file"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def migrate(target: str = "") -> None:
+    """To a migration of the app, or to the last."""
+    call_command("migrate", "memory", *filter(None, [target]), database=ALIAS, verbosity=0)
+
+
 @pytest.fixture
 def path(tmp_path: Path, settings: Any, django_db_blocker: DjangoDbBlocker) -> Iterator[Path]:
     """A database in a file, which other processes could open, under the alias `file`."""
@@ -39,8 +44,7 @@ def path(tmp_path: Path, settings: Any, django_db_blocker: DjangoDbBlocker) -> I
     file = tmp_path / "memory.sqlite3"
     made = {"ENGINE": "memory.backends.sqlite", "NAME": str(file)}
     with django_db_blocker.unblock(), databases.added(ALIAS, made):
-        call_command("migrate", "memory", database=ALIAS, verbosity=0)
-        install(ALIAS)
+        migrate()
         yield file
 
 
@@ -98,17 +102,61 @@ def test_side_tables_follow_every_write(path: Path) -> None:
     assert rows(TERMS) == rows(VECTORS) == []
 
 
-def test_they_are_made_anew_where_they_are_missing(path: Path) -> None:
-    """As after a migration that makes the table anew, which drops its triggers."""
+def schema(path: Path) -> set[str]:
+    """Names of all that the database has for search alone."""
+    with sqlite3.connect(path) as other:
+        found = other.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    other.close()
+    return {name for (name,) in found if name.startswith(("memory_item_", "memory_items_search"))}
+
+
+def test_the_migration_is_reversible(path: Path) -> None:
+    """Backwards it leaves nothing behind; forwards it fills the tables with what was written meanwhile."""
+    made = schema(path)
+    assert made == {*TRIGGERS, TERMS, VECTORS, INDEX_OF_VECTORS, INDEX_OF_COUNTS}
     remember("harbour lights", "sunset over water")
     expected = sorted(rows(TERMS))
-    foreign(path, "DROP TRIGGER memory_items_search_delete")
+    migrate("0002")
+    assert schema(path) == set()
     foreign(path, "DELETE FROM memory_items WHERE id = 'i0-harbour'")
-    install(ALIAS)
+    migrate()
+    assert schema(path) == made
     assert sorted(rows(TERMS)) == [row for row in expected if row[3] == "i1-sunset"]
     assert [row[1] for row in rows(VECTORS)] == ["i1-sunset"]
     foreign(path, "DELETE FROM memory_items")
     assert rows(TERMS) == []
+    migrate("zero")
+    assert schema(path) == set()
+
+
+def test_databases_without_items_get_no_search_tables(path: Path, tmp_path: Path) -> None:
+    """The operation asks the routers, as Django's own operations do."""
+    other = tmp_path / "other.sqlite3"
+    with databases.added("other", {"ENGINE": "memory.backends.sqlite", "NAME": str(other)}):
+        call_command("migrate", "memory", database="other", verbosity=0)
+    assert schema(other) == set()
+
+
+def test_sqlmigrate_prints_the_statements(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are SQL that `sqlite3` runs, in both directions."""
+    forwards, backwards = (
+        call_command("sqlmigrate", "memory", "0003", database=ALIAS, backwards=way) for way in (False, True)
+    )
+    for script in (backwards, forwards):
+        with sqlite3.connect(path) as other:
+            other.executescript(script)
+        other.close()
+        assert bool(schema(path)) is (script is forwards)
+    remember("harbour lights")
+    assert ids("harbour") == ["i0-harbour"]
+
+
+def test_without_migrations_one_call_makes_the_tables(path: Path) -> None:
+    """As a project's tests under `--no-migrations` do: the items that are there already are found, too."""
+    remember("harbour lights")
+    migrate("0002")
+    install(ALIAS)
+    assert ids("harbour") == ["i0-harbour"]
 
 
 def test_other_processes_writes_are_found(path: Path) -> None:

@@ -1,23 +1,25 @@
-"""What SQLite needs so that search is fast there: an inverted table of terms, and a list of who has a vector.
+"""The tables that search uses on SQLite: terms of items, and which items have a vector.
 
-Triggers keep both with every write of an item, by whatever path, in the same transaction. They are made after each
-`migrate`, since a migration that makes `memory_items` anew drops its triggers; the tables are then filled again.
+Triggers update both with every write of an item, also with raw SQL, in the same transaction. The migration operation
+`SearchTables` makes them.
 
-    memory_item_terms     one row for each term of an item, in the order in which search asks for them
-    memory_item_vectors   one row for each item with a vector; `seq` grows with every change, also of the vector
+    memory_item_terms     one row for each term of an item, in the order in which search reads them
+    memory_item_vectors   one row for each item with a vector; `seq` grows with every change of the row or the vector
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from django.db import connections, transaction
-
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
 
 TERMS: Final = "memory_item_terms"
 VECTORS: Final = "memory_item_vectors"
+INDEX_OF_VECTORS: Final = f"{VECTORS}_of_user"
+INDEX_OF_COUNTS: Final = "memory_items_search_count"
 
 TABLES: Final = (
     f"""CREATE TABLE IF NOT EXISTS {TERMS} (
@@ -26,9 +28,9 @@ TABLES: Final = (
     f"""CREATE TABLE IF NOT EXISTS {VECTORS} (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, item_id TEXT NOT NULL UNIQUE,
         user_id TEXT NOT NULL, model TEXT NOT NULL)""",
-    f"CREATE INDEX IF NOT EXISTS {VECTORS}_of_user ON {VECTORS} (user_id, model, seq)",
-    # How many items a user has, without a look at the items.
-    "CREATE INDEX IF NOT EXISTS memory_items_search_count ON memory_items (user_id, expiration)",
+    f"CREATE INDEX IF NOT EXISTS {INDEX_OF_VECTORS} ON {VECTORS} (user_id, model, seq)",
+    # Counts a user's items without reading them.
+    f"CREATE INDEX IF NOT EXISTS {INDEX_OF_COUNTS} ON memory_items (user_id, expiration)",
 )
 
 _ADD_TERMS = f"""INSERT OR IGNORE INTO {TERMS} (user_id, term, timestamp, item_id)
@@ -68,30 +70,80 @@ FILL: Final = (
 )
 
 
-def install(using: str, **kwargs: Any) -> None:
-    """Receiver of `post_migrate`: make the tables and triggers where they are missing, and fill them then."""
+def statements() -> tuple[str, ...]:
+    """SQL that makes the tables and triggers where they are missing, and fills the tables from the items."""
+    return (
+        *TABLES,
+        *(f"DROP TRIGGER IF EXISTS {name}" for name in TRIGGERS),
+        *(f"CREATE TRIGGER {name} {body}" for name, body in TRIGGERS.items()),
+        *FILL,
+    )
+
+
+def removal() -> tuple[str, ...]:
+    """SQL that removes the tables and triggers."""
+    return (
+        *(f"DROP TRIGGER IF EXISTS {name}" for name in TRIGGERS),
+        *(f"DROP INDEX IF EXISTS {name}" for name in (INDEX_OF_VECTORS, INDEX_OF_COUNTS)),
+        *(f"DROP TABLE IF EXISTS {name}" for name in (TERMS, VECTORS)),
+    )
+
+
+class SearchTables(Operation):
+    """Makes the search tables and triggers on SQLite; does nothing on other databases.
+
+    A database that has them already keeps its items: the tables are filled again. Every later migration that makes
+    SQLite rebuild `memory_items` (`AlterField`, most of `AddField`) drops the triggers and must repeat this operation.
+    """
+
+    reversible = True
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Models do not change."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Make the tables and triggers, and fill the tables."""
+        self._run(statements(), app_label, schema_editor, to_state)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Remove the tables and triggers."""
+        self._run(removal(), app_label, schema_editor, to_state)
+
+    def describe(self) -> str:
+        """The line that `migrate --plan` prints."""
+        return "Search tables and triggers (SQLite only)"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        """Names a migration with this operation alone."""
+        return "search_tables"
+
+    def _run(
+        self, sql: tuple[str, ...], app_label: str, schema_editor: BaseDatabaseSchemaEditor, state: ProjectState
+    ) -> None:
+        connection = schema_editor.connection
+        model = state.apps.get_model(app_label, "MemoryItem")
+        if connection.vendor == "sqlite" and self.allow_migrate_model(connection.alias, model):
+            for statement in sql:
+                schema_editor.execute(statement, params=None)
+
+
+def install(using: str) -> None:
+    """Make the search tables of the database `using` where migrations do not run: `pytest --no-migrations`."""
     connection = connections[using]
-    if connection.vendor != "sqlite":
-        return
-    columns = _columns(connection)
-    if not {"terms", "text_embedding"} <= columns:  # another database's, or before the migration that adds them
-        return
-    with transaction.atomic(using=using), connection.cursor() as cursor:
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'memory_items'")
-        known = {name for (name,) in cursor.fetchall()}
-        if known >= TRIGGERS.keys():
-            return
-        for statement in TABLES:
-            cursor.execute(statement)
-        for name, body in TRIGGERS.items():
-            cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
-            cursor.execute(f"CREATE TRIGGER {name} {body}")
-        for statement in FILL:
-            cursor.execute(statement)
-
-
-def _columns(connection: BaseDatabaseWrapper) -> set[str]:
-    with connection.cursor() as cursor:
-        if "memory_items" not in connection.introspection.table_names(cursor):
-            return set()
-        return {column.name for column in connection.introspection.get_table_description(cursor, "memory_items")}
+    if connection.vendor == "sqlite":
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            for statement in statements():
+                cursor.execute(statement)
