@@ -1,7 +1,9 @@
 # Runs the service and its tests. Needs Python >= 3.11, make and a C library.
 PORT ?= 8000
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell $(p) -c 'import sys, venv, ensurepip; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
-BIN := .venv/bin
+# The environment whose tools are run. `tests/matrix.py` makes others, with other versions of Django.
+VENV ?= .venv
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two workers, random order. PYTEST_ARGS (for example "-x -k admin") is passed to every run.
@@ -17,7 +19,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-firestore check format bench wheel changelog lock
+.PHONY: run test test-matrix test-others test-suites test-core test-firestore check format bench wheel changelog lock
 
 run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -25,10 +27,24 @@ run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and
 
 test: .venv/develop  ## Run all checks and tests
 	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory test-suites PYTEST_LAST="--cov --cov-report=term"
+
+test-matrix: .venv/develop  ## Run all tests on every version of Django that a Python here supports
+	$(BIN)/python -m tests.matrix test-suites --all
+
+test-others: .venv/develop  ## Run the tests of the engine, models, API and admin on the versions that .venv does not have
+	$(BIN)/python -m tests.matrix test-core
+
+test-suites:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
 	$(PYTEST) --ds=tests.firestore_only.settings --confcutdir=tests/firestore_only tests/firestore_only
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" $(LEFT_FOR_LATER) $(ON_EVERY_ENGINE)
-	$(PYTEST) --cov --cov-report=term
+	$(PYTEST) $(PYTEST_LAST)
+
+test-core:
+	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/unit/test_models.py tests/api/test_crud.py
+	$(PYTEST) tests/unit tests/api tests/admin tests/deploy/test_installed_elsewhere.py
 
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)
