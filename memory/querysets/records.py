@@ -11,6 +11,8 @@ from django.db import models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
 
+from memory.backends.firestore.querysets import FirestoreQuerySet
+
 from ..batches import ROWS_AT_ONCE, Place, batched, places_of, transactions_of
 from ..contention import retry_on_contention
 
@@ -41,7 +43,7 @@ class CurrentTime(Expression):
         return sql, tuple(params)
 
 
-class RecordQuerySet(models.QuerySet[RecordT], Generic[RecordT]):
+class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     """What all records share: expiration, limits, time."""
 
     _checked = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models
+from memory.backends.firestore.querysets import FirestoreQuerySet
 
 from ..batches import places_of
 from ..cache import Conversation
@@ -40,7 +40,7 @@ def activities(items: Iterable[MemoryItem]) -> list[Activity]:
     return list(found.values())
 
 
-class UserSessionQuerySet(models.QuerySet["UserSession"]):
+class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
     """Sessions. They do not expire; their items do."""
 
     def for_user(self, user_id: str) -> Self:

@@ -33,7 +33,7 @@ from .query.plan import Aggregate, Change, Delete, Merge, Nearest, Outcome, Quer
 from .rpc import channel
 from .rpc.executor import Executor
 from .schema import DatabaseSchemaEditor
-from .transactions import optimistic
+from .transactions import repeat
 from .transactions.unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
 from .values.types import DOCUMENT_ID, FIELD_KINDS
@@ -249,14 +249,35 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         elif self.unit is None:
             self._begin()
 
-    def _begin(self) -> None:
-        self.unit = UnitOfWork(self.connection, lambda: self.atomic_blocks, self._aborted, optimistic=self._optimistic)
+    def _begin(self, *, bulk: bool = False) -> UnitOfWork:
+        self.unit = UnitOfWork(
+            self.connection, lambda: self.atomic_blocks, self._aborted, optimistic=self._optimistic, bulk=bulk
+        )
+        return self.unit
 
     def _commit(self) -> None:
         if self.unit is not None:
-            self.unit.commit()
+            repeat.commit(self.unit, partial(self._begin, bulk=True))
             self.commits += 1
             self._begin()
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[UnitOfWork]:
+        """The transaction that is open, or one of a statement's own, which is committed when the statement ends."""
+        if self.unit is not None:
+            yield self.unit
+            return
+        self.ensure_connection()
+        unit = self._begin(bulk=True)
+        try:
+            yield unit
+            repeat.commit(unit, partial(self._begin, bulk=True))
+            self.commits += 1
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self.unit = None
 
     def _rollback(self) -> None:
         if self.unit is not None:
@@ -344,6 +365,3 @@ class DatabaseWrapper(BaseDatabaseWrapper):
                 "documents_written": rpc.documents_written,
             }
             self.queries_log.append(entry)
-
-
-optimistic.install()

@@ -15,12 +15,14 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, OperationalError, connection, connections, models, transaction
 from django.db.models import F, Value
+from django.db.models.constants import OnConflict
 from django.db.models.functions import Concat, Lower, Now
 
 from memory.backends.firestore.constraints.definitions import COLUMNS, OWNER
-from memory.backends.firestore.errors import TransactionTooLarge
+from memory.backends.firestore.errors import Contention, TransactionTooLarge
 from memory.backends.firestore.management.commands.firestore_constraints import Command
 from memory.backends.firestore.query.plan import Delete, Put, Query
+from memory.backends.firestore.querysets import FirestoreQuerySet
 from memory.backends.firestore.values.marker_collections import marker_collection
 from memory.backends.firestore.values.types import DOCUMENT_ID, Kind, Ref
 from tests.engine.app.models import Author, Hall, Place, Seat, Stay
@@ -259,10 +261,12 @@ def test_fifty_threads_make_one_row() -> None:
 def test_fifty_threads_update_or_create_one_row() -> None:
     """`update_or_create` on a unique column, and on a text key: one of them creates, the others update what the one
     before them left, and nobody fails."""
-    made = together(50, lambda number: Group.objects.update_or_create(name="one", defaults={"name": "one"}))
+    made = together(50, lambda number: FirestoreQuerySet(Group).update_or_create(name="one", defaults={"name": "one"}))
     assert sum(created for _, created in made) == 1
     assert len({group.pk for group, _ in made}) == 1
-    made = together(50, lambda number: Seat.objects.update_or_create(id="s", defaults={"code": "c", "slot": number}))
+    made = together(
+        50, lambda number: FirestoreQuerySet(Seat).update_or_create(id="s", defaults={"code": "c", "slot": number})
+    )
     assert sum(created for _, created in made) == 1
     assert (Group.objects.count(), Seat.objects.count()) == (1, 1)
     assert check()
@@ -271,7 +275,7 @@ def test_fifty_threads_update_or_create_one_row() -> None:
 def test_update_or_create_loses_no_update() -> None:
     """An expression is added as often as it was asked for, however often an attempt was repeated."""
     Seat.objects.create(id="s", code="c", slot=0)
-    together(10, lambda number: Seat.objects.update_or_create(id="s", defaults={"slot": F("slot") + 1}))
+    together(10, lambda number: FirestoreQuerySet(Seat).update_or_create(id="s", defaults={"slot": F("slot") + 1}))
     assert Seat.objects.get().slot == 10
 
 
@@ -311,7 +315,7 @@ def test_update_or_create_is_run_again(
     """Where somebody changed the row after it was read: nothing is locked or begun, and what they wrote is kept."""
     meanwhile(lambda: Seat.objects.filter(pk="a").update(email="theirs", number=7))
     with calls() as log:
-        found, created = Seat.objects.update_or_create(code="x", defaults={"email": "mine", "room": 1.5})
+        found, created = FirestoreQuerySet(Seat).update_or_create(code="x", defaults={"email": "mine", "room": 1.5})
     assert (found.pk, found.number, created) == ("a", 7, False)
     stored = Seat.objects.get(pk="a")
     assert (stored.email, stored.number, stored.room) == ("mine", 7, 1.5)
@@ -323,9 +327,23 @@ def test_update_or_create_finds_the_row_gone(
 ) -> None:
     """Where somebody deleted the row after it was read, it is created after all."""
     meanwhile(lambda: Seat.objects.filter(pk="a").delete())
-    found, created = Seat.objects.update_or_create(code="x", defaults={"room": 1.5}, create_defaults={"id": "new"})
+    found, created = FirestoreQuerySet(Seat).update_or_create(
+        code="x", defaults={"room": 1.5}, create_defaults={"id": "new"}
+    )
     assert (found.pk, created) == ("new", True)
     assert sorted(Seat.objects.values_list("pk", "code")) == [("b", "y"), ("new", "x")]
+
+
+def test_fifty_threads_upsert_one_row() -> None:
+    """`bulk_create(update_conflicts=True)` of Django's own queryset: one of them creates, the others update."""
+
+    def upsert(number: int) -> None:
+        rows = [seat(f"s{number}", code="one", email=str(number))]
+        Seat.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["email"])
+
+    together(50, upsert)
+    assert Seat.objects.count() == 1
+    check()
 
 
 def test_an_upsert_is_run_again(two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]) -> None:
@@ -337,10 +355,63 @@ def test_an_upsert_is_run_again(two: tuple[Seat, Seat], meanwhile: Callable[[Cal
     assert sorted(Seat.objects.values_list("pk", "code", "slot")) == [("b", "y", 91), ("c", "x", 90)]
 
 
+def test_an_upsert_without_a_block_is_a_transaction_of_its_own(
+    two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None], calls: Callable[[], Any]
+) -> None:
+    """Django 6 opens no transaction around one statement: it is run again all the same, and locks nothing."""
+    meanwhile(lambda: Seat.objects.filter(pk="a").delete())
+    rows = [seat("c", code="x", slot=90), seat("d", code="y", slot=91)]
+    with calls() as log:
+        Seat._base_manager.all()._insert(  # type: ignore[attr-defined]
+            rows,
+            fields=Seat._meta.concrete_fields,
+            using="default",
+            on_conflict=OnConflict.UPDATE,
+            update_fields=[Seat._meta.get_field("slot")],
+            unique_fields=[Seat._meta.get_field("code")],
+        )
+    assert sorted(Seat.objects.values_list("pk", "code", "slot")) == [("b", "y", 91), ("c", "x", 90)]
+    assert {"BeginTransaction", "Rollback"}.isdisjoint(call["method"] for call in log)
+    check()
+
+
+def test_rows_without_a_block_are_one_transaction(two: tuple[Seat, Seat]) -> None:
+    """Several rows of one INSERT: where one is refused, none is written, and the connection goes on."""
+    rows = [seat("c", code="new", slot=90), seat("d", code="y", slot=91)]
+    with pytest.raises(IntegrityError):
+        Seat._base_manager.all()._insert(rows, fields=Seat._meta.concrete_fields, using="default")  # type: ignore[attr-defined]
+    assert sorted(Seat.objects.values_list("pk", flat=True)) == ["a", "b"]
+    assert connection.unit is None  # type: ignore[attr-defined]
+
+
+def test_an_upsert_in_a_block_that_fails_leaves_nothing(two: tuple[Seat, Seat]) -> None:
+    """It is no transaction of its own there, whether or not the block takes savepoints."""
+    for savepoint in (True, False):
+        with pytest.raises(ValueError, match="left"), transaction.atomic(savepoint=savepoint):  # noqa: PT012
+            rows = [seat("c", code="x", slot=90), seat("d", code="new", slot=91)]
+            Seat.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["slot"])
+            raise ValueError("left")
+        assert sorted(Seat.objects.values_list("pk", "slot")) == [("a", two[0].slot), ("b", two[1].slot)]
+    check()
+
+
+def test_an_upsert_among_other_statements_is_left_to_the_caller(
+    two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]
+) -> None:
+    """What else the block did may rest on what it read: only the caller can run it again."""
+    meanwhile(lambda: Seat.objects.filter(pk="a").update(number=7))
+    with pytest.raises(Contention), transaction.atomic(savepoint=False):  # noqa: PT012
+        rows = [seat("c", code="x", slot=90)]
+        Seat.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["slot"])
+        Seat.objects.create(id="z", code="z")
+    assert sorted(Seat.objects.values_list("pk", flat=True)) == ["a", "b"]
+    check()
+
+
 def test_inside_a_transaction_the_row_is_locked(two: tuple[Seat, Seat], calls: Callable[[], Any]) -> None:
     """`update_or_create()` inside `atomic()` reads in the caller's transaction, and leaves contention to the caller."""
     with calls() as log, transaction.atomic():
-        Seat.objects.update_or_create(code="x", defaults={"room": 1.5})
+        FirestoreQuerySet(Seat).update_or_create(code="x", defaults={"room": 1.5})
     assert [call["method"] for call in log].count("BeginTransaction") == 1
     assert Seat.objects.get(pk="a").room == 1.5
 

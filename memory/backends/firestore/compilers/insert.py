@@ -1,8 +1,13 @@
-"""INSERT."""
+"""INSERT.
+
+One row is one commit. Several rows, and an upsert, are one unit of work: that of the transaction that is open, or their
+own. Django's `bulk_create()` opens a transaction around all statements before 6.0, and around several since then.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import NotSupportedError
@@ -98,11 +103,19 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         settle = self.query.on_conflict
         with self.connection.lane("write"):
             if settle is OnConflict.UPDATE:
-                Upsert(self.connection, self.query, self.markers).run(writes)
+                upsert = Upsert(self.connection, self.query, self.markers)
+                with self.connection.unit_of_work() as unit:
+                    unit.run_repeatable(partial(upsert.run, writes))
+            elif len(writes) > 1:
+                with self.connection.unit_of_work():
+                    self.create(writes, settle is OnConflict.IGNORE)
             else:
-                ignore = settle is OnConflict.IGNORE
-                changes = self.markers.inserted(writes)
-                self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
+                self.create(writes, settle is OnConflict.IGNORE)
+
+    def create(self, writes: Sequence[Create], ignore: bool) -> None:
+        """Creates documents, of which those that are there are left out if `ignore`."""
+        changes = self.markers.inserted(writes)
+        self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
 
     def name(self, shape: Insertion, row: Sequence[Any]) -> str:
         """The id of a row's document."""

@@ -79,7 +79,7 @@ class Upsert:
     def update_existing(self, updates: dict[str, Update]) -> None:
         """Updates rows by document id. Rows that do not exist any more are skipped.
 
-        Django has opened a transaction, so rows do not change between the read and the commit, or the commit fails.
+        The commit of the unit of work fails if a row has changed since it was read here.
         """
         first = next(iter(updates.values()))
         keys = self.markers.affected(ref.path[0] for ref in first.columns)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
@@ -19,6 +18,7 @@ from django.db import DatabaseError
 
 from .. import errors
 from ..query.plan import Rpc
+from ..values.backoff import Backoff
 from . import messages
 from .channel import Message, Target, Wire, connect
 
@@ -41,7 +41,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
-        self._bound = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def left(self) -> float:
         """Seconds until the deadline, at least 0."""
@@ -49,10 +49,9 @@ class Deadline:
 
     def pause(self) -> bool:
         """Waits before the next attempt. Returns False at once if that would pass the deadline."""
-        seconds = random.uniform(0, self._bound)  # noqa: S311 - jitter, not a secret
+        seconds = self._backoff.next_pause()
         if seconds >= self.left():
             return False
-        self._bound = min(LONGEST_PAUSE, self._bound * 2)
         time.sleep(seconds)
         return True
 

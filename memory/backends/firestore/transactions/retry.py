@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -19,6 +18,7 @@ from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 
 from ..errors import Contention
+from ..values.backoff import Backoff
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,7 +72,7 @@ def retry(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = D
     Contention after a commit, raised by an `on_commit` hook, is not retried.
     """
     connection = connections[using]
-    bound = FIRST_PAUSE
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     with getattr(connection, "retrying", nullcontext)():
         for _ in range(attempts - 1):
             committed = getattr(connection, "commits", 0)
@@ -81,8 +81,7 @@ def retry(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = D
             except Contention:
                 if getattr(connection, "commits", 0) != committed:
                     raise
-            time.sleep(random.uniform(0, bound))  # noqa: S311 - jitter, not a secret
-            bound = min(LONGEST_PAUSE, bound * 2)
+            time.sleep(backoff.next_pause())
         return function()
 
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db import DatabaseError, DataError, OperationalError
 
@@ -66,6 +66,8 @@ MAX_IDLE_SECONDS: Final = 60.0
 
 VERSIONED: Final = (DOCUMENT_ID, VERSION)
 
+Statement: TypeAlias = Callable[[], None]
+
 
 class UnitOfWork:
     """The buffered writes of one transaction, and the server transaction of its reads."""
@@ -77,8 +79,12 @@ class UnitOfWork:
         retry: bytes | None = None,
         *,
         optimistic: bool = False,
+        bulk: bool = False,
     ) -> None:
-        """`blocks` returns the open `atomic()` blocks, the outermost first. For `retry` see `Executor.begin`."""
+        """`blocks` returns the open `atomic()` blocks, the outermost first. For `retry` see `Executor.begin`.
+
+        `bulk`: the transaction belongs to one statement, whatever the blocks are.
+        """
         self._executor = executor
         self._blocks = blocks
         self._retry = retry
@@ -97,8 +103,12 @@ class UnitOfWork:
         self._groups: list[list[Key]] = []
         # Documents to create unless they exist at the time of the commit.
         self._optional: set[Key] = set()
-        # Whether all open blocks are Django's own, for example of `bulk_create()`: those have no savepoints.
+        self._is_bulk = bulk
+        # Whether only bulk statements wrote, so that the commit may be divided.
         self._in_bulk = True
+        # The repeatable statements; None after a read or write of any other.
+        self._repeatable: list[Statement] | None = []
+        self._in_repeatable = False
 
     @property
     def server_id(self) -> bytes | None:
@@ -110,6 +120,42 @@ class UnitOfWork:
         """Whether nothing was read or written yet, so that a read outside of the transaction is consistent with it."""
         return self._id is None and next(iter(self._buffer.writes()), None) is None
 
+    # --- repeatable statements
+
+    @property
+    def repeatable(self) -> Sequence[Statement]:
+        """The statements of a transaction that consists of repeatable ones only; otherwise empty."""
+        return tuple(self._repeatable or ())
+
+    def run_repeatable(self, *statements: Statement) -> None:
+        """Runs statements that `repeat.commit` may run again, because nothing else depends on what they read.
+
+        In the transaction of a bulk statement they take no locks: the commit requires that the documents which they
+        write are unchanged since they were read. In a transaction of the application they run like any other statement.
+        """
+        if self._repeatable is None or not self._is_bulk_alone():
+            self._repeatable = None
+            for statement in statements:
+                statement()
+            return
+        self._repeatable.extend(statements)
+        before, self._optimistic, self._in_repeatable = self._optimistic, True, True
+        try:
+            for statement in statements:
+                statement()
+        finally:
+            self._optimistic, self._in_repeatable = before, False
+
+    def _is_bulk_alone(self) -> bool:
+        """Whether all open blocks are Django's own, for example of `bulk_create()`: those have no savepoints."""
+        blocks = self._blocks()
+        return self._is_bulk or (bool(blocks) and not any(block.savepoint for block in blocks))
+
+    def _note_access(self) -> None:
+        """Called by each read and write. After one of another statement, no statement is repeatable."""
+        if not self._in_repeatable:
+            self._repeatable = None
+
     # --- reads
 
     def touches(self, read: Read) -> bool:
@@ -118,6 +164,7 @@ class UnitOfWork:
 
     def run(self, read: Read) -> Iterator[tuple[Any, ...]]:
         """The rows of a read by key, or of a read of collections without buffered writes."""
+        self._note_access()
         if isinstance(read, Get):
             return iter(self._get(read))
         if self.touches(read):
@@ -129,6 +176,7 @@ class UnitOfWork:
 
         It contains every row of the collection with buffered writes, whether or not it matches.
         """
+        self._note_access()
         own = {} if isinstance(read, Get) else self._buffer.entries_of(collections_of(read)[0])
         if not own:
             rows = list(_limited(self.run(read), limit))
@@ -141,11 +189,13 @@ class UnitOfWork:
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value per aggregate, over collections without buffered writes."""
+        self._note_access()
         with self._detect_abort():
             return self._executor.aggregate(aggregates, transaction=self._server_transaction())
 
     def collections(self) -> list[str]:
         """The ids of the collections that contain documents."""
+        self._note_access()
         return sorted(self._buffer.collections().union(self._executor.collections()))
 
     def _get(self, read: Get) -> list[tuple[Any, ...]]:
@@ -219,6 +269,7 @@ class UnitOfWork:
 
     def write(self, changes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
         """Buffers changes and returns their outcomes, like `Executor.commit`."""
+        self._note_access()
         self.refuse_aborted()
         encoded = [tuple(map(_encoded, parts(change))) for change in changes]
         writes = [write for group in encoded for write in group]
@@ -226,8 +277,7 @@ class UnitOfWork:
         self._look_up(lookups)
         if not lookups:
             self._record_in_test(describe(writes))
-        blocks = self._blocks()
-        self._in_bulk = self._in_bulk and bool(blocks) and not any(block.savepoint for block in blocks)
+        self._in_bulk = self._in_bulk and self._is_bulk_alone()
         mark = self._buffer.mark()
         part_outcomes = [self._apply(change, group) for change, group in zip(changes, encoded, strict=True)]
         outcomes = [combined_outcome(change, one) for change, one in zip(changes, part_outcomes, strict=True)]
@@ -338,7 +388,7 @@ class UnitOfWork:
             self.rollback()
             return
         self._check_duration()
-        divisible = self._in_bulk and self._id is None and not self._optimistic
+        divisible = self._in_bulk and self._id is None and not (self._optimistic or self._repeatable)
         changes = self._grouped(writes) if self._id is None else writes
         try:
             with self._detect_abort():
@@ -365,7 +415,7 @@ class UnitOfWork:
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
-            was = "different" if self._optimistic else "unused"
+            was = "different" if self._optimistic or self._repeatable else "unused"
             return errors.Contention(f"{error}; it was {was} when the transaction read it, retry the transaction")
         message = _refusal(taken[0], Outcome.EXISTS, applied)
         return errors.RowsRefused(message, [writes.index(write) for write in taken])
