@@ -513,7 +513,7 @@ def test_a_row_that_does_not_own_a_marker_does_not_remove_it() -> None:
 
 def test_the_command_says_what_it_cannot_do() -> None:
     """Unknown databases and models."""
-    with pytest.raises(CommandError, match="no database on Firestore"):
+    with pytest.raises(CommandError, match="not a Firestore database"):
         check("--database", "sqlite")
     with pytest.raises(CommandError, match=r"app_label\.Model"):
         check("nothing.Known")

@@ -1,7 +1,7 @@
-"""Creates, through Firestore's Admin API, what a manifest has and a database lacks. Nothing is ever removed.
+"""Creates missing indexes and field settings of a manifest through Firestore's Admin API. Never deletes any.
 
-Needs roles/datastore.indexAdmin. An index takes minutes to build, even over nothing; until then the queries that need
-it fail as if it were missing.
+This needs roles/datastore.indexAdmin. Building an index takes minutes, even without documents. Until then, queries that
+need it fail as if it were missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .derive import NAME, Definition
 from .manifest import AUTOMATIC, Manifest
 
 TIMEOUT: Final = 60.0
-"""Seconds for each call, retries included."""
+"""Seconds per call, including retries."""
 
 _Field: Final = admin.Index.IndexField
 SCOPES: Final[Mapping[str, Any]] = admin.Index.QueryScope.__members__
@@ -42,7 +42,7 @@ def client(target: Target) -> tuple[admin.FirestoreAdminClient, str]:
 
 
 def deploy(target: Target, manifest: Manifest) -> Iterator[str]:
-    """Create what is missing, saying each thing done. Raises Django's errors; what was done till then stays."""
+    """Creates what is missing, and yields a line per step. Raises Django's errors; earlier steps are not undone."""
     api, database = client(target)
     try:
         for collection in sorted({one["collectionGroup"] for one in manifest.indexes}):
@@ -65,7 +65,7 @@ def _deploy_indexes(api: admin.FirestoreAdminClient, parent: str, wanted: list[D
         try:
             api.create_index(parent=parent, index=index, timeout=TIMEOUT)
         except AlreadyExists:
-            continue  # somebody else was faster
+            continue  # created concurrently by another client
         yield f"creating index {one['collectionGroup']} ({', '.join(map(_describe_field, one['fields']))})"
 
 
@@ -93,7 +93,7 @@ def _differs(present: admin.Field, indexes: list[dict[str, Any]]) -> bool:
 
 
 def to_index(one: Definition) -> admin.Index:
-    """An entry of the manifest as the Admin API's message."""
+    """The Admin API's message for an entry of the manifest."""
     return admin.Index(
         query_scope=SCOPES[one.get("queryScope", "COLLECTION")],
         fields=[_field(field) for field in one["fields"]],
@@ -127,7 +127,7 @@ def _field(field: dict[str, Any]) -> admin.Index.IndexField:
 
 
 def _index_key(index: admin.Index) -> tuple[Any, ...]:
-    """What makes two indexes the same; the service adds `__name__` at the end of those that it lists."""
+    """A key that is the same for equal indexes. The service appends `__name__` to the indexes that it lists."""
     fields = [
         (field.field_path, int(field.order), int(field.array_config), field.vector_config.dimension)
         for field in index.fields

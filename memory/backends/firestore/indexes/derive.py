@@ -1,7 +1,7 @@
-"""Composite indexes: which one a query needs, spelled as an entry of `firestore.indexes.json`.
+"""Derives the composite index of a query, as an entry of `firestore.indexes.json`.
 
-Firestore serves equalities alone, and one range or order alone, from its automatic indexes. All else needs a composite
-one: equalities first, then the sort keys with their directions, then what is aggregated; a vector comes last.
+Firestore's automatic indexes serve equalities only, or a single range or order. Other queries need a composite index:
+equality fields first, then the sort keys with their directions, then aggregated fields. A vector field comes last.
 https://firebase.google.com/docs/firestore/query-data/index-overview
 """
 
@@ -28,17 +28,17 @@ def definition(collection: str, fields: Iterable[dict[str, Any]]) -> Definition:
 
 
 def sorted_field(path: str, descending: bool = False) -> dict[str, Any]:
-    """A field that is compared or sorted by."""
+    """A field of a filter or sort key."""
     return {"fieldPath": path, "order": DESCENDING if descending else ASCENDING}
 
 
 def vector_field(path: str, dimension: int) -> dict[str, Any]:
-    """A vector; only vectors of that many dimensions are found."""
+    """A vector field. Only vectors with this dimension are found."""
     return {"fieldPath": path, "vectorConfig": {"dimension": dimension, "flat": {}}}
 
 
 def needed(read: Read, aggregated: Sequence[Ref] = ()) -> Definition | None:
-    """The composite index that a read needs, None if it needs none; `aggregated` are columns of sums and averages."""
+    """The composite index that a read needs, or None. `aggregated` are the columns of sums and averages."""
     if isinstance(read, Get):
         return None
     if isinstance(read, Merge):
@@ -51,7 +51,7 @@ def needed(read: Read, aggregated: Sequence[Ref] = ()) -> Definition | None:
 def _for_query(query: Query, aggregated: Sequence[Ref]) -> Definition | None:
     orders = list(messages.total_orders(query))
     if orders[-1].ref == DOCUMENT_ID and orders[-1].descending == (len(orders) > 1 and orders[-2].descending):
-        orders.pop()  # every index ends in the name, in the direction of the field before it
+        orders.pop()  # every index implicitly ends in the name, in the direction of the field before it
     keys = {document_ids.field_path(order.ref.path): order.descending for order in orders}
     equal = _equal_fields(query.where, exclude=keys)
     fields = [*equal, *(sorted_field(path, descending) for path, descending in keys.items())]
@@ -70,7 +70,7 @@ def _for_nearest(read: Nearest) -> Definition:
 
 
 def _equal_fields(where: Filter | None, exclude: Iterable[str]) -> list[dict[str, Any]]:
-    """The fields that are compared for equality, in the order of their names."""
+    """The fields compared for equality, sorted by name."""
     found: dict[str, dict[str, Any]] = {}
     for leaf in _leaves(where):
         path = document_ids.field_path(leaf.ref.path)

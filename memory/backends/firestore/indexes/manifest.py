@@ -1,16 +1,15 @@
-"""`firestore.indexes.json`: the indexes and field settings that models need, from the models themselves.
+"""`firestore.indexes.json`: the indexes and field settings that models need, derived from the models.
 
-- `Meta.indexes` of two fields and more are composite indexes, as declared. The primary key at the end of one stands for
-  `__name__`, which every index ends in.
-- A field that says when a document expires (by its name, `expiration` unless told otherwise) gets a TTL policy, and
-  each sort order one more index for readers who leave out what has expired: with the expiration where the planner asks
-  for it.
-- Django's own models get what its admin asks of them (`OF_DJANGO`).
-- A vector field gets an index of its own and one below each field that an index filters by first, since vectors are
-  searched among one owner's. One that names `searched_with`, fields that its searches always compare, gets one below
-  these and all that an index filters by, instead.
-- A field that `is_array` gets an index with all that an index filters by and its order, for each that ends in a
-  descending one: the newest that hold a value. It gets none by itself.
+- `Meta.indexes` with two or more fields are composite indexes, as declared. A primary key at the end represents
+  `__name__`, the last field of every index.
+- An expiration field (by its name, `expiration` by default) gets a TTL policy. Each declared index gets a second one
+  for queries that exclude expired documents, with the expiration field at the position that the planner needs.
+- Django's own models get the indexes that its admin needs (`OF_DJANGO`).
+- A vector field gets an index of its own, and one with each first field of another index, for searches among the rows
+  of one owner. If the field has `searched_with` (fields that all its searches compare for equality), it gets one with
+  these and the equality fields of each declared index instead.
+- A field with `is_array` gets, for each declared index that ends in a descending field, an index with the same equality
+  fields and order, for queries of the newest rows that contain a value. It gets no index of its own.
 
 The format is that of the Firebase CLI. https://firebase.google.com/docs/reference/firestore/indexes
 """
@@ -38,20 +37,20 @@ OF_DJANGO: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "admin.LogEntry": (("user", "-action_time"), ("content_type", "object_id", "action_time")),
     "auth.User": (("is_active", "username"), ("is_staff", "username"), ("is_superuser", "username")),
 }
-"""Sort orders of Django's own lists, whose models declare no indexes for them: the admin's recent actions, an object's
-history, users by their state."""
+"""Sort orders of Django's admin, whose models declare no indexes for them: recent actions, an object's history, and
+users by status."""
 
 AUTOMATIC: Final = (
     {"order": "ASCENDING", "queryScope": "COLLECTION"},
     {"order": "DESCENDING", "queryScope": "COLLECTION"},
     {"arrayConfig": "CONTAINS", "queryScope": "COLLECTION"},
 )
-"""What Firestore indexes of every field by itself; an override that is silent about it would switch it off."""
+"""Firestore's automatic indexes of a field. A field override must repeat them, or they are disabled."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """`ttl` are names of fields that hold an expiration; `dimension` is that of vector fields that do not say."""
+    """`ttl`: names of expiration fields. `dimension`: the dimension of vector fields that do not declare one."""
 
     ttl: Collection[str] = ("expiration",)
     dimension: int | None = None
@@ -59,19 +58,19 @@ class Options:
 
 @dataclass
 class Manifest:
-    """What the file holds. `skipped` says what could not be derived, one sentence each."""
+    """The content of the file. `skipped` are messages about indexes that could not be derived."""
 
     indexes: list[Definition] = field(default_factory=list)
     overrides: list[Definition] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The file, in an order that does not depend on that of the models."""
+        """The text of the file. Its order does not depend on the order of the models."""
         content = {"indexes": sorted(self.indexes, key=_key), "fieldOverrides": sorted(self.overrides, key=_key)}
         return json.dumps(content, indent=2) + "\n"
 
     def add(self, found: Iterable[Definition | None]) -> None:
-        """Take indexes in, each once."""
+        """Adds indexes, without duplicates."""
         known = {_key(one) for one in self.indexes}
         for one in found:
             if one is not None and _key(one) not in known:
@@ -79,7 +78,7 @@ class Manifest:
                 self.indexes.append(one)
 
     def missing_from(self, other: Manifest) -> list[Definition]:
-        """What this manifest has and the other lacks."""
+        """The entries of this manifest that the other one lacks."""
         return [
             one
             for own, others in ((self.indexes, other.indexes), (self.overrides, other.overrides))
@@ -89,12 +88,12 @@ class Manifest:
 
 
 def parse(text: str) -> Manifest:
-    """A manifest from the file's text. Raises `ValueError` if it is not one."""
+    """The manifest from the text of a file. Raises `ValueError` if the text is invalid."""
     content = json.loads(text)
     if not isinstance(content, dict) or not all(
         isinstance(content.get(name, []), list) for name in ("indexes", "fieldOverrides")
     ):
-        raise ValueError("it must be an object with the lists `indexes` and `fieldOverrides`")
+        raise ValueError("it must be a JSON object with the lists `indexes` and `fieldOverrides`")
     return Manifest(content.get("indexes", []), content.get("fieldOverrides", []))
 
 
@@ -128,7 +127,7 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
 
 
 def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[list[Order]]:
-    """Each of `Meta.indexes` as sort keys, and each of `OF_DJANGO`."""
+    """The sort keys of each of `Meta.indexes` and `OF_DJANGO`."""
     for fields in OF_DJANGO.get(model._meta.label, ()):
         yield [
             Order(_ref(model._meta.get_field(name.lstrip("-"))), name.startswith("-"))  # type: ignore[arg-type]
@@ -152,7 +151,7 @@ def _declared(model: type[models.Model], orders: Sequence[Order]) -> Definition 
 
 
 def _of_live(model: type[models.Model], orders: Sequence[Order], ttl: models.Field[Any, Any]) -> Definition | None:
-    """The index of the query that the index is there for, over what has not expired."""
+    """The index for the same query over rows that have not expired."""
     first = next((place for place, order in enumerate(orders) if order.descending), len(orders) - 1)
     if orders[first].ref.path == (ttl.column,):
         return None
@@ -214,11 +213,11 @@ def _add_searched_vector(
 def _dimension(
     manifest: Manifest, model: type[models.Model], vector: models.Field[Any, Any], options: Options
 ) -> int | None:
-    """The field's own dimension, that of those which will fill it (`index_dimension`), or the one that was given."""
+    """The field's `dimension` or `index_dimension`, or that of the options."""
     known = (getattr(vector, name, None) for name in ("dimension", "index_dimension"))
     found: int | None = next((number for number in known if number is not None), options.dimension)
     if found is None:
-        manifest.skipped.append(f"{model._meta.label}.{vector.name}: its dimension is not known; give --dimension")
+        manifest.skipped.append(f"{model._meta.label}.{vector.name}: unknown dimension; use --dimension")
     return found
 
 
@@ -230,8 +229,8 @@ def _nearest_among(
     dimension: int,
     sort: Ref | None = None,
 ) -> Iterator[Definition | None]:
-    """The indexes of a search among rows whose columns equal something, and among those that have not expired; with
-    `sort` also among those of a range of it."""
+    """The indexes of a vector search with equality filters on `equal`, also for rows that have not expired and, with
+    `sort`, for a range on it."""
     wanted = tuple(_equals(ref) for ref in equal)
     live = () if ttl is None else (Compare(_ref(ttl), Op.GT, SOME_TIME),)
     ranges = () if sort is None else (Compare(sort, Op.GT, _SAMPLES.get(sort.kind, "x")),)
@@ -264,14 +263,14 @@ def _add_array(
 
 
 def _equal_of(lists: Sequence[Sequence[Order]]) -> Iterator[tuple[tuple[Ref, ...], Ref]]:
-    """What the indexes that end in a descending order filter and sort by, each once."""
+    """The equality columns and the sort column of indexes that end in a descending field, without duplicates."""
     yield from dict.fromkeys(
         (equal, orders[-1].ref) for orders in lists if orders[-1].descending and (equal := _equal_before(orders))
     )
 
 
 def _equal_before(orders: Sequence[Order]) -> tuple[Ref, ...]:
-    """The columns of an index that stand before its first descending one: those that are compared for equality."""
+    """The columns of an index before its first descending one, which queries compare for equality."""
     first = next((place for place, order in enumerate(orders) if order.descending), 0)
     return tuple(order.ref for order in orders[:first])
 

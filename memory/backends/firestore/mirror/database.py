@@ -45,7 +45,7 @@ class MirrorWrapper(SQLiteWrapper):
 
     @property
     def timezone(self) -> datetime.tzinfo | None:
-        """The outer connection's: what changes settings in a test tells `connections.all()`, which lacks this one."""
+        """The outer connection's time zone: changes of the setting do not reach the mirror's connection."""
         return self._outer.timezone
 
     @property

@@ -10,7 +10,7 @@ Python types of the kinds:
 
     BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
     DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
-    JSON any JSON value · VECTOR list[float] · ANY whatever the wire's own type says
+    JSON any JSON value · VECTOR list[float] · ANY the Python type of the stored type
     WIRE a value that is already encoded
 
 The interface of the executor (`rpc/executor.py`)::

@@ -1,4 +1,4 @@
-"""`manage.py firestore_constraints --check | --repair`: whether unique columns have their markers."""
+"""`manage.py firestore_constraints --check | --repair`: checks and repairs the markers of unique constraints."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ ENGINE: Final = "memory.backends.firestore"
 
 
 class Command(BaseCommand):
-    """Compares rows with the markers that keep them unique, and mends the markers."""
+    """Compares rows with the markers of unique constraints, and repairs the markers."""
 
     help = (
-        "Looks for rows without the markers that keep their columns unique, for markers without a row, and for rows "
-        "that violate a constraint: they may be older than it, or written by others. --repair writes and removes "
-        "markers; which of two rows may stay is yours to say. Exits with 1 if --check finds anything, or --repair "
-        "leaves anything."
+        "Checks for rows without the markers of their unique constraints, for markers without a row, and for rows that "
+        "violate a constraint, because they are older than it or were written by other clients. --repair creates and "
+        "deletes markers; it does not change rows, so violations must be resolved by hand. Exits with 1 if --check "
+        "finds a problem, or if violations remain after --repair."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
         parser.add_argument(
-            "models", nargs="*", metavar="app.Model", help="only these; all with unique columns otherwise"
+            "models", nargs="*", metavar="app.Model", help="models to check; by default all with unique constraints"
         )
-        parser.add_argument("--database", help="alias of a database on Firestore; the first one unless given")
+        parser.add_argument("--database", help="alias of a Firestore database; by default the first one")
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--check", action="store_true", help="write nothing")
-        what.add_argument("--repair", action="store_true", help="write missing markers and remove orphans")
+        what.add_argument("--check", action="store_true", help="only report, write nothing")
+        what.add_argument("--repair", action="store_true", help="create missing markers and delete orphaned ones")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run over the models one after the other."""
@@ -47,17 +47,17 @@ class Command(BaseCommand):
             with Audit(connections[alias], model, bar=bar) as audit:
                 audit.read()
                 reports.append(audit.compare(repair=options["repair"]))
-            self._tell(reports[-1], repaired=options["repair"])
+            self._print(reports[-1], repaired=options["repair"])
         violations = sum(len(report.violations) for report in reports)
         if violations:
-            raise CommandError(f"{violations} violations: change or delete rows, then run with --repair.")
+            raise CommandError(f"{violations} violations: change or delete the rows, then run with --repair.")
         if options["check"] and not all(report.is_clean for report in reports):
-            raise CommandError("Markers and rows differ; --repair makes them agree.")
+            raise CommandError("Markers and rows differ; run with --repair to repair the markers.")
 
     def _alias(self, given: str | None) -> str:
         found = [alias for alias in connections if connections.settings[alias]["ENGINE"] == ENGINE]
         if given is not None and given not in found:
-            raise CommandError(f"{given!r} is no database on Firestore; those are: {', '.join(found) or 'none'}.")
+            raise CommandError(f"{given!r} is not a Firestore database; choose from: {', '.join(found) or '(none)'}.")
         if not found:
             raise CommandError(f"No database in DATABASES has ENGINE {ENGINE!r}.")
         return given or found[0]
@@ -68,7 +68,7 @@ class Command(BaseCommand):
                 include_auto_created=True
             )
         except (LookupError, ValueError) as error:
-            raise CommandError(f"{error} Name models as app_label.Model.") from error
+            raise CommandError(f"{error} Use the format app_label.Model.") from error
         return [
             model
             for model in chosen
@@ -76,8 +76,8 @@ class Command(BaseCommand):
             if router.allow_migrate_model(alias, model)
         ]
 
-    def _tell(self, report: Report, repaired: bool) -> None:
-        verb = "mended" if repaired else "found"
+    def _print(self, report: Report, repaired: bool) -> None:
+        verb = "repaired" if repaired else "found"
         self.stdout.write(
             f"{report.table}: {report.rows:,} rows, {report.markers:,} markers; {verb} {report.missing:,} missing, "
             f"{report.orphans:,} orphans; {len(report.violations):,} violations"
