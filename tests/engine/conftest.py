@@ -1,4 +1,4 @@
-"""The engine's tests run on the emulator, in a project of their own."""
+"""The engine's tests run on the emulator, in their own project."""
 
 from __future__ import annotations
 

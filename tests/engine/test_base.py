@@ -1,4 +1,4 @@
-"""The connection's own rules, without a server: options, test databases, shells, ids."""
+"""The connection without a server: options, test databases, dbshell, ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def wrapper(**settings: Any) -> DatabaseWrapper:
 
 
 def test_tests_use_another_database_of_the_same_project() -> None:
-    """Its id is legal: letters, digits and hyphens."""
+    """Its id is valid: letters, digits and hyphens."""
     assert wrapper(NAME="(default)").creation._get_test_db_name() == "test-default"
     assert wrapper().creation._get_test_db_name() == "test-main"
     assert wrapper(TEST={"NAME": "ci"}).creation._get_test_db_name() == "ci"
@@ -33,14 +33,14 @@ def test_tests_use_another_database_of_the_same_project() -> None:
         ({"HOST": "", "TEST": {"NAME": "main"}}, "is the database itself"),
     ],
 )
-def test_tests_do_not_touch_a_database_that_was_not_meant_for_them(settings: dict[str, Any], message: str) -> None:
-    """A real project needs an explicit test database, which is not the one in use."""
+def test_tests_only_use_a_test_database(settings: dict[str, Any], message: str) -> None:
+    """A real project needs an explicit test database, different from the one in use."""
     with pytest.raises(ImproperlyConfigured, match=message):
         wrapper(**settings).creation._create_test_db(0, autoclobber=True)
 
 
 def test_options_are_checked() -> None:
-    """Unset ones have defaults; a wrong one is named."""
+    """Options have defaults; the error names an invalid one."""
     assert wrapper().option("mirror_limit") == 5000
     assert wrapper(OPTIONS={"mirror_limit": 7}).option("mirror_limit") == 7
     with pytest.raises(
@@ -67,8 +67,8 @@ def test_options_are_checked() -> None:
         ({"credentials_json": {"swordfish": b"swordfish"}}, "contains values that are not JSON"),
     ],
 )
-def test_wrong_options_are_told_before_any_call(options: Any, message: str) -> None:
-    """Names that nobody knows too; no secret is repeated."""
+def test_invalid_options_raise_before_any_call(options: Any, message: str) -> None:
+    """Also unknown names. No message contains a secret."""
     made = wrapper()
     made.settings_dict["OPTIONS"] = options
     with pytest.raises(ImproperlyConfigured, match=message) as caught:
@@ -77,20 +77,20 @@ def test_wrong_options_are_told_before_any_call(options: Any, message: str) -> N
 
 
 @pytest.mark.parametrize("settings", [{"PROJECT": "My project"}, {"PROJECT": "projects/p"}, {"NAME": "a/b"}])
-def test_ids_that_cannot_be_are_told_before_any_call(settings: dict[str, str]) -> None:
-    """A display name or a path in place of an id is the likely mistake."""
+def test_invalid_database_ids_raise_before_any_call(settings: dict[str, str]) -> None:
+    """A display name or a path instead of an id is a likely mistake."""
     with pytest.raises(ImproperlyConfigured, match="it must not contain slashes or spaces"):
         wrapper(**settings).get_connection_params()
 
 
 def test_a_closed_connection_is_not_usable() -> None:
-    """Whoever asks is told so, as by other engines."""
+    """As on other engines."""
     assert not wrapper().is_usable()
 
 
 @pytest.mark.parametrize("choice", ["random", "time"])
 def test_auto_ids_are_positive_exact_in_javascript_and_distinct(choice: str) -> None:
-    """Those by time grow."""
+    """Ids by time increase."""
     ops = wrapper(OPTIONS={"auto_ids": choice}).ops
     ids = [ops.new_auto_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
@@ -99,13 +99,13 @@ def test_auto_ids_are_positive_exact_in_javascript_and_distinct(choice: str) -> 
 
 
 def test_there_is_no_shell() -> None:
-    """`dbshell` says what to use."""
+    """The error of `dbshell` says what to use."""
     with pytest.raises(NotSupportedError, match="console"):
         wrapper().client.runshell([])
 
 
 def test_no_secret_is_in_a_repr() -> None:
-    """Nor in that of what a connection is made with."""
+    """Also not in that of the connection parameters."""
     secret = '{"private_key": "swordfish"}'
     made = wrapper(OPTIONS={"credentials_json": secret, "credentials_path": "/swordfish"})
     assert "swordfish" not in repr(made)

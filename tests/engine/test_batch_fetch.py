@@ -1,4 +1,4 @@
-"""Several querysets at once: the answers of each, by one round of calls."""
+"""`batch_fetch.fetch()`: the results of several querysets with concurrent calls."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def of(owner: str) -> Any:
     return Note.objects.filter(owner=owner).order_by("-stars")
 
 
-def test_each_has_its_own_answer(calls: Callable[[], Any]) -> None:
-    """Rows as `values_list` gives them, distances, numbers, in the order asked for; one call for each."""
+def test_each_queryset_has_its_result(calls: Callable[[], Any]) -> None:
+    """Rows like `values_list()`, distances, and numbers, in order, with one call each."""
     near = Point.objects.annotate(distance=Cosine("vector", [1.0, 0.0])).filter(distance__isnull=False)
-    asked = [
+    querysets = [
         of("ann").values_list("id", "at", "data")[:2],
         Counted(of("bob")),
         Counted(of("bob")[:4]),
@@ -49,7 +49,7 @@ def test_each_has_its_own_answer(calls: Callable[[], Any]) -> None:
         of("nobody").values_list("id"),
     ]
     with calls() as made:
-        found = fetch(asked)
+        found = fetch(querysets)
     assert found[0] == list(of("ann").values_list("id", "at", "data")[:2])
     assert found[1:3] == [15, 4]
     assert [row[0] for row in found[3]] == ["p0", "p1"]
@@ -65,10 +65,10 @@ def test_each_has_its_own_answer(calls: Callable[[], Any]) -> None:
     assert [call["documents_read"] for call in made] == [2, 1, 1, 2, 1]
 
 
-def test_what_is_no_single_call_is_asked_as_always() -> None:
-    """By key, in several queries, in the mirror, or not at all."""
+def test_querysets_without_a_single_read_run_in_sequence() -> None:
+    """By key, by several queries, in the mirror, or without a call."""
     many = [f"n{number:02}" for number in range(40)]
-    asked = [
+    querysets = [
         Note.objects.filter(pk="n07").values_list("stars"),
         of("ann").filter(stars__in=range(50)).values_list("id"),
         Counted(of("ann").filter(stars__in=range(50))),
@@ -78,19 +78,19 @@ def test_what_is_no_single_call_is_asked_as_always() -> None:
         Note.objects.none().values_list("id"),
         Counted(Note.objects.none()),
     ]
-    expected = [one.queryset.count() if isinstance(one, Counted) else list(one) for one in asked]
-    assert fetch(asked) == expected
+    expected = [one.queryset.count() if isinstance(one, Counted) else list(one) for one in querysets]
+    assert fetch(querysets) == expected
     assert fetch([]) == []
 
 
-def test_more_than_are_sent_at_once() -> None:
-    """Sixty queries: the answers are each one's own."""
+def test_more_querysets_than_open_streams() -> None:
+    """Each of sixty queries has its own result."""
     found = fetch([of("ann").filter(stars=number).values_list("stars") for number in range(60)])
     assert found == [[(number,)] if number < 30 and number % 2 == 0 else [] for number in range(60)]
 
 
 def test_one_that_fails_fails_all() -> None:
-    """With Django's error; afterwards the connection is as good as before."""
+    """With Django's error; the connection can be used afterwards."""
     before = connection.connection._client.timeout
     connection.connection._client.timeout = 0.0
     try:
@@ -101,8 +101,8 @@ def test_one_that_fails_fails_all() -> None:
     assert fetch([Counted(of("bob"))]) == [15]
 
 
-def test_inside_atomic_they_take_part(calls: Callable[[], Any]) -> None:
-    """What was written there is told, and what is read is locked; not without `locks`, if nothing was done before."""
+def test_inside_atomic_they_are_part_of_the_transaction(calls: Callable[[], Any]) -> None:
+    """They see its writes and lock the rows, unless `locks=False` and nothing was read or written before."""
     with transaction.atomic():
         with calls() as made:
             assert fetch([Counted(of("ann"))], locks=False) == [15]
@@ -116,13 +116,13 @@ def test_inside_atomic_they_take_part(calls: Callable[[], Any]) -> None:
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
-def test_other_engines_answer_the_same() -> None:
-    """A project that develops on SQLite calls the same function there."""
+def test_other_engines_have_the_same_results() -> None:
+    """A project that develops on SQLite can use the same function."""
     Note.objects.using("sqlite").bulk_create(Note.objects.all())
 
-    def ask(alias: str) -> Any:
+    def results(alias: str) -> Any:
         notes = Note.objects.using(alias).filter(owner="ann").order_by("-stars")
         return fetch([notes.values_list("id", "at")[:3], Counted(notes), notes.filter(data__n=4).values_list("pk")])
 
-    assert ask("sqlite") == ask("default")
-    assert ask("sqlite")[1] == 15
+    assert results("sqlite") == results("default")
+    assert results("sqlite")[1] == 15

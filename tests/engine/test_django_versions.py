@@ -1,4 +1,4 @@
-"""What Django 6.0 and 6.1 brought: the same on the engine as on SQLite, or refused by a check."""
+"""Features of Django 6.0 and 6.1: the same as on SQLite, or rejected by a system check."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ needs_6_1 = pytest.mark.skipif(not DJANGO_6_1, reason="Django 6.1 has it")
 @needs_6_1
 @pytest.mark.parametrize("name", ["DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT"])
 @isolate_apps("tests.engine.app")
-def test_what_a_database_would_do_on_deletion_is_refused_by_a_check(name: str) -> None:
-    """Firestore has no foreign keys: rows would be left that name one that is gone."""
+def test_database_level_on_delete_is_rejected_by_a_check(name: str) -> None:
+    """Firestore has no foreign keys, so rows would keep references to deleted rows."""
 
     meta = type("Meta", (), {"app_label": "engine"})
     parent = type("Parent", (models.Model,), {"__module__": __name__, "Meta": meta})
@@ -54,7 +54,7 @@ def test_aggregates_of_6_0_are_answered_in_the_mirror() -> None:
 
 @needs_6_1
 def test_uuid4_is_computed_for_each_row() -> None:
-    """As a value to select, and to write."""
+    """In a select and in a write."""
     from django.db.models.functions import UUID4, Cast
 
     Note.objects.bulk_create(Note(id=f"n{i}") for i in range(3))
@@ -80,7 +80,7 @@ def test_decimals_without_a_precision_keep_their_digits() -> None:
 
 @needs_6_1
 def test_peers_are_fetched_together(calls: Callable[[], Any]) -> None:
-    """`FETCH_PEERS`: a relation, or a deferred field, of all rows at once."""
+    """`FETCH_PEERS` loads a relation or a deferred field of all rows at once."""
     from django.db.models import FETCH_PEERS
 
     writers = [Author.objects.create(name=f"a{i}") for i in range(3)]

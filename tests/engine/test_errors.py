@@ -1,4 +1,4 @@
-"""Every failure that a call to Firestore can have becomes one of Django's database errors."""
+"""All failures of calls to Firestore are mapped to Django's database errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def subclasses(root: type) -> Iterator[type]:
 
 
 class Failed(grpc.RpcError, grpc.Call):
-    """A failed call as grpc raises it, with the parts that are read."""
+    """A failed call as grpc raises it, with the methods that are used."""
 
     def __init__(self, code: grpc.StatusCode, details: str = "the server's words") -> None:
         self._code, self._details = code, details
@@ -36,8 +36,8 @@ class Failed(grpc.RpcError, grpc.Call):
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
-def test_every_status_has_a_class_and_a_sentence(code: grpc.StatusCode) -> None:
-    """No status is left to chance; the message says what was tried, the status, and the server's words."""
+def test_every_status_has_a_class_and_a_message(code: grpc.StatusCode) -> None:
+    """The message contains the action, the status, and the server's message."""
     error = errors.map_error(Failed(code), "reading items")
     assert isinstance(error, DatabaseError)
     assert type(error) is errors.MAPPING[code][0]
@@ -46,7 +46,7 @@ def test_every_status_has_a_class_and_a_sentence(code: grpc.StatusCode) -> None:
 
 @pytest.mark.parametrize("known", sorted(set(subclasses(api.GoogleAPIError)), key=lambda known: known.__qualname__))
 def test_every_class_of_api_core_is_mapped(known: type[api.GoogleAPIError]) -> None:
-    """Whatever google-api-core raises, a database error comes out, and never plain DatabaseError."""
+    """All exceptions of google-api-core become a subclass of DatabaseError."""
     error = known("gone", cause=OSError()) if known is api.RetryError else known("gone")
     made = errors.map_error(error, "reading items")
     assert isinstance(made, DatabaseError)
@@ -55,7 +55,7 @@ def test_every_class_of_api_core_is_mapped(known: type[api.GoogleAPIError]) -> N
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
 def test_api_core_and_grpc_agree(code: grpc.StatusCode) -> None:
-    """The same status means the same error, whichever layer raised it."""
+    """The same status becomes the same error, whichever library raised it."""
     assert type(errors.map_error(api.from_grpc_status(code, "x"), "a")) is type(errors.map_error(Failed(code), "a"))
 
 
@@ -63,7 +63,7 @@ def test_api_core_and_grpc_agree(code: grpc.StatusCode) -> None:
 def test_failures_of_google_auth_are_operational_and_keep_their_text_to_themselves(
     known: type[auth.GoogleAuthError],
 ) -> None:
-    """Credentials that fail are an OperationalError; the library's text, which may quote a key, is not repeated."""
+    """Failing credentials are an OperationalError without the library's message, which may contain a key."""
     error = known.__new__(known)
     Exception.__init__(error, "-----BEGIN PRIVATE KEY-----")
     made = errors.map_error(error, "connecting")
@@ -72,7 +72,7 @@ def test_failures_of_google_auth_are_operational_and_keep_their_text_to_themselv
 
 
 def test_a_missing_index_carries_its_definition() -> None:
-    """The error of a missing index holds the definition as data and as text to paste."""
+    """The error of a missing index has the definition as data and in its message."""
     definition = {"collectionGroup": "items", "queryScope": "COLLECTION", "fields": []}
     failed = Failed(
         grpc.StatusCode.FAILED_PRECONDITION, "The query requires an index. You can create it here: https://x"
@@ -84,14 +84,14 @@ def test_a_missing_index_carries_its_definition() -> None:
     assert '"collectionGroup": "items"' in str(error)
 
 
-def test_other_exceptions_are_not_swallowed_by_the_table() -> None:
-    """A bug is not turned into a database error."""
+def test_other_exceptions_are_not_mapped() -> None:
+    """A bug does not become a database error."""
     with pytest.raises(TypeError, match="KeyError"):
         errors.map_error(KeyError("x"), "reading")
 
 
-def test_kinds_that_callers_tell_apart() -> None:
-    """Contention may be retried, duplicates are IntegrityError with their positions, bad values DataError."""
+def test_classes_that_callers_distinguish() -> None:
+    """Contention can be retried, duplicates are IntegrityError with positions, invalid values are DataError."""
     assert isinstance(errors.map_error(Failed(grpc.StatusCode.ABORTED), "a"), errors.Contention)
     assert isinstance(errors.map_error(Failed(grpc.StatusCode.INVALID_ARGUMENT), "a"), DataError)
     duplicate = errors.RowsRefused("exists", [3, 1])
@@ -109,6 +109,6 @@ def test_kinds_that_callers_tell_apart() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_errors_survive_pickling(error: Exception) -> None:
-    """Pools of processes hand them on; one that cannot be read back ends or hangs the pool."""
+    """Process pools pickle exceptions; one that cannot be unpickled breaks the pool."""
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))

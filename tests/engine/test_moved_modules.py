@@ -1,4 +1,4 @@
-"""Modules that were renamed answer to their old names for one release."""
+"""Renamed modules can be imported by their old names for one release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOVED = {
 
 @pytest.mark.parametrize("old", MOVED)
 def test_old_name_warns_and_gives_the_same_objects(old: str) -> None:
-    """The old module imports with a `DeprecationWarning` that names the new one, and holds the same objects."""
+    """The old module issues a `DeprecationWarning` with the new name, and has the same objects."""
     new, names = MOVED[old]
     sys.modules.pop(old, None)
     with pytest.warns(DeprecationWarning, match=new.replace(".", r"\.")):

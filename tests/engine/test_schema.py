@@ -1,4 +1,4 @@
-"""Migrations and management commands: what they mean where there are no tables."""
+"""Migrations and management commands on a database without tables."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def stored(table: str, *fields: Any) -> list[tuple[Any, ...]]:
-    """Columns of every document, by the order of ids."""
+    """Columns of all documents, ordered by id."""
     refs = tuple(column_ref(field, connection) for field in fields)
     return list(connection.cursor().run(Query(table, refs)))
 
 
 def thing(db_table: str = "thing", **fields: Any) -> Any:
-    """One version of a model, in a registry of its own, as a migration's state has it."""
+    """A version of a model in its own app registry, like a migration's state."""
     meta = type("Meta", (), {"app_label": "engine", "db_table": db_table, "apps": Apps()})
     return type("Thing", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
 
 
 @pytest.fixture(autouse=True)
 def no_things() -> Iterator[None]:
-    """`flush` empties the collections of installed models only."""
+    """Empties the collection, since `flush` only empties collections of installed models."""
     yield
     for collection in ("thing", "moved"):
         connection.cursor().clear(collection)
 
 
 def test_migrations_are_recorded(django_db_blocker: Any) -> None:
-    """The recorder's collection is there with its first entry."""
+    """The recorder's collection is created with its first entry."""
     recorder = MigrationRecorder(connection)
     recorder.record_applied("engine", "0001_initial")
     assert ("engine", "0001_initial") in recorder.applied_migrations()
@@ -56,7 +56,7 @@ def test_migrations_are_recorded(django_db_blocker: Any) -> None:
 
 
 def test_a_new_column_is_written_into_every_document() -> None:
-    """Firestore does not find documents that lack a field, so default or null is filled in."""
+    """With the default or null, since Firestore does not find documents that lack a field."""
     before = thing(name=models.CharField(max_length=10))
     with connection.schema_editor() as editor:
         editor.create_model(before)
@@ -79,7 +79,7 @@ def test_a_new_column_is_written_into_every_document() -> None:
     ],
 )
 def test_a_new_column_takes_the_databases_default(field: Any, expected: Any) -> None:
-    """As rows do that are inserted later; it goes before Django's own, as in SQL."""
+    """As for rows that are inserted later. It takes precedence over Django's default, as in SQL."""
     before = thing()
     before.objects.bulk_create(before() for _ in range(2))
     after = thing(extra=field)
@@ -91,7 +91,7 @@ def test_a_new_column_takes_the_databases_default(field: Any, expected: Any) -> 
 
 
 def test_a_column_without_null_needs_a_value_for_each_row() -> None:
-    """As in SQL: refused, with the row's name, where there is none; an empty table needs none."""
+    """As in SQL: without a value, an error names the row. An empty table needs no value."""
     old, new, more = models.IntegerField(null=True), models.IntegerField(), models.IntegerField()
     before = thing(stars=old)
     thing(stars=new, more=more)
@@ -107,18 +107,18 @@ def test_a_column_without_null_needs_a_value_for_each_row() -> None:
 
 
 def test_a_value_that_cannot_be_retyped_is_named() -> None:
-    """With its row, so that it can be found."""
+    """The error names its row."""
     old, new = models.CharField(max_length=10), models.IntegerField()
     before = thing(stars=old)
     before.objects.create(pk=5, stars="many")
     thing(stars=new)
-    told = r"thing\.stars of row '0*5' cannot be converted: .many. value must be"
-    with pytest.raises(DataError, match=told), connection.schema_editor() as editor:
+    message = r"thing\.stars of row '0*5' cannot be converted: .many. value must be"
+    with pytest.raises(DataError, match=message), connection.schema_editor() as editor:
         editor.alter_field(before, old, new)
 
 
 def test_renamed_columns_and_tables_are_copied() -> None:
-    """Values move along; retyped columns are converted."""
+    """Values are kept, and values of retyped columns are converted."""
     old = models.CharField(max_length=10)
     before = thing(name=old)
     before.objects.create(name="12")
@@ -132,7 +132,7 @@ def test_renamed_columns_and_tables_are_copied() -> None:
 
 
 def test_null_is_filled_where_it_is_no_longer_allowed() -> None:
-    """With the field's default, as SQL needs it too."""
+    """With the field's default, as in SQL."""
     old = models.IntegerField(null=True)
     before = thing(stars=old)
     before.objects.bulk_create([before(stars=None), before(stars=5)])
@@ -144,7 +144,7 @@ def test_null_is_filled_where_it_is_no_longer_allowed() -> None:
 
 
 def test_a_deleted_model_is_emptied() -> None:
-    """Its collection is gone with its last document."""
+    """A collection without documents does not exist."""
     model = thing(name=models.CharField(max_length=10))
     model.objects.create(name="x")
     assert "thing" in connection.introspection.table_names()
@@ -154,13 +154,13 @@ def test_a_deleted_model_is_emptied() -> None:
 
 
 def test_sql_in_migrations_is_refused() -> None:
-    """With what to write instead."""
+    """The error says what to use instead."""
     with pytest.raises(NotSupportedError, match="RunPython"), connection.schema_editor() as editor:
         editor.execute("ALTER TABLE x")
 
 
 def test_dumpdata_and_loaddata_round_trip(tmp_path: Any) -> None:
-    """Fixtures carry every field type."""
+    """Fixtures support all field types."""
     author = Author.objects.create(name="ann")
     Note.objects.create(id="n", author=author, data={"a": [[1]]})
     Everything.objects.create(pk=1, char="ü", decimal="1.5", binary=b"\x00")
@@ -175,15 +175,15 @@ def test_dumpdata_and_loaddata_round_trip(tmp_path: Any) -> None:
 
 
 def test_inspectdb_lists_collections() -> None:
-    """Without columns: a collection carries no types."""
+    """Without columns, since a collection has no types."""
     Author.objects.create(name="x")
     out = io.StringIO()
     call_command("inspectdb", stdout=out)
     assert "db_table = 'engine_author'" in out.getvalue()
 
 
-def test_checks_name_keys_that_no_id_can_spell() -> None:
-    """With a stable id; unique columns need no warning."""
+def test_checks_report_unsupported_key_types() -> None:
+    """With a stable id. Unique columns are not reported."""
     field = models.CharField(max_length=10, unique=True)
     number = models.FloatField(primary_key=True)
     for one in (field, number):
@@ -194,7 +194,7 @@ def test_checks_name_keys_that_no_id_can_spell() -> None:
 
 
 def test_iterator_reads_as_it_goes(calls: Callable[[], Any]) -> None:
-    """`iterator()` does not read to the end what nobody asks for."""
+    """`iterator()` does not read rows that are not requested."""
     Note.objects.bulk_create(Note(id=f"n{i:04}") for i in range(1200))
     rows = Note.objects.order_by("pk").iterator(chunk_size=10)
     with calls() as made:
@@ -205,20 +205,20 @@ def test_iterator_reads_as_it_goes(calls: Callable[[], Any]) -> None:
 
 
 def test_a_wide_filter_is_pushed_down_by_the_planner() -> None:
-    """`explain()` of a merge names each query."""
+    """`explain()` of a merge lists each query."""
     text = Note.objects.filter(reads__in=range(60)).order_by("reads")[:5].explain()
     assert text.startswith("lane: native\nmerge 2 queries, the first 5\n")
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("a/b", True), ("__x__", True), ("a b.c", False)])
 def test_a_table_that_can_be_no_collection_is_an_error(name: str, wrong: bool) -> None:
-    """Told by `check --database`, not by the first row."""
+    """Reported by `check --database`, before the first row is written."""
     found = connection.validation.check_collection(thing(db_table=name))
     assert [message.id for message in found] == ["firestore.E003"] * wrong
 
 
 def test_the_engine_brings_its_commands_without_the_app(tmp_path: Path) -> None:
-    """`memory.backends.firestore` in INSTALLED_APPS is enough; with the app they are its own."""
+    """`memory.backends.firestore` in INSTALLED_APPS is sufficient."""
     assert not apps.is_installed("memory")
     Author.objects.create(name="ann")
     out = io.StringIO()

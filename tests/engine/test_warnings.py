@@ -1,4 +1,4 @@
-"""Advice in development: which queries warn, how often, and that they run as ever."""
+"""Warnings in development: which queries warn, how often, and that they run as usual."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def warned(queryset: Any) -> list[str]:
     return [str(one.message) for one in caught if one.category is MirrorWarning]
 
 
-def test_a_query_for_the_mirror_warns_and_says_what_to_blame() -> None:
-    """The same blame as in production."""
+def test_a_query_for_the_mirror_warns_with_the_reasons() -> None:
+    """The same reasons as in production."""
     [message] = warned(Note.objects.using("sqlite").filter(text__icontains="x"))
     assert "because of text__icontains." in message
     [message] = warned(Note.objects.using("sqlite").values("owner").annotate(n=Count("pk")))
     assert "GROUP BY" in message
 
 
-def test_a_write_warns_of_the_rows_that_it_looks_for() -> None:
-    """Those are read in the mirror, as a query for them is; what Firestore finds by itself needs no warning."""
+def test_a_write_warns_if_its_target_rows_need_the_mirror() -> None:
+    """Writes whose target rows are selected natively do not warn."""
     notes = Note.objects.using("sqlite")
     for write in (
         lambda: [notes.filter(text__icontains="u").update(stars=1)],
@@ -65,7 +65,7 @@ def test_a_write_warns_of_the_rows_that_it_looks_for() -> None:
 
 
 def test_a_native_query_does_not_warn() -> None:
-    """Filters, orders and slices that Firestore knows."""
+    """Filters, orders and slices that Firestore supports."""
     notes = Note.objects.using("sqlite")
     assert warned(notes.filter(owner="ann", stars__gt=1).order_by("-at")[:5]) == []
     with warnings.catch_warnings():
@@ -75,12 +75,12 @@ def test_a_native_query_does_not_warn() -> None:
 
 
 def test_one_line_of_code_warns_once() -> None:
-    """However often it runs."""
+    """However often it is executed."""
     found = [warned(Note.objects.using("sqlite").filter(text__endswith="x")) for _ in range(3)]
     assert [len(messages) for messages in found] == [1, 0, 0]
 
 
-def test_other_apps_are_left_alone() -> None:
-    """Only models that will live on Firestore matter."""
+def test_other_apps_are_ignored() -> None:
+    """Only models of the given apps are checked."""
     connections["sqlite"].watched_apps = frozenset({"other"})
     assert warned(Note.objects.using("sqlite").filter(text__icontains="y")) == []

@@ -1,4 +1,4 @@
-"""Lists of texts: `array_contains` and `array_contains_any` where Firestore can, the mirror where it cannot."""
+"""Lists of texts: `array_contains` and `array_contains_any`, native and in the mirror."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = ("ant", "bee", "cat", "dog", "eel", "it's", "日本")
 
 @pytest.fixture(autouse=True)
 def pages() -> None:
-    """Forty pages on both engines; each has up to four of the words, some none."""
+    """Forty pages on both engines, each with up to four words."""
     made = [
         Page(
             id=f"p{number:02}",
@@ -48,8 +48,8 @@ def ids(queryset: QuerySet[Page]) -> list[str]:
         lambda q: q.filter(words__has_any=[]),
     ],
 )
-def test_firestore_looks_into_arrays(narrow: Callable[[Any], Any], calls: Callable[[], Any]) -> None:
-    """The rows and the order of SQLite, and nothing is read beside them."""
+def test_array_lookups_are_native(narrow: Callable[[Any], Any], calls: Callable[[], Any]) -> None:
+    """The same rows and order as on SQLite, and no other documents are read."""
     expected = ids(narrow(Page.objects.using("sqlite")).order_by("-number")[:6])
     with calls() as made:
         found = ids(narrow(Page.objects.all()).order_by("-number")[:6])
@@ -65,8 +65,8 @@ def test_firestore_looks_into_arrays(narrow: Callable[[Any], Any], calls: Callab
         lambda q: q.filter(words__has_any=["ant", "bee"], owner="ann").filter(words__has_any=["cat", "dog"]),
     ],
 )
-def test_the_mirror_takes_what_one_query_cannot(narrow: Callable[[Any], Any], calls: Callable[[], Any]) -> None:
-    """Two conditions on arrays, or the lack of a word: the same rows, over what one condition leaves."""
+def test_unsupported_array_conditions_use_the_mirror(narrow: Callable[[Any], Any], calls: Callable[[], Any]) -> None:
+    """Two conditions on arrays, or a negation: the same rows, loaded by one condition."""
     expected = ids(narrow(Page.objects.using("sqlite")).order_by("-number"))
     with calls() as made:
         found = ids(narrow(Page.objects.all()).order_by("-number"))
@@ -74,8 +74,8 @@ def test_the_mirror_takes_what_one_query_cannot(narrow: Callable[[Any], Any], ca
     assert {call["lane"] for call in made} == {"mirror"}
 
 
-def test_one_condition_of_two_narrows_the_mirror(calls: Callable[[], Any]) -> None:
-    """What is read for both is what has the first word, not all pages."""
+def test_one_condition_of_two_limits_the_mirror(calls: Callable[[], Any]) -> None:
+    """Only pages with the first word are read."""
     with calls() as made:
         ids(Page.objects.filter(words__has="bee").filter(words__has="cat"))
     assert sum(call["documents_read"] for call in made) == Page.objects.filter(words__has="bee").count()

@@ -1,4 +1,4 @@
-"""Every field type, at its extremes: what is saved is what is loaded and found, in both lanes, as on SQLite."""
+"""All field types with extreme values: they are loaded and found as saved, in both lanes, as on SQLite."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ VALUES: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), VALUES)
 def test_values_come_back_in_both_lanes(name: str, value: Any) -> None:
-    """Native by key, in the mirror by a query that Firestore cannot answer, and on SQLite for comparison."""
+    """Native by key, in the mirror by an unsupported query, and on SQLite for comparison."""
     for alias in ("default", "sqlite"):
         made = Everything.objects.using(alias).create(pk=1, **{name: value})
         objects = Everything.objects.using(alias)
@@ -85,7 +85,7 @@ def test_values_come_back_in_both_lanes(name: str, value: Any) -> None:
     ],
 )
 def test_stored_forms_keep_order(name: str, values: list[Any]) -> None:
-    """Ranges and orders in Firestore follow the values, though it stores some of them as text."""
+    """Ranges and orders agree with the values, although some are stored as text."""
     Everything.objects.bulk_create(Everything(**{name: value}) for value in reversed(values))
     stored = Everything.objects.filter(**{f"{name}__isnull": False}).order_by(name)
     assert list(stored.values_list(name, flat=True)) == values
@@ -120,7 +120,7 @@ def test_sql_null_json_null_and_a_missing_key_are_three() -> None:
 
 
 def test_a_text_of_nearly_one_megabyte_is_kept() -> None:
-    """Long text is stored, and not compared by Firestore."""
+    """Long text is stored, but not used in Firestore's filters."""
     text = "ä" * 400_000
     Everything.objects.create(pk=1, file=text)
     assert Everything.objects.get(pk=1).file.name == text
@@ -128,8 +128,8 @@ def test_a_text_of_nearly_one_megabyte_is_kept() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}, [{"a": [1.0, float("-inf")]}]])
-def test_json_holds_no_number_that_json_cannot_spell(value: Any) -> None:
-    """Refused as SQLite does; what others stored spoils no query that the mirror answers."""
+def test_json_rejects_nan_and_infinities(value: Any) -> None:
+    """As on SQLite. Such values stored by other clients do not break queries in the mirror."""
     row = Everything.objects.create(json=1)
     for write in (
         lambda: Everything.objects.create(json=value),

@@ -1,4 +1,4 @@
-"""Queries on the emulator: the same answers as SQLite's, at a stated cost."""
+"""Queries on the emulator: the same results as on SQLite, at the stated cost."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def notes() -> list[Note]:
     ],
 )
 def test_filters_agree_with_sqlite(change: Callable[[Any], Any], notes: list[Note]) -> None:
-    """A filter selects the same rows on both engines, whichever lane answers it."""
+    """A filter matches the same rows on both engines, in both lanes."""
     found, expected = (
         sorted(change(Note.objects.using(alias)).values_list("pk", flat=True)) for alias in ("default", "sqlite")
     )
@@ -127,7 +127,7 @@ def test_orders_and_slices_agree_with_sqlite(change: Callable[[Any], Any], notes
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "query",
     [
         lambda q: q.count(),
         lambda q: q.filter(owner="ann").count(),
@@ -156,14 +156,14 @@ def test_orders_and_slices_agree_with_sqlite(change: Callable[[Any], Any], notes
         lambda q: [(n.pk, n.get_deferred_fields()) for n in q.only("text").order_by("pk")],
     ],
 )
-def test_answers_agree_with_sqlite(ask: Callable[[Any], Any], notes: list[Note]) -> None:
+def test_results_agree_with_sqlite(query: Callable[[Any], Any], notes: list[Note]) -> None:
     """Aggregates, values, iterators and single rows."""
-    found, expected = (ask(Note.objects.using(alias)) for alias in ("default", "sqlite"))
+    found, expected = (query(Note.objects.using(alias)) for alias in ("default", "sqlite"))
     assert found == expected
 
 
 @pytest.mark.parametrize(
-    ("ask", "lanes", "read"),
+    ("query", "lanes", "read"),
     [
         (lambda q: q.get(pk="n1"), ["native"], 1),
         (lambda q: list(q.filter(owner="ann").order_by("-at", "-pk")[:2]), ["native"], 2),
@@ -176,17 +176,17 @@ def test_answers_agree_with_sqlite(ask: Callable[[Any], Any], notes: list[Note])
     ],
 )
 def test_calls_and_documents_read_are_counted(
-    ask: Callable[[Any], Any], lanes: list[str], read: int, notes: list[Note], calls: Callable[[], Any]
+    query: Callable[[Any], Any], lanes: list[str], read: int, notes: list[Note], calls: Callable[[], Any]
 ) -> None:
-    """`connection.queries` tells the lane of each call, and what it read."""
+    """`connection.queries` has the lane of each call and the documents it read."""
     with calls() as made:
-        ask(Note.objects.all())
+        query(Note.objects.all())
     assert [call["lane"] for call in made] == lanes
     assert sum(call["documents_read"] for call in made) == read
 
 
 def test_joins_are_answered_in_the_mirror(calls: Callable[[], Any]) -> None:
-    """Lookups across relations, `select_related`, annotations: one table narrows what is read of the next."""
+    """Lookups across relations, `select_related`, annotations: loaded rows limit the next load."""
     ann, bob = (Author.objects.create(name=name) for name in ("ann", "bob"))
     for i in range(4):
         Note.objects.create(id=f"n{i}", author=ann if i % 2 else bob, text=str(i))
@@ -204,8 +204,8 @@ def test_joins_are_answered_in_the_mirror(calls: Callable[[], Any]) -> None:
     assert len(first.note_set.all()) == 2
 
 
-def test_a_query_that_is_too_broad_says_what_to_blame() -> None:
-    """Beyond `mirror_limit` nothing is answered, and nothing is cut off silently."""
+def test_a_query_that_is_too_broad_names_unsupported_lookups() -> None:
+    """Beyond `mirror_limit` an error is raised, and no row is left out silently."""
     Note.objects.bulk_create(Note(id=f"n{i:03}", owner="ann" if i % 2 else "bob") for i in range(60))
     with pytest.raises(QueryTooBroad, match=r"text__icontains.*50 documents of 'engine_note'"):
         list(Note.objects.filter(text__icontains="x"))
@@ -213,32 +213,32 @@ def test_a_query_that_is_too_broad_says_what_to_blame() -> None:
 
 
 def test_only_the_columns_that_sqlite_reads_are_fetched(notes: list[Note], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A count over a filter of the mirror does not fetch whole documents."""
-    asked: list[Any] = []
+    """A count in the mirror does not read whole documents."""
+    reads: list[Any] = []
     executor = connection.cursor()._executor
     run = executor.run
-    monkeypatch.setattr(executor, "run", lambda read, **more: asked.append(read) or run(read, **more))
+    monkeypatch.setattr(executor, "run", lambda read, **more: reads.append(read) or run(read, **more))
     assert Note.objects.filter(text__icontains="a").count() == 6
-    assert [ref.name for ref in asked[0].columns] == ["id", "text"]
+    assert [ref.name for ref in reads[0].columns] == ["id", "text"]
 
 
 def test_the_mirror_is_empty_after_each_query(notes: list[Note]) -> None:
-    """Rows of one query are never seen by the next, even if it fails."""
+    """Rows of one query are not visible to the next, even if it fails."""
     list(Note.objects.filter(text__icontains="a"))
     with connection.mirror.connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM engine_note")
         assert cursor.fetchone() == (0,)
 
 
-@pytest.mark.parametrize("asked", [{"format": "json"}, {"analyze": True}])
-def test_explain_refuses_what_it_cannot_do(asked: dict[str, Any], notes: list[Note]) -> None:
-    """As other engines do, rather than ignore it."""
-    with pytest.raises(ValueError, match=f"does not support a format or options on Firestore: {next(iter(asked))}"):
-        Note.objects.explain(**asked)
+@pytest.mark.parametrize("options", [{"format": "json"}, {"analyze": True}])
+def test_explain_rejects_unsupported_options(options: dict[str, Any], notes: list[Note]) -> None:
+    """As on other engines, they are not ignored."""
+    with pytest.raises(ValueError, match=f"does not support a format or options on Firestore: {next(iter(options))}"):
+        Note.objects.explain(**options)
 
 
-def test_explain_tells_lane_filters_and_bound(notes: list[Note]) -> None:
-    """Without values, which may be private, and without asking the server."""
+def test_explain_shows_lane_filters_and_limit(notes: list[Note]) -> None:
+    """Without values, which may be private, and without a call to the server."""
     native = Note.objects.filter(owner="ann").order_by("-at").explain()
     assert native == "lane: native\nquery engine_note where owner == ? order by at desc"
     mirror = Note.objects.filter(owner="ann", text__icontains="x").explain()
@@ -257,14 +257,14 @@ def test_explain_tells_lane_filters_and_bound(notes: list[Note]) -> None:
     ],
 )
 def test_sql_is_refused_before_any_call(refused: Callable[[], Any], calls: Callable[[], Any]) -> None:
-    """And the message says what to do instead."""
+    """The message says what to use instead."""
     with calls() as made, pytest.raises(NotSupportedError, match="use the ORM"):
         refused()
     assert made == []
 
 
 def test_execute_wrappers_see_every_call(notes: list[Note]) -> None:
-    """Wrappers get a description in place of SQL, and may forbid the call."""
+    """Wrappers get a description instead of SQL, and can prevent the call."""
     seen = []
 
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -279,22 +279,24 @@ def test_execute_wrappers_see_every_call(notes: list[Note]) -> None:
 
 @pytest.mark.parametrize("size", [1_498, 1_499, 1_500, 1_501])
 def test_the_longest_values_are_compared(size: int) -> None:
-    """About the limit of what Firestore takes in a filter, keys of 1,500 bytes included: the same rows as on SQLite."""
+    """Values around Firestore's size limit for filters, including keys of 1,500 bytes, match as on SQLite."""
     key, text = "k" * min(size, 1_500), "t" * size
     for alias in ("default", "sqlite"):
         Note.objects.using(alias).bulk_create([Note(id=key, text=text), Note(id="a", text="t")])
-    for asked in (
+    for condition in (
         Q(text=text), Q(text__gte=text), Q(text__lt=text), Q(text__in=[text, "t"]), Q(pk=key), Q(pk__in=[key, "b"]),
         Q(pk__lt=key), Q(pk__gte=key) | Q(stars=1), Q(pk=key, text=text), Q(pk="k" * size) | Q(stars=1),
     ):  # fmt: skip
-        found = [sorted(Note.objects.using(alias).filter(asked).values_list("pk")) for alias in ("default", "sqlite")]
-        assert found[0] == found[1], asked
+        found = [
+            sorted(Note.objects.using(alias).filter(condition).values_list("pk")) for alias in ("default", "sqlite")
+        ]
+        assert found[0] == found[1], condition
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 @pytest.mark.parametrize("alias", ["default", "sqlite"])
 def test_a_sum_beyond_64_bits_is_refused(alias: str) -> None:
-    """Firestore would give a double that is near it: no sum is silently wrong."""
+    """Firestore would return an inexact double."""
     rows = Everything.objects.using(alias)
     rows.bulk_create(Everything(big=2**62) for _ in range(2))
     with pytest.raises(OperationalError, match="integer overflow"):

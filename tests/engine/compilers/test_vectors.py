@@ -1,4 +1,4 @@
-"""Searches by distance: `find_nearest` where Firestore means the same, SQLite's functions where it does not."""
+"""Searches by distance: `find_nearest` if Firestore's semantics agree, SQLite's functions otherwise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUERY = [1.0, 0.5]
 
 @pytest.fixture(autouse=True)
 def points() -> None:
-    """Twelve points on both engines; one has no vector, some have expired."""
+    """Twelve points on both engines, one without a vector and some expired."""
     made = [
         Point(
             id=f"p{i:02}",
@@ -53,7 +53,7 @@ def nearest(queryset: Any, distance: type[Distance]) -> Any:
 def test_the_nearest_are_found_by_firestore(
     distance: type[Distance], narrow: Callable[[Any], Any], calls: Callable[[], Any]
 ) -> None:
-    """The same rows, order and distances as SQLite's functions give; one call, and only what is returned is read."""
+    """The same rows, order and distances as with SQLite's functions, with one call that reads only these rows."""
     expected = list(nearest(narrow(Point.objects.using("sqlite")), distance)[:4].values_list("pk", "distance"))
     with calls() as made:
         found = list(nearest(narrow(Point.objects.all()), distance)[:4].values_list("pk", "distance"))
@@ -63,7 +63,7 @@ def test_the_nearest_are_found_by_firestore(
 
 
 def test_instances_carry_distance_and_vector() -> None:
-    """Models come with their vector as a list of floats, and a slice may start later."""
+    """Instances have their vector as a list of floats, and a slice may have an offset."""
     first, second = nearest(Point.objects.all(), Cosine)[:2]
     assert isinstance(first.vector, list)
     assert first.distance <= second.distance
@@ -72,7 +72,7 @@ def test_instances_carry_distance_and_vector() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "reason"),
+    ("query", "reason"),
     [
         (lambda: Point.objects.order_by(Cosine("vector", QUERY))[:3], "without vector__isnull=False"),
         (lambda: nearest(Point.objects.all(), Cosine), "without a slice"),
@@ -80,14 +80,14 @@ def test_instances_carry_distance_and_vector() -> None:
         (lambda: nearest(Point.objects.all(), Cosine).reverse()[:3], "order_by"),
     ],
 )
-def test_what_firestore_would_answer_differently_is_left_to_the_mirror(ask: Callable[[], Any], reason: str) -> None:
-    """Rows without a vector, no limit, filters that it does not know, the farthest."""
-    assert reason in ask().explain()
-    assert ask()[0] is not None
+def test_other_searches_by_distance_use_the_mirror(query: Callable[[], Any], reason: str) -> None:
+    """Rows without a vector, no limit, unsupported filters, descending distance."""
+    assert reason in query().explain()
+    assert query()[0] is not None
 
 
 def test_vectors_come_back_and_are_found_null() -> None:
-    """Stored as Firestore's vectors at double precision."""
+    """They are stored as Firestore's vectors with double precision."""
     assert Point.objects.get(pk="p03").vector == [1.0 + 3 / 7, 9 / 3 - 1]
     assert [p.pk for p in Point.objects.filter(vector__isnull=True)] == ["p05"]
     Point.objects.filter(pk="p05").update(vector=[0.1, 0.2])

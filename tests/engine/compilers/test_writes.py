@@ -1,4 +1,4 @@
-"""Writes on the emulator: counts, conflicts, expressions, and what two writers do to each other."""
+"""Writes on the emulator: counts, conflicts, expressions, and concurrent writers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_writes_cost_few_calls(write: Callable[[], Any], made: int, notes: None,
 
 
 def test_a_duplicate_key_is_an_integrity_error(notes: None) -> None:
-    """And the row that was there is left alone."""
+    """The existing row is not changed."""
     with pytest.raises(IntegrityError):
         Note.objects.create(id="n1", text="other")
     with pytest.raises(IntegrityError):
@@ -60,22 +60,22 @@ def test_a_duplicate_key_is_an_integrity_error(notes: None) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "__x__", "é" * 751])
-def test_a_key_that_no_document_can_have_is_a_data_error(name: str) -> None:
-    """Refused before it is sent."""
+def test_a_key_that_is_not_a_valid_id_is_a_data_error(name: str) -> None:
+    """Nothing is sent."""
     with pytest.raises(DataError, match="not a valid primary key"):
         Note.objects.create(id=name)
 
 
 def test_null_and_negative_are_refused_as_sql_would(notes: None) -> None:
-    """NOT NULL is kept by the engine."""
+    """The engine enforces NOT NULL."""
     with pytest.raises(IntegrityError, match=r"NOT NULL constraint failed: engine_note\.text"):
         Note.objects.create(id="x", text=None)
     with pytest.raises(IntegrityError, match="NOT NULL"):
         Note.objects.filter(pk="n1").update(reads=None)
 
 
-def test_null_is_refused_only_where_a_row_would_hold_it(notes: None) -> None:
-    """As in SQL: `save()` of a new row with its key set first updates, and `auto_now_add` has no value for that."""
+def test_null_is_refused_only_if_a_row_matches(notes: None) -> None:
+    """As in SQL: `save()` of a new row with its key set tries an UPDATE first, where `auto_now_add` has no value."""
     assert Note.objects.filter(pk="nope").update(text=None) == 0
     assert Note.objects.filter(stars__gt=100).update(text=None) == 0
     Arrival(pk=1, who="ann").save()
@@ -89,7 +89,7 @@ def test_null_is_refused_only_where_a_row_would_hold_it(notes: None) -> None:
 
 
 def test_update_counts_what_it_matched(notes: None) -> None:
-    """Rows that are not there count for nothing."""
+    """Rows that do not exist are not counted."""
     assert Note.objects.filter(pk="nope").update(text="x") == 0
     assert Note.objects.filter(pk__in=["n1", "nope"]).update(text="x") == 1
     assert Note.objects.filter(stars__gte=4).update(text="y") == 2
@@ -107,14 +107,14 @@ def test_update_counts_what_it_matched(notes: None) -> None:
         ({"reads": Case(When(stars__gt=3, then=Value(100)), default=F("reads"))}, [0, 1, 2, 3, 100, 100]),
     ],
 )
-def test_expressions_are_computed_as_sql_would(change: dict[str, Any], expected: list[int], notes: None) -> None:
-    """Increments by the server, all else by SQLite over the rows that matched."""
+def test_expressions_are_computed_as_in_sql(change: dict[str, Any], expected: list[int], notes: None) -> None:
+    """Increments by the server, other expressions by SQLite over the matching rows."""
     assert Note.objects.update(**change) == 6
     assert reads() == expected
 
 
-def test_constants_beside_an_expression_are_written_as_given() -> None:
-    """SQLite computes the expression alone: to it a decimal is a float, of some 15 digits."""
+def test_constants_with_an_expression_are_written_exactly() -> None:
+    """SQLite, whose decimals are floats with some 15 digits, computes only the expression."""
     exact = Decimal("1.00000000000000000001")
     row = Everything.objects.create(char="a", decimal=exact)
     assert Everything.objects.filter(decimal=exact).update(decimal=exact, char=Concat("char", Value("b"))) == 1
@@ -151,7 +151,7 @@ def test_conflicts_are_ignored_or_updated(notes: None) -> None:
 
 
 def test_delete_counts_and_cascades(notes: None) -> None:
-    """True counts, by key, by filter and by the mirror."""
+    """Exact counts, by key, by filter and in the mirror."""
     author = Author.objects.create(name="x")
     Note.objects.filter(pk="n0").update(author=author)
     assert author.delete() == (2, {"engine.Author": 1, "engine.Note": 1})
@@ -161,8 +161,8 @@ def test_delete_counts_and_cascades(notes: None) -> None:
     assert Note.objects.count() == 0
 
 
-def test_a_row_that_changed_meanwhile_is_chosen_again(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filter's UPDATE never writes a row that no longer matches: another writer claims n1 in between."""
+def test_a_row_that_changed_concurrently_is_selected_again(notes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UPDATE does not write rows that no longer match: another client changes n1 in between."""
     cursor = connection.cursor()
     commit = cursor._executor.commit
     interfered = []
@@ -194,7 +194,7 @@ def test_many_writers_of_one_row_all_come_to_it(notes: None) -> None:
 
 
 def test_select_for_update_makes_others_wait(notes: None) -> None:
-    """Whoever writes the row meanwhile does so after the block; what cannot be meant is refused."""
+    """A concurrent write of the row waits for the end of the block. Unsupported options raise."""
     with pytest.raises(TransactionManagementError):
         list(Note.objects.select_for_update().filter(pk="n1"))
     with pytest.raises(NotSupportedError, match="nowait"), transaction.atomic():
@@ -220,7 +220,7 @@ def test_select_for_update_makes_others_wait(notes: None) -> None:
 
 
 def test_get_or_create_and_update_or_create() -> None:
-    """Inside `atomic()` a refused insert does not break the block."""
+    """Inside `atomic()` a failed insert does not break the block."""
     assert Note.objects.get_or_create(id="a", defaults={"text": "1"})[1]
     assert not Note.objects.get_or_create(id="a", defaults={"text": "2"})[1]
     with transaction.atomic():
@@ -230,7 +230,7 @@ def test_get_or_create_and_update_or_create() -> None:
 
 
 def test_auto_ids_are_positive_and_fit_javascript() -> None:
-    """53 bits, and no two alike."""
+    """They have at most 53 bits and are unique."""
     made = Author.objects.bulk_create(Author(name=str(i)) for i in range(50))
     ids = {author.pk for author in made}
     assert len(ids) == 50
@@ -251,13 +251,13 @@ def test_unique_columns_are_looked_up() -> None:
 
 
 def test_a_primary_key_cannot_be_updated(notes: None) -> None:
-    """A document's id is for life."""
+    """A document's id cannot be changed."""
     with pytest.raises(NotSupportedError, match="primary key"):
         Note.objects.filter(pk="n1").update(id="other")
 
 
 def test_generated_columns_and_database_defaults(notes: None) -> None:
-    """SQLite computes them, on insert and whenever they are read."""
+    """SQLite computes them, on insert and when they are read."""
     one = Rectangle.objects.create(width=3)
     assert (one.height, one.area) == (2, 6)
     Rectangle.objects.filter(pk=one.pk).update(height=F("height") + 3)

@@ -1,4 +1,4 @@
-"""Names of markers: equal values have equal ones, and they never change."""
+"""Ids of markers: equal for equal values, and stable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ APPLIED, EXISTS, MISSING, STALE = Outcome.APPLIED, Outcome.EXISTS, Outcome.MISSI
     ],
 )  # fmt: skip
 def test_equal_values_are_one(one: Any, other: Any, kind: Kind) -> None:
-    """As SQL and Firestore compare them; NaN counts as null."""
+    """As compared by SQL and Firestore. NaN is treated as null."""
     assert canonical_value(one, kind) == canonical_value(other, kind)
 
 
@@ -54,18 +54,18 @@ def test_equal_values_are_one(one: Any, other: Any, kind: Kind) -> None:
     ],
 )
 def test_other_values_are_two(one: Any, other: Any, kind: Kind) -> None:
-    """No two that a database keeps apart."""
+    """Values that are different for a database have different ids."""
     assert (canonical_value(one, kind) == canonical_value(other, kind)) is (one == other and type(one) is type(other))
 
 
 def test_collations_fold_as_sqlite_does() -> None:
-    """ASCII letters only, and spaces at the end only."""
+    """Only ASCII letters, and only trailing spaces."""
     assert canonical_value("AÉ", Kind.TEXT, "nocase") == canonical_value("aÉ", Kind.TEXT)
     assert canonical_value(" a ", Kind.TEXT, "rtrim") == canonical_value(" a", Kind.TEXT)
 
 
 def test_names_of_markers_never_change() -> None:
-    """Stored markers would not be found again, and every constraint would be open."""
+    """Otherwise stored markers would not be found, and constraints would not be enforced."""
     key = Key("unique(name)", None)
     values = ["é", 7, 2.5, True, None, b"\x00", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), {"k": [1]}]
     kinds = [Kind.TEXT, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.TEXT, Kind.BINARY, Kind.DATETIME, Kind.JSON]
@@ -76,15 +76,15 @@ def test_names_of_markers_never_change() -> None:
     assert key.marker([]) != Key("other", None).marker([])
 
 
-def test_collections_of_markers_are_told_from_tables() -> None:
-    """By their name alone."""
+def test_collections_of_markers_are_recognised() -> None:
+    """By their name."""
     assert holds_markers(marker_collection("auth_group"))
     assert not holds_markers("auth_group")
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
-def test_linked_numbers_are_together(given: tuple[int, list[tuple[int, int]]]) -> None:
-    """Every number once, each link inside a set, and no set that a link could split."""
+def test_connected_components(given: tuple[int, list[tuple[int, int]]]) -> None:
+    """Each number is in one set, each link is inside a set, and the links connect each set."""
     count, links = given
     sets = connected_components(count, links)
     assert sorted(number for one in sets for number in one) == list(range(count))
@@ -103,22 +103,22 @@ TAKEN, GIVEN = Create("t:unique", "x", (), ()), Delete("t:unique", "y", version=
         (ROW, [STALE], STALE),
         (Group((ROW,), (TAKEN, GIVEN)), [APPLIED, APPLIED, APPLIED], APPLIED),
         (Group((ROW,), (TAKEN, GIVEN)), [APPLIED, EXISTS, APPLIED], EXISTS),
-        # The row was changed by others, and they may have taken the value for it.
+        # The row was changed by others, who may have set the value.
         (Group((ROW,), (TAKEN, GIVEN)), [STALE, EXISTS, MISSING], STALE),
         (Group((ROW,), (TAKEN, GIVEN)), [APPLIED, APPLIED, MISSING], STALE),
         (Group((ROW,), (TAKEN, GIVEN)), [MISSING, EXISTS, APPLIED], MISSING),
-        # The other row of an exchange is there still.
+        # The other row of an exchange still exists.
         (Group((ROW, OTHER), ()), [MISSING, APPLIED], STALE),
         (Group((Create("t", "a", (), ()),), (TAKEN,)), [EXISTS, EXISTS], EXISTS),
     ],
 )
 def test_a_group_has_one_outcome(change: Any, outcomes: list[Outcome], expected: Outcome) -> None:
-    """That of what has to be done about it."""
+    """The outcome that determines how to proceed."""
     assert combined_outcome(change, outcomes) is expected
 
 
-def test_only_new_rows_may_be_left_out() -> None:
-    """A statement that changes rows fails where one would get what another has."""
+def test_only_new_rows_may_be_skipped() -> None:
+    """A statement that updates rows fails if a row would get unique values of another."""
     assert aborts_statement(Group((ROW,), (TAKEN,)), EXISTS)
     assert not aborts_statement(Group((ROW,), (TAKEN,)), STALE)
     assert not aborts_statement(Group((Create("t", "a", (), ()),), (TAKEN,)), EXISTS)

@@ -1,4 +1,4 @@
-"""Unique columns on the emulator: kept by markers, in every write, and mended where they are not."""
+"""Unique constraints on the emulator: enforced by markers in all writes, checked and repaired by the command."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ MARKERS = marker_collection("engine_seat")
 
 
 def seat(id: str, **values: Any) -> Seat:
-    """A seat that nothing but `values` brings into conflict."""
+    """A seat that conflicts with others only by `values`."""
     return Seat(id=id, **{"number": None, "slot": int.from_bytes(id.encode(), "big"), **values})
 
 
 def markers(table: str = "engine_seat") -> dict[str, str]:
-    """What is stored: markers' ids, with the row that each belongs to."""
+    """The stored markers: rows by marker id."""
     return dict(connection.cursor().run(Query(marker_collection(table), (DOCUMENT_ID, OWNER))))
 
 
 def check(*arguments: str) -> str:
-    """What `firestore_constraints` says; raises CommandError where it finds anything."""
-    told = io.StringIO()
-    call_command(Command(), "--check", *arguments, stdout=told, stderr=told)
-    return told.getvalue()
+    """The output of `firestore_constraints --check`; raises CommandError if it finds a problem."""
+    output = io.StringIO()
+    call_command(Command(), "--check", *arguments, stdout=output, stderr=output)
+    return output.getvalue()
 
 
 @pytest.fixture
 def two() -> Iterator[tuple[Seat, Seat]]:
-    """Two seats; whatever a test does, markers and rows agree in the end."""
+    """Two seats. After the test, markers and rows must agree."""
     found = Seat.objects.bulk_create(
         [seat("a", code="x", row=1, number=1, email="e", active=True), seat("b", code="y", row=1, number=2, email="e")]
     )
@@ -68,16 +68,16 @@ CONFLICTS = [
 ]
 
 
-@pytest.mark.parametrize(("values", "says"), CONFLICTS)
-def test_a_double_is_refused_by_its_columns(values: dict[str, Any], says: str, two: tuple[Seat, Seat]) -> None:
-    """On insert, on bulk insert and on update, in SQLite's words, and nothing is written."""
+@pytest.mark.parametrize(("values", "message"), CONFLICTS)
+def test_a_duplicate_is_refused_with_its_columns(values: dict[str, Any], message: str, two: tuple[Seat, Seat]) -> None:
+    """On insert, bulk insert and update, with SQLite's message, and nothing is written."""
     Seat.objects.filter(pk="a").update(name="Ann")
     before = markers()
-    with pytest.raises(IntegrityError, match=f"UNIQUE constraint failed: {says}"):
+    with pytest.raises(IntegrityError, match=f"UNIQUE constraint failed: {message}"):
         seat("c", **values).save(force_insert=True)
-    with pytest.raises(IntegrityError, match=says):
+    with pytest.raises(IntegrityError, match=message):
         Seat.objects.bulk_create([seat("d"), seat("e", **values)])
-    with pytest.raises(IntegrityError, match=says):
+    with pytest.raises(IntegrityError, match=message):
         Seat.objects.filter(pk="b").update(**values)
     assert set(Seat.objects.values_list("pk", flat=True)) == {"a", "b"}
     assert markers() == before
@@ -87,8 +87,8 @@ def test_a_double_is_refused_by_its_columns(values: dict[str, Any], says: str, t
     "values",
     [{"code": None}, {"row": 1, "number": None}, {"email": "e", "active": False}, {"room": 1.0, "slot": None}],
 )
-def test_rows_that_take_no_part_are_not_compared(values: dict[str, Any], two: tuple[Seat, Seat]) -> None:
-    """Nulls, and rows for which the condition does not hold."""
+def test_rows_without_the_constraint_are_not_compared(values: dict[str, Any], two: tuple[Seat, Seat]) -> None:
+    """Rows with nulls, and rows that do not fulfil the condition."""
     Seat.objects.bulk_create([seat("c", **values)])
     values = {**values, "slot": 99} if "room" in values else values
     Seat.objects.bulk_create([seat("d", **values)])
@@ -104,7 +104,7 @@ def test_equal_numbers_are_equal(two: tuple[Seat, Seat]) -> None:
 
 
 def test_values_move_with_their_row(two: tuple[Seat, Seat]) -> None:
-    """A value that a row gives up is free; one that it takes is taken; one that it keeps stays its own."""
+    """Values that a row releases can be used by others; values that it gets or keeps cannot."""
     Seat.objects.filter(pk="a").update(code="z")
     seat("c", code="x").save(force_insert=True)
     with pytest.raises(IntegrityError):
@@ -119,8 +119,8 @@ def test_values_move_with_their_row(two: tuple[Seat, Seat]) -> None:
     seat("e", row=1, number=1).save(force_insert=True)
 
 
-def test_a_condition_that_begins_to_hold_is_kept(two: tuple[Seat, Seat]) -> None:
-    """The column that decides is another one than the unique one."""
+def test_a_condition_that_becomes_true_is_enforced(two: tuple[Seat, Seat]) -> None:
+    """The condition is on another column than the unique one."""
     with pytest.raises(IntegrityError, match=r"engine_seat\.email"):
         Seat.objects.filter(pk="b").update(active=True)
     Seat.objects.filter(pk="a").update(active=False)
@@ -128,7 +128,7 @@ def test_a_condition_that_begins_to_hold_is_kept(two: tuple[Seat, Seat]) -> None
 
 
 def test_rows_of_one_statement_may_exchange_values(two: tuple[Seat, Seat]) -> None:
-    """What is unique after the statement is allowed, as the standard says."""
+    """Only the state after the statement must be unique, as in the SQL standard."""
     one, other = two
     one.code, other.code = other.code, one.code
     assert Seat.objects.bulk_update([one, other], ["code"]) == 2
@@ -139,8 +139,8 @@ def test_rows_of_one_statement_may_exchange_values(two: tuple[Seat, Seat]) -> No
         Seat.objects.filter(row=1).update(code="same")
 
 
-def test_an_exchange_that_no_commit_can_hold_is_refused() -> None:
-    """It would have to be one commit; it is refused before it is sent, with the numbers."""
+def test_an_exchange_that_is_too_large_is_refused() -> None:
+    """It must be one commit, so it is refused before it is sent, with the sizes."""
     rows = [seat(f"s{i}", code="x" * 700_000 + str(i)) for i in range(7)]
     Seat.objects.bulk_create(rows)
     codes = [row.code for row in rows]
@@ -152,8 +152,8 @@ def test_an_exchange_that_no_commit_can_hold_is_refused() -> None:
     check()
 
 
-def test_deleted_rows_free_their_values(two: tuple[Seat, Seat]) -> None:
-    """By key, by filter and by the mirror."""
+def test_deleted_rows_release_their_values(two: tuple[Seat, Seat]) -> None:
+    """By key, by filter and in the mirror."""
     Seat.objects.bulk_create([seat("c", code="long"), seat("d", code="Short")])
     Seat.objects.filter(pk="a").delete()
     Seat.objects.filter(code="y").delete()
@@ -163,7 +163,7 @@ def test_deleted_rows_free_their_values(two: tuple[Seat, Seat]) -> None:
 
 
 def test_conflicts_are_ignored_by_row(two: tuple[Seat, Seat]) -> None:
-    """A row that anything refuses is left out whole, also one that an earlier row of the statement refuses."""
+    """A row with any conflict is skipped, also one with an earlier row of the statement."""
     Seat.objects.bulk_create(
         [seat("c", code="x"), seat("d", code="new", row=5, number=5), seat("e", row=5, number=5), seat("a")],
         ignore_conflicts=True,
@@ -172,7 +172,7 @@ def test_conflicts_are_ignored_by_row(two: tuple[Seat, Seat]) -> None:
 
 
 def test_conflicts_are_updated(two: tuple[Seat, Seat]) -> None:
-    """The row that has the unique fields' values gets the others, and its markers move."""
+    """The existing row with the values of the unique fields is updated, including its markers."""
     Seat.objects.bulk_create(
         [seat("c", code="x", email="f"), seat("d", code="new"), seat("e", code="new", email="g")],
         update_conflicts=True,
@@ -194,7 +194,7 @@ def test_conflicts_are_updated(two: tuple[Seat, Seat]) -> None:
 
 
 def test_tables_of_a_model_and_its_parent(two: tuple[Seat, Seat]) -> None:
-    """Each table keeps its own columns unique; one to one is unique too."""
+    """Each table enforces its own constraints. One-to-one fields are unique too."""
     hall = Hall.objects.create(name="n", code="c")
     with pytest.raises(IntegrityError, match=r"engine_place\.name"):
         Hall.objects.create(name="n", code="d")
@@ -225,15 +225,15 @@ def test_tables_of_a_model_and_its_parent(two: tuple[Seat, Seat]) -> None:
     ],
 )
 def test_what_markers_cost(write: Callable[[], Any], methods: list[str], calls: Callable[[], Any]) -> None:
-    """An insert reads nothing; an update of a unique column reads the row, and the markers that move, if any."""
+    """An insert reads nothing. An update of a unique column reads the row, and the markers that change, if any."""
     Group.objects.create(name="a")
     with calls() as log:
         write()
     assert [call["method"] for call in log] == methods
 
 
-def together(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """The same at once in many threads, each with a connection of its own."""
+def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Runs a function concurrently in many threads, each with its own connection."""
     barrier = threading.Barrier(count)
 
     def run(number: int) -> Any:
@@ -247,12 +247,12 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(run, range(count)))
 
 
-def test_fifty_threads_make_one_row() -> None:
-    """`get_or_create` on a unique column, and on a text key: one of them creates, nobody fails."""
-    made = together(50, lambda number: Group.objects.get_or_create(name="one"))
+def test_fifty_threads_create_one_row() -> None:
+    """`get_or_create` on a unique column and on a text key: one thread creates the row, and none fails."""
+    made = in_threads(50, lambda number: Group.objects.get_or_create(name="one"))
     assert sum(created for _, created in made) == 1
     assert len({group.pk for group, _ in made}) == 1
-    made = together(50, lambda number: Seat.objects.get_or_create(id="s", defaults={"code": "c"}))
+    made = in_threads(50, lambda number: Seat.objects.get_or_create(id="s", defaults={"code": "c"}))
     assert sum(created for _, created in made) == 1
     assert (Group.objects.count(), Seat.objects.count()) == (1, 1)
     assert check()
@@ -261,10 +261,12 @@ def test_fifty_threads_make_one_row() -> None:
 def test_fifty_threads_update_or_create_one_row() -> None:
     """`update_or_create` on a unique column, and on a text key: one of them creates, the others update what the one
     before them left, and nobody fails."""
-    made = together(50, lambda number: FirestoreQuerySet(Group).update_or_create(name="one", defaults={"name": "one"}))
+    made = in_threads(
+        50, lambda number: FirestoreQuerySet(Group).update_or_create(name="one", defaults={"name": "one"})
+    )
     assert sum(created for _, created in made) == 1
     assert len({group.pk for group, _ in made}) == 1
-    made = together(
+    made = in_threads(
         50, lambda number: FirestoreQuerySet(Seat).update_or_create(id="s", defaults={"code": "c", "slot": number})
     )
     assert sum(created for _, created in made) == 1
@@ -273,27 +275,27 @@ def test_fifty_threads_update_or_create_one_row() -> None:
 
 
 def test_update_or_create_loses_no_update() -> None:
-    """An expression is added as often as it was asked for, however often an attempt was repeated."""
+    """Each expression is applied exactly once, however often an attempt is retried."""
     Seat.objects.create(id="s", code="c", slot=0)
-    together(10, lambda number: FirestoreQuerySet(Seat).update_or_create(id="s", defaults={"slot": F("slot") + 1}))
+    in_threads(10, lambda number: FirestoreQuerySet(Seat).update_or_create(id="s", defaults={"slot": F("slot") + 1}))
     assert Seat.objects.get().slot == 10
 
 
 def test_many_threads_ignore_each_other() -> None:
-    """`bulk_create` with `ignore_conflicts` leaves out what others have created meanwhile, and raises nothing."""
+    """`bulk_create` with `ignore_conflicts` skips rows that others created concurrently, and does not raise."""
 
     def create(number: int) -> None:
         rows = [seat(f"s{number}{i}", code=f"c{i}", slot=100 * number + i) for i in range(5)]
         Seat.objects.bulk_create(rows, ignore_conflicts=True)
 
-    together(10, create)
+    in_threads(10, create)
     assert sorted(Seat.objects.values_list("code", flat=True)) == [f"c{i}" for i in range(5)]
     check()
 
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Has somebody else do something just before the next commit of a transaction."""
+    """Runs a function just before the next commit of a transaction, as another client would."""
 
     def arrange(work: Callable[[], Any]) -> None:
         executor = connection.cursor()._executor  # type: ignore[attr-defined]
@@ -301,7 +303,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
 
         def interfere(*arguments: Any, **more: Any) -> None:
             monkeypatch.setattr(executor, "commit_whole", commit)
-            together(1, lambda number: work())
+            in_threads(1, lambda number: work())
             commit(*arguments, **more)
 
         monkeypatch.setattr(executor, "commit_whole", interfere)
@@ -309,10 +311,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
     return arrange
 
 
-def test_update_or_create_is_run_again(
+def test_update_or_create_is_retried(
     two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None], calls: Callable[[], Any]
 ) -> None:
-    """Where somebody changed the row after it was read: nothing is locked or begun, and what they wrote is kept."""
+    """If the row was changed after it was read: without locks or a server transaction, and the change is kept."""
     meanwhile(lambda: Seat.objects.filter(pk="a").update(email="theirs", number=7))
     with calls() as log:
         found, created = FirestoreQuerySet(Seat).update_or_create(code="x", defaults={"email": "mine", "room": 1.5})
@@ -322,10 +324,10 @@ def test_update_or_create_is_run_again(
     assert {"BeginTransaction", "Rollback"}.isdisjoint(call["method"] for call in log)
 
 
-def test_update_or_create_finds_the_row_gone(
+def test_update_or_create_creates_a_deleted_row(
     two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]
 ) -> None:
-    """Where somebody deleted the row after it was read, it is created after all."""
+    """If the row was deleted after it was read, it is created."""
     meanwhile(lambda: Seat.objects.filter(pk="a").delete())
     found, created = FirestoreQuerySet(Seat).update_or_create(
         code="x", defaults={"room": 1.5}, create_defaults={"id": "new"}
@@ -341,13 +343,13 @@ def test_fifty_threads_upsert_one_row() -> None:
         rows = [seat(f"s{number}", code="one", email=str(number))]
         Seat.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["email"])
 
-    together(50, upsert)
+    in_threads(50, upsert)
     assert Seat.objects.count() == 1
     check()
 
 
-def test_an_upsert_is_run_again(two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]) -> None:
-    """Where the row that `bulk_create(update_conflicts=True)` was to update is gone, its values make a new one."""
+def test_an_upsert_is_retried(two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None]) -> None:
+    """If the row that `bulk_create(update_conflicts=True)` would update was deleted, it is created."""
     meanwhile(lambda: Seat.objects.filter(pk="a").delete())
     rows = (seat(id, code=code, slot=90 + place) for place, (id, code) in enumerate([("c", "x"), ("d", "y")]))
     made = Seat.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["slot"])
@@ -358,7 +360,7 @@ def test_an_upsert_is_run_again(two: tuple[Seat, Seat], meanwhile: Callable[[Cal
 def test_an_upsert_without_a_block_is_a_transaction_of_its_own(
     two: tuple[Seat, Seat], meanwhile: Callable[[Callable[[], Any]], None], calls: Callable[[], Any]
 ) -> None:
-    """Django 6 opens no transaction around one statement: it is run again all the same, and locks nothing."""
+    """Django 6 opens no transaction for one statement: it is still retried, and locks nothing."""
     meanwhile(lambda: Seat.objects.filter(pk="a").delete())
     rows = [seat("c", code="x", slot=90), seat("d", code="y", slot=91)]
     with calls() as log:
@@ -409,17 +411,17 @@ def test_an_upsert_among_other_statements_is_left_to_the_caller(
 
 
 def test_inside_a_transaction_the_row_is_locked(two: tuple[Seat, Seat], calls: Callable[[], Any]) -> None:
-    """`update_or_create()` inside `atomic()` reads in the caller's transaction, and leaves contention to the caller."""
+    """`update_or_create()` inside `atomic()` reads in the caller's transaction, and does not retry on contention."""
     with calls() as log, transaction.atomic():
         FirestoreQuerySet(Seat).update_or_create(code="x", defaults={"room": 1.5})
     assert [call["method"] for call in log].count("BeginTransaction") == 1
     assert Seat.objects.get(pk="a").room == 1.5
 
 
-def test_a_row_that_others_create_meanwhile_is_left_out_or_updated(
+def test_a_row_that_others_create_concurrently_is_skipped_or_updated(
     meanwhile: Callable[[Callable[[], Any]], None],
 ) -> None:
-    """Ignored where conflicts are; where they are to be updated, the update is not lost: it is tried again."""
+    """Skipped with `ignore_conflicts`. With `update_conflicts` the update is retried."""
 
     def upsert() -> None:
         Seat.objects.bulk_create(
@@ -437,8 +439,8 @@ def test_a_row_that_others_create_meanwhile_is_left_out_or_updated(
     check()
 
 
-def test_many_threads_take_one_value() -> None:
-    """Of twenty rows that are given the same code at once, one gets it."""
+def test_many_threads_set_one_value() -> None:
+    """If twenty rows are set to the same code concurrently, one update succeeds."""
     Seat.objects.bulk_create(seat(f"s{i}") for i in range(20))
 
     def take(number: int) -> bool:
@@ -447,16 +449,16 @@ def test_many_threads_take_one_value() -> None:
         except IntegrityError:
             return False
 
-    assert sum(together(20, take)) == 1
+    assert sum(in_threads(20, take)) == 1
     assert Seat.objects.filter(code="taken").count() == 1
     check()
 
 
-# --- data that markers do not agree with
+# --- rows without correct markers
 
 
 def put(id: str, **values: Any) -> None:
-    """A seat as another writer would write it: no marker."""
+    """Writes a seat as another client would, without markers."""
     values = {**values, "slot": int.from_bytes(id.encode(), "big")}
     kinds = {"code": Kind.TEXT, "row": Kind.INTEGER, "number": Kind.INTEGER, "slot": Kind.INTEGER}
     refs = tuple(Ref((name,), kinds[name]) for name in values)
@@ -464,14 +466,14 @@ def put(id: str, **values: Any) -> None:
 
 
 def repair() -> str:
-    """What `--repair` says."""
-    told = io.StringIO()
-    call_command(Command(), "--repair", "engine.Seat", stdout=told, stderr=told)
-    return told.getvalue()
+    """The output of `--repair`."""
+    output = io.StringIO()
+    call_command(Command(), "--repair", "engine.Seat", stdout=output, stderr=output)
+    return output.getvalue()
 
 
-def test_missing_markers_and_orphans_are_found_and_mended() -> None:
-    """Rows of another writer get markers; markers of rows that are gone, or have other values, are removed."""
+def test_missing_markers_and_orphans_are_found_and_repaired() -> None:
+    """Rows by other clients get markers. Markers of deleted rows, or for other values, are deleted."""
     put("a", code="x", row=1, number=1)
     Seat.objects.bulk_create([seat("b", code="y"), seat("c", code="z"), seat("d", code="w")])
     connection.cursor().commit([Delete("engine_seat", "b")])
@@ -486,8 +488,8 @@ def test_missing_markers_and_orphans_are_found_and_mended() -> None:
     seat("e", code="z").save(force_insert=True)
 
 
-def test_violations_are_named_and_left_alone() -> None:
-    """Two rows with one value: both are told, neither is touched; the rest is mended, and the exit code is 1."""
+def test_violations_are_reported_and_not_changed() -> None:
+    """Two rows with the same value are reported and not changed. The rest is repaired, and the exit code is 1."""
     put("a", code="x", row=1, number=1)
     put("b", code="x", row=1, number=2)
     put("c", code="z", row=1, number=3)
@@ -501,8 +503,8 @@ def test_violations_are_named_and_left_alone() -> None:
         seat("d", code="x").save(force_insert=True)
 
 
-def test_a_row_that_does_not_own_a_marker_does_not_remove_it() -> None:
-    """Deleting the second of two violating rows leaves the first one's value taken."""
+def test_a_row_does_not_delete_the_marker_of_another() -> None:
+    """Deleting the second of two violating rows keeps the marker of the first."""
     seat("a", code="x").save(force_insert=True)
     put("b", code="x", row=1, number=2)
     Seat.objects.filter(pk="b").delete()
@@ -511,7 +513,7 @@ def test_a_row_that_does_not_own_a_marker_does_not_remove_it() -> None:
     check()
 
 
-def test_the_command_says_what_it_cannot_do() -> None:
+def test_the_command_rejects_invalid_arguments() -> None:
     """Unknown databases and models."""
     with pytest.raises(CommandError, match="not a Firestore database"):
         check("--database", "sqlite")
@@ -522,8 +524,8 @@ def test_the_command_says_what_it_cannot_do() -> None:
 # --- checks
 
 
-def test_checks_are_kept_in_every_write(calls: Callable[[], Any]) -> None:
-    """Of columns that are written and of those that are not; what is unknown for a null passes."""
+def test_checks_are_enforced_in_all_writes(calls: Callable[[], Any]) -> None:
+    """For written and unchanged columns. As in SQL, a check that is unknown because of a null passes."""
     stay = Stay.objects.create(first=1, last=2)
     Stay.objects.create(first=5)
     for write in (
@@ -544,8 +546,8 @@ def test_checks_are_kept_in_every_write(calls: Callable[[], Any]) -> None:
     assert [call["method"] for call in log] == ["Commit"]
 
 
-def test_a_check_is_added_to_rows_that_exist() -> None:
-    """Rows that break it are named."""
+def test_a_check_is_added_to_existing_rows() -> None:
+    """Rows that violate it are named."""
     good, bad = Author.objects.create(name="good"), Author.objects.create(name="")
     constraint = models.CheckConstraint(condition=~models.Q(name=""), name="named")
     with connection.schema_editor() as editor:
@@ -560,14 +562,14 @@ def test_a_check_is_added_to_rows_that_exist() -> None:
 
 
 def model_like(**options: Any) -> Any:
-    """Another state of the model Author, as a migration has it."""
+    """Another state of the model Author, as in a migration."""
     fields = {"name": models.CharField(max_length=50), **options.pop("fields", {})}
     meta = type("Meta", (), {"app_label": "engine", "apps": Apps(), "db_table": "engine_author", **options})
     return type("Author", (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
 
 
-def test_a_constraint_is_added_to_rows_that_exist() -> None:
-    """Markers are written; where rows violate it they are named, and nothing is written."""
+def test_a_constraint_is_added_to_existing_rows() -> None:
+    """Markers are written. If rows violate it, they are named and nothing is written."""
     Author.objects.bulk_create(Author(name=name) for name in ("a", "b"))
     constraint = models.UniqueConstraint(fields=["name"], name="one_name")
     new = model_like(constraints=[constraint])
@@ -582,8 +584,8 @@ def test_a_constraint_is_added_to_rows_that_exist() -> None:
         assert markers("engine_author") == {}
 
 
-def test_columns_and_tables_take_their_markers_with_them() -> None:
-    """A column that becomes unique, one that is renamed, a table that is renamed, `unique_together`."""
+def test_schema_changes_update_markers() -> None:
+    """A column that becomes unique or is renamed, a renamed table, `unique_together`."""
     Author.objects.bulk_create(Author(name=name) for name in ("a", "b"))
     plain, unique = model_like(), model_like(fields={"name": models.CharField(max_length=50, unique=True)})
     title = model_like(fields={"title": models.CharField(max_length=50, unique=True)})
@@ -607,7 +609,7 @@ def test_columns_and_tables_take_their_markers_with_them() -> None:
         editor.delete_model(free)
 
 
-def test_what_cannot_be_computed_is_reported() -> None:
+def test_unsupported_constraints_are_reported() -> None:
     """A condition on another table, a function of time, an unknown collation."""
     bad = [
         models.UniqueConstraint(fields=["name"], condition=models.Q(other__name="x"), name="joined"),
@@ -626,21 +628,21 @@ def test_what_cannot_be_computed_is_reported() -> None:
     assert connection.validation.check() == []
 
 
-def test_forms_learn_of_conflicts_before_the_write(two: tuple[Seat, Seat]) -> None:
-    """`full_clean()` asks for each constraint, those with conditions and expressions too."""
+def test_full_clean_validates_constraints(two: tuple[Seat, Seat]) -> None:
+    """Including those with conditions and expressions."""
     Seat.objects.filter(pk="a").update(name="Ann")
-    for values, says in [
+    for values, message in [
         ({"code": "x"}, "code"),
         ({"email": "e", "active": True}, "active_email"),
         ({"name": "ANN"}, "lower_name"),
     ]:
-        with pytest.raises(ValidationError, match=says):
+        with pytest.raises(ValidationError, match=message):
             seat("c", **values).full_clean(exclude=["twin"])
     seat("c", name="other", code="c", number=7, room=1.0, email="e").full_clean(exclude=["twin"])
 
 
-def test_flush_and_tables_know_of_markers() -> None:
-    """Markers are no table, and a flush leaves none."""
+def test_flush_and_introspection_handle_markers() -> None:
+    """Markers are not a table, and a flush deletes them."""
     Seat.objects.bulk_create([seat("a", code="x")])
     with connection.cursor() as cursor:
         assert MARKERS in cursor.collections()
@@ -654,16 +656,16 @@ def test_flush_and_tables_know_of_markers() -> None:
     assert Author.objects.count() == 1
 
 
-def test_a_marker_of_somebody_elses_is_no_evidence() -> None:
-    """Each marker tells whose write it is of, so that a lost answer is not taken for another writer's success."""
+def test_a_marker_identifies_its_write() -> None:
+    """So that after a lost response, another client's marker is not mistaken for success."""
     seat("a", code="x").save(force_insert=True)
     stored = list(connection.cursor().run(Query(MARKERS, COLUMNS)))
     assert len({nonce for *_, nonce in stored}) == 1
     assert all(len(nonce) == 16 for *_, nonce in stored)
 
 
-def test_a_statement_of_several_commits_names_what_was_taken() -> None:
-    """Not a row of its own that an earlier commit wrote; and it says that there are such."""
+def test_a_statement_of_several_commits_names_the_conflict() -> None:
+    """And not a row that an earlier commit of the statement wrote. It reports the number of those."""
     Group.objects.create(name="taken")
     message = r"UNIQUE constraint failed: auth_group\.name; other commits wrote \d+ documents of the statement"
     with pytest.raises(IntegrityError, match=message):

@@ -1,4 +1,4 @@
-"""Models whose indexes are derived; none of them has a table."""
+"""Models whose indexes are derived. They have no tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class VectorField(models.Field):  # type: ignore[type-arg]
-    """As the app's own, as far as indexes go."""
+    """A vector field like the app's, with respect to indexes."""
 
     def __init__(self, *args: Any, dimension: int | None = None, **kwargs: Any) -> None:
         self.dimension = dimension
@@ -19,7 +19,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
 
 
 class Item(models.Model):
-    """The shape of the app's memory items."""
+    """A model like the app's memory items."""
 
     id = models.CharField(primary_key=True, max_length=50)
     user_id = models.CharField(max_length=50)
@@ -44,20 +44,20 @@ class Item(models.Model):
 
 
 class WordsField(models.JSONField):
-    """A list of texts, as the app's own."""
+    """A list of texts, like the app's."""
 
     is_array = True
 
 
 class ModelVectorField(VectorField):
-    """A vector that is searched among those of one model; its dimension is the model's."""
+    """A vector that is searched among those of one embedding model, with its dimension."""
 
     searched_with = ("made_by",)
     index_dimension = 7
 
 
 class Sheet(models.Model):
-    """What is searched for words and for meaning."""
+    """A model that is searched by words and by vectors."""
 
     id = models.CharField(primary_key=True, max_length=50)
     owner = models.CharField(max_length=50)
@@ -81,7 +81,7 @@ class Sheet(models.Model):
 
 
 class Plain(models.Model):
-    """Nothing but what Firestore indexes by itself."""
+    """A model that needs only automatic indexes."""
 
     name = models.CharField(max_length=50)
 

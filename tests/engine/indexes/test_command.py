@@ -25,7 +25,7 @@ from .models import Item, Plain
 
 
 class FakeAdmin(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc is untyped
-    """The Admin API's methods that deploying uses, over a dictionary; like the service, it lists `__name__` too."""
+    """A fake of the Admin API's methods used by the command. Like the service, it appends `__name__` to indexes."""
 
     def __init__(self) -> None:
         self.indexes: dict[str, list[Any]] = {}
@@ -99,7 +99,7 @@ def fake() -> Iterator[FakeAdmin]:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the command writes; the models are this package's."""
+    """The path of the file. The models are those of this package."""
     monkeypatch.setattr(firestore_indexes.Command, "_models", lambda self, alias: [Item, Plain])
     return tmp_path / "firestore.indexes.json"
 
@@ -111,7 +111,7 @@ def run(file: Path, *arguments: str) -> str:
 
 
 def test_write_check_and_drift(file: Path) -> None:
-    """What was written passes the check; what lacks an entry fails it, names it, and is mended by writing."""
+    """A written file passes the check. A missing entry fails it and is named, and writing adds it."""
     assert "new entries" in run(file)
     assert "is complete" in run(file, "--check")
     content = json.loads(file.read_text())
@@ -125,14 +125,14 @@ def test_write_check_and_drift(file: Path) -> None:
 
 
 def test_a_missing_file_fails_the_check(file: Path) -> None:
-    """CI without the file is not green."""
+    """So that CI fails without the file."""
     with pytest.raises(CommandError, match="lacks"):
         run(file, "--check")
     assert not file.exists()
 
 
-def test_entries_that_somebody_added_stay(file: Path) -> None:
-    """An index that was pasted from an error is kept."""
+def test_other_entries_are_kept(file: Path) -> None:
+    """For example an index copied from an error message."""
     added = {"collectionGroup": "x", "queryScope": "COLLECTION", "fields": [{"fieldPath": "a", "order": "ASCENDING"}]}
     own = {"collectionGroup": "x", "fieldPath": "long", "indexes": []}
     file.write_text(json.dumps({"indexes": [added], "fieldOverrides": [own]}))
@@ -143,7 +143,7 @@ def test_entries_that_somebody_added_stay(file: Path) -> None:
 
 
 def test_a_broken_file_is_not_overwritten(file: Path) -> None:
-    """The error says what to do, and the file stays as it was."""
+    """The error says what to do, and the file is not changed."""
     file.write_text("{")
     with pytest.raises(CommandError, match="fix or delete it"):
         run(file)
@@ -154,8 +154,8 @@ def target(fake: FakeAdmin) -> channel.Target:
     return channel.target({"HOST": fake.address, "PROJECT": "p"})
 
 
-def test_deploying_creates_what_is_missing_and_nothing_twice(fake: FakeAdmin) -> None:
-    """The second run has nothing to do; an index that somebody else made is not made again."""
+def test_deploying_creates_missing_indexes_once(fake: FakeAdmin) -> None:
+    """The second run does nothing, and existing indexes are not created again."""
     wanted = manifest.of_models([Item], manifest.Options(dimension=4))
     first = list(deploy.deploy(target(fake), wanted))
     assert len(first) == len(wanted.indexes) + 1
@@ -166,8 +166,8 @@ def test_deploying_creates_what_is_missing_and_nothing_twice(fake: FakeAdmin) ->
     assert list(deploy.deploy(target(fake), wanted)) == []
 
 
-def test_a_faster_colleague_is_no_error(fake: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ALREADY_EXISTS between list and create is what was wanted."""
+def test_an_index_created_concurrently_is_not_an_error(fake: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ALREADY_EXISTS after the list is ignored."""
     wanted = manifest.Manifest(manifest.of_models([Item], manifest.Options()).indexes[:1])
     list(deploy.deploy(target(fake), wanted))
     monkeypatch.setattr(fake, "_ListIndexes", lambda message, context: admin.ListIndexesResponse.pb()())
@@ -176,7 +176,7 @@ def test_a_faster_colleague_is_no_error(fake: FakeAdmin, monkeypatch: pytest.Mon
 
 
 def test_an_override_of_indexing_is_set_once(fake: FakeAdmin) -> None:
-    """A field that is exempted from indexing is so after one call."""
+    """A field's exemption from indexing is set by one call."""
     override = {
         "collectionGroup": "x",
         "fieldPath": "long",
@@ -188,7 +188,7 @@ def test_an_override_of_indexing_is_set_once(fake: FakeAdmin) -> None:
 
 
 def use_databases(fake: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Databases as a project has them: SQLite first, and Firestore where the fake is."""
+    """Sets DATABASES to an SQLite database and the fake Firestore."""
     databases = {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
         "memory": {"ENGINE": firestore_indexes.ENGINE, "NAME": "(default)", "PROJECT": "p", "HOST": fake.address},
@@ -199,14 +199,14 @@ def use_databases(fake: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_deploys_the_configured_database(
     fake: FakeAdmin, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tells each step, and that there is nothing to do the second time."""
+    """It prints each step, and the second time that there is nothing to do."""
     use_databases(fake, monkeypatch)
     assert "creating index items" in run(file, "--deploy")
     assert "nothing to do" in run(file, "--deploy")
 
 
-def test_a_refusal_says_how_far_it_got(fake: FakeAdmin, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the right role the error names what failed; on an engine that is not Firestore it says that."""
+def test_an_error_contains_the_completed_steps(fake: FakeAdmin, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without permission the error contains the cause. On other engines the error says so."""
     use_databases(fake, monkeypatch)
     fake.fail = grpc.StatusCode.PERMISSION_DENIED
     with pytest.raises(CommandError, match=r"failed after 0 steps.*PERMISSION_DENIED"):
@@ -215,14 +215,14 @@ def test_a_refusal_says_how_far_it_got(fake: FakeAdmin, file: Path, monkeypatch:
         run(file, "--deploy", "--database", "default")
 
 
-def test_an_alias_that_is_none_is_named() -> None:
-    """A typing error in --database does not silently mean all models."""
+def test_an_unknown_alias_is_an_error() -> None:
+    """A misspelled --database does not select all models."""
     with pytest.raises(CommandError, match="'nowhere' is not in DATABASES"):
         call_command(firestore_indexes.Command(), "--database", "nowhere")
 
 
-def test_a_file_that_cannot_be_is_told(file: Path) -> None:
-    """A sentence in place of a traceback, for one in no directory and for one that is a directory."""
+def test_an_unusable_file_path_is_a_command_error(file: Path) -> None:
+    """A message instead of a traceback, for a missing directory and for a path that is a directory."""
     with pytest.raises(CommandError, match=r"cannot write .*: No such file or directory; use another --file"):
         run(file.parent / "absent" / file.name)
     with pytest.raises(CommandError, match=r"cannot read .*: Is a directory; use another --file"):

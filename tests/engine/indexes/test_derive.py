@@ -1,4 +1,4 @@
-"""Which composite index a query needs, and which a model."""
+"""Composite indexes of queries and of models."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ NEEDS = [
 
 
 @pytest.mark.parametrize(("read", "expected"), NEEDS, ids=str)
-def test_what_a_read_needs(read: Any, expected: str | None) -> None:
-    """Equalities alone and one order alone are free; else equalities, sort keys, ranges, and the vector last."""
+def test_the_index_of_a_read(read: Any, expected: str | None) -> None:
+    """None for equalities only or one order. Otherwise equalities, sort keys, ranges, and the vector last."""
     assert short(needed(read)) == expected
 
 
 def test_an_aggregate_needs_its_column_in_the_index() -> None:
-    """A sum over a filtered set is read from an index of both."""
+    """A sum with a filter needs an index of both columns."""
     assert short(needed(Query("x", where=IS_A), [B])) == "a b"
     assert needed(Query("x"), [B]) is None
 
 
 def test_a_models_manifest() -> None:
-    """Declared indexes, those of what is not expired, those of vectors, and the expiration's TTL policy."""
+    """Declared indexes, those for rows that have not expired, those of vectors, and the TTL policy."""
     made = manifest.of_models([Item, Plain], manifest.Options())
     assert {short(one) for one in made.indexes} == {
         "user_id kind timestamp-",
@@ -88,8 +88,8 @@ def test_a_models_manifest() -> None:
     assert [sentence.split(":")[0] for sentence in made.skipped] == ["engine.Item", "engine.Item.unsized"]
 
 
-def test_what_is_searched_for_words_and_meaning() -> None:
-    """An array below all that is filtered by, newest first; a vector below that and what it is searched with."""
+def test_a_model_that_is_searched_by_words_and_vectors() -> None:
+    """An array index with the equality fields, newest first; a vector index with these and `searched_with`."""
     made = manifest.of_models([Sheet], manifest.Options())
     assert {short(one) for one in made.indexes} == {
         "owner at-",
@@ -106,8 +106,8 @@ def test_what_is_searched_for_words_and_meaning() -> None:
     assert not made.skipped
 
 
-def test_the_text_is_stable_and_comes_back() -> None:
-    """The file does not depend on the order of models, and is read as it was written."""
+def test_the_text_is_stable_and_round_trips() -> None:
+    """The file does not depend on the order of models, and can be parsed."""
     one = manifest.of_models([Item, Plain], manifest.Options(dimension=5))
     other = manifest.of_models([Plain, Item], manifest.Options(dimension=5))
     assert one.text() == other.text()
@@ -117,7 +117,7 @@ def test_the_text_is_stable_and_comes_back() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", '{"indexes": 1}', "{"])
-def test_a_file_that_is_none_is_refused(text: str) -> None:
-    """Nothing is overwritten that was not understood."""
+def test_an_invalid_file_raises(text: str) -> None:
+    """So that it is not overwritten."""
     with pytest.raises(ValueError, match=r"indexes|Expecting"):
         manifest.parse(text)

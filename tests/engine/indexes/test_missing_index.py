@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 class WithoutIndexes(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc is untyped
-    """Answers every call as Firestore does where an index is missing."""
+    """Fails every call like Firestore if an index is missing."""
 
     def service(self, details: Any) -> grpc.RpcMethodHandler:
         return grpc.unary_stream_rpc_method_handler(
@@ -32,7 +32,7 @@ class WithoutIndexes(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc is un
 
 @pytest.fixture
 def alias() -> Iterator[str]:
-    """A database that has no index."""
+    """A database without indexes."""
     server = grpc.server(ThreadPoolExecutor(2), handlers=[WithoutIndexes()])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -45,7 +45,7 @@ def alias() -> Iterator[str]:
 
 
 def test_a_query_without_its_index_raises_with_the_definition(alias: str) -> None:
-    """`definition` names the columns that the query filters and sorts by, ready for firestore.indexes.json."""
+    """`definition` is an entry for firestore.indexes.json, with the columns of the query's filter and order."""
     with pytest.raises(MissingIndex) as caught:
         list(Note.objects.using(alias).filter(owner="ann").order_by("at"))
     assert caught.value.definition is not None
@@ -53,7 +53,7 @@ def test_a_query_without_its_index_raises_with_the_definition(alias: str) -> Non
 
 
 def test_an_aggregate_without_its_index_raises_with_the_definition(alias: str) -> None:
-    """The column that is summed stands last."""
+    """The aggregated column is last."""
     with pytest.raises(MissingIndex) as caught:
         Note.objects.using(alias).filter(owner="ann").aggregate(Sum("stars"))
     assert caught.value.definition is not None

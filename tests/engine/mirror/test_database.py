@@ -1,4 +1,4 @@
-"""The SQLite behind a connection: whose it is, and when it ends."""
+"""The lifetime of a connection's in-memory SQLite database."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.engine.app.models import Note
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_copy_is_closed_when_its_thread_ends() -> None:
-    """Threads of a server come and go: their copies must not wait for SQLite's own finaliser, which warns."""
+def test_the_mirror_is_closed_when_its_thread_ends() -> None:
+    """So that it is not left to SQLite's finalizer, which issues a warning."""
     seen: list[Any] = []
 
     def count() -> None:

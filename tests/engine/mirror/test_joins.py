@@ -1,4 +1,4 @@
-"""Joins on the emulator: the same answers as SQLite's, from as few calls and documents as the question allows."""
+"""Joins on the emulator: the same results as on SQLite, with few calls and documents."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def library() -> None:
 
 
 def names(rows: Any) -> list[Any]:
-    """The keys of rows, and what `select_related` put beside them."""
+    """The keys of rows, and of the objects loaded by `select_related`."""
     return [(row.pk, [str(value) for value in row._state.fields_cache.values()]) for row in rows]
 
 
@@ -148,12 +148,12 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 COSTS: dict[str, list[str]] = {
-    # A forward key is followed by ids, however long the chain, whatever is in the other collection.
+    # Forward keys are followed by ids, for chains of any length and collections of any size.
     "forward": ["2 engine_book: where writer_id == ?", "1 engine_writer: 1 by id"],
     "chain": ["5 engine_book: where year > ?", "3 engine_writer: 3 by id", "3 engine_city: 3 by id"],
-    # What is in the copy already is not read again.
+    # Rows that are already in the mirror are not read again.
     "self": ["4 engine_writer:"],
-    # What a join demands of the other table is asked there first, and leads back.
+    # A condition on the joined table is applied there first, and followed back.
     "by column of the other": [
         "2 engine_city: where country == ?",
         "2 engine_writer: where city_id in (2)",
@@ -166,43 +166,43 @@ COSTS: dict[str, list[str]] = {
     "in slice": ["4 engine_writer:", "7 engine_book: where writer_id in (4)"],
     "generic": ["1 engine_remark: where text == ? and content_type_id == ?", "1 engine_book: 1 by id"],
     "inherited": ["1 engine_novel: where hero == ?", "1 engine_book: 1 by id", "1 engine_writer: 1 by id"],
-    # A slice is taken by Firestore where the joins only add columns.
+    # Firestore applies the slice if joins only add columns.
     "sliced": [
         "4 engine_book: order by -year, -__name__ limit 4",
         "2 engine_writer: 2 by id",
         "2 engine_city: 2 by id",
         "2 engine_writer: 2 by id",
     ],
-    # What was skipped is looked at only where an inner join might have dropped it.
+    # Skipped rows are read only if an inner join might remove them.
     "sliced, outer joins": [
         "3 engine_book: order by -year, -__name__ offset 1 limit 3",
         "2 engine_writer: 2 by id",
     ],
     "first": ["1 engine_book: order by year, __name__ limit 1"],
-    # It is not where they decide which rows there are.
+    # It does not apply the slice if joins can add or remove rows.
     "sliced many": ["5 engine_book_tags: where tag_id in (2)", "4 engine_book: 4 by id"],
     "sliced window": ["7 engine_book:"],
 }
 
 
-# The mirror asks for one document more than it may hold, to know whether there are more.
+# The mirror requests one document more than the limit, to detect that there are more.
 bounded = re.compile(r" limit (4\d|5\d)$")
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_joins_agree_with_sqlite(name: str, library: None, calls: Callable[[], Any]) -> None:
-    """Every way to follow a relation has SQLite's answer, at the cost that is stated for it."""
+    """Each way to follow a relation returns the rows of SQLite, at the stated cost."""
     question = QUESTIONS[name]
     with calls() as made:
         found = question(lambda model: model.objects.all())
     assert found == question(lambda model: model.objects.using("sqlite"))
     assert found
-    told = [bounded.sub("", f"{call['documents_read']} {call['call']}") for call in made]
-    assert told == COSTS.get(name, told)
+    lines = [bounded.sub("", f"{call['documents_read']} {call['call']}") for call in made]
+    assert lines == COSTS.get(name, lines)
 
 
 def test_a_slice_with_a_dangling_key_is_as_long_as_sqlite_makes_it(library: None) -> None:
-    """An inner join leaves out a row whose partner is gone, and the slice still fills up."""
+    """An inner join leaves out a row with a missing related row, and the slice is filled with the next."""
     City.objects.filter(pk="lyon")._raw_delete("default")
     found = Book.objects.select_related("writer__city").order_by("pk")[:4]
     assert [book.pk for book in found] == ["b0", "b1", "b3", "b5"]
@@ -211,7 +211,7 @@ def test_a_slice_with_a_dangling_key_is_as_long_as_sqlite_makes_it(library: None
 
 
 def test_a_join_over_too_many_rows_is_refused(library: None) -> None:
-    """Nothing is cut off: the rows that a join needs count towards `mirror_limit`, by whichever way they are found."""
+    """No row is left out silently: all rows that a join loads count towards `mirror_limit`."""
     City.objects.bulk_create(City(id=f"c{i}", country="chile") for i in range(60))
     Writer.objects.bulk_create(Writer(id=f"w{i}", city_id=f"c{i}") for i in range(60))
     with pytest.raises(QueryTooBroad, match="engine_city"):
@@ -221,10 +221,10 @@ def test_a_join_over_too_many_rows_is_refused(library: None) -> None:
     assert len(Writer.objects.select_related("city").order_by("pk")[:20]) == 20
 
 
-def test_explain_tells_how_each_table_is_loaded(library: None) -> None:
-    """`explain()` names the loads in their order."""
-    told = Book.objects.filter(writer__city="oslo", tags="war").select_related("editor").explain()
-    assert told.splitlines()[1:-1] == [
+def test_explain_shows_how_each_table_is_loaded(library: None) -> None:
+    """`explain()` lists the loads in their order."""
+    lines = Book.objects.filter(writer__city="oslo", tags="war").select_related("editor").explain()
+    assert lines.splitlines()[1:-1] == [
         "query engine_book_tags where tag_id == ?",
         "get from engine_book by id in engine_book_tags.book_id",
         "get from engine_writer by id in engine_book.writer_id",

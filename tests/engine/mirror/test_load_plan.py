@@ -1,4 +1,4 @@
-"""In which order the mirror loads what a statement uses, and what narrows each load."""
+"""The order of the mirror's loads, and the conditions and links that limit each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = Ref(("name",), Kind.TEXT)
 NARROW = Compare(NAME, Op.EQ, "x")
 RANGE = Compare(NAME, Op.GT, "x")
 
-# A note (the first use) and its author (the second), joined by the note's key to it.
+# A note (the first table reference) and its author (the second), joined by the note's foreign key.
 TO_AUTHOR = Link(1, KEY, 0, FOREIGN, required=True)
 TO_NOTES = Link(0, FOREIGN, 1, KEY, required=True)
 
@@ -34,34 +34,34 @@ def joined(note: object, author: object, *links: Link) -> JoinGraph:
 
 
 def order(graph: JoinGraph, page: Page | None = None) -> list[tuple[str, tuple[Link, ...]]]:
-    """Tables in the order of their loads, each with the links that narrow it."""
+    """Tables in the order of their loads, each with its links."""
     return [(load.table, load.links) for load in loads(graph, page)]
 
 
-def test_a_forward_key_is_followed_by_what_is_loaded() -> None:
-    """The rows come first, then what they point to, by key."""
+def test_a_forward_key_is_followed_from_loaded_rows() -> None:
+    """The rows are loaded first, then the rows that they reference, by key."""
     assert order(joined(NARROW, TRUE, TO_AUTHOR, TO_NOTES)) == [("note", ()), ("author", (TO_AUTHOR,))]
 
 
-def test_a_condition_on_the_joined_table_leads_back() -> None:
+def test_a_condition_on_the_joined_table_is_followed_back() -> None:
     """`filter(author__name=...)` reads the authors first, then their notes."""
     assert order(joined(Opaque("x"), NARROW, TO_AUTHOR, TO_NOTES)) == [("author", ()), ("note", (TO_NOTES,))]
 
 
 def test_an_equality_comes_before_a_range() -> None:
-    """A range may leave most of a collection."""
+    """A range may match most of a collection."""
     assert order(joined(RANGE, NARROW, TO_AUTHOR, TO_NOTES)) == [("author", ()), ("note", (TO_NOTES,))]
     assert order(joined(NARROW, RANGE, TO_AUTHOR, TO_NOTES)) == [("note", ()), ("author", (TO_AUTHOR,))]
 
 
 def test_an_outer_join_is_followed_in_its_own_direction() -> None:
-    """Rows without a partner matter too, so nothing leads back."""
+    """Rows without a joined row are relevant too, so the link is not followed back."""
     graph = JoinGraph((TableRef("note", "note"), TableRef("author", "author", NARROW, optional=True)), (TO_AUTHOR,))
     assert order(graph) == [("note", ()), ("author", (TO_AUTHOR,))]
 
 
 def test_links_to_a_key_are_preferred() -> None:
-    """Documents by id cost less than a query, whatever else leads there."""
+    """Documents by id are cheaper than a query."""
     other = Link(1, NAME, 2, NAME)
     author = TableRef("author", "a", RANGE)
     graph = JoinGraph((TableRef("note", "n", NARROW), author, TableRef("tag", "t", NARROW)), (other, TO_AUTHOR))
@@ -74,41 +74,41 @@ def test_links_to_a_key_are_preferred() -> None:
 
 
 def test_a_table_that_must_be_whole_is_loaded_once() -> None:
-    """Its other uses find their rows there."""
+    """Other references to the table need no load."""
     graph = JoinGraph((TableRef("note", "note", NARROW), TableRef("note", "U0")))
     assert [(load.table, load.condition, load.links) for load in loads(graph)] == [("note", TRUE, ())] * 2
 
 
-def test_what_might_be_linked_later_waits_for_what_never_will() -> None:
-    """The order of uses in the statement does not decide."""
+def test_references_that_may_get_links_are_loaded_last() -> None:
+    """Independent of their order in the statement."""
     assert order(joined(TRUE, TRUE, TO_NOTES)) == [("author", ()), ("note", (TO_NOTES,))]
 
 
 def test_a_page_is_loaded_first() -> None:
-    """Whatever narrows the others, its rows are known by it alone."""
+    """Its rows depend on no other load."""
     page = Page(TRUE, (Order(NAME),), 10, 0)
     assert order(joined(TRUE, NARROW, TO_AUTHOR), page) == [("note", ()), ("author", (TO_AUTHOR,))]
     assert loads(joined(TRUE, TRUE, TO_AUTHOR), page)[0].page == page
 
 
-def test_rows_that_an_inner_join_may_drop_are_read_before_a_page() -> None:
-    """An offset counts the rows that have a partner, so those that it skips are looked at too."""
+def test_skipped_rows_are_read_with_an_inner_join() -> None:
+    """An offset counts only rows with a joined row, so the skipped rows are checked too."""
     page = Page(TRUE, (Order(NAME),), 10, 5)
     inner, outer = (joined(TRUE, TRUE, replace(TO_AUTHOR, required=required)) for required in (True, False))
     assert loads(inner, page)[0].page == Page(TRUE, (Order(NAME),), 15, 0, checked=5)
     assert loads(outer, page)[0].page == page
 
 
-def test_a_table_that_a_statement_names_more_often_is_read_whole() -> None:
-    """SQL that Django did not make may hide a use, of which nothing is known."""
+def test_a_table_with_hidden_references_is_loaded_completely() -> None:
+    """Raw SQL may contain references that are not in the graph."""
     graph = joined(NARROW, TRUE, TO_AUTHOR)
     assert with_hidden_refs(graph, {("note", "note"): 1, ("author", "author"): 1}) == graph
     found = loads(with_hidden_refs(graph, {("note", "note"): 2, ("author", "author"): 1}))
     assert [load.condition for load in found if load.table == "note"] == [TRUE, TRUE]
 
 
-def test_uses_that_a_statement_left_out_are_forgotten() -> None:
-    """Django drops conditions that cannot hold, with the tables in them."""
+def test_references_that_are_not_in_the_sql_are_removed() -> None:
+    """Django leaves out conditions that cannot match, including their tables."""
     graph = JoinGraph(
         (TableRef("tag", "t"), TableRef("note", "n"), TableRef("author", "a")), (Link(2, KEY, 1, FOREIGN), TO_AUTHOR)
     )

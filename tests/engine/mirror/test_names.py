@@ -1,4 +1,4 @@
-"""Names that SQL has a meaning for, text with percent signs, and what a failure leaves behind."""
+"""Names that are SQL keywords, text with percent signs, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Epoch(Func):
-    """Seconds since 1970: a template with a percent sign that SQLite has to see."""
+    """Seconds since 1970, by a template with a percent sign for SQLite."""
 
     template = "CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)"
     output_field = models.IntegerField()
@@ -28,13 +28,13 @@ class Epoch(Func):
 
 @pytest.fixture
 def details() -> None:
-    """Four rows, the later ones parts of the first."""
+    """Four rows; the later ones are parts of the first."""
     first = Detail.objects.create(number=0)
     Detail.objects.bulk_create(Detail(number=i, select=i * 2, where="x", parent=first) for i in range(1, 4))
 
 
 def test_names_are_quoted(details: None) -> None:
-    """A table with a space, columns called `rowid`, `select` and `GROUP`."""
+    """A table with a space, and columns with the names `rowid`, `select` and `GROUP`."""
     assert list(Detail.objects.annotate(m=F("number") * 2).order_by("m").values_list("m", flat=True)) == [0, 2, 4, 6]
     assert Detail.objects.values("where").distinct().count() == 2
     assert Detail.objects.filter(parent__number=0).update(select=F("number") + 1) == 3
@@ -47,7 +47,7 @@ def test_names_are_quoted(details: None) -> None:
 
 
 def test_percent_signs_are_kept() -> None:
-    """In what is read, written and inserted."""
+    """In reads, updates and inserts."""
     moment = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     Note.objects.create(id="a", at=moment)
     assert Note.objects.annotate(u=Epoch("at")).get().u == 1577836800
@@ -56,8 +56,8 @@ def test_percent_signs_are_kept() -> None:
     assert dict(Note.objects.values_list("id", "reads")) == {"a": 1577836800, "b": 1609459200}
 
 
-def test_a_failed_load_leaves_nothing_behind() -> None:
-    """The next query of the thread works, whatever the one before met."""
+def test_the_mirror_is_empty_after_a_failed_load() -> None:
+    """The next query of the thread works."""
     Author.objects.create(name="fine")
     odd = Create("engine_note", "odd", (Ref(("id",), Kind.TEXT), Ref(("text",), Kind.JSON)), ("odd", ["a", "b"]))
     connection.cursor().commit([odd])
@@ -67,7 +67,7 @@ def test_a_failed_load_leaves_nothing_behind() -> None:
 
 
 def named(sql: str, *tables: str, uses: tuple[TableRef, ...] = ()) -> dict[tuple[str, str], int]:
-    """What a statement names of these tables."""
+    """The references to these tables in a statement."""
     return named_tables(sql, tables, uses)
 
 
@@ -82,19 +82,19 @@ def named(sql: str, *tables: str, uses: tuple[TableRef, ...] = ()) -> dict[tuple
     ],
 )
 def test_tables_are_found_in_text(sql: str, found: dict[tuple[str, str], int]) -> None:
-    """In quotes of every kind, after commas and schemas, and not in texts or comments."""
+    """In all kinds of quotes, after commas and schemas, but not in literals or comments."""
     assert named(sql, "a b", "c", uses=(TableRef("a b", "U0"),)) == found
 
 
-def test_a_table_that_raw_sql_hides_is_loaded(details: None) -> None:
-    """With a comma and another case than its own."""
+def test_a_table_in_raw_sql_is_loaded(details: None) -> None:
+    """After a comma, and in different case."""
     Author.objects.create(name="a")
     raw = RawSQL('SELECT count(*) FROM "order Details" d, engine_author', ())
     assert Author.objects.annotate(n=raw).get().n == 4
 
 
-def test_slices_with_a_join_to_themselves_are_bounded(details: None, calls: Any) -> None:
-    """A slice is read as such, and what it leads to in the same table by key."""
+def test_slices_with_a_self_join_are_bounded(details: None, calls: Any) -> None:
+    """The slice is read as a slice, and the joined rows of the same table by key."""
     for query in (
         Detail.objects.select_related("parent").order_by("-number"),
         Detail.objects.annotate(has=Exists(Detail.objects.filter(parent=OuterRef("pk")))).order_by("-number"),
@@ -108,7 +108,7 @@ def test_slices_with_a_join_to_themselves_are_bounded(details: None, calls: Any)
 
 
 def test_first_of_a_table_that_the_transaction_wrote_to_is_bounded(calls: Any) -> None:
-    """Firestore's first rows beside the transaction's own."""
+    """Firestore's first rows and the transaction's own are read."""
     Detail.objects.bulk_create(Detail(number=i) for i in range(20))
     with transaction.atomic():
         Detail.objects.create(number=30)

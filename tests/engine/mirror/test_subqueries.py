@@ -1,4 +1,4 @@
-"""Subqueries over committed rows: conditions of one narrow no table that they do not bind."""
+"""Subqueries over committed rows: a subquery's conditions only limit the tables that they apply to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOTH = ("default", "sqlite")
 
 @pytest.fixture
 def writers() -> None:
-    """Three writers of three cities, each with a book that the next one's editor reads."""
+    """Three writers in three cities, each with a book that the next one edits."""
     for alias in BOTH:
         City.objects.using(alias).bulk_create(City(id=f"c{i}", country="x") for i in range(3))
         Writer.objects.using(alias).bulk_create(Writer(id=f"w{i}", city_id=f"c{i}") for i in range(3))
@@ -34,19 +34,19 @@ def names(rows: Any) -> list[str]:
 
 @pytest.fixture(params=BOTH)
 def alias(request: pytest.FixtureRequest, writers: None) -> str:
-    """Both databases: what is expected of one holds on the other."""
+    """Both databases, which must have the same results."""
     return str(request.param)
 
 
 def edited_at_home(alias: str) -> Exists:
-    """A book of a city's writer whose editor lives in that city: the city is two queries outside."""
+    """A book of a city's writer whose editor lives in the same city, referenced two queries up."""
     editor = Writer.objects.using(alias).filter(pk=OuterRef("editor"), city=OuterRef(OuterRef("pk")))
     books = Book.objects.using(alias).filter(Exists(editor), writer__city=OuterRef("pk"))
     return Exists(books)
 
 
-def test_a_condition_on_the_query_around_the_next_does_not_narrow_it(alias: str) -> None:
-    """Cities where the innermost rows are missing are still rows of the outermost query."""
+def test_a_condition_on_the_outermost_query_does_not_limit_it(alias: str) -> None:
+    """Cities without matching innermost rows are still rows of the outermost query."""
     cities = City.objects.using(alias)
     assert names(cities.filter(edited_at_home(alias))) == ["c1"]
     assert names(cities.filter(~edited_at_home(alias))) == ["c0", "c2"]
@@ -57,7 +57,7 @@ def test_a_condition_on_the_query_around_the_next_does_not_narrow_it(alias: str)
 
 
 def test_writes_reach_the_same_rows(alias: str) -> None:
-    """What an UPDATE or DELETE chooses is what a SELECT finds."""
+    """UPDATE and DELETE match the same rows as SELECT."""
     cities = City.objects.using(alias)
     assert cities.filter(~edited_at_home(alias)).update(country="y") == 2
     assert names(cities.filter(country="y")) == ["c0", "c2"]
@@ -66,8 +66,8 @@ def test_writes_reach_the_same_rows(alias: str) -> None:
     assert names(cities.all()) == ["c1"]
 
 
-def test_a_slice_inside_is_of_all_its_rows(alias: str) -> None:
-    """The two best of all books are not the two best of those that the query around links to."""
+def test_the_slice_of_a_subquery_applies_to_all_its_rows(alias: str) -> None:
+    """And not only to the rows that are linked to the outer query."""
     best = Book.objects.using(alias).order_by("-year").values("pk")[:1]
     found = Writer.objects.using(alias).filter(Exists(Book.objects.filter(writer=OuterRef("pk"), pk__in=best)))
     assert names(found) == ["w2"]
@@ -75,29 +75,29 @@ def test_a_slice_inside_is_of_all_its_rows(alias: str) -> None:
     assert names(Writer.objects.using(alias).filter(pk__in=["w0", "w1"], books__in=best)) == []
 
 
-def test_numbered_rows_inside_are_numbered_among_all(alias: str) -> None:
-    """A window counts rows that the query around does not link to."""
+def test_the_window_of_a_subquery_applies_to_all_its_rows(alias: str) -> None:
+    """Also to rows that are not linked to the outer query."""
     second = Book.objects.using(alias).annotate(place=Window(RowNumber(), order_by="year")).filter(place=2)
     assert names(Writer.objects.using(alias).filter(pk__in=["w0", "w1"], books__in=second.values("pk"))) == ["w1"]
     assert names(Writer.objects.using(alias).filter(pk="w0", books__in=second.values("pk"))) == []
 
 
-def test_membership_of_an_outer_column_does_not_narrow_the_outer_query(alias: str) -> None:
-    """`OuterRef` on the left of IN belongs to the query around."""
+def test_membership_of_an_outer_column_does_not_limit_the_outer_query(alias: str) -> None:
+    """`OuterRef` on the left side of IN belongs to the outer query."""
     of_first = Writer.objects.using(alias).filter(pk="w0").values("city")
     inner = City.objects.using(alias).filter(In(OuterRef("city"), of_first))
     assert names(Writer.objects.using(alias).filter(~Exists(inner))) == ["w1", "w2"]
 
 
-def test_membership_narrows_the_rows_of_a_plain_subquery(writers: None, calls: Any) -> None:
-    """`IN (SELECT ...)` reads those inner rows whose value an outer row has."""
+def test_membership_limits_the_rows_of_a_simple_subquery(writers: None, calls: Any) -> None:
+    """`IN (SELECT ...)` reads the inner rows with a value of an outer row."""
     with calls() as made:
         assert names(Writer.objects.filter(pk="w1", pk__in=Book.objects.filter(year__gt=0).values("writer"))) == ["w1"]
     assert sum(call["documents_read"] for call in made) == 2
 
 
 def test_updates_through_joins_write_each_row_once(alias: str) -> None:
-    """A row that a join finds twice is one row."""
+    """A row that a join matches twice is counted once."""
     Book.objects.using(alias).update(editor="w1")
     found = Writer.objects.using(alias).filter(edited__year__gte=2000)
     assert found.count() == 3

@@ -222,16 +222,16 @@ def test_count_of_a_merge(executor: Executor, things: Callable[..., None]) -> No
 def test_aggregates(executor: Executor, things: Callable[..., None], log: list[Rpc]) -> None:
     """Over no rows, sum is the integer 0 and avg is None. Aggregates of one column share a call."""
     query = Query("things")
-    asked = [
+    aggregates = [
         Aggregate(query, Function.COUNT),
         Aggregate(query, Function.SUM, NUMBER),
         Aggregate(query, Function.AVG, NUMBER),
     ]
-    empty = executor.aggregate(asked)
+    empty = executor.aggregate(aggregates)
     assert empty == (0, 0, None)
     assert type(empty[1]) is int
     things(5)
-    assert executor.aggregate(asked) == (5, 10, 2.0)
+    assert executor.aggregate(aggregates) == (5, 10, 2.0)
     assert len(log) == 2
     assert executor.aggregate([Aggregate(Query("things", limit=3, offset=1), Function.COUNT)]) == (3,)
 

@@ -77,12 +77,12 @@ def test_threads_of_a_process_share_one_wire(to: channel.Target) -> None:
     """However many threads connect at once, one channel is created."""
     barrier = threading.Barrier(16)
 
-    def ask(_: int) -> channel.Wire:
+    def connect(_: int) -> channel.Wire:
         barrier.wait()
         return channel.connect(to)
 
     with ThreadPoolExecutor(16) as pool:
-        assert len({id(wire) for wire in pool.map(ask, range(16))}) == 1
+        assert len({id(wire) for wire in pool.map(connect, range(16))}) == 1
 
 
 def test_targets_do_not_share_a_wire(to: channel.Target, firestore_emulator: str) -> None:

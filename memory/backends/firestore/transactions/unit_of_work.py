@@ -240,8 +240,8 @@ class UnitOfWork:
         """The rows of a read. Records which documents exist and, if optimistic, their update times."""
         if not self._optimistic:
             return self._with_existence(read, self._executor.run(read, transaction=self._server_transaction()))
-        asked = with_columns(read, VERSIONED)
-        return self._with_versions(asked, self._with_existence(asked, self._executor.run(asked)))
+        versioned = with_columns(read, VERSIONED)
+        return self._with_versions(versioned, self._with_existence(versioned, self._executor.run(versioned)))
 
     def _with_existence(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         key = next((place for place, ref in enumerate(read.columns) if ref.key or ref == DOCUMENT_ID), None)
