@@ -1,0 +1,36 @@
+"""docs/architecture.md lists every part of the app, so that a newcomer finds the file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .snippets import ROOT
+
+TEXT = (ROOT / "docs/architecture.md").read_text()
+UNLISTED = {"__init__.py", "__pycache__", "py.typed", "version.py"}
+
+
+def parts(folder: str) -> list[Path]:
+    """Modules and packages directly in a folder."""
+    found = [file for file in sorted((ROOT / folder).iterdir()) if file.name not in UNLISTED]
+    return [file for file in found if file.suffix == ".py" or file.is_dir()]
+
+
+@pytest.mark.parametrize(
+    "path", [*parts("memory"), *parts("memory/search"), *parts("memory/backends")], ids=lambda path: path.name
+)
+def test_every_part_of_the_app_has_a_line(path: Path) -> None:
+    """By its path from the root; a package's path ends in a slash."""
+    name = f"{path.relative_to(ROOT)}{'/' if path.is_dir() else ''}"
+    assert re.search(rf"`{re.escape(name)}", TEXT), name
+
+
+def test_every_module_of_a_package_that_a_line_names_exists() -> None:
+    """Modules in code quotes in a package's line."""
+    for package, contents in re.findall(r"^\| `(memory/\w+/)`(?:, [^|]*)? \| (.*) \|$", TEXT, flags=re.MULTILINE):
+        for name in re.findall(r"`(\w+)/?`", contents):
+            if name.islower():
+                assert (ROOT / package / f"{name}.py").exists() or (ROOT / package / name).is_dir(), package + name
