@@ -22,6 +22,7 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from . import options
+from .cache import ConnectionCache
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .features import DatabaseFeatures
@@ -179,6 +180,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         self._lane = "native"
         self._text: Callable[[], str] | None = None
         self.unit: UnitOfWork | None = None
+        self.cache = ConnectionCache()
         self.commits = 0  # transactions that were committed
         # Inside `retrying`: the server's transaction that was aborted first.
         self._retries = False

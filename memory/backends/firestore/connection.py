@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
+from .cache import ConnectionCache
 from .query.plan import Aggregate, Change, Outcome, Read
 
 Row = tuple[Any, ...]
@@ -74,6 +75,7 @@ class Connection(Protocol):
     alias: str
     settings_dict: dict[str, Any]
     ops: Any
+    cache: ConnectionCache
 
     def cursor(self) -> Cursor:
         """A cursor, which runs plans."""

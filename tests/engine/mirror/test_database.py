@@ -8,7 +8,8 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
+from django.db.models import Count
 
 from tests.engine.app.models import Note
 
@@ -31,3 +32,14 @@ def test_the_mirror_is_closed_when_its_thread_ends() -> None:
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         seen[0].execute("SELECT 1")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mirror_has_no_alias() -> None:
+    """An aggregate over a subquery is answered in the mirror, and `connections` has the settings' aliases only."""
+    Note.objects.bulk_create(Note(id=f"n{i}", owner="ann" if i < 3 else "bob") for i in range(4))
+    per_owner = Note.objects.values("owner").annotate(rows=Count("pk")).filter(owner__icontains="n")
+    assert per_owner.aggregate(all=Count("rows")) == {"all": 1}
+    assert Note.objects.filter(owner__icontains="n").distinct()[:2].count() == 2
+    assert connection.mirror.connection.alias == "default"  # type: ignore[attr-defined]
+    assert [alias for alias in vars(connections._connections._storage) if "mirror" in alias] == []

@@ -46,7 +46,7 @@ class Insertion:
 
 def insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) -> Insertion:
     """The information for inserting these fields of a model, cached per connection."""
-    known: dict[Any, Insertion] = vars(connection).setdefault("insertions", {})
+    known: dict[Any, Insertion] = connection.cache.insertions
     which = (model, *[field.attname for field in given])
     found = known.get(which)
     if found is None:

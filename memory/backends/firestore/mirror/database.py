@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.db.models import Field
 
+from memory.backends.sqlite.base import DatabaseOperations as SQLiteOperations
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
@@ -28,10 +28,20 @@ from .sql_text import named_tables
 from .tables import Table, page_table
 
 
+class MirrorOperations(SQLiteOperations):
+    """SQLite's operations, with compilers that need no alias."""
+
+    compiler_module = "memory.backends.firestore.mirror.sqlite_compiler"
+
+
 class MirrorWrapper(SQLiteWrapper):
-    """The connection to the mirror. Receivers of `connection_created` can recognise it by `is_mirror`."""
+    """The connection to the mirror. Receivers of `connection_created` can recognise it by `is_mirror`.
+
+    Its alias is that of the outer connection, which Django compares with the alias of querysets in a query.
+    """
 
     is_mirror = True
+    ops_class = MirrorOperations
 
     def __init__(self, outer: Connection) -> None:
         super().__init__(_sqlite_settings(outer.settings_dict), outer.alias)
@@ -59,16 +69,12 @@ class Mirror:
 
     def __init__(self, outer: Connection) -> None:
         self.outer = outer
-        # Aggregates over subqueries look their compiler up by alias, so the copy needs one: settings and
-        # `connections.all()` do not see it. Its own alias is the outer one, as queries with `using()` check.
-        self.using = f"{outer.alias}:mirror"
         self.connection = MirrorWrapper(outer)
         self._declared: dict[str, str] = {}
 
     def compiler(self, query: Any, elide_empty: bool = True) -> Any:
         """Django's SQLite compiler for a query."""
-        connections[self.using] = self.connection
-        return query.get_compiler(using=self.using, elide_empty=elide_empty)
+        return query.get_compiler(connection=self.connection, elide_empty=elide_empty)
 
     @contextmanager
     def loaded(

@@ -318,7 +318,7 @@ def _over_subquery(outer: Any, inner: Any) -> AggregateAnalysis:
     query = inner.query
     annotations = list(query.annotation_select.values())
     subquery = query.inner_query
-    rows = analyze(outer, subquery.get_compiler(using=inner.using, elide_empty=inner.elide_empty))
+    rows = analyze(outer, subquery.get_compiler(connection=inner.connection, elide_empty=inner.elide_empty))
     only_counts = all(type(a) is Count and isinstance(a.get_source_expressions()[0], Star) for a in annotations)
     plain = only_counts and not any(a.filter is not None or a.distinct for a in annotations)
     if isinstance(rows, AggregateAnalysis) or not plain or rows.vector_order:

@@ -60,7 +60,7 @@ def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
 
 def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
     """The place where a field's values are stored; worked out once for each connection, as every read asks."""
-    known: dict[Field[Any, Any], Ref] = vars(connection).setdefault("column_refs", {})
+    known: dict[Field[Any, Any], Ref] = connection.cache.column_refs
     if field not in known:
         known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
     return known[field]

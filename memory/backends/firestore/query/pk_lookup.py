@@ -92,7 +92,7 @@ def _only_condition(where: Any) -> Any:
 
 def _shape(model: Any, connection: Any) -> Shape | None:
     """The shape of a model, made once for each connection; None for a model whose rows are not of one collection."""
-    known: dict[Any, Shape | None] = vars(connection).setdefault("shapes", {})
+    known: dict[Any, Shape | None] = connection.cache.row_shapes
     if model not in known:
         meta = model._meta
         simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
