@@ -1,5 +1,5 @@
-"""Records in and out: JSON lines of our own, ChatGPT's data export, LangChain's message lists.
+"""Import and export: JSON lines, ChatGPT data exports, LangChain message lists.
 
-bytes -> `frames` -> one JSON value each -> `formats` (recognised by content) -> `Entry` or `Reject` -> `store`.
-Everything before `store` is pure; `reader` ties it together. `export` is the way back.
+bytes -> `frames` (one JSON value each) -> `formats` (detected by content) -> `Entry` or `Reject` -> `store`.
+All stages before `store` are pure; `load` connects them. `export` is the inverse.
 """

@@ -1,4 +1,4 @@
-"""What the stages hand on: a value's place, an entry to store, a reject to tell; and what all formats need."""
+"""The values passed between the stages, and functions that all formats use."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 NAMESPACE = uuid.UUID("5a1f4f0e-6a53-5b7e-9d0b-0d2a6f2f7c11")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Numbers from here on are milliseconds: as seconds they would be the year 5138.
-LEAST_MILLISECONDS = 100_000_000_000
+# Numbers from here are milliseconds; as seconds they would be in the year 5138.
+MIN_MILLISECONDS = 100_000_000_000
 
 
 class UserIdMissingError(Exception):
-    """A file that names no user was given without a `user_id`."""
+    """The file names no user, and `user_id` was not given."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value stands: its line from 1, its number in the array from 0, and what is inside of it."""
+    """The position of a value: its line from 1, its array index from 0, and the part inside of it."""
 
     line: int
     index: int | None = None
     inside: str | None = None
 
     def order(self) -> tuple[int, int]:
-        """Sorts places as they stand in the file."""
+        """The sort key of positions in a file."""
         return self.line, -1 if self.index is None else self.index
 
 
@@ -45,9 +45,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Context:
-    """What a file does not say itself.
+    """Defaults for values that a file does not contain.
 
-    `session_id` is that of messages whose file names no session, `time` that of messages whose file tells none.
+    `session_id` and `time` are those of messages without a session and without a time.
     """
 
     user_id: str | None
@@ -55,7 +55,7 @@ class Context:
     time: datetime
 
     def required_user_id(self) -> str:
-        """The id, or `UserIdMissingError`."""
+        """The user id; raises `UserIdMissingError` if it is missing."""
         if self.user_id is None:
             raise UserIdMissingError
         return self.user_id
@@ -63,7 +63,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Entry:
-    """A record to store: its model and fields. `stated` are those that the file itself gives; `raw` as `Reject`'s."""
+    """A record to store: its model and fields. `stated` are the fields given by the file; for `raw` see `Reject`."""
 
     model: str
     values: Mapping[str, Any]
@@ -74,14 +74,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Reject:
-    """What cannot be stored, where it stands, and why. `raw` is what stands there: bytes, or a JSON value."""
+    """A value that cannot be stored, with its position and the reason. `raw` is the value: bytes or JSON."""
 
     place: Place
     reason: str
     raw: object
 
     def to_json_line(self) -> str:
-        """The line for the reject file, without its end."""
+        """The line for the reject file, without a newline."""
         raw = self.raw.decode(errors="backslashreplace") if isinstance(self.raw, bytes) else compact(self.raw)
         place = {"line": self.place.line, "element": self.place.index, "inside": self.place.inside}
         return compact({**place, "reason": self.reason, "raw": raw})
@@ -89,7 +89,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Empty:
-    """A message that says nothing: no text and nothing attached."""
+    """A message without text and attachments."""
 
     place: Place
 
@@ -99,18 +99,18 @@ Outcomes = Iterator[Outcome]
 
 
 def derived_id(*parts: object) -> str:
-    """An id of 32 hexadecimal digits that is the same for the same parts."""
+    """A deterministic id of 32 hexadecimal digits."""
     return uuid.uuid5(NAMESPACE, json.dumps(parts, ensure_ascii=True)).hex
 
 
 def time_of(value: object) -> datetime | None:
-    """A time from ISO 8601 (UTC where it has no zone) or a number of (milli)seconds since 1970; None from all else."""
+    """Parse ISO 8601 (UTC by default) or a number of seconds or milliseconds since 1970; None for other values."""
     try:
         if isinstance(value, str):
             parsed = datetime.fromisoformat(value)
             return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            seconds = value / 1000 if abs(value) >= LEAST_MILLISECONDS else value
+            seconds = value / 1000 if abs(value) >= MIN_MILLISECONDS else value
             return EPOCH + timedelta(seconds=seconds)
     except (ValueError, OverflowError):
         return None
@@ -118,13 +118,13 @@ def time_of(value: object) -> datetime | None:
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without those that say nothing: null, empty texts, lists and maps, false."""
+    """The values without null, false, and empty strings, lists and maps."""
     return {
         key: value for key, value in values.items() if value not in (None, "", False) and value != [] and value != {}
     }
 
 
 def compact(value: object) -> str:
-    """A value as JSON on one line; a lone surrogate, which no file takes, stays escaped."""
+    """Compact JSON on one line. Lone surrogates, which UTF-8 cannot encode, stay escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Records as JSON: one object a line, from which `memory_import` makes equal records."""
+"""Export as JSON lines, from which `memory_import` creates equal records."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from django.db.models import Field, QuerySet
 
 from memory.models import AgentData, Document, MemoryItem, UserSession
 
-# In the order in which they are exported: a session's own times and metadata come before the items that touch it.
+# In export order: sessions with their times and metadata precede the items that update them.
 MODELS: Mapping[str, type[Document]] = {model.__name__: model for model in (UserSession, MemoryItem, AgentData)}
-ROWS_AT_ONCE = 500
+CHUNK_SIZE = 500
 
 
 def to_dict(record: Document) -> dict[str, Any]:
-    """The record's fields as JSON values, after `model`, the name of its class.
+    """The record as JSON values: `model`, the class name, and its fields.
 
-    Times are ISO 8601 in UTC with all their microseconds, vectors lists of floats. What follows from other fields
-    (`content_hash`, what search knows of a text) is left out.
+    Times are ISO 8601 in UTC with microseconds, vectors are lists of floats. Derived fields (`content_hash`, search
+    data) are excluded.
     """
     values = {field.name: _to_json(field.value_from_object(record)) for field in exported_fields(type(record))}
     return {"model": type(record).__name__, **values}
 
 
 def exported_fields(model: type[Document]) -> list[Field[Any, Any]]:
-    """The fields that make a record: all but those that follow from others."""
+    """All fields except for derived ones."""
     derived = getattr(model, "TEXT_FIELDS", ())
     return [field for field in model._meta.concrete_fields if field.name not in derived]
 
 
 def to_json_line(record: Document) -> str:
-    """The record as one line of JSON, without the line's end."""
+    """The record as one line of JSON, without a newline."""
     return json.dumps(to_dict(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def json_lines(
     models: Iterable[str] = MODELS, user_ids: Iterable[str] = (), include_expired: bool = False
 ) -> Iterator[str]:
-    """The lines of all records of these models; `user_ids` leaves out other users' (and agents') records."""
-    wanted = tuple(user_ids)
+    """The lines of all records of these models; `user_ids` restricts them to users and agents."""
+    owners = tuple(user_ids)
     for name in models:
-        for record in records_of(MODELS[name], wanted, include_expired).iterator(chunk_size=ROWS_AT_ONCE):
+        for record in records_of(MODELS[name], owners, include_expired).iterator(chunk_size=CHUNK_SIZE):
             yield to_json_line(record)
 
 
 def records_of(model: type[Document], user_ids: tuple[str, ...], include_expired: bool) -> QuerySet[Any]:
-    """The records to export, by id, so that equal data makes equal files. Agents' data belongs to its `agent_id`."""
+    """The records to export, ordered by id, so that exports are reproducible. Agent data is owned by `agent_id`."""
     records: QuerySet[Any] = all_records(model) if include_expired else model._default_manager.all()
     records = records.defer(*model.UNREAD_FIELDS)
     if user_ids:
@@ -58,7 +58,7 @@ def records_of(model: type[Document], user_ids: tuple[str, ...], include_expired
 
 
 def all_records(model: type[Document]) -> QuerySet[Any]:
-    """The model's records, expired ones too. Sessions do not expire."""
+    """The model's records, expired ones included. Sessions do not expire."""
     records: QuerySet[Any] = getattr(model, "all_objects", model._default_manager).all()
     return records
 

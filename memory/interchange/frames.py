@@ -1,12 +1,12 @@
-"""A stream of bytes cut into JSON values, each with its place, without parsing any of them.
+"""Splits a stream of bytes into JSON values with their positions, without parsing them.
 
 A file is one of
-- lines: a value on each (JSON lines);
-- an array, whose elements are the values; what follows its end is read as lines;
-- documents: objects spread over several lines, one after the other.
+- JSON lines: one value per line;
+- an array, whose elements are the values; the rest after its end is read as lines;
+- documents: a sequence of objects that span several lines.
 
-The cut is lexical (strings and brackets), so a value that is no JSON spoils itself and not the rest of the file: that
-is why no JSON parser does this work. Memory is bounded by the largest value, not by the file.
+Splitting is lexical (strings and brackets), so that an invalid value does not affect the rest of the file. Memory is
+bounded by the largest value, not by the file.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ BRACE_ALONE = re.compile(rb"\{[ \t]*\r?")
 DOCUMENT_START = re.compile(rb"\{[ \t]*\r?\n")
 SPACE = re.compile(rb"[ \t\r\n]*+")
 SEPARATORS = re.compile(rb"[, \t\r\n]*+")
-# A string ends at its quote; at a line's end too, where the quote is missing, since no JSON string spans lines.
+# A string ends at its quote, or at the end of the line if the quote is missing: JSON strings do not span lines.
 STRING_REST = re.compile(rb'[^"\\\n]*+(?:\\.[^"\\\n]*+)*+', re.DOTALL)
 TOKEN = re.compile(rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+["\n]|[\[\]{}"]', re.DOTALL)
 SCALAR = re.compile(rb'[^\s,\[\]{}"]*+')
 
 
 class Readable(Protocol):
-    """Anything that bytes can be read from."""
+    """A binary stream."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """Read at most `size` bytes; empty at the end."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One value's bytes and their place: line from 1, offset in bytes, and its number in the array, if it is in one.
+    """The bytes of a value and their position: line from 1, offset in bytes, and array index, if any.
 
-    `ordinal` counts the values at the top level (an array is one). With a `problem`, `raw` may be the beginning only.
+    `ordinal` counts top-level values (an array is one). With a `problem`, `raw` may be truncated.
     """
 
     raw: bytes
@@ -57,7 +57,7 @@ class Frame:
 
 
 class _Input:
-    """What has been read of a stream and not been used, and where it starts."""
+    """The unconsumed input of a stream, and its position."""
 
     def __init__(self, stream: Readable) -> None:
         self.stream = stream
@@ -66,13 +66,13 @@ class _Input:
         self.offset = 0
 
     def more(self) -> bool:
-        """Read on; False at the end."""
+        """Read a chunk; False at the end."""
         chunk = self.stream.read(CHUNK_BYTES)
         self.data += chunk
         return bool(chunk)
 
     def ensure(self, count: int) -> None:
-        """Read until there are `count` bytes, or all that there are."""
+        """Read until `count` bytes are buffered, or until the end."""
         while len(self.data) < count and self.more():
             pass
 
@@ -82,7 +82,7 @@ class _Input:
         del self.data[:count]
 
     def skip(self, ignored: re.Pattern[bytes] = SPACE) -> bool:
-        """Drop what is ignored; False where nothing else is left."""
+        """Drop ignored bytes; False at the end of the input."""
         while True:
             self.drop(_end(ignored, self.data))
             if self.data or not self.more():
@@ -90,7 +90,7 @@ class _Input:
 
 
 class _Value:
-    """Finds where the value at the start of the input ends."""
+    """Finds the end of the value at the start of the input."""
 
     def __init__(self) -> None:
         self.depth = 0
@@ -98,7 +98,7 @@ class _Value:
         self.at = 0
 
     def ends_in(self, data: bytearray) -> bool:
-        """Go on to the end, now at `at`, or to the end of `data`."""
+        """Continue to the end of the value, then at `at`, or to the end of `data`."""
         if self.in_string and not self._leave_string(data):
             return False
         if not self.depth and self.at:
@@ -109,7 +109,7 @@ class _Value:
                 self.depth += 1
             elif first in CLOSING:
                 self.depth -= 1
-            elif self.at - token.start() == 1:  # a quote alone: its string goes on beyond `data`
+            elif self.at - token.start() == 1:  # an opening quote: the string continues after `data`
                 self.in_string = True
                 return self._leave_string(data)
             if self.depth <= 0:
@@ -118,7 +118,7 @@ class _Value:
         return False
 
     def scalar_ends_in(self, data: bytearray) -> bool:
-        """As `ends_in`, for a number or a word."""
+        """Like `ends_in`, for numbers and literals."""
         self.at = _end(SCALAR, data, self.at)
         return self.at < len(data)
 
@@ -137,7 +137,7 @@ def _end(pattern: re.Pattern[bytes], data: bytearray, start: int = 0) -> int:
 
 
 def frames(stream: Readable, limit: int = MAX_VALUE_BYTES) -> Iterator[Frame]:
-    """Cut a stream into values. One of more than `limit` bytes, or without an end, is a frame with a `problem`."""
+    """Split a stream into values. Incomplete values and those above `limit` bytes are frames with a `problem`."""
     source = _Input(stream)
     source.ensure(len(BOM))
     if source.data.startswith(BOM):
@@ -170,7 +170,7 @@ def _elements(source: _Input, limit: int) -> Iterator[Frame]:
             return
         yield _value(source, limit, ordinal=0, index=index)
         index += 1
-    yield Frame(b"", line, offset, 0, None, "The file ends before the array that starts here: it was cut off.")
+    yield Frame(b"", line, offset, 0, None, "The array that starts here is incomplete: the file was cut off.")
 
 
 def _documents(source: _Input, limit: int) -> Iterator[Frame]:
@@ -192,7 +192,7 @@ def _value(source: _Input, limit: int, ordinal: int, index: int | None) -> Frame
             source.drop(value.at)
             value.at = 0
         if not source.more():
-            problem = "The file ends inside this value: it was cut off."
+            problem = "This value is incomplete: the file was cut off."
             value.at = len(source.data)
             break
     raw = head or bytes(source.data[: value.at])
@@ -222,4 +222,4 @@ def _lines(source: _Input, limit: int, ordinal: int) -> Iterator[Frame]:
 
 
 def _size_problem(size: int, limit: int) -> str | None:
-    return f"This value has {size} bytes; at most {limit} are read as one." if size > limit else None
+    return f"This value has {size} bytes; the limit is {limit}." if size > limit else None

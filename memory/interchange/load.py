@@ -1,4 +1,4 @@
-"""A file into the database: opened, cut into values, parsed, written in batches, told on the way."""
+"""Loads a file into the database: opens, splits, parses and writes it in batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .formats import parse
 from .frames import Frame, frames
 
 BATCH_ENTRIES = 500
-# Bytes of the file behind one batch: what bounds memory where records are large, and fits into one transaction.
+# Bytes of the file per batch. Limits memory and the size of the transaction for large records.
 BATCH_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 1 << 16
@@ -28,12 +28,12 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class UnusableError(Exception):
-    """A file that holds no records for a reason that concerns all of it."""
+    """The file as a whole cannot be imported."""
 
 
 @dataclass
 class Totals:
-    """What became of a file's records, by model's name; `empty` messages say nothing, so nothing is kept of them."""
+    """The results of a file by model name. `empty` counts skipped messages without content."""
 
     added: Counter[str] = field(default_factory=Counter)
     present: Counter[str] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Totals:
     rejected: int = 0
 
     def by_outcome(self) -> list[tuple[str, Counter[str]]]:
-        """The counts of stored records, with words for what became of them."""
+        """The counts of stored records with their labels."""
         return [("added", self.added), ("updated", self.updated), ("already there", self.present)]
 
     def __iadd__(self, other: Totals) -> Totals:
@@ -55,14 +55,14 @@ class Totals:
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who is told of each reject, and of the bytes that were read since the last time."""
+    """Callbacks for rejects, and for the number of bytes read since the last call."""
 
     reject: Callable[[Reject], None]
     progress: Callable[[int], None] = lambda count: None
 
 
 class _Source:
-    """A stream that tells how much of it is read, and that ends where it cannot be read on."""
+    """A stream that reports its progress, and ends at read errors."""
 
     def __init__(self, stream: BinaryIO, progress: Callable[[int], None]) -> None:
         self.stream, self.progress = stream, progress
@@ -84,10 +84,10 @@ class _Source:
 
 
 def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool = False) -> Totals:
-    """Import what a stream holds. `update` writes records over that are there already and differ.
+    """Import a stream. `update` overwrites existing records that differ.
 
-    Raises `UnusableError` for what is no text of JSON, `UserIdMissingError` where a user's id is needed, and Django's
-    `DatabaseError`; batches that were written before stay, and a second run does not add them again.
+    Raises `UnusableError` for other data than JSON, `UserIdMissingError` if a user id is required, and Django's
+    `DatabaseError`. Batches that were written before are kept, and another run does not add them again.
     """
     source = _Source(stream, listeners.progress)
     refuse_unusable(source.head)
@@ -104,7 +104,7 @@ def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool 
         ):
             totals.rejected += 1
             listeners.reject(reject)
-        reset_queries()  # with DEBUG, Django keeps the text of the last 9,000 queries
+        reset_queries()  # with DEBUG, Django keeps the last 9,000 queries
     if source.problem:
         raise UnusableError(source.problem)
     return totals
@@ -128,17 +128,17 @@ def _batches(values: Iterator[Frame], context: Context) -> Iterator[list[Outcome
 
 
 def refuse_unusable(head: bytes) -> None:
-    """Raise `UnusableError` where a file's beginning shows that it is no UTF-8 text with JSON in it."""
+    """Raise `UnusableError` if the start of a file is not JSON in UTF-8."""
     if head.startswith(UTF_16_MARKS):
-        raise UnusableError("It is UTF-16; save it as UTF-8.")
+        raise UnusableError("The file is UTF-16; save it as UTF-8.")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text and not text.startswith((b"{", b"[")) and (b"\0" in head or not {b"{"[0], b"["[0]} & set(head)):
-        raise UnusableError("It is neither JSON nor JSON lines.")
+        raise UnusableError("The file is neither JSON nor JSON lines.")
 
 
 @contextmanager
 def opened(path: str) -> Iterator[list[tuple[BinaryIO, int]]]:
-    """A file's streams with their sizes in bytes: the file itself, or the `conversations*.json` of a zip.
+    """The streams of a file with their sizes in bytes: the file, or the `conversations*.json` of a zip.
 
     Raises `OSError`, and `UnusableError` for a zip that cannot be read or has no conversations.
     """
@@ -152,9 +152,9 @@ def opened(path: str) -> Iterator[list[tuple[BinaryIO, int]]]:
             members = [info for info in archive.infolist() if _is_conversations(info.filename)]
             streams = [(stack.enter_context(archive.open(info)), info.file_size) for info in members]
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise UnusableError(f"It is a zip that cannot be read: {error}.") from error
+            raise UnusableError(f"The zip file cannot be read: {error}.") from error
         if not streams:
-            raise UnusableError("It is a zip without a conversations.json.")
+            raise UnusableError("The zip file has no conversations.json.")
         yield streams  # type: ignore[misc]
 
 

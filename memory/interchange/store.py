@@ -1,4 +1,4 @@
-"""Entries into the database: each is added, found there already, written over, or rejected with its reason."""
+"""Writes entries to the database: each is added, already present, updated, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMES = frozenset({"started_at", "last_activity"})
 
 @dataclass(frozen=True)
 class Written:
-    """What became of entries: how many by model's name, and which were rejected."""
+    """The numbers of stored entries by model name, and the rejects."""
 
     added: Counter[str] = field(default_factory=Counter)
     present: Counter[str] = field(default_factory=Counter)
@@ -37,9 +37,9 @@ class _Candidate:
 
 
 def write(entries: Sequence[Entry], update: bool = False) -> Written:
-    """Store entries, all in one transaction. `update` writes changed records over instead of rejecting them.
+    """Store entries in one transaction. `update` overwrites records that differ instead of rejecting them.
 
-    Where another process adds one of the records meanwhile, the whole starts again, at most three times in all.
+    If another process adds one of the records concurrently, it retries, up to three attempts in total.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -68,7 +68,7 @@ def _checked(entries: Iterable[Entry], written: Written) -> Iterator[_Candidate]
             written.rejects.append(Reject(entry.place, _sentence(error), entry.raw))
             continue
         if record.pk != entry.values.get("id", record.pk):
-            reason = f"id: the id of this session is {record.pk!r}, which follows from user_id and session_id."
+            reason = f"id: must be {record.pk!r}, which is derived from user_id and session_id."
             written.rejects.append(Reject(entry.place, reason, entry.raw))
             continue
         yield _Candidate(entry, record)
@@ -97,7 +97,7 @@ def _write_model(model: type[Document], candidates: Sequence[_Candidate], update
 
 
 def _merge(known: Any, candidate: _Candidate, update: bool, written: Written) -> bool:
-    """Meet a record that is there already; whether it must be saved."""
+    """Merge an entry into an existing record; return whether it must be saved."""
     entry, record = candidate.entry, candidate.record
     widened = isinstance(known, UserSession) and _widen(known, record)
     compared = (entry.stated - TIMES | ({"metadata"} if update else set())) & entry.values.keys()
@@ -109,13 +109,13 @@ def _merge(known: Any, candidate: _Candidate, update: bool, written: Written) ->
             setattr(known, name, getattr(record, name))
         written.updated[entry.model] += 1
     else:
-        reason = f"A record with this id is there, and differs in {', '.join(differing)}. --update writes it over."
+        reason = f"A record with this id exists and differs in {', '.join(differing)}. Use --update to overwrite it."
         written.rejects.append(Reject(entry.place, reason, entry.raw))
     return widened or (update and bool(differing))
 
 
 def _widen(known: UserSession, record: UserSession) -> bool:
-    """Give a session that items made its metadata, and the wider of both times; whether that changed it."""
+    """Set missing metadata of a session and widen its times; return whether it changed."""
     before = (known.started_at, known.last_activity, known.metadata)
     known.started_at = min(known.started_at, record.started_at)
     known.last_activity = max(known.last_activity, record.last_activity)

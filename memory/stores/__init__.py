@@ -1,4 +1,4 @@
-"""The stores: one contract, `MemoryManager`, and what fulfils it. `MEMORY["MANAGER"]` chooses the project's."""
+"""The stores: the base class `MemoryManager` and its implementations. `MEMORY["MANAGER"]` selects the project's."""
 
 from .base import MemoryManager
 from .concrete import ConcreteMemoryManager

@@ -1,7 +1,7 @@
-"""The contract of a memory: what every store does, checked once, here.
+"""The base class of all stores.
 
-A public method checks its arguments and hands them to the method of the same name with an underscore, which a store
-implements. What a store returns is the caller's own: to change it changes nothing that is stored.
+Public methods validate their arguments and call the method of the same name with an underscore, which a store
+implements. Returned objects are copies: changing them does not change stored data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..models import AgentData, MemoryItem
 from ..search.recall import MOST_RESULTS
 from .filters import Condition, parse
 from .persona import PersonaConfig
-from .validation import check_count, check_id, check_name, checked_question, checked_records, checked_vector
+from .validation import check_count, check_id, check_name, validated_query, validated_records, validated_vector
 
 MAX_TOP_K = 1_000
 """Firestore's limit: https://firebase.google.com/docs/firestore/vector-search#limitations"""
@@ -24,7 +24,7 @@ MAX_TOP_K = 1_000
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for in a user's memory, checked."""
+    """The validated arguments of a search."""
 
     query: str
     session_id: str | None
@@ -34,40 +34,40 @@ class Search:
 
 
 class MemoryManager(ABC):
-    """A memory of users' items and agents' data.
+    """A store of memory items and agent data.
 
-    Every method but `initialize` and `close` is awaitable, may be awaited concurrently, and raises `StorageError`
-    (`ConnectionError` where storage is away) or `ValidationError`, both of `memory.exceptions`.
+    All methods except for `initialize` and `close` are awaitable, and can be awaited concurrently. They raise
+    `StorageError` (`ConnectionError` if the storage is unavailable) or `ValidationError` of `memory.exceptions`.
     """
 
-    # Is an item found again by another process, or after a restart?
+    # Do items persist across processes and restarts?
     persistent: ClassVar[bool] = False
 
     _ready = False
 
     def initialize(self) -> None:
-        """Make ready for use, again after `close()`; harmless twice. Raises `ConnectionError` if storage is away."""
+        """Open the store, also after `close()`. Idempotent. Raises `ConnectionError` if the storage is unavailable."""
         if not self._ready:
             self._open()
             self._ready = True
 
     def close(self) -> None:
-        """Let go of threads and connections; what was acknowledged stays. Harmless twice."""
+        """Release threads and connections. Idempotent."""
         self._ready = False
         self._close()
 
     async def add_memory_item(self, item: MemoryItem) -> str:
-        """Store a new item and return its id. An id that is taken is a `StorageError`."""
+        """Store a new item and return its id. Raises `StorageError` for an existing id."""
         return (await self.add_memory_items([item]))[0]
 
     async def add_memory_items(self, items: Iterable[MemoryItem]) -> list[str]:
-        """Store new items, all or, where one of them is refused, none; return their ids in the same order."""
+        """Store new items, all or none; return their ids in the same order."""
         self._require_ready()
-        records = checked_records(items, MemoryItem, "items")
+        records = validated_records(items, MemoryItem, "items")
         return await self._add_memory_items(records) if records else []
 
     async def get_memory_item(self, item_id: str) -> MemoryItem | None:
-        """The live item of this id, or None."""
+        """The item with this id, or None if it does not exist or has expired."""
         self._require_ready()
         check_id("item_id", item_id)
         return await self._get_memory_item(item_id)
@@ -79,9 +79,9 @@ class MemoryManager(ABC):
         limit: int = 20,
         filters: Mapping[str, object] | None = None,
     ) -> list[MemoryItem]:
-        """A user's `limit` newest live items, newest first; of one session, or of all where `session_id` is None.
+        """The user's `limit` newest unexpired items, newest first, of one session or (None) of all.
 
-        `filters` are lookups of `memory.stores.filters.FIELDS`, all of which must hold.
+        `filters` are lookups of `memory.stores.filters.FIELDS`, combined with AND.
         """
         self._require_ready()
         check_name("user_id", user_id)
@@ -99,10 +99,10 @@ class MemoryManager(ABC):
         filters: Mapping[str, object] | None = None,
         explain: bool = False,
     ) -> list[MemoryItem]:
-        """The user's `limit` (1 to 100) live items that answer `query` best, by words and by meaning, best first.
+        """Full-text and semantic search: the user's `limit` (1 to 100) best unexpired items, best first.
 
-        Each has its `score`, and `score_parts`, whose sum it is, where they are to be explained. `filters` are as for
-        the history. A remote model that does not answer is a `ConnectionError`.
+        Each item has a `score` and, with `explain`, its summands as `score_parts`. `filters` are those of the history.
+        Raises `ConnectionError` if a remote embedder is unavailable.
         """
         self._require_ready()
         check_name("user_id", user_id)
@@ -111,8 +111,8 @@ class MemoryManager(ABC):
         check_count("limit", limit, MOST_RESULTS)
         if not isinstance(explain, bool):
             raise ValidationError({"explain": "This must be True or False."})
-        asked = Search(checked_question("query", query), session_id, limit, parse(filters), explain)
-        return await self._search(user_id, asked)
+        search = Search(validated_query("query", query), session_id, limit, parse(filters), explain)
+        return await self._search(user_id, search)
 
     async def semantic_search(
         self,
@@ -121,51 +121,51 @@ class MemoryManager(ABC):
         persona_context: PersonaConfig | None = None,
         top_k: int = 5,
     ) -> list[MemoryItem]:
-        """The user's `top_k` (1 to 1,000) live items nearest to the vector by cosine, nearest first, with `distance`.
+        """The user's `top_k` (1 to 1,000) unexpired items by cosine distance, nearest first, with `distance`.
 
-        With a persona, items of that persona and those of none. Vectors of another dimension are not compared.
+        With a persona, only items of that persona and items without one. Vectors of other dimensions are skipped.
         """
         self._require_ready()
         check_name("user_id", user_id)
         if persona_context is not None and not isinstance(persona_context, PersonaConfig):
             raise ValidationError({"persona_context": "This must be a PersonaConfig or None."})
         check_count("top_k", top_k, MAX_TOP_K)
-        vector = checked_vector("query_embedding", query_embedding)
+        vector = validated_vector("query_embedding", query_embedding)
         return await self._semantic_search(user_id, vector, persona_context, top_k)
 
     async def add_raw_agent_data(self, data: AgentData) -> str:
-        """Store an agent's new data and return its id. An id that is taken is a `StorageError`."""
+        """Store new agent data and return its id. Raises `StorageError` for an existing id."""
         return (await self.add_raw_agent_data_batch([data]))[0]
 
     async def add_raw_agent_data_batch(self, batch: Iterable[AgentData]) -> list[str]:
-        """Store agents' new data, all or, where one is refused, none; return their ids in the same order."""
+        """Store new agent data, all or none; return their ids in the same order."""
         self._require_ready()
-        records = checked_records(batch, AgentData, "batch")
+        records = validated_records(batch, AgentData, "batch")
         return await self._add_agent_data(records) if records else []
 
     async def get_raw_agent_data(self, data_id: str) -> AgentData | None:
-        """The live data of this id, or None."""
+        """The agent data with this id, or None if it does not exist or has expired."""
         self._require_ready()
         check_id("data_id", data_id)
         return await self._get_agent_data(data_id)
 
     async def check_duplicate(self, item: MemoryItem) -> bool:
-        """Whether the user has another live item of the same type with the same text. No text is nobody's duplicate."""
+        """Whether another unexpired item has the same user, type and text. Items without text have no duplicates."""
         self._require_ready()
-        checked_records([item], MemoryItem, "item")
+        validated_records([item], MemoryItem, "item")
         return await self._check_duplicate(item)
 
     async def cleanup_expired_items(self) -> int:
-        """Delete every item and all agents' data whose time is up; return how many."""
+        """Delete expired items and agent data; return their number."""
         self._require_ready()
         return await self._cleanup_expired_items()
 
     async def health_check(self) -> dict[str, Any]:
-        """How storage is: `status` (ok, degraded or unavailable), `components` ({name: bool}) and `details`.
+        """The health: `status` (ok, degraded or unavailable), `components` ({name: bool}) and `details`.
 
-        `details` has, by component, the `engine` where it is not the one that the name says, and a `failure`.
+        `details` has, by component, the `engine` if it differs from the component's name, and a `failure`.
 
-        Raises nothing; a manager that is not initialized is unavailable.
+        Never raises. A manager that is not initialized is unavailable.
         """
         if not self._ready:
             return {"status": "unavailable", "components": {}, "details": {"manager": {"failure": "not initialized"}}}
@@ -173,13 +173,13 @@ class MemoryManager(ABC):
 
     def _require_ready(self) -> None:
         if not self._ready:
-            raise StorageError(f"This {type(self).__name__} is not initialized, or closed: call initialize() first.")
+            raise StorageError(f"This {type(self).__name__} is not initialized or was closed. Call initialize() first.")
 
-    def _open(self) -> None:  # noqa: B027  (not every store has something to open)
-        """What `initialize()` does in this store."""
+    def _open(self) -> None:  # noqa: B027  (optional)
+        """Open the store's resources."""
 
     def _close(self) -> None:  # noqa: B027
-        """What `close()` does in this store."""
+        """Close the store's resources."""
 
     @abstractmethod
     async def _add_memory_items(self, items: list[MemoryItem]) -> list[str]: ...
@@ -193,7 +193,7 @@ class MemoryManager(ABC):
     ) -> list[MemoryItem]: ...
 
     @abstractmethod
-    async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]: ...
+    async def _search(self, user_id: str, search: Search) -> list[MemoryItem]: ...
 
     @abstractmethod
     async def _semantic_search(

@@ -1,4 +1,4 @@
-"""The memory in a database with its conversations read through the cache: what staging and production use."""
+"""The store for staging and production: a database, with conversations read through the cache."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PROBE_SECONDS = 10
 
 
 class ConcreteMemoryManager(FirestoreMemoryManager):
-    """A `FirestoreMemoryManager` that reads conversations through the cache, and without it where it is away.
+    """A `FirestoreMemoryManager` that reads conversations through the cache while it is available.
 
-    The cache is the project's, `MEMORY["CACHE"]`, since every writer has to tell it (see docs/cache.md).
+    The cache is `MEMORY["CACHE"]`, since all writers must update it (see docs/cache.md).
     """
 
     async def _get_conversation_history(
@@ -32,7 +32,7 @@ class ConcreteMemoryManager(FirestoreMemoryManager):
 
     async def _health_check(self) -> dict[str, Any]:
         health = await super()._health_check()
-        details = await self._about_redis()
+        details = await self._redis_details()
         failed = "failure" in details
         return {
             "status": "degraded" if failed and health["status"] == "ok" else health["status"],
@@ -40,8 +40,8 @@ class ConcreteMemoryManager(FirestoreMemoryManager):
             "details": {**health["details"], **({"storage_redis": details} if details else {})},
         }
 
-    async def _about_redis(self) -> dict[str, str]:
-        """What there is to say about Redis; nothing where all is well."""
+    async def _redis_details(self) -> dict[str, str]:
+        """Details of Redis; empty if it is healthy."""
         try:
             with storage_errors("Writing to Redis and reading it back"):
                 return await self._threads.run(probe_redis)
@@ -50,14 +50,14 @@ class ConcreteMemoryManager(FirestoreMemoryManager):
 
 
 def probe_redis() -> dict[str, str]:
-    """Write to the project's Redis and read it back. Raises what django-redis raises."""
+    """Write to the project's Redis and read the value back. Raises exceptions of django-redis."""
     alias = memory_settings.history_cache
     cache = None if alias is None else redis_cache(alias)
     if cache is None:
         return {"engine": "none"}
-    # Below the cache, which may be told to swallow errors.
+    # django-redis' client, since the cache may ignore errors.
     key, value = f"memory-probe:{uuid4().hex}", uuid4().hex
     cache.client.set(key, value, timeout=PROBE_SECONDS)
-    kept = cache.client.get(key) == value
+    is_equal = cache.client.get(key) == value
     cache.client.delete(key)
-    return {} if kept else {"failure": "Redis does not keep what is written."}
+    return {} if is_equal else {"failure": "Redis returned a different value than was written."}

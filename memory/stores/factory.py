@@ -1,4 +1,4 @@
-"""The project's memory manager, by configuration."""
+"""The project's memory manager."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _managers: dict[object, MemoryManager] = {}
 
 
 def get_memory_manager() -> MemoryManager:
-    """The manager that `MEMORY["MANAGER"]` names, initialized; one for the whole process.
+    """The initialized manager of `MEMORY["MANAGER"]`; one per process.
 
-    Raises `ConnectionError` while its storage is away; the next call tries again.
+    Raises `ConnectionError` if its storage is unavailable; the next call tries again.
     """
     make = memory_settings.manager
     with _lock:
@@ -26,7 +26,7 @@ def get_memory_manager() -> MemoryManager:
 
 
 def close_memory_manager() -> None:
-    """Close and forget what `get_memory_manager()` has made; the next call makes another."""
+    """Close the manager of `get_memory_manager()`. The next call creates a new one."""
     with _lock:
         while _managers:
             _managers.popitem()[1].close()

@@ -1,9 +1,9 @@
-"""What a conversation's history can be narrowed by: a map of field lookups, checked, for a database or for objects.
+"""The filters of a history: validated field lookups for querysets and for objects.
 
     {"item_type": "message", "timestamp__gte": monday, "persona_active__in": ["guide"], "metadata__role": "user"}
 
-One table says which lookups a field has and what each takes; another says what each lookup means in Python. After
-`metadata__` stands a key, as it is; its value must be equal, of the same JSON type: 5 is not "5", and true is not 1.
+`FIELDS` has the lookups of each field and their validators, `EVALUATORS` their evaluation in Python. The rest of a name
+after `metadata__` is a key; values are compared by JSON type: 5 is not equal to "5", and true is not equal to 1.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .validation import naive_problem
 Check = Callable[[object], str]
 
 
-def _text(value: object) -> str:
-    return "" if isinstance(value, str) else "This must be a text."
+def _string(value: object) -> str:
+    return "" if isinstance(value, str) else "This must be a string."
 
 
-def _text_or_none(value: object) -> str:
-    return "" if value is None else _text(value)
+def _string_or_none(value: object) -> str:
+    return "" if value is None else _string(value)
 
 
-def _texts(value: object) -> str:
-    known = isinstance(value, list | tuple | set | frozenset) and all(isinstance(member, str) for member in value)
-    return "" if known else "This must be a list of texts."
+def _strings(value: object) -> str:
+    allowed = isinstance(value, list | tuple | set | frozenset) and all(isinstance(member, str) for member in value)
+    return "" if allowed else "This must be a list of strings."
 
 
 def _boolean(value: object) -> str:
@@ -50,30 +50,30 @@ def _time(value: object) -> str:
     return naive_problem(value)
 
 
-NAMES: Mapping[str, Check] = {"exact": _text_or_none, "in": _texts, "isnull": _boolean}
+NAMES: Mapping[str, Check] = {"exact": _string_or_none, "in": _strings, "isnull": _boolean}
 TIMES: Mapping[str, Check] = dict.fromkeys(("exact", "gt", "gte", "lt", "lte"), _time)
 
 
 def _scalar(value: object) -> str:
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return json_problem(value) or ("" if not isinstance(value, int) or abs(value) < 2**63 else "This is too large.")
-    return "This must be a text, a number, True, False or None."
+    return "This must be a string, a number, True, False or None."
 
 
 FIELDS: Mapping[str, Mapping[str, Check]] = {
-    "item_type": {"exact": _text, "in": _texts},
+    "item_type": {"exact": _string, "in": _strings},
     "persona_active": NAMES,
     "session_id": NAMES,
     "timestamp": TIMES,
 }
-"""The whitelist: by field, its lookups and what each takes."""
+"""The allowed lookups by field, with their validators."""
 
 MAP = "metadata"
 
-MEANINGS: Mapping[str, Callable[[Any, Any], bool]] = {
+EVALUATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "exact": operator.eq,
-    "in": lambda value, wanted: value in wanted,
-    "isnull": lambda value, wanted: (value is None) == wanted,
+    "in": lambda value, expected: value in expected,
+    "isnull": lambda value, expected: (value is None) == expected,
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -83,33 +83,33 @@ MEANINGS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """One lookup of a field, already checked."""
+    """A validated lookup of a field."""
 
     field: str
     lookup: str
     value: Any
 
-    def holds(self, item: MemoryItem) -> bool:
-        """Whether it is true of an item."""
-        return MEANINGS[self.lookup](getattr(item, self.field), self.value)
+    def matches(self, item: MemoryItem) -> bool:
+        """Whether an item matches."""
+        return EVALUATORS[self.lookup](getattr(item, self.field), self.value)
 
-    def narrow(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
-        """The items of which it is true."""
+    def filter(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
+        """The matching items."""
         if self.lookup == "exact" and self.value is None:
             return items.filter(**{f"{self.field}__isnull": True})
         return items.filter(**{f"{self.field}__{self.lookup}": self.value})
 
 
 class MemberCondition(Condition):
-    """A key of a map, `lookup`, has a value."""
+    """Equality of a map's key, `lookup`, with a value."""
 
-    def holds(self, item: MemoryItem) -> bool:
-        """Whether it is true of an item."""
+    def matches(self, item: MemoryItem) -> bool:
+        """Whether an item matches."""
         members = getattr(item, self.field)
         return self.lookup in members and _same(members[self.lookup], self.value)
 
-    def narrow(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
-        """The items of which it is true."""
+    def filter(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
+        """The matching items."""
         return having_member(items, self.field, self.lookup, self.value)
 
 
@@ -118,7 +118,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def parse(filters: Mapping[str, object] | None) -> tuple[Condition, ...]:
-    """The conditions that `filters` state. Raises `ValidationError`, by lookup, for what is not in the whitelist."""
+    """Parse `filters`. Raises `ValidationError`, by lookup, for unknown lookups and invalid values."""
     if filters is None:
         return ()
     if not isinstance(filters, Mapping):
@@ -141,10 +141,10 @@ def _split(name: str) -> tuple[str, str]:
 
 def _problem(name: object, value: object) -> str:
     if not isinstance(name, str):
-        return "A lookup is named by a text."
+        return "Lookups must be strings."
     field, lookup = _split(name)
     check = _scalar if field == MAP and lookup else FIELDS.get(field, {}).get(lookup)
     if check is None:
-        known = sorted(f"{field}{LOOKUP_SEP}{lookup}" for field, lookups in FIELDS.items() for lookup in lookups)
-        return f"History cannot be filtered by this. Known: {', '.join(known)}, {MAP}{LOOKUP_SEP}<key>."
+        allowed = sorted(f"{field}{LOOKUP_SEP}{lookup}" for field, lookups in FIELDS.items() for lookup in lookups)
+        return f"Unknown lookup. Allowed: {', '.join(allowed)}, {MAP}{LOOKUP_SEP}<key>."
     return text_problem(name) or check(value) or ""

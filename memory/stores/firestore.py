@@ -1,4 +1,4 @@
-"""The memory in a database: Firestore where settings or a project's id say so, or whichever holds the app's models."""
+"""The store in a database: that of the app's models, or a Firestore database given by its project."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ DEFAULT_DATABASE = "(default)"
 
 
 class FirestoreMemoryManager(MemoryManager):
-    """A database, with no cache between.
+    """A store that reads the database without a cache.
 
-    Without arguments it is the app's own (`MEMORY["DATABASE"]`). With `project_id` it is Firestore in that Google Cloud
-    project; what else is not given here, credentials first, is as in the app's own where that is on Firestore too, or
-    else as `MEMORY["FIRESTORE"]` says.
+    Without arguments the database is `MEMORY["DATABASE"]`. With `project_id` it is Firestore in that Google Cloud
+    project; other options, such as credentials, default to those of the app's database if it is on Firestore, else to
+    `MEMORY["FIRESTORE"]`.
 
-    `credentials_json` is a service account's key as JSON, `credentials_path` the file of one, `database` the database's
-    id, `host` an emulator's `host:port`, `using` an alias in `DATABASES`, `threads` the calls that run at a time.
+    `credentials_json` is a service account key as JSON, `credentials_path` the path of a key file, `database` the
+    database id, `host` an emulator's `host:port`, `using` an alias in `DATABASES`, `threads` the number of concurrent
+    calls.
     """
 
     persistent: ClassVar[bool] = True
@@ -53,7 +54,7 @@ class FirestoreMemoryManager(MemoryManager):
         threads: int = THREADS,
     ) -> None:
         if project_id is not None and using is not None:
-            raise ImproperlyConfigured("Give project_id or using, not both: an alias names its project itself.")
+            raise ImproperlyConfigured("project_id and using are mutually exclusive: an alias determines its project.")
         if project_id is None:
             self.alias = using or memory_settings.database
         else:
@@ -72,7 +73,7 @@ class FirestoreMemoryManager(MemoryManager):
         MemoryItem.all_objects.using(self.alias).order_by("pk").values_list("pk", flat=True).first()
 
     async def _run(self, doing: str, function: Callable[[], T]) -> T:
-        """Await a function on the store's threads; a driver's error inside it becomes ours."""
+        """Await a function on the store's threads; driver errors are raised as `StorageError`."""
         with storage_errors(doing):
             return await self._threads.run(function)
 
@@ -82,7 +83,7 @@ class FirestoreMemoryManager(MemoryManager):
 
     @retry_on_contention
     def _create(self, model: type[MemoryItem] | type[AgentData], records: list[Any], *, using: str) -> None:
-        # Inside a caller's transaction a savepoint: a refused record must not spoil what the caller does besides.
+        # A savepoint inside of a caller's transaction: a rejected record must not break it.
         with transaction.atomic(using=using):
             model.objects.using(using).bulk_create(records)
 
@@ -95,10 +96,10 @@ class FirestoreMemoryManager(MemoryManager):
         items = self._items(user_id, session_id, conditions)
         return await self._run("Reading a conversation", partial(list, items.without_search_data().recent(limit)))
 
-    async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]:
-        items = self._items(user_id, asked.session_id, asked.conditions)
-        search = partial(items.search, asked.query, limit=asked.limit, explain=asked.explain)
-        return await self._run("Searching a memory", search)
+    async def _search(self, user_id: str, search: Search) -> list[MemoryItem]:
+        items = self._items(user_id, search.session_id, search.conditions)
+        function = partial(items.search, search.query, limit=search.limit, explain=search.explain)
+        return await self._run("Searching a memory", function)
 
     def _items(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> MemoryItemQuerySet:
         items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias)
@@ -106,7 +107,7 @@ class FirestoreMemoryManager(MemoryManager):
         if session_id is not None:
             items = items.in_session(session_id)
         for condition in conditions:
-            items = condition.narrow(items)
+            items = condition.filter(items)
         return items
 
     async def _semantic_search(
@@ -145,7 +146,7 @@ class FirestoreMemoryManager(MemoryManager):
         }
 
     async def _failure(self) -> str:
-        """What is wrong with the database, in a sentence; empty where nothing is."""
+        """The error message of a test query; empty on success."""
         try:
             await self._run("Reading one item", self._read_one)
         except StorageError as error:
@@ -154,9 +155,9 @@ class FirestoreMemoryManager(MemoryManager):
 
 
 def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
-    """The record, or None where there is none or it has expired.
+    """The record, or None if it does not exist or has expired.
 
-    Read by its key alone, which Firestore answers by a lookup, and a condition on the expiration by a query.
+    The expiration is checked in Python, so that Firestore can use a lookup by key instead of a query.
     """
     try:
         found: RecordT = model.all_objects.using(alias).get(pk=pk)
@@ -166,9 +167,9 @@ def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
 
 
 def configured_alias(project_id: str, database: str, host: str | None, credentials: dict[str, str]) -> str:
-    """The alias in `connections` of a project's Firestore; made unless it is there.
+    """The alias in `connections` of a project's Firestore database; created if missing.
 
-    Raises `ImproperlyConfigured` if this process reaches the same database with other credentials or another host.
+    Raises `ImproperlyConfigured` if this process uses the database with other credentials or another host.
     """
     own: dict[str, Any] = connections.databases[memory_settings.database]
     template: dict[str, Any] = own if own["ENGINE"] == ENGINE else {**memory_settings.firestore, "ENGINE": ENGINE}
@@ -185,7 +186,7 @@ def configured_alias(project_id: str, database: str, host: str | None, credentia
     made = connections.configure_settings({DEFAULT_DB_ALIAS: {}, alias: wanted})[alias]
     if connections.databases.setdefault(alias, made) != made:
         raise ImproperlyConfigured(
-            f"Database {database} of project {project_id} is in use with other credentials or another host: "
-            "a process has one way to a database."
+            f"Database {database} of project {project_id} is already used in this process with other credentials or "
+            "another host."
         )
     return alias

@@ -1,4 +1,4 @@
-"""Who an agent is while it remembers: given to a search, never stored."""
+"""Personas: arguments of a search, not stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..exceptions import ValidationError
 
 @dataclass(frozen=True)
 class PersonaConfig:
-    """A persona. `traits` are weights by name. Raises `ValidationError`, by field, for values of the wrong kind."""
+    """A persona. `traits` are weights by name. Raises `ValidationError`, by field, for values of wrong types."""
 
     name: str
     description: str = ""
@@ -26,12 +26,12 @@ class PersonaConfig:
 
     def _problems(self) -> dict[str, str]:
         texts = {
-            name: "" if isinstance(getattr(self, name), str) else "This must be a text."
+            name: "" if isinstance(getattr(self, name), str) else "This must be a string."
             for name in ("name", "description", "prompt_template")
         }
         return {
             **texts,
-            "name": texts["name"] or ("" if self.name else "A persona has a name."),
+            "name": texts["name"] or ("" if self.name else "This must not be empty."),
             "traits": "" if _are_weights(self.traits) else "This must map names to numbers.",
             "metadata": "" if isinstance(self.metadata, Mapping) else "This must be a map.",
         }

@@ -1,4 +1,4 @@
-"""A Redis of one's own, or the project's cache, as an awaitable store of JSON under keys, through django-redis."""
+"""An awaitable key-value store of JSON in Redis, through django-redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..exceptions import ConnectionError, StorageError, ValidationError, storage
 from ..models import MemoryItem, UserSession
 from ..snapshots import NotASnapshotError, form_of, restore, take
 from .threads import THREADS, Threads
-from .validation import check_count, check_name, checked_records
+from .validation import check_count, check_name, validated_records
 
 T = TypeVar("T")
 
@@ -28,25 +28,25 @@ TIMEOUT_SECONDS = 0.25
 
 
 class StrictJSONSerializer(JSONSerializer):  # type: ignore[misc]
-    """JSON and nothing else: a time or a Decimal would not come back as what it was."""
+    """Strict JSON, since times and Decimals would not round-trip."""
 
     encoder_class = json.JSONEncoder
 
 
 class OwnPool(ConnectionFactory):  # type: ignore[misc]
-    """A pool for each client; django-redis' own are shared by URL, whatever password each of them has."""
+    """One pool per client. django-redis shares pools by URL even if passwords differ."""
 
     def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
-        """A new pool; the cache that asks keeps it."""
+        """Return a new pool, which the cache keeps."""
         return self.get_connection_pool(params)
 
 
 class RedisClient:
-    """Redis at `host` and `port`, or, with no host given, the project's own: the cache of `MEMORY["CACHE"]`.
+    """A client of the Redis at `host` and `port`, or of the cache `MEMORY["CACHE"]` without `host`.
 
-    `db` is the database's number, `ssl` asks for TLS, `prefix` comes before every key, `ttl` (seconds) is how long
-    values are kept where `set` is not told, `timeout` (seconds) how long an answer may take. Every method but
-    `initialize` and `close` is awaitable; they raise `ConnectionError`, `StorageError` or `ValidationError`.
+    `db` is the database number, `ssl` enables TLS, `prefix` is the key prefix, `ttl` the default of `set` in seconds,
+    `timeout` the limit of connecting and of responses in seconds. All methods except for `initialize` and `close` are
+    awaitable. They raise `ConnectionError`, `StorageError` or `ValidationError`.
     """
 
     def __init__(
@@ -80,21 +80,21 @@ class RedisClient:
             self._own = RedisCache(location, {"KEY_PREFIX": prefix, "OPTIONS": options})
 
     def initialize(self) -> None:
-        """Make ready for use, again after `close()`; harmless twice. Raises `ConnectionError` if Redis is away."""
+        """Connect, also after `close()`. Idempotent. Raises `ConnectionError` if Redis is unavailable."""
         if not self._ready:
             with storage_errors("Connecting to Redis"):
                 self._threads.call(self._ping)
             self._ready = True
 
     def close(self) -> None:
-        """Let go of threads and connections. Harmless twice."""
+        """Release threads and connections. Idempotent."""
         self._ready = False
         self._threads.close()
         if self._own is not None:
             self._own.client.do_close_clients()
 
     async def set(self, key: str, data: Any, ttl: int | None = None) -> bool:
-        """Keep `data`, which is JSON, under a key for `ttl` seconds; whatever was there is gone."""
+        """Set a key to `data`, a JSON value, for `ttl` seconds."""
         check_name("key", key)
         seconds = self.ttl if ttl is None else ttl
         check_count("ttl", seconds)
@@ -104,78 +104,78 @@ class RedisClient:
         return bool(await self._run("Writing to Redis", lambda: self._client().set(key, data, timeout=seconds)))
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """What is kept under a key, or `default`; what does not decode counts as not there."""
+        """The value of a key, or `default` if it is missing or not JSON."""
         check_name("key", key)
-        return await self._run("Reading from Redis", partial(self._decoded, key, default))
+        return await self._run("Reading from Redis", partial(self._read, key, default))
 
     async def delete(self, key: str) -> bool:
-        """Delete a key; whether it was there."""
+        """Delete a key; return whether it existed."""
         check_name("key", key)
         return bool(await self._run("Deleting from Redis", lambda: self._client().delete(key)))
 
     async def set_history(
         self, user_id: str, session_id: str, items: Iterable[MemoryItem], ttl: int | None = None
     ) -> bool:
-        """Keep a conversation as it is now, for `ttl` seconds: a copy, which later writes do not change.
+        """Store a snapshot of a conversation for `ttl` seconds. Later writes do not update it.
 
-        The cache that follows every write is another one: `ConcreteMemoryManager` reads through it by itself.
+        This is independent of the conversation cache that `ConcreteMemoryManager` reads through.
         """
         key = _history_key(user_id, session_id)
-        records = checked_records(items, MemoryItem, "items")
+        records = validated_records(items, MemoryItem, "items")
         if any((item.user_id, item.session_id) != (user_id, session_id) for item in records):
             raise ValidationError({"items": "These must all be of this user and this session."})
         newest_first = sorted(records, key=lambda item: (item.timestamp, item.pk), reverse=True)
-        kept = {"form": form_of(MemoryItem), "items": [take(item) for item in newest_first]}
-        return await self.set(key, kept, ttl)
+        snapshot = {"form": form_of(MemoryItem), "items": [take(item) for item in newest_first]}
+        return await self.set(key, snapshot, ttl)
 
     async def get_history(self, user_id: str, session_id: str, limit: int = 20) -> list[MemoryItem] | None:
-        """The kept conversation's `limit` newest live items, newest first; None where none is kept."""
+        """The stored conversation's `limit` newest unexpired items, newest first, or None if there is no snapshot."""
         check_count("limit", limit)
-        kept = await self.get(_history_key(user_id, session_id))
-        if not isinstance(kept, dict) or kept.get("form") != form_of(MemoryItem):
+        snapshot = await self.get(_history_key(user_id, session_id))
+        if not isinstance(snapshot, dict) or snapshot.get("form") != form_of(MemoryItem):
             return None
         try:
-            items = [restore(MemoryItem, text, memory_settings.database) for text in kept["items"]]
-        except (NotASnapshotError, KeyError, TypeError):  # somebody else's value
+            items = [restore(MemoryItem, text, memory_settings.database) for text in snapshot["items"]]
+        except (NotASnapshotError, KeyError, TypeError):  # not a value of this class
             return None
         now = timezone.now()
         return [item for item in items if item.expiration is None or item.expiration > now][:limit]
 
     async def delete_history(self, user_id: str, session_id: str) -> bool:
-        """Forget a kept conversation; whether there was one."""
+        """Delete a stored conversation; return whether it existed."""
         return await self.delete(_history_key(user_id, session_id))
 
     async def ping(self) -> bool:
-        """Whether Redis answers. Raises nothing for a Redis that is away."""
+        """Whether Redis responds. Returns False if it is unavailable."""
         try:
             return await self._run("Reaching Redis", self._ping)
         except ConnectionError:
             return False
 
-    def _decoded(self, key: str, default: Any) -> Any:
+    def _read(self, key: str, default: Any) -> Any:
         try:
             return self._client().get(key, default=default)
-        except ValueError:  # not JSON: somebody else's value
+        except ValueError:  # not JSON
             return default
 
     def _ping(self) -> bool:
         return bool(self._client().get_client(write=True).ping())
 
     def _client(self) -> Any:
-        """django-redis' client of this thread; below the cache, which may be told to swallow errors."""
+        """This thread's django-redis client, since the cache may ignore errors."""
         if self._own is not None:
             return self._own.client
         cache = caches[memory_settings.cache]
         if not isinstance(cache, RedisCache):
             raise ImproperlyConfigured(
-                f"MEMORY['CACHE'] is {memory_settings.cache!r}, which is a {type(cache).__name__}: give RedisClient a "
-                "host, or make the cache a django_redis.cache.RedisCache."
+                f"MEMORY['CACHE'] is {memory_settings.cache!r}, which is a {type(cache).__name__}. Pass a host to "
+                "RedisClient, or use django_redis.cache.RedisCache."
             )
         return cache.client
 
     async def _run(self, doing: str, function: Callable[[], T]) -> T:
         if not self._ready:
-            raise StorageError("This RedisClient is not initialized, or closed: call initialize() first.")
+            raise StorageError("This RedisClient is not initialized or was closed. Call initialize() first.")
         with storage_errors(doing):
             return await self._threads.run(function)
 
@@ -187,9 +187,9 @@ def _history_key(user_id: str, session_id: str) -> str:
 
 
 def _json_problem(data: object) -> str:
-    """Why `data` cannot be kept as JSON; empty where it can."""
+    """Why `data` is not JSON; empty if it is."""
     try:
         json.dumps(data, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        return f"This must be JSON (maps with texts as keys, lists, texts, numbers, true, false, null): {error}."
+        return f"This must be a JSON value (map with string keys, list, string, number, true, false, null): {error}."
     return ""

@@ -1,4 +1,4 @@
-"""The memory in this process' memory: for tests, a consumer's tests, and trying things, with no database at all."""
+"""An in-memory store without a database, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RecordT = TypeVar("RecordT", MemoryItem, AgentData)
 
 
 class MemoryManagerStub(MemoryManager):
-    """Behaves as the stores on a database do, for as long as the object lives; safe to use from many threads."""
+    """A thread-safe in-memory store with the behaviour of the database stores."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -35,7 +35,7 @@ class MemoryManagerStub(MemoryManager):
         self._agent_data: dict[str, AgentData] = {}
 
     def clear(self) -> None:
-        """Forget everything, as between two tests."""
+        """Delete all records, for example between tests."""
         with self._lock:
             self._items.clear()
             self._agent_data.clear()
@@ -52,9 +52,7 @@ class MemoryManagerStub(MemoryManager):
         ids = [record.pk for record in records]
         with self._lock:
             if len(set(ids)) < len(ids) or not stored.keys().isdisjoint(ids):
-                raise StorageError(
-                    "Storing records failed: a record with this id exists already; give a new record an id of its own."
-                )
+                raise StorageError("Storing records failed: a record with this id already exists; use another id.")
             stored.update((record.pk, _stored(record)) for record in records)
         return ids
 
@@ -75,17 +73,17 @@ class MemoryManagerStub(MemoryManager):
         with self._lock:
             return copy.deepcopy(_newest_first(self._matching(user_id, session_id, conditions))[:limit])
 
-    async def _search(self, user_id: str, asked: Search) -> list[MemoryItem]:
+    async def _search(self, user_id: str, search: Search) -> list[MemoryItem]:
         with self._lock:
             items = copy.deepcopy(self._live_items(user_id))
-            found = {item.pk for item in self._matching(user_id, asked.session_id, asked.conditions)}
+            found = {item.pk for item in self._matching(user_id, search.session_id, search.conditions)}
         with storage_errors("Searching a memory"):
             embedder = memory_settings.embedder
             if embedder is not None and is_remote(embedder):
-                embedder = None  # whose vectors a database would keep
+                embedder = None  # its vectors are computed after writes, which needs a database
             memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
             source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
-            return answers(memory, source, asked.query, asked.limit, asked.explain)
+            return answers(memory, source, search.query, search.limit, search.explain)
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int
@@ -118,7 +116,7 @@ class MemoryManagerStub(MemoryManager):
         return [
             item
             for item in self._live_items(user_id)
-            if session_id in (None, item.session_id) and all(condition.holds(item) for condition in conditions)
+            if session_id in (None, item.session_id) and all(condition.matches(item) for condition in conditions)
         ]
 
     def _live_items(self, user_id: str) -> list[MemoryItem]:
@@ -126,12 +124,12 @@ class MemoryManagerStub(MemoryManager):
 
 
 def _stored(record: RecordT) -> RecordT:
-    """A copy as a database would give it back: JSON as JSON, times in UTC."""
-    kept = copy.deepcopy(record)
-    for name in sorted({"metadata", "content"} & {field.name for field in kept._meta.concrete_fields}):
-        setattr(kept, name, json.loads(json.dumps(getattr(kept, name))))
-    kept._state.adding = False
-    return kept
+    """A copy with JSON fields as a database would return them."""
+    stored_copy = copy.deepcopy(record)
+    for name in sorted({"metadata", "content"} & {field.name for field in stored_copy._meta.concrete_fields}):
+        setattr(stored_copy, name, json.loads(json.dumps(getattr(stored_copy, name))))
+    stored_copy._state.adding = False
+    return stored_copy
 
 
 def _is_live(record: MemoryItem | AgentData) -> bool:
@@ -143,10 +141,10 @@ def _newest_first(items: Iterable[MemoryItem]) -> list[MemoryItem]:
 
 
 def _nearest(items: Iterable[MemoryItem], vector: list[float]) -> Iterator[MemoryItem]:
-    """Copies of the items that can be compared with the vector, nearest first, each with its `distance`."""
-    wanted, measure = np.asarray(vector), FUNCTIONS[CosineDistance.function]
+    """Copies of the items with vectors of the same dimension, nearest first, with their `distance`."""
+    query, measure = np.asarray(vector), FUNCTIONS[CosineDistance.function]
     comparable = [item for item in items if item.embedding is not None and len(item.embedding) == len(vector)]
-    distances = [(measure(np.asarray(item.embedding), wanted), item) for item in comparable]
+    distances = [(measure(np.asarray(item.embedding), query), item) for item in comparable]
     for distance, item in sorted(
         ((distance, item) for distance, item in distances if distance is not None), key=lambda pair: pair[0]
     ):

@@ -1,12 +1,11 @@
-"""Where awaited storage work runs: on threads of the store's own, so that many awaits overlap.
+"""Thread pools of the stores, so that awaited storage calls run concurrently.
 
-Django's `sync_to_async` runs everything that touches a database on one thread, one call after the other. Here each
-call takes a free thread, which has database connections of its own and gives them back after the call by the project's
-`CONN_MAX_AGE`, as a request does.
+Django's `sync_to_async` runs database calls one at a time on one thread. Here each call runs on a thread of a pool with
+its own database connection, which is closed after the call according to `CONN_MAX_AGE`, like after a request.
 
-One case is different: a thread that waits in `async_to_sync()` for these calls may be inside a transaction (a
-`TestCase`, an `atomic()` block). Another connection would see another state, or wait for that thread for ever, so the
-calls run there, one at a time, as part of the transaction.
+The exception: a thread that waits for a call in `async_to_sync()` may be inside of a transaction (a `TestCase`, an
+`atomic()` block). Another connection would not see its state, or would block forever, so the call runs on that thread
+as part of the transaction.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 T = TypeVar("T")
 
 THREADS = 32
-"""Calls that one store runs at a time; they wait for the network most of their time."""
+"""The default number of concurrent calls per store. Calls mostly wait for the network."""
 
-ELSEWHERE: Any = object()
+NOT_BOUND: Any = object()
 
 
 class Threads:
-    """A pool that is made when it is first used, and made anew in a forked child, which inherits no threads."""
+    """A thread pool, created at its first use, and again in forked processes, which do not inherit threads."""
 
     def __init__(self, name: str, size: int = THREADS) -> None:
         self.name = name
@@ -43,16 +42,16 @@ class Threads:
         _all.add(self)
 
     def reset(self) -> None:
-        """Start from nothing, as a forked child must: neither threads nor held locks are its own."""
+        """Reset all state after a fork, since threads and held locks belong to the parent."""
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Await a function's result. A cancelled await gives up waiting; what runs already runs to its end."""
+        """Await a function's result. Cancelling does not stop a function that already runs."""
         return await asyncio.wrap_future(self.submit(function))
 
     def call(self, function: Callable[[], T]) -> T:
-        """A function's result, waited for; on a thread of the pool where an event loop runs in this one."""
+        """Call a function synchronously; on a pool thread if an event loop runs in the current thread."""
         return self.submit(function).result() if _in_event_loop() else function()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
@@ -63,7 +62,7 @@ class Threads:
             return self._pool.submit(contextvars.copy_context().run, function)
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads; the next call makes others."""
+        """Wait for running calls and end the threads. The next call creates new ones."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -82,37 +81,37 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 class DatabaseThreads(Threads):
-    """Threads that work on the database `alias`, each on a connection of its own."""
+    """A pool whose threads have their own connections to the database `alias`."""
 
     def __init__(self, alias: str, size: int = THREADS) -> None:
         super().__init__(f"memory-{alias}", size)
         self.alias = alias
 
     def reset(self) -> None:
-        """As `Threads.reset`; connections are their process' too."""
+        """Like `Threads.reset`; connections also belong to the parent."""
         super().reset()
         self._waiting = self._running = 0
         self._connections: set[BaseDatabaseWrapper] = set()
         self._kept: set[BaseDatabaseWrapper] = set()
 
     async def run(self, function: Callable[[], T]) -> T:
-        """As `Threads.run`, in the caller's transaction where there is one."""
+        """Like `Threads.run`, but in the caller's transaction if there is one."""
         if waiting_thread() is not None:
-            result = await sync_to_async(lambda: here_if_bound(self.alias, function))()
-            if result is not ELSEWHERE:
+            result = await sync_to_async(lambda: call_if_bound(self.alias, function))()
+            if result is not NOT_BOUND:
                 return result
         return await super().run(function)
 
     def call(self, function: Callable[[], T]) -> T:
-        """As `Threads.call`, in the caller's transaction where there is one."""
+        """Like `Threads.call`, but in the caller's transaction if there is one."""
         if _in_event_loop() and (waiting := waiting_thread()) is not None:
-            result = waiting.submit(here_if_bound, self.alias, function).result()
-            if result is not ELSEWHERE:
+            result = waiting.submit(call_if_bound, self.alias, function).result()
+            if result is not NOT_BOUND:
                 return result
         return super().call(function)
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """As `Threads.submit`, on the thread's connection."""
+        """Like `Threads.submit`, with the thread's connection."""
         with self._lock:
             self._waiting += 1
         future = super().submit(lambda: self._on_connection(function))
@@ -120,9 +119,9 @@ class DatabaseThreads(Threads):
         return future
 
     def close(self) -> None:
-        """Wait for what runs, end the threads, and close the connections that they had."""
+        """Wait for running calls, end the threads, and close their connections."""
         super().close()
-        if _in_event_loop():  # where Django forbids to close a connection
+        if _in_event_loop():  # Django forbids closing a connection here
             closing = threading.Thread(target=self._close_connections)
             closing.start()
             closing.join()
@@ -145,13 +144,13 @@ class DatabaseThreads(Threads):
         if not kept:
             connection.close_if_unusable_or_obsolete()
         try:
-            with in_turn if lives_in_memory(connection) else nullcontext():
+            with in_memory_lock if is_in_memory(connection) else nullcontext():
                 return function()
         finally:
             self._give_back(connection)
 
     def _give_back(self, connection: BaseDatabaseWrapper) -> None:
-        # Opening one costs more than a query: while calls wait for a thread, it is kept for one of them.
+        # Opening a connection costs more than a query, so it is kept while calls are queued.
         with self._lock:
             self._running -= 1
             if self._waiting and not connection.errors_occurred:
@@ -163,18 +162,18 @@ class DatabaseThreads(Threads):
                     idle.close_if_unusable_or_obsolete()
 
     def _uncount_if_cancelled(self, future: Future[Any]) -> None:
-        if future.cancelled():  # before it began
+        if future.cancelled():  # before it started
             with self._lock:
                 self._waiting -= 1
 
 
-in_turn = threading.Lock()
-"""Connections to one SQLite database in memory refuse each other's calls instead of waiting."""
+in_memory_lock = threading.Lock()
+"""Serializes calls on in-memory SQLite databases, whose connections fail instead of waiting for each other."""
 
 
 @contextmanager
 def shared(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
-    """Use an idle connection of another thread."""
+    """Use another thread's idle connection."""
     connection.inc_thread_sharing()
     try:
         yield connection
@@ -183,7 +182,7 @@ def shared(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
 
 
 def waiting_thread() -> Executor | None:
-    """Runs in the thread that waits in `async_to_sync()` for the code that calls this; None where none waits."""
+    """The executor of the thread that waits for the current code in `async_to_sync()`, or None."""
     executor: Executor | None = getattr(AsyncToSync.executors, "current", None)
     return executor
 
@@ -196,13 +195,13 @@ def _in_event_loop() -> bool:
     return True
 
 
-def lives_in_memory(connection: BaseDatabaseWrapper) -> bool:
-    """Whether it is SQLite's with no file."""
+def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the connection is to an in-memory SQLite database."""
     in_memory = getattr(connection, "is_in_memory_db", None)
     return in_memory is not None and bool(in_memory())
 
 
-def here_if_bound(alias: str, function: Callable[[], T]) -> T:
-    """The function's result if this thread's connection must be used; else `ELSEWHERE`, and nothing has been done."""
+def call_if_bound(alias: str, function: Callable[[], T]) -> T:
+    """Call the function if this thread's connection must be used; else return `NOT_BOUND` without calling it."""
     connection = connections[alias]
-    return function() if connection.in_atomic_block or lives_in_memory(connection) else ELSEWHERE
+    return function() if connection.in_atomic_block or is_in_memory(connection) else NOT_BOUND

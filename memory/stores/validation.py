@@ -1,4 +1,4 @@
-"""What every store checks of its arguments; what is wrong is a `ValidationError`, by the argument's or field's name."""
+"""Argument validation of all stores. Raises `ValidationError`, by argument or field."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RecordT = TypeVar("RecordT", MemoryItem, AgentData)
 
 
 def naive_problem(value: datetime) -> str:
-    """What is wrong with a time that has no zone where the project has zones; empty where nothing is."""
+    """The error of a naive time if `USE_TZ` is set; empty if it is valid."""
     if settings.USE_TZ and timezone.is_naive(value):
-        return "This time has no zone; use timezone.now(), or give it tzinfo."
+        return "This must be an aware datetime; use timezone.now(), or set tzinfo."
     return ""
 
 
-def checked_records(records: Iterable[RecordT], model: type[RecordT], argument: str) -> list[RecordT]:
-    """The records as a list; one that is of another kind, or that Firestore would refuse, is a `ValidationError`."""
+def validated_records(records: Iterable[RecordT], model: type[RecordT], argument: str) -> list[RecordT]:
+    """The records as a list. Raises `ValidationError` for other types and values that Firestore would reject."""
     if not isinstance(records, Iterable):
         raise ValidationError({argument: f"This must be a list of {model.__name__}."})
     found = list(records)
@@ -47,36 +47,38 @@ def _check_times(record: MemoryItem | AgentData) -> None:
 
 
 def check_name(argument: str, value: object) -> None:
-    """A user's, a session's, a key's name."""
+    """Validate the name of a user, session or key."""
     if not isinstance(value, str) or not value:
-        raise ValidationError({argument: "This must be a text that is not empty."})
+        raise ValidationError({argument: "This must be a string that is not empty."})
     if problem := limits.text_problem(value):
         raise ValidationError({argument: problem})
 
 
 def check_id(argument: str, value: object) -> None:
-    """A document's id."""
+    """Validate a document id."""
     if not isinstance(value, str):
-        raise ValidationError({argument: "This must be a text."})
+        raise ValidationError({argument: "This must be a string."})
     if problem := limits.document_id_problem(value):
         raise ValidationError({argument: problem})
 
 
 def check_count(argument: str, value: object, most: int | None = None) -> None:
-    """A whole number from 1 on."""
+    """Validate an integer from 1 to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most is not None and value > most):
-        raise ValidationError({argument: f"This must be a whole number from 1{f' to {most}' if most else ' on'}."})
+        raise ValidationError(
+            {argument: f"This must be a whole number {f'from 1 to {most}' if most else 'of at least 1'}."}
+        )
 
 
-def checked_question(argument: str, value: object) -> str:
-    """The value as a question that a search can be asked."""
+def validated_query(argument: str, value: object) -> str:
+    """The value as a search query."""
     try:
-        return readable_question(value)  # type: ignore[arg-type]  # which it checks
+        return readable_question(value)  # type: ignore[arg-type]  # validated by the function
     except (TypeError, ValueError) as error:
         raise ValidationError({argument: str(error)}) from error
 
 
-def checked_vector(argument: str, value: object) -> list[float]:
+def validated_vector(argument: str, value: object) -> list[float]:
     """The value as a list of 1 to 2,048 finite floats."""
     try:
         vector = VectorField().to_python(value)

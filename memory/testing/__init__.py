@@ -1,1 +1,1 @@
-"""What tests of the app, and of projects that install it, need; no product code imports it."""
+"""Test helpers for the app and for projects that install it."""

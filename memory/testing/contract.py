@@ -1,4 +1,4 @@
-"""The contract of a `MemoryManager` as a pytest suite: every store here passes it, and so should yours.
+"""The contract of a `MemoryManager` as a pytest suite, for all stores including custom ones.
 
     class TestMyManager(MemoryManagerContract):
         @pytest.fixture
@@ -8,8 +8,8 @@
             yield manager
             manager.close()
 
-Users and agents have ids of the test's own (fixture `namespace`), so the suite may run on storage that is in use; what
-has expired there is deleted.
+Users and agents have unique ids (fixture `namespace`), so the suite can run on a storage in use. It deletes expired
+records there.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ FIELDS = tuple(field.name for field in MemoryItem._meta.concrete_fields if field
 
 
 def wait(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-    """The result of an awaitable method, from a test that is no coroutine."""
+    """Call an awaitable method from a synchronous test."""
     return async_to_sync(function)(*args, **kwargs)
 
 
 def fields_of(item: MemoryItem | None) -> dict[str, Any]:
-    """An item's values by field."""
-    assert item is not None, "the item is not there"
+    """The values of an item by field."""
+    assert item is not None, "the item does not exist"
     return {name: getattr(item, name) for name in FIELDS}
 
 
 class MemoryManagerContract:
-    """Give it a fixture `manager`: initialized, and the test's own."""
+    """Subclasses define a fixture `manager` that returns an initialized manager."""
 
     @pytest.fixture
     def namespace(self) -> str:
-        """What every id of a user or an agent begins with; no other test's does."""
+        """A unique prefix of user and agent ids."""
         return f"contract-{uuid.uuid4().hex}"
 
     @pytest.fixture
@@ -60,7 +60,7 @@ class MemoryManagerContract:
 
     @pytest.fixture
     def data(self, namespace: str) -> Callable[..., AgentData]:
-        """Makes an agent's unsaved data; what a test does not care about gets a value."""
+        """A factory of unsaved agent data."""
 
         def make(**values: Any) -> AgentData:
             return AgentData(**{"agent_id": f"{namespace}-agent", "data_type": "plan", **values})
@@ -69,7 +69,7 @@ class MemoryManagerContract:
 
     @pytest.fixture
     def item(self, user: str) -> Callable[..., MemoryItem]:
-        """Makes an unsaved item of the user; what a test does not care about gets a value."""
+        """A factory of unsaved items of the user."""
 
         def make(**values: Any) -> MemoryItem:
             return MemoryItem(**{"user_id": user, "item_type": "message", "text_content": "text", **values})
@@ -78,7 +78,7 @@ class MemoryManagerContract:
 
     @pytest.fixture
     def conversation(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> list[MemoryItem]:
-        """Five items, an hour apart, oldest first: three in session a, one in b, one in none."""
+        """Five stored items, an hour apart, oldest first: three in session a, one in b, one without session."""
         sessions = ("a", "b", "a", None, "a")
         items = [
             item(session_id=session, text_content=f"text {number}", timestamp=START + number * HOUR)
@@ -90,7 +90,7 @@ class MemoryManagerContract:
     # Items
 
     def test_an_item_comes_back_as_it_was_stored(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
-        """Every field, at full precision, with text and keys of any script."""
+        """All fields keep their precision, and texts and keys of any script."""
         stored = item(
             session_id="s",
             timestamp=START,
@@ -105,7 +105,7 @@ class MemoryManagerContract:
         assert fields_of(wait(manager.get_memory_item, item_id)) == fields_of(stored)
 
     def test_an_item_of_which_little_is_given_comes_back_with_defaults(self, manager: MemoryManager, user: str) -> None:
-        """A user and a type are enough; the rest is an id, now, an empty map and None."""
+        """User and type are required; the defaults are an id, the current time, an empty map and None."""
         before = timezone.now()
         item_id = wait(manager.add_memory_item, MemoryItem(user_id=user, item_type="fact"))
         found = wait(manager.get_memory_item, item_id)
@@ -115,11 +115,11 @@ class MemoryManagerContract:
         assert (found.embedding, found.metadata, found.expiration) == (None, {}, None)
 
     def test_an_unknown_id_is_none(self, manager: MemoryManager) -> None:
-        """What is not there is None, not an error."""
+        """An unknown id returns None."""
         assert wait(manager.get_memory_item, uuid.uuid4().hex) is None
 
     def test_what_is_returned_is_the_callers_own(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
-        """To change an item before or after it is read changes nothing that is stored."""
+        """Changing an item after storing or reading it does not change stored data."""
         stored = item(metadata={"tags": ["a"]})
         item_id = wait(manager.add_memory_item, stored)
         stored.metadata["tags"].append("b")
@@ -132,7 +132,7 @@ class MemoryManagerContract:
         assert (again.metadata, again.text_content) == ({"tags": ["a"]}, "text")
 
     def test_many_items_at_once(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
-        """Ids come in the order of the items; no items are no work."""
+        """Ids are returned in the order of the items; an empty list is allowed."""
         items = [item(text_content=str(number)) for number in range(25)]
         assert wait(manager.add_memory_items, iter(items)) == [one.id for one in items]
         assert wait(manager.add_memory_items, []) == []
@@ -141,7 +141,7 @@ class MemoryManagerContract:
         assert found.text_content == "7"
 
     def test_an_id_that_is_taken_is_refused(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
-        """A new item never replaces another, and of a batch with such an id nothing is stored."""
+        """A new item never replaces another, and the rest of its batch is not stored."""
         first = item(text_content="first")
         wait(manager.add_memory_item, first)
         other = item()
@@ -164,13 +164,13 @@ class MemoryManagerContract:
             ({"embedding": [0.0] * 2049}, "embedding"),
             ({"text_content": "x" * 1_100_000}, "text_content"),
             ({"text_content": "\ud800"}, "text_content"),
-            ({"timestamp": datetime(2026, 1, 1)}, "timestamp"),  # noqa: DTZ001  (the mistake)
+            ({"timestamp": datetime(2026, 1, 1)}, "timestamp"),  # noqa: DTZ001  (the error under test)
         ],
     )
     def test_what_storage_would_refuse_is_a_validation_error(
         self, manager: MemoryManager, item: Callable[..., MemoryItem], values: dict[str, Any], field: str
     ) -> None:
-        """It names the field, and of the batch nothing is stored."""
+        """The error names the field, and nothing of the batch is stored."""
         good = item()
         with pytest.raises(exceptions.ValidationError) as raised:
             wait(manager.add_memory_items, [good, item(**values)])
@@ -179,7 +179,7 @@ class MemoryManagerContract:
 
     @pytest.mark.parametrize("wrong", [None, "text", {"user_id": "ada"}, 5])
     def test_what_is_no_item_is_a_validation_error(self, manager: MemoryManager, wrong: Any) -> None:
-        """Of another type than the method's."""
+        """Other types are rejected."""
         with pytest.raises(exceptions.ValidationError):
             wait(manager.add_memory_item, wrong)
         with pytest.raises(exceptions.ValidationError):
@@ -188,18 +188,18 @@ class MemoryManagerContract:
     # History
 
     def test_history_is_newest_first(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
-        """Without a session: all of the user's, in none too."""
+        """Without a session, all items of the user."""
         found = wait(manager.get_conversation_history, user)
         assert [one.id for one in found] == [one.id for one in reversed(conversation)]
 
     def test_history_of_a_session(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
-        """Only what belongs to it; an unknown session is empty."""
+        """Only items of the session; an unknown session is empty."""
         found = wait(manager.get_conversation_history, user, "a")
         assert [one.text_content for one in found] == ["text 4", "text 2", "text 0"]
         assert wait(manager.get_conversation_history, user, session_id="none") == []
 
     def test_history_is_limited(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
-        """The newest `limit`, 20 unless given."""
+        """The newest `limit` items, 20 by default."""
         assert [one.text_content for one in wait(manager.get_conversation_history, user, limit=2)] == [
             "text 4",
             "text 3",
@@ -211,7 +211,7 @@ class MemoryManagerContract:
     def test_items_of_one_moment_are_ordered_by_id(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """The order is the same at every call."""
+        """The order is deterministic."""
         ids = sorted(uuid.uuid4().hex for _ in range(6))
         wait(manager.add_memory_items, [item(id=one, session_id="s", timestamp=START) for one in ids[::-2] + ids[::2]])
         assert [one.id for one in wait(manager.get_conversation_history, user, "s")] == ids[::-1]
@@ -219,7 +219,7 @@ class MemoryManagerContract:
     def test_another_users_items_are_never_returned(
         self, manager: MemoryManager, user: str, conversation: list[MemoryItem]
     ) -> None:
-        """Not by a session of the same name either."""
+        """Also for a session with the same name."""
         assert wait(manager.get_conversation_history, f"{user}-other", "a") == []
         assert wait(manager.get_conversation_history, f"{user}-other") == []
 
@@ -251,7 +251,7 @@ class MemoryManagerContract:
         filters: dict[str, Any] | None,
         expected: list[str],
     ) -> None:
-        """By type, persona, session and time; all lookups must hold."""
+        """Type, persona, session and time are combined with AND."""
         rows = (
             ("event", None, None),
             ("fact", "guide", None),
@@ -290,7 +290,7 @@ class MemoryManagerContract:
         filters: dict[str, Any],
         expected: set[str],
     ) -> None:
-        """By a key's value, of the same JSON type; a null is not a missing key."""
+        """Values are compared by JSON type; null differs from a missing key."""
         maps = {
             "a": {"role": "user", "a.b `c`__d": 5, "flag": True},
             "b": {"role": "user", "a.b `c`__d": "5", "flag": 1, "none": None},
@@ -311,7 +311,7 @@ class MemoryManagerContract:
             {"item_type__in": "message"},
             {"persona_active__isnull": "no"},
             {"timestamp__gte": "2026-01-01"},
-            {"timestamp__gte": datetime(2026, 1, 1)},  # noqa: DTZ001  (the mistake)
+            {"timestamp__gte": datetime(2026, 1, 1)},  # noqa: DTZ001  (the error under test)
             {"metadata": {"role": "user"}},
             {"metadata__": "user"},
             {"metadata__role": ["user"]},
@@ -326,7 +326,7 @@ class MemoryManagerContract:
     def test_a_filter_that_is_not_in_the_whitelist_is_refused(
         self, manager: MemoryManager, user: str, filters: Any
     ) -> None:
-        """So is a value of the wrong kind: nothing reaches the database unchecked."""
+        """Unknown lookups and invalid values are rejected."""
         with pytest.raises(exceptions.ValidationError):
             wait(manager.get_conversation_history, user, filters=filters)
 
@@ -338,7 +338,7 @@ class MemoryManagerContract:
     def test_wrong_arguments_are_validation_errors(
         self, manager: MemoryManager, user: str, arguments: dict[str, Any]
     ) -> None:
-        """They are told by name."""
+        """The error names the argument."""
         with pytest.raises(exceptions.ValidationError) as raised:
             wait(manager.get_conversation_history, **{"user_id": user, **arguments})
         assert raised.value.message_dict.keys() == arguments.keys()
@@ -346,7 +346,7 @@ class MemoryManagerContract:
     # Search
 
     def test_the_nearest_come_first(self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]) -> None:
-        """By direction, not length, with their distance; what has no vector, or another dimension, is left out."""
+        """Cosine distance; items without a vector or with another dimension are skipped."""
         vectors = {"same": [2.0, 0.0], "near": [1.0, 1.0], "across": [0.0, 1.0], "back": [-1.0, 0.0]}
         items = [item(text_content=name, embedding=vector) for name, vector in vectors.items()]
         wait(manager.add_memory_items, [*items[::-1], item(embedding=[1.0, 0.0, 0.0]), item()])
@@ -361,14 +361,14 @@ class MemoryManagerContract:
     def test_a_search_stays_with_the_user(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """Another's items are not found, however near."""
+        """Items of other users are not found."""
         wait(manager.add_memory_item, item(embedding=[1.0, 0.0]))
         assert wait(manager.semantic_search, f"{user}-other", [1.0, 0.0]) == []
 
     def test_a_zero_vector_is_near_to_nothing(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """It has no direction: stored, it is never found; asked for, it finds nothing."""
+        """A stored zero vector is never found, and a zero query finds nothing."""
         wait(manager.add_memory_items, [item(embedding=[0.0, 0.0]), item(text_content="x", embedding=[1.0, 0.0])])
         assert [one.text_content for one in wait(manager.semantic_search, user, [1.0, 0.0])] == ["x"]
         assert wait(manager.semantic_search, user, [0.0, 0.0]) == []
@@ -376,14 +376,14 @@ class MemoryManagerContract:
     def test_a_persona_narrows_a_search(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """To its own items and those of no persona."""
-        personas = {"guide's": "guide", "nobody's": None, "critic's": "critic"}
+        """Items of the persona and items without one are found."""
+        personas = {"guide's": "guide", "no persona": None, "critic's": "critic"}
         wait(
             manager.add_memory_items,
             [item(text_content=text, persona_active=name, embedding=[1.0, 0.0]) for text, name in personas.items()],
         )
         found = wait(manager.semantic_search, user, [1.0, 0.0], PersonaConfig(name="guide"))
-        assert {one.text_content for one in found} == {"guide's", "nobody's"}
+        assert {one.text_content for one in found} == {"guide's", "no persona"}
 
     @pytest.mark.parametrize(
         "arguments",
@@ -402,7 +402,7 @@ class MemoryManagerContract:
     def test_what_answers_best_comes_first(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """By words and by meaning, with scores, whose parts add up where they are asked for; the rest is left out."""
+        """Results have scores and, with `explain`, their parts; unrelated items are not found."""
         texts = ["I took the night train to Vienna.", "The piano was tuned on Monday.", "We paddled around the island."]
         wait(manager.add_memory_items, [item(text_content=text, session_id="s") for text in texts])
         found: list[Any] = wait(manager.search, user, "which train did I take at night?")
@@ -417,7 +417,7 @@ class MemoryManagerContract:
     def test_a_question_stays_with_the_user(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """Another's items are not found, nor what has expired."""
+        """Items of other users and expired items are not found."""
         gone = timezone.now() - HOUR
         wait(
             manager.add_memory_items,
@@ -444,7 +444,7 @@ class MemoryManagerContract:
         narrowed: dict[str, Any],
         expected: set[str],
     ) -> None:
-        """To a session, and as a history; what does not pass is not found, however well it answers."""
+        """Session and filters exclude items whatever their score."""
         rows = (("message", "a"), ("fact", "b"), ("fact", "a"))
         items = [
             item(
@@ -464,7 +464,7 @@ class MemoryManagerContract:
     def test_odd_questions_have_an_answer(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem], question: str
     ) -> None:
-        """If only that there is none."""
+        """Unusual queries cause no error."""
         wait(manager.add_memory_item, item(text_content="a lighthouse"))
         assert len(wait(manager.search, user, question)) <= 1
 
@@ -482,13 +482,13 @@ class MemoryManagerContract:
             wait(manager.search, **{"user_id": user, "query": "x", **arguments})
         assert raised.value.message_dict.keys() == arguments.keys()
 
-    # Agents' data
+    # Agent data
 
     @pytest.mark.parametrize("content", [{"steps": [1, {"x": None}]}, [1, "two"], "text", 5, 0.5, True, None])
     def test_agents_data_of_any_json(
         self, manager: MemoryManager, data: Callable[..., AgentData], content: Any
     ) -> None:
-        """It comes back as it was stored."""
+        """Any JSON value round-trips."""
         stored = data(content=content, timestamp=START)
         found = wait(manager.get_raw_agent_data, wait(manager.add_raw_agent_data, stored))
         assert found is not None
@@ -496,7 +496,7 @@ class MemoryManagerContract:
         assert (found.content, found.timestamp, found.metadata) == (content, START, {})
 
     def test_agents_data_in_a_batch(self, manager: MemoryManager, data: Callable[..., AgentData]) -> None:
-        """Ids in the order of the data; a taken one is refused, an unknown one is None."""
+        """Ids are returned in order; existing ids are rejected, unknown ids return None."""
         batch = [data(content=number) for number in range(3)]
         assert wait(manager.add_raw_agent_data_batch, batch) == [one.id for one in batch]
         with pytest.raises(exceptions.StorageError):
@@ -508,7 +508,7 @@ class MemoryManagerContract:
     def test_a_duplicate_has_the_same_user_type_and_text(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
-        """Another text, type or user makes another memory, and so does no text; an item is not its own duplicate."""
+        """Items with another text, type or user, items without text, and the item itself are not duplicates."""
         stored = item(text_content="I like tea.")
         wait(manager.add_memory_items, [stored, item(text_content=None)])
         others = {
@@ -531,7 +531,7 @@ class MemoryManagerContract:
         item: Callable[..., MemoryItem],
         data: Callable[..., AgentData],
     ) -> None:
-        """By no method, from the moment on; cleaning deletes it, and nothing else."""
+        """No method returns expired records; cleanup deletes only these."""
         now = timezone.now()
         gone = item(expiration=now, text_content="gone", embedding=[1.0])
         kept = item(expiration=now + HOUR, text_content="kept", embedding=[1.0])
@@ -545,12 +545,12 @@ class MemoryManagerContract:
         assert wait(manager.check_duplicate, item(text_content="gone")) is False
         assert wait(manager.cleanup_expired_items) >= 2
         assert wait(manager.get_memory_item, kept.id) is not None
-        wait(manager.add_memory_item, item(id=gone.id))  # the id is free again
+        wait(manager.add_memory_item, item(id=gone.id))  # the id can be used again
 
-    # Life
+    # Lifecycle
 
     def test_health(self, manager: MemoryManager) -> None:
-        """A manager that works says so; one that is closed says that it is unavailable."""
+        """A working manager is `ok`, a closed one `unavailable`."""
         health = wait(manager.health_check)
         assert health.keys() == {"status", "components", "details"}
         assert health["status"] == "ok"
@@ -561,7 +561,7 @@ class MemoryManagerContract:
     def test_a_closed_manager_refuses_and_can_be_opened_again(
         self, manager: MemoryManager, item: Callable[..., MemoryItem]
     ) -> None:
-        """Both calls may be repeated; what was stored is still there, where the store keeps it."""
+        """`initialize` and `close` are idempotent; stored items are kept."""
         item_id = wait(manager.add_memory_item, item())
         manager.close()
         manager.close()

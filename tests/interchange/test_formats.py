@@ -353,15 +353,15 @@ class TestOwn:
         ("change", "start"),
         [
             ({"model": "Spell"}, "model: 'Spell'"),
-            ({"colour": 1}, "colour: there is no such field"),
-            ({"id": 5}, "id: it must be a string, not a number"),
-            ({"user_id": None}, "user_id: it must be a string, not null"),
-            ({"text_content": ["x"]}, "text_content: it must be a string, not a list"),
-            ({"timestamp": "soon"}, "timestamp: it must be a time"),
-            ({"timestamp": 5}, "timestamp: it must be a time"),
-            ({"metadata": []}, "metadata: it must be an object"),
-            ({"metadata": None}, "metadata: it must be an object"),
-            ({"embedding": "AAAA"}, "embedding: it must be a list of numbers"),
+            ({"colour": 1}, "colour: unknown field"),
+            ({"id": 5}, "id: must be a string, not a number"),
+            ({"user_id": None}, "user_id: must be a string, not null"),
+            ({"text_content": ["x"]}, "text_content: must be a string, not a list"),
+            ({"timestamp": "soon"}, "timestamp: must be a time"),
+            ({"timestamp": 5}, "timestamp: must be a time"),
+            ({"metadata": []}, "metadata: must be an object"),
+            ({"metadata": None}, "metadata: must be an object"),
+            ({"embedding": "AAAA"}, "embedding: must be a list of numbers"),
         ],
     )
     def test_what_does_not_fit(self, change: dict[str, Any], start: str) -> None:
@@ -372,22 +372,22 @@ class TestOwn:
     def test_what_is_missing(self, name: str) -> None:
         """A field that a record must have."""
         line = {key: value for key, value in self.LINE.items() if key != name}
-        assert reason(line) == f"{name}: it is missing."
+        assert reason(line) == f"{name}: this field is required."
 
 
 @pytest.mark.parametrize(
     ("raw", "start"),
     [
-        (b"{", "This is not JSON"),
-        (b'{"a": "\xff"}', "This is not UTF-8"),
-        (b'{"a": "\x00"}', "This is not JSON"),
-        (b"[" * 100_000, "This nests too deeply"),
-        (b"9" * 5_000, "This is not JSON"),
-        (b"{}", "This is no record"),
-        (b"null", "This is no record"),
-        (b'"text"', "This is no record"),
-        (b"[1]", "This is no record"),
-        (b'{"mapping": 5}', "mapping: it must be an object"),
+        (b"{", "Invalid JSON"),
+        (b'{"a": "\xff"}', "Invalid UTF-8"),
+        (b'{"a": "\x00"}', "Invalid JSON"),
+        (b"[" * 100_000, "This is nested too deeply"),
+        (b"9" * 5_000, "Invalid JSON"),
+        (b"{}", "Unknown format"),
+        (b"null", "Unknown format"),
+        (b'"text"', "Unknown format"),
+        (b"[1]", "Unknown format"),
+        (b'{"mapping": 5}', "mapping: must be an object"),
     ],
 )
 def test_what_is_no_record(raw: bytes, start: str) -> None:

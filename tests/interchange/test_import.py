@@ -125,9 +125,7 @@ def test_a_changed_line_is_told(run: Callable[..., Result]) -> None:
     changed = {**ITEM, "text_content": "Coffee.", "metadata": {"x": 1}}
     result = run([changed])
     assert result.code == 1
-    assert result.rejects[0]["reason"].startswith(
-        "A record with this id is there, and differs in metadata, text_content."
-    )
+    assert result.rejects[0]["reason"].startswith("A record with this id exists and differs in metadata, text_content.")
     assert json.loads(result.rejects[0]["raw"]) == changed
     assert MemoryItem.objects.get().text_content == "Tea, no milk."
     updated = run([changed], "--update")
@@ -228,7 +226,7 @@ def test_the_zip_as_it_comes(names: tuple[str, ...], tmp_path: Path, run: Callab
     path.write_bytes(path.read_bytes()[:-100])
     broken = run(path, "--user-id", "ada")
     assert broken.code == 2
-    assert "It is a zip that cannot be read" in broken.said
+    assert "The zip file cannot be read" in broken.said
 
 
 def test_a_zip_with_a_damaged_member(tmp_path: Path, run: Callable[..., Result]) -> None:
@@ -293,7 +291,7 @@ def test_a_missing_user_is_said(content: Any, run: Callable[..., Result]) -> Non
         (b"\x89PNG\r\n\x1a\n\0\0\0", "neither JSON nor JSON lines"),
         (b"Dear diary,", "neither JSON nor JSON lines"),
         ("{}".encode("utf-16"), "UTF-16"),
-        (b"PK\x03\x04nothing", "a zip that cannot be read"),
+        (b"PK\x03\x04nothing", "zip file cannot be read"),
         (Path("/nowhere/at/all.json"), "No such file"),
         (Path("/usr"), "Is a directory"),
     ],
@@ -310,7 +308,7 @@ def test_a_zip_without_conversations(tmp_path: Path, run: Callable[..., Result])
     """Said as such."""
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.txt", "a")
-    assert "without a conversations.json" in run(tmp_path / "x.zip").said
+    assert "has no conversations.json" in run(tmp_path / "x.zip").said
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"[]"])

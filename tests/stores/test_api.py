@@ -49,13 +49,13 @@ def answer(manager: MemoryManagerStub, **values: Any) -> Response:
 
 @pytest.mark.parametrize("error", [ConnectionError("Redis on db.internal is away."), StorageError("It failed.")])
 def test_storage_that_fails_is_503(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """With Retry-After; the cause is logged and not told."""
+    """The response has Retry-After; the cause is only logged."""
     response = answer(Failing(error), user_id="ada", item_type="message")
     assert response.status_code == 503
     assert int(response["Retry-After"]) > 0
     assert response.data["error"]["code"] == "unavailable"
     assert str(error) not in str(response.data)
-    assert "Storage does not answer" in caplog.text
+    assert "The storage is unavailable" in caplog.text
 
 
 def test_a_record_that_is_refused_is_400() -> None:

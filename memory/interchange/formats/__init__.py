@@ -1,4 +1,4 @@
-"""The formats that the import reads, each recognised by a value's content."""
+"""The import formats, detected by content."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FORMATS: Mapping[Callable[[object], bool], Parser] = {
     langchain.recognises: langchain.parse,
 }
 UNKNOWN = (
-    "This is no record that is known here: neither a line of memory_export (with `model`), nor a ChatGPT conversation "
-    "(with `mapping`), nor a LangChain message (with `type` and `data`)."
+    "Unknown format: this is neither a line of memory_export (with `model`), nor a ChatGPT conversation (with "
+    "`mapping`), nor a LangChain message (with `type` and `data`)."
 )
 
 __all__ = ["FORMATS", "Context", "Empty", "Entry", "Outcome", "Place", "Reject", "parse"]
 
 
 def parse(frame: Frame, context: Context) -> Outcomes:
-    """What a frame holds. Nothing is lost: what is no entry comes as a reject (or as empty)."""
+    """Parse a frame. Values that are not entries are yielded as rejects or as empty messages."""
     place = Place(frame.line, frame.index)
     raw = frame.raw
     if frame.problem:
@@ -35,17 +35,17 @@ def parse(frame: Frame, context: Context) -> Outcomes:
     try:
         content = json.loads(raw.decode())
     except UnicodeDecodeError as error:
-        yield Reject(place, f"This is not UTF-8: {error.reason} at byte {error.start}.", raw)
+        yield Reject(place, f"Invalid UTF-8: {error.reason} at byte {error.start}.", raw)
     except RecursionError:
-        yield Reject(place, "This nests too deeply to be read.", raw)
+        yield Reject(place, "This is nested too deeply.", raw)
     except ValueError as error:
-        yield Reject(place, f"This is not JSON: {error}.", raw)
+        yield Reject(place, f"Invalid JSON: {error}.", raw)
     else:
         yield from parser_of(content)(Value(content, place, frame.ordinal, raw), context)
 
 
 def parser_of(content: object) -> Parser:
-    """The parser of the format that the content has."""
+    """The parser of the content's format."""
     return next((parser for recognises, parser in FORMATS.items() if recognises(content)), _unknown)
 
 

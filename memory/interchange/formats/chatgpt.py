@@ -1,7 +1,7 @@
-"""ChatGPT's data export: conversations whose `mapping` is a tree of messages.
+"""ChatGPT data exports: conversations whose `mapping` is a tree of messages.
 
-A message that was edited or regenerated has siblings, so the tree has branches; `current_node` is the end of the
-one that the user saw last. Every message that says something is imported, those off that branch with `branch: true`.
+Edited and regenerated messages have siblings, so the tree has branches. `current_node` is the leaf of the branch that
+the user saw last. All messages that are not empty are imported, those of other branches with `branch: true`.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from memory.interchange.entries import (
 SOURCE = "chatgpt"
 TICK = timedelta(microseconds=1)
 
-# Where content types keep their text, beside `parts`: code, tool output, quotes, pages, custom instructions, memory.
+# Text fields of content types, in addition to `parts`: code, tool output, quotes, pages, instructions, memory.
 TEXTS = ("title", "text", "result", "summary", "content", "user_profile", "user_instructions", "model_set_context")
 PLAIN_TYPES = ("text", "multimodal_text")
 
 
 def recognises(content: object) -> bool:
-    """An object with a `mapping`."""
+    """Detect an object with a `mapping`."""
     return isinstance(content, dict) and "mapping" in content
 
 
 def parse(value: Value, context: Context) -> Outcomes:
-    """The conversation's session, and an entry for each of its messages."""
+    """Yield the session and an entry per message."""
     conversation, mapping = value.content, value.content["mapping"]
     if not isinstance(mapping, dict):
-        yield Reject(value.place, "mapping: it must be an object of nodes.", value.raw)
+        yield Reject(value.place, "mapping: must be an object.", value.raw)
         return
     reader = _Conversation(conversation, mapping, context, value.place)
     outcomes = [reader.outcome(node_id, node) for node_id, node in mapping.items() if not _is_bare(node)]
@@ -55,7 +55,7 @@ def _is_bare(node: object) -> bool:
 
 
 class _Conversation:
-    """One conversation: its ids, its tree, and the times in it."""
+    """A conversation with its ids, tree and times."""
 
     def __init__(
         self, conversation: Mapping[str, Any], mapping: Mapping[str, Any], context: Context, place: Place
@@ -122,7 +122,7 @@ class _Conversation:
         return Entry("MemoryItem", values, frozenset(stated), place, raw)
 
     def time(self, node_id: str) -> datetime:
-        """The message's time; where it has none, a tick after its parent's, so that the order stays."""
+        """The message's time; without one, 1 µs after its parent's, which preserves the order."""
         untimed = []
         time = self.start
         for ancestor in self.ancestors(node_id):
@@ -142,7 +142,7 @@ class _Conversation:
         return time_of(message.get("create_time")) if isinstance(message, dict) else None
 
     def ancestors(self, node_id: object) -> Iterator[str]:
-        """A node and those above it, to the root; a cycle ends it."""
+        """A node and its ancestors up to the root; stops at cycles."""
         seen: set[str] = set()
         while isinstance(node_id, str) and node_id not in seen and isinstance(self.mapping.get(node_id), dict):
             seen.add(node_id)
@@ -158,7 +158,7 @@ def _conversation_id(conversation: Mapping[str, Any], mapping: Mapping[str, Any]
 
 
 def _content(content: object) -> tuple[str, dict[str, Any]]:
-    """A content's text, and what else there is in it."""
+    """The text of a content, and its other values."""
     if not isinstance(content, dict):
         return (content, {}) if isinstance(content, str) else ("", given({"value": content}))
     parts = [_part(part) for part in _listed(content.get("parts"))]
@@ -197,7 +197,7 @@ def _thoughts(thoughts: object) -> list[str]:
 
 
 def _details(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the message's own metadata helps to understand it."""
+    """The relevant metadata of a message."""
     metadata = message.get("metadata")
     more = metadata if isinstance(metadata, dict) else {}
     author = message.get("author")

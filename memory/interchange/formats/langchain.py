@@ -1,4 +1,4 @@
-"""LangChain's messages, as `messages_to_dict` and its chat message histories write them.
+"""LangChain messages as written by `messages_to_dict` and chat message histories.
 
 `{"type": "human", "data": {"content": ...}}`, alone or in lists; a list is a conversation.
 """
@@ -26,22 +26,22 @@ from memory.interchange.entries import (
 SOURCE = "langchain"
 ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant"}
 CHUNK = "MessageChunk"
-# Where integrations note when a message was made: in the message, or in one of these maps.
+# Keys of a message's time, in the message or in one of these maps.
 TIMES = ("timestamp", "created_at")
 MAPS = ("additional_kwargs", "response_metadata")
-# Of no use outside of LangChain, or stored elsewhere.
-LEFT_OUT = frozenset({"content", "type", "example"})
+# Irrelevant outside of LangChain, or stored elsewhere.
+EXCLUDED = frozenset({"content", "type", "example"})
 
 
 def recognises(content: object) -> bool:
-    """A message, or a list in which there is one."""
+    """Detect a message, or a list that contains one."""
     if isinstance(content, list):
         return any(_is_message(member) for member in content)
     return _is_message(content)
 
 
 def parse(value: Value, context: Context) -> Outcomes:
-    """A message's entry, or those of a list of messages."""
+    """Yield an entry per message."""
     session_id, place = _session(value, context), value.place
     if not isinstance(value.content, list):
         position = value.ordinal if place.index is None else place.index
@@ -52,7 +52,7 @@ def parse(value: Value, context: Context) -> Outcomes:
         if _is_message(member):
             yield _message(member, position, session_id, inside, context)
         else:
-            yield Reject(inside, "This is no LangChain message: it has no `type` and `data`.", member)
+            yield Reject(inside, "This is not a LangChain message with `type` and `data`.", member)
 
 
 def _is_message(content: object) -> bool:
@@ -60,7 +60,7 @@ def _is_message(content: object) -> bool:
 
 
 def _session(value: Value, context: Context) -> str:
-    """The file's session; a further list in the file is a further session, by its number."""
+    """The file's session; further lists in the file get numbered sessions."""
     numbers: list[int] = []
     in_list = isinstance(value.content, list)
     if value.ordinal and (in_list or value.place.index is not None):
@@ -73,7 +73,7 @@ def _session(value: Value, context: Context) -> str:
 def _message(content: Mapping[str, Any], position: int, session_id: str, place: Place, context: Context) -> Outcome:
     data = content["data"]
     text, parts = _content(data.get("content"))
-    rest = given({key: value for key, value in data.items() if key not in LEFT_OUT})
+    rest = given({key: value for key, value in data.items() if key not in EXCLUDED})
     if not text and not parts and not rest.keys() - {"response_metadata", "id", "name"}:
         return Empty(place)
     user_id, key = context.required_user_id(), data.get("id") or position
@@ -108,7 +108,7 @@ def _role(kind: str, data: Mapping[str, Any]) -> str:
 
 
 def _content(content: object) -> tuple[str, list[Any]]:
-    """The text, and the parts that are none."""
+    """The text, and the other parts."""
     if isinstance(content, str):
         return content, []
     parts = content if isinstance(content, list) else [content]

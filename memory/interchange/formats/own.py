@@ -1,4 +1,4 @@
-"""Our own export: a record's fields beside the name of its model."""
+"""The format of memory_export: a record's fields and the name of its model."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ OPTIONAL = frozenset({"metadata"})
 
 
 class WrongValueError(Exception):
-    """Why a field's value cannot be taken."""
+    """The value of a field is invalid."""
 
 
 def recognises(content: object) -> bool:
-    """An object with a `model`."""
+    """Detect an object with a `model`."""
     return isinstance(content, dict) and isinstance(content.get("model"), str) and "mapping" not in content
 
 
 def parse(value: Value, context: Context) -> Outcomes:
-    """One entry. A memory item or session without `user_id` gets the context's."""
+    """Yield one entry. A missing `user_id` is taken from the context."""
     name = value.content["model"]
     if name not in MODELS:
-        yield Reject(value.place, f"model: {name!r} is none of {', '.join(MODELS)}.", value.raw)
+        yield Reject(value.place, f"model: {name!r} is not one of {', '.join(MODELS)}.", value.raw)
         return
     fields = {field.name: field for field in exported_fields(MODELS[name])}
     try:
@@ -42,7 +42,7 @@ def _values(
     content: Mapping[str, Any], fields: Mapping[str, models.Field[Any, Any]], context: Context
 ) -> dict[str, Any]:
     if unknown := sorted(content.keys() - fields.keys() - {"model"}):
-        raise WrongValueError(f"{unknown[0]}: there is no such field.")
+        raise WrongValueError(f"{unknown[0]}: unknown field.")
     values = dict(content)
     del values["model"]
     if context.user_id is not None and "user_id" in fields:
@@ -51,8 +51,8 @@ def _values(
         if name in values:
             values[name] = _value(field, values[name])
         elif field.editable and not field.null and name not in OPTIONAL:
-            hint = " Give it in the line, or with --user-id." if name == "user_id" else ""
-            raise WrongValueError(f"{name}: it is missing.{hint}")
+            hint = " Add it to the line, or use --user-id." if name == "user_id" else ""
+            raise WrongValueError(f"{name}: this field is required.{hint}")
     return values
 
 
@@ -68,26 +68,26 @@ def _value(field: models.Field[Any, Any], value: object) -> object:
 
 def _text(value: object) -> object:
     if not isinstance(value, str):
-        raise WrongValueError(f"it must be a string, not {_name(value)}.")
+        raise WrongValueError(f"must be a string, not {_name(value)}.")
     return value
 
 
 def _time(value: object) -> object:
     time = time_of(value) if isinstance(value, str) else None
     if time is None:
-        raise WrongValueError('it must be a time such as "2026-01-31T12:00:00Z".')
+        raise WrongValueError('must be a time such as "2026-01-31T12:00:00Z".')
     return time
 
 
 def _map(value: object) -> object:
     if not isinstance(value, dict):
-        raise WrongValueError(f"it must be an object, not {_name(value)}.")
+        raise WrongValueError(f"must be an object, not {_name(value)}.")
     return value
 
 
 def _vector(value: object) -> object:
     if not isinstance(value, list):
-        raise WrongValueError(f"it must be a list of numbers, not {_name(value)}.")
+        raise WrongValueError(f"must be a list of numbers, not {_name(value)}.")
     return value
 
 
@@ -100,7 +100,7 @@ def _name(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-# The first kind that fits a field; validation within the type is the model's.
+# The first matching type applies; the model validates the values.
 CONVERTERS: Mapping[type[Any], Callable[[object], object]] = {
     DocumentIdField: _text,
     NameField: _text,
