@@ -1,8 +1,7 @@
 """`ENGINE = "memory.backends.firestore"`: the connection.
 
-A connection holds no socket: the channel belongs to the process (`rpc/channel.py`), calls to the executor. What
-Django calls a cursor carries plans instead of SQL, and is where tests that forbid database access can stop
-us.
+A connection has no socket: the channel belongs to the process (`rpc/channel.py`), and the executor makes the calls.
+Cursors run plans instead of SQL. Test tools that forbid database access can patch them as on other engines.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """What Django expects of a driver's module (PEP 249): its errors are Django's own."""
+    """Replaces the driver module (PEP 249) that Django expects. Its errors are Django's own."""
 
     DataError = db_utils.DataError
     OperationalError = db_utils.OperationalError
@@ -58,7 +57,7 @@ class Database:
 
 
 class Cursor:
-    """Runs plans. SQL is refused, before any call."""
+    """Runs plans. SQL raises NotSupportedError, before any call."""
 
     rowcount = -1
 
@@ -68,7 +67,7 @@ class Cursor:
 
     @property
     def unit(self) -> UnitOfWork | None:
-        """The transaction that is open; None where every statement is its own."""
+        """The open transaction; None in autocommit mode."""
         self.db.validate_no_broken_transaction()
         return self.db.unit
 
@@ -77,7 +76,7 @@ class Cursor:
         return self._executor.run(read) if (unit := self.unit) is None else unit.run(read)
 
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
-        """At least the rows of a read, and how many came from Firestore; see `UnitOfWork.superset`."""
+        """A superset of the rows of a read, and the number of rows from Firestore; see `UnitOfWork.superset`."""
         if (unit := self.unit) is not None:
             return unit.superset(read, limit)
         if limit is not None and isinstance(read, Query | Merge):
@@ -86,16 +85,16 @@ class Cursor:
         return rows, len(rows)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
-        """One value for each aggregate."""
+        """One value per aggregate."""
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
-    def run_concurrently(self, asked: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
-        """The rows of several reads by one round of calls, in no transaction; see `Executor.side_by_side`."""
-        return self._executor.run_concurrently(asked)
+    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several reads, outside of any transaction; see `Executor.run_concurrently`."""
+        return self._executor.run_concurrently(reads)
 
     def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
-        """Applies writes, or keeps them until the transaction commits; see `Executor.commit`."""
+        """Applies writes, or buffers them in a transaction; see `Executor.commit`."""
         unit = self.unit
         return (self._executor.commit if unit is None else unit.write)(writes, isolate=isolate)
 
@@ -104,7 +103,7 @@ class Cursor:
         return self._executor.collections() if (unit := self.unit) is None else unit.collections()
 
     def clear(self, collection: str) -> int:
-        """Deletes every document of a collection; returns how many there were."""
+        """Deletes every document of a collection. Returns the number of documents."""
         if self.unit is None:
             return self._executor.clear(collection)
         ids = {row[0] for row in self.superset(Query(collection, (DOCUMENT_ID,)))[0]}
@@ -112,24 +111,24 @@ class Cursor:
         return len(ids)
 
     def copy(self, to: Cursor) -> int:
-        """Copies every document to another database, outside of any transaction; returns how many there were."""
+        """Copies every document to another database, outside of any transaction. Returns the number of documents."""
         return self._executor.copy(to._executor)
 
     def execute(self, sql: Any, params: Any = None) -> NoReturn:
-        """Refuses SQL."""
+        """Raises NotSupportedError."""
         raise NotSupportedError(
-            "Firestore has no SQL: use the ORM instead of raw(), cursor().execute() or RunSQL. "
-            f"Refused: {str(sql)[:100]!r}"
+            f"Firestore does not support SQL ({str(sql)[:100]!r}): use the ORM instead of raw(), cursor().execute() or "
+            "RunSQL."
         )
 
     def executemany(self, sql: Any, param_list: Any) -> NoReturn:
-        """Refuses SQL."""
+        """Raises NotSupportedError."""
         self.execute(sql)
 
     callproc = execute
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: a cursor has no resources."""
 
     def __enter__(self) -> Cursor:
         return self
@@ -139,8 +138,7 @@ class Cursor:
 
 
 class override_attr(AbstractContextManager[None]):  # noqa: N801 - used like a function
-    """An object that has another value in one attribute for a while. By hand, as every call does this: a generator
-    costs three times as much."""
+    """Sets an object's attribute inside of the context. Three times faster than a generator, for use in every call."""
 
     __slots__ = ("before", "name", "owner", "value")
 
@@ -156,12 +154,12 @@ class override_attr(AbstractContextManager[None]):  # noqa: N801 - used like a f
 
 
 class DatabaseWrapper(BaseDatabaseWrapper):
-    """One thread's view of a Firestore database."""
+    """A thread's connection to a Firestore database."""
 
     vendor = "firestore"
     display_name = "Firestore"
     data_types = {name: kind.value for name, kind in FIELD_KINDS.items()}
-    # No SQL is run with these; expressions are compiled to learn whether they are one constant.
+    # Expressions are compiled with these to check whether they are constants. The SQL is not executed.
     operators = SQLiteWrapper.operators
     pattern_ops = SQLiteWrapper.pattern_ops
     pattern_esc = SQLiteWrapper.pattern_esc
@@ -181,8 +179,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         self._text: Callable[[], str] | None = None
         self.unit: UnitOfWork | None = None
         self.cache = ConnectionCache()
-        self.commits = 0  # transactions that were committed
-        # Inside `retrying`: the server's transaction that was aborted first.
+        self.commits = 0  # number of committed transactions
+        # Inside `retrying()`: the id of the server transaction of the first attempt.
         self._retries = False
         self._aborted: bytes | None = None
         self._optimistic = False
@@ -195,7 +193,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     @property
     def auto_ids(self) -> str:
-        """How ids for AutoFields are made."""
+        """The generator of ids for AutoFields: a key of `AUTO_IDS`."""
         return str(self.option("auto_ids"))
 
     @cached_property
@@ -213,7 +211,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log, index=derive.needed)
 
     def init_connection_state(self) -> None:
-        """Nothing to set up: no call is made to connect."""
+        """Does nothing: connecting needs no call."""
 
     def create_cursor(self, name: str | None = None) -> Cursor:
         return Cursor(self, self.connection)
@@ -229,11 +227,11 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     @cached_property
     def wrap_database_errors(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Errors are Django's already (`errors.py`)."""
+        """Does nothing: errors are already Django's (`errors.py`)."""
         return nullcontext()
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
-        """As Django's, but without a BEGIN in `connection.queries`: none is sent."""
+        """Like Django's, but without a BEGIN in `connection.queries`, since none is sent."""
         self.validate_no_atomic_block()
         self.ensure_connection()
         self._set_autocommit(autocommit)
@@ -243,7 +241,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             self.run_commit_hooks_on_set_autocommit_on = False
 
     def _set_autocommit(self, autocommit: bool) -> None:
-        """What was written without autocommit is committed when it comes back."""
+        """Commits the open transaction when autocommit is enabled."""
         if autocommit:
             if self.unit is not None:
                 self.unit.commit()
@@ -265,7 +263,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     @contextmanager
     def unit_of_work(self) -> Iterator[UnitOfWork]:
-        """The transaction that is open, or one of a statement's own, which is committed when the statement ends."""
+        """The open transaction, or one for a single statement, which is committed at the end of the context."""
         if self.unit is not None:
             yield self.unit
             return
@@ -290,7 +288,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     @contextmanager
     def retrying(self) -> Iterator[None]:
-        """Inside, a transaction is the same again as the one that was rolled back: the server gives it its turn."""
+        """Transactions inside are retries of the first one, so that the server gives them priority."""
         self._retries = True
         try:
             yield
@@ -298,7 +296,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             self._retries, self._aborted = False, None
 
     def optimistic(self) -> AbstractContextManager[None]:
-        """Transactions that begin inside lock nothing; see `UnitOfWork`."""
+        """Transactions that begin inside take no locks; see `UnitOfWork`."""
         return override_attr(self, "_optimistic", True)
 
     def _savepoint(self, sid: str) -> None:
@@ -315,7 +313,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
                 self.unit.savepoint_commit(sid)
 
     def _close(self) -> None:
-        """The channel belongs to the process and stays open; a transaction that did not end is rolled back."""
+        """Rolls back an open transaction. The channel belongs to the process and stays open."""
         unit, self.unit = self.unit, None
         if unit is not None:
             unit.rollback()
@@ -332,18 +330,18 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def get_database_version(self) -> tuple[int, ...]:
         return (1,)
 
-    # --- what each call tells
+    # --- logging of calls
 
     def lane(self, name: str) -> AbstractContextManager[None]:
-        """Names the lane of the calls made inside, for `connection.queries`."""
+        """Sets the lane of the calls made inside, for `connection.queries`."""
         return override_attr(self, "_lane", name)
 
     def asking(self, text: Callable[[], str]) -> AbstractContextManager[None]:
-        """Gives calls made inside the query that they are for, as text for `connection.queries`."""
+        """Sets the SQL text of the calls made inside, for `connection.queries`."""
         return override_attr(self, "_text", text)
 
     def _wrap_call(self, description: str, send: Callable[[], T]) -> T:
-        """One call inside Django's `execute_wrappers`."""
+        """Runs a call inside Django's `execute_wrappers`."""
         if not self.execute_wrappers:
             return send()
 

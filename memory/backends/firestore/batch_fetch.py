@@ -42,7 +42,7 @@ class _Prepared:
     rows: analysis.RowAnalysis | None = None
 
     def answer(self, found: Iterable[Row]) -> list[Row] | int:
-        """The rows as the queryset selects them, or their number."""
+        """The rows like the queryset's own, or their number."""
         if isinstance(self.read, Aggregate):
             return int(next(iter(found))[0])
         rows = self.compiler.output_rows(self.rows, iter(found))

@@ -1,4 +1,4 @@
-"""`manage.py dbshell`: Firestore has no shell."""
+"""`manage.py dbshell`, which Firestore does not support."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from .compilers.update import SQLUpdateCompiler
 
 
 class SQLAggregateCompiler(SQLCompiler, compiler.SQLAggregateCompiler):
-    """Aggregates over a subquery: counts of slices natively, the rest in the mirror."""
+    """Aggregates over a subquery: counts of slices are native, the others run in the mirror."""
 
 
 __all__ = [

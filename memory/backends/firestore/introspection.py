@@ -21,7 +21,7 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
         return []
 
     def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[Any, ...]]:
-        """None: Firestore keeps no foreign keys, so there is no difference between the tuples of 5.2 and of 6.1."""
+        """Always empty: Firestore has no foreign keys. So the tuples of Django 5.2 and 6.1 need no distinction."""
         return {}
 
     def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:

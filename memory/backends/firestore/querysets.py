@@ -1,12 +1,12 @@
-"""A queryset whose `update_or_create()` is run again on Firestore where it lost a race.
+"""A queryset whose `update_or_create()` is retried on contention on Firestore.
 
     class Counter(models.Model):
         name = models.CharField(max_length=50, unique=True)
         objects = FirestoreManager()
 
-Django's method reads the row in a transaction and then writes it. SQL databases let others wait for the row; Firestore
-aborts one of the two, and only the caller of the block can run it again. On other engines, and inside a transaction,
-this queryset does what Django's does.
+Django's method reads the row in a transaction and then writes it. On SQL databases concurrent transactions wait for the
+row. Firestore aborts one of them, and only the code that opened the transaction can retry it. On other engines, and
+inside a transaction, this queryset behaves like Django's.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from django.db.models import Manager, Model, QuerySet
 ModelT = TypeVar("ModelT", bound=Model)
 
 ATTEMPTS: Final = 20
-"""Each round of those who want one row lets one of them pass, and the pauses between them grow."""
+"""With several writers of a row, one succeeds per round of attempts, and the pauses between rounds increase."""
 
 
 class FirestoreQuerySet(QuerySet[ModelT]):
-    """Django's queryset, but for `update_or_create()` outside of a transaction on Firestore."""
+    """Django's queryset with a different `update_or_create()` outside of a transaction on Firestore."""
 
     def update_or_create(
         self,
@@ -33,16 +33,16 @@ class FirestoreQuerySet(QuerySet[ModelT]):
         create_defaults: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> tuple[ModelT, bool]:
-        """As Django's, without locks, and again where somebody else wrote the row meanwhile, up to 20 times.
+        """Like Django's, but without locks. If another client writes the row concurrently, it retries up to 20 times.
 
-        Callables among the defaults and signals run in each attempt. Raises `Contention` if all attempts met others.
+        Callables in the defaults, and signals, run in each attempt. Raises `Contention` if all attempts fail.
         """
         attempt = partial(super().update_or_create, defaults, create_defaults, **kwargs)
-        self._for_write = True  # as Django's method does: the router is asked for a database to write to
+        self._for_write = True  # as in Django's method, so that the router returns a database for writing
         connection: Any = connections[self.db]
         if connection.vendor != "firestore" or connection.in_atomic_block or not connection.get_autocommit():
             return attempt()
-        from .transactions.retry import retry  # imports grpc, which other engines do not need
+        from .transactions.retry import retry  # it imports grpc, which is not needed on other engines
 
         with connection.optimistic():
             return retry(attempt, attempts=ATTEMPTS, using=self.db)

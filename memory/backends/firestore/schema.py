@@ -52,7 +52,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         """A collection is created by its first document."""
 
     def add_index(self, model: Any, index: Any) -> None:
-        """Composite indexes are deployed by `manage.py firestore_indexes --deploy`."""
+        """Does nothing: `manage.py firestore_indexes --deploy` creates composite indexes."""
 
     def remove_index(self, model: Any, index: Any) -> None:
         """See `add_index`."""

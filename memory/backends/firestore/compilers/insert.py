@@ -1,7 +1,7 @@
 """INSERT.
 
-One row is one commit. Several rows, and an upsert, are one unit of work: that of the transaction that is open, or their
-own. Django's `bulk_create()` opens a transaction around all statements before 6.0, and around several since then.
+A single row is one commit. Several rows, and an upsert, are a unit of work: that of the open transaction, or their own.
+Django's `bulk_create()` opens a transaction for all statements before 6.0, and only for several since then.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
                 self.create(writes, settle is OnConflict.IGNORE)
 
     def create(self, writes: Sequence[Create], ignore: bool) -> None:
-        """Creates documents, of which those that are there are left out if `ignore`."""
+        """Creates documents. With `ignore`, existing ones are skipped."""
         changes = self.markers.inserted(writes)
         self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
 

@@ -92,7 +92,7 @@ class SQLCompiler(compiler.SQLCompiler):
             for position, (functions, expression) in converters.items()
         }
 
-    # --- running it
+    # --- execution
 
     def execute_sql(
         self,
@@ -247,7 +247,7 @@ class SQLCompiler(compiler.SQLCompiler):
         return self.run_in_mirror(inner, unsupported)
 
     def of_page(self) -> Any:
-        """The query for the rows of the page table, in place of the slice."""
+        """The query for the rows of the page table, without the slice."""
         query, quoted = self.query.chain(), self.connection.ops.quote_name
         query.clear_limits()
         meta = query.get_meta()
@@ -355,7 +355,7 @@ def sum_or_null(at: int, ref: Ref | None) -> Callable[[Row], Any]:
 
 
 def nulls_first(value: Any) -> tuple[bool, Any]:
-    """A sort key that puts null before every value."""
+    """A sort key that sorts None before other values."""
     return (value is not None, value)
 
 

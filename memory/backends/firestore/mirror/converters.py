@@ -22,7 +22,7 @@ from ..values.types import JSON_NULL, Kind
 
 Convert = Callable[[Any], Any]
 
-# SQLite computes with floats, which hold this many decimal digits.
+# SQLite computes with floats, which have this many significant decimal digits.
 FLOAT_DIGITS: Final = Context(prec=15)
 
 

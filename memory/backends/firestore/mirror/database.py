@@ -48,7 +48,7 @@ class MirrorWrapper(SQLiteWrapper):
         self._outer = outer
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Closed with this wrapper, whose thread may end at any time: nobody else knows of it."""
+        """Closed by the finalizer of its wrapper, since nothing else closes it when a thread ends."""
         connection = super().get_new_connection(conn_params)
         weakref.finalize(self, connection.close)
         return connection
@@ -165,7 +165,7 @@ class Mirror:
 
     def _declare(self, table: Table) -> None:
         declaration = table.declaration(self.connection)
-        name = table.name.lower()  # SQLite takes "Item" and "item" for one table
+        name = table.name.lower()  # in SQLite, "Item" and "item" are the same table
         if self._declared.get(name) == declaration:
             return
         self._declared.pop(name, None)

@@ -57,7 +57,7 @@ class Page:
     """A slice that Firestore can apply to the first table reference, since nothing else adds or removes rows.
 
     The first `checked` rows are not part of the result: they are read to check whether an inner join removes them.
-    If `beside`, the transaction wrote to the table: its own rows are added to the page, and SQLite applies the slice.
+    `beside`: the transaction has written to the table. Its own rows are added, and SQLite applies the slice.
     """
 
     where: Condition

@@ -21,7 +21,7 @@ from .tables import Table
 
 Row = tuple[Any, ...]
 Insert = Callable[[Table, Sequence[Any], Sequence[Row]], None]
-"""Puts rows into a table; the sequence before them holds the field of each value."""
+"""Inserts rows into a table. The second argument is the sequence of the values' fields."""
 
 # Maximum number of join values in a query. With more, the table is read by its other filters.
 MAX_JOINED: Final = 300
@@ -78,7 +78,7 @@ class Loader:
         self._versions_of = versions_of
         self._budget: int = outer.option("mirror_limit")
         self._tables = {name: self._loaded_table(tables[name], columns.get(name, ())) for name in tables}
-        # The table of each use that was loaded, and the rows that it may need.
+        # The table and the relevant rows of each loaded table reference.
         self._rows_by_ref: dict[int, tuple[LoadedTable, list[Row]]] = {}
 
     def _loaded_table(self, table: Table, wanted: Collection[str]) -> LoadedTable:

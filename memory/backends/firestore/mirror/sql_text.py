@@ -1,4 +1,4 @@
-"""Finds the tables in the text of a statement. Raw SQL (RawSQL, extra()) may name tables that no query knows."""
+"""Finds table references in SQL. Raw SQL (RawSQL, extra()) may contain tables that the query does not know."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ AFTER_TABLES: Final = frozenset(
         "returning",
     ]
 )
-"""Keywords that may follow a table where its alias could stand."""
+"""Keywords that can follow a table at the position of its alias."""
 
 
 def named_tables(sql: str, tables: Iterable[str], refs: Iterable[TableRef]) -> dict[tuple[str, str], int]:
-    """The number of references in a statement by table and alias. A table without an alias has its own name.
+    """The number of references in a statement by table and alias. The alias of a table without one is its name.
 
-    A table that is named in any other place counts once, with an empty alias.
+    A table that occurs in any other position counts once, with an empty alias.
     """
     known = {name.lower(): name for name in tables} | {name: name for name in tables}
     aliases = {(ref.table, ref.alias) for ref in refs}
@@ -69,7 +69,7 @@ def named_tables(sql: str, tables: Iterable[str], refs: Iterable[TableRef]) -> d
 
 
 def _read(tokens: list[str], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The tables after FROM, JOIN, UPDATE and INTO, and after commas behind those, with their aliases."""
+    """The tables after FROM, JOIN, UPDATE and INTO, and after commas in these lists, with their aliases."""
     at = 0
     while at < len(tokens):
         at += 1
@@ -93,7 +93,7 @@ def _read(tokens: list[str], known: Mapping[str, str]) -> Iterator[tuple[str, st
 
 
 def _name(token: str) -> str | None:
-    """The unquoted name, or None if the token is no name."""
+    """The unquoted name, or None if the token is not a name."""
     quote = token[0]
     if quote in '"`':
         return token[1:-1].replace(quote * 2, quote)

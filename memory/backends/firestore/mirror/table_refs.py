@@ -193,7 +193,7 @@ def _equal(collector: Collector, left: Col, right: Col, scope: Scope, own: Mappi
 def _reverse_links(collector: Collector, inner: set[int], own: set[int]) -> None:
     """Adds the reverse of links to the query `own`, for a subquery of it whose rows must exist.
 
-    Links of the subquery to queries further outside stay as they are: those queries may have rows without a match.
+    Links of the subquery to other outer queries are not reversed, since those may have rows without a match.
     """
     for link in list(collector.links):
         if link.target in inner and link.source in own:
@@ -201,7 +201,7 @@ def _reverse_links(collector: Collector, inner: set[int], own: set[int]) -> None
 
 
 def _keeps_rows(query: Query) -> bool:
-    """Whether a subquery has no slice, grouping or window, so that removing a row does not change the others."""
+    """Whether a subquery has no slice, grouping or window, so that its rows do not depend on each other."""
     numbered = any(getattr(e, "contains_over_clause", False) for e in query.annotations.values())
     return not (query.is_sliced or query.group_by is not None or query.distinct_fields or numbered)
 

@@ -28,7 +28,7 @@ class Table:
 
     @property
     def position(self) -> str:
-        """A name of SQLite's row id that no column has."""
+        """A name for SQLite's row id that is not a column."""
         return next(name for name in POSITIONS if name not in {column.lower() for column in self.fields})
 
     def declaration(self, connection: SQLiteWrapper) -> str:

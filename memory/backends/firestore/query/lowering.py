@@ -40,7 +40,7 @@ KINDS: Final = frozenset(kind.value for kind in Kind)
 ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
 INT64: Final = (-(2**63), 2**63 - 1)
 JSON_IN: Final = JSONField.get_class_lookups()["in"]
-"""`lookups.In` before Django 6.1, then a class of its own."""
+"""`lookups.In` before Django 6.1, a separate class since then."""
 
 BEYOND_INT64: Final = 10**19
 """In JSON, integers beyond 64 bits are stored as maps with their digits. The text of this value sorts first among those
@@ -59,7 +59,7 @@ def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
 
 
 def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
-    """The place where a field's values are stored; worked out once for each connection, as every read asks."""
+    """The column of a field, cached per connection."""
     known: dict[Field[Any, Any], Ref] = connection.cache.column_refs
     if field not in known:
         known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)

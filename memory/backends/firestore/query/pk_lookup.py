@@ -91,12 +91,12 @@ def _only_condition(where: Any) -> Any:
 
 
 def _shape(model: Any, connection: Any) -> Shape | None:
-    """The shape of a model, made once for each connection; None for a model whose rows are not of one collection."""
+    """The shape of a model, cached per connection; None for a model whose rows are in several collections."""
     known: dict[Any, Shape | None] = connection.cache.row_shapes
     if model not in known:
         meta = model._meta
         simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
-        stored = not any(field.generated for field in meta.concrete_fields)  # what is generated is SQLite's to compute
+        stored = not any(field.generated for field in meta.concrete_fields)  # SQLite computes generated columns
         shape = Shape(model, connection) if simple and stored else None
         known[model] = shape if shape is not None and shape.key.kind in KINDS else None
     return known[model]

@@ -46,7 +46,7 @@ The interface of the executor (`rpc/executor.py`)::
         def ping(self) -> None                       reads one document
         def clear(self, collection: str) -> int      deletes every document, returns their number
 
-    channel.target(settings_dict: Mapping[str, Any]) -> channel.Target    from one entry of DATABASES
+    channel.target(settings_dict: Mapping[str, Any]) -> channel.Target    from an entry of DATABASES
     document_ids.document_id(value: Any, kind: Kind) -> str     raises ValueError for an invalid id
     document_ids.document_key(id: str, kind: Kind) -> Any       the inverse
 
@@ -357,7 +357,7 @@ MAX_FILTERS_AND_ORDERS: Final = 100  # counted on the disjunctive normal form
 MAX_NEAREST: Final = 1000
 MAX_FILTER_BYTES: Final = 1500  # longer values cannot be used in filters
 TEXT_END: Final = (
-    1  # a text's size is that of its UTF-8 and one: https://firebase.google.com/docs/firestore/storage-size
+    1  # a text's size is its UTF-8 length plus one: https://firebase.google.com/docs/firestore/storage-size
 )
 
 

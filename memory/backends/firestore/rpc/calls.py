@@ -314,4 +314,5 @@ def is_transient(error: grpc.RpcError, transaction: bytes | None = None) -> bool
 def is_about_database(error: grpc.RpcError) -> bool:
     """Whether NOT_FOUND refers to the database. For a missing document, the details contain only its name."""
     text = (error.details() or "").split("projects/")[0].lower()
-    return error.code() is Code.NOT_FOUND and "database" in text.replace("database_id:", "")  # the emulator's key
+    text = text.replace("database_id:", "")  # the emulator adds this key to all details
+    return error.code() is Code.NOT_FOUND and "database" in text

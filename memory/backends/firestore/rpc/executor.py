@@ -41,7 +41,7 @@ AGGREGATED_ENTRIES: Final = 1000
 
 
 def without_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, Any] | None:
-    """No index is known."""
+    """The default: no index definition."""
     return None
 
 
@@ -60,7 +60,7 @@ class Executor:
         log: Callable[[Rpc], None],
         index: IndexOf = without_index,
     ) -> None:
-        """`index` gives the definition that an error of a missing index shows."""
+        """`index` returns the definition for the error of a missing index."""
         self._client = RpcClient(target, timeout, wrap_call, log)
         self._index = index
 

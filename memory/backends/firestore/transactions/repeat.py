@@ -1,7 +1,7 @@
-"""The commit of a unit of work, whose statements are run again where that met contention, if they are repeatable.
+"""Commits a unit of work, and repeats its statements on contention, if they are repeatable.
 
-`atomic()` cannot run its block again, but of an upsert (`bulk_create(update_conflicts=True)`) that is a transaction of
-its own the engine knows all that it does, and nobody else has seen what it read.
+`atomic()` cannot run its block again. But the engine can repeat an upsert (`bulk_create(update_conflicts=True)`) that
+is a transaction of its own, since no other code depends on what it read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .retry import FIRST_PAUSE, LONGEST_PAUSE
 from .unit_of_work import UnitOfWork
 
 ATTEMPTS: Final = 20
-"""Each round of those who want one row lets one of them pass, and the pauses between them grow."""
+"""With several writers of a row, one succeeds per round of attempts, and the pauses between rounds increase."""
 
 
 def commit(unit: UnitOfWork, begin: Callable[[], UnitOfWork]) -> None:
-    """Commit a unit of work; `begin` makes another one for each further attempt, and takes its place.
+    """Commits a unit of work. `begin` starts and returns a new one for each retry.
 
-    Raises `Contention` if all attempts met it, or if the unit holds anything that cannot be run again.
+    Raises `Contention` if all attempts fail with it, or if the unit contains statements that are not repeatable.
     """
     backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     for _ in range(ATTEMPTS - 1):

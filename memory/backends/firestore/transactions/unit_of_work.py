@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 
 MAX_SECONDS: Final = 270.0
 MAX_IDLE_SECONDS: Final = 60.0
-"""How long Firestore keeps a transaction, in all and between two calls. https://firebase.google.com/docs/firestore/quotas"""
+"""Firestore's time limits of a transaction, in total and between calls. https://firebase.google.com/docs/firestore/quotas"""
 
 VERSIONED: Final = (DOCUMENT_ID, VERSION)
 
@@ -83,7 +83,7 @@ class UnitOfWork:
     ) -> None:
         """`blocks` returns the open `atomic()` blocks, the outermost first. For `retry` see `Executor.begin`.
 
-        `bulk`: the transaction belongs to one statement, whatever the blocks are.
+        `bulk`: the transaction belongs to a single statement, whatever blocks are open.
         """
         self._executor = executor
         self._blocks = blocks
@@ -104,7 +104,7 @@ class UnitOfWork:
         # Documents to create unless they exist at the time of the commit.
         self._optional: set[Key] = set()
         self._is_bulk = bulk
-        # Whether only bulk statements wrote, so that the commit may be divided.
+        # Whether all writes are by bulk statements, so that the commit can be split.
         self._in_bulk = True
         # The repeatable statements; None after a read or write of any other.
         self._repeatable: list[Statement] | None = []
@@ -124,14 +124,14 @@ class UnitOfWork:
 
     @property
     def repeatable(self) -> Sequence[Statement]:
-        """The statements of a transaction that consists of repeatable ones only; otherwise empty."""
+        """The statements of a transaction with only repeatable statements; otherwise empty."""
         return tuple(self._repeatable or ())
 
     def run_repeatable(self, *statements: Statement) -> None:
-        """Runs statements that `repeat.commit` may run again, because nothing else depends on what they read.
+        """Runs statements that `repeat.commit` can repeat, because nothing else depends on what they read.
 
-        In the transaction of a bulk statement they take no locks: the commit requires that the documents which they
-        write are unchanged since they were read. In a transaction of the application they run like any other statement.
+        In the transaction of a bulk statement they take no locks: the commit requires that the documents to write have
+        not changed since they were read. In a transaction of the application they run like other statements.
         """
         if self._repeatable is None or not self._is_bulk_alone():
             self._repeatable = None

@@ -1,4 +1,4 @@
-"""Pauses between attempts, with full jitter."""
+"""Exponential backoff with full jitter."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass
 class Backoff:
-    """Pauses in seconds: each a random part of a bound, which doubles from `bound` to `longest`."""
+    """Random pauses in seconds, with an upper bound that doubles from `bound` to `longest`."""
 
     bound: float
     longest: float
 
     def next_pause(self) -> float:
-        """How long to wait before the next attempt."""
+        """The pause before the next attempt."""
         seconds = random.uniform(0, self.bound)  # noqa: S311 - jitter, not a secret
         self.bound = min(self.longest, self.bound * 2)
         return seconds

@@ -1,4 +1,4 @@
-"""Types of stored values: `Kind`, how a column is spelled on the wire, and `Ref`, a place in a document. No I/O."""
+"""Types of stored values: `Kind`, the encoding of a column, and `Ref`, a field path in a document. No I/O."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ FIELD_KINDS: Final[Mapping[str, Kind]] = {
     "UUIDField": Kind.UUID,
     "VectorField": Kind.VECTOR,
 }
-"""The kind of a column by the internal type of its field: its name is the column's `db_type`."""
+"""Column kinds by the internal type of the field. The name of the kind is the column's `db_type`."""
 
 
 class JsonNull:

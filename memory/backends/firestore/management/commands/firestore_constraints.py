@@ -39,7 +39,7 @@ class Command(BaseCommand):
         what.add_argument("--repair", action="store_true", help="create missing markers and delete orphaned ones")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run over the models one after the other."""
+        """Checks the models in sequence."""
         alias = self._alias(options["database"])
         bar = partial(tqdm, file=self.stderr)
         reports = []
