@@ -81,7 +81,7 @@ def test_firestore_indexes_knows_what_django_asks(
     models = [model for label in APPS for model in apps.get_app_config(label).get_models(include_auto_created=True)]
     tables = {model._meta.db_table for model in models}
     declared = manifest.of_models(models, manifest.Options()).indexes
-    found = [needed for read, refs in reads if (needed := derive.needed(read, refs)) is not None]
+    found = [needed for read, refs in reads if (needed := derive.required_index(read, refs)) is not None]
     ours = [needed for needed in found if needed["collectionGroup"] in tables]
     assert len(ours) > 3
     assert [needed for needed in ours if not served(needed, declared)] == []

@@ -146,7 +146,7 @@ def test_every_query_has_its_index(meter: Meter, monkeypatch: pytest.MonkeyPatch
     assert {type(one).__name__ for one in asked} == {"MemoryItemQuerySet", "Counted"}
     for one in asked:
         read: Any = batch_fetch._prepared(one).read
-        needed = derive.needed(read.source if isinstance(read, Aggregate) else read)
+        needed = derive.required_index(read.source if isinstance(read, Aggregate) else read)
         assert needed is None or merged(keys(needed), known), needed
 
 

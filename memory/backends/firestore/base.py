@@ -208,7 +208,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
-        return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log, index=derive.needed)
+        return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log, index=derive.required_index)
 
     def init_connection_state(self) -> None:
         """Does nothing: connecting needs no call."""

@@ -108,7 +108,7 @@ MAPPING: Final[Mapping[Code, tuple[type[DatabaseError], str]]] = {
 }
 """Django's error class and the message for each status except OK."""
 
-CLASSES: Final[Mapping[type[Exception], Code]] = {
+STATUS_BY_EXCEPTION: Final[Mapping[type[Exception], Code]] = {
     api.RetryError: Code.DEADLINE_EXCEEDED,
     auth.TransportError: Code.UNAVAILABLE,
     auth.GoogleAuthError: Code.UNAUTHENTICATED,
@@ -142,7 +142,7 @@ def status_of(error: BaseException) -> Code | None:
     code = getattr(error, "grpc_status_code", None)
     if isinstance(code, grpc.StatusCode):
         return code
-    return next((status for known, status in CLASSES.items() if isinstance(error, known)), None)
+    return next((status for known, status in STATUS_BY_EXCEPTION.items() if isinstance(error, known)), None)
 
 
 def details_of(error: BaseException) -> str:

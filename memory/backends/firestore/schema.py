@@ -74,7 +74,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         if field.remote_field is not None and getattr(field.remote_field, "through", None):
             self._delete_through(field)
         elif field.column is not None:
-            self._unmark([key for key in unique_keys(model) if field.column in key.columns])
+            self._delete_markers([key for key in unique_keys(model) if field.column in key.columns])
 
     def _delete_through(self, field: Any) -> None:
         if field.remote_field.through._meta.auto_created:
@@ -87,26 +87,26 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         if isinstance(constraint, CheckConstraint):
             audit.enforce_check(self.connection, model, check(model, constraint))
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
-            self._mark(model, [constraint_key(model, constraint)])
+            self._add_markers(model, [constraint_key(model, constraint)])
 
     def remove_constraint(self, model: Any, constraint: Any) -> None:
         """Deletes a unique constraint's markers."""
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
-            self._unmark([constraint_key(model, constraint)])
+            self._delete_markers([constraint_key(model, constraint)])
 
     def alter_unique_together(self, model: Any, old_unique_together: Any, new_unique_together: Any) -> None:
         """Writes and deletes markers. See `add_constraint`."""
         old, new = ({tuple(names) for names in given} for given in (old_unique_together, new_unique_together))
         kept = {key.name for key in unique_keys(model)}
         gone = [unique_together_key(model, names) for names in old - new]
-        self._unmark([key for key in gone if key.name not in kept])
-        self._mark(model, [unique_together_key(model, names) for names in new - old])
+        self._delete_markers([key for key in gone if key.name not in kept])
+        self._add_markers(model, [unique_together_key(model, names) for names in new - old])
 
-    def _mark(self, model: Any, keys: Sequence[Key]) -> None:
+    def _add_markers(self, model: Any, keys: Sequence[Key]) -> None:
         if keys:
             audit.enforce(self.connection, model, keys)
 
-    def _unmark(self, keys: Sequence[Key]) -> None:
+    def _delete_markers(self, keys: Sequence[Key]) -> None:
         with self.connection.cursor() as cursor:
             for key in keys:
                 named = Compare(KEY, Op.EQ, key.name)
@@ -135,7 +135,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
             return Update(model._meta.db_table, name, (ref,), (value,))
 
         self._rewrite(model, (), write)
-        self._mark(model, [key for key in unique_keys(field.model) if field.column in key.columns])
+        self._add_markers(model, [key for key in unique_keys(field.model) if field.column in key.columns])
 
     def alter_field(self, model: Any, old_field: Any, new_field: Any, strict: bool = False) -> None:
         """Copies a renamed or retyped column, and replaces nulls if null is no longer allowed."""
@@ -149,8 +149,8 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         before = [key for key in unique_keys(model) if old_field.column in key.columns]
         after = [key for key in unique_keys(new_field.model) if new_field.column in key.columns]
         kept, known = {key.name for key in after}, {key.name for key in before}
-        self._unmark([key for key in before if key.name not in kept])
-        self._mark(new_field.model, [key for key in after if rewritten or key.name not in known])
+        self._delete_markers([key for key in before if key.name not in kept])
+        self._add_markers(new_field.model, [key for key in after if rewritten or key.name not in known])
 
     def _copy(self, model: Any, old: Ref, new: Ref, new_field: Any, fills: bool) -> None:
         default = self._default(new_field) if fills else None
@@ -203,7 +203,7 @@ class DatabaseSchemaEditor(BaseDatabaseSchemaEditor):
         self._rewrite(model, (), lambda name, _: Delete(old_db_table, name), collection=old_db_table)
         with self.connection.cursor() as cursor:
             cursor.clear(marker_collection(old_db_table))
-        self._mark(model, unique_keys(model))
+        self._add_markers(model, unique_keys(model))
 
     def _rewrite(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memory.backends.firestore.indexes import manifest
-from memory.backends.firestore.indexes.derive import needed
+from memory.backends.firestore.indexes.derive import required_index
 from memory.backends.firestore.query.plan import And, Compare, Get, Measure, Merge, Nearest, Op, Or, Order, Query
 from memory.backends.firestore.values.types import DOCUMENT_ID, Kind, Ref
 
@@ -62,13 +62,13 @@ NEEDS = [
 @pytest.mark.parametrize(("read", "expected"), NEEDS, ids=str)
 def test_the_index_of_a_read(read: Any, expected: str | None) -> None:
     """None for equalities only or one order. Otherwise equalities, sort keys, ranges, and the vector last."""
-    assert short(needed(read)) == expected
+    assert short(required_index(read)) == expected
 
 
 def test_an_aggregate_needs_its_column_in_the_index() -> None:
     """A sum with a filter needs an index of both columns."""
-    assert short(needed(Query("x", where=IS_A), [B])) == "a b"
-    assert needed(Query("x"), [B]) is None
+    assert short(required_index(Query("x", where=IS_A), [B])) == "a b"
+    assert required_index(Query("x"), [B]) is None
 
 
 def test_a_models_manifest() -> None:

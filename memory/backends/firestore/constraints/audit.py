@@ -47,7 +47,7 @@ SELECT DISTINCT owner FROM expected LEFT JOIN stored USING (marker, owner) WHERE
 UNOWNED: Final = """
 SELECT stored.marker FROM stored LEFT JOIN expected USING (marker, owner) WHERE expected.marker IS NULL
 """
-RIVALS: Final = f"SELECT owner FROM expected WHERE marker = ? AND owner <> ? LIMIT {MAX_NAMED}"  # noqa: S608
+OTHER_OWNERS: Final = f"SELECT owner FROM expected WHERE marker = ? AND owner <> ? LIMIT {MAX_NAMED}"  # noqa: S608
 DUPLICATE: Final = "SELECT marker FROM expected GROUP BY marker HAVING count(*) > 1 LIMIT 1"
 
 
@@ -106,9 +106,9 @@ class Audit:
     def compare(self, *, repair: bool) -> Report:
         """After `read()`: checks the suspects, and repairs them if `repair`. The report includes repaired markers."""
         for owners in self._suspects(UNMARKED):
-            self._in_transaction(partial(self._look_at_rows, owners, repair))
+            self._in_transaction(partial(self._check_rows, owners, repair))
         for ids in self._suspects(UNOWNED):
-            self._in_transaction(partial(self._look_at_markers, ids, repair))
+            self._in_transaction(partial(self._check_markers, ids, repair))
         return self.report
 
     def read(self) -> None:
@@ -137,20 +137,20 @@ class Audit:
 
     # --- suspects
 
-    def _in_transaction(self, look: Callable[[], Callable[[], None]]) -> None:
+    def _in_transaction(self, check_suspects: Callable[[], Callable[[], None]]) -> None:
         """Runs a check in a transaction, and updates the report after its commit."""
         if self.connection.in_atomic_block:
-            look()()
+            check_suspects()()
         else:
-            run_in_transaction(look, attempts=ATTEMPTS, using=self.connection.alias)()
+            run_in_transaction(check_suspects, attempts=ATTEMPTS, using=self.connection.alias)()
 
-    def _look_at_rows(self, owners: Sequence[str], repair: bool) -> Callable[[], None]:
+    def _check_rows(self, owners: Sequence[str], repair: bool) -> Callable[[], None]:
         """Checks rows with a missing marker."""
         needed = self._needed(owners)
         stored = self.markers.stored(id for ids in needed.values() for id in ids)
         rivals = {
             id: {marker.owner for marker in [stored.get(id)] if marker is not None}
-            | {rival for (rival,) in self._scratch.execute(RIVALS, (id, owner))}
+            | {rival for (rival,) in self._scratch.execute(OTHER_OWNERS, (id, owner))}
             for owner, ids in needed.items()
             for id in ids
         }
@@ -176,7 +176,7 @@ class Audit:
 
         return update_report
 
-    def _look_at_markers(self, ids: Sequence[str], repair: bool) -> Callable[[], None]:
+    def _check_markers(self, ids: Sequence[str], repair: bool) -> Callable[[], None]:
         """Checks markers without a matching row."""
         stored = self.markers.stored(ids)
         needed = self._needed({marker.owner for marker in stored.values()})

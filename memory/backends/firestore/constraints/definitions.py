@@ -37,7 +37,7 @@ COLUMNS: Final = (OWNER, KEY, NONCE)
 
 _LOWER: Final[Mapping[int, int]] = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
-FOLDS: Final[Mapping[str, Callable[[str], str]]] = {
+COLLATIONS: Final[Mapping[str, Callable[[str], str]]] = {
     "": str,
     "binary": str,
     "nocase": lambda text: text.translate(_LOWER),
@@ -225,7 +225,7 @@ def canonical(message: Message) -> Any:
 def canonical_value(value: Any, kind: Kind, collated: str = "") -> Any:
     """The same for a column's Python value. `collated` is the collation of a text."""
     if isinstance(value, str) and collated:
-        value = FOLDS.get(collated, str)(value)
+        value = COLLATIONS.get(collated, str)(value)
     return canonical(codec.value(value, kind))
 
 

@@ -16,7 +16,7 @@ from ..connection import Connection
 from ..mirror.tables import Table
 from ..query.lowering import column_ref
 from ..values.types import Kind
-from .definitions import FOLDS, Check, Key, Row, canonical_value, collation, field_collation
+from .definitions import COLLATIONS, Check, Key, Row, canonical_value, collation, field_collation
 
 NONDETERMINISTIC: Final = (Exists, Subquery, Now, Random)
 """Expressions whose value does not depend only on the row."""
@@ -99,8 +99,8 @@ def _table(connection: Connection, key: Key) -> Table:
 def unsupported_reason(connection: Connection, key: Key) -> str | None:
     """The reason why a constraint cannot be enforced; None if it can."""
     names = [collation(e, key.model) for e in key.compared] or [field_collation(f) for f in key.fields]
-    if unknown := [name for name in names if name not in FOLDS]:
-        return f"the collation {unknown[0]!r} is not one of {', '.join(filter(None, FOLDS))}"
+    if unknown := [name for name in names if name not in COLLATIONS]:
+        return f"the collation {unknown[0]!r} is not one of {', '.join(filter(None, COLLATIONS))}"
     if not key.is_computed:
         return None
     try:

@@ -80,7 +80,7 @@ class Markers:
         self.enforce_checks(self.checks, rows)
         nonce = _nonce()
         return [
-            _group(write, [self._claim(id, key, write.id, nonce) for id, key in needed.items()])
+            _group(write, [self._create_marker(id, key, write.id, nonce) for id, key in needed.items()])
             for write, needed in zip(writes, evaluate.markers(self.connection, self.keys, rows), strict=True)
         ]
 
@@ -94,7 +94,7 @@ class Markers:
         held = evaluate.markers(self.connection, self.keys, before)
         stored = self.stored(id for markers in held for id in markers)
         return [
-            _group(write, [self._drop(id, stored[id]) for id in markers if owns(stored.get(id), write.id)])
+            _group(write, [self._delete_marker(id, stored[id]) for id in markers if owns(stored.get(id), write.id)])
             for write, markers in zip(writes, held, strict=True)
         ]
 
@@ -119,12 +119,12 @@ class Markers:
                     exchange.released[id] = place
             for id in new.keys() - old.keys():
                 if id in exchange.claimed:
-                    refuse(new[id])
+                    raise_duplicate(new[id])
                 if not owns(stored.get(id), write.id):
                     exchange.claimed[id] = place
         for id, place in exchange.claimed.items():
             if id in stored and id not in exchange.released:
-                refuse(needed[place][id])
+                raise_duplicate(needed[place][id])
         return self._grouped(writes, needed, exchange, stored)
 
     def _grouped(
@@ -141,14 +141,14 @@ class Markers:
         for id, place in exchange.claimed.items():
             releaser = exchange.released.get(id)
             if releaser is None:
-                moves[place].append(self._claim(id, needed[place][id], writes[place].id, nonce))
+                moves[place].append(self._create_marker(id, needed[place][id], writes[place].id, nonce))
             else:
                 owner = writes[place].id
                 moves[place].append(Update(self.collection, id, (OWNER,), (owner,), version=stored[id].version))
                 links.append((releaser, place))
         for id, place in exchange.released.items():
             if id not in exchange.claimed:
-                moves[place].append(self._drop(id, stored[id]))
+                moves[place].append(self._delete_marker(id, stored[id]))
         return [
             Group(tuple(writes[i] for i in places), tuple(move for i in places for move in moves[i]))
             if len(places) > 1
@@ -156,10 +156,10 @@ class Markers:
             for places in connected_components(len(writes), links)
         ]
 
-    def _claim(self, id: str, key: Key, owner: str, nonce: str) -> Create:
+    def _create_marker(self, id: str, key: Key, owner: str, nonce: str) -> Create:
         return Create(self.collection, id, COLUMNS, (owner, key.name, nonce), key.message)
 
-    def _drop(self, id: str, marker: Marker) -> Delete:
+    def _delete_marker(self, id: str, marker: Marker) -> Delete:
         return Delete(self.collection, id, must_exist=marker.version is None, version=marker.version)
 
 
@@ -168,7 +168,7 @@ def owns(marker: Marker | None, row: str) -> bool:
     return marker is not None and marker.owner == row
 
 
-def refuse(key: Key) -> None:
+def raise_duplicate(key: Key) -> None:
     """Raises IntegrityError with SQLite's message."""
     raise IntegrityError(f"{key.message}; another row has the same values, nothing was written")
 

@@ -37,12 +37,12 @@ def vector_field(path: str, dimension: int) -> dict[str, Any]:
     return {"fieldPath": path, "vectorConfig": {"dimension": dimension, "flat": {}}}
 
 
-def needed(read: Read, aggregated: Sequence[Ref] = ()) -> Definition | None:
+def required_index(read: Read, aggregated: Sequence[Ref] = ()) -> Definition | None:
     """The composite index that a read needs, or None. `aggregated` are the columns of sums and averages."""
     if isinstance(read, Get):
         return None
     if isinstance(read, Merge):
-        return next((found for branch in read.branches if (found := needed(branch, aggregated))), None)
+        return next((found for branch in read.branches if (found := required_index(branch, aggregated))), None)
     if isinstance(read, Nearest):
         return _for_nearest(read)
     return _for_query(read, aggregated)

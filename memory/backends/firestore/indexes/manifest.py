@@ -29,11 +29,11 @@ from ..query.plan import And, Compare, Filter, Measure, Merge, Nearest, Op, Orde
 from ..query.planner import plan
 from ..values import document_ids
 from ..values.types import FIELD_KINDS, Kind, Ref
-from .derive import Definition, definition, needed, sorted_field, vector_field
+from .derive import Definition, definition, required_index, sorted_field, vector_field
 
 SOME_TIME: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
-OF_DJANGO: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+DJANGO_INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "admin.LogEntry": (("user", "-action_time"), ("content_type", "object_id", "action_time")),
     "auth.User": (("is_active", "username"), ("is_staff", "username"), ("is_superuser", "username")),
 }
@@ -110,9 +110,9 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
     ttl = next((one for one in meta.local_concrete_fields if one.name in options.ttl), None)
     lists = list(_index_orders(manifest, model))
     for orders in lists:
-        manifest.add([_declared(model, orders)])
+        manifest.add([_declared_index(model, orders)])
         if ttl is not None:
-            manifest.add([_of_live(model, orders, ttl)])
+            manifest.add([_unexpired_index(model, orders, ttl)])
     if ttl is not None:
         override = {"collectionGroup": meta.db_table, "fieldPath": document_ids.field_path((ttl.column,)), "ttl": True}
         manifest.overrides.append({**override, "indexes": [dict(one) for one in AUTOMATIC]})
@@ -128,7 +128,7 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
 
 def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[list[Order]]:
     """The sort keys of each of `Meta.indexes` and `OF_DJANGO`."""
-    for fields in OF_DJANGO.get(model._meta.label, ()):
+    for fields in DJANGO_INDEXES.get(model._meta.label, ()):
         yield [
             Order(_ref(model._meta.get_field(name.lstrip("-"))), name.startswith("-"))  # type: ignore[arg-type]
             for name in fields
@@ -143,14 +143,16 @@ def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[lis
         ]
 
 
-def _declared(model: type[models.Model], orders: Sequence[Order]) -> Definition | None:
+def _declared_index(model: type[models.Model], orders: Sequence[Order]) -> Definition | None:
     if len(orders) > 1 and orders[-1].ref.key and orders[-1].descending == orders[-2].descending:
         orders = orders[:-1]
     fields = [sorted_field(document_ids.field_path(order.ref.path), order.descending) for order in orders]
     return definition(model._meta.db_table, fields) if len(fields) > 1 else None
 
 
-def _of_live(model: type[models.Model], orders: Sequence[Order], ttl: models.Field[Any, Any]) -> Definition | None:
+def _unexpired_index(
+    model: type[models.Model], orders: Sequence[Order], ttl: models.Field[Any, Any]
+) -> Definition | None:
     """The index for the same query over rows that have not expired."""
     first = next((place for place, order in enumerate(orders) if order.descending), len(orders) - 1)
     if orders[first].ref.path == (ttl.column,):
@@ -158,8 +160,8 @@ def _of_live(model: type[models.Model], orders: Sequence[Order], ttl: models.Fie
     keys = [order for order in orders[first:] if not order.ref.key]
     key = Order(_ref(model._meta.pk), keys[-1].descending if keys else orders[-1].descending)
     equal = [Compare(order.ref, Op.EQ, _SAMPLES.get(order.ref.kind, "x")) for order in orders[:first]]
-    answer = plan(Select(model._meta.db_table, key.ref, (), all_of([*equal, _live(ttl)]), (*keys, key)))
-    return needed(answer) if isinstance(answer, Query | Merge) else None
+    answer = plan(Select(model._meta.db_table, key.ref, (), all_of([*equal, _unexpired(ttl)]), (*keys, key)))
+    return required_index(answer) if isinstance(answer, Query | Merge) else None
 
 
 _SAMPLES: Final[dict[Kind, Any]] = {
@@ -172,7 +174,7 @@ _SAMPLES: Final[dict[Kind, Any]] = {
 }
 
 
-def _live(ttl: models.Field[Any, Any]) -> Condition:
+def _unexpired(ttl: models.Field[Any, Any]) -> Condition:
     return any_of([Compare(_ref(ttl), Op.IS_NULL), Compare(_ref(ttl), Op.GT, SOME_TIME)])
 
 
@@ -206,7 +208,7 @@ def _add_searched_vector(
     if dimension is None:
         return
     fixed = [_ref(model._meta.get_field(name)) for name in others]  # type: ignore[arg-type]
-    for equal, sort in _equal_of(lists):
+    for equal, sort in _equality_prefixes(lists):
         manifest.add(_nearest_among(model, vector, [*equal, *fixed], ttl, dimension, sort))
 
 
@@ -237,7 +239,7 @@ def _nearest_among(
     for filters in dict.fromkeys((wanted, (*wanted, *live), (*wanted, *live, *ranges))):
         where: Filter = And(filters) if len(filters) > 1 else filters[0]
         query = Query(model._meta.db_table, where=where)
-        yield needed(Nearest(query, _ref(vector), (0.0,) * dimension, Measure.COSINE, 1))
+        yield required_index(Nearest(query, _ref(vector), (0.0,) * dimension, Measure.COSINE, 1))
 
 
 def _add_array(
@@ -248,28 +250,28 @@ def _add_array(
     lists: Sequence[Sequence[Order]],
 ) -> None:
     meta, key = model._meta, _ref(model._meta.pk)
-    live = [] if ttl is None else [_live(ttl)]
+    live = [] if ttl is None else [_unexpired(ttl)]
     for orders in lists:
-        equal = _equal_before(orders)
+        equal = _equality_columns(orders)
         if not equal or not orders[-1].descending:
             continue
         wanted = [*map(_equals, equal), Compare(_ref(array), Op.ARRAY_CONTAINS, "x")]
         sorts = (*orders[len(equal) :], Order(key, descending=True))
         for where in (all_of(wanted), all_of([*wanted, *live])):
             answer = plan(Select(meta.db_table, key, (), where, sorts))
-            manifest.add([needed(answer)] if isinstance(answer, Query | Merge) else [])
+            manifest.add([required_index(answer)] if isinstance(answer, Query | Merge) else [])
     path = document_ids.field_path((str(array.column),))
     manifest.overrides.append({"collectionGroup": meta.db_table, "fieldPath": path, "indexes": []})
 
 
-def _equal_of(lists: Sequence[Sequence[Order]]) -> Iterator[tuple[tuple[Ref, ...], Ref]]:
+def _equality_prefixes(lists: Sequence[Sequence[Order]]) -> Iterator[tuple[tuple[Ref, ...], Ref]]:
     """The equality columns and the sort column of indexes that end in a descending field, without duplicates."""
     yield from dict.fromkeys(
-        (equal, orders[-1].ref) for orders in lists if orders[-1].descending and (equal := _equal_before(orders))
+        (equal, orders[-1].ref) for orders in lists if orders[-1].descending and (equal := _equality_columns(orders))
     )
 
 
-def _equal_before(orders: Sequence[Order]) -> tuple[Ref, ...]:
+def _equality_columns(orders: Sequence[Order]) -> tuple[Ref, ...]:
     """The columns of an index before its first descending one, which queries compare for equality."""
     first = next((place for place, order in enumerate(orders) if order.descending), 0)
     return tuple(order.ref for order in orders[:first])

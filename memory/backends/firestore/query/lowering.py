@@ -123,7 +123,7 @@ class Lowering:
             if expression.alias != self.alias or getattr(expression.target, "generated", False):
                 return None
             return column_ref(expression.target, self.connection)
-        if isinstance(expression, KeyTransform) and _names_a_key(expression):
+        if isinstance(expression, KeyTransform) and _is_map_key(expression):
             inner = self.ref(expression.lhs)
             if inner is None or inner.kind is not Kind.JSON:
                 return None
@@ -159,7 +159,7 @@ def _rule(lookup: Any) -> Rule | None:
     return next((RULES[cls] for cls in type(lookup).__mro__ if cls in RULES), None)
 
 
-def _names_a_key(transform: KeyTransform) -> bool:
+def _is_map_key(transform: KeyTransform) -> bool:
     """Whether a transform can only be a map key: it declares `array_index = False`, or its key is not a number."""
     if getattr(transform, "array_index", True) is False:
         return True
@@ -199,7 +199,7 @@ def _out_of_int64(value: Any) -> bool:
     return isinstance(value, int) and not INT64[0] <= value <= INT64[1]
 
 
-def _beyond(lookup: Any, value: int) -> Condition:
+def _out_of_range_result(lookup: Any, value: int) -> Condition:
     """The condition for an integer beyond the column's range, as in Django: all rows or no rows."""
     name = "underflow_exception" if value < 0 else "overflow_exception"
     return TRUE if getattr(lookup, name, EmptyResultSet) is FullResultSet else FALSE
@@ -214,7 +214,7 @@ def _comparison(op: Op) -> Rule:
         if value is None:
             return FALSE
         if _out_of_int64(value):
-            return _beyond(lookup, value)
+            return _out_of_range_result(lookup, value)
         return Compare(ref, op, value)
 
     return rule
@@ -228,10 +228,10 @@ def _json_exact(lowering: Lowering, lookup: Any) -> Condition | None:
     value = JSON_NULL if lookup.rhs is None else lowering.constant(lookup, lookup.rhs)
     if len(ref.path) > 1 and value in (None, JSON_NULL):
         return Compare(ref, Op.IS_NULL)
-    return Compare(ref, Op.EQ, _hashable(value)) if _equal_alike(ref, value) else None
+    return Compare(ref, Op.EQ, _hashable(value)) if _has_same_equality(ref, value) else None
 
 
-def _equal_alike(ref: Ref, value: Any) -> bool:
+def _has_same_equality(ref: Ref, value: Any) -> bool:
     """Whether Firestore and SQL agree on equality with a value.
 
     SQL compares lists, maps and whole documents as text: there 1 differs from 1.0, and the order of keys matters.
@@ -280,7 +280,7 @@ def _in(lowering: Lowering, lookup: Any) -> Condition | None:
     if ref.kind is Kind.ANY or not isinstance(lookup.rhs, Iterable):
         return None
     values = [lowering.constant(lookup, value) for value in lookup.rhs if value is not None]
-    if ref.kind is Kind.JSON and any(value is JSON_NULL or not _equal_alike(ref, value) for value in values):
+    if ref.kind is Kind.JSON and any(value is JSON_NULL or not _has_same_equality(ref, value) for value in values):
         return None
     known = tuple(_hashable(value) for value in values if value is not None and not _out_of_int64(value))
     return Compare(ref, Op.IN, known) if known else FALSE

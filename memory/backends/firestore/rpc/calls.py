@@ -43,14 +43,14 @@ class Deadline:
         self._end = time.monotonic() + seconds
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds until the deadline, at least 0."""
         return max(0.0, self._end - time.monotonic())
 
     def pause(self) -> bool:
         """Waits before the next attempt. Returns False at once if that would pass the deadline."""
         seconds = self._backoff.next_pause()
-        if seconds >= self.left():
+        if seconds >= self.remaining():
             return False
         time.sleep(seconds)
         return True
@@ -111,7 +111,7 @@ class RpcClient:
             deadline = Deadline(self.timeout)
             while True:
                 try:
-                    return self.attempt(method, request, description, deadline.left(), read=read)
+                    return self.attempt(method, request, description, deadline.remaining(), read=read)
                 except grpc.RpcError as error:
                     if error.code() is Code.NOT_FOUND:
                         raise
@@ -200,7 +200,7 @@ class Stream:
         try:
             self._open()
         except grpc.RpcError as error:
-            self._failed(error)
+            self._handle_error(error)
 
     def __iter__(self) -> Iterator[Message]:
         try:
@@ -217,7 +217,7 @@ class Stream:
             try:
                 message = (self._reader or self._open())()
             except grpc.RpcError as error:
-                self._failed(error)
+                self._handle_error(error)
                 continue
             if message is None:
                 self._request = None
@@ -237,10 +237,10 @@ class Stream:
         self._arrived = self._documents = 0
         wire = self._client.wire
         self._attempt = contextlib.ExitStack()
-        self._reader = self._attempt.enter_context(wire.stream(self._method, self._request, self._deadline.left()))
+        self._reader = self._attempt.enter_context(wire.stream(self._method, self._request, self._deadline.remaining()))
         return self._reader
 
-    def _failed(self, error: grpc.RpcError) -> None:
+    def _handle_error(self, error: grpc.RpcError) -> None:
         if self._arrived:
             self._deadline = Deadline(self._client.timeout)
         self._end(error)

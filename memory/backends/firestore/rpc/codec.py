@@ -24,7 +24,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from ..values.document_ids import MAX_KEY_BYTES, document_key, escape_key, id_of, unescape_key
+from ..values.document_ids import MAX_KEY_BYTES, document_key, escape_key, id_from_name, unescape_key
 from ..values.sortable_text import (
     INT64,
     MICROSECOND,
@@ -449,7 +449,7 @@ def _getter(ref: Ref) -> Callable[[Message, Message], Any]:
     if ref.path == VERSION.path:
         return lambda document, fields: version(document)
     if ref.path == DOCUMENT_ID.path:
-        return lambda document, fields: id_of(document.name)
+        return lambda document, fields: id_from_name(document.name)
     name, rest = escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:]))
     decoder = _DECODERS[ref.kind]
     if rest:
@@ -458,7 +458,7 @@ def _getter(ref: Ref) -> Callable[[Message, Message], Any]:
 
         def get_key(document: Message, fields: Message) -> Any:
             message = fields.get(name)
-            return document_key(id_of(document.name), ref.kind) if message is None else decoder(message)
+            return document_key(id_from_name(document.name), ref.kind) if message is None else decoder(message)
 
         return get_key
 
@@ -477,7 +477,7 @@ def _decode_path(message: Message | None, rest: tuple[str, ...], kind: Kind) -> 
     return None if message is None else decode(message, kind, len(rest))
 
 
-def added(message: Message | None, amount: float) -> Message:
+def incremented(message: Message | None, amount: float) -> Message:
     """The result of Firestore's increment: the amount itself if the value is not a number; integers saturate."""
     made = pb["Value"]()
     kind = None if message is None else message.WhichOneof("value_type")

@@ -78,7 +78,7 @@ LOST: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL
 NOT_APPLIED_YET: Final = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED})
 """Statuses of a commit that was not applied and can be retried."""
 
-REFUSED: Final = frozenset({Code.ALREADY_EXISTS, Code.NOT_FOUND, Code.FAILED_PRECONDITION})
+PRECONDITION_FAILED: Final = frozenset({Code.ALREADY_EXISTS, Code.NOT_FOUND, Code.FAILED_PRECONDITION})
 """Statuses of a commit with a failed precondition."""
 
 CLOCK_SECONDS: Final = 0.05
@@ -139,7 +139,7 @@ class Committer:
         self._divisible = divisible or not whole
         self._transaction = transaction
         self._documents = client.wire.documents
-        self._most = most_writes(len(self._writes))
+        self._most = writes_per_commit(len(self._writes))
         self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
@@ -166,7 +166,7 @@ class Committer:
             except DatabaseError as error:
                 failures.append(error)
 
-        documents = {messages.name_of(write, self._documents) for write in self._writes}
+        documents = {messages.document_name(write, self._documents) for write in self._writes}
         ordered = len(documents) < len(self._writes)  # several writes of one document must be applied in order
         with ThreadPoolExecutor(1 if ordered else MAX_CONCURRENT_COMMITS) as pool:
             list(pool.map(settle, batches))
@@ -186,7 +186,7 @@ class Committer:
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
             writes = parts(change)
-            names = [messages.name_of(write, self._documents) for write in writes]
+            names = [messages.document_name(write, self._documents) for write in writes]
             self._track_existing(exist, writes, names)
             encoded = [self._message(batches[-1], write) for write in writes]
             bytes_ = sum([message.ByteSize() for message in encoded]) + ENVELOPE_BYTES * len(encoded)
@@ -236,9 +236,9 @@ class Committer:
         deadline = Deadline(self._client.timeout)
         while batch.writes:
             try:
-                self._send(batch, deadline.left())
+                self._send(batch, deadline.remaining())
             except grpc.RpcError as error:
-                if self._is_over(batch, error, deadline):
+                if self._handle_failure(batch, error, deadline):
                     return
             else:
                 self._applied(batch)
@@ -259,13 +259,13 @@ class Committer:
         for position in batch.positions:
             self._outcomes[position] = Outcome.APPLIED
 
-    def _is_over(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+    def _handle_failure(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
         """Handles a failed attempt. Returns True if the outcome is known, False to send the batch again."""
         code = error.code()
         if code in LOST:
             batch.lost = True
         elif not batch.lost:
-            return self._is_refused(batch, error, deadline)
+            return self._handle_rejection(batch, error, deadline)
         if not deadline.pause():
             raise self._outcome_unknown(batch, error) from error
         if code in LOST and self._transaction is None and all(map(is_idempotent, batch.writes)):
@@ -278,20 +278,20 @@ class Committer:
             return True
         if code in LOST or (code in NOT_APPLIED_YET and self._transaction is None):
             return False
-        if self._transaction is not None and code not in REFUSED:
+        if self._transaction is not None and code not in PRECONDITION_FAILED:
             text = f"{describe(batch.writes)}: the transaction ended before it was applied; retry it"
             raise errors.Contention(f"{text} ({code.name}: {(error.details() or '')[:300]})") from error
-        return self._is_refused(batch, error, deadline)
+        return self._handle_rejection(batch, error, deadline)
 
-    def _is_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
+    def _handle_rejection(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
         """The same for an attempt that was certainly not applied."""
         code = error.code()
         if code in NOT_APPLIED_YET and self._transaction is None and deadline.pause():
             return False
-        if code not in REFUSED or is_about_database(error) or not any(map(has_precondition, batch.writes)):
-            raise self._failed(batch, error) from error
+        if code not in PRECONDITION_FAILED or is_about_database(error) or not any(map(has_precondition, batch.writes)):
+            raise self._mapped_error(batch, error) from error
         if not self._isolate and not any(is_optional(self._changes[position]) for position in batch.positions):
-            raise self._refused(batch, error, deadline) from error
+            raise self._refused_error(batch, error, deadline) from error
         if len(batch.writes) == 1:
             self._outcomes[batch.positions[0]] = OUTCOMES[code]
             return True
@@ -300,13 +300,16 @@ class Committer:
     def _drop_refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> bool:
         """Reads the documents, and removes the changes with a failed precondition from the batch."""
         found, _ = self._read(batch.writes, deadline, paths=[document_ids.quoted(messages.MARK)])
-        met: dict[int, list[Outcome]] = {}
+        outcomes_by_position: dict[int, list[Outcome]] = {}
         for position, write in zip(batch.positions, batch.writes, strict=True):
-            outcome = predicted_outcome(write, found.get(messages.name_of(write, self._documents)))
-            met.setdefault(position, []).append(outcome)
-        combined = {position: combined_outcome(self._changes[position], outcomes) for position, outcomes in met.items()}
+            outcome = predicted_outcome(write, found.get(messages.document_name(write, self._documents)))
+            outcomes_by_position.setdefault(position, []).append(outcome)
+        combined = {
+            position: combined_outcome(self._changes[position], outcomes)
+            for position, outcomes in outcomes_by_position.items()
+        }
         if not all(self._may_skip(position, outcome) for position, outcome in combined.items()):
-            raise self._refused(batch, error, deadline) from error
+            raise self._refused_error(batch, error, deadline) from error
         kept = Batch(batch.mark)
         for position, write, message in zip(batch.positions, batch.writes, batch.messages, strict=True):
             if combined[position] is Outcome.APPLIED:
@@ -314,7 +317,7 @@ class Committer:
             else:
                 self._outcomes[position] = combined[position]
         if len(kept.writes) == len(batch.writes) and not deadline.pause():
-            raise self._failed(batch, error) from error
+            raise self._mapped_error(batch, error) from error
         batch.positions, batch.writes, batch.messages = kept.positions, kept.writes, kept.messages
         return not batch.writes
 
@@ -338,7 +341,7 @@ class Committer:
             found, read_time = self._read(witnesses, deadline)
         except DatabaseError:
             raise self._outcome_unknown(batch, error) from error
-        began = seconds_of(read_time) - (time.monotonic() - batch.started) - CLOCK_SECONDS
+        began = to_seconds(read_time) - (time.monotonic() - batch.started) - CLOCK_SECONDS
         seen = {self._evidence_from(batch, write, found, began) for write in witnesses}
         if Evidence.APPLIED in seen:
             return Evidence.APPLIED
@@ -349,22 +352,22 @@ class Committer:
         return Evidence.NOT_APPLIED
 
     def _evidence_from(self, batch: Batch, write: Write, found: Mapping[str, Message], began: float) -> Evidence:
-        document = found.get(messages.name_of(write, self._documents))
+        document = found.get(messages.document_name(write, self._documents))
         if document is None:
             return Evidence.APPLIED if isinstance(write, Delete) else Evidence.NOT_APPLIED
         since = document.create_time if isinstance(write, Create | Delete) else document.update_time
-        if seconds_of(since) < began:
+        if to_seconds(since) < began:
             return Evidence.NOT_APPLIED
         if isinstance(write, Create | Put):
-            ours = content_of(messages.write(write, self._documents).update)
-            return Evidence.APPLIED if content_of(document) == ours else Evidence.NONE
+            ours = serialized_fields(messages.write(write, self._documents).update)
+            return Evidence.APPLIED if serialized_fields(document) == ours else Evidence.NONE
         marked = document.fields[messages.MARK].string_value == batch.mark
         return Evidence.APPLIED if marked else Evidence.NONE
 
     def _pin_versions(self, batch: Batch, found: Mapping[str, Message]) -> None:
         """Makes increments conditional on the version that was read, so that at most one attempt is applied."""
         for place, write in enumerate(batch.writes):
-            document = found.get(messages.name_of(write, self._documents))
+            document = found.get(messages.document_name(write, self._documents))
             if document is None or not isinstance(write, Update) or not write.increments or write.version is not None:
                 continue
             stamp = (document.update_time.seconds, document.update_time.nanos)
@@ -373,14 +376,14 @@ class Committer:
     def _read(
         self, writes: Sequence[Write], deadline: Deadline, paths: Sequence[str] | None = None
     ) -> tuple[dict[str, Message], Message]:
-        names = list(dict.fromkeys(messages.name_of(write, self._documents) for write in writes))
+        names = list(dict.fromkeys(messages.document_name(write, self._documents) for write in writes))
         return batch_get_at(
-            self._client.with_timeout(deadline.left()), names, paths, f"{describe(writes)}: check of the outcome"
+            self._client.with_timeout(deadline.remaining()), names, paths, f"{describe(writes)}: check of the outcome"
         )
 
     # Errors.
 
-    def _refused(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> DatabaseError:
+    def _refused_error(self, batch: Batch, error: grpc.RpcError, deadline: Deadline) -> DatabaseError:
         """The error for a batch with a failed precondition. It names the columns if they are known."""
         code = error.code()
         detail = f"nothing was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
@@ -391,11 +394,11 @@ class Committer:
         if code is Code.ALREADY_EXISTS and creations:
             if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` reads them itself
                 found, _ = self._read(creations, deadline, paths=[document_ids.quoted(messages.MARK)])
-                creations = [w for w in creations if messages.name_of(w, self._documents) in found] or creations
+                creations = [w for w in creations if messages.document_name(w, self._documents) in found] or creations
             reason = creations[0].refusal or reason
         return errors.RowsRefused(f"{reason}; {detail}", tuple(dict.fromkeys(batch.positions)))
 
-    def _failed(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
+    def _mapped_error(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
         return with_rows(errors.map_error(error, describe(batch.writes)), batch.positions)
 
     def _outcome_unknown(self, batch: Batch, error: grpc.RpcError) -> DatabaseError:
@@ -418,18 +421,18 @@ CONDITIONS: Final[Mapping[Code, str]] = {
 }
 
 
-def content_of(document: Message) -> bytes:
+def serialized_fields(document: Message) -> bytes:
     """A document's fields as bytes, comparable for equality (also of NaN)."""
     content: bytes = pb["Document"](fields=document.fields).SerializeToString(deterministic=True)
     return content
 
 
-def seconds_of(stamp: Message) -> float:
+def to_seconds(stamp: Message) -> float:
     """A protobuf timestamp as seconds."""
     return float(stamp.seconds) + float(stamp.nanos) / 1e9
 
 
-def most_writes(count: int) -> int:
+def writes_per_commit(count: int) -> int:
     """The number of writes per commit: if one commit is not enough, writes are spread over concurrent commits."""
     return (
         MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // MAX_CONCURRENT_COMMITS))

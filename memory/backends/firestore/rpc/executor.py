@@ -192,7 +192,7 @@ class Executor:
             page = Query(collection, columns=(DOCUMENT_ID,), limit=GET_BATCH, orders=(Order(DOCUMENT_ID),))
             while ids := [row[0] for row in self.run(page)]:
                 found = self.documents([(collection, id) for id in ids])
-                to.commit([_copied(*key, document) for key, document in found.items()])
+                to.commit([_copy_write(*key, document) for key, document in found.items()])
                 copied += len(found)
                 page = replace(page, start_after=(ids[-1],))
         return copied
@@ -209,7 +209,7 @@ class Executor:
         if isinstance(read.source, Merge):
             raise TypeError("an aggregate over a Merge needs several calls")
         stream = self._aggregate_call(read.source, [read], None)
-        return stream, (tuple(_aggregated(stream, 1)) for _ in range(1))
+        return stream, (tuple(_aggregate_values(stream, 1)) for _ in range(1))
 
     # Reads. Each is a lazy iterator of `Document` messages.
 
@@ -222,7 +222,7 @@ class Executor:
         bound = None if merge.limit is None else merge.offset + merge.limit
         orders = merge.branches[0].orders
         extra = [order.ref for order in orders if order.ref not in merge.columns]
-        streams = [self._query(_bounded(branch, bound), transaction, extra) for branch in merge.branches]
+        streams = [self._query(_limited_branch(branch, bound), transaction, extra) for branch in merge.branches]
         with contextlib.ExitStack() as stack:
             for stream in streams:
                 stack.callback(stream.close)
@@ -279,7 +279,7 @@ class Executor:
         return stream, found
 
     def _aggregate(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> list[Any]:
-        return _aggregated(self._aggregate_call(source, aggregates, transaction), len(aggregates))
+        return _aggregate_values(self._aggregate_call(source, aggregates, transaction), len(aggregates))
 
     def _aggregate_call(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> Stream:
         request = messages.aggregation(source, aggregates, self._client.wire.documents, transaction)
@@ -288,7 +288,7 @@ class Executor:
             request,
             f"{messages.describe(source)} {', '.join(map(_describe_aggregate, aggregates))}",
             resume=lambda: request,
-            documents=_aggregated_documents,
+            documents=_billed_documents,
             transaction=transaction,
             index=partial(self._index, source, [one.ref for one in aggregates if one.ref is not None]),
         )
@@ -372,7 +372,7 @@ class _QueryRun:
         return request
 
 
-def _copied(collection: str, id: str, document: Message) -> Put:
+def _copy_write(collection: str, id: str, document: Message) -> Put:
     """The write that copies a document."""
     columns = tuple(Ref((document_ids.unescape_key(name),), Kind.WIRE) for name in document.fields)
     return Put(collection, id, columns, tuple(document.fields.values()))
@@ -390,7 +390,7 @@ def _nearest_rows(read: Nearest, stream: Stream, found: list[Message]) -> Iterat
             yield decode(document) + ((None if undefined else distance,) if read.distance else ())
 
 
-def _aggregated(stream: Stream, number: int) -> list[Any]:
+def _aggregate_values(stream: Stream, number: int) -> list[Any]:
     fields = list(stream)[-1].result.aggregate_fields
     return [codec.decode(fields[f"a{position}"], Kind.ANY) for position in range(number)]
 
@@ -402,7 +402,7 @@ def _has_document(answer: Message) -> int:
     return int(answer.HasField("document"))
 
 
-def _aggregated_documents(answer: Message) -> int:
+def _billed_documents(answer: Message) -> int:
     counts = [value.integer_value for value in answer.result.aggregate_fields.values()]
     return max(1, -(-max(counts, default=0) // AGGREGATED_ENTRIES)) if len(counts) == 1 else 1
 
@@ -411,7 +411,7 @@ def _describe_aggregate(aggregate: Aggregate) -> str:
     return f"{aggregate.function.value}({aggregate.ref.name if aggregate.ref else '*'})"
 
 
-def _bounded(query: Query, bound: int | None) -> Query:
+def _limited_branch(query: Query, bound: int | None) -> Query:
     """A branch of a merge, limited to the rows that the merge can use."""
     limits = [limit for limit in (query.limit, bound) if limit is not None]
     return replace(query, limit=min(limits, default=None))

@@ -261,14 +261,14 @@ def batch_get(
 # Writes.
 
 
-def name_of(write: Write, documents: str) -> str:
+def document_name(write: Write, documents: str) -> str:
     """The resource name of a write's document."""
     return f"{documents}/{write.collection}/{write.id}"
 
 
 def write(change: Write, documents: str, mark: str = "") -> Message:
     """A `Write`. Updates store `mark` in the field `MARK`, so that a retry can recognise them."""
-    return _WRITERS[type(change)](change, name_of(change, documents), mark)
+    return _WRITERS[type(change)](change, document_name(change, documents), mark)
 
 
 def _write_create(change: Create, name: str, mark: str) -> Message:

@@ -89,7 +89,7 @@ class UnitOfWork:
         self._blocks = blocks
         self._retry = retry
         self._optimistic = optimistic
-        self._buffer = Buffer(codec.added)
+        self._buffer = Buffer(codec.incremented)
         self._id: bytes | None = None
         self._began = self._last = 0.0
         self._aborted = ""
@@ -540,7 +540,10 @@ def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message |
                 return None
             made.fields.MergeFrom(stored.fields)
             _fill(made, values)
-            _fill(made, {name: codec.added(stored.fields.get(escape_key(name)), n) for name, n in increments.items()})
+            _fill(
+                made,
+                {name: codec.incremented(stored.fields.get(escape_key(name)), n) for name, n in increments.items()},
+            )
     return made
 
 

@@ -104,6 +104,6 @@ _ID_TEXT: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]
 """For kinds whose ids are not `str(value)`: the conversion to an id, and its inverse."""
 
 
-def id_of(name: str) -> str:
+def id_from_name(name: str) -> str:
     """The last segment of a document's resource name."""
     return name[name.rindex("/") + 1 :]
