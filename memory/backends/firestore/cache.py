@@ -1,4 +1,4 @@
-"""What is worked out once for each connection, because every statement needs it."""
+"""Per-connection caches of values that every statement needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .values.types import Ref
 
 @dataclass
 class ConnectionCache:
-    """Caches of one connection, which fill with the models that it is used for."""
+    """The caches of one connection. They are filled on first use of a model."""
 
     column_refs: dict[Any, Ref] = field(default_factory=dict)
-    """By field: where its values are stored (`query/lowering.py`)."""
+    """Columns by field (`query/lowering.py`)."""
 
     row_shapes: dict[Any, Any] = field(default_factory=dict)
-    """By model: the `Shape` of its rows, or None if a row cannot be read by its key alone (`query/pk_lookup.py`)."""
+    """By model: its `Shape`, or None if the fast path does not apply to it (`query/pk_lookup.py`)."""
 
     insertions: dict[Hashable, Any] = field(default_factory=dict)
-    """By model and names of fields: the `Insertion` (`compilers/insert_columns.py`)."""
+    """By model and field names: the `Insertion` (`compilers/insert_columns.py`)."""

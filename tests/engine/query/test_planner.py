@@ -93,7 +93,7 @@ def test_key_with_another_filter_uses_the_stored_key() -> None:
 def test_one_key_with_a_range_needs_the_mirror() -> None:
     """A query would need a composite index for at most one document."""
     where = all_of([eq("a", KEY), Compare(N, Op.GT, 1)])
-    assert plan(select(where)) == NotNative(("id beside a range",))
+    assert plan(select(where)) == NotNative(("id with a range",))
     assert superset(select(where)) == Get("things", ("a",), (KEY,))
 
 

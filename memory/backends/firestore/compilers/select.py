@@ -117,7 +117,7 @@ class SQLCompiler(compiler.SQLCompiler):
             return first
 
     def text(self) -> str:
-        """The query in SQL: nobody runs it, but it is how a reader of `connection.queries` knows their query."""
+        """The query as SQLite's SQL, for `connection.queries`. It is not executed."""
         try:
             sql, params = (self.inner or self.setup()).as_sql()
         except (EmptyResultSet, FullResultSet):
@@ -239,7 +239,7 @@ class SQLCompiler(compiler.SQLCompiler):
         """All rows from the mirror. Its tables are emptied before this returns."""
         page, inner = self.page(analyzed), self.inner
         if page is not None:
-            paged = inner if page.beside else self.connection.mirror.compiler(self.of_page())
+            paged = inner if page.with_own_rows else self.connection.mirror.compiler(self.of_page())
             try:
                 return self.run_in_mirror(paged, unsupported, page)
             except NoSliceError:
@@ -265,7 +265,7 @@ class SQLCompiler(compiler.SQLCompiler):
         page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
         if page is None or unit is None or not unit.touches(Query(analyzed.select.collection)):
             return page
-        return replace(page, limit=page.offset + page.limit, offset=0, beside=True)
+        return replace(page, limit=page.offset + page.limit, offset=0, with_own_rows=True)
 
     def run_in_mirror(self, inner: Any, unsupported: Sequence[str], page: Page | None = None) -> list[Row]:
         """The rows that SQLite returns."""

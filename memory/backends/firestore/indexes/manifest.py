@@ -4,7 +4,7 @@
   `__name__`, the last field of every index.
 - An expiration field (by its name, `expiration` by default) gets a TTL policy. Each declared index gets a second one
   for queries that exclude expired documents, with the expiration field at the position that the planner needs.
-- Django's own models get the indexes that its admin needs (`OF_DJANGO`).
+- Django's own models get the indexes that its admin needs (`DJANGO_INDEXES`).
 - A vector field gets an index of its own, and one with each first field of another index, for searches among the rows
   of one owner. If the field has `searched_with` (fields that all its searches compare for equality), it gets one with
   these and the equality fields of each declared index instead.
@@ -127,7 +127,7 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
 
 
 def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[list[Order]]:
-    """The sort keys of each of `Meta.indexes` and `OF_DJANGO`."""
+    """The sort keys of each of `Meta.indexes` and `DJANGO_INDEXES`."""
     for fields in DJANGO_INDEXES.get(model._meta.label, ()):
         yield [
             Order(_ref(model._meta.get_field(name.lstrip("-"))), name.startswith("-"))  # type: ignore[arg-type]

@@ -98,7 +98,7 @@ class Mirror:
         present = {name for name, _ in named}
         for name in present:
             self._declare(tables[name])
-        listed = None if page is None or page.beside else page_table(tables[graph.table_refs[0].table])
+        listed = None if page is None or page.with_own_rows else page_table(tables[graph.table_refs[0].table])
         if listed is not None:
             self._declare(listed)
         columns = self._columns_read(sql, params)

@@ -57,7 +57,7 @@ class Page:
     """A slice that Firestore can apply to the first table reference, since nothing else adds or removes rows.
 
     The first `checked` rows are not part of the result: they are read to check whether an inner join removes them.
-    `beside`: the transaction has written to the table. Its own rows are added, and SQLite applies the slice.
+    `with_own_rows`: the transaction has written to the table. Its own rows are added, and SQLite applies the slice.
     """
 
     where: Condition
@@ -65,7 +65,7 @@ class Page:
     limit: int
     offset: int
     checked: int = 0
-    beside: bool = False
+    with_own_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Rank(IntEnum):
 
 def loads(graph: JoinGraph, page: Page | None = None) -> tuple[Load, ...]:
     """The loads of a statement, in order. Links point from earlier to later loads."""
-    if page is not None and not page.beside and any(link.required for link in graph.links):
+    if page is not None and not page.with_own_rows and any(link.required for link in graph.links):
         page = replace(page, limit=page.offset + page.limit, offset=0, checked=page.offset)
     table_refs = [
         replace(table_ref, condition=weakened(positive(table_ref.condition))) for table_ref in graph.table_refs

@@ -157,7 +157,7 @@ class Loader:
         versioned = loaded.table.name == self._versions_of
         read = _with_version(read) if versioned else read
         with self._outer.cursor() as cursor:
-            if page is not None and page.beside:
+            if page is not None and page.with_own_rows:
                 rows, count = cursor.superset(read, min(page.limit, self._budget))
             elif isinstance(read, Query | Merge) and read.limit is not None:
                 rows = list(islice(cursor.run(read), self._budget + 1))

@@ -16,21 +16,21 @@ from django.db.models.sql.compiler import (
 
 
 class SQLAggregateCompiler(compiler.SQLAggregateCompiler):
-    """Aggregates over a subquery, which Django compiles by the alias of this compiler."""
+    """Aggregates over a subquery. Django looks up the subquery's compiler by alias."""
 
     query: Any
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-        """As Django's, with the subquery compiled on this connection."""
-        asked = self.query
-        inner = copy.copy(asked.inner_query)
-        inner.get_compiler = partial(asked.inner_query.get_compiler, connection=self.connection)
-        self.query = copy.copy(asked)
+        """Like Django's, with the subquery compiled for this connection."""
+        query = self.query
+        inner = copy.copy(query.inner_query)
+        inner.get_compiler = partial(query.inner_query.get_compiler, connection=self.connection)
+        self.query = copy.copy(query)
         self.query.inner_query = inner
         try:
             return super().as_sql(*args, **kwargs)
         finally:
-            self.query = asked
+            self.query = query
 
 
 __all__ = [

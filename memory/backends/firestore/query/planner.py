@@ -103,7 +103,7 @@ def plan(select: Select) -> Answer | NotNative:
     if (ids := _ids(where, select.key)) is not None:
         return _by_id(select, ids)
     if _is_row_in_range(where, select.key):
-        return NotNative((f"{select.key.name} beside a range",))
+        return NotNative((f"{select.key.name} with a range",))
     branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
     if branches is None:
         return NotNative(("too many alternatives in the filter",))
