@@ -34,3 +34,26 @@ def test_every_module_of_a_package_that_a_line_names_exists() -> None:
         for name in re.findall(r"`(\w+)/?`", contents):
             if name.islower():
                 assert (ROOT / package / f"{name}.py").exists() or (ROOT / package / name).is_dir(), package + name
+
+
+ENGINE = "memory/backends/firestore"
+PACKAGES = ("compilers", "constraints", "indexes", "mirror", "query", "rpc", "transactions", "values")
+SHIMS = {"advice.py", "together.py"}  # deprecated names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        file
+        for folder in (ENGINE, *(f"{ENGINE}/{name}" for name in PACKAGES))
+        for file in parts(folder)
+        if file.suffix == ".py" and file.name not in SHIMS
+    ],
+    ids=lambda path: str(path.relative_to(ROOT / ENGINE)),
+)
+def test_every_module_of_the_engine_has_a_line(path: Path) -> None:
+    """By its path in the engine, or by its name in the line of its package."""
+    table = TEXT.split("### Modules\n", 1)[1].split("\n### ", 1)[0]
+    relative = path.relative_to(ROOT / ENGINE)
+    rows = [row for row in table.splitlines() if f"`{relative.parent}/`" in row]
+    assert f"`{relative}`" in table or any(f"`{path.stem}`" in row for row in rows), relative
