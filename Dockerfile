@@ -1,5 +1,5 @@
 # The service on gunicorn: docker build -t orchestra-memory .
-# Configured by variables when it runs (docs/configuration.md); nothing secret is needed to build it.
+# Environment variables configure it at run time (docs/configuration.md). The build needs no secrets.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PATH=/venv/bin:$PATH
@@ -12,7 +12,7 @@ COPY settings settings
 COPY orchestra orchestra
 COPY memory memory
 COPY deploy deploy
-# Production's settings ask for these three; collecting files uses none of them, and no layer keeps them.
+# Production settings require these variables. collectstatic does not use their values, and no layer stores them.
 RUN APP_ENV=production SECRET_KEY=unused GCP_PROJECT_ID=unused ALLOWED_HOSTS=unused \
     python manage.py collectstatic --noinput
 
@@ -26,7 +26,7 @@ RUN groupadd --system --gid 10001 orchestra \
  && useradd --system --uid 10001 --gid orchestra --no-create-home --home-dir /nonexistent orchestra \
  && install --directory --owner=orchestra --group=orchestra --mode=0700 /app/data
 COPY --from=build /venv /venv
-# Root's, so that the service cannot change its own code.
+# Owned by root, so that the service cannot modify its code.
 COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001

@@ -1,6 +1,6 @@
-"""The container's health check: exit code 0 when the service on this machine is ready for requests.
+"""The container's health check: exits with 0 if the service is ready for requests.
 
-Asks for a host that the service serves, since Django answers no other.
+The request has a host name from `ALLOWED_HOSTS`, because Django rejects others.
 """
 
 import http.client
@@ -15,19 +15,19 @@ SECONDS = 5
 
 
 def served_host() -> str:
-    """The first of `ALLOWED_HOSTS`, as a plain name."""
+    """The first of `ALLOWED_HOSTS`, without a wildcard."""
     host = (words("ALLOWED_HOSTS") or ["localhost"])[0].lstrip(".")
     return "localhost" if host == "*" else host
 
 
 def main() -> None:
-    """Ask `/api/health/ready`."""
+    """Request `/api/health/ready`; exit with a message if it fails."""
     connection = http.client.HTTPConnection("127.0.0.1", integer("PORT", 8000, least=1), timeout=SECONDS)
     try:
         connection.request("GET", "/api/health/ready", headers={"Host": served_host()})
         answer = connection.getresponse()
     except OSError as error:
-        sys.exit(f"The service does not answer: {error}")
+        sys.exit(f"The service does not respond: {error}")
     if answer.status != http.HTTPStatus.OK:
         sys.exit(f"The service is not ready: {answer.status} {answer.read(1000).decode(errors='replace')}")
 

@@ -145,7 +145,7 @@ def test_the_health_check_fails_while_the_service_cannot_work(app: Path, running
     """With a database away, and with nothing that listens, each in one line."""
     (tmp_path / "memory.sqlite3").unlink()
     port = running.url.rsplit(":", 1)[1]
-    for asked, said in ((port, "not ready: 503"), (str(live.free_port()), "does not answer")):
+    for asked, said in ((port, "not ready: 503"), (str(live.free_port()), "does not respond")):
         done = healthcheck(app, tmp_path, asked)
         assert done.returncode == 1
         assert said in done.stderr
