@@ -1,9 +1,9 @@
-"""A circuit breaker: stops asking what does not answer, and notices by itself when it is back.
+"""A circuit breaker: it stops calls to a service that fails, and resumes them by itself when the service recovers.
 
-closed --a call fails or is slow--> open --a probe succeeds, and what may be stale is dropped--> closed
+closed --a call fails or is slow--> open --a probe succeeds and stale keys are dropped--> closed
 
-While it is open, no call is made, so nobody waits; a thread of its own probes. Keys whose change could not be told are
-remembered and dropped before the circuit closes. They live in this process: what dies with it ends with the keys' TTL.
+While the circuit is open no calls are made, so nobody waits; a thread probes the service. Keys whose change failed are
+remembered and dropped before the circuit closes. They are lost if the process ends; the keys' TTL limits the effect.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ logger = logging.getLogger(__name__)
 SLOW_SECONDS = 0.25
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
-# An opening so soon after a closing is the same trouble: the pauses go on growing.
+# A circuit that opens within this time after it closed continues with growing pauses.
 STABLE_SECONDS = 10.0
 MOST_REMEMBERED = 100_000
 
 
 class Unavailable(Exception):  # noqa: N818  (a state, named as health names it)
-    """No answer: the circuit is open, or this call has just opened it."""
+    """The call was not made or failed: the circuit is open."""
 
 
 class Breaker:
     """Guards the calls to one service, for all threads of a process.
 
-    `probe` raises one of `failures` while the service is away. `drop` removes the keys that it is given, or all keys
-    where it is given None.
+    `probe` raises one of `failures` while the service is down. `drop` deletes the given keys, or all keys for None.
     """
 
     def __init__(
@@ -53,18 +52,18 @@ class Breaker:
         self._pause = FIRST_PAUSE_SECONDS
         self._closed_at = 0.0
         self._open = False
-        self._remembered: set[str] | None = set()  # None: too many to tell
+        self._remembered: set[str] | None = set()  # None: too many, so all keys are dropped
         self._prober: threading.Thread
         self._reset_threads()
         _breakers.add(self)
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are refused now."""
+        """Whether calls raise `Unavailable` at once."""
         return self._open
 
     def call(self, operation: Callable[[], T], keys: Collection[str] = ()) -> T:
-        """What `operation` returns; `Unavailable` where there is no answer, and `keys` are remembered then."""
+        """The result of `operation`. If it fails, raises `Unavailable` and remembers `keys`."""
         self._refuse_if_open(keys)
         begun = time.monotonic()
         try:
@@ -73,15 +72,15 @@ class Breaker:
             self._trip(type(error).__name__, keys)
             raise Unavailable(f"{self.name}: {type(error).__name__}") from error
         if time.monotonic() - begun > SLOW_SECONDS:
-            self._trip(f"an answer took more than {SLOW_SECONDS} s", ())
+            self._trip(f"a call took more than {SLOW_SECONDS} s", ())
         return result
 
     def forget_later(self, keys: Collection[str]) -> None:
-        """Drop the keys before the circuit closes; opens it where it is closed."""
-        self._trip("a change could not be told", keys)
+        """Drop the keys before the circuit closes; opens the circuit."""
+        self._trip("a change failed", keys)
 
     def stop(self) -> None:
-        """End the probing; the circuit stays as it is."""
+        """End the probing; the state of the circuit does not change."""
         self._stopped.set()
 
     def _refuse_if_open(self, keys: Collection[str]) -> None:
@@ -103,7 +102,7 @@ class Breaker:
                 self._pause = FIRST_PAUSE_SECONDS if stable else min(self._pause * 2, LONGEST_PAUSE_SECONDS)
             self._ensure_probing()
         if opened:
-            logger.warning("%s is not used from now on: %s. Going on without it.", self.name, reason)
+            logger.warning("%s is not used until it recovers: %s.", self.name, reason)
 
     def _remember(self, keys: Collection[str]) -> None:
         if self._remembered is None or not keys:
@@ -128,7 +127,7 @@ class Breaker:
                 self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _drop_remembered(self) -> bool:
-        """Drop what is remembered, and what is added meanwhile; whether the circuit has been closed."""
+        """Drop the remembered keys, and those added meanwhile. Returns whether the circuit closed."""
         while not self._stopped.is_set():
             with self._lock:
                 batch, self._remembered = self._remembered, set()
@@ -147,7 +146,7 @@ class Breaker:
         return False
 
     def _reset_threads(self) -> None:
-        # A fork copies neither threads nor the state of locks that they held.
+        # A fork copies neither threads nor the locks that they held.
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._prober = threading.Thread()
@@ -165,6 +164,6 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def stop_all() -> None:
-    """End all probing of this process: for tests, whose servers go away for good."""
+    """End all probing in this process, for tests whose servers are gone."""
     for breaker in list(_breakers):
         breaker.stop()

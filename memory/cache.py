@@ -1,8 +1,8 @@
-"""The conversation cache in Redis: its keys, its scripts, and what they answer.
+"""The conversation cache in Redis: its keys, its scripts and their replies.
 
-It knows neither models nor the database: `history` decides when it is asked and told. The rules that keep it coherent
-are in `lua/` and, in words, in docs/cache.md. Every method raises `Unavailable` where Redis does not serve, and what
-should have been told to Redis is then dropped before this process trusts it again.
+It knows neither models nor the database: `history` reads it, `coherence` writes it. The rules that keep it coherent
+are in `lua/` and in docs/cache.md. Every method raises `Unavailable` while Redis is down. The keys of changes that
+failed are dropped before this process uses Redis again.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .redis import KEYS_AT_ONCE, Client, breaker_of, raw_client
 
 __all__ = ["Conversation", "ConversationCache", "Found", "Item", "Operation", "Stats", "Unavailable", "add", "remove"]
 
-MARK_MS = 30_000  # a writer that has died holds a conversation out of the cache for so long
-LEASE_MS = 15_000  # a reader must have read the database within it
+MARK_MS = 30_000  # how long the mark of a writer that died keeps a conversation out of the cache
+LEASE_MS = 15_000  # how long a reader may take to read the database
 MAX_BYTES = 4 * 1024 * 1024  # of one conversation
 PREFIX = "memory:h:"
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Whose, and which."""
+    """The user and the session of a conversation."""
 
     user_id: str
     session_id: str
@@ -40,7 +40,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item as the cache holds it: `time` and `expiration` as 18 digits, `snapshot` as JSON."""
+    """A cached item: `time` and `expiration` as 18 digits, `snapshot` as JSON."""
 
     id: str
     time: str
@@ -49,16 +49,16 @@ class Item:
 
     @property
     def value(self) -> str:
-        """The text that Redis holds."""
+        """The text that Redis stores."""
         return self.time + self.expiration + self.snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look at the cache gave.
+    """The result of `look`.
 
-    `snapshots` is None for a miss; `lease` is then a token to fill with, or empty where this reader must not fill.
-    `whole`: there is no more than what was found. `change` is for `unchanged`.
+    `snapshots` is None for a miss; `lease` is then the token for `fill`, or empty if this reader must not fill.
+    `whole`: the conversation has no further items. `change` is the argument of `unchanged`.
     """
 
     snapshots: list[bytes] | None = None
@@ -69,9 +69,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A writer's mark on a conversation: its token, empty where Redis is away, and what the conversation was.
+    """A writer's mark on a conversation: its token, empty if Redis is down, and what was cached at that time.
 
-    `session` is the session's row, `newest` the newest items, newest first; None where they are not known.
+    `session` is the session's row, `newest` the newest items, newest first; None if they were not cached.
     """
 
     token: str = ""
@@ -83,12 +83,12 @@ Operation = tuple[str, str, str]
 
 
 def add(item: Item) -> Operation:
-    """The item is in the conversation now, as it is here."""
+    """The item is in the conversation, with this value."""
     return ("add", item.id, item.value)
 
 
 def remove(pk: str) -> Operation:
-    """The item is not in the conversation any more."""
+    """The item is no longer in the conversation."""
     return ("remove", pk, "")
 
 
@@ -98,7 +98,7 @@ SESSION_CHANGED: Operation = ("session", "", "0")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a writer did to a conversation that it had marked."""
+    """The changes of a writer to a conversation that it marked."""
 
     conversation: Conversation
     mark: Mark
@@ -107,7 +107,7 @@ class Written:
 
 @dataclass(slots=True)
 class Stats:
-    """What the cache holds, counted over its keys."""
+    """Counts over all keys of the cache."""
 
     conversations: int = 0
     items: int = 0
@@ -126,8 +126,8 @@ class _Keys:
 class ConversationCache:
     """The conversations of one database, in one Redis.
 
-    `database` tells databases apart, `form` one shape of values from another; `size` is the most items of one of them,
-    `ttl` the seconds that it is held after it was read from the database, however often it is read or added to.
+    `database` identifies the database and `form` the model's fields. `size` is the most items of a conversation. `ttl`
+    is the seconds that a conversation is cached after it was read from the database, however often it is used.
     """
 
     cache: RedisCache
@@ -143,7 +143,7 @@ class ConversationCache:
         object.__setattr__(self, "breaker", breaker_of(self.client))
 
     def look(self, conversation: Conversation, limit: int, now: str, fill: bool = True) -> Found:
-        """The newest `limit` items that are held and have not expired at `now`; `fill`: ask for a lease on a miss."""
+        """The newest `limit` cached items that have not expired at `now`; `fill`: request a lease on a miss."""
         token = new_token() if fill else ""
         answer = self._run("look", self._keys(conversation), limit, now, self.form, token, LEASE_MS)
         if answer[0] != "hit":
@@ -152,7 +152,7 @@ class ConversationCache:
         return Found(snapshots, whole=_text(whole) == "1", change=_text(change))
 
     def fill(self, conversation: Conversation, lease: str, items: Sequence[Item], whole: bool) -> bool:
-        """Hold the conversation's newest items, newest first; False where a writer came between."""
+        """Cache the conversation's newest items, newest first. Returns False if a writer came between."""
         kept = self._that_fit(items)
         arguments = [text for item in kept for text in (item.id, item.value)]
         complete = "1" if whole and len(kept) == len(items) else "0"
@@ -161,25 +161,25 @@ class ConversationCache:
         return bool(answer[0] == "filled")
 
     def unchanged(self, conversation: Conversation, change: str) -> bool:
-        """Whether nobody has written since a look told `change`, nor is about to."""
+        """Whether no writer has changed or marked the conversation since a `look` returned `change`."""
         return bool(self._run("unchanged", self._keys(conversation), change)[0] == "yes")
 
     def look_for_session(self, conversation: Conversation) -> tuple[bytes | None, str]:
-        """The session's row and "", or None and the lease to fill with, empty where this reader must not."""
+        """The session's row and "", or None and the lease for `fill_session`, empty if this reader must not fill."""
         token = new_token()
         answer = self._run("session", self._keys(conversation), token, LEASE_MS)
         return (answer[1], "") if answer[0] == "hit" else (None, token if answer[0] == "lease" else "")
 
     def fill_session(self, conversation: Conversation, lease: str, row: str) -> bool:
-        """Hold the session's row; False where a writer came between."""
+        """Cache the session's row. Returns False if a writer came between."""
         keys, name = self._keys(conversation), self._name(conversation)
         answer = self._run("fill_session", keys, lease, LEASE_MS, self.ttl * 1000, row, name)
         return bool(answer[0] == "filled")
 
     def mark(self, conversations: Sequence[Conversation], newest: int = 0, now: str = "") -> dict[Conversation, Mark]:
-        """Tell that these are about to change: nobody reads or fills them here until `finish`.
+        """Mark conversations that are about to change: they are neither read nor filled until `finish`.
 
-        `newest` is how many items that have not expired at `now` the marks shall tell.
+        The marks have up to `newest` of the newest items that have not expired at `now`.
         """
         tokens = [new_token() for _ in conversations]
         arguments = [
@@ -193,7 +193,7 @@ class ConversationCache:
         }
 
     def finish(self, written: Sequence[Written]) -> list[bool]:
-        """Apply what was committed and lift the marks; False for those that were dropped instead."""
+        """Apply committed changes and remove the marks. False for a conversation: it was dropped instead."""
         limits = (self.form, self.size, MAX_BYTES)
         arguments = [
             (each.mark.token or new_token(), *limits, *(text for operation in each.operations for text in operation))
@@ -203,28 +203,28 @@ class ConversationCache:
         return [answer[0] == "applied" for answer in answers]
 
     def drop(self, conversation: Conversation) -> None:
-        """Forget what is held of a conversation; whoever fills it or writes to it now does so in vain."""
+        """Remove a conversation from the cache; concurrent fills and writes of it have no effect."""
         self.finish([Written(conversation, Mark(), ())])
 
     def session_row(self, row: str) -> Operation:
-        """The session's row is this now."""
+        """The session's row has this value."""
         return ("session", row, str(self.ttl * 1000))
 
     def clear(self) -> int:
-        """Forget all conversations of all databases; the number of keys."""
+        """Remove all conversations of all databases. Returns the number of keys."""
         keys = list(self._scan("*"))
         for start in range(0, len(keys), KEYS_AT_ONCE):
             self._commands([("UNLINK", key) for key in keys[start : start + KEYS_AT_ONCE]])
         return len(keys)
 
     def names(self) -> Iterator[Conversation]:
-        """The conversations of this database that are held."""
+        """The cached conversations of this database."""
         for name, info in self._states():
             if name[0] == self.database and info["until"] is not None:
                 yield Conversation(*name[1:])
 
     def stats(self) -> Stats:
-        """What is held, of all databases. Takes one look at each key."""
+        """Counts for all databases. Reads every key once."""
         stats = Stats()
         for _, info in self._states():
             stats.conversations += info["until"] is not None
@@ -243,7 +243,7 @@ class ConversationCache:
         return items[: self.size]
 
     def _keys(self, conversation: Conversation) -> _Keys:
-        # The braces put both keys into one slot of a cluster.
+        # The braces put both keys into the same slot of a cluster.
         digest = hashlib.sha256(self._name(conversation).encode()).hexdigest()[:32]
         make: Callable[[str], str] = self.cache.make_key
         return _Keys(str(make(f"{PREFIX}{{{digest}}}:state")), str(make(f"{PREFIX}{{{digest}}}:order")))
@@ -270,7 +270,7 @@ class ConversationCache:
     def _run_all(
         self, script: str, conversations: Sequence[Conversation], arguments: Sequence[tuple[Any, ...]]
     ) -> list[list[Any]]:
-        """One round trip, however many conversations."""
+        """Run a script for several conversations in one round trip."""
         keys = [self._keys(conversation) for conversation in conversations]
         if len(keys) == 1:
             return [self._run(script, keys[0], *arguments[0])]
@@ -309,8 +309,8 @@ class ConversationCache:
         return self.breaker.call(send)
 
 
-# How many values follow each word that a script may answer with.
-_ANSWERS: Mapping[str, Mapping[str, int]] = {
+# The replies of each script: a word, and how many values follow it.
+_REPLIES: Mapping[str, Mapping[str, int]] = {
     "look": {"hit": 3, "marked": 0, "lease": 0, "miss": 0},
     "fill": {"filled": 0, "refused": 0},
     "unchanged": {"yes": 0, "no": 0},
@@ -329,12 +329,12 @@ def _mark_of(token: str, answer: Sequence[Any]) -> Mark:
 
 
 def _checked(script: str, answer: Any) -> list[Any]:
-    """The answer, its first word as text. What is no answer of that script comes from something that is no Redis."""
+    """The reply, its first word as text. Raises `InvalidResponse` for a reply that the script never returns."""
     if isinstance(answer, list) and answer and isinstance(answer[0], bytes | str):
         word = _text(answer[0])
-        if _ANSWERS[script].get(word) == len(answer) - 1:
+        if _REPLIES[script].get(word) == len(answer) - 1:
             return [word, *answer[1:]]
-    raise redis.InvalidResponse(f"The script {script!r} was not answered by a Redis that tells its run_id.")
+    raise redis.InvalidResponse(f"Unexpected reply to the script {script!r}.")
 
 
 @memoize
@@ -349,7 +349,7 @@ def _sha(script: str) -> str:
 
 
 def new_token() -> str:
-    """What nobody else has: 16 hexadecimal digits."""
+    """A random token of 16 hexadecimal digits."""
     return secrets.token_hex(8)
 
 

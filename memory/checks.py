@@ -1,4 +1,4 @@
-"""System checks of the app's settings: `manage.py check` tells what is wrong, and the fix, before anything runs."""
+"""System checks of the app's settings, each with a hint for the fix."""
 
 from collections.abc import Iterator, Sequence
 from numbers import Real
@@ -16,8 +16,7 @@ from .search.terms import LANGUAGES
 
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = ("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "HISTORY_SIZE", "CACHE_TTL")
-# Firestore's batches and a request's time both argue against more (docs: 10 MiB a commit); a script of Redis holds up
-# all of its clients.
+# BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
 SLOWEST_REDIS_SECONDS = 0.25
 
@@ -30,7 +29,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         return [
             Error(
                 f"MEMORY must be a dict, not {type(given).__name__}.",
-                hint="Write MEMORY = {...} in your settings, or leave it out.",
+                hint="Set MEMORY = {...} in your settings, or remove it.",
                 id="memory.E001",
             )
         ]
@@ -52,7 +51,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
 def _unknown_keys(given: dict[str, Any]) -> Iterator[CheckMessage]:
     for key in sorted(map(str, given.keys() - DEFAULTS.keys())):
         yield Error(
-            f"MEMORY has the unknown key {key!r}.",
+            f"MEMORY has an unknown key: {key!r}.",
             hint=f"Known keys: {', '.join(sorted(DEFAULTS))}.",
             id="memory.E002",
         )
@@ -67,7 +66,7 @@ def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
         if alias not in known and (key, alias) != ("CACHE", None):
             yield Error(
                 f"MEMORY[{key!r}] is {alias!r}, which is not in {setting}.",
-                hint=f"Add {alias!r} to {setting}, or use one of: {', '.join(sorted(known)) or 'none there yet'}.",
+                hint=f"Add {alias!r} to {setting}, or use one of: {', '.join(sorted(known)) or '(none)'}.",
                 id=check_id,
             )
 
@@ -76,10 +75,10 @@ def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
     for key in POSITIVE_INTEGERS:
         value = values[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            yield _not_a_number(key, value, "a whole number of at least 1")
+            yield _not_a_number(key, value, "an integer of at least 1")
     timeout = values["HEALTH_TIMEOUT"]
     if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout <= 0:
-        yield _not_a_number("HEALTH_TIMEOUT", timeout, "a number of seconds above 0")
+        yield _not_a_number("HEALTH_TIMEOUT", timeout, "a positive number of seconds")
     for key, largest in LARGEST.items():
         if isinstance(value := values[key], int) and value > largest:
             yield _not_a_number(key, value, f"at most {largest}")
@@ -88,7 +87,7 @@ def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
 def _not_a_number(key: str, value: object, wanted: str) -> CheckMessage:
     return Error(
         f"MEMORY[{key!r}] is {value!r}; it must be {wanted}.",
-        hint=f"Leave it out for the default, {DEFAULTS[key]!r}.",
+        hint=f"Remove the key to use the default, {DEFAULTS[key]!r}.",
         id="memory.E005",
     )
 
@@ -97,8 +96,8 @@ def _page_sizes(values: dict[str, Any]) -> Iterator[CheckMessage]:
     size, largest = values["PAGE_SIZE"], values["MAX_PAGE_SIZE"]
     if isinstance(size, int) and isinstance(largest, int) and size > largest:
         yield Error(
-            f"MEMORY['PAGE_SIZE'] ({size}) is above MEMORY['MAX_PAGE_SIZE'] ({largest}).",
-            hint="Raise MAX_PAGE_SIZE, or lower PAGE_SIZE.",
+            f"MEMORY['PAGE_SIZE'] ({size}) is greater than MEMORY['MAX_PAGE_SIZE'] ({largest}).",
+            hint="Increase MAX_PAGE_SIZE or decrease PAGE_SIZE.",
             id="memory.E006",
         )
 
@@ -106,8 +105,12 @@ def _page_sizes(values: dict[str, Any]) -> Iterator[CheckMessage]:
 def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
     for key, check_id, wanted in (
         ("PRINCIPAL", "memory.E007", "a function that takes a Django user and returns a string"),
-        ("MANAGER", "memory.E009", "a MemoryManager, or of a function without arguments that returns one"),
-        ("SPEAKER", "memory.E013", "a function that takes a MemoryItem and returns who says it, as a string"),
+        (
+            "MANAGER",
+            "memory.E009",
+            "a MemoryManager class, or of a function without arguments that returns one",
+        ),
+        ("SPEAKER", "memory.E013", "a function that takes a MemoryItem and returns its speaker as a string"),
     ):
         path = values[key]
         try:
@@ -117,7 +120,7 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
         if not callable(found):
             yield Error(
                 f"MEMORY[{key!r}] is {path!r}, which cannot be imported or called.",
-                hint=f"Give the dotted path of {wanted}.",
+                hint=f"Set it to the dotted path of {wanted}.",
                 id=check_id,
             )
 
@@ -126,7 +129,7 @@ def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
     language = values["LANGUAGE"]
     if language not in LANGUAGES:
         yield Error(
-            f"MEMORY['LANGUAGE'] is {language!r}, for which there are no stems.",
+            f"MEMORY['LANGUAGE'] is {language!r}, which has no stemmer.",
             hint=f"Use one of: {', '.join(sorted(LANGUAGES))}.",
             id="memory.E011",
         )
@@ -135,15 +138,15 @@ def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _embedder(path: object) -> Iterator[CheckMessage]:
-    hint = "Give the dotted path of an embedder's class, or of a function without arguments, or None: docs/search.md."
+    hint = "Set it to the dotted path of an embedder class, or of a function that returns one, or to None."
     try:
         make_embedder(path)
     except NoEmbedderError as error:
         yield Error(f"MEMORY['EMBEDDER']: {error}", hint=hint, id="memory.E012")
     except EmbedderError as error:
         yield Warning(
-            f"MEMORY['EMBEDDER'] cannot be made, so texts are stored without vectors: {error}",
-            hint="Mend what it says, then run manage.py memory_embed.",
+            f"MEMORY['EMBEDDER'] cannot be created, so texts are stored without vectors: {error}",
+            hint="Fix the problem, then run manage.py memory_embed.",
             id="memory.W003",
         )
 
@@ -152,14 +155,14 @@ def _firestore(values: dict[str, Any]) -> Iterator[CheckMessage]:
     if not isinstance(values["FIRESTORE"], dict):
         yield Error(
             f"MEMORY['FIRESTORE'] must be a dict, not {type(values['FIRESTORE']).__name__}.",
-            hint="Give it what an entry of DATABASES has, such as {'OPTIONS': {'credentials_path': ...}}.",
+            hint="Use the keys of an entry of DATABASES, such as {'OPTIONS': {'credentials_path': ...}}.",
             id="memory.E010",
         )
 
 
 def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
     keys = values["ENCRYPTION_KEYS"]
-    hint = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
+    hint = 'Create one: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
     if not isinstance(keys, list | tuple):
         yield Error("MEMORY['ENCRYPTION_KEYS'] must be a list of keys.", hint=hint, id="memory.E014")
         return
@@ -167,16 +170,16 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
         try:
             Fernet(key)
         except (ValueError, TypeError, AttributeError):
-            # By its place: the key itself is a secret.
-            problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is no key of Fernet."
+            # Name its position: the key itself is a secret.
+            problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is not a Fernet key."
             yield Error(problem, hint=hint, id="memory.E014")
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:
     if values["DATABASE"] != "default" and ROUTER not in settings.DATABASE_ROUTERS:
         yield Warning(
-            f"MEMORY['DATABASE'] is {values['DATABASE']!r}, but the app's router is not installed: "
-            "its models are kept in 'default'.",
+            f"MEMORY['DATABASE'] is {values['DATABASE']!r}, but the app's router is not installed, "
+            "so its models use 'default'.",
             hint=f"Add {ROUTER!r} to DATABASE_ROUTERS.",
             id="memory.W001",
         )
@@ -191,7 +194,7 @@ def _redis(values: dict[str, Any]) -> Iterator[CheckMessage]:
         seconds = options.get(name)
         if not isinstance(seconds, Real) or not 0 < float(seconds) <= SLOWEST_REDIS_SECONDS:
             yield Warning(
-                f"CACHES[{values['CACHE']!r}] has the {name} {seconds!r}: requests wait so long when Redis is away.",
+                f"CACHES[{values['CACHE']!r}] has {name} {seconds!r}: requests wait that long if Redis is down.",
                 hint=f"Set OPTIONS[{name!r}] to at most {SLOWEST_REDIS_SECONDS} seconds.",
                 id="memory.W002",
             )

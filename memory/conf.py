@@ -1,7 +1,6 @@
 """The app's settings: one dict, `MEMORY`, in the project's settings. Every key is optional.
 
-A value is read when it is used, so `override_settings` works, and a wrong one is reported by `manage.py check`
-(`memory.E001` ...) before it is used.
+Values are read at each access, so `override_settings` works. `manage.py check` reports invalid values.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 class MemorySettings:
-    """Typed access to `settings.MEMORY`, one property a key."""
+    """Typed access to `settings.MEMORY`: one property per key."""
 
     def _get(self, key: str) -> Any:
         return getattr(settings, "MEMORY", {}).get(key, DEFAULTS[key])
@@ -52,101 +51,101 @@ class MemorySettings:
 
     @property
     def cache(self) -> str:
-        """`CACHE`: alias in `CACHES` for throttles and health. Default "default", also where it is None."""
+        """`CACHE`: alias in `CACHES` for throttles and health. Default "default", also if the setting is None."""
         return self.history_cache or "default"
 
     @property
     def history_cache(self) -> str | None:
-        """`CACHE`, for conversations: they are cached where it is a django-redis cache; None switches that off.
+        """`CACHE`, for conversations: they are cached if it is a django-redis cache. None turns caching off.
 
-        Every process that writes must have the same.
+        All processes that write must use the same value.
         """
         alias = self._get("CACHE")
         return None if alias is None else str(alias)
 
     @property
     def history_size(self) -> int:
-        """`HISTORY_SIZE`: the newest items of a conversation that the cache holds. Default 200, at most 1,000."""
+        """`HISTORY_SIZE`: how many of the newest items of a conversation are cached. Default 200, at most 1,000."""
         return int(self._get("HISTORY_SIZE"))
 
     @property
     def cache_ttl(self) -> int:
-        """`CACHE_TTL`: seconds that a conversation is held after it was read from the database. Default 3600."""
+        """`CACHE_TTL`: seconds that a conversation is cached after it was read from the database. Default 3600."""
         return int(self._get("CACHE_TTL"))
 
     @property
     def principal(self) -> Callable[[Any], str]:
-        """`PRINCIPAL`: dotted path of a function from a Django user to the owner's id of its records.
+        """`PRINCIPAL`: dotted path of a function that returns the `user_id` (or `agent_id`) of a Django user's records.
 
-        Default "memory.api.permissions.username": the user's name is the `user_id` (or `agent_id`) of what it owns.
+        Default "memory.api.permissions.username": the user name.
         """
         function: Callable[[Any], str] = import_string(self._get("PRINCIPAL"))
         return function
 
     @property
     def page_size(self) -> int:
-        """`PAGE_SIZE`: records on a page of the API when `limit` is not given. Default 50."""
+        """`PAGE_SIZE`: records per page of the API without `limit`. Default 50."""
         return int(self._get("PAGE_SIZE"))
 
     @property
     def max_page_size(self) -> int:
-        """`MAX_PAGE_SIZE`: the largest `limit` that the API takes; a larger one is a 400. Default 200."""
+        """`MAX_PAGE_SIZE`: the largest `limit` of the API; a larger one gets status 400. Default 200."""
         return int(self._get("MAX_PAGE_SIZE"))
 
     @property
     def bulk_limit(self) -> int:
-        """`BULK_LIMIT`: records in one bulk request. Default 500."""
+        """`BULK_LIMIT`: the most records in a bulk request. Default 500."""
         return int(self._get("BULK_LIMIT"))
 
     @property
     def max_body_bytes(self) -> int:
-        """`MAX_BODY_BYTES`: size of a request's body, in bytes. Default 16 MiB."""
+        """`MAX_BODY_BYTES`: the largest request body, in bytes. Default 16 MiB."""
         return int(self._get("MAX_BODY_BYTES"))
 
     @property
     def health_timeout(self) -> float:
-        """`HEALTH_TIMEOUT`: the budget for all health checks together, in seconds. Default 2.0."""
+        """`HEALTH_TIMEOUT`: the deadline of all health checks together, in seconds. Default 2.0."""
         return float(self._get("HEALTH_TIMEOUT"))
 
     @property
     def manager(self) -> Callable[[], Any]:
-        """`MANAGER`: dotted path of the `MemoryManager` that `memory.stores.get_memory_manager()` makes.
+        """`MANAGER`: dotted path of the class, or function, that returns a `MemoryManager` without arguments.
 
-        A class, or a function without arguments. Default "memory.stores.ConcreteMemoryManager".
+        `memory.stores.get_memory_manager()` calls it. Default "memory.stores.ConcreteMemoryManager".
         """
         make: Callable[[], Any] = import_string(self._get("MANAGER"))
         return make
 
     @property
     def firestore(self) -> dict[str, Any]:
-        """`FIRESTORE`: what `FirestoreMemoryManager(project_id=...)` takes where it is not told; as in `DATABASES`.
+        """`FIRESTORE`: defaults of `FirestoreMemoryManager(project_id=...)`, as an entry of `DATABASES`.
 
-        Default {}: as the app's own database where that is on Firestore.
+        Default {}: those of the app's own database if it is on Firestore.
         """
         return dict(self._get("FIRESTORE"))
 
     @property
     def encryption_keys(self) -> list[str]:
-        """`ENCRYPTION_KEYS`: keys of Fernet, 32 bytes in base64; the first encrypts, all decrypt. Default []."""
+        """`ENCRYPTION_KEYS`: Fernet keys, 32 bytes in base64; the first one encrypts, all decrypt. Default []."""
         return [str(key) for key in self._get("ENCRYPTION_KEYS")]
 
     @property
     def embedder(self) -> Embedder | None:
-        """`EMBEDDER`: dotted path of a class, or of a function without arguments, that makes an `Embedder`.
+        """`EMBEDDER`: dotted path of a class, or function, that returns an `Embedder` without arguments.
 
-        One is made for each process. Default the embedded model; None: search knows words only. Raises `EmbedderError`.
+        It is called once per process. Default: the embedded model. None: search by words only. Raises `EmbedderError`.
         """
         path = self._get("EMBEDDER")
         return None if path is None else make_embedder(path)
 
     @property
     def language(self) -> str:
-        """`LANGUAGE`: whose stems words are cut to, one of `memory.search.terms.LANGUAGES`. Default "english"."""
+        """`LANGUAGE`: the language of the stemmer, one of `memory.search.terms.LANGUAGES`. Default "english"."""
         return str(self._get("LANGUAGE"))
 
     @property
     def speaker(self) -> Callable[[Any], str]:
-        """`SPEAKER`: dotted path of a function from a `MemoryItem` to who says it, "" for nobody.
+        """`SPEAKER`: dotted path of a function that returns the speaker of a `MemoryItem`, or "".
 
         Default "memory.search.speakers.speaker_of": `metadata["speaker"]`, `metadata["name"]` or the role.
         """
@@ -155,12 +154,12 @@ class MemorySettings:
 
 
 def make_embedder(path: Any) -> Embedder:
-    """The embedder at a dotted path, one for each process.
+    """The embedder at a dotted path, created once per process.
 
-    Raises `EmbedderError` where it lacks something, and `NoEmbedderError`, which is one, where the path makes none.
+    Raises `EmbedderError` if it lacks a package or a model, and its subclass `NoEmbedderError` for an invalid path.
     """
     if not isinstance(path, str):
-        raise NoEmbedderError(f"{path!r} makes no embedder: it is no dotted path.")
+        raise NoEmbedderError(f"EMBEDDER must be a dotted path, not {path!r}.")
     return _made_embedder(path)
 
 
@@ -169,14 +168,14 @@ def _made_embedder(path: str) -> Embedder:
     try:
         made = import_string(path)()
         if not isinstance(made, Embedder):
-            raise NoEmbedderError(f"{path!r} makes no embedder: it lacks a method or property of the protocol.")
+            raise NoEmbedderError(f"{path!r} is not an embedder: it lacks a method or property of the protocol.")
         if not 1 <= made.dimension <= MAX_DIMENSIONS:
-            problem = f"its vectors have {made.dimension} dimensions, where 1 to {MAX_DIMENSIONS} are possible."
-            raise NoEmbedderError(f"{path!r} makes no embedder: {problem}")
+            problem = f"has {made.dimension} dimensions; the limit is 1 to {MAX_DIMENSIONS}."
+            raise NoEmbedderError(f"{path!r} is not a valid embedder: it {problem}")
     except EmbedderError:
         raise
-    except Exception as error:  # the edge to code that a setting names
-        raise NoEmbedderError(f"{path!r} makes no embedder: {error}") from error
+    except Exception as error:  # a setting names this code, so it may raise anything
+        raise NoEmbedderError(f"{path!r} cannot be loaded: {error}") from error
     return made
 
 
@@ -194,5 +193,5 @@ def configured_embedder() -> Embedder | None:
 
 @cache
 def _log_once(problem: str) -> None:
-    """Every write meets the problem; it is logged once a process."""
-    logger.error("Texts are stored without vectors: %s Then run manage.py memory_embed.", problem)
+    """Every write has the same problem; it is logged once per process."""
+    logger.error("Texts are stored without vectors: %s Fix this, then run manage.py memory_embed.", problem)

@@ -1,4 +1,4 @@
-"""Writes that met others on Firestore, run again: docs/transactions.md, "Contention"."""
+"""Retries of writes after contention on Firestore: docs/transactions.md, "Contention"."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 Write = TypeVar("Write", bound=Callable[..., Any])
 
 ATTEMPTS = 10
-"""How often one write is begun. Of writers that meet at one session's row, each round lets one or two through."""
+"""Attempts of one write. Of writers that contend for one session's row, one or two succeed per attempt."""
 
 
 def retry_on_contention(write: Write) -> Write:
-    """A record's, a queryset's or a store's write, run again where it met others on Firestore.
+    """Decorates a write of a record, a queryset or a store: it is retried after contention on Firestore.
 
-    Two writers of one conversation meet at its session's row. Inside a transaction of the caller's, the caller alone
-    could run all of it again.
+    Two writers of one conversation contend for its session's row. Inside a transaction of the caller there is no retry:
+    only the caller can run all of it again.
     """
 
     @wraps(write)
@@ -31,12 +31,12 @@ def retry_on_contention(write: Write) -> Write:
         connection = connections[using]
         if connection.vendor != "firestore" or in_transaction(connection):
             return write(self, *args, **kwargs)
-        from memory.backends.firestore.transactions.retry import (  # slow to import, and of use there alone
+        from memory.backends.firestore.transactions.retry import (  # slow to import: Google's client
             retry,
             with_restored_state,
         )
 
-        # An iterator would be empty the second time.
+        # An iterator would be empty at the second attempt.
         args = tuple(_kept(value) for value in args)
         attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
         return retry(
@@ -51,5 +51,5 @@ def _kept(value: Any) -> Any:
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Whether a transaction is open; unlike `get_autocommit()` it opens no connection to find out."""
+    """Whether a transaction is open. Unlike `get_autocommit()`, does not open a connection."""
     return connection.in_atomic_block or not (connection.connection is None or connection.autocommit)

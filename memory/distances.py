@@ -2,8 +2,8 @@
 
     MemoryItem.objects.annotate(distance=CosineDistance("embedding", query)).order_by("distance")[:5]
 
-On SQLite they run in numpy. An engine with a vector search of its own recognises them by `measure`. A vector that is
-missing, or of another dimension than the query's, has no distance (NULL), and neither has a zero vector's cosine.
+On SQLite numpy computes them. Engines with vector search recognise them by `measure`. The distance is NULL for a
+missing vector, for a vector of another dimension than the query's, and for the cosine of a zero vector.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +35,8 @@ class VectorDistance(Func):
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> Any:  # type: ignore[override]
         if connection.vendor != "sqlite":
             raise NotSupportedError(
-                f"{type(self).__name__} is not known on {connection.display_name}: "
-                "keep the app's models on SQLite or Firestore, or load the vectors and compare them in Python."
+                f"{type(self).__name__} is not supported on {connection.display_name}: "
+                "keep the app's models on SQLite or Firestore, or compare the vectors in Python."
             )
         return super().as_sql(compiler, connection, **extra)
 
@@ -99,7 +99,7 @@ def _unpacked(packed: bytes) -> Vector:
 
 
 def register_functions(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Receiver of `connection_created`: teach an SQLite connection the distances."""
+    """Receiver of `connection_created`: register the functions with a connection to SQLite."""
     if connection.vendor == "sqlite":
         for name, distance in FUNCTIONS.items():
             connection.connection.create_function(name, 2, _on_packed(distance), deterministic=True)

@@ -19,52 +19,51 @@ EARLIER = 3
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Makes vectors of texts. Vectors of two embedders that differ in name, version or dimension never meet.
+    """Converts texts to vectors. Vectors of embedders with different names, versions or dimensions are not compared.
 
-    Vectors have length 1, or are all zeros for a text that says nothing to the model. Implementations may be called
-    from several threads at once. One with the attribute `remote = True` takes longer than a write may: texts are
-    embedded after they are stored, and not again when they are found.
+    Vectors have length 1, or are zeros for a text without meaning for the model. Methods must be thread-safe. An
+    embedder with the attribute `remote = True` is too slow for writes: its texts are embedded after the commit.
     """
 
     @property
     def name(self) -> str:
-        """The model, as its maker calls it."""
+        """The name of the model."""
 
     @property
     def version(self) -> str:
-        """Changes when the same text no longer gives the same vector."""
+        """The version; it must change if the vector of the same text changes."""
 
     @property
     def dimension(self) -> int:
-        """Numbers in a vector, at most 2,048 (Firestore's limit)."""
+        """The length of a vector, at most 2,048 (Firestore's limit)."""
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """What is remembered, as an array of shape (texts, dimension)."""
+        """Vectors of stored texts, of shape (texts, dimension)."""
 
     def embed_query(self, text: str) -> Vectors:
-        """What is asked, as an array of shape (dimension,)."""
+        """The vector of a query, of shape (dimension,)."""
 
 
 def model_name(embedder: Embedder) -> str:
-    """What made a vector, as it is stored with it: `name@version:dimension`, and the version of `context.py`."""
+    """The name that is stored with a vector: `name@version:dimension`, and the version of `context.py`."""
     return f"{embedder.name}@{embedder.version}:{embedder.dimension}+{CONTEXT}"
 
 
 def is_remote(embedder: Embedder) -> bool:
-    """Whether texts are embedded after they are stored, not with it."""
+    """Whether texts are embedded after the commit instead of before it."""
     return bool(getattr(embedder, "remote", False))
 
 
 class EmbedderError(Exception):
-    """An embedder cannot be used, or gave no vectors; the message says which and what to do."""
+    """An embedder cannot be used or returned no valid vectors; the message names it and the fix."""
 
 
 class NoEmbedderError(EmbedderError):
-    """What a dotted path makes is no embedder at all: a mistake of the settings, not of the surroundings."""
+    """`EMBEDDER` does not name an embedder: an error of the settings, not of the environment."""
 
 
 def normalized(vectors: Vectors) -> Vectors:
-    """Each row with length 1; a row of zeros, or of numbers that are none, as zeros."""
+    """Each row scaled to length 1. Zeros, and rows with NaN or infinities, become zeros."""
     finite = np.where(np.isfinite(vectors).all(axis=-1, keepdims=True), vectors, 0).astype(np.float32)
     lengths = np.linalg.norm(finite, axis=-1, keepdims=True)
     result: Vectors = np.divide(finite, lengths, out=np.zeros_like(finite), where=lengths > 0)

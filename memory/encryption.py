@@ -1,11 +1,11 @@
-"""Encryption of single values, for what must not be readable where it is stored, exported, cached or shown.
+"""Encryption of single values that must not be readable in the database, exports, the cache or the admin.
 
     item.metadata["passport"] = encrypt("C01X00T47")
     decrypt(item.metadata["passport"])
 
-A ciphertext is a text that starts with `fernet:`. The first of `MEMORY["ENCRYPTION_KEYS"]` encrypts, all of them
-decrypt, so a key is rotated by putting a new one in front. Whoever may write records can copy a ciphertext from one to
-another: it tells that a value was encrypted, not for what (https://cryptography.io/en/latest/fernet/).
+A ciphertext is a string that starts with `fernet:`. The first key of `MEMORY["ENCRYPTION_KEYS"]` encrypts and all keys
+decrypt. To rotate keys, add a new one at the front. A ciphertext does not name its record: users who may write records
+can copy it to another one (https://cryptography.io/en/latest/fernet/).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ PREFIX = "fernet:"
 
 
 def encrypt(value: object) -> str:
-    """The ciphertext of any JSON value, None included; another one each time.
+    """Encrypt any JSON value, None included. Each call returns a different ciphertext.
 
-    `ValidationError` for what is no JSON; `ImproperlyConfigured` where there is no key.
+    Raises `ValidationError` for values that are not JSON, and `ImproperlyConfigured` without a key.
     """
     try:
         plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         data = plain.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValidationError("This cannot be encrypted: it is no JSON.", code="not_json") from error
+        raise ValidationError("Only JSON values can be encrypted.", code="not_json") from error
     return PREFIX + _cipher().encrypt(data).decode("ascii")
 
 
 def decrypt(text: str) -> Any:
-    """The value of a ciphertext.
+    """Decrypt a ciphertext.
 
-    `StorageError` where it was altered, or made with a key that is not among `MEMORY["ENCRYPTION_KEYS"]`.
+    Raises `StorageError` if it was altered, or encrypted with a key that is not in `MEMORY["ENCRYPTION_KEYS"]`.
     """
     try:
         data = _cipher().decrypt(_token(text))
@@ -50,7 +50,7 @@ def decrypt(text: str) -> Any:
 
 
 def rotate(text: str) -> str:
-    """The ciphertext of the same value, made with the first key."""
+    """Encrypt the value of a ciphertext again, with the first key."""
     try:
         return PREFIX + _cipher().rotate(_token(text)).decode("ascii")
     except InvalidToken as error:
@@ -58,31 +58,31 @@ def rotate(text: str) -> str:
 
 
 def is_encrypted(value: object) -> bool:
-    """Whether a value looks like a ciphertext of `encrypt`."""
+    """Whether a value is a string with the prefix of a ciphertext."""
     return isinstance(value, str) and value.startswith(PREFIX)
 
 
 def _token(text: str) -> bytes:
     if not is_encrypted(text):
-        raise StorageError(f"This is no encrypted value: it does not start with {PREFIX!r}. Encrypt it first.")
-    # What is not ASCII is no ciphertext, which is for the cipher to say.
+        raise StorageError(f"The value is not encrypted: it does not start with {PREFIX!r}.")
+    # The cipher rejects what is not ASCII.
     return text.removeprefix(PREFIX).encode(errors="replace")
 
 
 def _unreadable() -> StorageError:
     return StorageError(
-        "An encrypted value cannot be read: it was altered, or its key is not in MEMORY['ENCRYPTION_KEYS']. "
-        "Add the key that it was written with after the first."
+        "The value cannot be decrypted: it was altered, or its key is not in MEMORY['ENCRYPTION_KEYS']. "
+        "Add the key that encrypted it after the first one."
     )
 
 
 def _cipher() -> MultiFernet:
     keys = memory_settings.encryption_keys
     if not keys:
-        raise ImproperlyConfigured("MEMORY['ENCRYPTION_KEYS'] is empty: give it a list of keys of Fernet.")
+        raise ImproperlyConfigured("MEMORY['ENCRYPTION_KEYS'] is empty: set it to a list of Fernet keys.")
     try:
         return MultiFernet([Fernet(key) for key in keys])
     except ValueError as error:
         raise ImproperlyConfigured(
-            "MEMORY['ENCRYPTION_KEYS'] has what is no key of Fernet; `manage.py check` tells which."
+            "MEMORY['ENCRYPTION_KEYS'] has an entry that is not a Fernet key; run `manage.py check`."
         ) from error

@@ -1,14 +1,14 @@
-"""What the app raises beside Django's own errors.
+"""The app's exceptions.
 
 Exception
-├── StorageError              an operation on storage failed; nothing of it was done unless the message says otherwise
-│   └── ConnectionError       storage cannot be reached, or does not answer; also a builtin ConnectionError (OSError)
+├── StorageError              an operation on storage failed; it had no effect unless the message says otherwise
+│   └── ConnectionError       storage cannot be reached or does not answer; also a builtin ConnectionError (OSError)
 └── django.core.exceptions.ValidationError
-    └── ValidationError       a record that storage would refuse; `message_dict` names the field
+    └── ValidationError       a record is beyond the limits of storage; `message_dict` names the field
 
-The stores (`memory.stores`) raise these three and nothing of a driver's: `translated` is the one table by which errors
-of databases and of Redis become ours. The driver's error stays in the chain (`__cause__`), its text out of the message,
-since drivers put hosts, users and values there.
+The stores (`memory.stores`) raise these three instead of a driver's errors; `translated` maps errors of databases and
+of Redis to them. The driver's error is the `__cause__`. Its text is not part of the message, since it may contain
+hosts, users and values.
 """
 
 from __future__ import annotations
@@ -37,62 +37,66 @@ class ConnectionError(StorageError, builtins.ConnectionError):
 
 
 class ValidationError(DjangoValidationError):
-    """A record that Firestore would refuse, told before anything is written, on every engine."""
+    """A record is beyond Firestore's limits. Raised before anything is written, on every engine."""
 
 
-Ours = type[StorageError] | type[ValidationError]
+AppError = type[StorageError] | type[ValidationError]
 
-TRANSLATIONS: tuple[tuple[type[Exception], Ours, str], ...] = (
+TRANSLATIONS: tuple[tuple[type[Exception], AppError, str], ...] = (
     (db.InterfaceError, ConnectionError, "the database cannot be reached; check that it runs, then try again"),
-    (db.OperationalError, ConnectionError, "the database does not serve this now; check that it is there, try again"),
-    (db.IntegrityError, StorageError, "a record with this id exists already; give a new record an id of its own"),
+    (db.OperationalError, ConnectionError, "the database is not available; check that it runs, then try again"),
+    (db.IntegrityError, StorageError, "a record with this id already exists; use another id for a new record"),
     (db.DataError, ValidationError, "the database cannot hold or compare one of the values"),
-    (db.NotSupportedError, StorageError, "the database cannot do this; the cause says what to ask for instead"),
+    (db.NotSupportedError, StorageError, "the database does not support this; see the cause for an alternative"),
     (
         TransactionManagementError,
         StorageError,
-        "the transaction around it has failed already; leave its atomic() first",
+        "the surrounding transaction has already failed; leave its atomic() first",
     ),
-    (db.ProgrammingError, StorageError, "the database lacks what this needs; apply migrations and deploy indexes"),
+    (db.ProgrammingError, StorageError, "a table or an index is missing; apply migrations and deploy indexes"),
     (db.Error, StorageError, "the database failed; see the cause"),
-    (NoEmbedderError, StorageError, "MEMORY['EMBEDDER'] makes no embedder; manage.py check tells why"),
-    (EmbedderError, ConnectionError, "the model that compares meanings does not answer; try again"),
+    (NoEmbedderError, StorageError, "MEMORY['EMBEDDER'] is not a valid embedder; run manage.py check"),
+    (EmbedderError, ConnectionError, "the embedder does not answer; try again"),
     (redis.MaxConnectionsError, ConnectionError, "all connections to Redis are in use; try again"),
-    (redis.AuthenticationError, ConnectionError, "Redis does not accept the password; check REDIS_PASSWORD"),
+    (redis.AuthenticationError, ConnectionError, "Redis rejected the password; check REDIS_PASSWORD"),
     (redis.ConnectionError, ConnectionError, "Redis cannot be reached; check host and port, then try again"),
-    (redis.TimeoutError, ConnectionError, "Redis does not answer in time; try again"),
+    (redis.TimeoutError, ConnectionError, "Redis timed out; try again"),
     (redis.ClusterDownError, ConnectionError, "the Redis cluster is down; try again"),
-    (redis.SlotNotCoveredError, ConnectionError, "a part of the Redis cluster is down; try again"),
-    (redis.DataError, ValidationError, "Redis cannot hold a value of this type; give it JSON"),
-    (redis.RedisError, StorageError, "Redis refused the operation; see the cause"),
-    (redis.RedisClusterException, StorageError, "the Redis cluster refused the operation; see the cause"),
-    (redis.ChildDeadlockedError, StorageError, "the connection to Redis did not survive a fork; make it in the child"),
-    (redis.IncorrectPolicyType, StorageError, "Redis is wrongly configured; see the cause"),
+    (redis.SlotNotCoveredError, ConnectionError, "part of the Redis cluster is down; try again"),
+    (redis.DataError, ValidationError, "Redis cannot store a value of this type; use JSON"),
+    (redis.RedisError, StorageError, "Redis rejected the operation; see the cause"),
+    (redis.RedisClusterException, StorageError, "the Redis cluster rejected the operation; see the cause"),
+    (
+        redis.ChildDeadlockedError,
+        StorageError,
+        "the connection to Redis was made before a fork; connect in the child process",
+    ),
+    (redis.IncorrectPolicyType, StorageError, "Redis is misconfigured; see the cause"),
     (CompressorError, StorageError, "a value in Redis cannot be decompressed; delete its key"),
 )
-"""A driver's error, what it becomes, and what it means and asks for; the most specific first."""
+"""A driver's error, the app's error for it, and its message; the most specific first."""
 
-DRIVERS = (*(theirs for theirs, _, _ in TRANSLATIONS), ConnectionInterrupted)
+DRIVERS = (*(driver_error for driver_error, _, _ in TRANSLATIONS), ConnectionInterrupted)
 
 
-def translated(error: Exception, doing: str) -> StorageError | ValidationError:
-    """Our error for a driver's, to be raised `from` it. Raises `TypeError` for an error that is no driver's.
+def translated(error: Exception, operation: str) -> StorageError | ValidationError:
+    """The app's error for a driver's error, to be raised `from` it. Raises `TypeError` for any other error.
 
-    `doing` is the beginning of a sentence that says what failed: "Storing a memory item".
+    `operation` names the operation and starts the message: "Storing a memory item".
     """
-    if isinstance(error, ConnectionInterrupted):  # django-redis' wrapping: the cause tells
+    if isinstance(error, ConnectionInterrupted):  # django-redis wraps the error
         cause = error.__cause__
-        return translated(cause if isinstance(cause, DRIVERS) else redis.ConnectionError(), doing)
-    for theirs, ours, meaning in TRANSLATIONS:
-        if isinstance(error, theirs):
-            return ours(f"{doing} failed: {meaning}.")
-    raise TypeError(f"{type(error).__name__} is no error of a database or of Redis") from error
+        return translated(cause if isinstance(cause, DRIVERS) else redis.ConnectionError(), operation)
+    for driver_error, app_error, meaning in TRANSLATIONS:
+        if isinstance(error, driver_error):
+            return app_error(f"{operation} failed: {meaning}.")
+    raise TypeError(f"{type(error).__name__} is not an error of a database or of Redis") from error
 
 
 @contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
-    """Raise ours for a driver's error inside; any other passes."""
+def storage_errors(operation: str) -> Iterator[None]:
+    """Raise the app's error for a driver's error inside; others pass."""
     try:
         yield
     except DRIVERS as error:
-        raise translated(error, doing) from error
+        raise translated(error, operation) from error

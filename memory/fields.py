@@ -1,4 +1,4 @@
-"""The app's field types: ids that Firestore takes, maps, encrypted values, vectors, hashes that find duplicates."""
+"""The app's model fields: document ids, JSON maps, encrypted values, vectors, hashes of content."""
 
 import hashlib
 import json
@@ -27,37 +27,37 @@ MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value
 
 
 def new_id() -> str:
-    """A random id of 32 hexadecimal digits: no hot spot in Firestore, and nobody's guess."""
+    """A random id of 32 hexadecimal digits: it avoids hot spots in Firestore and cannot be guessed."""
     return uuid.uuid4().hex
 
 
 def validate_document_id(value: str) -> None:
-    """Refuse what cannot be a Firestore document's id."""
+    """Raise `ValidationError` for what cannot be a Firestore document id."""
     if problem := limits.document_id_problem(value):
         raise ValidationError(problem, code="invalid_id")
 
 
 def validate_text(value: str) -> None:
-    """Refuse text that no engine could store."""
+    """Raise `ValidationError` for text with lone surrogates, which no engine can store."""
     if problem := limits.text_problem(value):
         raise ValidationError(problem, code="invalid_text")
 
 
 def validate_json(value: object) -> None:
-    """Refuse JSON that Firestore could not keep: too deep, odd keys, NaN."""
+    """Raise `ValidationError` for JSON that Firestore cannot store: too deep, keys that are no strings, NaN."""
     if problem := limits.json_problem(value):
         raise ValidationError(problem, code="invalid_json")
 
 
 def validate_map(value: object) -> None:
-    """Refuse what is not a map."""
+    """Raise `ValidationError` for a value that is not a map."""
     if not isinstance(value, Mapping):
         raise ValidationError(_("This must be a map, with strings as keys."), code="not_a_map")
 
 
 @deconstructible
 class DimensionValidator:
-    """Refuse a vector whose length is not `dimension`."""
+    """Raises `ValidationError` for a vector whose length is not `dimension`."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -65,7 +65,7 @@ class DimensionValidator:
     def __call__(self, value: Sequence[float]) -> None:
         if len(value) != self.dimension:
             raise ValidationError(
-                _("This vector has %(found)d dimensions; the field takes %(wanted)d."),
+                _("This vector has %(found)d dimensions; the field requires %(wanted)d."),
                 code="wrong_dimension",
                 params={"found": len(value), "wanted": self.dimension},
             )
@@ -78,7 +78,7 @@ class DimensionValidator:
 
 
 class DocumentIdField(models.CharField):  # type: ignore[type-arg]
-    """A primary key that is the document's id: at most 1,500 bytes of UTF-8, no slash, not reserved."""
+    """A primary key that is a document id: at most 1,500 bytes of UTF-8, no slash, not reserved."""
 
     default_validators = [validate_document_id]
 
@@ -89,7 +89,7 @@ class DocumentIdField(models.CharField):  # type: ignore[type-arg]
 
 
 class NameField(models.CharField):  # type: ignore[type-arg]
-    """A short indexed text (who, which session, which kind): at most 255 characters, so below 1,500 bytes."""
+    """A short indexed text, such as an id of a user or a type: at most 255 characters, so below 1,500 bytes."""
 
     default_validators = [validate_text]
 
@@ -99,7 +99,7 @@ class NameField(models.CharField):  # type: ignore[type-arg]
 
 
 class LongTextField(models.TextField):  # type: ignore[type-arg]
-    """Text of any length that a document holds."""
+    """Text of any length that fits in a document."""
 
     default_validators = [validate_text]
 
@@ -111,9 +111,9 @@ class AnyJSONField(models.JSONField):
 
 
 class MapField(AnyJSONField):
-    """A JSON object, `{}` unless given."""
+    """A JSON object; default `{}`."""
 
-    empty_values = ()  # none is let through unchecked: [] and "" are no maps
+    empty_values = ()  # validate these too: [] and "" are not maps
     default_validators = [validate_map, validate_json]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -125,8 +125,8 @@ class MapField(AnyJSONField):
 class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
     """Any JSON value, stored as a ciphertext of `memory.encryption`; None is stored as NULL.
 
-    Only `isnull` can be asked of it. Fixtures hold the ciphertext, and so does whatever reads the column past the
-    model. What the database computes (`update(field=F("other"))`) is not encrypted: reading it is a `StorageError`.
+    The only lookup is `isnull`. Fixtures and raw SQL see the ciphertext. Values that the database computes, such as
+    `update(field=F("other"))`, are not encrypted; reading them raises `StorageError`.
     """
 
     description = _("Encrypted JSON")
@@ -139,7 +139,7 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
         try:
             return encryption.decrypt(value)
         except StorageError as error:
-            raise ValidationError(_("This looks encrypted and cannot be read."), code="unreadable") from error
+            raise ValidationError(_("This value looks encrypted but is unreadable."), code="unreadable") from error
 
     def get_prep_value(self, value: Any) -> Any:
         if value is None or hasattr(value, "resolve_expression"):
@@ -163,10 +163,10 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
 
 
 class VectorField(models.Field):  # type: ignore[type-arg]
-    """A list of finite floats (1 to 2,048), kept at double precision; `dimension` fixes its length.
+    """A list of 1 to 2,048 finite floats, stored at double precision; `dimension` fixes its length.
 
-    Relational engines hold it as packed little-endian doubles. An engine with a vector type of its own converts in
-    `connection.ops.adapt_vector`, and hands a list of floats back.
+    Relational engines store packed little-endian doubles. An engine with a vector type converts values in
+    `connection.ops.adapt_vector` and returns lists of floats.
     """
 
     description = _("Vector")
@@ -192,7 +192,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         return [
             checks.Error(
                 f"A vector has 1 to {limits.MAX_DIMENSIONS} dimensions, not {self.dimension}.",
-                hint="Set `dimension` to the length of what your embedder returns.",
+                hint="Set `dimension` to the length of your embedder's vectors.",
                 obj=self,
                 id="memory.E008",
             )
@@ -217,7 +217,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
             try:
                 value = json.loads(value)
             except ValueError as error:
-                raise ValidationError(_("A vector is a list of numbers."), code="not_a_vector") from error
+                raise ValidationError(_("A vector must be a list of numbers."), code="not_a_vector") from error
         if isinstance(value, bytes | memoryview):
             return unpack(value)
         return self._floats(value)
@@ -226,7 +226,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
         if hasattr(value, "tolist"):
             value = value.tolist()
         if not isinstance(value, list | tuple) or not _are_numbers(value):
-            raise ValidationError(_("A vector is a list of numbers."), code="not_a_vector")
+            raise ValidationError(_("A vector must be a list of numbers."), code="not_a_vector")
         if not 1 <= len(value) <= limits.MAX_DIMENSIONS:
             raise ValidationError(
                 _("A vector has 1 to %(most)d dimensions; this one has %(found)d."),
@@ -254,7 +254,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
 
     @staticmethod
     def packed(vector: Sequence[float]) -> bytes:
-        """The vector for an engine without vectors."""
+        """The value for an engine without a vector type."""
         return pack(vector)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> list[float] | None:
@@ -268,7 +268,7 @@ class VectorField(models.Field):  # type: ignore[type-arg]
 
 
 def _are_numbers(members: Sequence[object]) -> bool:
-    if set(map(type, members)) <= NUMBERS:  # a thousand times a second
+    if set(map(type, members)) <= NUMBERS:  # the fast path
         return True
     return all(isinstance(member, int | float) and not isinstance(member, bool) for member in members)
 
@@ -279,7 +279,7 @@ def pack(vector: Sequence[float]) -> bytes:
 
 
 def pack_compactly(vector: Sequence[float]) -> bytes:
-    """Little-endian floats at single precision, behind a byte 1: no packed doubles have such a length."""
+    """Little-endian floats at single precision after a byte 1, a length that packed doubles never have."""
     return COMPACT + struct.pack(f"<{len(vector)}f", *vector)
 
 
@@ -291,9 +291,9 @@ def unpack(packed: bytes | memoryview) -> list[float]:
 
 
 class CompactVectorField(VectorField):
-    """A vector that a model made, at single precision where the engine has no vector type of its own."""
+    """A vector made by a model, at single precision on engines without a vector type."""
 
-    # What Firestore's index of it must have beside the owner: vectors of two models are never compared.
+    # Further fields of its Firestore index: vectors of different models are never compared.
     searched_with = ("embedding_model",)
 
     @property
@@ -304,14 +304,14 @@ class CompactVectorField(VectorField):
 
     @staticmethod
     def packed(vector: Sequence[float]) -> bytes:
-        """The vector for an engine without vectors."""
+        """The value for an engine without a vector type."""
         return pack_compactly(vector)
 
 
 class TermsField(AnyJSONField):
-    """A list of distinct texts, looked up by `has` (one of them) and `has_any` (a list of them)."""
+    """A list of distinct texts, with the lookups `has` (one text) and `has_any` (a list of texts)."""
 
-    # What an engine with arrays tells them by, for whom it makes indexes.
+    # Engines with arrays recognise the field by this when they derive indexes.
     is_array = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -322,10 +322,10 @@ class TermsField(AnyJSONField):
 
 @TermsField.register_lookup
 class Has(models.Lookup):
-    """A list that holds a text: `terms__has="paint"`."""
+    """The list contains a text: `terms__has="paint"`."""
 
     lookup_name = "has"
-    # An engine with arrays recognises the lookup by this.
+    # Engines with arrays recognise the lookup by this.
     array_operator = "array-contains"
 
     def get_prep_lookup(self) -> Any:
@@ -335,7 +335,7 @@ class Has(models.Lookup):
         return "%s", (value,)
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        """Any member equal to any of the texts."""
+        """A member that equals one of the texts."""
         column, params = self.process_lhs(compiler, connection)
         values = [self.rhs] if self.array_operator == Has.array_operator else list(self.rhs)
         if not values:
@@ -346,20 +346,20 @@ class Has(models.Lookup):
 
 @TermsField.register_lookup
 class HasAny(Has):
-    """A list that holds one of several texts: `terms__has_any=["paint", "draw"]`."""
+    """The list contains one of several texts: `terms__has_any=["paint", "draw"]`."""
 
     lookup_name = "has_any"
     array_operator = "array-contains-any"
 
 
 def content_hash(text: str | None) -> str:
-    """SHA-256 of a text in hexadecimal; empty where there is no text, which is nobody's duplicate."""
-    # Text that no engine can store has a hash too: it is refused by its own validator.
+    """SHA-256 of a text in hexadecimal; empty for None, which has no duplicates."""
+    # Lone surrogates do not fail here: the text's own validator rejects them.
     return hashlib.sha256(str(text).encode(errors="surrogatepass")).hexdigest() if text is not None else ""
 
 
 class ContentHashField(models.CharField):  # type: ignore[type-arg]
-    """The hash of another field's text, renewed by every write of the record."""
+    """The hash of the field `source`, computed on every save."""
 
     def __init__(self, *args: Any, source: str = "", **kwargs: Any) -> None:
         self.source = source

@@ -1,8 +1,7 @@
-"""Comparing one key of a map, with any key and by the type of its value.
+"""Lookups on one key of a JSON map, for any key and by the type of its value.
 
-Django's own key transforms take a key such as "2024" for a list's index on some engines, let SQLite's paths stumble
-over quotes, and on SQLite compare `true` and `"true"` as equals. Here a key is always a map's key, and a text never a
-number.
+Django's key transforms treat a key such as "2024" as a list index on some engines, fail for keys with quotes on SQLite,
+and compare `true` and `"true"` as equal there. Here a key is always a key of a map, and a string never equals a number.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 QuerySetT = TypeVar("QuerySetT", bound=QuerySet[Any])
 SQL = tuple[str, tuple[Any, ...]]
 
-# https://www.sqlite.org/json1.html#jeach: `type` and `atom` of a member; constants are told apart by their type alone.
+# https://www.sqlite.org/json1.html#jeach: `type` and `atom` of a member; constants differ in their type only.
 CONSTANTS: Mapping[Any, str] = {None: "null", True: "true", False: "false"}
 MEMBERS = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.key = %s{condition})"
 
@@ -28,20 +27,20 @@ MEMBERS = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.key 
 class Member(KeyTransform):
     """The value under one key of a map: `alias(topic=Member("topic", "metadata")).filter(topic="travel")`."""
 
-    # Tells an engine that reads paths of keys that "2024" is a key here, whatever Django takes it for.
+    # Engines read this: "2024" is a key here, not an index.
     array_index = False
 
     def sqlite_exists(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, condition: str = "", *values: Any
     ) -> SQL:
-        """SQLite's test for the key, under a condition on `member`."""
+        """SQL for SQLite: the key exists, and its `member` meets a condition."""
         column, params, keys = self.preprocess_lhs(compiler, connection)
         return MEMBERS.format(column=column, condition=condition), (*params, *keys, *values)
 
 
 @Member.register_lookup
 class MemberExact(KeyTransformExact):
-    """Equality with a text, a number, true, false or null."""
+    """Equality with a string, a number, true, false or null."""
 
     lhs: Member
 
@@ -56,7 +55,7 @@ class MemberExact(KeyTransformExact):
 
 @Member.register_lookup
 class MemberIsNull(KeyTransformIsNull):
-    """`isnull=False`: the key is there, whatever its value."""
+    """`isnull=False`: the key exists, whatever its value."""
 
     lhs: Member
 
@@ -72,5 +71,5 @@ def having_key(queryset: QuerySetT, field: str, key: str) -> QuerySetT:
 
 
 def having_member(queryset: QuerySetT, field: str, key: str, value: str | int | float | bool | None) -> QuerySetT:
-    """Rows whose map `field` has `value` under `key`; `None` is JSON's null, which is not a missing key."""
+    """Rows whose map `field` has `value` under `key`. `None` is JSON's null, not a missing key."""
     return queryset.alias(wanted_member=Member(key, field)).filter(wanted_member=value)

@@ -1,6 +1,6 @@
-"""What is stored: memory items, agents' data, and the sessions that the items belong to.
+"""The stored models: memory items, agent data, and the sessions that items belong to.
 
-A table is a Firestore collection, a primary key its document id. `Meta.indexes` name the composite indexes that the
+On Firestore a table is a collection and a primary key a document id. `Meta.indexes` are the composite indexes that the
 queries of `querysets/` need, on every engine.
 """
 
@@ -37,12 +37,12 @@ from .fields import (
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
 from .text_index import text_index
 
-TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them here; a document holds %(most)d.")
+TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them in this field; the limit is %(most)d.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 
 class Document(models.Model):
-    """A row that Firestore could hold as one document: `save()` refuses what it would refuse."""
+    """A row within the limits of a Firestore document: `save()` raises `ValidationError` for anything beyond them."""
 
     # Whether the conversation cache holds rows of this model.
     CACHED: ClassVar[bool] = False
@@ -54,12 +54,12 @@ class Document(models.Model):
         abstract = True
 
     def clean(self) -> None:
-        """Refuse a document above Firestore's size, naming the field that takes most of it."""
+        """Raise `ValidationError` for a document above Firestore's limit, on the field that takes most of it."""
         super().clean()
         self.renew_derived_fields()
         unread = self.UNREAD_FIELDS & self.get_deferred_fields()
         sizes, total = self._sizes(unread)
-        if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # only then are they worth a read
+        if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # load them only if they matter
             sizes, total = self._sizes()
         largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
@@ -77,16 +77,16 @@ class Document(models.Model):
         return {field.name: field.value_from_object(self) for field in fields}
 
     def is_whole(self) -> bool:
-        """Whether all is loaded that its readers are shown."""
+        """Whether all fields are loaded but those that only search reads."""
         return self.get_deferred_fields() <= self.UNREAD_FIELDS
 
     def renew_derived_fields(self) -> None:
-        """Compute the fields that follow from others."""
+        """Compute the fields that are derived from others."""
         self.renew([self])
 
     @classmethod
     def renew(cls, records: Sequence[Any]) -> None:
-        """Compute the fields of these records that follow from others, together."""
+        """Compute the derived fields of several records at once."""
 
     @classmethod
     def is_cached(cls, using: str) -> bool:
@@ -99,7 +99,7 @@ class Document(models.Model):
         return writing(using, CACHED, savepoint=savepoint, cached=cls.CACHED)
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
-        """Raise `ValidationError`, by field, for what Firestore would refuse. `fields` are to be written; None: all."""
+        """Raise `ValidationError`, by field, for values beyond the limits. `fields` are those to write; None: all."""
         names = {field.name for field in self._meta.concrete_fields}
         unloaded = self.get_deferred_fields()
         try:
@@ -110,7 +110,7 @@ class Document(models.Model):
 
 
 class Record(Document):
-    """What items and agents' data share: a time, a map of metadata, and an end."""
+    """Base of items and agent data: a time, a map of metadata, and an expiration."""
 
     id = DocumentIdField(default=new_id)
     timestamp = models.DateTimeField(_("time"), default=timezone.now)
@@ -129,30 +129,30 @@ class Record(Document):
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
-        """`fields`, and those whose value follows from them."""
+        """`fields`, and the fields that are derived from them."""
         return list(fields)
 
     @classmethod
     def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
-        """Whether a write of these fields (None: all) writes what `before_write` computes."""
+        """Whether a write of these fields (None: all) includes those that `before_write` computes."""
         return names is None
 
     @property
     def conversation(self) -> Conversation | None:
-        """The cached conversation that the record is part of, if any."""
+        """The cached conversation that the record belongs to, if any."""
         return None
 
     @classmethod
     def before_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
-        """What is computed last, in the transaction that writes these records; `changes` expects them already."""
+        """Compute fields in the transaction that writes these records; `changes.expect()` was called for them."""
 
     @classmethod
     def after_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
-        """What a write of these records brings about elsewhere, in the same transaction."""
+        """Update other rows in the transaction that wrote these records."""
 
     @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Django's `save`, within the limits."""
+        """Django's `save`; raises `ValidationError` for values beyond the limits."""
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
         self.check_limits(kwargs.get("update_fields"))
@@ -193,7 +193,7 @@ class Record(Document):
     def refresh_from_db(
         self, using: str | None = None, fields: Iterable[str] | None = None, from_queryset: Any = None
     ) -> None:
-        """Django's `refresh_from_db`; a record that has expired meanwhile is `DoesNotExist`."""
+        """Django's `refresh_from_db`; raises `DoesNotExist` if the record has expired meanwhile."""
         if from_queryset is None:
             alias = using or router.db_for_read(type(self), instance=self)
             from_queryset = type(self)._default_manager.using(alias)
@@ -201,7 +201,7 @@ class Record(Document):
 
 
 class MemoryItem(Record):
-    """One thing that was said, done or learnt, in a user's memory."""
+    """One thing that was said, done or learnt: an item of a user's memory."""
 
     user_id = NameField(_("user"))
     session_id = NameField(_("session"), null=True, blank=True)
@@ -220,7 +220,7 @@ class MemoryItem(Record):
 
     CACHED = True
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
-    # Follow from the text: written with it, and read by nobody but search.
+    # Derived from the text and written with it.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
     UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
     UNREAD_BYTES = 200_000
@@ -252,25 +252,25 @@ class MemoryItem(Record):
 
     @property
     def role(self) -> str:
-        """Who speaks: `metadata["role"]` (user, assistant, ...) where it is given, or else empty."""
+        """The speaker's role: `metadata["role"]` (user, assistant, ...), or an empty string."""
         role = self.metadata.get("role", "")
         return role if isinstance(role, str) else ""
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
-        """`fields`, and with the text what follows from it."""
+        """`fields`, and with `text_content` the fields that are derived from it."""
         names = list(fields)
         return list(dict.fromkeys([*names, *cls.TEXT_FIELDS])) if "text_content" in names else names
 
     def clean(self) -> None:
-        """As `Document.clean`; user and session must also make an id for the session's row."""
+        """As `Document.clean`; user and session must also form a valid id of the session's row."""
         super().clean()
         if self.session_id is not None:
             refuse_session(self.user_id, self.session_id)
 
     @classmethod
     def renew(cls, records: Sequence[Any]) -> None:
-        """Compute what follows from the texts, where they have changed."""
+        """Compute the fields that are derived from texts that changed."""
         text_index().prepare(records)
 
     @classmethod
@@ -280,7 +280,7 @@ class MemoryItem(Record):
 
     @classmethod
     def before_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:
-        """Make the vectors of new texts, which are of a turn and those before it."""
+        """Compute the vectors of new texts, each in the context of the turns before it."""
         text_index().add_vectors(records, using, changes.newest)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
@@ -288,21 +288,21 @@ class MemoryItem(Record):
 
     @property
     def conversation(self) -> Conversation | None:
-        """The conversation that the item belongs to; None outside of any."""
+        """The conversation that the item belongs to; None for an item without a session."""
         return conversation_of(self)
 
     @classmethod
     def after_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:
-        """A session's row is made with its first item, and its times follow its items'.
+        """Create the rows of new sessions and widen the times of existing ones.
 
-        Where the cache knows the row, they may lag by a minute (docs/cache.md).
+        Where the cache has the row, its times may lag by a minute (docs/cache.md).
         """
         UserSession.objects.using(using).touch(changes.to_touch(records))
         text_index().written(records, using)
 
 
 class AgentData(Record):
-    """Raw data that an agent produced."""
+    """Data that an agent produced."""
 
     agent_id = NameField(_("agent"))
     data_type = NameField(_("type"))
@@ -331,7 +331,7 @@ class AgentData(Record):
 
 
 class UserSession(Document):
-    """A conversation of one user. Its id is made of both ids, so that it can be neither doubled nor missed."""
+    """A conversation of one user. Its id is made of the user's and the session's id, so it is unique."""
 
     id = DocumentIdField(editable=False)
     user_id = NameField(_("user"))
@@ -359,29 +359,29 @@ class UserSession(Document):
 
     @staticmethod
     def make_id(user_id: str, session_id: str) -> str:
-        """The row's id, `user:session`, with `%`, `/` and `:` inside them percent-encoded: no two are one."""
+        """The row's id, `user:session`, unambiguous since `%`, `/` and `:` in both are percent-encoded."""
         user, session = user_id.translate(ESCAPES), session_id.translate(ESCAPES)
         # An id that starts and ends with two underscores is reserved.
         return f"%5F{user[1:]}:{session}" if user.startswith("__") else f"{user}:{session}"
 
     @classmethod
     def parts_of(cls, pk: str) -> tuple[str, str] | None:
-        """The inverse of `make_id`: user and session; None for what it never makes."""
+        """The inverse of `make_id`: user and session; None for an id that it cannot return."""
         user_id, _, session_id = (unquote(part, errors="replace") for part in pk.partition(":"))
         return (user_id, session_id) if cls.make_id(user_id, session_id) == pk else None
 
     def check_limits(self, fields: Collection[str] | None = None) -> None:
-        """As `Document.check_limits`; also refuses to give the row to another user or session."""
+        """As `Document.check_limits`; also raises if the user or the session of a stored row changed."""
         made = self.make_id(self.user_id, self.session_id)
         if not self._state.adding and self.pk != made:
-            raise ValidationError({"session_id": _("A session keeps its user and its session id.")})
+            raise ValidationError({"session_id": _("The user and the id of a session cannot change.")})
         self.id = made
         refuse_session(self.user_id, self.session_id)
         super().check_limits(fields)
 
     @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Django's `save`, within the limits, under the id that follows from user and session."""
+        """Django's `save`, under the id made of user and session; raises `ValidationError` beyond the limits."""
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         whole = kwargs.get("update_fields") is None and self.is_whole()
@@ -395,12 +395,12 @@ class UserSession(Document):
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation that the row is about."""
+        """The conversation that the row describes."""
         return Conversation(self.user_id, self.session_id)
 
     @retry_on_contention
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete the session with its conversation: every item in it, expired ones too."""
+        """Delete the session and all its items, expired ones too."""
         return type(self).objects.using(using or self._state.db).filter(pk=self.pk).delete()
 
     @classmethod
@@ -418,6 +418,6 @@ CACHED = Tables(items=MemoryItem, sessions=UserSession)
 
 
 def refuse_session(user_id: str, session_id: str) -> None:
-    """Raise `ValidationError` where the two cannot make a session's document id."""
+    """Raise `ValidationError` if the two do not form a valid document id of a session."""
     if problem := limits.document_id_problem(UserSession.make_id(user_id, session_id)):
-        raise ValidationError({"session_id": _("With its user's id: %s") % problem})
+        raise ValidationError({"session_id": _("With the user's id: %s") % problem})

@@ -1,7 +1,7 @@
-"""Clients for django-redis that do not hold a request up when Redis is away.
+"""Clients for django-redis that do not delay requests while Redis is down.
 
-Each Redis that a process talks to has one breaker (`breaker_of`), shared by all who use it: the conversation cache, and
-with `"REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis"` in `OPTIONS`, throttles, sessions and health too.
+A process has one circuit breaker for each Redis (`breaker_of`). The conversation cache uses it, and with
+`"REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis"` in `OPTIONS`, throttles, sessions and health checks do, too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from .breaker import Breaker, Unavailable
 
-# What a server that is away, or is no Redis, makes redis-py raise: its parser and its handshake stumble over garbage
-# with the latter four.
+# Errors of redis-py if the server is down or is not a Redis; its parser and handshake raise the last four for garbage.
 FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, LookupError, AttributeError)
-# Answers that mean "not now", whatever is asked. Out of memory is not among them: Redis still reads and deletes then.
+# Replies that any command may get for a while. OOM is not one of them: Redis still reads and deletes then.
 REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ")
 READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING", "INFO", "TYPE", "STRLEN", "TIME"})
 PROBE_KEY = "memory:probe"
@@ -36,11 +35,11 @@ KEYS_AT_ONCE = 500
 
 
 class ServiceRefusedError(redis.ConnectionError):
-    """Redis answers, and cannot serve now."""
+    """Redis replies, but cannot serve requests for now."""
 
 
 class Client(Protocol):
-    """What of a redis-py client is used here."""
+    """The methods of a redis-py client that are used here."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command."""
@@ -57,7 +56,7 @@ _direct = threading.local()
 
 @contextmanager
 def unguarded() -> Iterator[None]:
-    """Within it, this thread's commands go past the breaker."""
+    """This thread's commands bypass the breaker inside the context."""
     _direct.on = True
     try:
         yield
@@ -66,14 +65,14 @@ def unguarded() -> Iterator[None]:
 
 
 class Guard:
-    """Mixed into a redis-py client: its commands go through the breaker, and fail at once while that is open.
+    """A mixin for redis-py clients: commands use the circuit breaker and fail at once while it is open.
 
-    A failure shows as `redis.ConnectionError`, which django-redis' `IGNORE_EXCEPTIONS` knows. A key whose change failed
+    Failures raise `redis.ConnectionError`, which django-redis's `IGNORE_EXCEPTIONS` handles. A key whose change failed
     is dropped before the circuit closes.
     """
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command, unless the circuit is open."""
+        """Send one command. Raises `redis.ConnectionError` while the circuit is open."""
         if getattr(_direct, "on", False):
             return self.execute_unguarded(*args, **options)
         keys = () if str(args[0]).upper() in READS else tuple(_text(key) for key in args[1:2])
@@ -85,11 +84,11 @@ class Guard:
             raise redis.ConnectionError(str(error)) from error
 
     def execute_unguarded(self, *args: Any, **options: Any) -> Any:
-        """Send one command, whatever the circuit."""
+        """Send one command, even while the circuit is open."""
         return super().execute_command(*args, **options)  # type: ignore[misc]
 
     def pipeline(self, *args: Any, **options: Any) -> Any:
-        """Several commands at once, unless the circuit is open."""
+        """A pipeline. Raises `redis.ConnectionError` while the circuit is open."""
         if breaker_of(self).is_open and not getattr(_direct, "on", False):
             raise redis.ConnectionError("The circuit is open.")
         return super().pipeline(*args, **options)  # type: ignore[misc]
@@ -104,7 +103,7 @@ class Guard:
 
 
 class _PassedOn(Exception):  # noqa: N818  (carries an error past the breaker)
-    """An error that is the caller's, not the service's."""
+    """An error caused by the command, not by the state of the server."""
 
     def __init__(self, error: redis.ResponseError) -> None:
         super().__init__(error)
@@ -112,11 +111,11 @@ class _PassedOn(Exception):  # noqa: N818  (carries an error past the breaker)
 
 
 class GuardedRedis(Guard, redis.Redis):
-    """A client for one Redis, or for what Sentinel watches."""
+    """A client for one Redis, or for servers behind Sentinel."""
 
 
 class GuardedRedisCluster(Guard, RedisCluster):
-    """A client for a cluster. It looks for it when it is first used: that a cluster is away is no error before."""
+    """A client for a cluster. It connects at the first command, so it can be created while the cluster is down."""
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -124,12 +123,12 @@ class GuardedRedisCluster(Guard, RedisCluster):
         self._connecting = threading.RLock()
 
     def execute_unguarded(self, *args: Any, **options: Any) -> Any:
-        """Send one command, whatever the circuit."""
+        """Send one command, even while the circuit is open."""
         self._connect()
         return super().execute_unguarded(*args, **options)
 
     def pipeline(self, *args: Any, **options: Any) -> Any:
-        """Several commands at once, unless the circuit is open."""
+        """A pipeline. Raises `redis.ConnectionError` while the circuit is open."""
         try:
             if getattr(_direct, "on", False):
                 self._connect()
@@ -147,7 +146,7 @@ class GuardedRedisCluster(Guard, RedisCluster):
         with self._connecting:
             if self._connected:
                 return
-            self._connected = True  # at once: connecting sends commands of its own through here
+            self._connected = True  # set first: connecting sends commands through this method
             try:
                 with unguarded():
                     RedisCluster.__init__(self, **self._options)
@@ -159,14 +158,14 @@ class GuardedRedisCluster(Guard, RedisCluster):
 class ClusterConnectionFactory(ConnectionFactory):  # type: ignore[misc]
     """`"CONNECTION_FACTORY"` of a cache whose `LOCATION` is any node of a Redis Cluster.
 
-    A cluster's client keeps its own pools and map of slots, so a process has one for each location.
+    A cluster's client has its own pools and map of slots, so a process has one per location.
     """
 
     _clients: dict[str, GuardedRedisCluster] = {}
     _lock = threading.Lock()
 
     def connect(self, url: str) -> GuardedRedisCluster:
-        """The process' client; made, and the cluster's map read, at the first use."""
+        """The process's client, created at the first call. It reads the map of slots at its first command."""
         with self._lock:
             if url not in self._clients:
                 params = {**self.make_connection_params(url), **self.pool_cls_kwargs, **self.redis_client_cls_kwargs}
@@ -180,10 +179,10 @@ class ClusterConnectionFactory(ConnectionFactory):  # type: ignore[misc]
 
 
 class TolerantJSONSerializer(JSONSerializer):  # type: ignore[misc]
-    """JSON; what does not decode counts as not there."""
+    """JSON; values that do not decode count as missing."""
 
     def loads(self, value: bytes) -> Any:
-        """The value, or an interruption, which `IGNORE_EXCEPTIONS` turns into a miss."""
+        """Decode a value. Raises `ConnectionInterrupted`, which `IGNORE_EXCEPTIONS` turns into a miss."""
         try:
             return super().loads(value)
         except ValueError as error:
@@ -191,13 +190,13 @@ class TolerantJSONSerializer(JSONSerializer):  # type: ignore[misc]
 
 
 def redis_cache(alias: str) -> RedisCache | None:
-    """The cache of that alias if it is django-redis' and one server has it; None if it is another."""
+    """The cache of an alias if it is django-redis's and not sharded; None otherwise."""
     cache: BaseCache = caches[alias]
     return cache if isinstance(cache, RedisCache) and not isinstance(cache.client, ShardClient) else None
 
 
 def raw_client(cache: RedisCache) -> Client:
-    """The redis-py client that writes go to, behind a cache of django-redis."""
+    """The redis-py client for writes behind a cache of django-redis."""
     client: Client = cache.client.get_client(write=True)
     return client
 
@@ -207,7 +206,7 @@ _breakers_lock = threading.Lock()
 
 
 def breaker_of(client: Any) -> Breaker:
-    """The process' breaker for the Redis behind a client."""
+    """The process's breaker for the Redis of a client."""
     target = getattr(client, "connection_pool", None) or client
     breaker = _breakers.get(target)
     if breaker is None:
@@ -222,17 +221,17 @@ def _make_breaker(client: Client) -> Breaker:
 
 
 def _probe(execute: Any) -> None:
-    # A write that changes nothing: refused by a replica, and by a server that loads or cannot save.
+    # A write without effect: replicas, and servers that load or cannot save, reject it.
     if not isinstance(answer := execute("DEL", PROBE_KEY), int):
-        raise redis.InvalidResponse(f"DEL was answered with a {type(answer).__name__}.")
-    # The conversation cache tells servers apart by it.
+        raise redis.InvalidResponse(f"The reply to DEL is a {type(answer).__name__}.")
+    # The conversation cache identifies servers by it.
     if not isinstance(answer := execute("INFO", "server"), dict) or "run_id" not in answer:
-        raise redis.InvalidResponse("INFO does not tell the server's run_id.")
+        raise redis.InvalidResponse("The reply to INFO has no run_id.")
 
 
 def _drop(client: Client, keys: Collection[str] | None) -> None:
     with unguarded():
-        # None: too many to tell, so all conversations.
+        # None: too many keys to remember, so all of them.
         found = client.scan_iter(match="*memory:*", count=KEYS_AT_ONCE) if keys is None else iter(keys)
         while batch := list(islice(found, KEYS_AT_ONCE)):
             pipeline = client.pipeline(transaction=False)

@@ -1,8 +1,8 @@
-"""A record as one short JSON text, and back: what the cache holds of it. What search alone reads is left out.
+"""Converts records to JSON texts for the cache, and back, without the fields that only search reads.
 
-Times are microseconds since year 1, vectors base64 of packed doubles, encrypted values ciphertexts, and everything else
-what JSON makes of it, in the order of the model's fields. `form_of` tells one order from another: a value of another
-form is not read.
+A snapshot is a JSON list of the values in the order of the model's fields. Times are microseconds since year 1,
+vectors base64 of packed doubles, encrypted values ciphertexts. `form_of` identifies the model's fields: snapshots of
+other fields are not read.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ NEVER = "9" * DIGITS
 
 
 class NotASnapshotError(ValueError):
-    """A text that no snapshot of this model is."""
+    """The text is not a snapshot of this model."""
 
 
 def microseconds(value: datetime) -> int:
-    """Microseconds since year 1, in UTC where times are aware."""
+    """Microseconds since year 1; aware times in UTC."""
     if settings.USE_TZ:
         if timezone.is_naive(value):
             value = timezone.make_aware(value)
@@ -52,7 +52,7 @@ def moment(count: int) -> datetime:
 
 
 def sortable(value: datetime | None) -> str:
-    """A time as 18 digits, in the order of time; none as the last of all."""
+    """A time as 18 digits that sort by time; None sorts last."""
     return NEVER if value is None else f"{microseconds(value):0{DIGITS}d}"
 
 
@@ -70,7 +70,7 @@ _CODINGS: Mapping[type[models.Field[Any, Any]], _Coding] = {
 
 
 def _fields(model: type[models.Model]) -> list[models.Field[Any, Any]]:
-    """What a reader of the record needs: search alone reads the others, and they are larger than most texts."""
+    """The fields of a snapshot: all but those that only search reads, which are larger than most texts."""
     unread: frozenset[str] = getattr(model, "UNREAD_FIELDS", frozenset())
     return [field for field in model._meta.concrete_fields if field.name not in unread]
 
@@ -91,7 +91,7 @@ def form_of(model: type[models.Model]) -> str:
 
 
 def take(record: models.Model) -> str:
-    """The record's snapshot. `ValueError` or `TypeError` where it holds what only the database can compute."""
+    """The record's snapshot. Raises `ValueError` or `TypeError` if a value is an expression."""
     values = [
         value if coding is None or value is None else coding.encode(value)
         for value, coding in ((getattr(record, name), coding) for name, coding in _columns(type(record)))
@@ -100,12 +100,12 @@ def take(record: models.Model) -> str:
 
 
 def restore(model: type[ModelT], snapshot: str | bytes, using: str) -> ModelT:
-    """The record, as a query on the alias `using` would give it; `NotASnapshotError` for anything else."""
+    """The record, as a query on `using` returns it. Raises `NotASnapshotError` for any other text."""
     columns = _columns(model)
     try:
         values = json.loads(snapshot)
         if not isinstance(values, list) or len(values) != len(columns):
-            raise NotASnapshotError("This is no list of the model's values.")
+            raise NotASnapshotError("The text is not a list of the model's values.")
         decoded = [
             value if coding is None or value is None else coding.decode(value)
             for value, (_, coding) in zip(values, columns, strict=True)

@@ -1,4 +1,4 @@
-"""The app's task, for projects with Django's tasks (Django 6) or the package `django-tasks`; imported only there."""
+"""The app's task. Importing it needs Django 6 or the package `django-tasks`."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ task = import_module("django.tasks" if find_spec("django.tasks") else "django_ta
 
 @task()  # type: ignore[untyped-decorator]
 def embed_items(ids: list[str], using: str) -> int:
-    """Make the vectors of these items; what fails is found by `manage.py memory_embed`."""
+    """Compute the vectors of these items. `manage.py memory_embed` completes those that fail."""
     return embed_now(ids, using)

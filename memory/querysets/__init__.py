@@ -1,7 +1,7 @@
-"""The vocabulary of the records, sync and async, exposed as the models' managers.
+"""The querysets of the models, sync and async, which are also their managers.
 
-`objects` leaves out what has expired; `all_objects` does not, and is what the purge and Django's own saving use. Every
-write path (save, `bulk_create`, `bulk_update`, `update`) holds the limits of `limits.py`.
+`objects` excludes expired records. `all_objects` includes them; the purge and Django's own saving use it. Every write
+path (`save`, `bulk_create`, `bulk_update`, `update`) checks the limits of `limits.py`.
 """
 
 from .agent_data import AgentDataQuerySet

@@ -1,4 +1,4 @@
-"""What agents produced, by agent and type."""
+"""Agent data, by agent and type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AgentDataQuerySet(RecordQuerySet["AgentData"]):
-    """What agents produced."""
+    """Agent data."""
 
     def for_agent(self, agent_id: str) -> Self:
         """One agent's data."""

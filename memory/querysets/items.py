@@ -1,4 +1,4 @@
-"""Items of users' memories, by user, session, type, meaning and text."""
+"""Memory items, by user, session, type, vector and text."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
-    """Items of users' memories."""
+    """Memory items."""
 
     def for_user(self, user_id: str) -> Self:
         """One user's items."""
         return self.filter(user_id=user_id)
 
     def in_session(self, session_id: str | None) -> Self:
-        """Items of one session; None means those of no session."""
+        """Items of one session; None: items without a session."""
         return self.filter(session_id=session_id)
 
     def of_type(self, *item_types: str) -> Self:
@@ -33,9 +33,9 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         return self.filter(item_type__in=item_types)
 
     def nearest(self, vector: Sequence[float], count: int, distance: type[VectorDistance] = CosineDistance) -> Self:
-        """The `count` items whose embeddings are nearest to `vector`, nearest first, each with its `distance`.
+        """The `count` items whose embeddings are nearest to `vector`, nearest first, annotated with `distance`.
 
-        Items without an embedding, or with one of another dimension, are left out.
+        Items without an embedding, or with one of another dimension, are excluded.
         """
         measured = self.annotate(distance=distance("embedding", vector))
         return measured.filter(distance__isnull=False).order_by("distance")[:count]
@@ -50,16 +50,17 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         limit: int = 10,
         explain: bool = False,
     ) -> list[MemoryItem]:
-        """The items that answer `query` best, best first, each with its `score`, by words and by meaning.
+        """The items that answer `query` best, by words and by meaning, best first, each with its `score`.
 
-        They are one user's, named by `user_id` or by the queryset's filters, which hold for all that is found; its
-        order does not matter. With `explain` each has its `score_parts`, a dict whose values add up to the score.
-        Raises `ValueError` where there is no one user, for a limit outside 1..100 and a question over 10,000
-        characters; `TypeError` for a slice, `values()` or groups, for a limit that is no whole number and a question
-        that is no text; `EmbedderError` where the question's vector cannot be had.
+        The search covers one user's items: pass `user_id` or filter by it. All filters of the queryset apply; its order
+        does not. With `explain` each item has `score_parts`, a dict whose values add up to the score.
+
+        Raises `ValueError` unless exactly one user is selected, for a limit outside 1..100, and for a query over 10,000
+        characters; `TypeError` for a sliced, grouped or `values()` queryset, a limit that is not an integer, and a
+        query that is not a string; `EmbedderError` if the query cannot be embedded.
         """
         if self._is_not_plain() or self.query.group_by is not None:
-            raise TypeError("Search a queryset before it is sliced, combined, grouped, or made distinct or of values.")
+            raise TypeError("search() needs a queryset without slices, combinators, grouping, distinct() or values().")
         wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
         items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
         return text_index().search(items.order_by(), query, limit, explain)
@@ -69,14 +70,14 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         return await sync_to_async(self.search)(query, **options)
 
     def without_search_data(self) -> Self:
-        """The items without what search alone has of them (terms, vector, their versions): more than most texts take.
+        """Defer the fields that only search reads (terms, vector, their versions): they are larger than most texts.
 
-        For reading: to save such an item is to update it, and fails where it is gone.
+        For reading: saving such an item updates it, and raises if it was deleted meanwhile.
         """
         return self.defer(*self.model.UNREAD_FIELDS)
 
     def duplicates_of(self, item: MemoryItem) -> Self:
-        """The same user's live items of the same type with the same text; none where the item has no text."""
+        """The same user's live items of the same type with the same text; empty for an item without text."""
         if item.text_content is None:
             return self.none()
         return self.live().filter(
@@ -85,7 +86,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
 
     @retry_on_contention
     def update(self, **values: Any) -> int:
-        """As `RecordQuerySet.update`; items that move to another session or time are told to their sessions."""
+        """As `RecordQuerySet.update`; a change of session or time also updates the rows of the sessions."""
         if self._checked or {"user_id", "session_id", "timestamp"}.isdisjoint(values):
             return super().update(**values)
         return self._update_records(values)

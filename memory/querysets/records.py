@@ -1,4 +1,4 @@
-"""What the querysets of items and agents' data share: what is live, and every way to write."""
+"""The base queryset of items and agent data: expiration, and all write paths."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ else:
 
 
 class CurrentTime(Expression):
-    """The time at which a query runs, by this process' clock.
+    """The time at which a query runs, by this process's clock.
 
-    Unlike `timezone.now()` it does not age in a queryset that is built once and run often (a view's, a form field's),
-    and unlike the database's `Now()` it is a plain parameter, which every engine can compare natively.
+    Unlike `timezone.now()` it stays current in a queryset that is built once and run often, such as a view's. Unlike
+    the database's `Now()` it is a plain parameter, which every engine can compare natively.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class CurrentTime(Expression):
 
 
 class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
-    """What all records share: expiration, limits, time."""
+    """Expiration, limits and time, for all records."""
 
     _checked = False
 
@@ -55,18 +55,18 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
 
     def live(self) -> Self:
         """Records that have not expired."""
-        # As a negation: SQLite would answer an OR from the index of `expiration`, and so read whatever never expires.
+        # As a negation: for an OR, SQLite would use the index of `expiration` and read every record that never expires.
         return self.exclude(expiration__lte=CurrentTime())
 
     def expired(self) -> Self:
-        """Records whose time is up; on `all_objects`, since `objects` has none."""
+        """Expired records. Call it on `all_objects`, since `objects` excludes them."""
         return self.filter(expiration__lte=CurrentTime())
 
     def purge(self) -> int:
-        """Delete what has expired, some at a time; return how many. On `all_objects`, since `objects` has none."""
+        """Delete expired records in batches; return how many. Call it on `all_objects`."""
         expired, deleted = self.expired(), 0
         while keys := list(expired.order_by("expiration").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-            # Looked at again: one may have got more time meanwhile.
+            # Filtered again: a record's expiration may have been extended meanwhile.
             deleted += expired.filter(pk__in=keys).delete()[1].get(self.model._meta.label, 0)
         return deleted
 
@@ -78,7 +78,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         return self.filter(**{lookup: bound for lookup, bound in bounds.items() if bound is not None})
 
     def newest_first(self) -> Self:
-        """By time, latest first; the id settles ties."""
+        """Order by time, newest first; ties by id."""
         return self.order_by("-timestamp", "-id")
 
     def recent(self, count: int) -> Self:
@@ -94,9 +94,9 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[RecordT]:
-        """Django's `bulk_create`, within the limits: one record that breaks them, and none is written.
+        """Django's `bulk_create`; raises `ValidationError`, and writes nothing, if a record is beyond the limits.
 
-        What is more than a transaction of the engine can hold is several, outside of a transaction of the caller's.
+        Outside `atomic()`, records beyond the engine's limit of a transaction are written in several transactions.
         """
         records = list(objs)
         _check_all(records)
@@ -131,7 +131,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
 
     @retry_on_contention
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
-        """Django's `bulk_update`, within the limits: one record that breaks them, and none is written."""
+        """Django's `bulk_update`; raises `ValidationError`, and writes nothing, if a record is beyond the limits."""
         records, names = list(objs), self.model.with_derived_fields(fields)
         _check_all(records)
         unchecked = self._chain()  # type: ignore[attr-defined]
@@ -149,9 +149,9 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
 
     @retry_on_contention
     def update(self, **values: Any) -> int:
-        """Django's `update`, within the limits.
+        """Django's `update`; raises `ValidationError` for values beyond the limits.
 
-        A change to text, maps or vectors is made record by record, since a document's size depends on the rest of it.
+        Changes of text, maps or vectors are written record by record, since the size limit is one of whole documents.
         """
         if self._checked:
             return super().update(**values)
@@ -193,7 +193,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         return changed
 
     def _is_not_plain(self) -> bool:
-        """Whether Django refuses to write by this queryset, and says so better than what we would run."""
+        """Whether Django rejects writes of this queryset; its own error is then clearer."""
         query = self.query
         return bool(query.is_sliced or query.distinct or query.combinator or self._fields is not None)  # type: ignore[attr-defined]
 
@@ -213,10 +213,10 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             raise TypeError("Cannot update a query once a slice has been taken.")
         everything = self.model._base_manager.using(self.db)
         with transaction.atomic(using=self.db):
-            # The ids are taken first: a change to what the filter looks at must not bring a record up twice.
+            # Ids are read first: a changed value must not make the filter match a record twice.
             ids = list(self.order_by().values_list("pk", flat=True))
             found = [self.order_by().filter(pk__in=some) for some in batched(ids, ROWS_AT_ONCE)]
-            if len(found) > 1:  # one batch is checked before it is written; of several, the last before the first
+            if len(found) > 1:  # check all batches before the first is written
                 for records in found:
                     _check_all(_with_new_values(records, values))
             return sum(everything.bulk_update(_with_new_values(records, values), list(values)) for records in found)
@@ -230,7 +230,7 @@ def _check_all(records: Sequence[Record]) -> None:
 
 
 def is_expression(value: object) -> bool:
-    """Whether the database, not we, computes the value."""
+    """Whether the database computes the value."""
     return hasattr(value, "resolve_expression")
 
 
@@ -249,7 +249,7 @@ def _with_new_values(records: models.QuerySet[Any], values: Mapping[str, Any]) -
 
 
 class LiveManager(models.Manager[Any]):
-    """Base of `objects`: starts from what has not expired."""
+    """Base of `objects`: excludes expired records."""
 
     def get_queryset(self) -> Any:
         return super().get_queryset().live()  # type: ignore[attr-defined]

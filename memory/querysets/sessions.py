@@ -1,4 +1,4 @@
-"""Sessions, whose rows follow their items and which are deleted with them."""
+"""Sessions: their rows follow their items' times and are deleted with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Activity:
-    """When a session was first and last heard of."""
+    """The times of a session's first and last item."""
 
     user_id: str
     session_id: str
@@ -41,25 +41,25 @@ def activities(items: Iterable[MemoryItem]) -> list[Activity]:
 
 
 class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
-    """Sessions. They do not expire; their items do."""
+    """Sessions, which do not expire; their items do."""
 
     def for_user(self, user_id: str) -> Self:
         """One user's sessions."""
         return self.filter(user_id=user_id)
 
     def newest_first(self) -> Self:
-        """By last activity, latest first; the id settles ties."""
+        """Order by last activity, newest first; ties by id."""
         return self.order_by("-last_activity", "-id")
 
     def recent(self, count: int) -> Self:
-        """The `count` sessions that were active last."""
+        """The `count` sessions with the newest activity."""
         return self.newest_first()[:count]
 
     @retry_on_contention
     def touch(self, items: Iterable[MemoryItem]) -> None:
-        """Make the rows of the items' sessions where they are missing, and widen their times to the items'.
+        """Create the missing rows of the items' sessions, and widen the times of the others to include the items.
 
-        Safe beside other writers: a row is inserted unless there, and a time only ever moves outwards.
+        Safe with concurrent writers: rows are inserted if missing, and times only move outwards.
         """
         seen = {self.model.make_id(found.user_id, found.session_id): found for found in activities(items)}
         if not seen:
@@ -78,7 +78,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
             changes.sessions_changed(conversations[pk] for pk in seen.keys() - widened.keys())
 
     def _make_missing(self, wanted: Sequence[Activity]) -> list[UserSession]:
-        """The sessions' rows, made where there are none."""
+        """The rows of the sessions; missing ones are created."""
         rows = [
             self.model(
                 user_id=found.user_id, session_id=found.session_id, started_at=found.first, last_activity=found.last
@@ -92,7 +92,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         return list(self.filter(pk__in=[row.pk for row in rows])) if rows else []
 
     def _widen(self, row: UserSession, found: Activity) -> bool:
-        """Move the row's times outwards, in the database and here; False where somebody else has moved them."""
+        """Move the row's times outwards, in the database and in memory; False if another writer moved them."""
         wider: dict[str, Any] = {}
         unmoved: dict[str, Any] = {}
         if found.last > row.last_activity:
@@ -106,14 +106,14 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         mine = self.filter(pk=row.pk)
         if super(UserSessionQuerySet, mine.filter(**unmoved)).update(**wider):
             return True
-        if len(wider) == 2:  # one of them may still have to be moved
+        if len(wider) == 2:  # one of the two may still have to move
             super(UserSessionQuerySet, mine.filter(last_activity__lt=found.last)).update(last_activity=found.last)
             super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
         return False
 
     @retry_on_contention
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
-        """Django's `bulk_create`, within the limits."""
+        """Django's `bulk_create`; raises `ValidationError` for rows beyond the limits."""
         sessions = list(objs)
         for session in sessions:
             session.check_limits()
@@ -142,7 +142,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
 
     @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete the sessions with their conversations: every item in them, expired ones too."""
+        """Delete the sessions and all their items, expired ones too."""
         items = self.model.stored_items(self.db)
         counts: Counter[str] = Counter()
         with self.model.writing(self.db) as changes:

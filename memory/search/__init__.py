@@ -1,1 +1,1 @@
-"""Recall: what was said, found again by words and by meaning, without an LLM. docs/search.md tells how."""
+"""Search of a user's items by words and by meaning, without an LLM: docs/search.md."""

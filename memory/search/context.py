@@ -1,9 +1,8 @@
-"""The vector of a turn in its context: what was said just before tells what an answer is about.
+"""The vector of a turn in its context: the turns before an answer show what it is about.
 
-"The oboe." resembles no question; with "Which instrument does your sister play?" before it, it does. Vectors of turns
-in their context find more of what is asked for than vectors of turns alone (docs/search.md, "What it finds"). Only
-earlier turns count: a vector that has been stored is final when later turns come. `embedding.CONTEXT` names these
-rules.
+"The oboe." is not similar to a question about instruments; after "Which instrument does your sister play?" it is.
+Vectors in context have a higher recall than vectors of single turns (docs/search.md, "What it finds"). Only earlier
+turns count, so stored vectors do not change when later turns arrive. `embedding.CONTEXT` is the version of these rules.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ SHARES = (1.0, 0.8, 0.6, 0.4)
 def in_context(own_and_earlier: Vectors) -> Vectors:
     """One vector of shape (dimension,) for a turn.
 
-    `own_and_earlier` has shape (turns, dimension): the turn's own vector, the one of the turn before it, and so on;
-    one to four rows. A turn that says nothing to the model (zeros) has no vector, whatever came before it.
+    `own_and_earlier` has shape (turns, dimension): the turn's own vector, that of the turn before it, and so on; one to
+    four rows. The vector of a turn without meaning for the model (zeros) is zeros, whatever came before it.
     """
     own_and_earlier = own_and_earlier[: len(SHARES)]
     if not own_and_earlier[0].any():
@@ -34,7 +33,7 @@ def in_context(own_and_earlier: Vectors) -> Vectors:
 
 
 def all_in_context(vectors: Vectors, sessions: Sequence[str]) -> Vectors:
-    """Those of many turns, of the shape of `vectors`; rows are in the order in which they were said."""
+    """The vectors of many turns in context, in the shape of `vectors`; rows are in order of time."""
     rows: dict[str, list[int]] = {}
     made = np.empty_like(vectors)
     for row, session in enumerate(sessions):

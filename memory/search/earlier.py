@@ -1,4 +1,4 @@
-"""What was said before an item in its session: from the items that are written with it, the cache, or the database."""
+"""The texts before an item in its session: from items written with it, the cache, or the database."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Texts: TypeAlias = list[str | None]
 
 
 def nobody_knows(conversation: Conversation) -> None:
-    """A `Newest` that has the database asked."""
+    """A `Newest` that knows nothing, so the database is read."""
 
 
 def together(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Texts]:
-    """For each item the texts of up to three before it, nearest first, where the items are all that is new.
+    """For each of the items, which are written together, the texts of up to three before it, nearest first.
 
-    Of each session the database is asked for those before its first item, and only where `newest` does not tell them.
+    The database is read for the texts before each session's first item, unless `newest` returns them.
     """
     sessions: dict[Conversation, list[MemoryItem]] = {}
     for item in items:
@@ -33,7 +33,7 @@ def together(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Te
     for some in sessions.values():
         some.sort(key=_place)
     firsts = {conversation: some[0] for conversation, some in sessions.items()}
-    known = {conversation: _told(newest(conversation), first) for conversation, first in firsts.items()}
+    known = {conversation: _from_newest(newest(conversation), first) for conversation, first in firsts.items()}
     unknown = [conversation for conversation, texts in known.items() if texts is None]
     known |= zip(unknown, _read([firsts[conversation] for conversation in unknown], using), strict=True)
     found: dict[str, Texts] = {}
@@ -45,7 +45,7 @@ def together(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Te
 
 
 def each(items: Sequence[MemoryItem], using: str) -> list[Texts]:
-    """The same for items from anywhere: the database is asked for each, in one round where it can be."""
+    """The same for stored items: one read of the database each, on Firestore in one round."""
     inside = [item for item in items if item.session_id is not None]
     found: Mapping[str, Texts] = dict(zip((item.pk for item in inside), _read(inside, using), strict=True))
     return [found.get(item.pk, []) for item in items]
@@ -55,8 +55,8 @@ def _place(item: MemoryItem) -> tuple[int, str]:
     return microseconds(item.timestamp), item.pk
 
 
-def _told(newest: Sequence[MemoryItem] | None, first: MemoryItem) -> Texts | None:
-    """What the session's newest items tell of those before `first`; None where that may not be all."""
+def _from_newest(newest: Sequence[MemoryItem] | None, first: MemoryItem) -> Texts | None:
+    """The texts before `first` among the session's newest items; None if there may be more of them."""
     if newest is None:
         return None
     before = [item.text_content for item in newest if _place(item) < _place(first)]

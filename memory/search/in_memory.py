@@ -1,4 +1,4 @@
-"""A source that holds one user's passages in memory: for the evaluation, for the stub, and for tests of its users."""
+"""A source with one user's passages in memory, for evaluations, the stub store and tests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .texts import embed
 
 
 class InMemorySource:
-    """Passages with their vectors in context; the nearest have their similarity.
+    """Passages and their vectors in context.
 
-    `among` are the ids of those that may be found, all unless given; the others are context alone.
+    `among` are the ids that may be found (default: all); other passages are context only.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class InMemorySource:
             self._vectors = all_in_context(vectors, [passage.session for passage in as_said])[kept]
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
-        """One round. Raises `KeyError` for the surroundings of a passage that is not here."""
+        """One round. Raises `KeyError` for `Around` of an unknown passage."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Answer:

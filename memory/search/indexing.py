@@ -1,7 +1,7 @@
-"""What is stored of a text so that it can be found: its terms, its vector in context, and which versions made them.
+"""Computes the fields of an item that search uses: terms, the vector in context, and the versions of both.
 
-An item whose `embedding_model` is not the configured embedder's has no vector that a search could use: it is pending.
-Where the embedder is remote that is so after every write, until `index` or `manage.py memory_embed` completes it.
+An item is pending if its `embedding_model` is not the configured embedder: search has no vector of it. With a remote
+embedder items are pending after every write, until `later` or `manage.py memory_embed` completes them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(items: Sequence[MemoryItem]) -> None:
-    """Give the items what follows from their texts alone, before they are written; those that have it are left alone.
+    """Compute the fields that depend on the text alone, before the items are written. Unchanged texts are skipped.
 
-    One whose text is new has no vector after it, unless it says nothing, so that no model has anything to add.
+    An item with a new text has no vector afterwards. An empty text never has one, so its item is not pending.
     """
     version, model = terms_version(memory_settings.language), configured_model()
     for item in items:
-        known = vars(item)  # what was not loaded is not asked for: it is as it was written
+        known = vars(item)  # deferred fields are not loaded: they have not changed
         if "text_content" not in known:
             continue
         found = content_hash(item.text_content)
@@ -44,13 +44,13 @@ def prepare(items: Sequence[MemoryItem]) -> None:
 
 
 def configured_model() -> str | None:
-    """Its name as it is stored; None without one, or without one that can be made."""
+    """The stored name of the configured embedder; None without one, or if it cannot be created."""
     embedder = configured_embedder()
     return None if embedder is None else model_name(embedder)
 
 
 def awaits_vector(item: MemoryItem) -> bool:
-    """Whether the item is to be written with a vector that it does not have yet."""
+    """Whether the item still needs a vector, which is computed before the write."""
     known = vars(item)
     if "text_content" not in known or known.get("embedding_model") != "" or not readable(item.text_content).strip():
         return False
@@ -67,9 +67,9 @@ def reserved_values(item: MemoryItem) -> dict[str, Any]:
 
 
 def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nobody_knows) -> None:
-    """Give those that await it their vector, just before they are written; `newest` may know what was said before.
+    """Compute the vectors of items that need one, just before they are written. `newest` may know the turns before.
 
-    An embedder that fails leaves its items pending: what was said is kept, whether it can be found by meaning or not.
+    If the embedder fails, the items are stored without vectors and stay pending.
     """
     embedder = configured_embedder()
     waiting = [item for item in items if awaits_vector(item)]
@@ -87,7 +87,7 @@ def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nobody
 
 
 def vectors_of(embedder: Embedder, items: Sequence[MemoryItem], using: str) -> list[list[float] | None]:
-    """The vectors of stored items as they are stored; None for a text that says nothing to the model."""
+    """The vectors of stored items, in context; None for a text that has no meaning for the model."""
     return _in_context(embedder, items, each(items, using))
 
 
@@ -100,14 +100,14 @@ def _in_context(embedder: Embedder, items: Sequence[MemoryItem], before: Sequenc
 
 
 def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
-    """Receiver of `pre_save`: `loaddata` saves past the models' own `save`, and its files have nothing of search."""
+    """Receiver of `pre_save`: `loaddata` bypasses the models' `save()`, and fixtures have no fields of search."""
     if raw:
         prepare([instance])
         add_vectors([instance], using)
 
 
 def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:
-    """Those that were written without the vector that a remote embedder is to make."""
+    """The items that were written without the vector of a remote embedder."""
     embedder = configured_embedder()
     if embedder is None or not is_remote(embedder):
         return []

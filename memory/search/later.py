@@ -1,8 +1,8 @@
-"""Vectors of remote models: made after the write that they belong to is committed, never holding it up or failing it.
+"""Computes vectors of remote embedders after the commit of the write, which they neither delay nor fail.
 
-By Django's tasks, where the project has a backend that runs them elsewhere, or else by one thread of this process that
-has a bounded queue. What is dropped (the queue is full, the model is away, the process ends) waits in the database,
-where `manage.py memory_embed` finds it.
+They are computed by Django's tasks if the project has a backend that runs them elsewhere, otherwise by one thread of
+this process with a bounded queue. Items that are dropped (the queue is full, the embedder fails, the process ends) stay
+pending in the database, and `manage.py memory_embed` completes them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .pending import embed_now
 
 logger = logging.getLogger(__name__)
 
-# Ids in one task, and in one call of the model.
+# Ids in one task, and texts in one call of the embedder.
 BATCH = 100
 MOST_QUEUED = 10_000
-# How long the thread waits for company to the first id of a batch, and the process for the thread when it ends.
+# Seconds that the thread waits for more ids of a batch, and that the process waits for the thread at exit.
 GATHER_SECONDS, LAST_SECONDS = 0.05, 2.0
 
-# Backends that run a task where it is enqueued would hold the write up.
+# Backends that run tasks in the calling thread would delay the write.
 IN_PLACE = "ImmediateBackend"
 
 
 def embed_later(ids: Sequence[str], using: str) -> None:
-    """Have the vectors of committed items made. Returns at once; raises only what a task's backend raises."""
+    """Schedule the vectors of committed items. Returns at once; raises only errors of the task backend."""
     enqueue = task()
     if enqueue is None:
         thread.put(ids, using)
@@ -44,7 +44,7 @@ def embed_later(ids: Sequence[str], using: str) -> None:
 
 
 def task() -> Callable[[list[str], str], Any] | None:
-    """What enqueues the task; None where the project runs no tasks, or runs them where they are enqueued."""
+    """The function that enqueues the task; None without tasks, or if they run in the calling thread."""
     backend = getattr(settings, "TASKS", {}).get("default", {}).get("BACKEND", "")
     if not backend or backend.endswith(IN_PLACE):
         return None
@@ -62,21 +62,21 @@ def _enqueue() -> Callable[[list[str], str], Any] | None:
 
 
 class EmbeddingThread:
-    """Ids of items, and the thread that completes them: started when there is one, a daemon, one a process."""
+    """A queue of ids and the daemon thread that completes the items; one per process, started at the first id."""
 
     def __init__(self, most: int = MOST_QUEUED) -> None:
         self.most = most
         self.reset()
 
     def reset(self) -> None:
-        """Start from nothing, as a forked child must: neither the thread nor its work is its own."""
+        """Clear everything. A forked child calls it, since neither the thread nor its work is the child's."""
         self._queue: deque[tuple[str, str]] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._working = self._ending = False
 
     def put(self, ids: Sequence[str], using: str) -> None:
-        """Queue as many as there is room for; the others wait in the database."""
+        """Queue as many ids as there is room for; the other items stay pending in the database."""
         with self._changed:
             room = 0 if self._ending else self.most - len(self._queue)
             self._queue.extend((using, one) for one in ids[:room])
@@ -88,12 +88,12 @@ class EmbeddingThread:
             logger.warning("%d items wait for manage.py memory_embed: the queue is full.", len(ids) - room)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until nothing is queued or under way, at most `timeout` seconds; whether it came to that."""
+        """Wait up to `timeout` seconds until the queue is empty and idle. Returns whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._working, timeout)
 
     def end(self) -> None:
-        """Take nothing new, and let the batch that is under way end, if that is soon."""
+        """Accept no more ids, and wait briefly for the current batch."""
         with self._changed:
             self._ending = True
             self._queue.clear()
@@ -106,7 +106,7 @@ class EmbeddingThread:
             using, ids = batch
             try:
                 embed_now(ids, using)
-            except Exception:  # the thread's edge: whatever a model or a database raises, the next batch has its turn
+            except Exception:  # the thread must survive any error of an embedder or database
                 logger.exception("%d items wait for manage.py memory_embed: no vectors were made.", len(ids))
             finally:
                 connections[using].close()
@@ -115,7 +115,7 @@ class EmbeddingThread:
                     self._changed.notify_all()
 
     def _next_batch(self) -> tuple[str, list[str]] | None:
-        """The alias of a database and ids of items in it; None when the process ends."""
+        """A database alias and ids of items in it; None at the end of the process."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._ending)
             self._changed.wait_for(lambda: len(self._queue) >= BATCH or self._ending, GATHER_SECONDS)

@@ -13,18 +13,18 @@ from memory.querysets import MemoryItemQuerySet
 
 
 def one_user_of(items: MemoryItemQuerySet) -> str:
-    """The user to whom the queryset's own filters restrict it. Raises `ValueError` where they name none, or several."""
+    """The user to whom the queryset's filters restrict it. Raises `ValueError` unless it is exactly one."""
     users = set(_users(items.query.where))
     if len(users) != 1:
         found = f"several users ({', '.join(sorted(map(repr, users)))})" if users else "no user"
         raise ValueError(
-            f"A search is of one user's memory, and here is {found}: give user_id, or call for_user() once."
+            f"search() needs exactly one user, but the filters name {found}: pass user_id, or call for_user() once."
         )
     return users.pop()
 
 
 def _users(where: Any) -> Iterator[str]:
-    """The values that `user_id` must equal, by the conditions that all rows must pass."""
+    """The values that `user_id` must equal for every row."""
     if where.negated or where.connector != AND:
         return
     for child in where.children:

@@ -1,8 +1,8 @@
-"""Items that search does not know as it is configured now: found, and completed without undoing anybody's write.
+"""Pending items: their terms or vectors are not of the configured language or embedder. Finds and completes them.
 
-An item waits for terms where `terms_version` is not the configured one, and for a vector where `embedding_model` is not
-the wanted model's name. Vectors are made while nothing is locked; they are written where text and model are still what
-they were made from, and an item that was deleted meanwhile stays deleted.
+An item waits for terms if `terms_version` is not the configured one, and for a vector if `embedding_model` is not the
+embedder's name. Vectors are computed without locks. They are written only if text and model have not changed since, so
+concurrent writes and deletions are preserved.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ WRITTEN = ("terms", "terms_version", "text_embedding", "embedding_model")
 
 
 def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[MemoryItemQuerySet]:
-    """The items that wait for terms, then those that wait for a vector of `embedder` alone; in querysets of one cause.
+    """Disjoint querysets of the items that wait for terms, then of those that wait only for a vector of `embedder`.
 
-    No item is in two of them. One read for each version and model that the memory has. Without an embedder no item
-    waits for a vector.
+    Reads one row for each stored version and model. Without an embedder no item waits for a vector.
     """
     everything = items.model.all_objects.using(items.db)
     found = []
@@ -55,7 +54,7 @@ def _current(embedder: Embedder | None) -> dict[str, str]:
 
 
 def _values(items: MemoryItemQuerySet, field: str) -> Iterator[str]:
-    """The values that a text field has, in order: Firestore has no DISTINCT, and bills one read for each of these."""
+    """The distinct values of a field, in order. Firestore has no DISTINCT; each value costs one read."""
     rows = items.order_by(field).values_list(field, flat=True)
     value = rows.first()
     while value is not None:
@@ -64,9 +63,9 @@ def _values(items: MemoryItemQuerySet, field: str) -> Iterator[str]:
 
 
 def batches(items: MemoryItemQuerySet, size: int) -> Iterator[list[MemoryItem]]:
-    """The items, `size` at a time, each batch read when the one before it was completed, and so is no longer there.
+    """The items in batches of `size`. Each batch is read after the one before it was completed and no longer matches.
 
-    In no order, which on Firestore would need an index. Ends with a batch of which nothing is new.
+    Unordered, since an order needs an index on Firestore. Stops when a batch has no new items.
     """
     some = items.defer(None).order_by()[:size]
     seen: set[str] = set()
@@ -78,23 +77,23 @@ def batches(items: MemoryItemQuerySet, size: int) -> Iterator[list[MemoryItem]]:
 
 
 def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) -> int:
-    """Make and write what the items wait for; return how many were written.
+    """Compute and write what the items wait for. Returns the number of items written.
 
-    Not written are those that were changed or deleted since they were read: a change makes them wait anew. Raises
-    `EmbedderError`, and what the database raises.
+    Items that were changed or deleted since they were read are skipped; a change makes them pending again. Raises
+    `EmbedderError` and errors of the database.
     """
     read = {item.pk: _state(item) for item in items}
     _fill(items, embedder, using)
     for _ in range(ATTEMPTS - 1):
         try:
             return _write(items, read, using)
-        except OperationalError:  # another writer came in between, or storage is away
+        except OperationalError:  # contention, or the database is not available
             continue
     return _write(items, read, using)
 
 
 def embed_now(ids: Sequence[str], using: str) -> int:
-    """Complete the items of these ids that still wait; return how many were. Raises `EmbedderError`."""
+    """Complete the pending ones of these items. Returns their number. Raises `EmbedderError`."""
     embedder = memory_settings.embedder
     items = MemoryItem.all_objects.using(using).filter(pk__in=ids).defer(None)
     waiting = [item for item in items if waits(item, embedder)]
@@ -120,12 +119,12 @@ def _fill(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) ->
 
 
 def _fit(item: MemoryItem) -> None:
-    """Leave out of a document that is nearly full what it has no room for."""
+    """Drop the vector, then the terms, from an item that would exceed the size of a document."""
     for name, nothing in (("text_embedding", None), ("terms", [])):
         values = {field.name: field.value_from_object(item) for field in item._meta.concrete_fields}
         if limits.document_size(item._meta.db_table, item.pk, values) <= limits.MAX_DOCUMENT_BYTES:
             return
-        logger.warning("Item %r has no room for its %s, so search finds it less well.", item.pk, name)
+        logger.warning("Item %r is too large to store its %s, so search finds it less well.", item.pk, name)
         setattr(item, name, nothing)
 
 
@@ -135,6 +134,6 @@ def _write(items: Sequence[MemoryItem], read: Mapping[str, tuple[str, str, str]]
         now = rows.select_for_update().filter(pk__in=list(read)).only(*STATE)
         states = {row.pk: _state(row) for row in now}
         unchanged = [item for item in items if states.get(item.pk) == read[item.pk]]
-        # Where an attempt was cut off, some are as they should be already.
+        # An attempt whose outcome was lost may have written some of them.
         done = sum(states.get(item.pk) == _state(item) != read[item.pk] for item in items)
         return done + (rows.bulk_update(unchanged, WRITTEN) if unchanged else 0)

@@ -1,4 +1,4 @@
-"""A search of one user's memory: from a question to items, best first."""
+"""Search of one user's items: from a query to items, best first."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .ranking import rank
 from .sources import Memory, source_for
 
 MOST_RESULTS = 100
-MOST_CHARACTERS = 10_000  # of a question
+MOST_CHARACTERS = 10_000  # of a query
 
 
 def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
-    """The items of one user's that answer `query` best, best first: each with its `score` (a float).
+    """The items of one user that answer `query` best, best first, each with its `score` (a float).
 
-    `score_parts`, whose sum the score is, are there with `explain`, else None. Raises `ValueError` for a limit outside
-    1..100, for a question of over 10,000 characters, and where `items` are not one user's. A question that asks for
-    nothing (no letter, no digit, nothing that the embedder knows) has no answer.
+    With `explain` each has `score_parts`, which add up to the score; otherwise None. Raises `ValueError` for a limit
+    outside 1..100, for a query over 10,000 characters, and unless `items` are restricted to one user. A query without
+    letters, digits or anything that the embedder knows has no results.
     """
     text = readable_question(query)
     if not isinstance(limit, SupportsIndex):
-        raise TypeError(f"A search gives a whole number of results, 1 to {MOST_RESULTS}, not {limit!r}.")
+        raise TypeError(f"limit must be an integer from 1 to {MOST_RESULTS}, not {limit!r}.")
     if not 1 <= (limit := index(limit)) <= MOST_RESULTS:
-        raise ValueError(f"A search gives 1 to {MOST_RESULTS} results, not {limit}.")
+        raise ValueError(f"limit must be 1 to {MOST_RESULTS}, not {limit}.")
     one_user_of(items)
     memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
     return answers(memory, source_for(memory), text, limit, explain)
 
 
 def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool) -> list[MemoryItem]:
-    """The memory's items that answer a question best, as `search` returns them, by a source of its passages."""
+    """The items of a memory that answer a question best, as `search` returns them."""
     question = ask(text, memory.language, memory.embedder)
     gathered = gather(source, question, limit)
     now, best = timezone.now(), []
@@ -55,9 +55,9 @@ def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool
 
 
 def readable_question(query: str) -> str:
-    """A question without what no text holds. Raises `TypeError` and `ValueError`."""
+    """The query without characters that no text has. Raises `TypeError` and `ValueError`."""
     if not isinstance(query, str):
-        raise TypeError(f"A search is asked with a text, not with a {type(query).__name__}.")
+        raise TypeError(f"The query must be a string, not a {type(query).__name__}.")
     if len(query) > MOST_CHARACTERS:
-        raise ValueError(f"A question has at most {MOST_CHARACTERS} characters, not {len(query)}.")
+        raise ValueError(f"The query must have at most {MOST_CHARACTERS} characters, not {len(query)}.")
     return query.replace("\0", " ").encode(errors="replace").decode().strip()

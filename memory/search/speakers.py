@@ -1,4 +1,4 @@
-"""Who says an item: `MEMORY["SPEAKER"]`."""
+"""The default of `MEMORY["SPEAKER"]`: the speaker of an item."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ NAMES = ("speaker", "name")
 
 
 def speaker_of(item: MemoryItem) -> str:
-    """`metadata["speaker"]`, or `metadata["name"]`, or the role; empty where there is none of them."""
+    """`metadata["speaker"]`, or `metadata["name"]`, or the role, or an empty string."""
     given = (item.metadata.get(name) for name in NAMES)
     return next((name for name in given if isinstance(name, str) and name), item.role)

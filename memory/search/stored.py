@@ -1,4 +1,4 @@
-"""Labelled conversations in a database, while they are evaluated: searched by what searches a user's memory."""
+"""Stores labelled conversations in a database for an evaluation by the real sources."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .sources import Memory, source_for
 
 @contextmanager
 def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[tuple[Conversation, Source]]]:
-    """The conversations, each one user's memory with ids of its own, with their sources; deleted in the end.
+    """Each conversation with its source, stored as the memory of a user with new ids, and deleted at the end.
 
-    Terms and vectors are made as for any item, by `MEMORY`'s language and embedder.
+    Terms and vectors are computed as for any item, with the configured language and embedder.
     """
     token = secrets.token_hex(8)
     renamed = [_renamed(one, f"memory-evaluate-{token}-{number}") for number, one in enumerate(conversations)]
@@ -35,7 +35,7 @@ def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[t
 
 
 def _renamed(conversation: Conversation, user_id: str) -> Conversation:
-    """Ids in the order of those in the file, which settles ties of time."""
+    """New ids in the order of the ids in the file, since ties of time are ordered by id."""
     ordered = sorted(passage.id for passage in conversation.passages)
     names = {old: f"{user_id}-{number:06d}" for number, old in enumerate(ordered)}
     return replace(

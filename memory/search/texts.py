@@ -1,4 +1,4 @@
-"""What search reads of a text: its beginning, its terms, and its vector without context."""
+"""Texts as search reads them: the beginning, the terms, the vector without context."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from memory.embedding import Embedder, Vectors, normalized
 from .embedders.checked import document_vectors
 from .terms import VERSION, terms
 
-# What is read of a text, in characters; what is longer is found by its beginning.
+# Characters of a text that search reads.
 MAX_CHARACTERS = 50_000
-# Entries of an item in an index of its terms: https://firebase.google.com/docs/firestore/quotas (40,000 of a document)
+# Index entries for an item's terms: https://firebase.google.com/docs/firestore/quotas (40,000 of a document)
 MAX_TERMS = 1_000
-# A model reads so many characters at once; pieces share some, so that no sentence is cut in each of them.
+# Characters that a model reads at once; pieces overlap, so that a sentence is whole in at least one of them.
 PIECE_CHARACTERS, SHARED_CHARACTERS = 2_000, 200
 
 
 def readable(text: str | None) -> str:
-    """What search reads of a text."""
+    """The part of a text that search reads."""
     return "" if text is None else text[:MAX_CHARACTERS]
 
 
 def terms_version(language: str) -> str:
-    """What made the terms: the language, and the version of the rules."""
+    """The version of stored terms: the language and the version of the rules."""
     return f"{language}@{VERSION}"
 
 
 def distinct_terms(text: str | None, language: str) -> list[str]:
-    """The terms that are stored of a text: each once, in order, at most 1,000."""
+    """The stored terms of a text: distinct, in order, at most 1,000."""
     return list(dict.fromkeys(terms(readable(text), language)))[:MAX_TERMS]
 
 
 def pieces(text: str) -> list[str]:
-    """A text in overlapping pieces of 2,000 characters; one, where it is no longer."""
+    """A text in overlapping pieces of 2,000 characters; at least one."""
     step = PIECE_CHARACTERS - SHARED_CHARACTERS
     starts = range(0, max(1, len(text) - SHARED_CHARACTERS), step)
     return [text[start : start + PIECE_CHARACTERS] for start in starts]
 
 
 def embed(embedder: Embedder, texts: Sequence[str | None]) -> Vectors:
-    """Vectors of shape (texts, dimension): of a long text the mean of its pieces'. Zeros for a text of nothing."""
+    """Vectors of shape (texts, dimension): for a long text the mean of its pieces, for an empty text zeros."""
     cut = [pieces(readable(text)) for text in texts]
     vectors = document_vectors(embedder, [piece for some in cut for piece in some])
     if all(len(some) == 1 for some in cut):

@@ -29,7 +29,7 @@ class Broken(DeterministicEmbedder):
 
     def embed_query(self, text: str) -> Any:
         """Raise an error."""
-        raise EmbedderError("broken gave no vectors (Timeout): try again later.")
+        raise EmbedderError("broken failed (Timeout): try again later.")
 
 
 @pytest.fixture(autouse=True)
@@ -180,4 +180,4 @@ def test_unavailable_embedder_is_503(
     assert response.status_code == 503
     assert response.headers["Retry-After"]
     assert response.json()["error"]["code"] == "unavailable"
-    assert "broken gave no vectors" in caplog.text
+    assert "broken failed" in caplog.text

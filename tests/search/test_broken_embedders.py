@@ -76,7 +76,7 @@ def test_no_write_fails_and_nothing_wrong_is_stored(
     MemoryItem.objects.filter(pk="a").update(text_content="I painted the lake.")
     assert later.thread.wait(10)
     assert set(MemoryItem.objects.values_list("embedding_model", "text_embedding")) == {("", None)}
-    with pytest.raises(CommandError, match="broken gave"):
+    with pytest.raises(CommandError, match=r"broken (failed|returned)"):
         call_command("memory_embed", stdout=io.StringIO(), stderr=io.StringIO())
     monkeypatch.setattr(Broken, "made", staticmethod(lambda vectors: vectors))
     call_command("memory_embed", stdout=io.StringIO(), stderr=io.StringIO())
@@ -87,7 +87,7 @@ def test_no_write_fails_and_nothing_wrong_is_stored(
 def test_a_search_tells(broken: None, make_user: Any, client_for: Any) -> None:
     """An `EmbedderError`, a 503, and in the admin a warning beside what words find; without what the library said."""
     MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
-    with pytest.raises(EmbedderError, match="broken gave") as caught:
+    with pytest.raises(EmbedderError, match=r"broken (failed|returned)") as caught:
         MemoryItem.objects.search("sunset", user_id="ada")
     assert "secret" not in str(caught.value)
     client: APIClient = client_for(make_user("ada"))
@@ -95,7 +95,7 @@ def test_a_search_tells(broken: None, make_user: Any, client_for: Any) -> None:
     admin = Client()
     admin.force_login(make_user("root", is_staff=True, is_superuser=True))
     page = admin.get("/admin/memory/memoryitem/", {"q": "user:ada sunset"}).content.decode()
-    assert "Searched by words alone" in page
+    assert "only keywords were searched" in page
     assert "I painted a sunset." in page
 
 
@@ -113,7 +113,7 @@ def test_numbers_that_are_none_are_no_vector(
     texts = ["I painted a sunset.", "The ferry was late."]
     some = [MemoryItem(id=text, user_id="ada", item_type="m", text_content=text) for text in texts]
     MemoryItem.objects.bulk_create(some)
-    assert "numbers that are none" in caplog.text
+    assert "NaN or infinite values" in caplog.text
     assert MemoryItem.objects.get(id=texts[0]).text_embedding is None
     assert MemoryItem.objects.get(id=texts[1]).text_embedding is not None
     assert [MemoryItem.objects.search(text, user_id="ada", limit=1)[0].pk for text in texts] == texts
@@ -155,10 +155,10 @@ def test_a_path_that_makes_no_embedder_fails_no_write(
     MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
     MemoryItem.objects.filter(pk="a").update(text_content="I painted the lake.")
     assert MemoryItem.objects.filter(embedding_model="").count() == 1
-    with pytest.raises(EmbedderError, match="makes no embedder"):
+    with pytest.raises(EmbedderError, match=path.replace(".", r"\.")):
         MemoryItem.objects.search("lake", user_id="ada")
     assert client_for(make_user("ada")).get("/api/memory-items/search/", {"q": "lake"}).status_code == 503
     for command in ("memory_embed", "memory_reembed"):
         options = {"to": path} if command == "memory_reembed" else {}
-        with pytest.raises(CommandError, match="makes no embedder"):
+        with pytest.raises(CommandError, match=path.replace(".", r"\.")):
             call_command(command, skip_checks=True, stdout=io.StringIO(), **options)

@@ -89,7 +89,7 @@ def models() -> dict[str, str]:
 
 def failing() -> None:
     """A model that is away."""
-    raise EmbedderError("remote gave no vectors (Timeout): try again later.")
+    raise EmbedderError("remote failed (Timeout): try again later.")
 
 
 # By command
@@ -155,7 +155,7 @@ def test_it_goes_on_where_it_was_cut_off(
     for number in range(6):
         make_item(id=f"i{number}")
     monkeypatch.setattr(Remote, "meanwhile", lambda: failing() if len(Remote.calls) == 3 else None)
-    with pytest.raises(CommandError, match=r"remote gave no vectors.*run the command again"):
+    with pytest.raises(CommandError, match=r"remote failed.*run the command again"):
         embed(batch_size=2)
     assert sorted(models().values()) == ["", "", *[REMOTE] * 4]
     monkeypatch.setattr(Remote, "meanwhile", lambda: None)
@@ -247,7 +247,7 @@ def test_a_memory_moves_to_another_model(
     [
         ("nowhere.Embedder", "nowhere"),
         ("memory.search.embedders.google.GoogleEmbedder", "credentials or project"),
-        ("collections.OrderedDict", "makes no embedder"),
+        ("collections.OrderedDict", "is not an embedder"),
     ],
 )
 def test_a_model_that_cannot_be_had_is_one_sentence(path: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

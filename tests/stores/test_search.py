@@ -26,7 +26,7 @@ class Away(DeterministicEmbedder):
 
     def embed_query(self, text: str) -> Any:
         """Fails."""
-        raise EmbedderError("away gave no vectors (Timeout): try again later.")
+        raise EmbedderError("away failed (Timeout): try again later.")
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_what_was_altered_is_refused(position: int) -> None:
 
 def test_what_is_no_ciphertext_is_told() -> None:
     """A value that somebody forgot to encrypt does not pass for one."""
-    with pytest.raises(StorageError, match="no encrypted value"):
+    with pytest.raises(StorageError, match="is not encrypted"):
         decrypt("secret")
 
 

@@ -1,7 +1,7 @@
-"""An embedder's vectors as the rest of search may rely on them, whoever wrote the embedder.
+"""Calls embedders and checks their vectors, so that the rest of search can rely on them.
 
-What it raises, and vectors that are not what was asked for, are an `EmbedderError` here and nowhere else: a write goes
-on without them, and a search tells. An embedder is named by a setting, so it may raise anything.
+Any error of an embedder, and vectors of a wrong shape, raise `EmbedderError`. Writes then continue without vectors, and
+searches fail. An embedder is named by a setting, so it may raise anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from memory.embedding import Embedder, EmbedderError, Vectors, normalized
 
 logger = logging.getLogger(__name__)
 
-# Of a length that a model rounded, or none.
+# Rounding errors of lengths that models return.
 NEARLY = 1e-3
 
 
@@ -37,12 +37,12 @@ def _checked(embedder: Embedder, made: Callable[[], Any], shape: tuple[int, ...]
         vectors = np.asarray(made(), np.float32)
     except EmbedderError:
         raise
-    except Exception as error:  # the edge to a class that a setting names
-        raise EmbedderError(f"{embedder.name} gave no vectors ({type(error).__name__}).") from error
+    except Exception as error:  # a setting names this class, so it may raise anything
+        raise EmbedderError(f"{embedder.name} failed ({type(error).__name__}).") from error
     if vectors.shape != shape:
-        raise EmbedderError(f"{embedder.name} gave vectors of shape {vectors.shape} where {shape} was asked for.")
+        raise EmbedderError(f"{embedder.name} returned vectors of shape {vectors.shape}, not {shape}.")
     if not np.isfinite(vectors).all():
-        logger.warning("%s gave numbers that are none: these texts are found by their words.", embedder.name)
+        logger.warning("%s returned NaN or infinite values: these texts are found by their words only.", embedder.name)
         return normalized(vectors)
     lengths = np.linalg.norm(vectors, axis=-1)
     as_promised = (lengths == 0) | (np.abs(lengths - 1) < NEARLY)

@@ -1,4 +1,4 @@
-"""Gemini's embeddings, over the Gemini API or Vertex AI, by the optional package google-genai."""
+"""Gemini embeddings by the Gemini API or Vertex AI. Needs the optional package google-genai."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memory.embedding import EmbedderError, Vectors, normalized
 
 # Texts in one request: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents
 BATCH = 100
-# Vertex AI takes 20,000 tokens in a request, which are no fewer characters, and one text for Gemini's own models:
+# Vertex AI accepts 20,000 tokens a request (a token has at least one character), and one text for Gemini models:
 # https://cloud.google.com/vertex-ai/generative-ai/docs/embeddings/get-text-embeddings#api_limits
 VERTEX_CHARACTERS = 20_000
 ONE_AT_A_TIME = ("gemini", "maas")
@@ -22,8 +22,8 @@ TRANSIENT = [408, 429, 500, 502, 503, 504]
 class GoogleEmbedder:
     """`client_options` are google-genai's (`api_key=`, or `vertexai=True, project=, location=`).
 
-    `timeout` is the deadline of one attempt, in seconds; what may pass is tried up to four times, with backoff. A text
-    longer than the model takes is cut by the service. Raises `EmbedderError`.
+    `timeout` is the deadline of one attempt, in seconds. Transient errors are retried with backoff, up to four attempts
+    in all. The service truncates texts that are too long for the model. Raises `EmbedderError`.
     """
 
     version = "1"
@@ -43,7 +43,7 @@ class GoogleEmbedder:
             raise EmbedderError(f"google-genai has no credentials or project: {error}") from error
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (texts, dimension); as many texts a request as the service takes."""
+        """Vectors of shape (texts, dimension); a request has as many texts as the service accepts."""
         rows = [self._embed(batch, "RETRIEVAL_DOCUMENT") for batch in self._batches(texts)]
         return np.concatenate([np.zeros((0, self.dimension), np.float32), *rows])
 
@@ -67,22 +67,24 @@ class GoogleEmbedder:
     def _embed(self, texts: Sequence[str], task: str) -> Vectors:
         import httpx2  # comes with google-genai
 
-        # The service refuses a text of nothing; its vector is zeros.
+        # The service rejects empty texts; their vectors are zeros.
         said = [place for place, text in enumerate(texts) if text.strip()]
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         if not said:
             return vectors
         types = self._genai.types
         config = types.EmbedContentConfig(task_type=task, output_dimensionality=self.dimension)
-        # Texts that are not contents of their own are parts of one to some models, which give one vector for all.
+        # One content per text: some models return one vector for all parts of a content.
         contents = [types.Content(parts=[types.Part(text=texts[place])]) for place in said]
         try:
             answer = self._client.models.embed_content(model=self.name, contents=contents, config=config)
         except (self._genai.errors.APIError, httpx2.HTTPError) as error:
-            raise EmbedderError(f"{self.name} gave no vectors ({type(error).__name__}): try again later.") from error
+            raise EmbedderError(f"{self.name} failed ({type(error).__name__}): try again later.") from error
         rows = [embedding.values for embedding in answer.embeddings or []]
         if len(rows) != len(said) or any(len(row or ()) != self.dimension for row in rows):
-            raise EmbedderError(f"{self.name} gave other vectors than asked for: {len(rows)} for {len(said)} texts.")
+            raise EmbedderError(
+                f"{self.name} returned {len(rows)} vectors for {len(said)} texts, or a wrong dimension."
+            )
         vectors[said] = rows
         return normalized(vectors)
 

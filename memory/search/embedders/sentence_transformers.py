@@ -1,4 +1,4 @@
-"""Any model of sentence-transformers, by the optional package of that name."""
+"""Any model of sentence-transformers. Needs the optional package of that name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BATCH = 64
 
 
 class SentenceTransformersEmbedder:
-    """`model` is a folder, or the name of a model that is on this machine: nothing is downloaded.
+    """`model` is a folder, or the name of a model in the local cache: nothing is downloaded.
 
-    `options` are `SentenceTransformer`'s. Raises `EmbedderError` where the package or the model is missing.
+    `options` are those of `SentenceTransformer`. Raises `EmbedderError` if the package or the model is missing.
     """
 
     version = "1"
@@ -34,11 +34,11 @@ class SentenceTransformersEmbedder:
         try:
             self._model = SentenceTransformer(model, **{"local_files_only": True, **options})
         except (OSError, ValueError) as error:
-            raise EmbedderError(f"The model {model!r} is not on this machine: put it there first.") from error
+            raise EmbedderError(f"The model {model!r} is not in the local cache: download it first.") from error
 
     @cached_property
     def dimension(self) -> int:
-        """Of what the model makes: the name of its method for it differs between versions of the package."""
+        """Measured on a vector, since the name of the method differs between versions of the package."""
         return int(self._model.encode("").shape[-1])
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:

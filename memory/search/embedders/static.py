@@ -1,4 +1,4 @@
-"""The embedded default: word vectors of a large model, averaged. Offline, numpy only, some thousand texts a second."""
+"""The default embedder: averaged word vectors of a large model. Offline, numpy only, thousands of texts a second."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from memory.embedding import Vectors, normalized
 
 DIMENSION = 256
 BATCH = 256
-# Averages of longer texts say little, and time grows with length: docs/search.md, "Long texts".
+# Averages of longer texts have little meaning, and time grows with length: docs/search.md, "Long texts".
 MAX_CHARACTERS = 20_000
 
 
 class StaticEmbedder:
-    """`wordllama`'s 16 MB of weights, which come with its package; nothing is downloaded."""
+    """The 16 MB of weights in the package `wordllama`; nothing is downloaded."""
 
     name = "wordllama-l2-supercat-256"
     dimension = DIMENSION
@@ -53,7 +53,7 @@ def _embed(texts: list[str]) -> Vectors:
 def _model() -> Any:
     handlers = list(logging.root.handlers)
     level = logging.root.level
-    import wordllama  # loads 16 MB: not before it is used
+    import wordllama  # slow to import: loads 16 MB
 
     if logging.root.handlers != handlers:  # the package configures the root logger when it is imported
         logging.root.handlers[:] = handlers

@@ -1,7 +1,6 @@
-"""What the sources share: one user's items as querysets, and answers made of rows.
+"""Shared by the sources: one user's items as querysets, and answers made from rows.
 
-Whatever a source returns satisfies the filters of the queryset that is searched: they hold for candidates and for the
-turns around them.
+All rows that a source returns satisfy the filters of the searched queryset: candidates and the turns around them.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from memory.search.passages import Passage
 from memory.search.terms import terms
 from memory.search.texts import readable
 
-# Sessions of their own, for items that belong to none. No session's id holds a NUL.
+# A session name for an item without a session. No session id contains a NUL.
 ALONE = "\0{id}"
 
 
 @dataclass
 class Memory:
-    """One user's items as a search sees them; `found` keeps those that were read, by id."""
+    """One user's items and the configuration of a search. `found` holds the items that were read, by id."""
 
     items: MemoryItemQuerySet
     language: str
@@ -37,12 +36,12 @@ class Memory:
 
     @cached_property
     def model(self) -> str:
-        """The embedder's name, as it is stored."""
+        """The stored name of the embedder."""
         return "" if self.embedder is None else model_name(self.embedder)
 
     @cached_property
     def names(self) -> list[str]:
-        """The columns of what is found: no vectors, and nothing that search alone has of an item."""
+        """The columns of results: all but vectors and fields that only search reads."""
         model = self.items.model
         unread = {*model.UNREAD_FIELDS, "embedding"}
         return [field.attname for field in model._meta.concrete_fields if field.name not in unread]
@@ -76,13 +75,13 @@ def _terms_of(text: str, language: str) -> tuple[str, ...]:
 
 
 def of_items(memory: Memory, items: Iterable[MemoryItem]) -> Answer:
-    """The answer that items make. A query without a result is billed as one read."""
+    """The answer of a query for items. A query without results is billed as one read."""
     passages = tuple(memory.passage(item) for item in items)
     return Answer(passages, reads=max(1, len(passages)))
 
 
 def of_number(number: int) -> Answer:
-    """The answer that a count makes, billed by a thousand entries."""
+    """The answer of a count, billed per thousand index entries."""
     return Answer(number=number, reads=max(1, -(-number // ENTRIES_PER_READ)))
 
 
@@ -96,5 +95,5 @@ def of_neighbours(
 
 
 def is_alone(passage: Passage) -> bool:
-    """Whether a passage belongs to no session, and so has none around it."""
+    """Whether a passage belongs to no session, so there are no turns around it."""
     return passage.session == ALONE.format(id=passage.id)

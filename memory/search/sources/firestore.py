@@ -1,6 +1,6 @@
-"""Firestore: each request is a query that it answers by itself, and each round is sent at once.
+"""The source for Firestore: each request is a native query, and a round sends its queries at once.
 
-Vectors and terms are compared there and never come back.
+Firestore compares vectors and terms; they are not transferred.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FirestoreSource:
             case Count(term=None, most=most):
                 yield Counted(memory.newest_first()[:most])
             case Count(term=term, most=most):
-                # In the order of the terms' index, which then serves this too.
+                # Ordered like the query above, so both use one index.
                 yield Counted(memory.newest_first().filter(terms__has=term)[:most])
             case Around(passage=passage, span=span) if not is_alone(passage):
                 yield self._rows(memory.before(passage).in_session(passage.session), span)

@@ -1,8 +1,8 @@
-"""The vectors of one user's items in memory, for SQLite: kept between searches, and brought up to date before each.
+"""The vectors of one user's items in memory, for SQLite. They are kept between searches and updated before each.
 
-Every item with a vector has a number in `memory_item_vectors` that grows with each change, in the order of commits.
-So what is new has higher numbers than what is held, and if nothing is gone the numbers are as many as are held: one
-count tells, whichever process wrote. What an open transaction sees is kept when it commits: it may be rolled back.
+Every item with a vector has a row in `memory_item_vectors`, whose `seq` grows with each change in the order of commits.
+New rows have higher numbers than all known ones, and deleted rows change the count. So one COUNT and MAX detects
+changes, by any process. Rows that an open transaction sees are kept only when it commits, since it may be rolled back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ State: TypeAlias = tuple[object, int, int, int, int]
 
 ROWS_AT_ONCE: Final = 5_000
 MAX_BYTES: Final = 512 * 1024 * 1024
-"""Of all users' vectors together in one process; the ones that were searched least recently are dropped first."""
+"""The limit for all users' vectors of a process. Those searched least recently are dropped first."""
 
 _COUNT = f"SELECT COUNT(*), MAX(seq) FROM {VECTORS} WHERE user_id = %s AND model = %s"  # noqa: S608
 _NUMBERS = f"SELECT seq FROM {VECTORS} WHERE user_id = %s AND model = %s ORDER BY seq"  # noqa: S608
@@ -40,7 +40,7 @@ _ROWS = f"""SELECT listed.seq, items.id, items.text_embedding FROM {VECTORS} AS 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Row by row: a change's number, an item's id, its vector. `room` is shared with the matrix that it grew from."""
+    """Per row: `seq`, item id, vector. `room` is an array with spare rows, shared with older matrices."""
 
     numbers: Numbers
     ids: tuple[str, ...]
@@ -49,12 +49,12 @@ class Matrix:
 
     @property
     def last(self) -> int:
-        """The highest number; 0 of none."""
+        """The highest `seq`; 0 without rows."""
         return int(self.numbers[-1]) if len(self.numbers) else 0
 
 
 def nothing(dimension: int) -> Matrix:
-    """No rows."""
+    """A matrix without rows."""
     empty = np.zeros((0, dimension), np.float32)
     return Matrix(np.zeros(0, np.int64), (), empty, empty)
 
@@ -69,7 +69,7 @@ class Matrices:
         self._seen: WeakKeyDictionary[BaseDatabaseWrapper, dict[Key, State]] = WeakKeyDictionary()
 
     def current(self, using: str, user_id: str, model: str, dimension: int) -> Matrix:
-        """The vectors that the database has now, as the connection `using` sees it."""
+        """The vectors of the database, as the connection `using` sees them."""
         connection = connections[using]
         key = (str(connection.settings_dict["NAME"]), user_id, model)
         state = _state(connection)
@@ -87,7 +87,7 @@ class Matrices:
         return found
 
     def clear(self, **kwargs: Any) -> None:
-        """Forget everything; a receiver of `post_migrate`, after which numbers may begin anew."""
+        """Drop all matrices. Receiver of `post_migrate`, after which numbers may restart."""
         with self._lock:
             self._held.clear()
 
@@ -108,9 +108,9 @@ class Matrices:
 
 
 def _state(connection: Any) -> tuple[object, int, int] | None:
-    """What changes with every write to the database, by this connection or by any other; None inside a transaction.
+    """A value that changes with every write to the database, by any connection; None inside a transaction.
 
-    The numbers are SQLite's for one connection to it: one that is opened anew counts from the start.
+    SQLite counts per connection: the counts of a new connection start again.
     """
     if connection.in_atomic_block:
         return None
@@ -136,7 +136,7 @@ def _brought_up_to_date(connection: Any, held: Matrix, user_id: str, model: str,
 
 
 def _with_rows(held: Matrix, rows: list[tuple[int, str, bytes]], in_place: bool) -> Matrix:
-    """The matrix with rows after its last; only one that is kept may write behind the last row of the shared room."""
+    """The matrix with more rows. Only a matrix that is kept may write behind the last row of the shared array."""
     dimension = held.vectors.shape[1]
     rows = [row for row in rows if len(row[2]) == size_of(dimension)]
     packed = np.frombuffer(b"".join(row[2] for row in rows), np.uint8).reshape(len(rows), size_of(dimension))
@@ -152,12 +152,12 @@ def _with_rows(held: Matrix, rows: list[tuple[int, str, bytes]], in_place: bool)
 
 
 def size_of(dimension: int) -> int:
-    """Bytes of a stored vector."""
+    """Bytes of a stored vector of this dimension."""
     return len(COMPACT) + 4 * dimension
 
 
 def _only(held: Matrix, numbers: Numbers) -> Matrix:
-    """The rows with these numbers, in room of their own."""
+    """The rows with these numbers, in a new array."""
     kept = np.isin(held.numbers, numbers)
     vectors = held.vectors[kept]
     ids = tuple(name for name, is_kept in zip(held.ids, kept.tolist(), strict=True) if is_kept)

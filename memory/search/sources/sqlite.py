@@ -1,7 +1,7 @@
-"""SQLite: terms by an inverted table, vectors by numpy, all else by the items' own indexes.
+"""The source for SQLite: terms by an inverted table, vectors by numpy, the rest by the indexes of the items.
 
-A search asks some forty small questions. Django compiles the queryset once, its columns and its filters; the rest of
-each statement is written here.
+A search runs about forty small statements. Django compiles the queryset's columns and filters once; the rest of each
+statement is built here.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ NEWEST: Final = f"{ITEMS}.timestamp DESC, {ITEMS}.id DESC"
 OLDEST: Final = f"{ITEMS}.timestamp, {ITEMS}.id"
 BEFORE, AFTER = "({0}.timestamp, {0}.id) < (%s, %s)", "({0}.timestamp, {0}.id) > (%s, %s)"
 EVERYTHING: Final = "1"
-LOOKED_AT_FURTHER: Final = 10
-"""Nearest vectors that are looked at beyond those that are wanted: some items may not pass the filters."""
+EXTRA_NEAREST: Final = 10
+"""Nearest vectors that are read in addition to the limit: some items may not pass the filters."""
 
 
 class SQLiteSource:
@@ -49,7 +49,7 @@ class SQLiteSource:
         self.rows = _Rows(memory)
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
-        """One round, one request after the other."""
+        """One round: the requests run one after the other."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Answer:
@@ -86,8 +86,8 @@ class SQLiteSource:
         return Answer(passages, reads=max(1, len(passages)))
 
     def _first_that_pass(self, matrix: Matrix, vector: Vectors, limit: int) -> list[tuple[MemoryItem, float]]:
-        """The nearest items that pass the queryset's filters: most pass the filters of most searches."""
-        near = nearest(matrix.vectors, vector, matrix.ids, limit + LOOKED_AT_FURTHER)
+        """The nearest items that pass the queryset's filters. Usually most items pass."""
+        near = nearest(matrix.vectors, vector, matrix.ids, limit + EXTRA_NEAREST)
         passing = self.rows.by_id([matrix.ids[place] for place, _ in near])
         if len(passing) < limit and len(near) < len(matrix.ids):
             allowed = self.rows.ids()
@@ -99,7 +99,7 @@ class SQLiteSource:
 
 
 class _Rows:
-    """The items of a queryset, compiled once and asked for often."""
+    """Runs statements on the items of a queryset that is compiled once."""
 
     def __init__(self, memory: Memory) -> None:
         self.model, self.using = memory.items.model, memory.items.db
@@ -117,11 +117,11 @@ class _Rows:
             self.where = None
 
     def place(self, passage: Passage) -> tuple[Any, str]:
-        """Where a passage stands in the order of time, as SQLite holds it."""
+        """The sort key of a passage, as SQLite stores it."""
         return self.timestamp.get_db_prep_value(passage.time, self.connection), passage.id
 
     def select(self, tables: str, condition: str, order: str, limit: int, *params: Any) -> list[MemoryItem]:
-        """The items that pass a condition beside the queryset's own."""
+        """The items that pass a condition and the queryset's filters."""
         return list(self._items(f"SELECT {self.columns} FROM", tables, condition, params, order, limit))
 
     def by_id(self, ids: Sequence[str]) -> dict[str, MemoryItem]:
@@ -134,7 +134,7 @@ class _Rows:
         return {name for (name,) in self._run(f"SELECT {ITEMS}.id FROM", ITEMS, EVERYTHING, ())}
 
     def count(self, tables: str, condition: str, most: int, *params: Any) -> int:
-        """How many items pass, counted to `most`."""
+        """The number of items that pass, at most `most`."""
         if self.where is None:
             return 0
         inner = "SELECT COUNT(*) FROM (SELECT 1 FROM"
