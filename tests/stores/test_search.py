@@ -59,7 +59,7 @@ def test_a_model_that_is_away_is_a_connection_error(settings: Any) -> None:
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
     manager = ConcreteMemoryManager()
     manager.initialize()
-    with pytest.raises(exceptions.ConnectionError, match="model") as raised:
+    with pytest.raises(exceptions.ConnectionError, match="embedder") as raised:
         async_to_sync(manager.search)("ada", "what did she paint?")
     assert isinstance(raised.value.__cause__, EmbedderError)
     manager.close()
