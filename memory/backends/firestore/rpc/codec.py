@@ -35,7 +35,7 @@ from ..values.sortable_text import (
     time_text,
     utc,
 )
-from ..values.types import DOCUMENT_ID, JSON_NULL, VERSION, JsonNull, Kind, Ref
+from ..values.types import DOCUMENT_ID, FIELDS, JSON_NULL, VERSION, JsonNull, Kind, Ref
 from .channel import pb
 
 Message: TypeAlias = Any
@@ -45,6 +45,9 @@ Decoder: TypeAlias = Callable[[Message], Any]
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_DEPTH: Final = 18
 """Nesting depth of maps and arrays that are stored natively. Firestore allows 20, and an escape needs one or two."""
+
+MARK: Final = "__%write"
+"""The field with the mark of the document's last marked write; see `rpc/commit.py`."""
 
 ARRAY, INT, TEXT = "__%array", "__%int", "__%json"
 TYPE, VECTOR_TYPE, VECTOR_VALUE = "__type__", "__vector__", "value"
@@ -448,6 +451,8 @@ def version(document: Message) -> tuple[int, int]:
 def _getter(ref: Ref) -> Callable[[Message, Message], Any]:
     if ref.path == VERSION.path:
         return lambda document, fields: version(document)
+    if ref.path == FIELDS.path:
+        return lambda document, fields: {unescape_key(name): fields[name] for name in fields if name != MARK}
     if ref.path == DOCUMENT_ID.path:
         return lambda document, fields: id_from_name(document.name)
     name, rest = escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:]))

@@ -32,7 +32,7 @@ from ..query.plan import (
     Write,
 )
 from ..values import document_ids
-from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
+from ..values.types import DOCUMENT_ID, FIELDS, VERSION, Kind, Ref
 from . import codec
 from .channel import Message, pb
 
@@ -71,8 +71,7 @@ MEASURES: Final[Mapping[Measure, int]] = {
 DISTANCE: Final = "__%distance"
 """The result field for the distance of `find_nearest`. No column can have this name."""
 
-MARK: Final = "__%write"
-"""The field with the mark of the document's last marked write; see `rpc/commit.py`."""
+MARK: Final = codec.MARK
 
 _WITHOUT_FIELD: Final = frozenset({DOCUMENT_ID.path, VERSION.path})
 
@@ -101,7 +100,9 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
 
 @lru_cache(maxsize=1024)
 def projection_paths(columns: tuple[Ref, ...]) -> tuple[str, ...]:
-    """The field paths of a query's projection. `__name__` alone reads no field."""
+    """The field paths of a query's projection, empty for whole documents. `__name__` alone reads no field."""
+    if FIELDS in columns:
+        return ()
     paths = dict.fromkeys(document_ids.field_path(ref.path) for ref in columns if ref.path not in _WITHOUT_FIELD)
     return tuple(paths) or DOCUMENT_ID.path
 
