@@ -15,7 +15,7 @@ from memory.embedding import Vectors, normalized
 
 DIMENSION = 256
 BATCH = 256
-# Averages of longer texts have little meaning, and time grows with length: docs/search.md, "Long texts".
+# Averages of longer texts have little meaning, and time grows with length: docs/search.md, "Stored data".
 MAX_CHARACTERS = 20_000
 
 
