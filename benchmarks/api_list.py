@@ -53,7 +53,7 @@ for first in range(0, rows, 500):
 
 
 def environment(folder: str) -> dict[str, str]:
-    """Production, with databases in `folder` and rates out of the way."""
+    """Production settings with databases in `folder` and without throttling."""
     return {
         **os.environ,
         "APP_ENV": "production",
@@ -70,12 +70,12 @@ def environment(folder: str) -> dict[str, str]:
 
 
 def fill(env: Mapping[str, str], rows: int) -> list[str]:
-    """Make tables, users and items; the users' tokens."""
+    """Create tables, users and items; return the users' tokens."""
     manage = [sys.executable, str(PROJECT / "manage.py")]
     for alias in ("default", "memory"):
         subprocess.run([*manage, "migrate", f"--database={alias}", "-v0"], env=env, check=True)  # noqa: S603
     program = f"import django; django.setup()\n{FILL}"
-    told = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", program, str(USERS), str(rows)],
         env=env,
         cwd=PROJECT,
@@ -83,12 +83,12 @@ def fill(env: Mapping[str, str], rows: int) -> list[str]:
         capture_output=True,
         text=True,
     )
-    return told.stdout.split()
+    return done.stdout.split()
 
 
 @contextmanager
 def served(env: Mapping[str, str], workers: int) -> Iterator[tuple[int, int]]:
-    """The service under gunicorn; its port and its process."""
+    """Run the service with gunicorn; yields its port and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -111,7 +111,7 @@ def served(env: Mapping[str, str], workers: int) -> Iterator[tuple[int, int]]:
 
 
 def walk(port: int, token: str, count: int, latencies: list[float]) -> None:
-    """Ask for `count` pages of 50, following `next`, and from the start again at the end."""
+    """Request `count` pages of 50 by following `next`, restarting at the end."""
     connection = HTTPConnection("127.0.0.1", port)
     first = path = "/api/memory-items/?limit=50"
     for _ in range(count):
@@ -127,7 +127,7 @@ def walk(port: int, token: str, count: int, latencies: list[float]) -> None:
 
 
 def cpu_seconds(master: int) -> float:
-    """CPU time of gunicorn and its workers so far, those that ended too."""
+    """Total CPU time of gunicorn and its workers, including exited ones."""
     pids = [master, *map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split())]
     # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: utime, stime, cutime, cstime, in ticks.
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
@@ -135,7 +135,7 @@ def cpu_seconds(master: int) -> float:
 
 
 def measure(port: int, tokens: list[str], requests: int) -> tuple[float, list[float]]:
-    """Seconds for all requests together, and for each."""
+    """Seconds for all requests, and for each."""
     latencies: list[list[float]] = [[] for _ in tokens]
     threads = [
         threading.Thread(target=walk, args=(port, token, requests // len(tokens), mine))
@@ -150,7 +150,7 @@ def measure(port: int, tokens: list[str], requests: int) -> tuple[float, list[fl
 
 
 def main() -> None:
-    """Fill, serve, ask, tell."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=2)

@@ -1,4 +1,4 @@
-"""What the conversation cache saves, and what it costs: `python -m benchmarks.cache`.
+"""The savings and costs of the conversation cache: `python -m benchmarks.cache`.
 
 On Firestore (the emulator of `FIRESTORE_EMULATOR_HOST`, or one of its own) and with a Redis of its own. First histories
 read and items written, with the cache and without, in turns; then `GET /api/sessions/{id}/history/` over HTTP from two
@@ -27,7 +27,7 @@ from .history_served import Load
 
 READS_FASTER_BY = 8.0
 WRITES_SLOWER_BY = 0.15
-BLOCK = 5  # of one kind before the next comes, so that all meet the same machine
+BLOCK = 5  # measurements per kind before the next, so that all see the same load
 COLUMNS = "| with the cache | without | |\n| --- | --- | --- | --- |"
 
 Taken = Mapping[str, Sequence[float]]
@@ -64,7 +64,7 @@ def measure(rounds: int) -> Taken:
     for _ in range(rounds // BLOCK):
         for name, (action, circumstances) in kinds.items():
             with uncached() if name == "write bare" else nullcontext(), circumstances():  # type: ignore[attr-defined]
-                action()  # what a change of circumstances costs is nobody's
+                action()  # the cost of switching is not measured
                 for _ in range(BLOCK):
                     begun = time.perf_counter()
                     action()
@@ -74,7 +74,7 @@ def measure(rounds: int) -> Taken:
 
 @contextmanager
 def uncached() -> Iterator[None]:
-    """As a project that has switched the conversation cache off."""
+    """Disable the conversation cache."""
     from django.conf import settings
     from django.test import override_settings
 
@@ -83,7 +83,7 @@ def uncached() -> Iterator[None]:
 
 
 def ratio(taken: Taken, kind: str, other: str) -> float:
-    """How much longer the one takes than the other, by their medians."""
+    """The ratio of the medians."""
     return percentile(taken[kind], 50) / percentile(taken[other], 50)
 
 
@@ -127,7 +127,7 @@ WORDS: Mapping[str, str] = {"p50": "fast", "p99": "fast", "requests/s": "many"}
 
 
 def missed_bars(taken: Taken) -> list[str]:
-    """What is not as docs/performance.md promises."""
+    """Missed targets of docs/performance.md."""
     faster, slower = ratio(taken, "read without", "read with"), ratio(taken, "write with", "write without") - 1
     return [
         *([f"reads are {faster:.1f} times as fast, {READS_FASTER_BY} wanted"] if faster < READS_FASTER_BY else []),
@@ -136,14 +136,14 @@ def missed_bars(taken: Taken) -> list[str]:
 
 
 def main() -> int:
-    """Print the tables; 1 where a bar is missed."""
+    """Print the tables; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=1000, help="Of each kind.")
+    parser.add_argument("--rounds", type=int, default=1000, help="Measurements of each kind.")
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="That each service is asked in a turn; 0: not at all."
+        "--seconds", type=float, default=5.0, help="Duration of requests per service and turn; 0 to skip."
     )
     parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--embedded", action="store_true", help="On SQLite.")
+    parser.add_argument("--embedded", action="store_true", help="Use SQLite.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cache-") as folder, RedisServer() as server:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "settings", "REDIS_URL": server.url, "APP_ENV": "test"}

@@ -1,4 +1,4 @@
-"""The engine against google-cloud-firestore: same process, same emulator, same run, turn by turn.
+"""The engine against google-cloud-firestore: same process, emulator and run, in turns.
 
     python -m benchmarks.engine [--rounds 7] [--only WORD] [--iterate 100000] [--json FILE]
 
@@ -31,12 +31,12 @@ from memory.testing import emulator
 
 READ, SINGLE, BULK, VECTORS, DIMENSION = 2_000, 200, 5_000, 1_000, 384
 MEMORY_LIMIT = 150
-"""MB that the process may take while it iterates."""
+"""Memory limit in MB while iterating."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Two ways to do the same, and how much cheaper the engine's has to be.
+    """Two implementations of an operation, and the target ratio of their costs.
 
     `clock` measures one run of each; what is short is run `turns` times as often.
     """
@@ -51,7 +51,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Result:
-    """A contest's outcome: medians of each side in seconds, and of their ratio."""
+    """The result of a contest: medians of each side in seconds, and of their ratio."""
 
     name: str
     ratio: float
@@ -62,12 +62,12 @@ class Result:
 
     @property
     def met(self) -> bool:
-        """Whether the bar is."""
+        """Whether the target is met."""
         return self.ratio <= self.bar
 
 
 def measure(contest: Contest, rounds: int) -> Result:
-    """Both sides in turn, after one unmeasured turn each; who begins changes every round."""
+    """Measure both sides in turn after a warm-up; the order alternates."""
     contest.engine()
     contest.sdk()
     pairs = []
@@ -90,7 +90,7 @@ def measure(contest: Contest, rounds: int) -> Result:
 
 
 def configure(address: str, project: str) -> None:
-    """Django with nothing but the engine."""
+    """Configure Django with only the engine."""
     settings.configure(
         INSTALLED_APPS=["benchmarks"],
         USE_TZ=True,
@@ -108,7 +108,7 @@ def configure(address: str, project: str) -> None:
 
 
 def contests(collection: Any, client: Any) -> Iterator[Contest]:
-    """What is compared. Reads find 2,000 documents; writes always make new ones."""
+    """The contests. Reads find 2,000 documents; writes create new ones."""
     from google.cloud import firestore
     from google.cloud.firestore_v1.vector import Vector
 
@@ -209,7 +209,7 @@ def contests(collection: Any, client: Any) -> Iterator[Contest]:
 
 
 def iterate(address: str, project: str, count: int) -> dict[str, float]:
-    """Read `count` documents by `iterator()` in a process that does nothing else; seconds, and MB at its peak."""
+    """Read `count` documents with `iterator()` in a separate process; seconds, and peak memory in MB."""
     done = subprocess.run(  # noqa: S603 - own interpreter, own module
         [sys.executable, "-m", __spec__.name, "--address", address, "--project", project, "--only-iterate", str(count)],
         stdout=subprocess.PIPE,
@@ -220,7 +220,7 @@ def iterate(address: str, project: str, count: int) -> dict[str, float]:
 
 
 def fill(count: int) -> None:
-    """Have `count` documents."""
+    """Create `count` documents."""
     from .models import Item
 
     for start in range(Item.objects.count(), count, BULK):
@@ -229,7 +229,7 @@ def fill(count: int) -> None:
 
 
 def only_iterate(count: int) -> None:
-    """What the process of `iterate` does."""
+    """The main function of the process of `iterate`."""
     from .models import Item
 
     started = time.perf_counter()
@@ -239,13 +239,13 @@ def only_iterate(count: int) -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever had. Not `getrusage`, which counts what its parent had before `exec`."""
+    """Peak memory of this process. `getrusage` would include the parent's memory before `exec`."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def report(results: Sequence[Result], iterated: dict[str, float] | None) -> str:
-    """A table for people."""
+    """Format the results as a table."""
     lines = [f"{'':48} {'engine':>9} {'SDK':>9}        {'ratio':>6} {'bar':>5}"]
     for one in results:
         figures = f"{one.engine:8.3f}s {one.sdk:8.3f}s {one.unit:>5} {one.ratio:7.2f}x {one.bar:4.2f}x"
@@ -262,8 +262,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The engine against google-cloud-firestore.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", metavar="WORD", help="only the contests whose name has it, as create()")
-    parser.add_argument("--iterate", type=int, default=0, metavar="COUNT", help="also iterate over so many documents")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--iterate", type=int, default=0, metavar="COUNT", help="also iterate over COUNT documents")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--address", help=argparse.SUPPRESS)
     parser.add_argument("--project", help=argparse.SUPPRESS)
     parser.add_argument("--only-iterate", type=int, help=argparse.SUPPRESS)
@@ -274,7 +274,7 @@ def main() -> int:
     if given.only_iterate:
         only_iterate(given.only_iterate)
         return 0
-    os.environ["FIRESTORE_EMULATOR_HOST"] = address  # the SDK finds an emulator by this alone
+    os.environ["FIRESTORE_EMULATOR_HOST"] = address  # the SDK finds the emulator only by this
     warnings.filterwarnings("ignore", module="google")
     from google.cloud import firestore
 

@@ -1,4 +1,4 @@
-"""What plain fusions of words and vectors find in labelled conversations, beside which `memory_evaluate` is read.
+"""Recall of simple fusions of BM25 and vectors on labelled conversations, as baselines of `memory_evaluate`.
 
     python -m benchmarks.fusion tests/search/data/friends_heldout.json
 
@@ -34,13 +34,13 @@ LANGUAGE = "english"
 
 
 def scaled(scores: Scores) -> Scores:
-    """From 0 to 1; zeros where all are the same."""
+    """Scale to 0..1; zeros if all are equal."""
     width = scores.max() - scores.min()
     return (scores - scores.min()) / width if width > 0 else np.zeros_like(scores)
 
 
 def bm25(asked: Sequence[str], texts: Sequence[Counter[str]]) -> Scores:
-    """One score a text (Robertson & Zaragoza 2009)."""
+    """One score per text (Robertson & Zaragoza 2009)."""
     lengths = np.array([text.total() for text in texts], float)
     found = np.zeros(len(texts))
     for term in asked:
@@ -52,15 +52,15 @@ def bm25(asked: Sequence[str], texts: Sequence[Counter[str]]) -> Scores:
 
 
 class Fusion:
-    """A conversation, with what each fusion scores."""
+    """A conversation and its scores by fusion."""
 
     def __init__(self, conversation: Conversation, model: StaticEmbedder) -> None:
         self.turns, self.model = conversation.passages, model
         self.words = [Counter(turn.terms) for turn in self.turns]
-        said: dict[str, list[int]] = {}
+        sessions_turns: dict[str, list[int]] = {}
         for place, turn in enumerate(self.turns):
-            said.setdefault(turn.session, []).append(place)
-        self.sessions = [said[turn.session] for turn in self.turns]
+            sessions_turns.setdefault(turn.session, []).append(place)
+        self.sessions = [sessions_turns[turn.session] for turn in self.turns]
         windows = [self._around(width) for width in (0, *WINDOWS)]
         self.counted = [self._counted(places) for places in windows]
         self.vectors = [
@@ -75,7 +75,7 @@ class Fusion:
         return [sum((self.words[one] for one in some), Counter()) for some in places]
 
     def scores(self, question: str) -> dict[str, Scores]:
-        """By the name of a fusion, one score a turn."""
+        """One score per turn, by fusion."""
         asked, vector = query_terms(question, LANGUAGE), self.model.embed_query(question)
         names = naming(ask(question, LANGUAGE), {turn.speaker for turn in self.turns}).speakers
         words = [scaled(bm25(asked, counted)) for counted in self.counted]
@@ -94,7 +94,7 @@ class Fusion:
 
 
 def main() -> None:
-    """Print the share of the evidence among the first ten, over all questions."""
+    """Print recall@10 over all questions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     found: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""The history of a conversation over HTTP, under many clients: two services side by side, asked in turns."""
+"""A conversation's history over HTTP with many clients: two services, measured in turns."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ print(Token.objects.create(user=get_user_model().objects.create_user("bench")).k
 
 @dataclass
 class Load:
-    """What one service was asked: seconds of each request, and of all turns together."""
+    """Measurements of one service: seconds per request, and of all turns."""
 
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
 def environment(folder: str, redis_url: str) -> dict[str, str]:
-    """Staging on Firestore's emulator, users in an SQLite file, and rates out of the way."""
+    """Staging settings with the Firestore emulator, users in SQLite, and without throttling."""
     return {
         **os.environ,
         "APP_ENV": "staging",
@@ -64,7 +64,7 @@ def environment(folder: str, redis_url: str) -> dict[str, str]:
 
 
 def fill(env: Mapping[str, str]) -> str:
-    """Make the tables, the conversations and their owner; the owner's token."""
+    """Create tables, conversations and their owner; return the owner's token."""
     for alias in ("default", "memory"):
         subprocess.run(  # noqa: S603
             [sys.executable, "manage.py", "migrate", f"--database={alias}", "-v0"], cwd=PROJECT, env=env, check=True
@@ -77,7 +77,7 @@ def fill(env: Mapping[str, str]) -> str:
 
 
 def ask(port: int, token: str, path: str, until: float, latencies: list[float]) -> None:
-    """One client: the same page again and again, over one connection, until a time."""
+    """One client: request the same page repeatedly over one connection until a time."""
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     while time.perf_counter() < until:
         begun = time.perf_counter()
@@ -89,7 +89,7 @@ def ask(port: int, token: str, path: str, until: float, latencies: list[float]) 
 
 
 def turn(port: int, token: str, seconds: float, load: Load) -> None:
-    """All clients at once, for some seconds."""
+    """Run all clients concurrently for some seconds."""
     begun = time.perf_counter()
     mine: Sequence[list[float]] = [[] for _ in range(CLIENTS)]
     paths = [f"/api/sessions/bench:chat-{number % CONVERSATIONS}/history/" for number in range(CLIENTS)]
@@ -106,7 +106,7 @@ def turn(port: int, token: str, seconds: float, load: Load) -> None:
 
 
 def measure(folder: str, redis_url: str, seconds: float, turns: int) -> dict[str, Load]:
-    """What the service with the cache and the one without took, each `turns` times for `seconds`."""
+    """Measure the services with and without the cache, each `turns` times for `seconds`."""
     env = environment(folder, redis_url)
     token = fill(env)
     loads = {name: Load() for name in SETTINGS}
@@ -116,7 +116,7 @@ def measure(folder: str, redis_url: str, seconds: float, turns: int) -> dict[str
             for name, module in SETTINGS.items()
         }
         for port in ports.values():
-            turn(port, token, 1.0, Load())  # imports, connections, and what the cache holds
+            turn(port, token, 1.0, Load())  # warm-up
         for _ in range(turns):
             for name, port in ports.items():
                 turn(port, token, seconds, loads[name])

@@ -26,7 +26,7 @@ MEGABYTE = 1_000_000
 
 
 def write_export(path: Path, size: int) -> int:
-    """Write conversations of 100 messages of 2,000 characters until `size` bytes are there; how many messages."""
+    """Write conversations of 100 messages of 2,000 characters up to `size` bytes; return the number of messages."""
     pieces = [json.dumps(with_longer_texts(each), ensure_ascii=False) for each in chatgpt_export(5_000)]
     count = 0
     with path.open("w", encoding="utf-8") as file:
@@ -40,7 +40,7 @@ def write_export(path: Path, size: int) -> int:
 
 
 def with_longer_texts(conversation: dict[str, Any]) -> dict[str, Any]:
-    """The conversation with its texts ten times as long."""
+    """The conversation with texts repeated ten times."""
     for node in conversation["mapping"].values():
         if node["message"]:
             content = node["message"]["content"]
@@ -49,7 +49,7 @@ def with_longer_texts(conversation: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Generate, import, measure."""
+    """Generate an export, import it and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=1_000)
     options = parser.parse_args()

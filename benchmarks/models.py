@@ -1,4 +1,4 @@
-"""The record that is measured: the shape of the app's memory items."""
+"""The measured model, with the fields of the app's memory items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 
 class VectorField(models.Field):  # type: ignore[type-arg]
-    """A list of floats, handed to the engine as it is."""
+    """A list of floats, passed to the engine unchanged."""
 
     def get_internal_type(self) -> str:
         return "VectorField"
@@ -25,7 +25,7 @@ def new_id() -> str:
 
 
 class Item(models.Model):
-    """Something that was said."""
+    """A message."""
 
     id = models.CharField(primary_key=True, max_length=64, default=new_id)
     user_id = models.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""Search here, in langgraph-store-firestore and in ADK's Firestore memory: one emulator, one run, in turns.
+"""Compares search with langgraph-store-firestore and ADK's Firestore memory: one emulator, one run, in turns.
 
     python -m benchmarks.peers [--set heldout] [--conversations N] [--questions N] [--json FILE]
 
@@ -36,15 +36,15 @@ PROJECT = f"peers-{uuid.uuid4().hex[:8]}"
 
 
 class Peer(Protocol):
-    """One way to remember conversations and to search them."""
+    """A store that is compared."""
 
     name: str
 
     def remember(self, conversation: Conversation) -> None:
-        """Store all its turns."""
+        """Store all turns."""
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
-        """Ids of turns, in the order in which they are given; those beyond the first ten too, where there are any."""
+        """Ids of all returned turns, in order."""
 
 
 class Ours:
@@ -53,14 +53,14 @@ class Ours:
     name = "orchestra-memory"
 
     def remember(self, conversation: Conversation) -> None:
-        """In one call."""
+        """Store in one call."""
         from memory.models import MemoryItem
         from memory.search.stored import items_of
 
         MemoryItem.objects.bulk_create(items_of(conversation.passages, conversation.id))
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
-        """As its README says."""
+        """Search as documented in the README."""
         from memory.models import MemoryItem
 
         found = MemoryItem.objects.search(question, user_id=conversation.id, limit=LIMIT)
@@ -68,7 +68,7 @@ class Ours:
 
 
 class LangGraph:
-    """A `BaseStore`: one namespace a user, vectors of whole texts, turns put one by one, as it takes them."""
+    """A `BaseStore`: one namespace per user, vectors of whole texts, one `put` per turn."""
 
     name = "langgraph-store-firestore"
 
@@ -87,20 +87,20 @@ class LangGraph:
         )
 
     def remember(self, conversation: Conversation) -> None:
-        """One `put` a turn."""
+        """Store one turn per `put`."""
         for turn in conversation.passages:
             value = {"text": turn.text, "speaker": turn.speaker, "session": turn.session, "time": str(turn.time)}
             self._store.put(("memories", conversation.id), turn.id, value)
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
-        """By `query`."""
+        """Search by `query`."""
         return [found.key for found in self._store.search(("memories", conversation.id), query=question, limit=LIMIT)]
 
 
 class Adk:
-    """ADK's memory service: a document has its turn's words, and each word of a question is asked for.
+    """ADK's memory service: documents have the words of a turn, and a search queries each word.
 
-    It ranks nothing, takes no limit, and its entries have no ids: author, text and time tell which turn one is.
+    It has no ranking, limit or ids; author, text and time identify a turn.
     """
 
     name = "google-adk"
@@ -110,12 +110,12 @@ class Adk:
         from google.adk.integrations.firestore.firestore_memory_service import FirestoreMemoryService
         from google.cloud import firestore
 
-        self._loop = asyncio.new_event_loop()  # an AsyncClient lives on one
+        self._loop = asyncio.new_event_loop()  # an AsyncClient is bound to a loop
         self._service = FirestoreMemoryService(firestore.AsyncClient(project=PROJECT))
         self._ids: dict[tuple[str, str | None, str, str | None], str] = {}
 
     def remember(self, conversation: Conversation) -> None:
-        """A call a session, as its own runner does."""
+        """Store one session per call, like ADK's runner."""
         from google.adk.events.event import Event
         from google.adk.memory._utils import format_timestamp
         from google.genai import types
@@ -138,7 +138,7 @@ class Adk:
             )
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
-        """All that it returns, in its order."""
+        """All results in order."""
         answer = self._run(self._service.search_memory(app_name=self.app, user_id=conversation.id, query=question))
         return [
             self._ids[conversation.id, entry.author, entry.content.parts[0].text, entry.timestamp]
@@ -151,7 +151,7 @@ class Adk:
 
 @dataclass
 class Tally:
-    """What one peer's searches found and cost, one entry a search."""
+    """Results and costs of a peer's searches, one entry per search."""
 
     recalls: list[float] = field(default_factory=list)
     hits: list[bool] = field(default_factory=list)
@@ -162,7 +162,7 @@ class Tally:
     milliseconds: list[float] = field(default_factory=list)
 
     def add(self, label: Label, found: Sequence[str], bill: Bill, seconds: float) -> None:
-        """One search's outcome."""
+        """Add the result of a search."""
         first = label.evidence.intersection(found[:LIMIT])
         self.recalls.append(len(first) / len(label.evidence))
         self.hits.append(bool(first))
@@ -175,7 +175,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Result:
-    """Means over the questions where a name says nothing else; recalls are 0..1, times milliseconds."""
+    """Means over the questions unless stated otherwise; recalls are 0..1, times in milliseconds."""
 
     name: str
     turns_per_second: float
@@ -191,12 +191,12 @@ class Result:
 
 
 def run(peers: Sequence[Peer], conversations: Sequence[Conversation], most: int, bill: Bill) -> list[Result]:
-    """Every peer remembers every conversation; then each question is asked of each in turn."""
+    """Store all conversations in all peers, then run each question on each peer in turn."""
     rates = {peer.name: _rate(peer, conversations) for peer in peers}
     tallies = {peer.name: Tally() for peer in peers}
     every = [(conversation, label) for conversation in conversations for label in conversation.labels]
     asked = every[:: -(-len(every) // most)]
-    for peer in peers:  # what is loaded at the first search is not measured
+    for peer in peers:  # warm-up
         peer.search(*_first(asked))
     for number, (conversation, label) in enumerate(asked):
         turned = [*peers[number % len(peers) :], *peers[: number % len(peers)]]
@@ -250,14 +250,14 @@ SHOWN: dict[str, Callable[[Result], str]] = {
 
 
 def report(results: Sequence[Result]) -> str:
-    """A table for people."""
+    """Format the results as a table."""
     lines = [" " * 24 + "".join(f"{one.name:>28}" for one in results)]
     lines += [f"{title:24}" + "".join(f"{show(one):>28}" for one in results) for title, show in SHOWN.items()]
     return "\n".join(lines)
 
 
 def configure(address: str) -> None:
-    """Django with the app and its engine; Google's own clients find the emulator by the variable."""
+    """Configure Django; Google's clients find the emulator by the environment variable."""
     os.environ |= {"FIRESTORE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": PROJECT}
     warnings.filterwarnings("ignore")
     settings.configure(
@@ -280,13 +280,13 @@ def configure(address: str) -> None:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=build.SETS, default="heldout", help="of tests/search/data")
+    parser.add_argument("--set", choices=build.SETS, default="heldout", help="set of tests/search/data")
     parser.add_argument("--conversations", type=int, default=1_000, metavar="N", help="only the first N of that set")
     parser.add_argument(
-        "--questions", type=int, default=10_000, metavar="N", help="at most so many, evenly chosen; all unless given"
+        "--questions", type=int, default=10_000, metavar="N", help="at most N, evenly chosen; default: all"
     )
-    parser.add_argument("--peer", action="append", choices=tuple(PEERS), help="only this one; may be repeated")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--peer", action="append", choices=tuple(PEERS), help="only this peer; can be repeated")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
     given = parser.parse_args()
     conversations = read_conversations((build.FOLDER / f"{given.set}.json").read_text("utf-8"))[: given.conversations]
     with Meter(emulator.emulator(PROJECT)) as meter:

@@ -1,4 +1,4 @@
-"""What a search costs: `python -m benchmarks.search [--items 10000 100000] [--firestore 1000 10000]`.
+"""The cost of search: `python -m benchmarks.search [--items 10000 100000] [--firestore 1000 10000]`.
 
 On a new SQLite file: how fast one user's memory is written with the configured embedder, and how long a search of it
 takes, also right after a write. On Firestore, where `FIRESTORE_EMULATOR_HOST` is set: documents read, calls and rounds
@@ -28,14 +28,14 @@ SEARCHES, SEARCHES_AFTER_A_WRITE, SEARCHES_ON_FIRESTORE = 200, 50, 10
 
 
 def words_and_questions() -> tuple[list[str], list[str]]:
-    """Words as often as people say them, and what they ask: from the labelled conversations."""
+    """Words with their natural frequency, and questions, from the labelled conversations."""
     conversations = json.loads(DATA.read_text("utf-8"))["conversations"]
-    said = " ".join(turn["text"] for one in conversations for turn in one["turns"]).split()
-    return said, [one["question"] for each in conversations for one in each["questions"]]
+    spoken = " ".join(turn["text"] for one in conversations for turn in one["turns"]).split()
+    return spoken, [one["question"] for each in conversations for one in each["questions"]]
 
 
 def remember(count: int, words: Sequence[str], using: str, start: int = 0) -> float:
-    """Write so many turns of 5 to 30 words; seconds."""
+    """Write `count` turns of 5 to 30 words; return the seconds."""
     from memory.models import MemoryItem
 
     chance = random.Random(start)
@@ -56,7 +56,7 @@ def remember(count: int, words: Sequence[str], using: str, start: int = 0) -> fl
 
 
 def milliseconds(action: Callable[[str], object], questions: Sequence[str], clock: Callable[[], float]) -> list[float]:
-    """How long each took, sorted."""
+    """The sorted durations."""
     taken = []
     for question in questions:
         began = clock()
@@ -71,7 +71,7 @@ def percentiles(taken: Sequence[float]) -> dict[str, float]:
 
 
 def on_sqlite(items: int, words: Sequence[str], questions: Sequence[str]) -> dict[str, Any]:
-    """Ingest and search on the embedded engine."""
+    """Ingest and search on SQLite."""
     from memory.models import MemoryItem
 
     cpu = time.process_time()
@@ -100,7 +100,7 @@ def on_sqlite(items: int, words: Sequence[str], questions: Sequence[str]) -> dic
 
 @contextmanager
 def metered() -> Iterator[Any]:
-    """The alias `metered` of an empty database on the emulator, behind a proxy that counts."""
+    """The alias `metered` of an empty emulator database behind a counting proxy."""
     from tests import databases
     from tests.faults.meter import Meter
 
@@ -113,7 +113,7 @@ def metered() -> Iterator[Any]:
 
 
 def on_firestore(sizes: Sequence[int], words: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]:
-    """What a search reads, for memories of each of these sizes."""
+    """Reads per search, by memory size."""
     from memory.models import MemoryItem
 
     found, there = [], 0
@@ -132,10 +132,10 @@ def on_firestore(sizes: Sequence[int], words: Sequence[str], questions: Sequence
 
 
 def main() -> None:
-    """Print one JSON object a line."""
+    """Print JSON lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--items", type=int, nargs="*", default=[10_000, 100_000], help="of one user, in SQLite")
-    parser.add_argument("--firestore", type=int, nargs="*", default=[1_000, 10_000], help="of one user, on Firestore")
+    parser.add_argument("--items", type=int, nargs="*", default=[10_000, 100_000], help="items of one user, on SQLite")
+    parser.add_argument("--firestore", type=int, nargs="*", default=[1_000, 10_000], help="as above, on Firestore")
     options = parser.parse_args()
     emulator = os.environ.get("FIRESTORE_EMULATOR_HOST", "")
     words, questions = words_and_questions()

@@ -1,4 +1,4 @@
-"""The project's settings without its conversation cache, for comparison; everything else stays in Redis."""
+"""The project's settings without the conversation cache, for comparison; other data stays in Redis."""
 
 from settings import *  # noqa: F403
 from settings import MEMORY as WITH_CACHE

@@ -1,4 +1,4 @@
-"""What the service does once Django has started."""
+"""The app configuration of the service."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from django.db.backends.signals import connection_created
 
 
 class OrchestraConfig(AppConfig):
-    """The service that runs the app."""
+    """The project's app."""
 
     name = "orchestra"
 
     def ready(self) -> None:
-        """In development, tell which queries production's Firestore would not answer itself."""
+        """In development, warn about queries that Firestore cannot run natively."""
         if settings.DEBUG:
             connection_created.connect(watch_memory, dispatch_uid="orchestra.advice")
 
 
 def watch_memory(connection: Any, **kwargs: Any) -> None:
-    """Receiver of `connection_created`: queries of the memory's models warn, once for each line of code."""
+    """Receiver of `connection_created`: warn about the models' queries, once per line of code."""
     from memory.backends.firestore import warnings
 
     warnings.watch(connection, {"memory"})

@@ -1,4 +1,4 @@
-"""What error pages and mails may show of the settings."""
+"""The filter of settings in error pages and mails."""
 
 import re
 
@@ -6,6 +6,6 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class ReporterFilter(SafeExceptionReporterFilter):
-    """Django's filter, which also hides credentials and URLs that may hold a password."""
+    """Django's filter, extended to credentials and URLs that may contain a password."""
 
     hidden_settings = re.compile(f"{SafeExceptionReporterFilter.hidden_settings.pattern}|CRED|DSN", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""The service's URLs: the app's API below /api/, the admin, and the way there."""
+"""The service's URLs: the API below /api/, and the admin."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ admin.site.site_header = admin.site.site_title = "Orchestra memory"
 
 
 class Favicon(RedirectView):
-    """Where browsers look for an icon, the static file; the redirect is theirs to keep for a day."""
+    """Redirects /favicon.ico to the static file. Browsers may cache the redirect for a day."""
 
     def get_redirect_url(self, *args: Any, **kwargs: Any) -> str:
-        """Looked up late: its name has a hash in production."""
+        """Resolve the name per request, since it has a hash in production."""
         return static("orchestra/favicon.svg")
 
 

@@ -1,4 +1,4 @@
-"""What all environments share. Environments import everything here and change what differs."""
+"""Settings of all environments. Environments import these and override some."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "orchestra.urls"
 WSGI_APPLICATION = "orchestra.wsgi.application"
 ASGI_APPLICATION = "orchestra.asgi.application"
-# API urls end with or without a slash by their own patterns.
+# The API's URL patterns have an optional trailing slash.
 APPEND_SLASH = True
 
 TEMPLATES = [
@@ -102,7 +102,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 BEHIND_PROXY = boolean("BEHIND_PROXY", False)
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    # Whose X-Forwarded-For is believed: throttles count by address.
+    # The number of trusted proxies in X-Forwarded-For, for throttling by address.
     "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "DEFAULT_THROTTLE_RATES": {
         "memory-anonymous": text("THROTTLE_ANONYMOUS", "60/min"),
@@ -124,7 +124,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 if "redis" in CACHES["default"]["BACKEND"]:
-    # Read from the cache, kept in the database.
+    # Sessions are cached, and stored in the database.
     SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

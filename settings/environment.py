@@ -16,15 +16,15 @@ ENVIRONMENTS = ("development", "test", "staging", "production")
 
 
 class ConfigurationError(Exception):
-    """One sentence that names the variable, what is wrong, and what to do; never its value."""
+    """The message names the variable, the problem and the fix, but not the value."""
 
 
-# No interpolation: a `$` in a password is a `$`. Variables that the environment has are left alone.
+# No interpolation, since passwords may contain `$`. Existing variables are not overridden.
 load_dotenv(os.environ.get("ENV_FILE") or BASE_DIR / ".env", interpolate=False)
 
 
 def app_env() -> str:
-    """The environment that `APP_ENV` names; development where it names none."""
+    """The environment of `APP_ENV`; development by default."""
     name = text("APP_ENV", "development")
     if name not in ENVIRONMENTS:
         raise ConfigurationError(f"APP_ENV is {name!r}; set it to one of: {', '.join(ENVIRONMENTS)}.")
@@ -32,19 +32,19 @@ def app_env() -> str:
 
 
 def text(name: str, default: str = "") -> str:
-    """A variable's text without surrounding space; an empty one counts as missing."""
+    """A stripped variable; an empty one counts as missing."""
     return os.environ.get(name, "").strip() or default
 
 
 def required(name: str, why: str) -> str:
-    """A variable that must be there."""
+    """A required variable."""
     if value := text(name):
         return value
     raise ConfigurationError(f"{name} is missing: {why}.")
 
 
 def integer(name: str, default: int, least: int = 0) -> int:
-    """A whole number, of at least `least`."""
+    """An integer of at least `least`."""
     try:
         value = int(text(name, str(default)))
     except ValueError:
@@ -55,7 +55,7 @@ def integer(name: str, default: int, least: int = 0) -> int:
 
 
 def boolean(name: str, default: bool) -> bool:
-    """true/false, yes/no, on/off, 1/0."""
+    """A boolean: true/false, yes/no, on/off, 1/0."""
     value = text(name, str(default)).lower()
     meanings = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
     if value not in meanings:
@@ -64,7 +64,7 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def words(name: str) -> list[str]:
-    """A list whose members are separated by commas."""
+    """A comma-separated list."""
     return [word.strip() for word in text(name).split(",") if word.strip()]
 
 
@@ -74,19 +74,19 @@ def database(name: str, default: str) -> dict[str, Any]:
         config: dict[str, Any] = {**dj_database_url.parse(text(name, default))}
     except (dj_database_url.ParseError, dj_database_url.UnknownSchemeError, ValueError):
         config = {}
-    if not config.get("ENGINE"):  # raised here, without its cause: the cause's text holds the URL's password
-        raise ConfigurationError(f"{name} is not the URL of a database, such as sqlite:///data/db.sqlite3.")
+    if not config.get("ENGINE"):  # raised without its cause, whose text contains the URL's password
+        raise ConfigurationError(f"{name} must be a database URL such as sqlite:///data/db.sqlite3.")
     return embedded(config["NAME"]) if config["ENGINE"] == SQLITE else config
 
 
 def embedded(name: str) -> dict[str, Any]:
-    """An SQLite file that several processes can use at once; a relative name is below the project's folder."""
+    """An SQLite file for several processes. Relative names are relative to the project's folder."""
     return {
         "ENGINE": "memory.backends.sqlite",
         "NAME": name if name == ":memory:" else BASE_DIR / name,
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,  # seconds that a writer waits for another
+            "timeout": 20,  # seconds to wait for another writer
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         },
     }

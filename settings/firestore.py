@@ -1,18 +1,18 @@
-"""Where data is kept: Firestore, or the embedded default."""
+"""Databases: Firestore, or the embedded default."""
 
 from typing import Any
 
 from .environment import database, text
 
-# The emulator keeps projects apart by name; it knows no other meaning of it.
+# The emulator isolates projects by name and accepts any name.
 EMULATED_PROJECT = "orchestra-local"
-# As DATABASE_URL: everything is in the one Firestore database that GCP_PROJECT_ID and FIRESTORE_DATABASE name.
+# Value of DATABASE_URL: all data is in the Firestore database of GCP_PROJECT_ID and FIRESTORE_DATABASE.
 EVERYTHING = "firestore:"
 RELATIONAL, MEMORY = "default", "memory"
 
 
 def databases(deployed: bool) -> dict[str, dict[str, Any]]:
-    """`DATABASES`: the relational side and the memory, or one Firestore for both.
+    """`DATABASES`: a relational database and the memory, or one Firestore database for both.
 
     There is a Firestore where the service is `deployed` (staging, production), and where an emulator is named.
     """
@@ -25,14 +25,14 @@ def databases(deployed: bool) -> dict[str, dict[str, Any]]:
 
 
 def memory_database(deployed: bool) -> dict[str, Any]:
-    """What `MEMORY_DATABASE_URL` says, or Firestore where there is one, or an SQLite file."""
+    """The database of `MEMORY_DATABASE_URL`, or Firestore if configured, or an SQLite file."""
     if not text("MEMORY_DATABASE_URL") and (deployed or text("FIRESTORE_EMULATOR_HOST")):
         return firestore()
     return database("MEMORY_DATABASE_URL", "sqlite:///data/memory.sqlite3")
 
 
 def firestore() -> dict[str, Any]:
-    """The Firestore of `GCP_PROJECT_ID`; credentials in the order that the engine documents."""
+    """The Firestore database of `GCP_PROJECT_ID`, with credentials in the engine's documented order."""
     credentials = {
         "credentials_json": text("GCP_SA_KEY_JSON"),
         "credentials_path": text("GCP_SA_KEY_PATH"),

@@ -1,11 +1,11 @@
-"""A deployed service: required variables are required, transport is secure, nothing is guessed."""
+"""Settings for production: explicit variables and secure transport."""
 
 from .base import *  # noqa: F403
 from .base import APP_ENV, MEMORY
 from .environment import ConfigurationError, boolean, integer, required, text, words
 
 if APP_ENV == "production" and text("FIRESTORE_EMULATOR_HOST"):
-    raise ConfigurationError("FIRESTORE_EMULATOR_HOST is set: unset it, production never uses the emulator.")
+    raise ConfigurationError("FIRESTORE_EMULATOR_HOST must not be set: production never uses the emulator.")
 
 SECRET_KEY = required("SECRET_KEY", f"{APP_ENV} needs a random key of at least 50 characters")
 GCP_PROJECT_ID = required("GCP_PROJECT_ID", f"{APP_ENV} needs the Google Cloud project that holds its data")
@@ -15,7 +15,7 @@ ALLOWED_HOSTS = words("ALLOWED_HOSTS")
 MEMORY = {**MEMORY, "MANAGER": "memory.stores.ConcreteMemoryManager"}
 
 SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", True)
-# Orchestrators probe over plain HTTP, inside.
+# Orchestrators probe over HTTP inside the network.
 SECURE_REDIRECT_EXEMPT = [r"^api/health"]
 SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True

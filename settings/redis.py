@@ -1,4 +1,4 @@
-"""The cache: django-redis where `REDIS_URL` or `REDIS_HOST` is set; one server, Sentinel, or a cluster."""
+"""The cache: django-redis if `REDIS_URL` or `REDIS_HOST` is set; one server, Sentinel, or a cluster."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from redis.retry import Retry
 
 from .environment import ConfigurationError, integer, text
 
-# Redis makes requests faster; it must not hold one up when it is slow. In seconds.
+# In seconds. A slow Redis must not delay requests.
 TIMEOUT_SECONDS = 0.2
 SERVERS, SENTINEL, CLUSTER = "", "sentinel", "cluster"
 SCHEMES = (
@@ -20,7 +20,7 @@ SCHEMES = (
 
 @dataclass(frozen=True)
 class Location:
-    """A URL's parts. `hosts` are `host:port`, several for Sentinel; `path` starts with a slash, or is a socket's."""
+    """The parts of a URL. `hosts` are `host:port`, several for Sentinel; `path` is absolute."""
 
     transport: str
     kind: str
@@ -36,14 +36,14 @@ class Location:
         return self.transport == "rediss"
 
     def url(self, hosts: str, path: str | None = None, transport: str | None = None) -> str:
-        """A URL as redis-py knows it, without the password."""
+        """The URL for redis-py, without the password."""
         user = f"{self.user}@" if self.user else ""
         query = f"?{self.query}" if self.query else ""
         return f"{transport or self.transport}://{user}{hosts}{self.path if path is None else path}{query}"
 
 
 def redis_cache(ttl: int) -> dict[str, Any] | None:
-    """`CACHES["default"]` on Redis, or None where none is configured. `ttl` in seconds.
+    """`CACHES["default"]` on Redis, or None if Redis is not configured. `ttl` in seconds.
 
     A password always ends up in `OPTIONS["PASSWORD"]`, a name that Django hides on its error pages, never in the URL.
     """
@@ -77,7 +77,7 @@ def one_server(location: Location) -> tuple[str, dict[str, Any]]:
 
 
 def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
-    """`redis+sentinel://sentinel1:26379,sentinel2:26379/service/0`; `REDIS_SENTINEL_PASSWORD` is the sentinels' own."""
+    """`redis+sentinel://sentinel1:26379,sentinel2:26379/service/0`; the Sentinels use `REDIS_SENTINEL_PASSWORD`."""
     service, _, database = location.path.strip("/").partition("/")
     if not service:
         raise ConfigurationError("REDIS_URL must name Sentinel's service: redis+sentinel://host:26379/service/0.")
@@ -102,7 +102,7 @@ def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
 
 
 def cluster(location: Location) -> tuple[str, dict[str, Any]]:
-    """`redis+cluster://node:6379`: any node, which knows the others."""
+    """`redis+cluster://node:6379`: any node of the cluster."""
     options = {
         "CONNECTION_FACTORY": "memory.redis.ClusterConnectionFactory",
         "REDIS_CLIENT_KWARGS": {"retry": never_again()},
@@ -111,7 +111,7 @@ def cluster(location: Location) -> tuple[str, dict[str, Any]]:
 
 
 def redis_url() -> str | None:
-    """`REDIS_URL`, or the URL that `REDIS_HOST` and `REDIS_PORT` make."""
+    """`REDIS_URL`, or a URL of `REDIS_HOST` and `REDIS_PORT`."""
     if url := text("REDIS_URL"):
         return url
     if host := text("REDIS_HOST"):
@@ -120,10 +120,10 @@ def redis_url() -> str | None:
 
 
 def parsed(url: str) -> Location:
-    """The URL's parts; the password is the URL's own, or `REDIS_PASSWORD`."""
+    """Parse a URL. The password is that of the URL or `REDIS_PASSWORD`."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # raised below, without its cause: the cause's text holds the password
+    except ValueError:  # raised below without its cause, whose text contains the password
         parts = urlsplit("")
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(f"REDIS_URL must start with one of: {', '.join(f'{name}://' for name in SCHEMES)}.")
@@ -144,7 +144,7 @@ def parsed(url: str) -> Location:
 
 
 def never_again() -> Retry:
-    """No second try: redis-py's own default waits for seconds."""
+    """Disable retries: redis-py's default waits for seconds."""
     return Retry(NoBackoff(), 0)
 
 

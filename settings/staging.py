@@ -1,3 +1,3 @@
-"""Staging is production with staging's variables: what is tried here is what runs there."""
+"""Settings for staging: those of production with other variables."""
 
 from .production import *  # noqa: F403

@@ -19,18 +19,13 @@ from typing import Any
 
 import requests
 
+from memory.testing.emulator import free_port
+
 from . import backends
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "a-password-for-tests"
 START_SECONDS = 60
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:

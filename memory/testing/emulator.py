@@ -112,12 +112,14 @@ def command(jar: Path, port: int) -> list[str]:
     return [*jvm, MAIN_CLASS, "--host", "127.0.0.1", "--port", str(port)]
 
 
-def free_port() -> int:
-    """A free TCP port on localhost."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(maximum: int = 65_535) -> int:
+    """A free TCP port on localhost, at most `maximum`."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port <= maximum:
+            return port
 
 
 def _lease(directory: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from memory.testing.emulator import free_port
 
 START_SECONDS = 10.0
 MAX_PORT = 65_535 - 10_000  # a cluster's node also listens 10,000 above
@@ -38,16 +39,6 @@ def find_redis_server() -> str | None:
     return shutil.which(str(packaged))
 
 
-def free_port() -> int:
-    """A free TCP port, low enough for a cluster node."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port <= MAX_PORT:
-            return port
-
-
 class RedisServer:
     """A `redis-server` on 127.0.0.1. `options` are settings of redis.conf, with `_` for `-`.
 
@@ -56,7 +47,7 @@ class RedisServer:
     """
 
     def __init__(self, password: str = "", sentinel: str = "", **options: str) -> None:
-        self.port = free_port()
+        self.port = free_port(MAX_PORT)
         self.password = password
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self._sentinel = sentinel

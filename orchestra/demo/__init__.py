@@ -1,12 +1,12 @@
-"""The demonstration: a few weeks of four people's conversations, written for it, one file each.
+"""Demonstration data: conversations of four people over a few weeks, one file per person.
 
-A file is read line by line:
+Lines of a file:
 
-    user NAME, persona NAME          whose it is, and the persona of the answers
-    = 38d 07:42 | ID | TITLE         a session goes on: days before today and time in UTC, or `95m`, minutes ago
-    > text, < text                   what the user says, what the assistant answers
-    * text, + text                   a fact learnt, an event; `{expires 60d}` at the end lets it expire
-    @ AGENT | TYPE | JSON            what an agent produced at that moment
+    user NAME, persona NAME          the user, and the persona of the assistant
+    = 38d 07:42 | ID | TITLE         a session starts or continues: days ago and time in UTC, or `95m`, minutes ago
+    > text, < text                   a message of the user, of the assistant
+    * text, + text                   a fact, an event; with `{expires 60d}` at the end it expires
+    @ AGENT | TYPE | JSON            agent data
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ EXPIRES = re.compile(r" \{expires (\d+)d\}$")
 
 ROLES: Mapping[str, str] = {">": "user", "<": "assistant"}
 TYPES: Mapping[str, str] = {"*": "fact", "+": "event"}
-# Seconds before a line, and characters a second: people think and type, the assistant answers at once.
+# The pause in seconds before a message, and characters per second.
 PACE: Mapping[str, tuple[float, float]] = {">": (9.0, 6.0), "<": (1.5, 90.0)}
 AT_ONCE = (0.4, 1000.0)
 
 
 @dataclass
 class _Reader:
-    """What the lines read so far have set."""
+    """The state set by the lines read so far."""
 
     now: datetime
     user: str = ""
@@ -49,13 +49,13 @@ class _Reader:
 
 
 def records(now: datetime) -> Iterator[dict[str, Any]]:
-    """The records in the form of memory_export; `now` (UTC) is the time of loading, shortly after the last of them."""
+    """The records in the format of memory_export. `now` (UTC) is the time of loading, after all records."""
     for path in sorted(FOLDER.glob("*.txt")):
         yield from read(path.read_text(encoding="utf-8").splitlines(), now, path.name)
 
 
 def read(lines: Iterable[str], now: datetime, name: str) -> Iterator[dict[str, Any]]:
-    """The records of one file; `ValueError` where a line cannot be read."""
+    """The records of one file. Raises `ValueError` for invalid lines."""
     reader = _Reader(now)
     sessions: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
@@ -63,7 +63,7 @@ def read(lines: Iterable[str], now: datetime, name: str) -> Iterator[dict[str, A
             continue
         found = LINE.fullmatch(line)
         if not found:
-            raise ValueError(f"{name}, line {number}: {line!r} begins with none of the marks.")
+            raise ValueError(f"{name}, line {number}: {line!r} does not start with a known mark.")
         mark, text = found.group("mark", "text")
         if mark in ("user", "persona"):
             setattr(reader, mark, text)
@@ -95,7 +95,7 @@ def _start_session(reader: _Reader, text: str, sessions: dict[str, dict[str, Any
 def _start(text: str, now: datetime) -> datetime:
     found = START.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is no time.")
+        raise ValueError(f"{text!r} is not a valid time.")
     if found["minutes"]:
         return now - timedelta(minutes=int(found["minutes"]))
     day = now.replace(hour=int(found["hour"]), minute=int(found["minute"]), second=0, microsecond=0)

@@ -20,6 +20,7 @@ from memory.interchange.export import MODELS
 from memory.models import AgentData, MemoryItem, UserSession
 from orchestra import demo
 from orchestra.management.commands import bootstrap
+from tests.live import free_port
 
 databases = pytest.mark.django_db(databases=["default", "memory"])
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,10 +33,8 @@ def start(*options: str) -> str:
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def port() -> int:
+    return free_port()
 
 
 class TestRecords:
@@ -85,9 +84,9 @@ class TestRecords:
 class TestFirstStart:
     """`bootstrap`."""
 
-    def test_it_fills_what_is_empty(self, free_port: int) -> None:
+    def test_it_fills_what_is_empty(self, port: int) -> None:
         """The demonstration is loaded, and an admin can log in with the password that is shown."""
-        said = start("--port", str(free_port))
+        said = start("--port", str(port))
         assert MemoryItem.all_objects.count() > 250
         assert AgentData.objects.exists()
         assert UserSession.objects.get(user_id="rosa", session_id="seed-swap").metadata["title"]
@@ -96,7 +95,7 @@ class TestFirstStart:
         assert authenticate(username="admin", password=password[1])
         assert get_user_model().objects.get().is_superuser
         for path in ("/admin/", "/api/docs/", "/api/health"):
-            assert f"http://127.0.0.1:{free_port}{path}\n" in said
+            assert f"http://127.0.0.1:{port}{path}\n" in said
 
     def test_the_urls_that_it_prints(self, client: Client) -> None:
         """They answer."""
@@ -142,7 +141,7 @@ class TestFirstStart:
 
     def test_a_port_that_is_none(self) -> None:
         """One sentence."""
-        with pytest.raises(CommandError, match="Port 70000: is no port"):
+        with pytest.raises(CommandError, match="Port 70000: is not a valid port"):
             start("--port", "70000")
 
     def test_databases_that_cannot_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:

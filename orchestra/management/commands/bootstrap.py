@@ -1,4 +1,4 @@
-"""`manage.py bootstrap`: what `make run` does before it serves."""
+"""`manage.py bootstrap`: prepares the databases for `make run`."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ PAGES = (("Admin", "/admin/"), ("API", "/api/docs/"), ("Health", "/api/health"))
 
 
 class Command(BaseCommand):
-    """The first start makes the databases, the demonstration and an admin; a later one keeps what is there."""
+    """Creates databases, demonstration data and an admin user on the first run. Existing data is kept."""
 
-    help = "Prepare the embedded databases and say where the service will be found. For development."
+    help = "Prepare the embedded databases and print the service's URLs. For development only."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The port on which the server will listen."""
+        """Add the port of the server."""
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check the port, migrate, fill what is empty, print the URLs."""
+        """Check the port, migrate, load demonstration data into empty databases, print the URLs."""
         environment = getattr(settings, "APP_ENV", "development")
         if environment not in ("development", "test"):
-            raise CommandError(f"bootstrap is for development, not for {environment}: run `manage.py migrate` there.")
-        refuse_taken_port(options["port"])
+            raise CommandError(f"bootstrap is for development, not for {environment}. Use `manage.py migrate` instead.")
+        check_port(options["port"])
         try:
             password = prepare()
         except DatabaseError as error:
             raise CommandError(f"The databases cannot be used: {error}. They are {_places()}.") from error
         except OSError as error:
-            raise CommandError(f"The databases cannot be made: {error.strerror}: {error.filename}.") from error
-        self._tell(options["port"], password)
+            raise CommandError(f"The databases cannot be created: {error.strerror}: {error.filename}.") from error
+        self._print_urls(options["port"], password)
 
-    def _tell(self, port: int, password: str | None) -> None:
+    def _print_urls(self, port: int, password: str | None) -> None:
         self.stdout.write("")
         for name, path in PAGES:
             self.stdout.write(f"  {name:8}http://{HOST}:{port}{path}")
         if password:
-            self.stdout.write(f"\n  Log in as {ADMIN} with the password {password}  (shown this once)")
+            self.stdout.write(f"\n  Log in as {ADMIN} with the password {password}  (shown only once)")
         else:
             self.stdout.write(f"\n  To set a new password: .venv/bin/python manage.py changepassword {ADMIN}")
         self.stdout.write("")
@@ -65,7 +65,7 @@ class Command(BaseCommand):
 
 
 def prepare() -> str | None:
-    """Migrate all databases; on the first start load the demonstration and make an admin. Its password, if made now."""
+    """Migrate all databases, and on the first run load data and create an admin. Return a new admin's password."""
     for config in settings.DATABASES.values():
         if isinstance(config["NAME"], Path):
             config["NAME"].parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def prepare() -> str | None:
 
 
 def load_demonstration() -> None:
-    """Load all of it or nothing."""
+    """Load all demonstration data in one transaction."""
     now = timezone.now()
     lines = "\n".join(json.dumps(record) for record in demo.records(now))
     with transaction.atomic(using=router.db_for_write(MemoryItem)):
@@ -89,17 +89,17 @@ def load_demonstration() -> None:
 
 
 def _fail(reject: Reject) -> None:
-    raise CommandError(f"The demonstration has a record that cannot be stored: {reject.reason}")
+    raise CommandError(f"A demonstration record cannot be stored: {reject.reason}")
 
 
-def refuse_taken_port(port: int) -> None:
-    """Raise `CommandError` where nothing can listen on the port."""
+def check_port(port: int) -> None:
+    """Raise `CommandError` if the port is invalid or in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            reason = "is no port" if isinstance(error, OverflowError) else (error.strerror or str(error)).lower()
+            reason = "is not a valid port" if isinstance(error, OverflowError) else (error.strerror or str(error)).lower()
             raise CommandError(f"Port {port}: {reason}. Choose another one: make run PORT=8001") from error
 
 
