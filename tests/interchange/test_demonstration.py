@@ -141,7 +141,7 @@ class TestFirstStart:
 
     def test_a_port_that_is_none(self) -> None:
         """One sentence."""
-        with pytest.raises(CommandError, match="Port 70000: is not a valid port"):
+        with pytest.raises(CommandError, match="Port 70000: not a valid port"):
             start("--port", "70000")
 
     def test_databases_that_cannot_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def check_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            reason = "is not a valid port" if isinstance(error, OverflowError) else (error.strerror or str(error)).lower()
+            reason = "not a valid port" if isinstance(error, OverflowError) else (error.strerror or str(error)).lower()
             raise CommandError(f"Port {port}: {reason}. Choose another one: make run PORT=8001") from error
 
 
