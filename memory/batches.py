@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from django.db import connections, models
+
+from memory.backends.firestore.values.batching import batches
 
 from . import limits
 from .cache import Conversation
@@ -29,7 +30,7 @@ def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[Place]
         (pk, None if session_id is None else Conversation(user_id, session_id))
         for pk, user_id, session_id in rows.values_list("pk", "user_id", "session_id")
     ]
-    return list(batched(found, ROWS_AT_ONCE)) or [[]]
+    return list(batches(found, ROWS_AT_ONCE)) or [[]]
 
 
 def transactions_of(records: Sequence[RowT], using: str) -> Iterator[list[RowT]]:
@@ -51,10 +52,3 @@ def transactions_of(records: Sequence[RowT], using: str) -> Iterator[list[RowT]]
         some.append(record)
         size += bytes_
     yield some
-
-
-def batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """`rows` in lists of at most `size`."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, size)):
-        yield batch

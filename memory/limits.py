@@ -5,48 +5,24 @@ https://firebase.google.com/docs/firestore/quotas.
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+
+from memory.backends.firestore.values.document_ids import MAX_ID_BYTES as MAX_ID_BYTES
+from memory.backends.firestore.values.document_ids import MAX_KEY_BYTES
+from memory.backends.firestore.values.document_ids import document_id_problem as document_id_problem
+from memory.backends.firestore.values.document_ids import text_problem as text_problem
+from memory.backends.firestore.values.sortable_text import INT64
 
 # Firestore's 1 MiB, less what the engine keeps in a document for itself: a mark by which it knows its own write again.
 ENGINE_BYTES = 32
 MAX_DOCUMENT_BYTES = 1_048_576 - ENGINE_BYTES
 MAX_VALUE_BYTES = 1_048_487
-MAX_ID_BYTES = 1_500
-MAX_KEY_BYTES = 1_500
 MAX_DEPTH = 20
 MAX_DIMENSIONS = 2_048
 
 DOCUMENT_OVERHEAD_BYTES = 32
 NAME_OVERHEAD_BYTES = 16
-RESERVED_ID = re.compile(r"__.*__", re.DOTALL)
-
-
-def document_id_problem(value: str) -> str | None:
-    """Why `value` cannot be a document's id, or None where it can."""
-    if not value:
-        return "An id cannot be empty."
-    if value in (".", ".."):
-        return f"{value!r} cannot be an id."
-    if "/" in value:
-        return "An id cannot contain a slash."
-    if RESERVED_ID.fullmatch(value):
-        return "Ids that start and end with two underscores are reserved."
-    if problem := text_problem(value):
-        return problem
-    if (size := len(value.encode())) > MAX_ID_BYTES:
-        return f"An id has at most {MAX_ID_BYTES} bytes; this one has {size}."
-    return None
-
-
-def text_problem(value: str) -> str | None:
-    """Why `value` cannot be stored as text, or None where it can."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return "This text has a lone surrogate, which no encoding of Unicode can store."
-    return None
 
 
 def json_problem(value: object, depth: int = 1) -> str | None:
@@ -112,7 +88,6 @@ FLOATS = {float}  # a vector, which is not worth a look at each number
 EMPTY_BYTES = 1
 # Firestore has no list directly in a list, and no integer beyond 64 bits: the engine wraps both in a map with one key.
 ESCAPE_BYTES = 9
-INT64 = range(-(2**63), 2**63)
 
 
 def _text_size(value: str) -> int:

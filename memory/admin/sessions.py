@@ -18,8 +18,9 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from memory.backends.firestore.values.batching import batches
+
 from .. import history
-from ..batches import batched
 from ..models import MemoryItem, UserSession
 from .base import RecordAdmin
 from .conversation import conversation
@@ -150,5 +151,5 @@ def items_in(sessions: Iterable[UserSession]) -> int:
     return sum(
         MemoryItem.all_objects.for_user(user_id).filter(session_id__in=some).count()
         for user_id, session_ids in by_user.items()
-        for some in batched(session_ids, IDS_AT_ONCE)
+        for some in batches(session_ids, IDS_AT_ONCE)
     )

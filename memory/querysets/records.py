@@ -12,8 +12,9 @@ from django.db.models.expressions import Expression
 from django.utils import timezone
 
 from memory.backends.firestore.querysets import FirestoreQuerySet
+from memory.backends.firestore.values.batching import batches
 
-from ..batches import ROWS_AT_ONCE, Place, batched, places_of, transactions_of
+from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
 from ..contention import retry_on_contention
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     def _places_of(self, records: Sequence[RecordT]) -> list[Place]:
         everything = self.model._base_manager.using(self.db)
         pks = [record.pk for record in records]
-        found = [places_of(everything.filter(pk__in=some)) for some in batched(pks, ROWS_AT_ONCE)]
+        found = [places_of(everything.filter(pk__in=some)) for some in batches(pks, ROWS_AT_ONCE)]
         return [place for batches in found for batch in batches for place in batch]
 
     def _check_values(self, values: Mapping[str, Any]) -> None:
@@ -215,7 +216,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         with transaction.atomic(using=self.db):
             # Ids are read first: a changed value must not make the filter match a record twice.
             ids = list(self.order_by().values_list("pk", flat=True))
-            found = [self.order_by().filter(pk__in=some) for some in batched(ids, ROWS_AT_ONCE)]
+            found = [self.order_by().filter(pk__in=some) for some in batches(ids, ROWS_AT_ONCE)]
             if len(found) > 1:  # check all batches before the first is written
                 for records in found:
                     _check_all(_with_new_values(records, values))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.db.backends.base.operations import BaseDatabaseOperations
@@ -21,11 +21,10 @@ from .rpc import channel
 from .values.auto_ids import AUTO_IDS
 from .values.json_copy import json_copy
 from .values.marker_collections import marker_collection
+from .values.sortable_text import INT64
 from .values.types import JSON_NULL
 
 Converter = Callable[[Any, Any, Any], Any]
-
-INT64: Final = (-(2**63), 2**63 - 1)
 
 
 class DatabaseOperations(BaseDatabaseOperations):
@@ -35,7 +34,7 @@ class DatabaseOperations(BaseDatabaseOperations):
     compiler_module = "memory.backends.firestore.compiler"
     explain_prefix = "EXPLAIN"
     integer_field_ranges = {
-        name: (0, INT64[1]) if name.startswith("Positive") else INT64
+        name: (0 if name.startswith("Positive") else INT64.start, INT64.stop - 1)
         for name in BaseDatabaseOperations.integer_field_ranges
     }
 

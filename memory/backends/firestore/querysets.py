@@ -13,15 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
 
 ModelT = TypeVar("ModelT", bound=Model)
-
-ATTEMPTS: Final = 20
-"""With several writers of a row, one succeeds per round of attempts, and the pauses between rounds increase."""
 
 
 class FirestoreQuerySet(QuerySet[ModelT]):
@@ -42,7 +39,8 @@ class FirestoreQuerySet(QuerySet[ModelT]):
         connection: Any = connections[self.db]
         if connection.vendor != "firestore" or connection.in_atomic_block or not connection.get_autocommit():
             return attempt()
-        from .transactions.retry import retry  # it imports grpc, which is not needed on other engines
+        from .transactions.repeat import ATTEMPTS  # these import grpc, which is not needed on other engines
+        from .transactions.retry import retry
 
         with connection.optimistic():
             return retry(attempt, attempts=ATTEMPTS, using=self.db)

@@ -8,7 +8,6 @@ markers get new owners in the same commit.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +17,7 @@ from django.db import IntegrityError
 from ..connection import Connection
 from ..query.lowering import column_ref
 from ..query.plan import Change, Create, Delete, Get, Group, Update, Write
+from ..values.auto_ids import random_token
 from ..values.batching import connected_components
 from ..values.marker_collections import marker_collection
 from ..values.types import DOCUMENT_ID, VERSION, Ref
@@ -78,7 +78,7 @@ class Markers:
             return list(writes)
         rows = [dict(_written(write)) for write in writes]
         self.enforce_checks(self.checks, rows)
-        nonce = _nonce()
+        nonce = random_token()
         return [
             _group(write, [self._create_marker(id, key, write.id, nonce) for id, key in needed.items()])
             for write, needed in zip(writes, evaluate.markers(self.connection, self.keys, rows), strict=True)
@@ -135,7 +135,7 @@ class Markers:
         stored: Mapping[str, Marker],
     ) -> list[Change]:
         """Groups of writes: rows that exchange values are in one group, every other row in its own."""
-        nonce = _nonce()
+        nonce = random_token()
         moves: list[list[Write]] = [[] for _ in writes]
         links: list[tuple[int, int]] = []
         for id, place in exchange.claimed.items():
@@ -197,8 +197,3 @@ def _with_computed_increments(write: Update, row: Row, watched: frozenset[str]) 
         values=(*write.values, *(value for _, value in sums)),
         increments=tuple((ref, more) for ref, more in write.increments if ref.path[0] not in watched),
     )
-
-
-def _nonce() -> str:
-    """A random text of 16 hexadecimal digits."""
-    return f"{random.getrandbits(64):016x}"

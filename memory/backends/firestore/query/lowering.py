@@ -32,13 +32,13 @@ from django.db.models.functions import TruncDate
 from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, WhereNode
 from django.utils import timezone
 
+from ..values.sortable_text import INT64
 from ..values.types import JSON_NULL, JsonNull, Kind, Ref
 from .ast import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
 from .plan import Compare, Op, Order
 
 KINDS: Final = frozenset(kind.value for kind in Kind)
 ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
-INT64: Final = (-(2**63), 2**63 - 1)
 JSON_IN: Final = JSONField.get_class_lookups()["in"]
 """`lookups.In` before Django 6.1, a separate class since then."""
 
@@ -196,7 +196,7 @@ Rule = Callable[[Lowering, Any], Condition | None]
 
 
 def _out_of_int64(value: Any) -> bool:
-    return isinstance(value, int) and not INT64[0] <= value <= INT64[1]
+    return isinstance(value, int) and value not in INT64
 
 
 def _out_of_range_result(lookup: Any, value: int) -> Condition:
@@ -245,7 +245,7 @@ def _has_same_equality(ref: Ref, value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Whether SQL compares a number exactly. It treats integers beyond 64 bits as floats, and NaN as null."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and INT64[0] < value <= INT64[1]
+    return isinstance(value, int | float) and not isinstance(value, bool) and INT64.start < value < INT64.stop
 
 
 def _hashable(value: Any) -> Any:

@@ -28,7 +28,6 @@ reports the unknown outcome.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,11 +41,13 @@ from django.db import DatabaseError, OperationalError
 from .. import errors
 from ..query.plan import Change, Create, Delete, Outcome, Put, Update, Write, parts
 from ..values import document_ids
+from ..values.auto_ids import random_token
 from ..values.marker_collections import holds_markers
 from . import messages
 from .calls import Deadline, RpcClient, batch_get_at, is_about_database
 from .channel import Message, pb
 from .writes import (
+    REFUSALS,
     aborts_statement,
     combined_outcome,
     describe,
@@ -179,7 +180,7 @@ class Committer:
 
         Raises `RowsRefused` for a document that is created twice, before anything is sent, unless isolated.
         """
-        batches = [Batch(new_mark())]
+        batches = [Batch(random_token())]
         if len(self._writes) == 1:
             batches[0].add(0, self._writes[0], self._message(batches[0], self._writes[0]))
             return batches
@@ -194,7 +195,7 @@ class Committer:
                 self._refuse_too_large(bytes_)
             full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or not inside.isdisjoint(names)) and self._divisible:
-                batches.append(Batch(new_mark()))
+                batches.append(Batch(random_token()))
                 encoded = [self._message(batches[-1], write) for write in writes]
                 size = 0
                 inside.clear()
@@ -388,8 +389,8 @@ class Committer:
         code = error.code()
         detail = f"nothing was applied ({describe(batch.writes)}: {(error.details() or '')[:300]})"
         if self._whole and code is not Code.ALREADY_EXISTS:
-            return errors.Contention(f"{CONDITIONS[code]}; {detail}; retry the transaction")
-        reason = CONDITIONS[code]
+            return errors.Contention(f"{REFUSALS[OUTCOMES[code]]}; {detail}; retry the transaction")
+        reason = REFUSALS[OUTCOMES[code]]
         creations = [write for write in batch.writes if isinstance(write, Create)]
         if code is Code.ALREADY_EXISTS and creations:
             if len({write.refusal for write in creations}) > 1 and not self._whole:  # `UnitOfWork` reads them itself
@@ -414,11 +415,6 @@ OUTCOMES: Final[Mapping[Code, Outcome]] = {
     Code.NOT_FOUND: Outcome.MISSING,
     Code.FAILED_PRECONDITION: Outcome.STALE,
 }
-CONDITIONS: Final[Mapping[Code, str]] = {
-    Code.ALREADY_EXISTS: "a document with the same primary key already exists",
-    Code.NOT_FOUND: "a document to update or delete does not exist",
-    Code.FAILED_PRECONDITION: "a document was changed after it was read",
-}
 
 
 def serialized_fields(document: Message) -> bytes:
@@ -437,11 +433,6 @@ def writes_per_commit(count: int) -> int:
     return (
         MAX_COMMIT_WRITES if count <= MAX_COMMIT_WRITES else min(MAX_COMMIT_WRITES, -(-count // MAX_CONCURRENT_COMMITS))
     )
-
-
-def new_mark() -> str:
-    """A random text of 16 hexadecimal digits."""
-    return f"{random.getrandbits(64):016x}"
 
 
 def with_rows(error: DatabaseError, rows: Iterable[int]) -> DatabaseError:

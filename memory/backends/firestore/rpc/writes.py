@@ -32,6 +32,13 @@ def _is_unconditional_delete(write: Write) -> bool:
     return isinstance(write, Delete) and not write.must_exist and write.version is None
 
 
+REFUSALS: Final[Mapping[Outcome, str]] = {
+    Outcome.EXISTS: "a document with the same primary key already exists",
+    Outcome.MISSING: "a document to update or delete does not exist",
+    Outcome.STALE: "a document was changed after it was read",
+}
+"""The reason in an error, by the outcome of the write that was refused."""
+
 VERBS: Final[Mapping[type, str]] = {Create: "create", Put: "put", Update: "update", Delete: "delete"}
 
 

@@ -52,7 +52,7 @@ from ..query.plan import (
 from ..rpc import codec
 from ..rpc.channel import Message, pb
 from ..rpc.executor import Executor
-from ..rpc.writes import aborts_statement, combined_outcome, describe, is_optional
+from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, describe, is_optional
 from ..values.batching import connected_components
 from ..values.document_ids import document_id, escape_key
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
@@ -488,13 +488,6 @@ class UnitOfWork:
             )
             raise errors.Contention(f"the transaction has ended, nothing was applied: {self._aborted}") from error
         self._last = time.monotonic()
-
-
-REFUSALS: Final[Mapping[Outcome, str]] = {
-    Outcome.EXISTS: "a document with the same primary key already exists",
-    Outcome.MISSING: "a document to update or delete does not exist",
-    Outcome.STALE: "a document was changed after it was read",
-}
 
 
 def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Generators of ids for models with an `AutoField`."""
+"""Ids of rows with an `AutoField`, and random tokens for the engine's own writes."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ def random_id() -> int:
 AUTO_IDS: Final[dict[str, Callable[[], int]]] = {"random": random_id, "time": _clock.next}
 """By OPTIONS["auto_ids"]. "time" preserves the order of insertion, but creates a hotspot above some 500 inserts per
 second."""
+
+
+def random_token() -> str:
+    """A random text of 16 hexadecimal digits, by which the engine recognises its own write."""
+    return f"{random.getrandbits(64):016x}"

@@ -65,12 +65,38 @@ def document_id(value: Any, kind: Kind) -> str:
     Raises `ValueError` for an invalid id: empty, `.`, `..`, `__x__`, with a slash, or over 1,500 bytes.
     """
     id = _ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value)
-    if id in ("", ".", "..") or "/" in id or _RESERVED.match(id) or len(id.encode()) > MAX_ID_BYTES:
-        raise ValueError(
-            f"{id[:100]!r} is not a valid document id: an id has 1 to {MAX_ID_BYTES} bytes, contains no slash, "
-            "is not '.' or '..', and does not begin and end with two underscores"
-        )
+    if (problem := document_id_problem(id)) is not None:
+        raise ValueError(f"{id[:100]!r} is not a valid document id: {problem}")
     return id
+
+
+def document_id_problem(id: str) -> str | None:
+    """Why `id` cannot be a document's id, as a sentence; None if it can.
+
+    https://firebase.google.com/docs/firestore/quotas#collections_documents_and_fields
+    """
+    if not id:
+        return "An id cannot be empty."
+    if id in (".", ".."):
+        return f"{id!r} cannot be an id."
+    if "/" in id:
+        return "An id cannot contain a slash."
+    if _RESERVED.match(id):
+        return "Ids that start and end with two underscores are reserved."
+    if not id.isascii() and (problem := text_problem(id)):
+        return problem
+    if (size := len(id.encode())) > MAX_ID_BYTES:
+        return f"An id has at most {MAX_ID_BYTES} bytes; this one has {size}."
+    return None
+
+
+def text_problem(text: str) -> str | None:
+    """Why `text` cannot be stored, as a sentence; None if it can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "This text has a lone surrogate, which no encoding of Unicode can store."
+    return None
 
 
 def document_key(id: str, kind: Kind) -> Any:
