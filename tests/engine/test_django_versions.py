@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from django.core import checks
-from django.db import connection, models
-from django.db.models import Count
+from django.db import connection, models, transaction
+from django.db.models import Count, F, Value
+from django.db.models.functions import Concat
 from django.test.utils import isolate_apps
 
-from tests.engine.app.models import Author, Note
+from tests.engine.app.models import Author, Note, Rectangle
 from tests.engine.versions import DJANGO_6_0, DJANGO_6_1
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,7 @@ def test_database_level_on_delete_is_rejected_by_a_check(name: str) -> None:
 @needs_6_0
 def test_aggregates_of_6_0_are_answered_in_the_mirror() -> None:
     """`AnyValue` and `StringAgg`, with and without an order."""
-    from django.db.models import AnyValue, StringAgg, Value
+    from django.db.models import AnyValue, StringAgg
 
     Note.objects.bulk_create(Note(id=f"n{i}", owner="ab"[i % 2], stars=-i) for i in range(4))
     assert Note.objects.filter(owner="a").aggregate(one=AnyValue("owner")) == {"one": "a"}
@@ -92,6 +93,59 @@ def test_peers_are_fetched_together(calls: Callable[[], Any]) -> None:
     with calls() as log:
         assert [note.text for note in notes] == ["", "", ""]
     assert len(log) == 1
+
+
+@needs_6_0
+@pytest.mark.django_db(transaction=True)
+def test_save_with_an_expression_returns_the_new_value(calls: Callable[[], Any]) -> None:
+    """The commit's response has the results of increments, so they need no read."""
+    Note.objects.create(id="n", reads=5, text="a")
+    note = Note.objects.get(pk="n")
+    note.reads = F("reads") + 2
+    with calls() as log:
+        note.save()
+        assert note.reads == 7
+    assert [one["method"] for one in log] == ["Commit"]
+    note.text = Concat("text", Value("b"))
+    note.reads = F("reads") * 2
+    with calls() as log:
+        note.save(update_fields=["text", "reads"])
+        assert (note.text, note.reads) == ("ab", 14)
+    assert [one["method"] for one in log].count("Commit") == 1
+    assert Note.objects.filter(pk="n", text="ab", reads=14).exists()
+
+
+@needs_6_0
+@pytest.mark.django_db(transaction=True)
+def test_increments_in_a_transaction_are_read_when_they_are_accessed() -> None:
+    """They have no result before the commit; the transaction sees its own writes."""
+    Note.objects.create(id="n", reads=5)
+    note = Note.objects.get(pk="n")
+    with transaction.atomic():
+        note.reads = F("reads") + 2
+        note.save()
+        assert note.get_deferred_fields() == {"reads"}
+        assert note.reads == 7
+        note.reads = F("reads") + 2
+        note.save()
+    assert note.reads == 9
+
+
+@needs_6_0
+@pytest.mark.django_db(transaction=True)
+def test_save_computes_generated_columns(calls: Callable[[], Any]) -> None:
+    """From the columns that were written, by SQLite; a column that was not written is read when it is accessed."""
+    shape = Rectangle.objects.create(width=2, height=3)
+    shape.width = F("width") + 2
+    shape.height = 5
+    with calls() as log:
+        shape.save()
+        assert (shape.width, shape.area) == (4, 20)
+    assert [one["method"] for one in log] == ["Commit"]
+    shape.width = 1
+    shape.save(update_fields=["width"])
+    assert shape.get_deferred_fields() == {"area"}
+    assert shape.area == 5
 
 
 @needs_6_0

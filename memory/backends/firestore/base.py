@@ -29,7 +29,7 @@ from .indexes import derive
 from .introspection import DatabaseIntrospection
 from .mirror.database import Mirror
 from .operations import DatabaseOperations
-from .query.plan import Aggregate, Change, Delete, Merge, Nearest, Outcome, Query, Read, Rpc
+from .query.plan import Aggregate, Change, Delete, Increments, Merge, Nearest, Outcome, Query, Read, Rpc
 from .rpc import channel
 from .rpc.executor import Executor
 from .schema import DatabaseSchemaEditor
@@ -93,10 +93,13 @@ class Cursor:
         """The rows of several reads, outside of any transaction; see `Executor.run_concurrently`."""
         return self._executor.run_concurrently(reads)
 
-    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
-        """Applies writes, or buffers them in a transaction; see `Executor.commit`."""
-        unit = self.unit
-        return (self._executor.commit if unit is None else unit.write)(writes, isolate=isolate)
+    def commit(
+        self, writes: Sequence[Change], *, isolate: bool = False, increments: Increments | None = None
+    ) -> list[Outcome]:
+        """Applies writes, or buffers them in a transaction, where increments have no results; see `Executor.commit`."""
+        if (unit := self.unit) is not None:
+            return unit.write(writes, isolate=isolate)
+        return self._executor.commit(writes, isolate=isolate, increments=increments)
 
     def collections(self) -> list[str]:
         """The ids of the root collections."""

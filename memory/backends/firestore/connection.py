@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from .cache import ConnectionCache
-from .query.plan import Aggregate, Change, Outcome, Read
+from .query.plan import Aggregate, Change, Increments, Outcome, Read
 
 Row = tuple[Any, ...]
 
@@ -31,7 +31,9 @@ class Cursor(Protocol):
     def aggregate(self, aggregates: Sequence[Aggregate]) -> Row:
         """One value per aggregate."""
 
-    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
+    def commit(
+        self, writes: Sequence[Change], *, isolate: bool = False, increments: Increments | None = None
+    ) -> list[Outcome]:
         """Applies writes, or buffers them in a transaction."""
 
     def __enter__(self) -> Cursor: ...

@@ -12,7 +12,7 @@ from django.db import DataError
 from ..constraints.markers import Markers, by_column
 from ..query import analysis, pk_lookup
 from ..query.analysis import AggregateAnalysis
-from ..query.plan import Change, Get, Outcome
+from ..query.plan import Change, Get, Increments, Outcome
 from ..query.planner import NoRows, NotNative, plan
 from ..rpc.calls import Deadline
 from ..values.document_ids import document_id
@@ -116,10 +116,10 @@ class TargetRowsCompiler(SQLCompiler):
         """The deadline for retries of rows that others change, with backoff."""
         return Deadline(self.connection.option("timeout"))
 
-    def write(self, writes: Sequence[Change]) -> list[Outcome]:
+    def write(self, writes: Sequence[Change], increments: Increments | None = None) -> list[Outcome]:
         """Applies writes independently of each other, and returns their outcomes."""
         if not writes:
             return []
         with self.connection.lane("write"):
-            outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True)
+            outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True, increments=increments)
             return outcomes

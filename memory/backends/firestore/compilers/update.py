@@ -19,10 +19,11 @@ from django.db.models.sql import compiler
 from ..errors import contention
 from ..mirror.converters import from_sqlite
 from ..query.lowering import Lowering, column_ref
-from ..query.plan import Compare, Op, Outcome, Update, rows_of
+from ..query.plan import Compare, Increments, Op, Outcome, Update, rows_of
 from ..values.document_ids import document_id, document_key
 from ..values.types import Ref
 from .insert_columns import refuse_invalid
+from .returning import returned
 from .target_rows import TargetRows, TargetRowsCompiler, checked_document_id
 
 Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
@@ -33,6 +34,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
     """Updates matching rows: constants and increments natively, other expressions by SQLite."""
 
     query: Any
+    written: dict[str, dict[str, Any]] | None = None
+    """The new values of the rows that were written: by id, then by column. None if they are not asked for."""
 
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows matched by the first update that is not empty."""
@@ -42,6 +45,23 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             more = related.get_compiler(self.using).execute_sql(result_type)
             rows = more if rows is None and more else rows
         return rows or 0
+
+    def execute_returning_sql(self, returning_fields: Sequence[Any] | None) -> list[Sequence[Any]]:
+        """The new values of `returning_fields` in each updated row; called from Django 6.0 on.
+
+        The rows are empty where a value is not known: inside `atomic()` increments are computed by the commit. Django
+        then reads a field when it is accessed.
+        """
+        if self.query.get_related_updates():
+            raise NotImplementedError("An update that returns rows cannot have related updates.")
+        self.written = {}
+        count = self.execute_sql()
+        fields = returning_fields or ()
+        values = returned(self.connection, self.query.get_meta().db_table, fields, self.written.values())
+        if values is None or len(self.written) != count:
+            return [()] * count
+        converters = self.get_converters([field.get_col(self.query.base_table) for field in fields])
+        return [tuple(row) for row in (self.apply_converters(values, converters) if converters else values)]
 
     def update_rows(self) -> int | None:
         """The number of updated rows, or None if this table has no columns to update."""
@@ -197,7 +217,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
                 return count
             changes = self.markers.updated(keys, updates, before) if keys else updates
             stale = []
-            for change, outcome in zip(changes, self.write(changes), strict=True):
+            increments: Increments = {}
+            for change, outcome in zip(changes, self.write(changes, increments), strict=True):
+                if self.written is not None and outcome is Outcome.APPLIED:
+                    self.written |= {row.id: _new_values(row, increments) for row in rows_of(change)}
                 count += len(rows_of(change)) if outcome is Outcome.APPLIED else 0
                 stale += [row.id for row in rows_of(change)] if outcome is Outcome.STALE else []
             if not stale:
@@ -211,6 +234,12 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         """The primary key of a document id."""
         field = self.query.get_meta().pk
         return document_key(name, column_ref(field, self.connection).kind)
+
+
+def _new_values(row: Any, increments: Increments) -> dict[str, Any]:
+    values = {ref.path[0]: value for ref, value in zip(row.columns, row.values, strict=True)}
+    added = increments.get((row.collection, row.id), ())  # none inside a transaction, or if the response was lost
+    return values | {ref.path[0]: value for (ref, _), value in zip(row.increments, added, strict=False)}
 
 
 def _refuse_expression(field: Any, value: Any) -> None:

@@ -327,6 +327,10 @@ def rows_of(change: Change) -> tuple[Write, ...]:
     return change.rows if isinstance(change, Group) else (change,)
 
 
+Increments: TypeAlias = dict[tuple[str, str], tuple[int | float, ...]]
+"""By collection and id, what the increments of an `Update` made of their columns, in the order of the increments."""
+
+
 class Outcome(StrEnum):
     """The outcome of one write."""
 

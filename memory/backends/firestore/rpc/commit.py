@@ -39,11 +39,11 @@ import grpc
 from django.db import DatabaseError, OperationalError
 
 from .. import errors
-from ..query.plan import Change, Create, Delete, Outcome, Put, Update, Write, parts
+from ..query.plan import Change, Create, Delete, Increments, Outcome, Put, Update, Write, parts
 from ..values import document_ids
 from ..values.auto_ids import random_token
 from ..values.marker_collections import holds_markers
-from . import messages
+from . import codec, messages
 from .calls import Deadline, RpcClient, batch_get_at, is_about_database
 from .channel import Message, pb
 from .writes import (
@@ -131,6 +131,7 @@ class Committer:
         whole: bool = False,
         divisible: bool = False,
         transaction: bytes | None = None,
+        increments: Increments | None = None,
     ) -> None:
         self._client = client
         self._changes = changes
@@ -139,6 +140,7 @@ class Committer:
         self._whole = whole
         self._divisible = divisible or not whole
         self._transaction = transaction
+        self._increments = increments
         self._documents = client.wire.documents
         self._most = writes_per_commit(len(self._writes))
         self._outcomes: list[Outcome | None] = [None] * len(changes)
@@ -250,7 +252,9 @@ class Committer:
         request.writes.extend(batch.messages)
         if self._transaction is not None:
             request.transaction = self._transaction
-        self._client.attempt("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
+        answer = self._client.attempt("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
+        if self._increments is not None:
+            self._increments.update(_incremented(batch.writes, answer.write_results))
 
     def _message(self, batch: Batch, write: Write) -> Message:
         marked = needs_mark(write) or (self._transaction is not None and isinstance(write, Update))
@@ -415,6 +419,17 @@ OUTCOMES: Final[Mapping[Code, Outcome]] = {
     Code.NOT_FOUND: Outcome.MISSING,
     Code.FAILED_PRECONDITION: Outcome.STALE,
 }
+
+
+def _incremented(writes: Sequence[Write], results: Sequence[Message]) -> Increments:
+    return {
+        (write.collection, write.id): tuple(
+            codec.decode(value, ref.kind)
+            for value, (ref, _) in zip(result.transform_results, write.increments, strict=True)
+        )
+        for write, result in zip(writes, results, strict=True)
+        if isinstance(write, Update) and write.increments
+    }
 
 
 def serialized_fields(document: Message) -> bytes:

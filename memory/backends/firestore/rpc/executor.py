@@ -15,7 +15,22 @@ from typing import Any, Final, TypeVar
 import grpc
 
 from .. import errors
-from ..query.plan import Aggregate, Change, Delete, Function, Get, Merge, Nearest, Order, Outcome, Put, Query, Read, Rpc
+from ..query.plan import (
+    Aggregate,
+    Change,
+    Delete,
+    Function,
+    Get,
+    Increments,
+    Merge,
+    Nearest,
+    Order,
+    Outcome,
+    Put,
+    Query,
+    Read,
+    Rpc,
+)
 from ..values import document_ids
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from . import codec, messages
@@ -125,9 +140,14 @@ class Executor:
             found.update((full[name], document) for name, document in read.items())
         return found
 
-    def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]:
-        """Applies writes; see `commit.py` for batches and lost responses."""
-        return Committer(self._client, writes, isolate=isolate).run() if writes else []
+    def commit(
+        self, writes: Sequence[Change], *, isolate: bool = False, increments: Increments | None = None
+    ) -> list[Outcome]:
+        """Applies writes; see `commit.py` for batches and lost responses.
+
+        The results of increments are added to `increments`, except those of a commit whose response was lost.
+        """
+        return Committer(self._client, writes, isolate=isolate, increments=increments).run() if writes else []
 
     def commit_whole(
         self, writes: Sequence[Change], transaction: bytes | None = None, *, divisible: bool = False
