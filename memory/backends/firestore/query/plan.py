@@ -2,56 +2,8 @@
 
 The planner builds plans and the executor runs them. This module imports neither Django nor google nor grpc.
 
-Values are plain Python. Each value has a `Ref`, whose `Kind` determines how the codec encodes and decodes it. `None` is
-SQL's NULL and is always written as an explicit null. In a `Kind.JSON` column, a top-level JSON null is the constant
-`JSON_NULL`; inside a document it is `None`.
-
-Python types of the kinds:
-
-    BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
-    DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
-    JSON any JSON value · VECTOR list[float] · ANY the Python type of the stored type
-    WIRE a value that is already encoded
-
-The interface of the executor (`rpc/executor.py`)::
-
-    class Executor:
-        def __init__(self, target: channel.Target, *, timeout: float,
-                     wrap_call: Callable[[str, Callable[[], T]], T], log: Callable[[Rpc], None]) -> None
-            Each RPC is started by `wrap_call(description, send)`, which returns the result of `send()`. `log(rpc)` is
-            called once per RPC when it has ended, also if it failed. The constructor does no I/O.
-        def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[tuple[Any, ...]]
-            Rows with the values of `read.columns`; a `Nearest` with `distance=True` appends the distance as a float.
-            Lazy: the request is sent when the first row is requested. Closing the iterator cancels the stream.
-        def aggregate(self, aggregates: Sequence[Aggregate], *, transaction: bytes | None = None) ->
-        tuple[Any, ...]
-            One value per aggregate, as Firestore defines them (over no rows, count and sum are 0 and avg is None).
-            Aggregates over the same source and column share an RPC.
-        def commit(self, writes: Sequence[Change], *, isolate: bool = False) -> list[Outcome]
-            One outcome per write or group, in order. `isolate=False`: each commit is atomic, and a conflict raises
-            IntegrityError whose `rows` are the positions of the writes that were not applied. `isolate=True`: a write
-            with a failed precondition is reported in its outcome and the others are applied; an existing id still
-            raises for a group that updates rows.
-        def commit_whole(self, writes: Sequence[Change], transaction: bytes | None = None, *,
-                         divisible: bool = False) -> None
-            Applies all writes in one commit, which also ends the server transaction, if any. Each document occurs
-            once. If `divisible`, writes that are too large for one commit are split into several; groups are not.
-        def documents(self, keys: Sequence[tuple[str, str]], *, whole: bool = True,
-                      transaction: bytes | None = None) -> dict[tuple[str, str], Message]
-            The existing documents, by collection and id. With `whole=False` no column is read.
-        def begin(self, *, retry: bytes | None = None) -> bytes
-            Begins a transaction on the server. `retry` is the id of the aborted transaction that this one retries.
-        def rollback(self, transaction: bytes) -> None
-        def collections(self) -> list[str]           ids of the root collections
-        def ping(self) -> None                       reads one document
-        def clear(self, collection: str) -> int      deletes every document, returns their number
-
-    channel.target(settings_dict: Mapping[str, Any]) -> channel.Target    from an entry of DATABASES
-    document_ids.document_id(value: Any, kind: Kind) -> str     raises ValueError for an invalid id
-    document_ids.document_key(id: str, kind: Kind) -> Any       the inverse
-
-Document ids: TEXT is unchanged. INTEGER is 19 digits ("0000000000000000007"), or "-" and the digits of 10**19 + n for
-a negative number, so that ids sort as numbers do. UUID is str(). Other kinds are their stored text.
+Values are plain Python. Each value has a `Ref`, whose `Kind` (`values/types.py`) determines how the codec encodes and
+decodes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs plans on Firestore. All RPCs of the engine start here. `query/plan.py` documents the interface."""
+"""Runs plans (`query/plan.py`) on Firestore. All RPCs of the engine start here."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def without_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, An
 
 
 class Executor:
-    """Runs reads and writes on one target. `query/plan.py` documents the methods.
+    """Runs reads and writes on one target. The constructor does no I/O.
 
     Each call has a total deadline of `timeout` seconds. Errors are mapped to `django.db`'s by `errors.py`.
     """
@@ -75,7 +75,11 @@ class Executor:
         log: Callable[[Rpc], None],
         index: IndexOf = without_index,
     ) -> None:
-        """`index` returns the definition for the error of a missing index."""
+        """`index` returns the definition for the error of a missing index.
+
+        Each RPC is started by `wrap_call(description, send)`, which returns the result of `send()`. `log(rpc)` is
+        called once per RPC when it has ended, also if it failed.
+        """
         self._client = RpcClient(target, timeout, wrap_call, log)
         self._index = index
 
@@ -143,7 +147,11 @@ class Executor:
     def commit(
         self, writes: Sequence[Change], *, isolate: bool = False, increments: Increments | None = None
     ) -> list[Outcome]:
-        """Applies writes; see `commit.py` for batches and lost responses.
+        """Applies writes and returns one outcome per write or group; see `commit.py` for batches and lost responses.
+
+        `isolate=False`: each commit is atomic, and a conflict raises IntegrityError whose `rows` are the positions of
+        the writes that were not applied. `isolate=True`: a write with a failed precondition is reported in its outcome
+        and the others are applied; an existing id still raises for a group that updates rows.
 
         The results of increments are added to `increments`, except those of a commit whose response was lost.
         """

@@ -62,6 +62,9 @@ def quoted(segment: str) -> str:
 def document_id(value: Any, kind: Kind) -> str:
     """The id of the document whose primary key is `value`.
 
+    TEXT is unchanged. INTEGER is 19 digits ("0000000000000000007"), or "-" and the digits of 10**19 + n for a negative
+    number, so that ids sort as numbers do. UUID is str(). Other kinds are their stored text.
+
     Raises `ValueError` for an invalid id: empty, `.`, `..`, `__x__`, with a slash, or over 1,500 bytes.
     """
     id = _ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value)

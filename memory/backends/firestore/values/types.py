@@ -9,7 +9,18 @@ from typing import Any, Final
 
 
 class Kind(StrEnum):
-    """How a column's values are encoded. The values are the engine's `db_type`s."""
+    """How a column's values are encoded. The values are the engine's `db_type`s.
+
+    Python types of the kinds:
+
+        BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
+        DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
+        JSON any JSON value · VECTOR list[float] · ANY the Python type of the stored type
+        WIRE a value that is already encoded
+
+    `None` is SQL's NULL and is always written as an explicit null. In a JSON column, a top-level JSON null is the
+    constant `JSON_NULL`; inside a document it is `None`.
+    """
 
     ANY = "any"
     BOOLEAN = "boolean"
