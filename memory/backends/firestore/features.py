@@ -22,7 +22,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     # An INSERT has all values, including ids, so it can return all of them.
     can_return_columns_from_insert = True
     can_return_rows_from_bulk_insert = True
-    # So does an UPDATE, but for increments in a transaction, whose results come with the commit.
+    # An UPDATE can too, except for increments in a transaction, whose results are returned by the commit.
     can_return_rows_from_update = True
     supports_update_conflicts = True
     supports_update_conflicts_with_target = True

@@ -141,7 +141,7 @@ class DatabaseOperations(BaseDatabaseOperations):
         return []
 
     def prepare_sql_script(self, sql: str) -> list[str]:
-        return [sql]  # the schema editor refuses it
+        return [sql]  # the schema editor raises NotSupportedError for it
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         return str(sql)

@@ -47,10 +47,10 @@ from .values.types import DOCUMENT_ID, FIELDS, Kind, Ref
 BATCH: Final = 500
 
 NAMED: Final = 20
-"""Documents that an error names."""
+"""Maximum number of documents in an error message."""
 
 Fields = Mapping[str, Any]
-"""A document's fields as stored: values of the wire by name."""
+"""A document's stored fields: encoded values by name."""
 
 related_fields: Final[Any] = vars(schema)["_related_non_m2m_objects"]
 """Django's pairs of foreign keys, before and after, that refer to a field, and those that refer to them in turn."""
@@ -75,7 +75,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         raise NotSupportedError(f"Firestore does not support SQL in migrations ({str(sql)[:100]!r}): use RunPython.")
 
     def quote_value(self, value: Any) -> str:
-        """A value for descriptions."""
+        """A value for the descriptions of `collect_sql`."""
         return repr(value)
 
     def _describes(self, step: str) -> bool:
@@ -506,7 +506,7 @@ def _put(table: str, name: str, fields: Fields) -> Put:
 
 
 def _decoded(stored: Any, kind: Kind, new: Kind) -> Any:
-    """Decodes a stored value by its old kind, or by the new one if it is converted already."""
+    """Decodes a stored value by its old kind, or by the new one if it was already converted."""
     try:
         return codec.decode(stored, kind)
     except (ValueError, TypeError):

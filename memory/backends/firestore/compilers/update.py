@@ -35,7 +35,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
 
     query: Any
     written: dict[str, dict[str, Any]] | None = None
-    """The new values of the rows that were written: by id, then by column. None if they are not asked for."""
+    """The new values of the written rows by id and column; None if they are not requested."""
 
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows matched by the first update that is not empty."""

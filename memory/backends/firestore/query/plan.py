@@ -280,7 +280,7 @@ def rows_of(change: Change) -> tuple[Write, ...]:
 
 
 Increments: TypeAlias = dict[tuple[str, str], tuple[int | float, ...]]
-"""By collection and id, what the increments of an `Update` made of their columns, in the order of the increments."""
+"""The results of the increments of an `Update`, in their order, by collection and id."""
 
 
 class Outcome(StrEnum):

@@ -42,5 +42,5 @@ second."""
 
 
 def random_token() -> str:
-    """A random text of 16 hexadecimal digits, by which the engine recognises its own write."""
+    """A random text of 16 hexadecimal digits that identifies a write of the engine."""
     return f"{random.getrandbits(64):016x}"

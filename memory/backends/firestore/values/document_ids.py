@@ -74,7 +74,7 @@ def document_id(value: Any, kind: Kind) -> str:
 
 
 def document_id_problem(id: str) -> str | None:
-    """Why `id` cannot be a document's id, as a sentence; None if it can.
+    """The reason why `id` is not a valid document id, as a sentence; None if it is valid.
 
     https://firebase.google.com/docs/firestore/quotas#collections_documents_and_fields
     """
@@ -94,7 +94,7 @@ def document_id_problem(id: str) -> str | None:
 
 
 def text_problem(text: str) -> str | None:
-    """Why `text` cannot be stored, as a sentence; None if it can."""
+    """The reason why `text` cannot be stored, as a sentence; None if it can."""
     try:
         text.encode()
     except UnicodeEncodeError:

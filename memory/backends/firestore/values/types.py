@@ -121,5 +121,5 @@ DOCUMENT_ID: Final = Ref(("__name__",), Kind.TEXT)
 # As a column of a read: the document's update time, an opaque value for `Update.version` or `Delete.version`.
 VERSION: Final = Ref(("__version__",), Kind.ANY)
 
-# As a column of a read: all fields of the document, as a mapping of raw names to values of the wire.
+# As a column of a read: all fields of the document, as a mapping of raw names to encoded values.
 FIELDS: Final = Ref(("__fields__",), Kind.WIRE)
