@@ -7,8 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,18 +21,11 @@ import requests
 from memory.testing.emulator import free_port
 
 from . import backends
+from .waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "a-password-for-tests"
 START_SECONDS = 60
-
-
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait until something holds; fail, saying what did not come about."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ def redis() -> Iterator[Redis]:
     arguments = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: listens(port), "Redis listens")
+        wait_until(lambda: listens(port), "Redis listens", START_SECONDS)
         yield Redis(process, port)
     finally:
         process.kill()
@@ -149,7 +141,7 @@ def service(folder: Path, cwd: Path = ROOT, command: Sequence[str] = GUNICORN, *
         process = subprocess.Popen([executable, *command[1:]], cwd=cwd, env=environment, stdout=output, stderr=output)
     try:
         running = Service(process, f"http://localhost:{port}", log)
-        wait_until(lambda: process.poll() is not None or listens(port), "the service listens")
+        wait_until(lambda: process.poll() is not None or listens(port), "the service listens", START_SECONDS)
         assert process.poll() is None, log.read_text()
         # The first answer takes the time of loading the project; tests measure those after it.
         assert running.request("/api/health/live").status_code == 200, log.read_text()

@@ -21,6 +21,7 @@ from memory.cache import Conversation, ConversationCache
 from memory.models import MemoryItem
 from memory.testing.redis import RedisServer
 from tests.faults.tcp import Proxy
+from tests.waiting import wait_until
 
 from .test_history import behind_the_cache, item, queries, told, truth
 
@@ -53,7 +54,7 @@ def paused(server: RedisServer) -> Iterator[None]:
 def turned_into_a_replica(server: RedisServer) -> Iterator[None]:
     with RedisServer() as other:
         server.client().execute_command("REPLICAOF", "127.0.0.1", other.port)
-        _wait_until(lambda: server.client().info("replication")["master_link_status"] == "up")
+        wait_until(lambda: server.client().info("replication")["master_link_status"] == "up")
         yield
         server.client().execute_command("REPLICAOF", "NO", "ONE")
 
@@ -67,7 +68,7 @@ def unable_to_save(server: RedisServer) -> Iterator[None]:
     (server.folder / "dump.rdb").mkdir()
     (server.folder / "dump.rdb" / "full").touch()
     client.bgsave()
-    _wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
     yield
     client.config_set("save", "")
 
@@ -90,7 +91,7 @@ def loading(server: RedisServer) -> Iterator[None]:
     server._options |= {"key_load_delay": "50000"}  # microseconds
     starting = threading.Thread(target=server.start)
     starting.start()
-    _wait_until(lambda: _is_loading(server))
+    wait_until(lambda: _is_loading(server))
     yield
     starting.join()
 
@@ -106,14 +107,6 @@ def _is_loading(server: RedisServer) -> bool:
 
 
 FAULTS = [refused, paused, turned_into_a_replica, unable_to_save, password_changed, loading]
-
-
-def _wait_until(condition: Callable[[], object], seconds: float = 10.0) -> float:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds
-        time.sleep(0.02)
-    return time.monotonic() - begun
 
 
 @dataclass
@@ -184,7 +177,7 @@ def test_a_fault_costs_one_request_a_moment(
         for action in (item(3).save, item(4).save, told, use_the_cache_framework):
             assert toll.taken_by(action) == Toll()
         assert told() == truth()
-    assert _wait_until(lambda: not cache.breaker.is_open) < MOST_RECOVERY_SECONDS
+    assert wait_until(lambda: not cache.breaker.is_open) < MOST_RECOVERY_SECONDS
     assert told() == truth()
     assert told() == truth()
     with queries() as asked:
@@ -228,7 +221,7 @@ def test_a_long_outage_is_settled_soon_after_redis_is_back(use_redis: Use, start
     cache.breaker.forget_later([f"memory:h:{{{number}}}:state" for number in range(breaker.MOST_REMEMBERED)])
     assert cache.breaker.is_open
     server.resume()
-    assert _wait_until(lambda: not cache.breaker.is_open) < MOST_RECOVERY_SECONDS
+    assert wait_until(lambda: not cache.breaker.is_open) < MOST_RECOVERY_SECONDS
 
 
 def test_a_reader_finds_a_fault_as_fast(use_redis: Use, start_redis: Start, toll: Toll) -> None:
@@ -261,7 +254,7 @@ def test_what_a_partition_hid_is_dropped_when_it_ends(
         assert stale is not None
         assert len(stale) == 1, "the partition hides the write from those who see Redis"
         proxy.heal()
-        assert _wait_until(lambda: not here.breaker.is_open) < MOST_RECOVERY_SECONDS
+        assert wait_until(lambda: not here.breaker.is_open) < MOST_RECOVERY_SECONDS
         assert elsewhere.look(Conversation("ada", "chat"), 9, "0" * 18, fill=False).snapshots is None
         assert told() == truth()
 
@@ -279,7 +272,7 @@ def test_staleness_ends_with_the_ttl_even_if_the_writer_dies(
     assert history.recent("ada", "chat", 1)[0].text_content == "text 1"
     item(0).save()
     assert history.recent("ada", "chat", 1)[0].text_content == "text 1"
-    _wait_until(lambda: history.recent("ada", "chat", 1)[0].text_content == "hidden")
+    wait_until(lambda: history.recent("ada", "chat", 1)[0].text_content == "hidden")
     assert time.monotonic() - begun < 2.5
 
 
@@ -367,7 +360,7 @@ def test_what_cannot_be_remembered_empties_the_cache(
     server.pause()
     MemoryItem.objects.bulk_create([item(number, session_id=f"chat {number}") for number in range(10, 15)])
     server.resume()
-    _wait_until(lambda: not cache.breaker.is_open)
+    wait_until(lambda: not cache.breaker.is_open)
     assert cache.stats().conversations == 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from memory.redis import breaker_of
 from memory.testing.redis import RedisServer
 from settings.redis import redis_cache
 from tests.faults.tcp import Proxy
+from tests.waiting import wait_until
 
 from .test_history import item, queries, told, truth
 
@@ -104,7 +104,7 @@ def test_a_cluster(use: Use, start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis(cluster_enabled="yes", password="secret")
     client = server.client()
     client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-    _wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 10)
+    wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", seconds=10)
     use(f"redis+cluster://:secret@127.0.0.1:{server.port}")
     check_all_of_it()
 
@@ -134,15 +134,15 @@ def test_sentinel_and_a_failover(use: Use, start_redis: Callable[..., RedisServe
     )
     sentinel = start_redis(sentinel=lines)
     use(f"redis+sentinel://:secret@127.0.0.1:{sentinel.port}/main/0")
-    _wait_until(_keeps_a_value, 10)  # a sentinel that has just started does not know its master yet
+    wait_until(_keeps_a_value, seconds=10)  # a sentinel that has just started does not know its master yet
     check_all_of_it()
     assert told() == truth()
-    _wait_until(lambda: second.client().dbsize() == first.client().dbsize(), 10)
-    _wait_until(lambda: sentinel.client().execute_command("SENTINEL REPLICAS", "main"), 15)
+    wait_until(lambda: second.client().dbsize() == first.client().dbsize(), seconds=10)
+    wait_until(lambda: sentinel.client().execute_command("SENTINEL REPLICAS", "main"), seconds=15)
     first.kill()
     item(40).save()
     assert told() == truth()
-    _wait_until(lambda: second.client().info("replication")["role"] == "master", 30)
+    wait_until(lambda: second.client().info("replication")["role"] == "master", seconds=30)
     _wait_until_used()
     assert told() == truth()
     with queries() as asked:
@@ -158,11 +158,4 @@ def _keeps_a_value() -> bool:
 def _wait_until_used() -> None:
     cache = history.cache_of("memory")
     assert cache is not None
-    _wait_until(lambda: not breaker_of(cache.client).is_open, 10)
-
-
-def _wait_until(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not breaker_of(cache.client).is_open, seconds=10)

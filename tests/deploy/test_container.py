@@ -16,7 +16,9 @@ import pytest
 import yaml
 from redis import AuthenticationError, Redis
 
+from memory.testing.emulator import free_port
 from tests import backends, live
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,7 +147,7 @@ def test_the_health_check_fails_while_the_service_cannot_work(app: Path, running
     """With a database away, and with nothing that listens, each in one line."""
     (tmp_path / "memory.sqlite3").unlink()
     port = running.url.rsplit(":", 1)[1]
-    for asked, said in ((port, "not ready: 503"), (str(live.free_port()), "does not respond")):
+    for asked, said in ((port, "not ready: 503"), (str(free_port()), "does not respond")):
         done = healthcheck(app, tmp_path, asked)
         assert done.returncode == 1
         assert said in done.stderr
@@ -169,7 +171,7 @@ def test_the_image_does_not_start_half_configured(app: Path, tmp_path: Path) -> 
     done = subprocess.run(
         json.loads(command),
         cwd=app,
-        env={**tools(), **environment(), "ENV_FILE": "/dev/null", "PORT": str(live.free_port())},
+        env={**tools(), **environment(), "ENV_FILE": "/dev/null", "PORT": str(free_port())},
         capture_output=True,
         text=True,
         timeout=30,
@@ -220,7 +222,7 @@ def test_compose_configures_the_service_with_variables_that_exist() -> None:
 @pytest.mark.redis
 def test_composes_redis_asks_for_its_password(tmp_path: Path) -> None:
     """The very command, with a Redis of this machine: it refuses strangers, and no process shows the password."""
-    executable, port = backends.redis_server(), live.free_port()
+    executable, port = backends.redis_server(), free_port()
     found = tmp_path / "redis-server"
     found.write_text(f'#!/bin/sh\nexec {executable} "$@" --port {port} --bind 127.0.0.1\n')
     found.chmod(0o755)
@@ -228,7 +230,7 @@ def test_composes_redis_asks_for_its_password(tmp_path: Path) -> None:
     variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD": live.PASSWORD}
     process = subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL)
     try:
-        live.wait_until(lambda: live.listens(port), "Redis listens")
+        wait_until(lambda: live.listens(port), "Redis listens", live.START_SECONDS)
         with Redis(port=port, password=live.PASSWORD) as friend:
             assert friend.ping()
             assert friend.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}

@@ -17,8 +17,10 @@ from shutil import copy, copytree, ignore_patterns
 import pytest
 import requests
 
+from memory.testing.emulator import free_port
 from tests import live
 from tests.docs.snippets import below
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 README, INSTALL = ROOT / "README.md", ROOT / "docs/install.md"
@@ -118,7 +120,7 @@ def type_password(project: Project, command: str) -> None:
 @contextmanager
 def serving(project: Project) -> Iterator[str]:
     """The project's URL while `runserver` serves it."""
-    port = live.free_port()
+    port = free_port()
     process = subprocess.Popen(
         [f"{project.path.split(':')[0]}/python", "manage.py", "runserver", "--noreload", str(port)],
         cwd=project.folder,
@@ -127,7 +129,7 @@ def serving(project: Project) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        live.wait_until(lambda: process.poll() is not None or live.listens(port), "runserver listens")
+        wait_until(lambda: process.poll() is not None or live.listens(port), "runserver listens", live.START_SECONDS)
         assert process.poll() is None, "runserver ended"
         yield f"http://localhost:{port}"
     finally:

@@ -13,8 +13,10 @@ import pytest
 import requests
 from playwright.sync_api import Page, sync_playwright
 
+from memory.testing.emulator import free_port
 from tests import backends
-from tests.live import ROOT, free_port, listens, manage, wait_until
+from tests.live import ROOT, START_SECONDS, listens, manage
+from tests.waiting import wait_until
 
 from .conftest import PASSWORD
 
@@ -56,7 +58,7 @@ def site(firestore_emulator: str) -> Iterator[Site]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: listens(port), "runserver listens")
+        wait_until(lambda: listens(port), "runserver listens", START_SECONDS)
         yield Site(f"http://127.0.0.1:{port}", variables)
     finally:
         server.kill()

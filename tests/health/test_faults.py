@@ -15,6 +15,7 @@ import pytest
 
 from memory.health import Runner
 from tests import live
+from tests.waiting import wait_until
 
 BUDGET = 2.0  # seconds, as MEMORY["HEALTH_TIMEOUT"] has it
 SLACK = 2.0  # seconds that a busy machine may add
@@ -73,7 +74,7 @@ def test_redis_hangs_exits_and_recovers(folder: Path, redis: live.Redis) -> None
         assert service.request("/api/health/ready").status_code == 200
         redis.process.send_signal(signal.SIGCONT)
         # The breaker of the affected worker closes within 5 s of the recovery; query all workers.
-        live.wait_until(lambda: all(is_ok(service) for _ in range(6)), "the health is ok again", 5 + SLACK)
+        wait_until(lambda: all(is_ok(service) for _ in range(6)), "the health is ok again", 5 + SLACK)
         assert_health(service, "ok", {})
         redis.process.kill()
         redis.process.wait()
@@ -118,7 +119,7 @@ def test_many_probes_on_a_locked_database(folder: Path) -> None:
         lock.execute("PRAGMA locking_mode=NORMAL")
         lock.execute("SELECT 1 FROM memory_items").fetchall()
         lock.close()
-        live.wait_until(lambda: service.request("/api/health").status_code == 200, "health returns", 30)
+        wait_until(lambda: service.request("/api/health").status_code == 200, "health returns", 30)
 
 
 def exclusive(file: Path) -> sqlite3.Connection:

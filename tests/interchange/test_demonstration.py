@@ -18,9 +18,9 @@ from django.utils import timezone
 
 from memory.interchange.export import MODELS
 from memory.models import AgentData, MemoryItem, UserSession
+from memory.testing.emulator import free_port
 from orchestra import demo
 from orchestra.management.commands import bootstrap
-from tests.live import free_port
 
 databases = pytest.mark.django_db(databases=["default", "memory"])
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
