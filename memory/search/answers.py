@@ -1,9 +1,8 @@
-"""What a question asks for, and whether a text tells it: English, by patterns.
+"""The kind of answer that a question asks for, and whether a text has one: English, by patterns.
 
 Matching the expected kind of answer is how question answering has long ranked passages (Li & Roth 2002 name the kinds;
-these are the few that a pattern can tell). Some questions ask for several things, which are told apart from each
-other; and who speaks of the other ("you") tells little of what is asked. A language without patterns asks for nothing
-in particular.
+these are the few that a pattern can find). Some questions ask for several things, which are far apart; and texts that
+address the listener ("you") rarely answer a question. A language without patterns has no kinds.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ class Kind:
     """One kind of answer: the questions that ask for it, and the texts that have it."""
 
     asks: re.Pattern[str]
-    tells: re.Pattern[str]
+    has: re.Pattern[str]
 
 
-def _kind(asks: str, tells: str, flags: int = re.IGNORECASE) -> Kind:
-    return Kind(re.compile(asks, re.IGNORECASE), re.compile(tells, flags))
+def _kind(asks: str, has: str, flags: int = re.IGNORECASE) -> Kind:
+    return Kind(re.compile(asks, re.IGNORECASE), re.compile(has, flags))
 
 
-# A name is a capitalised word of two letters or more that begins no sentence.
+# A name is a capitalised word of at least two letters that does not begin a sentence.
 _NAME = r"(?<=[^.!?…\s\"“]\s)[\"“(]?[^\W\d_a-zß-öø-ÿ][^\W\d_]+"
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -64,29 +63,29 @@ SEVERAL: dict[str, re.Pattern[str]] = {
         re.IGNORECASE,
     )
 }
-MOST_READ = 300  # characters of a question: a pattern with two gaps takes time by their square
+MOST_READ = 300  # characters of a question: a pattern with two gaps takes quadratic time
 OTHER: dict[str, re.Pattern[str]] = {
     "english": re.compile(r"\b(?:your(?:s|self|selves)?|you(?:'(?:re|ve|d|ll))?)\b", re.IGNORECASE)
 }
 
 
 def asked_for(question: Question) -> Kind | None:
-    """The kind of answer that a question asks for; the first of its language's that fits."""
+    """The kind of answer that a question asks for: the first match in its language."""
     return next((kind for kind in KINDS.get(question.language, ()) if kind.asks.search(question.text)), None)
 
 
-def tells(text: str, kind: Kind) -> bool:
+def has_answer(text: str, kind: Kind) -> bool:
     """Whether a text has an answer of this kind."""
-    return kind.tells.search(text) is not None
+    return kind.has.search(text) is not None
 
 
 def asks_for_several(question: Question) -> bool:
-    """Whether it asks for what may have been told in several places."""
+    """Whether a question asks for several things, which may be far apart."""
     several = SEVERAL.get(question.language)
     return several is not None and several.search(question.text[:MOST_READ]) is not None
 
 
 def addressed(text: str, language: str) -> int:
-    """How often a text speaks of the one it is said to."""
+    """How often a text addresses the listener ("you")."""
     other = OTHER.get(language)
     return 0 if other is None else len(other.findall(text))

@@ -1,6 +1,6 @@
-"""English words that a stemmer does not bring together: "bought" and "buy", "mom" and "mother".
+"""English words with a common base that a stemmer does not find: "bought" and "buy", "mom" and "mother".
 
-Left out is what is more often another word: left, rose, ground, bit, lives, leaves, people, flat.
+Forms that are more often another word are excluded: left, rose, ground, bit, lives, leaves, people, flat.
 """
 
 _IRREGULAR = """
@@ -31,11 +31,11 @@ television tv telly, photograph photo pic, film movie, examination exam, vacatio
 
 
 def _bases(words: str, plurals: bool = False) -> dict[str, str]:
-    """Each form with the first word of its group; with those that add an s, where asked for."""
+    """Maps each form to the first word of its group; with `plurals`, also the forms with an s."""
     groups = [group.split() for group in words.split(",")]
     forms = {form: base for base, *forms in groups for form in forms}
     return forms | {f"{form}s": base for form, base in forms.items()} if plurals else forms
 
 
 BASE_FORMS: dict[str, dict[str, str]] = {"english": _bases(_IRREGULAR) | _bases(_FAMILIAR, plurals=True)}
-"""Of a language, irregular and familiar forms with the word that stands for them."""
+"""By language, the base of each irregular or familiar form."""

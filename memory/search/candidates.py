@@ -1,14 +1,14 @@
-"""Which documents a search reads: two rounds of requests, planned without I/O, within a budget.
+"""Plans which documents a search reads: two rounds of requests within a budget. No I/O.
 
-A source answers requests; how (Firestore, SQLite, a list in memory) is its own matter. Reads are counted as Firestore
-bills them: a document returned is one, a query that returns none is one, a count is one per 1,000 entries.
+A source (Firestore, SQLite, a list in memory) answers the requests. Reads are counted as Firestore bills them: one per
+returned document, one for a query without results, one per 1,000 index entries of a count.
 https://cloud.google.com/firestore/pricing#operations
 
     reads <= 15 x max(limit, 10)
 
-The first round asks for the nearest vectors, for a few passages with each of the question's terms, and for the terms'
-frequencies; all of it at once. The second spends what is left: three quarters on the turns around the best of the
-first, the rest on more passages with the rarest terms that the first round cut off.
+The first round requests the nearest vectors, a few passages with each term of the query, and the frequencies of the
+terms. The second round uses the rest of the budget: three quarters for the turns around the best passages so far, one
+quarter for more passages with the rarest terms whose results were cut off.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class WithTerm:
-    """The newest passages with a term, newest first; those older than `before`, where it is given."""
+    """The newest passages with a term, newest first; with `before`, only those older than it."""
 
     term: str
     limit: int
@@ -49,7 +49,7 @@ class WithTerm:
 
 @dataclass(frozen=True)
 class Count:
-    """How many passages there are, with a term or at all; not counted beyond `most`."""
+    """The number of passages, or of those with a term; counted up to `most`."""
 
     most: int
     term: str | None = None
@@ -57,7 +57,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Around:
-    """A passage, which is at hand, between the `span` turns before and after it in its session; in order."""
+    """The `span` turns before a known passage in its session, the passage, and the `span` turns after it."""
 
     passage: Passage
     span: int = SPAN
@@ -68,7 +68,7 @@ Request = Nearest | WithTerm | Count | Around
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request brought: passages or a number, and the reads that it cost."""
+    """The answer of a request: passages or a number, and the reads that it cost."""
 
     passages: tuple[Passage, ...] = ()
     number: int = 0
@@ -76,15 +76,15 @@ class Answer:
 
 
 class Source(Protocol):
-    """One user's memory, with whatever filters were asked for."""
+    """One user's items that pass the filters of the search."""
 
     def fetch(self, requests: Sequence[Request], question: Question) -> Sequence[Answer]:
-        """One round: all requests side by side, answers in their order."""
+        """One round: the answers, in the order of the requests."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What the first round brought, request by request, and the question, which knows now whom it names."""
+    """The first round: requests with their answers, and the question with the speakers that it names."""
 
     question: Question
     exchanges: tuple[tuple[Request, Answer], ...]
@@ -92,7 +92,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Gathered:
-    """A pool, what it cost, and the question, which knows now whom it names."""
+    """The pool of candidates, its cost, and the question with the speakers that it names."""
 
     question: Question
     pool: Pool
@@ -101,17 +101,17 @@ class Gathered:
 
 
 def budget(limit: int) -> int:
-    """The most documents that a search for `limit` results reads."""
+    """The most reads of a search for `limit` results."""
     return READS_PER_RESULT * max(limit, LEAST_LIMIT)
 
 
 def gather(source: Source, question: Question, limit: int, weights: Weights = DEFAULT_WEIGHTS) -> Gathered:
-    """Read the candidates for `limit` results, in two rounds at most."""
+    """Read the candidates for `limit` results, in at most two rounds."""
     return finish(source, begin(source, question, limit), limit, weights)
 
 
 def begin(source: Source, question: Question, limit: int) -> Begun:
-    """The first round, which is the same whatever the weights."""
+    """The first round, which does not depend on the weights."""
     first = first_round(question, limit)
     if not first:
         return Begun(question, ())
@@ -121,7 +121,7 @@ def begin(source: Source, question: Question, limit: int) -> Begun:
 
 
 def finish(source: Source, begun: Begun, limit: int, weights: Weights) -> Gathered:
-    """The second round, if anything is left to be asked for, and the pool of both."""
+    """The second round, if it has requests, and the pool of both rounds."""
     if not begun.exchanges:
         return Gathered(begun.question, Pool({}, {}, {}, 0), 0, 0)
     exchanges, left = list(begun.exchanges), budget(limit) - _reads(begun.exchanges)
@@ -131,7 +131,7 @@ def finish(source: Source, begun: Begun, limit: int, weights: Weights) -> Gather
 
 
 def first_round(question: Question, limit: int) -> list[Request]:
-    """What is asked for before anything is known; empty for a question without words and without a vector."""
+    """The requests of the first round; empty for a question without words and vector."""
     results = max(limit, LEAST_LIMIT)
     requests: list[Request] = []
     if question.vector is not None and question.vector.any():
@@ -148,7 +148,7 @@ def first_round(question: Question, limit: int) -> list[Request]:
 def second_round(
     question: Question, exchanges: Iterable[tuple[Request, Answer]], left: int, weights: Weights
 ) -> list[Request]:
-    """What is asked for when the first round is known, for at most `left` reads."""
+    """The requests of the second round, for at most `left` reads."""
     exchanges = list(exchanges)
     deeper = _deeper(exchanges, left // 4)
     left -= sum(request.limit for request in deeper)
@@ -157,7 +157,7 @@ def second_round(
 
 
 def _deeper(exchanges: Iterable[tuple[Request, Answer]], reads: int) -> list[WithTerm]:
-    """More passages with terms that were cut off, rarest first, with all reads that they need while these last."""
+    """Requests for more passages with terms whose results were cut off, rarest first, within `reads`."""
     exchanges = list(exchanges)
     numbers = {request.term: answer.number for request, answer in exchanges if isinstance(request, Count)}
     cut = [
@@ -175,7 +175,7 @@ def _deeper(exchanges: Iterable[tuple[Request, Answer]], reads: int) -> list[Wit
 
 
 def pool_of(exchanges: Iterable[tuple[Request, Answer]]) -> Pool:
-    """Everything that the requests brought, each passage once."""
+    """All answers as one pool, each passage once."""
     passages: dict[str, Passage] = {}
     following: dict[str, str] = {}
     frequencies: dict[str, int] = {}

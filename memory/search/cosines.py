@@ -1,7 +1,7 @@
-"""Cosines of many vectors with one: in single precision to tell which may be the nearest, exact for those.
+"""Cosines of many vectors with one: single precision selects candidates, double precision orders them.
 
-Firestore computes them in double precision from the stored single ones. To find the same in the same order, whoever
-compares vectors here says the same to ten digits.
+Firestore computes in double precision from stored single-precision vectors. All sources round cosines to ten digits, so
+that they return the same results in the same order.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from .embedders import Vectors
 Places: TypeAlias = NDArray[np.intp]
 
 DIGITS: Final = 10
-"""What is left of a cosine: beyond, the order in which products are added up shows."""
+"""Digits of a cosine. Further digits depend on the order in which products are summed."""
 
 SLACK: Final = 2 * 2048 * 2**-24
-"""Single precision is off by less, twice, for unit vectors of up to 2,048 dimensions: the bound n u for a product of n
-terms, https://doi.org/10.1137/1.9780898718027 (section 3.1)."""
+"""Twice the error bound of single precision for unit vectors of up to 2,048 dimensions: n u for a product of n terms,
+https://doi.org/10.1137/1.9780898718027 (section 3.1)."""
 
 
 def exact(vectors: Vectors, query: Vectors) -> NDArray[np.float64]:
-    """The cosine of each row of `vectors` (rows, dimension) with `query` (dimension); -1 where one has no length."""
+    """The cosine of each row of `vectors` (rows, dimension) with `query` (dimension); -1 for zero vectors."""
     rows, one = vectors.astype(np.float64), query.astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(one)
     found: NDArray[np.float64] = np.divide(rows @ one, lengths, out=np.full(len(rows), -1.0), where=lengths > 0)
@@ -35,9 +35,9 @@ def exact(vectors: Vectors, query: Vectors) -> NDArray[np.float64]:
 def nearest(
     vectors: Vectors, query: Vectors, ids: Sequence[str], limit: int, among: Places | None = None
 ) -> list[tuple[int, float]]:
-    """The places of the rows with the highest cosines, and those, highest first; of equal ones the lower id first.
+    """The indices of the rows with the highest cosines, with the cosines, highest first; ties by id.
 
-    Rows and `query` have length 1. With `among` of these places alone.
+    Rows and `query` have length 1. `among` restricts the rows to these indices.
     """
     places = np.arange(len(vectors)) if among is None else among
     if len(places) > limit > 0:

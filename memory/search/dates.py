@@ -1,4 +1,4 @@
-"""The months and years that a question names, in English: what was said then is more likely asked for."""
+"""The months and years that an English question names: passages of that time are more relevant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .passages import Question
 
 _NAMES = "January February March April May June July August September October November December"
 _MONTHS = {name: number for number, name in enumerate(_NAMES.split(), start=1)}
-# In capitals and not at the beginning: "May I", "march" and "august" are no months.
+# Capitalised and not at the beginning: "May I", "march" and "august" are not months.
 _DAY, _YEAR = r"\d{1,2}(?:st|nd|rd|th)?", r"(?:19|20)\d\d"
 _MONTH_NAMED = re.compile(rf"(?<=\S )(?P<month>{'|'.join(_MONTHS)})\b(?:,? (?:{_DAY},? )?(?P<year>{_YEAR})\b)?")
 _YEAR_NAMED = re.compile(rf"\b{_YEAR}\b")
@@ -24,12 +24,12 @@ class Named:
     year: int | None
 
     def has(self, time: datetime) -> bool:
-        """Whether a time lies in it."""
+        """Whether a time is in it."""
         return self.month in (None, time.month) and self.year in (None, time.year)
 
 
 def named(question: Question) -> tuple[Named, ...]:
-    """The months and years that a question names; none in another language than English."""
+    """The months and years that a question names; empty unless the language is English."""
     if question.language != "english":
         return ()
     months = list(_MONTH_NAMED.finditer(question.text))

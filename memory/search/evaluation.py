@@ -1,4 +1,4 @@
-"""How much of what was asked for is found: labelled conversations in, measures out."""
+"""Measures recall and cost of a search on labelled conversations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CUTS = (5, 10, 20)
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of one question: ids in their order, how much of its evidence was read, reads, rounds, seconds."""
+    """The result of one question: ranked ids, the number of evidence passages read, reads, rounds, seconds."""
 
     label: Label
     ids: tuple[str, ...]
@@ -36,12 +36,12 @@ class Found:
 
     @property
     def reach(self) -> float:
-        """The share of the evidence that was read at all, 0..1: the most that any order could find."""
+        """The share of the evidence that was read, 0..1: the upper bound of recall for any ranking."""
         return self.reached / len(self.label.evidence)
 
 
 def variants() -> dict[str, Weights]:
-    """The rankings that are compared: all parts, words or vectors alone, and all without each part."""
+    """The compared rankings: all parts, words or vectors alone, and all parts but one."""
     used = [part for part in PARTS if getattr(DEFAULT_WEIGHTS, part)]
     return {
         "all": DEFAULT_WEIGHTS,
@@ -52,7 +52,7 @@ def variants() -> dict[str, Weights]:
 
 
 def in_memory(conversations: Sequence[Conversation], embedder: Embedder | None) -> list[tuple[Conversation, Source]]:
-    """The conversations, each with a source that holds it."""
+    """The conversations, each with a source in memory."""
     return [(one, InMemorySource(one.passages, embedder)) for one in conversations]
 
 
@@ -62,10 +62,10 @@ def evaluate(
     language: str = "english",
     weighed: Mapping[str, Weights] | None = None,
 ) -> Iterator[dict[str, Found]]:
-    """For one question after the other what each ranking finds, by its name: the `variants` unless others are given.
+    """For each question the result of every ranking, by the ranking's name. Default: the `variants`.
 
-    A search reads what one for ten may. The first round, which no weight changes, is made once for all rankings, and
-    its time counted for each.
+    The budget is that of a search for ten results. The first round does not depend on the weights: it runs once, and
+    its time counts for each ranking.
     """
     weighed = variants() if weighed is None else weighed
     for conversation, source in memories:
@@ -86,7 +86,7 @@ def _found(label: Label, source: Source, begun: Begun, weights: Weights, shared:
 
 
 def measures(found: Sequence[Found]) -> Mapping[str, float]:
-    """How many questions, means over them (recall@5/10/20, any-hit@10, reach: 0..1), most reads and rounds, ms."""
+    """The number of questions, means (recall@5/10/20, any-hit@10, reach: 0..1), maxima of reads and rounds, ms."""
     milliseconds = [1_000 * one.seconds for one in found]
     return {
         "questions": float(len(found)),
@@ -101,7 +101,7 @@ def measures(found: Sequence[Found]) -> Mapping[str, float]:
 
 
 def grouped(found: Sequence[Found], name: Callable[[Label], str]) -> dict[str, list[Found]]:
-    """The outcomes by what a question's label is called by, in the order of names; without those of no name."""
+    """The results grouped by a name of their labels, in the order of names; unnamed ones are excluded."""
     groups: dict[str, list[Found]] = {}
     for one in found:
         if called := name(one.label):

@@ -1,4 +1,4 @@
-"""Labelled conversations, as `memory_evaluate` reads them: what was said, what is asked, and which turns answer it.
+"""Reads labelled conversations for `memory_evaluate`: turns, questions, and the turns that answer them.
 
 A file has `{"conversations": [{"id", "turns": [{"id", "session", "speaker", "time", "text"}], "questions":
 [{"question", "evidence": [turn ids], "category"}]}]}`; one conversation is one user's memory, a time is ISO 8601. A
@@ -25,9 +25,9 @@ from typing import Any
 from .passages import Passage
 from .terms import terms
 
-# Of turns before the first that has a time.
+# The time of turns before the first one with a time.
 START = datetime(2000, 1, 1, tzinfo=UTC)
-# The session of turns that name none: they are one talk.
+# The session of turns without one: they are one conversation.
 ONE_SESSION = "conversation"
 NAMES_SHOWN = 3
 # Beside ISO 8601 and RFC 5322, in English.
@@ -46,7 +46,7 @@ BETWEEN_NAMES = re.compile(r"[;,\s]+")
 
 
 class EvaluationError(ValueError):
-    """A file does not have labelled conversations; the message tells the place."""
+    """The file has no valid labelled conversations; the message names the place."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Label:
 
     @property
     def kind(self) -> str:
-        """What the category begins with; empty for a category without kinds."""
+        """The category without its last part; empty for a category of one part."""
         return self.category.rpartition("/")[0]
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """One user's memory, with the questions about it; `left_out` tells what of them is not measured, and where."""
+    """One user's memory and the questions about it. `left_out` lists what is not measured, with its place."""
 
     id: str
     passages: tuple[Passage, ...]
@@ -102,8 +102,7 @@ def _conversation(data: Any, place: str, language: str) -> Conversation:
 
 
 def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Passage, ...], list[str]]:
-    """The turns in the order of the file, which settles equal times: each of these is a microsecond later; and what
-    is no time."""
+    """The turns in the order of the file, and the invalid times. Turns of equal times are a microsecond apart."""
     found: dict[str, Passage] = {}
     problems = []
     equal: Counter[datetime] = Counter()
@@ -114,7 +113,7 @@ def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Pa
             raise EvaluationError(f"{where} must be an object.")
         identity = _name(turn, "id", where)
         if identity in found:
-            raise EvaluationError(f"{where}.id is {identity!r}, as that of a turn before it: an id names one turn.")
+            raise EvaluationError(f"{where}.id is {identity!r}, which an earlier turn has: ids must be unique.")
         given = turn.get("time")
         moment = _time(given)
         if moment is None and given not in (None, ""):
@@ -130,7 +129,7 @@ def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Pa
 
 
 def _time(given: Any) -> datetime | None:
-    """When a turn was said, in UTC where it has no zone; None for what is no time."""
+    """The time of a turn, in UTC if it has no zone; None for an invalid time."""
     ways: list[Callable[[Any], datetime]] = []
     if isinstance(given, int | float) and not isinstance(given, bool):
         ways = [partial(datetime.fromtimestamp, tz=UTC)]
@@ -150,7 +149,7 @@ def _by_format(form: str, said: str) -> datetime:
 
 
 def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
-    """A question, if it can be measured, and what of it cannot."""
+    """A question, if it can be measured, and what cannot be measured."""
     if not isinstance(data, dict):
         raise EvaluationError(f"{place} must be an object.")
     question, category = _name(data, "question", place), _name(data, "category", place, default="")
@@ -165,10 +164,10 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
 
 
 def _evidence(value: Any, known: set[str], place: str) -> list[str]:
-    """Ids of turns: a list of them, one alone, or nothing; a text that is none may have several in it."""
+    """Ids of turns: a list, one id, or nothing; a string that is not an id may contain several."""
     ids = value if isinstance(value, list) else [] if value is None else [value]
     if not all(_is_name(one) for one in ids):
-        raise EvaluationError(f"{place}.evidence is {value!r}; it must be a list of turns' ids.")
+        raise EvaluationError(f"{place}.evidence is {value!r}; it must be a list of ids of turns.")
     names = [str(one) for one in ids]
     return [part for name in names for part in ([name] if name in known else BETWEEN_NAMES.split(name)) if part]
 
@@ -179,12 +178,12 @@ def _shown(names: Iterable[str]) -> str:
 
 
 def _name(data: Mapping[str, Any], name: str, place: str, default: str | None = None) -> str:
-    """A text, or a number as one; where there is none, the default if there is one."""
+    """A string, or a number as a string, or the default."""
     value = data.get(name)
     if value is None and default is not None:
         return default
     if not _is_name(value):
-        raise EvaluationError(f"{place}.{name} must be a text.")
+        raise EvaluationError(f"{place}.{name} must be a string.")
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""Vectors of single words, kept while the process lives: a conversation has the same words again and again."""
+"""Vectors of single words, cached by the process, since conversations repeat their words."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .embedders.static import StaticEmbedder
 logger = logging.getLogger(__name__)
 
 MOST = 20_000
-"""Words that are kept of a model, 20 MB with 256 dimensions. Beyond, it starts anew with those of the last question."""
+"""Cached words of a model, 20 MB with 256 dimensions. A full cache restarts with the words of the last question."""
 
 
 class Lexicon:
-    """What an embedder makes of single words. Safe to share: what two threads make at once is the same."""
+    """The vectors of single words by one embedder. Thread-safe."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
         self._kept: dict[str, Vectors] = {}
 
     def vectors(self, words: Sequence[str]) -> Vectors:
-        """Of shape (words, dimension), each of length 1 or zeros; the words are distinct.
+        """Vectors of distinct words, of shape (words, dimension), each of length 1 or zeros.
 
-        Zeros for words that the embedder fails for, which the log tells: a search then goes on with what it has.
+        If the embedder fails, logs a warning and returns zeros for unknown words, so the search continues.
         """
         kept = self._kept
         found = {word: vector for word in words if (vector := kept.get(word)) is not None}
@@ -38,7 +38,7 @@ class Lexicon:
             try:
                 found |= zip(unknown, document_vectors(self.embedder, unknown), strict=True)
             except EmbedderError as error:
-                logger.warning("Words are not compared by their vectors: %s", error)
+                logger.warning("Words are compared without vectors: %s", error)
                 return np.zeros((len(words), self.embedder.dimension), np.float32)
             self._kept = found if len(kept) + len(unknown) > MOST else kept | found
         made = np.array([found[word] for word in words], np.float32)
@@ -50,9 +50,9 @@ _embedded = cache(StaticEmbedder)
 
 
 def lexicon_of(embedder: Embedder | None) -> Lexicon | None:
-    """The embedder's, one for each model in the process; None without an embedder.
+    """The lexicon of an embedder, one per model and process; None without an embedder.
 
-    One that takes its time is not asked for each word: the embedded model is in its place.
+    For a remote embedder it is that of the default embedder, since a request per word would be too slow.
     """
     if embedder is None:
         return None

@@ -1,4 +1,4 @@
-"""What the stages of a search hand to each other: a question, passages, and the pool of candidates."""
+"""The values that the stages of a search exchange: a question, passages, and the pool of candidates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .terms import query_terms, stop_terms, terms, words
 
 @dataclass(frozen=True)
 class Passage:
-    """A remembered turn.
+    """A stored turn.
 
-    `terms` are its text's, in order; `similarity` is the cosine of its vector, which is one of the turn in its context
-    (`context`), and the question's: of those that a vector search found, and None of all others.
+    `terms` are those of its text, in order. `similarity` is the cosine of its vector in context and the question's
+    vector; None if the vector search did not return it.
     """
 
     id: str
@@ -31,9 +31,9 @@ class Passage:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: its distinct terms, the speakers that it names, its vector (None without an embedder).
+    """A query: its distinct terms, the speakers that it names, its vector (None without an embedder).
 
-    `lexicon` tells how near single words are; None without an embedder.
+    `lexicon` has the vectors of single words; None without an embedder.
     """
 
     text: str
@@ -47,10 +47,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Pool:
-    """All that was read for one question.
+    """All candidates of one question.
 
-    `following` maps a passage's id to the next one's in its session, where the two were read side by side.
-    `frequencies` are the numbers of passages with a term, in a memory of `total` passages; both may be capped.
+    `following` maps the id of a passage to that of the next one in its session, if both were read together.
+    `frequencies` are the numbers of passages with a term, among `total` passages; both may be capped.
     """
 
     passages: Mapping[str, Passage]
@@ -60,7 +60,7 @@ class Pool:
 
 
 def ask(text: str, language: str, embedder: Embedder | None = None) -> Question:
-    """Prepare a question; who of those that it may name are speakers, `naming` finds when some passages are read."""
+    """Prepare a question. `naming` adds the speakers that it names, once passages are known."""
     sought = query_terms(text, language)
     vector = None
     if embedder is not None:
@@ -70,7 +70,7 @@ def ask(text: str, language: str, embedder: Embedder | None = None) -> Question:
 
 
 def naming(question: Question, speakers: Iterable[str]) -> Question:
-    """The question, knowing which of the speakers it names: they tell who spoke, and are no words to look for."""
+    """The question with the speakers that it names; their names are then not searched as words."""
     asked = set(terms(question.text, question.language))
     named = {
         speaker: name for speaker in speakers if (name := set(terms(speaker, question.language))) and name <= asked

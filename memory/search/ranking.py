@@ -1,22 +1,22 @@
-"""The order of candidates. Pure: a question and a pool in, scored passages out.
+"""Ranks candidates. Pure: from a question and a pool to scored passages.
 
 A passage's score is the sum of parts, each of which can be switched off by a weight of 0:
 
 - lexical     BM25 of the question's words in it,
-- related     how near its words come to each of the question's: the same word, one that is associated with it
-              (`associations`), one with a like vector (`related`),
-- neighbours  what BM25 and the cosine gain by the turns around it: an answer rarely repeats the question's words,
-- session     how many of the question's words its session has, as far as it was read,
+- related     similarity of its words to each word of the question: the same word, an associated word
+              (`associations`), a word with a similar vector (`related`),
+- neighbours  the gain of BM25 and the cosine by the turns around it, since answers rarely repeat the question's words,
+- session     the share of the question's words in the part of its session that was read,
 - vector      the cosine of its vector and the question's,
-- speaker     the question names who said it,
-- reply       the turn before it asks something: what is told is often told to who asked,
-- substance   how much it says, and not of the other: "And Ana?", "You did well" resemble questions, and answer none,
+- speaker     the question names its speaker,
+- reply       the turn before it is a question,
+- substance   its number of distinct words, less for questions and for "you": "And Ana?", "You did well" answer nothing,
 - answers     it has what the question asks for: a time, a number, a name (`answers`),
-- dates       it was said in the month or year that the question names,
-- variety     less for each passage of its session that comes before it: what is asked for may lie in several,
-- recency     newer before older; off unless asked for.
+- dates       its time is in the month or year that the question names,
+- variety     less for each better passage of the same session, since the evidence may be in several sessions,
+- recency     newer before older; off by default.
 
-The weights are those of a conditional logit (McFadden 1974) that tells evidence from the other candidates, fitted on
+The weights are those of a conditional logit (McFadden 1974) that separates evidence from other candidates, fitted on
 the tuning half of the labelled set and on the friends' questions, and rounded: docs/search.md, "What it finds".
 """
 
@@ -30,32 +30,32 @@ from functools import cached_property
 
 import numpy as np
 
-from .answers import addressed, asked_for, asks_for_several, tells
+from .answers import addressed, asked_for, asks_for_several, has_answer
 from .associations import associations
 from .dates import named
 from .passages import Passage, Pool, Question
 from .related import Nearness, nearness, related
-from .terms import telling_words, terms
+from .terms import content_words, terms
 
 # BM25: saturation of repeated words, normalisation by length (Robertson & Zaragoza 2009, section 3.4).
 K1, B = 1.2, 0.3
-# What a turn at this distance in the conversation lends to a passage. Negative is before.
+# The share of a turn's word counts that is added to a passage at this distance. Negative: the turn is before it.
 WORDS_LENT = {-2: 0.3, -1: 0.5, 1: 0.3, 2: 0.2}
 WORDS_LENT_BY_A_QUESTION = 0.5
-COSINE_LENT = 0.4  # by the turn before
-SUBSTANTIAL = 16  # distinct words from which on a passage is not more substantial
-ASKING = 0.5  # what a passage that ends with a question mark loses of its substance
-ADDRESSING, MOST_ADDRESSED = 0.1, 3  # what it loses for each "you", and for how many
-OF_SEVERAL = 0.6  # what words and neighbours count in a search for several things: these are told far apart
-ASSOCIATED = 0.6  # how near a word is that is associated with one of the question's
-HALF_LIFE = 30 * 86_400.0  # seconds after which recency counts half
+COSINE_LENT = 0.4  # of the turn before
+SUBSTANTIAL = 16  # distinct words beyond which the part does not grow
+ASKING = 0.5  # deducted from the substance of a passage that ends with a question mark
+ADDRESSING, MOST_ADDRESSED = 0.1, 3  # deducted for each "you", and for how many at most
+OF_SEVERAL = 0.6  # factor of words and neighbours for questions about several things, which are far apart
+ASSOCIATED = 0.6  # similarity of a word that is associated with a word of the question
+HALF_LIFE = 30 * 86_400.0  # seconds after which recency is halved
 
 _QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What each part counts in the sum."""
+    """The weight of each part in the sum."""
 
     lexical: float = 0.3
     related: float = 0.35
@@ -71,12 +71,12 @@ class Weights:
     recency: float = 0.0
 
     def without(self, *parts: str) -> Weights:
-        """These weights with some parts switched off. Raises `ValueError` for what is no part."""
+        """These weights with some parts set to 0. Raises `ValueError` for an unknown part."""
         _known(parts)
         return replace(self, **dict.fromkeys(parts, 0.0))
 
     def only(self, *parts: str) -> Weights:
-        """These weights with all other parts switched off. Raises `ValueError` for what is no part."""
+        """These weights with all other parts set to 0. Raises `ValueError` for an unknown part."""
         _known(parts)
         return self.without(*(part for part in PARTS if part not in parts))
 
@@ -86,7 +86,7 @@ PARTS = tuple(field.name for field in fields(Weights))
 
 def _known(parts: Sequence[str]) -> None:
     if unknown := set(parts) - set(PARTS):
-        raise ValueError(f"No parts of a score: {', '.join(sorted(unknown))}. There are {', '.join(PARTS)}.")
+        raise ValueError(f"Unknown parts: {', '.join(sorted(unknown))}. The parts are {', '.join(PARTS)}.")
 
 
 DEFAULT_WEIGHTS = Weights()
@@ -94,7 +94,7 @@ DEFAULT_WEIGHTS = Weights()
 
 @dataclass(frozen=True)
 class Ranked:
-    """A passage with its score, and the parts whose sum the score is."""
+    """A passage with its score and the parts that add up to it."""
 
     passage: Passage
     score: float
@@ -118,7 +118,7 @@ def _best_first(one: Ranked) -> tuple[float, float, str]:
 
 
 def _varied(scored: Iterable[Ranked], weight: float) -> Iterator[Ranked]:
-    """What is best first, each with its loss to those of its session before it (Carbonell & Goldstein 1998)."""
+    """The ranking with the part `variety`: a penalty per better passage of the session (Carbonell & Goldstein 1998)."""
     before: Counter[str] = Counter()
     for one in scored:
         parts = {**one.parts, "variety": -weight * before[one.passage.session]}
@@ -127,7 +127,7 @@ def _varied(scored: Iterable[Ranked], weight: float) -> Iterator[Ranked]:
 
 
 class _View:
-    """A pool as one question sees it; computed once, read by all parts."""
+    """Statistics of a pool for one question, shared by all parts."""
 
     def __init__(self, question: Question, pool: Pool) -> None:
         self.question, self.passages = question, pool.passages
@@ -139,7 +139,7 @@ class _View:
         self.frequencies = {key: self._frequencies(passage) for key, passage in pool.passages.items()}
         self.asking = {key: _ends_asking(passage) for key, passage in pool.passages.items()}
         self.around = _around(pool)
-        # One that the vector search did not return is no nearer than the last that it did.
+        # A passage that the vector search did not return is at most as similar as the last one that it did.
         known = [passage.similarity for passage in pool.passages.values() if passage.similarity is not None]
         self.floor = min(known, default=0.0)
         self.sessions: dict[str, set[str]] = {}
@@ -152,34 +152,34 @@ class _View:
 
     @cached_property
     def related(self) -> Mapping[str, float]:
-        """Of each passage, how near its words come to the question's; without a lexicon only the same word is near."""
+        """For each passage, the similarity of its words to the question's; without a lexicon only equal words count."""
         passages, language = self.passages.values(), self.question.language
         sought: dict[str, list[str]] = {}
-        for word in telling_words(self.question.text, language):
+        for word in content_words(self.question.text, language):
             if stems := [stem for stem in terms(word, language) if stem in self.weights]:
                 sought[word] = stems
         same = [[float(not self.distinct[one.id].isdisjoint(stems)) for stems in sought.values()] for one in passages]
         near: Nearness = np.array(same).reshape(len(passages), len(sought))
         if self.question.lexicon is not None:
-            said = [telling_words(one.text, language) for one in passages]
+            said = [content_words(one.text, language) for one in passages]
             near = np.maximum(near, nearness(list(sought), said, self.question.lexicon))
         near = np.maximum(near, ASSOCIATED * self._associated(list(sought.values())))
         found = related(near, [max(self.weights[stem] for stem in stems) for stems in sought.values()])
         return dict(zip(self.passages, found, strict=True))
 
     def _associated(self, sought: Sequence[Sequence[str]]) -> Nearness:
-        """1 where a passage has a word that tells an answer to one that is sought: of shape (passages, sought)."""
+        """1 where a passage has a word associated with a word of the question: shape (passages, sought)."""
         table = associations(self.question.language)
         brought = [frozenset[str]().union(*(table.get(stem, ()) for stem in stems)) for stems in sought]
         has = [[float(not stems.isdisjoint(distinct)) for stems in brought] for distinct in self.distinct.values()]
         return np.array(has).reshape(len(has), len(sought))
 
     def share(self, terms: Mapping[str, float]) -> float:
-        """The part of the question that these (saturated) counts of its terms cover."""
+        """The share of the question's weight that these (saturated) counts of its terms cover."""
         return sum(self.weights[term] * count for term, count in terms.items()) / self.whole if self.whole else 0.0
 
     def _frequencies(self, passage: Passage) -> dict[str, float]:
-        """Of the question's terms that it has, how often, as its length lets one expect."""
+        """The counts of the question's terms in a passage, normalised by its length."""
         length = 1 - B + B * (len(passage.terms) / self.mean_length)
         has = self.distinct[passage.id]
         return {term: passage.terms.count(term) / length for term in self.weights if term in has}
@@ -189,13 +189,13 @@ class _View:
 
 
 def _rarity(frequency: int, total: int) -> float:
-    """BM25's inverse document frequency, in the form that is never negative."""
+    """BM25's inverse document frequency, in the non-negative form."""
     total = max(total, frequency)
     return math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
 
 
 def _around(pool: Pool) -> dict[str, dict[int, str]]:
-    """Of each passage, the passages up to two turns before and after it that were read."""
+    """For each passage, the passages up to two turns before and after it, if they were read."""
     steps: Sequence[tuple[int, Mapping[str, str]]] = (
         (1, pool.following),
         (-1, {after: before for before, after in pool.following.items()}),
@@ -243,13 +243,13 @@ def _lent(view: _View, distance: int, other: str) -> float:
 
 
 def _ends_asking(passage: Passage) -> bool:
-    """Whether no letter or digit follows the text's last question mark."""
+    """Whether no letter or digit follows the last question mark."""
     last = next((mark for mark in reversed(passage.text) if mark.isalnum() or mark in _QUESTION_MARKS), "")
     return last in _QUESTION_MARKS
 
 
 def _session(view: _View, passage: Passage) -> float:
-    # In the order of the question, not of the set: sums of the same numbers in another order may differ.
+    # In the order of the question: a float sum depends on the order, and a set has none.
     return view.share({term: 1.0 for term in view.weights if term in view.sessions[passage.session]})
 
 
@@ -273,7 +273,7 @@ def _substance(view: _View, passage: Passage) -> float:
 
 
 def _answers(view: _View, passage: Passage) -> float:
-    return float(view.asked_for is not None and tells(passage.text, view.asked_for))
+    return float(view.asked_for is not None and has_answer(passage.text, view.asked_for))
 
 
 def _dates(view: _View, passage: Passage) -> float:

@@ -1,8 +1,8 @@
-"""How near the words of a passage come to those of a question: "afraid" to "scared", "the bank" to "loan".
+"""Similarity of the words of a passage to those of a question: "afraid" and "scared", "the bank" and "loan".
 
-Each of the question's words is compared with all words of a passage and counts by the one that is nearest to it (late
-interaction, Khattab & Zaharia 2020): the mean vector of a long turn blurs what one of its words says. A word that comes
-near to something in every passage tells nothing, so nearness is standardised over the candidates, word by word.
+Each word of the question is compared with all words of a passage and scored by the most similar one (late interaction,
+Khattab & Zaharia 2020), since the mean vector of a long turn hides single words. A word that is similar to something in
+every passage does not discriminate, so similarities are standardised over the candidates, word by word.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .lexicon import Lexicon
 
 Nearness = NDArray[np.float64]
 
-LEAST_SPREAD = 0.05  # of cosines: what differs by less is not stretched
+LEAST_SPREAD = 0.05  # of cosines: smaller differences are not amplified
 MOST_WORDS = 500  # of a passage that are compared
 
 
 def nearness(asked: Sequence[str], said: Sequence[Sequence[str]], lexicon: Lexicon) -> Nearness:
-    """The highest cosine of each word that is asked for with a passage's words: of shape (passages, asked), 0..1.
+    """The highest cosine of each word of the question with the words of each passage: shape (passages, asked), 0..1.
 
-    A passage is given by its distinct words; without any it is near to nothing.
+    A passage is given by its distinct words; one without words has zeros.
     """
     found = np.zeros((len(said), len(asked)))
     places: dict[str, int] = {}
@@ -40,9 +40,9 @@ def nearness(asked: Sequence[str], said: Sequence[Sequence[str]], lexicon: Lexic
 
 
 def related(near: Nearness, weights: Sequence[float]) -> list[float]:
-    """Of each passage, the mean of its standardised nearness to the words, each with its weight.
+    """For each passage, the weighted mean of its standardised similarities to the words.
 
-    `near` has shape (passages, words). Above 0 is nearer than the candidates are on the whole.
+    `near` has shape (passages, words). A value above 0 is more similar than the mean of the candidates.
     """
     if not near.size or not sum(weights):
         return [0.0] * len(near)

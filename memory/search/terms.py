@@ -1,4 +1,4 @@
-"""Words as search compares them: folded, stemmed, without a word list; scripts that write no spaces as pairs.
+"""Terms of texts: words, casefolded and stemmed; pairs of characters for scripts without spaces.
 
     terms("She's painting sunsets", "english")  ->  ["she", "paint", "sunset"]
     terms("He bought it", "english")            ->  ["he", "buy", "it"]
@@ -18,7 +18,7 @@ import Stemmer
 from .base_forms import BASE_FORMS
 
 VERSION = 2
-# A longer run of letters is no word (a key, a hash); its beginning still finds it.
+# A longer run of letters is not a word (a key, a hash); it is truncated, so its beginning is still found.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
 MAX_QUERY_TERMS = 30
@@ -28,7 +28,7 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
-# `\w` is letters and digits; the marks that belong to letters (Hindi's vowels, Thai's tones) are not in it.
+# `\w` does not include the combining marks of letters (Hindi vowels, Thai tones).
 _MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.category(chr(code)).startswith("M"))
 _RUN = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}_])[\w{_MARKS}])+(?:'(?:(?![{_UNSPACED}_])\w)+)?)"
@@ -41,7 +41,7 @@ _stemmers = threading.local()
 
 LANGUAGES: frozenset[str] = frozenset(Stemmer.algorithms())
 
-# Words that ask or join, and say nothing of what is asked for. Other languages rely on document frequencies alone.
+# Stop words of queries. Other languages rely on document frequencies alone.
 STOP_WORDS: dict[str, frozenset[str]] = {
     "english": frozenset(
         """a about after again all also am an and any anything are aren't as at be because been before being both but by
@@ -56,13 +56,13 @@ STOP_WORDS: dict[str, frozenset[str]] = {
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as they are written, folded; a run of an unspaced script is one entry."""
+    """The casefolded words of a text; a run of a script without spaces is one entry."""
     folded = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
     return [match.group() for match in _RUN.finditer(folded)]
 
 
 def terms(text: str, language: str = "english") -> list[str]:
-    """The terms of a text, in order, with repetitions; `language` is one of `LANGUAGES`. Empty for a text of none."""
+    """The terms of a text, in order, with repetitions. `language` is one of `LANGUAGES`."""
     found: list[str] = []
     for word in words(text):
         if _is_unspaced(word):
@@ -73,26 +73,26 @@ def terms(text: str, language: str = "english") -> list[str]:
 
 
 def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERMS) -> list[str]:
-    """The distinct terms of a question, in order, without the language's stop words unless nothing else is left."""
+    """The distinct terms of a query, in order, without stop words unless there are no others."""
     stops = stop_terms(language)
     every = list(dict.fromkeys(terms(text, language)))
     return ([term for term in every if term not in stops] or every)[:most]
 
 
 @lru_cache(maxsize=10_000)
-def telling_words(text: str, language: str = "english") -> tuple[str, ...]:
-    """The distinct words of a text as they are written, folded, without the language's stop words."""
-    return tuple(word for word in dict.fromkeys(words(text)) if _tells(word, language))
+def content_words(text: str, language: str = "english") -> tuple[str, ...]:
+    """The distinct casefolded words of a text, without stop words."""
+    return tuple(word for word in dict.fromkeys(words(text)) if _is_content(word, language))
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def stop_terms(language: str) -> frozenset[str]:
-    """The language's stop words, as terms; none where there is no list."""
+    """The stop words of a language, as terms; empty without a list."""
     return frozenset(term for word in STOP_WORDS.get(language, ()) for term in terms(word, language))
 
 
 @lru_cache(maxsize=20_000)
-def _tells(word: str, language: str) -> bool:
+def _is_content(word: str, language: str) -> bool:
     return not stop_terms(language).issuperset(terms(word, language))
 
 
@@ -107,8 +107,8 @@ def _pairs(run: str) -> list[str]:
 
 def _stem(word: str, language: str) -> str:
     stemmer = getattr(_stemmers, language, None)
-    if stemmer is None:  # a stemmer may not be shared by threads
+    if stemmer is None:  # stemmers are not thread-safe
         stemmer = Stemmer.Stemmer(language)
         setattr(_stemmers, language, stemmer)
     stemmed: str = stemmer.stemWord(BASE_FORMS.get(language, {}).get(word, word))
-    return stemmed
+    return stemmed or word  # Porter's stem of "s" is empty

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from memory.search.answers import addressed, asked_for, asks_for_several, tells
+from memory.search.answers import addressed, asked_for, asks_for_several, has_answer
 from memory.search.passages import ask
 
 
@@ -24,8 +24,8 @@ def test_a_text_with_the_kind_of_answer_is_told_from_one_without(question: str, 
     """Times, numbers and names."""
     kind = asked_for(ask(question, "english"))
     assert kind is not None
-    assert tells(has_it, kind)
-    assert not tells(has_it_not, kind)
+    assert has_answer(has_it, kind)
+    assert not has_answer(has_it_not, kind)
 
 
 @pytest.mark.parametrize("text", ["Yes. I did. Then we left.", "I've seen it, and I'm sure that I'd know."])
@@ -33,7 +33,7 @@ def test_what_begins_a_sentence_is_no_name(text: str) -> None:
     """Nor is "I"."""
     kind = asked_for(ask("Who was it?", "english"))
     assert kind is not None
-    assert not tells(text, kind)
+    assert not has_answer(text, kind)
 
 
 @pytest.mark.parametrize(

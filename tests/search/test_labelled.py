@@ -129,15 +129,15 @@ def test_what_cannot_be_measured_is_left_out_and_told(question: Any, evidence: s
 @pytest.mark.parametrize(
     ("turns", "questions", "problem"),
     [
-        ([TURN, TURN], [], r"turns\[1\].id is 't1', as that of a turn before"),
-        ([without(TURN, "id")], [], r"turns\[0\].id must be a text"),
-        ([{**TURN, "text": ["a"]}], [], r"turns\[0\].text must be a text"),
-        ([{**TURN, "speaker": {}}], [], r"turns\[0\].speaker must be a text"),
+        ([TURN, TURN], [], r"turns\[1\].id is 't1', which an earlier turn has"),
+        ([without(TURN, "id")], [], r"turns\[0\].id must be a string"),
+        ([{**TURN, "text": ["a"]}], [], r"turns\[0\].text must be a string"),
+        ([{**TURN, "speaker": {}}], [], r"turns\[0\].speaker must be a string"),
         (["The ferry"], [], r"turns\[0\] must be an object"),
         ([TURN], ["What?"], r"questions\[0\] must be an object"),
-        ([TURN], [without(QUESTION, "question")], r"questions\[0\].question must be a text"),
-        ([TURN], [{**QUESTION, "evidence": [{"id": "t1"}]}], r"questions\[0\].evidence is .* list of turns' ids"),
-        ([TURN], [{**QUESTION, "category": True}], r"questions\[0\].category must be a text"),
+        ([TURN], [without(QUESTION, "question")], r"questions\[0\].question must be a string"),
+        ([TURN], [{**QUESTION, "evidence": [{"id": "t1"}]}], r"questions\[0\].evidence is .* list of ids of turns"),
+        ([TURN], [{**QUESTION, "category": True}], r"questions\[0\].category must be a string"),
     ],
 )
 def test_what_makes_no_conversation_tells_where(turns: list[Any], questions: list[Any], problem: str) -> None:

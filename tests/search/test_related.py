@@ -150,6 +150,6 @@ def test_a_model_that_fails_for_words_fails_no_search(caplog: pytest.LogCaptureF
     embedder = Failing()
     texts = ["A fine day.", "She painted boats.", "The train was late."]
     assert ranked("Who paints?", texts, embedder)[0] == texts[1]
-    assert "Words are not compared" in caplog.text
+    assert "Words are compared without vectors" in caplog.text
     embedder.fails = False
     assert lexicon_of(embedder).vectors(["train"]).any()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Words that tell an answer where the question has another: hobby and pottery, hurt and sprained, money and loan.
+"""Words of answers that are associated with words of questions: hobby and pottery, hurt and sprained.
 
 One table for a language, a text beside this file, written from common knowledge: to the left the words of
 questions, to the right those of answers. It goes one way: who asks for a hobby hears of pottery, but who asks for
@@ -18,7 +18,7 @@ Associations = Mapping[str, frozenset[str]]
 
 @cache
 def associations(language: str) -> Associations:
-    """The terms that each term of a question brings to mind; empty for a language without a table."""
+    """The terms associated with each term of a question; empty for a language without a table."""
     table = Path(__file__).with_name(f"{language}.txt")
     return read(table.read_text("utf-8").splitlines(), language) if table.exists() else {}
 
