@@ -101,8 +101,7 @@ def test_a_chat_turn_reads_nothing(filled: ConversationCache) -> None:
         item(7).save()
         found = history.recent("ada", "chat", 20)
     verbs = [query["sql"].split()[0] for query in asked.captured_queries]
-    insert = {"sqlite": "INSERT", "firestore": "create"}[connections["memory"].vendor]
-    assert [verb for verb in verbs if verb not in ("BEGIN", "COMMIT")] == [insert, insert]
+    assert [verb for verb in verbs if verb not in ("BEGIN", "COMMIT")] == ["INSERT", "INSERT"]
     assert ids(found)[:2] == ["item-007", "item-006"]
     assert told() == truth()
 

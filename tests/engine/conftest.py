@@ -31,11 +31,11 @@ def calls() -> Callable[[], Any]:
         connection.ensure_connection()
         before, connection.force_debug_cursor = connection.force_debug_cursor, True
         made: list[dict[str, Any]] = []
-        start = len(connection.queries_log)
+        start = len(connection.rpcs_log)
         try:
             yield made
         finally:
             connection.force_debug_cursor = before
-            made.extend(list(connection.queries_log)[start:])
+            made.extend(list(connection.rpcs_log)[start:])
 
     return record

@@ -186,11 +186,13 @@ def test_checks_report_unsupported_key_types() -> None:
     """With a stable id. Unique columns are not reported."""
     field = models.CharField(max_length=10, unique=True)
     number = models.FloatField(primary_key=True)
-    for one in (field, number):
+    data = models.JSONField(primary_key=True)
+    for one in (field, number, data):
         one.set_attributes_from_name("x")
         one.model = Note
     assert [m.id for m in connection.validation.check_field(field)] == []
-    assert [m.id for m in connection.validation.check_field(number)] == ["firestore.E001"]
+    assert [m.id for m in connection.validation.check_field(number)] == []
+    assert [m.id for m in connection.validation.check_field(data)] == ["firestore.E001"]
 
 
 def test_iterator_reads_as_it_goes(calls: Callable[[], Any]) -> None:

@@ -65,14 +65,14 @@ def cost() -> Callable[[], Any]:
         connection.ensure_connection()
         request_started.disconnect(reset_queries)  # a request of the test client would forget what came before it
         before, connection.force_debug_cursor = connection.force_debug_cursor, True
-        spent, start = Cost(), len(connection.queries_log)
+        spent, start = Cost(), len(connection.rpcs_log)
         try:
             yield spent
         finally:
             connection.force_debug_cursor = before
             request_started.connect(reset_queries)
-            for call in list(connection.queries_log)[start:]:
-                spent.calls.append(f"{call['method']} {call['documents_read']} {call['call']}")
+            for call in list(connection.rpcs_log)[start:]:
+                spent.calls.append(f"{call['method']} {call['documents_read']} {call['description']}")
                 spent.read += call["documents_read"]
                 spent.written += call["documents_written"]
 

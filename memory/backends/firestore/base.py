@@ -6,17 +6,19 @@ Cursors run plans instead of SQL. Test tools that forbid database access can pat
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from django.db import NotSupportedError
 from django.db import utils as db_utils
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.validation import BaseDatabaseValidation
+from django.db.backends.utils import CursorWrapper, debug_transaction
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
@@ -33,6 +35,18 @@ from .query.plan import Aggregate, Change, Delete, Increments, Merge, Nearest, O
 from .rpc import channel
 from .rpc.executor import Executor
 from .schema import DatabaseSchemaEditor
+from .statements import (
+    NATIVE,
+    WRITE,
+    DebugCursor,
+    QueriesLog,
+    Statement,
+    Text,
+    Untranslated,
+    as_entry,
+    is_ping,
+    is_watched,
+)
 from .transactions import repeat
 from .transactions.unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
@@ -57,13 +71,18 @@ class Database:
 
 
 class Cursor:
-    """Runs plans. SQL raises NotSupportedError, before any call."""
+    """Runs plans. SQL raises NotSupportedError before any call, except `SELECT 1`."""
 
     rowcount = -1
+    description: tuple[tuple[Any, ...], ...] | None = None
 
     def __init__(self, connection: DatabaseWrapper, executor: Executor) -> None:
         self.db = connection
         self._executor = executor
+        self._rows: list[tuple[Any, ...]] = []
+        self.cost = Statement()
+        self._work: Callable[[], Any] | None = None
+        self._answer: Any = None
 
     @property
     def unit(self) -> UnitOfWork | None:
@@ -89,7 +108,7 @@ class Cursor:
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
-    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> list[list[tuple[Any, ...]]]:
+    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of several reads, outside of any transaction; see `Executor.run_concurrently`."""
         return self._executor.run_concurrently(reads)
 
@@ -117,18 +136,51 @@ class Cursor:
         """Copies every document to another database, outside of any transaction. Returns the number of documents."""
         return self._executor.copy(to._executor)
 
-    def execute(self, sql: Any, params: Any = None) -> NoReturn:
-        """Raises NotSupportedError."""
-        raise NotSupportedError(
-            f"Firestore does not support SQL ({str(sql)[:100]!r}): use the ORM instead of raw(), cursor().execute() or "
-            "RunSQL."
-        )
+    def answer(self, wrapper: CursorWrapper, text: Text, work: Callable[[], T]) -> T:
+        """What `work` returns, run as a statement of that text by Django's wrapper around this cursor."""
+        self._work, self._answer = work, None
+        wrapper.execute(*text)
+        answer: T = self._answer
+        return answer
 
-    def executemany(self, sql: Any, param_list: Any) -> NoReturn:
-        """Raises NotSupportedError."""
-        self.execute(sql)
+    def execute(self, sql: Any, params: Any = None) -> None:
+        """Runs the statement that was handed over; answers `SELECT 1` by a read of one document; refuses other SQL."""
+        work, self._work = self._work, None
+        if work is not None:
+            with self.db.costing(self.cost):
+                self._answer = work()
+        elif is_ping(sql) and not params:
+            with self.db.costing(self.cost):
+                self._executor.ping()
+            self._rows, self.rowcount = [(1,)], 1
+            self.description = (("1", None, None, None, None, None, None),)
+        else:
+            raise NotSupportedError(
+                f"Firestore does not support SQL ({str(sql)[:100]!r}): use the ORM instead of raw(), "
+                "cursor().execute() or RunSQL."
+            )
 
-    callproc = execute
+    def executemany(self, sql: Any, param_list: Any) -> None:
+        """Refuses SQL."""
+        self.execute(sql, param_list)
+
+    callproc = executemany
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row of `SELECT 1`."""
+        return self._rows.pop(0) if self._rows else None
+
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        """Up to `size` rows of it."""
+        rows, self._rows = self._rows[:size], self._rows[size:]
+        return rows
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows that are left."""
+        return self.fetchmany(len(self._rows))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.fetchall())
 
     def close(self) -> None:
         """Does nothing: a cursor has no resources."""
@@ -178,8 +230,9 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias)
-        self._lane = "native"
-        self._text: Callable[[], str] | None = None
+        self.queries_log: QueriesLog = QueriesLog(self.queries_limit)
+        self._lane = NATIVE
+        self._statement: Statement | None = None
         self.unit: UnitOfWork | None = None
         self.cache = ConnectionCache()
         self.commits = 0  # number of committed transactions
@@ -222,26 +275,13 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def chunked_cursor(self) -> Cursor:  # type: ignore[override]
         return self.cursor()
 
-    def make_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
-        return cursor
-
-    def make_debug_cursor(self, cursor: Cursor) -> Cursor:  # type: ignore[override]
-        return cursor
+    def make_debug_cursor(self, cursor: Cursor) -> DebugCursor:  # type: ignore[override]
+        return DebugCursor(cursor, self)
 
     @cached_property
-    def wrap_database_errors(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        """Does nothing: errors are already Django's (`errors.py`)."""
-        return nullcontext()
-
-    def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
-        """Like Django's, but without a BEGIN in `connection.queries`, since none is sent."""
-        self.validate_no_atomic_block()
-        self.ensure_connection()
-        self._set_autocommit(autocommit)
-        self.autocommit = autocommit
-        if autocommit and self.run_commit_hooks_on_set_autocommit_on:
-            self.run_and_clear_commit_hooks()
-            self.run_commit_hooks_on_set_autocommit_on = False
+    def wrap_database_errors(self) -> Untranslated:  # type: ignore[override]
+        """Errors are Django's already."""
+        return Untranslated()
 
     def _set_autocommit(self, autocommit: bool) -> None:
         """Commits the open transaction when autocommit is enabled."""
@@ -260,7 +300,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _commit(self) -> None:
         if self.unit is not None:
-            repeat.commit(self.unit, partial(self._begin, bulk=True))
+            with self._transacting("COMMIT"), self.lane(WRITE):
+                repeat.commit(self.unit, partial(self._begin, bulk=True))
             self.commits += 1
             self._begin()
 
@@ -286,7 +327,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         if self.unit is not None:
             if self._retries and self._aborted is None:
                 self._aborted = self.unit.server_id
-            self.unit.rollback()
+            with self._transacting("ROLLBACK"):
+                self.unit.rollback()
             self._begin()
 
     @contextmanager
@@ -304,16 +346,20 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _savepoint(self, sid: str) -> None:
         if self.unit is not None:
-            self.unit.savepoint(sid)
+            self._run_sql(self.ops.savepoint_create_sql(sid), partial(self.unit.savepoint, sid))
 
     def _savepoint_rollback(self, sid: str) -> None:
         if self.unit is not None:
-            self.unit.savepoint_rollback(sid)
+            self._run_sql(self.ops.savepoint_rollback_sql(sid), partial(self.unit.savepoint_rollback, sid))
 
     def _savepoint_commit(self, sid: str) -> None:
         if self.unit is not None:
-            with self.lane("write"):
-                self.unit.savepoint_commit(sid)
+            with self.lane(WRITE):
+                self._run_sql(self.ops.savepoint_commit_sql(sid), partial(self.unit.savepoint_commit, sid))
+
+    def _run_sql(self, sql: str, work: Callable[[], None]) -> None:
+        """A statement without parameters."""
+        self.statement(lambda: (sql, None), work)
 
     def _close(self) -> None:
         """Rolls back an open transaction. The channel belongs to the process and stays open."""
@@ -333,19 +379,69 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def get_database_version(self) -> tuple[int, ...]:
         return (1,)
 
-    # --- logging of calls
+    # --- statements and calls
+
+    def statement(self, text: Callable[[], Text], work: Callable[[], T]) -> T:
+        """What `work` returns, as one statement to whoever looks; inside another statement it is part of that.
+
+        `text` renders it in SQL. It may raise `EmptyResultSet`, where Django sends no statement.
+        """
+        if self._statement is not None:
+            return work()
+        if not is_watched(self):
+            return work()
+        rendered = text()
+        cursor: Any = self.cursor()
+        answer: T = cursor.cursor.answer(cursor, rendered, work)
+        return answer
+
+    def costing(self, statement: Statement) -> AbstractContextManager[None]:
+        """Calls made inside are those of one statement."""
+        return override_attr(self, "_statement", statement)
+
+    @contextmanager
+    def _transacting(self, sql: str) -> Iterator[None]:
+        """The calls that end a transaction, logged as Django logs them of SQL databases."""
+        statement = Statement()
+        try:
+            with self.costing(statement), debug_transaction(self, sql):
+                yield
+        finally:
+            if self.queries_logged and self.queries_log:
+                statement.share(self.queries_log[-1])
+
+    def continued(self, rows: Iterator[T]) -> Iterator[T]:
+        """Rows whose calls, made as they are asked for, belong to the statement that is running now."""
+        return rows if self._statement is None else self._within(self._statement, rows)
+
+    def _within(self, statement: Statement, rows: Iterator[T]) -> Iterator[T]:
+        missing: Any = object()
+        while True:
+            with override_attr(self, "_statement", statement):
+                row = next(rows, missing)
+            if row is missing:
+                return
+            yield row
+
+    @property
+    def rpcs_log(self) -> deque[dict[str, Any]]:
+        """The log behind `rpcs`."""
+        return self.queries_log.rpcs
+
+    @property
+    def rpcs(self) -> list[dict[str, Any]]:
+        """The calls to Firestore, logged while `queries` are, the latest 9,000 of them."""
+        return list(self.rpcs_log)
 
     def lane(self, name: str) -> AbstractContextManager[None]:
-        """Sets the lane of the calls made inside, for `connection.queries`."""
+        """Names the lane of the calls made inside, and of their statement."""
+        if self._statement is not None:
+            self._statement.enter(name)
         return override_attr(self, "_lane", name)
 
-    def asking(self, text: Callable[[], str]) -> AbstractContextManager[None]:
-        """Sets the SQL text of the calls made inside, for `connection.queries`."""
-        return override_attr(self, "_text", text)
-
     def _wrap_call(self, description: str, send: Callable[[], T]) -> T:
-        """Runs a call inside Django's `execute_wrappers`."""
-        if not self.execute_wrappers:
+        """A call that is part of no statement inside Django's `execute_wrappers`."""
+        if not self.execute_wrappers or self._statement is not None:
             return send()
 
         def execute(sql: str, params: Any, many: bool, context: Any) -> T:
@@ -357,14 +453,15 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return call(description, None, False, {"connection": self, "cursor": None})
 
     def _log(self, rpc: Rpc) -> None:
-        if self.queries_logged:
-            entry: dict[str, Any] = {
-                "sql": rpc.description if self._text is None else self._text(),
-                "call": rpc.description,
-                "time": f"{rpc.seconds:.3f}",
-                "method": rpc.method,
-                "lane": self._lane,
-                "documents_read": rpc.documents_read,
-                "documents_written": rpc.documents_written,
-            }
-            self.queries_log.append(entry)
+        """A call that ended; one that is part of no statement is an entry of `queries` by itself."""
+        if not self.queries_logged:
+            return
+        call, statement = as_entry(rpc, self._lane), self._statement
+        self.rpcs_log.append(call)
+        if statement is None:
+            statement = Statement()
+            statement.enter(self._lane)
+            logged = {"sql": rpc.description, "time": call["time"]}
+            statement.share(logged)
+            self.queries_log.append(logged)
+        statement.add(call)

@@ -5,8 +5,10 @@ lines, total = fetch([Line.objects.filter(text="a").values_list("id")[:5], Count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet
@@ -16,6 +18,7 @@ from django.db.models import QuerySet
 from .query import analysis
 from .query.plan import Aggregate, Function, Nearest, Query
 from .query.planner import plan
+from .statements import Text
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -41,6 +44,15 @@ class _Prepared:
     compiler: Any = None
     rows: analysis.RowAnalysis | None = None
 
+    def answer_from(self, found: Iterator[list[Row]], connection: Any) -> list[Row] | int:
+        """The same, as a statement that takes the next of what was read."""
+        return self.answer(connection.statement(self.text, partial(next, found)))
+
+    def text(self) -> Text:
+        """The query in SQL."""
+        sql, params = self.compiler.text()
+        return ("SELECT COUNT(*) FROM (" + sql + ")" if isinstance(self.source, Counted) else sql), params  # noqa: S608
+
     def answer(self, found: Iterable[Row]) -> list[Row] | int:
         """The rows like the queryset's own, or their number."""
         if isinstance(self.read, Aggregate):
@@ -65,9 +77,10 @@ def fetch(sources: Sequence[Fetchable], *, locks: bool = True) -> list[list[Row]
         return [_fetch_one(one) for one in sources]
     prepared = [_prepare(one) for one in sources]
     reads = [one.read for one in prepared if one.read is not None]
-    with connection.cursor() as cursor:
-        found = iter(cursor.run_concurrently(reads))
-    return [one.answer(next(found)) if one.read is not None else _fetch_one(one.source) for one in prepared]
+    with connection.cursor() as cursor, closing(cursor.run_concurrently(reads)) as found:
+        return [
+            one.answer_from(found, connection) if one.read is not None else _fetch_one(one.source) for one in prepared
+        ]
 
 
 def _queryset(source: Fetchable) -> QuerySet[Any]:

@@ -6,11 +6,13 @@ The codec accepts most values unchanged, so most methods return their argument. 
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.conf import settings
+from django.db import DataError
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import DecimalField
 from django.db.models.expressions import Col
@@ -18,6 +20,7 @@ from django.utils import timezone
 
 from .creation import flush_emulator
 from .rpc import channel
+from .statements import filled
 from .values.auto_ids import AUTO_IDS
 from .values.json_copy import json_copy
 from .values.marker_collections import marker_collection
@@ -78,8 +81,14 @@ class DatabaseOperations(BaseDatabaseOperations):
         return value or None
 
     def adapt_json_value(self, value: Any, encoder: Any) -> Any:
-        """A copy of the value as JSON round-trips it: string keys, lists for tuples, only JSON types."""
-        value = json_copy(value, encoder)
+        """A copy of the value as JSON round-trips it: string keys, lists for tuples, only JSON types.
+
+        Raises DataError if the encoder's text is not JSON.
+        """
+        try:
+            value = json_copy(value, encoder)
+        except json.JSONDecodeError as error:
+            raise DataError(f"the field's encoder returned text that is not JSON: {error}") from error
         return JSON_NULL if value is None else value
 
     def adapt_vector(self, value: Sequence[float]) -> list[float]:
@@ -144,7 +153,8 @@ class DatabaseOperations(BaseDatabaseOperations):
         return [sql]  # the schema editor raises NotSupportedError for it
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
-        return str(sql)
+        """The statement for a reader; no SQL is sent."""
+        return filled(sql, params)
 
     def explain_query_prefix(self, format: str | None = None, **options: Any) -> str:
         if format or options:

@@ -12,8 +12,7 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 from .constraints.definitions import checks as check_constraints
 from .constraints.definitions import unique_keys
 from .constraints.evaluate import unsupported_reason
-from .values.document_ids import document_id
-from .values.types import Kind
+from .values.document_ids import document_id_problem
 
 
 class DatabaseValidation(BaseDatabaseValidation):
@@ -33,9 +32,7 @@ class DatabaseValidation(BaseDatabaseValidation):
     def check_collection(self, model: Any) -> list[checks.CheckMessage]:
         """An error for a `db_table` that is not a valid collection name."""
         name = model._meta.db_table
-        try:
-            document_id(name, Kind.TEXT)
-        except ValueError:
+        if document_id_problem(name):
             return [
                 checks.Error(
                     f"{name!r} is not a valid name for a Firestore collection.",
@@ -64,7 +61,7 @@ class DatabaseValidation(BaseDatabaseValidation):
     def check_field_type(self, field: Any, field_type: str) -> list[checks.CheckMessage]:
         """Errors for a field whose type cannot be a primary key."""
         messages: list[checks.CheckMessage] = []
-        if field.primary_key and field.get_internal_type() in ("FloatField", "BinaryField", "JSONField"):
+        if field.primary_key and field.get_internal_type() == "JSONField":
             messages.append(
                 checks.Error(
                     f"A {field.get_internal_type()} cannot be a primary key on Firestore.",

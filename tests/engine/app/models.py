@@ -9,11 +9,14 @@ from django.db.models import functions
 from django.db.models.expressions import RawSQL
 
 from .arrays import ArrayField
+from .keys import KEYED, REFERRING
 from .library import Book, City, Novel, Remark, Tag, Writer
 from .odd import Coded, CodedPart, Detail
 from .vectors import VectorField
 
 __all__ = [
+    "KEYED",
+    "REFERRING",
     "Arrival",
     "Author",
     "Book",

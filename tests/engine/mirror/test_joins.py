@@ -197,7 +197,7 @@ def test_joins_agree_with_sqlite(name: str, library: None, calls: Callable[[], A
         found = question(lambda model: model.objects.all())
     assert found == question(lambda model: model.objects.using("sqlite"))
     assert found
-    lines = [bounded.sub("", f"{call['documents_read']} {call['call']}") for call in made]
+    lines = [bounded.sub("", f"{call['documents_read']} {call['description']}") for call in made]
     assert lines == COSTS.get(name, lines)
 
 

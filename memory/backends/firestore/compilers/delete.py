@@ -9,15 +9,29 @@ from django.db.models.sql import compiler
 
 from ..errors import contention
 from ..query.plan import Delete, Outcome
+from ..statements import Text
 from .target_rows import TargetRowsCompiler
 
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, TargetRowsCompiler):
     """Deletes matching rows and counts them."""
 
+    connection: Any
     query: Any
 
-    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
+    def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """The number of rows deleted."""
+        try:
+            return self.connection.statement(self.text, self.delete)
+        except EmptyResultSet:
+            return 0
+
+    def text(self) -> Text:
+        """The DELETE in SQL."""
+        sql, params = self.connection.mirror.compiler(self.query.clone()).as_sql()
+        return sql, params
+
+    def delete(self) -> int:
         """The number of rows deleted."""
         table = self.query.get_meta().db_table
         columns = self.markers.columns(self.markers.keys)

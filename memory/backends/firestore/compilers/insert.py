@@ -16,6 +16,7 @@ from django.db.models.sql import compiler
 
 from ..mirror.converters import from_sqlite
 from ..query.plan import Create, optional
+from ..statements import WRITE, Text
 from .insert_columns import Insertion, insertion
 from .select import Row
 from .target_rows import TargetRowsCompiler, checked_document_id
@@ -31,15 +32,37 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         """The values of `returning_fields` for each object."""
         shape = insertion(self.query.model, self.query.fields, self.connection)
         rows = self.rows_to_insert(shape)
-        self.insert(shape, rows)
+        text = partial(self.insert_text, shape, rows, returning_fields or ())
+        values: Iterable[Any] = self.connection.statement(text, partial(self.inserted, shape, rows, returning_fields))
         if not returning_fields:
             return []
-        values: Iterable[Any] = self.returned(returning_fields, shape.fields, rows)
         table = self.query.get_meta().db_table
         converters = self.get_converters([field.get_col(table) for field in returning_fields])
         if converters:
             values = self.apply_converters(values, converters)
         return [tuple(row) for row in values]
+
+    def insert_text(self, shape: Insertion, rows: Sequence[Sequence[Any]], returning: Sequence[Any]) -> Text:
+        """The INSERT in SQL."""
+        mirror = self.connection.mirror.connection.ops
+        table, query = mirror.quote_name(self.query.get_meta().db_table), self.query
+        columns = ", ".join(mirror.quote_name(field.column) for field in shape.fields)
+        marks = f"({', '.join(['%s'] * len(shape.fields))})"
+        sql = (
+            f"{mirror.insert_statement(query.on_conflict)} {table} ({columns}) VALUES {', '.join([marks] * len(rows))}"
+        )
+        updated, unique = ([field.column for field in fields] for fields in (query.update_fields, query.unique_fields))
+        if suffix := mirror.on_conflict_suffix_sql(shape.fields, query.on_conflict, updated, unique):
+            sql = f"{sql} {suffix}"
+        if returning:
+            sql = f"{sql} RETURNING {', '.join(f'{table}.{mirror.quote_name(field.column)}' for field in returning)}"
+        return sql, [value for row in rows for value in row]
+
+    def inserted(self, shape: Insertion, rows: list[list[Any]], returning: Sequence[Any] | None) -> list[list[Any]]:
+        """Inserts rows, and the values of columns that were asked for."""
+        self.compute(shape.fields, rows)
+        self.insert(shape, rows)
+        return self.returned(returning, shape.fields, rows) if returning else []
 
     def returned(self, wanted: Sequence[Any], fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
         """The values of inserted columns. Generated columns are read by a query."""
@@ -63,7 +86,6 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
             for row in rows:
                 if row[position] is None:
                     row[position] = self.connection.ops.new_auto_id()
-        self.compute(shape.fields, rows)
         return rows
 
     def values(self, fields: Sequence[Any], obj: Any) -> list[Any]:
@@ -101,7 +123,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         taken = f"UNIQUE constraint failed: {table}.{self.query.get_meta().pk.column}"
         writes = [Create(table, self.name(shape, row), shape.columns, tuple(row), taken) for row in rows]
         settle = self.query.on_conflict
-        with self.connection.lane("write"):
+        with self.connection.lane(WRITE):
             if settle is OnConflict.UPDATE:
                 upsert = Upsert(self.connection, self.query, self.markers)
                 with self.connection.unit_of_work() as unit:

@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.core.exceptions import EmptyResultSet
 from django.db import NotSupportedError, OperationalError
 from django.db.models import JSONField
 from django.db.models.sql import compiler
@@ -38,14 +40,12 @@ from ..query.analysis import (
 from ..query.ast import Select, all_of
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Nearest, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
+from ..statements import MIRROR, NATIVE, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
 from .explain import describe
 
 Row = tuple[Any, ...]
-
-NATIVE: Final = "native"
-MIRROR: Final = "mirror"
 
 
 class SQLCompiler(compiler.SQLCompiler):
@@ -104,27 +104,30 @@ class SQLCompiler(compiler.SQLCompiler):
         check_locks(self.query, self.connection)
         if result_type not in (MULTI, SINGLE):
             raise NotSupportedError("Firestore does not support cursors over a SELECT: iterate the queryset.")
-        with self.connection.asking(self.text):
-            try:
-                rows = self.rows()
-            except EmptyResultSet:
-                rows = iter(())
-            if result_type == MULTI:
-                chunks = batches(rows, chunk_size)
-                return chunks if chunked_fetch else iter(list(chunks))
-            first = next(rows, None)
-            _close(rows)
-            return first
-
-    def text(self) -> str:
-        """The query as SQLite's SQL, for `connection.queries`. It is not executed."""
         try:
-            sql, params = (self.inner or self.setup()).as_sql()
-        except (EmptyResultSet, FullResultSet):
-            return ""
-        mirror = self.connection.mirror.connection
-        mirror.ensure_connection()
-        return str(mirror.ops.last_executed_query(None, sql, params))
+            return self.connection.statement(self.text, partial(self.fetched, result_type, chunked_fetch, chunk_size))
+        except EmptyResultSet:
+            self.setup().pre_sql_setup()
+            self.copy_select_list()
+            return iter(()) if result_type == MULTI else None
+
+    def fetched(self, result_type: str, chunked_fetch: bool, chunk_size: int) -> Any:
+        """What `execute_sql` returns. The first chunk is read at once."""
+        rows = self.rows()
+        if result_type == MULTI:
+            chunks = batches(rows, chunk_size)
+            if not chunked_fetch:
+                return iter(list(chunks))
+            first = list(islice(chunks, 1))
+            return self.connection.continued(chain(first, chunks))
+        first_row = next(rows, None)
+        _close(rows)
+        return first_row
+
+    def text(self) -> Text:
+        """The query in SQL. Raises EmptyResultSet where it cannot have rows."""
+        sql, params = self.connection.mirror.compiler(self.query.clone(), self.elide_empty).as_sql()
+        return f"{sql} FOR UPDATE" if self.query.select_for_update else sql, params
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet if no row can match."""
@@ -312,8 +315,16 @@ class SQLCompiler(compiler.SQLCompiler):
         """The lane, the reads of Firestore, and the limit of documents read."""
         info = self.query.explain_info
         self.connection.ops.explain_query_prefix(info.format, **info.options)
-        analyzed = analysis.analyze(self, self.setup())
-        yield from describe(self, analyzed)
+        yield from self.connection.statement(self.explained, lambda: list(describe(self, self.analyzed())))
+
+    def analyzed(self) -> RowAnalysis | AggregateAnalysis:
+        """What the query asks."""
+        return analysis.analyze(self, self.setup())
+
+    def explained(self) -> Text:
+        """The EXPLAIN in SQL."""
+        sql, params = self.text()
+        return f"{self.connection.ops.explain_prefix} {sql}", params
 
 
 def min_max_select(column: AggregateColumn) -> Select:

@@ -15,9 +15,10 @@ from ..query.analysis import AggregateAnalysis
 from ..query.plan import Change, Get, Increments, Outcome
 from ..query.planner import NoRows, NotNative, plan
 from ..rpc.calls import Deadline
+from ..statements import MIRROR, WRITE
 from ..values.document_ids import document_id
 from ..values.types import DOCUMENT_ID, VERSION, Ref
-from .select import MIRROR, SQLCompiler
+from .select import SQLCompiler
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,6 @@ class TargetRowsCompiler(SQLCompiler):
         """Applies writes independently of each other, and returns their outcomes."""
         if not writes:
             return []
-        with self.connection.lane("write"):
+        with self.connection.lane(WRITE):
             outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True, increments=increments)
             return outcomes

@@ -19,8 +19,9 @@ from django.db.models.sql import compiler
 from ..errors import contention
 from ..mirror.converters import from_sqlite
 from ..query.lowering import Lowering, column_ref
-from ..query.plan import Compare, Increments, Op, Outcome, Update, rows_of
-from ..values.document_ids import document_id, document_key
+from ..query.plan import Compare, Get, Increments, Op, Outcome, Update, rows_of
+from ..statements import Text
+from ..values.document_ids import document_id, document_key, is_shortened
 from ..values.types import Ref
 from .insert_columns import refuse_invalid
 from .returning import returned
@@ -40,7 +41,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
     def execute_sql(self, result_type: str | None = None, *args: Any, **kwargs: Any) -> int:  # type: ignore[override]
         """The number of rows matched by the first update that is not empty."""
         self.pre_sql_setup()
-        rows = self.update_rows()
+        try:
+            rows = self.connection.statement(self.text, self.update_rows)
+        except EmptyResultSet:
+            rows = None
         for related in self.query.get_related_updates():
             more = related.get_compiler(self.using).execute_sql(result_type)
             rows = more if rows is None and more else rows
@@ -62,6 +66,15 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             return [()] * count
         converters = self.get_converters([field.get_col(self.query.base_table) for field in fields])
         return [tuple(row) for row in (self.apply_converters(values, converters) if converters else values)]
+
+    def text(self) -> Text:
+        """The UPDATE in SQL."""
+        query = self.query.clone()
+        query.related_updates = {}  # statements of their own
+        sql, params = self.connection.mirror.compiler(query).as_sql()
+        if not sql:
+            raise EmptyResultSet
+        return sql, params
 
     def update_rows(self) -> int | None:
         """The number of updated rows, or None if this table has no columns to update."""
@@ -226,14 +239,16 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             if not stale:
                 return count
             query = self.query.clone()
-            query.add_filter("pk__in", [self.key_value(id) for id in stale])
+            query.add_filter("pk__in", self.key_values(stale))
             if not deadline.pause():
                 raise contention(self.query.base_table)
 
-    def key_value(self, name: str) -> Any:
-        """The primary key of a document id."""
-        field = self.query.get_meta().pk
-        return document_key(name, column_ref(field, self.connection).kind)
+    def key_values(self, ids: Sequence[str]) -> list[Any]:
+        """The primary keys of documents. They are read where an id does not hold all of its key."""
+        key = column_ref(self.query.get_meta().pk, self.connection)
+        if not any(map(is_shortened, ids)):
+            return [document_key(id, key.kind) for id in ids]
+        return [value for (value,) in self.connection.cursor().run(Get(self.query.base_table, tuple(ids), (key,)))]
 
 
 def _new_values(row: Any, increments: Increments) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _json_text(value: Any) -> str:
     if value is JSON_NULL:
         return "null"
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=False, sort_keys=True)  # maps have no order in Firestore
     except ValueError:
         return json.dumps(json.loads(json.dumps(value), parse_constant=lambda name: None))
 

@@ -21,6 +21,7 @@ from memory.backends.sqlite.base import DatabaseOperations as SQLiteOperations
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
+from ..statements import MIRROR
 from .converters import to_sqlite
 from .load_plan import JoinGraph, Page, loads, restricted_to, with_hidden_refs
 from .loader import Loader
@@ -107,7 +108,7 @@ class Mirror:
             self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of
         )
         try:
-            with self.outer.lane("mirror"):
+            with self.outer.lane(MIRROR):
                 for load in loads(known, page):
                     rows = loader.load(load)
                     if page is None:

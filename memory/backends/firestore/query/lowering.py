@@ -288,7 +288,7 @@ def _in(lowering: Lowering, lookup: Any) -> Condition | None:
 
 def _is_null(lowering: Lowering, lookup: Any) -> Condition | None:
     if not isinstance(lookup.rhs, bool):
-        raise ValueError("The QuerySet value for an isnull lookup must be True or False.")
+        return None  # Django's compiler raises
     ref = lowering.ref(lookup.lhs)
     return None if ref is None else Compare(ref, Op.IS_NULL if lookup.rhs else Op.IS_NOT_NULL)
 

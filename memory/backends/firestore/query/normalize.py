@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..values.document_ids import MAX_ID_BYTES
 from ..values.types import Kind
 from .ast import FALSE, TRUE, AllOf, AnyOf, Condition, Constant, Not, Opaque, all_of, any_of
 from .plan import MAX_FILTER_BYTES, TEXT_END, And, Compare, Filter, Op, Or
@@ -108,11 +107,21 @@ def _leaf(leaf: Compare | Opaque) -> Condition:
             return Compare(leaf.ref, Op.EQ, not leaf.value)
         case _:
             sizes = (leaf.value,)
-    if (size := max(map(_bytes, sizes), default=0)) > MAX_FILTER_BYTES:
-        if leaf.ref.key and leaf.op is Op.EQ and size > MAX_ID_BYTES + TEXT_END:
-            return FALSE
+    if max(map(_bytes, sizes), default=0) > MAX_FILTER_BYTES and not (leaf.ref.key and leaf.op in BY_ID):
         return Opaque(f"{leaf.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)")
     return leaf
+
+
+BY_ID: Final = frozenset({Op.EQ, Op.IN})
+"""Comparisons of a key that a read by id can answer, whatever the length of the values."""
+
+
+def is_too_long(leaf: Compare) -> bool:
+    """Whether a comparison is one of a key with values that are too long for a filter."""
+    if not leaf.ref.key or leaf.op not in BY_ID:
+        return False
+    values = leaf.value if leaf.op is Op.IN else (leaf.value,)
+    return max(map(_bytes, values), default=0) > MAX_FILTER_BYTES
 
 
 def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:

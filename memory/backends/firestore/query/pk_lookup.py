@@ -13,12 +13,11 @@ from django.db.models import lookups
 from django.db.models.expressions import Col
 from django.db.models.sql import Query as DjangoQuery
 
-from ..values.document_ids import document_id
-from ..values.types import Kind, Ref
+from ..values.document_ids import SORTED_KINDS, document_id
+from ..values.types import Ref
 from .lowering import column_ref
 from .plan import Get
 
-KINDS: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
 EXACT_LOOKUPS: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
 ALL_FIELDS: Final[tuple[frozenset[str], bool]] = (frozenset(), True)
 """`Query.deferred_loading` of a query without deferred fields."""
@@ -98,5 +97,5 @@ def _shape(model: Any, connection: Any) -> Shape | None:
         simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
         stored = not any(field.generated for field in meta.concrete_fields)  # SQLite computes generated columns
         shape = Shape(model, connection) if simple and stored else None
-        known[model] = shape if shape is not None and shape.key.kind in KINDS else None
+        known[model] = shape if shape is not None and shape.key.kind in SORTED_KINDS else None
     return known[model]

@@ -16,12 +16,13 @@ from math import prod
 from typing import Any, Final
 from uuid import UUID
 
-from ..values.document_ids import document_id
+from ..values.document_ids import SORTED_KINDS, document_id
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from .ast import FALSE, TRUE, Condition, Select, all_of
-from .normalize import filter_of, parts_of, positive, unsupported_parts, weakened
+from .normalize import filter_of, is_too_long, parts_of, positive, unsupported_parts, weakened
 from .plan import (
     MAX_DISJUNCTIONS,
+    MAX_FILTER_BYTES,
     MAX_FILTERS_AND_ORDERS,
     MAX_IN_VALUES,
     MAX_INEQUALITY_FIELDS,
@@ -49,8 +50,6 @@ ONE_OF: Final = {Op.IN: Op.EQ, Op.ARRAY_CONTAINS_ANY: Op.ARRAY_CONTAINS}
 
 ARRAYS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})  # at most one of these in a disjunct
 
-# Kinds whose document ids sort as their values do, so that an ordering can use `__name__` for the key.
-IDS_SORT: Final = frozenset({Kind.TEXT, Kind.INTEGER, Kind.UUID})
 # The smallest value of each kind: `is not null` is equivalent to `>=` this value.
 LEAST: Final[dict[Kind, Any]] = {
     Kind.BOOLEAN: False,
@@ -102,6 +101,8 @@ def plan(select: Select) -> Answer | NotNative:
         return NotNative(tuple(dict.fromkeys(unsupported)))
     if (ids := _ids(where, select.key)) is not None:
         return _by_id(select, ids)
+    if (too_long := _too_long(where)) is not None:
+        return NotNative((f"{too_long.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)",))
     if _is_row_in_range(where, select.key):
         return NotNative((f"{select.key.name} with a range",))
     branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
@@ -121,6 +122,12 @@ def superset(select: Select) -> Answer:
     if isinstance(answer, NotNative):
         answer = plan(replace(loose, where=all_of(_narrow(parts_of(where)))))
     return Query(select.collection, select.columns) if isinstance(answer, NotNative) else answer
+
+
+def _too_long(where: Condition) -> Compare | None:
+    """A comparison of a key with a value that is too long for a filter: only a document's id can take it."""
+    leaves = () if where == TRUE else _leaves(filter_of(where))
+    return next((leaf for leaf in leaves if is_too_long(leaf)), None)
 
 
 def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
@@ -199,7 +206,7 @@ def _orders(orders: tuple[Order, ...], where: Filter | None) -> tuple[Order, ...
             continue
         if order.ref.key:
             first = not result and order.descending
-            by_id = order.ref.kind in IDS_SORT and not first and unequal <= seen
+            by_id = order.ref.kind in SORTED_KINDS and not first and unequal <= seen
             result.append(replace(order, ref=DOCUMENT_ID) if by_id else order)
             break
         seen.add(order.ref)
@@ -388,7 +395,7 @@ def _narrow(parts: Iterable[Condition]) -> Iterator[Condition]:
     has_array = False
     for part in parts:
         is_array = isinstance(part, Compare) and part.op in ARRAYS
-        if not _wide(part) and not (is_array and has_array):
+        if not _wide(part) and _too_long(part) is None and not (is_array and has_array):
             has_array |= is_array
             yield part
 

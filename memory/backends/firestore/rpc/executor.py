@@ -113,23 +113,23 @@ class Executor:
                 values[position] = answer
         return tuple(values)
 
-    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> list[list[Row]]:
+    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> Iterator[list[Row]]:
         """The rows of each read; for an aggregate, one row with one value.
 
-        Up to `MAX_OPEN_STREAMS` requests run at the same time, outside of any transaction.
+        Up to `MAX_OPEN_STREAMS` requests run at the same time, outside of any transaction. Nothing is sent before the
+        first answer is asked for.
         """
         with contextlib.ExitStack() as begun:
             calls = [self._prepare(read) for read in reads]
             for stream, _ in calls[:MAX_OPEN_STREAMS]:
                 stream.begin()
                 begun.callback(stream.close)
-            found = []
             for position, (_, rows) in enumerate(calls, MAX_OPEN_STREAMS):
-                found.append(list(rows))
+                found = list(rows)
                 if position < len(calls):
                     calls[position][0].begin()
                     begun.callback(calls[position][0].close)
-            return found
+                yield found
 
     def documents(
         self, keys: Sequence[tuple[str, str]], *, whole: bool = True, transaction: bytes | None = None
@@ -179,11 +179,6 @@ class Executor:
         """Rolls back a transaction on the server."""
         request = pb["RollbackRequest"](database=self._client.wire.database, transaction=transaction)
         self._unary("Rollback", request, "rollback")
-
-    def record_local(self, method: str, description: str) -> None:
-        """Logs a statement that needed no RPC, and passes it to `wrap_call`, as if it were an RPC."""
-        self._client.wrap_call(description, lambda: None)
-        self._client.log(Rpc(method=method, description=description, seconds=0.0))
 
     def collections(self) -> list[str]:
         """The ids of the root collections that contain documents, sorted."""

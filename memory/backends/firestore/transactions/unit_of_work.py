@@ -52,7 +52,7 @@ from ..query.plan import (
 from ..rpc import codec
 from ..rpc.channel import Message, pb
 from ..rpc.executor import Executor
-from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, describe, is_optional
+from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_optional
 from ..values.batching import connected_components
 from ..values.document_ids import document_id, escape_key
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
@@ -202,9 +202,7 @@ class UnitOfWork:
         own = self._buffer.entries_of(read.collection)
         with_id = replace(read, ids=tuple(id for id in read.ids if id not in own), columns=(DOCUMENT_ID, *read.columns))
         rows: dict[str, tuple[Any, ...]] = {}
-        if not with_id.ids:
-            self._record_in_test(f"{read.collection}: {len(read.ids)} by id")
-        else:
+        if with_id.ids:
             rows = {row[0]: row[1:] for row in self._run_tracked(with_id)}
             self._exists.update({(read.collection, id): id in rows for id in with_id.ids})
         mine = {id: own[id] for id in read.ids if id in own}
@@ -275,8 +273,6 @@ class UnitOfWork:
         writes = [write for group in encoded for write in group]
         lookups = [key for write in writes if (key := self._needs_lookup(write, isolate)) is not None]
         self._look_up(lookups)
-        if not lookups:
-            self._record_in_test(describe(writes))
         self._in_bulk = self._in_bulk and self._is_bulk_alone()
         mark = self._buffer.mark()
         part_outcomes = [self._apply(change, group) for change, group in zip(changes, encoded, strict=True)]
@@ -345,11 +341,6 @@ class UnitOfWork:
         """Whether the outermost block is that of Django's TestCase, which always rolls back."""
         blocks = self._blocks()
         return bool(blocks) and bool(blocks[0]._from_testcase)
-
-    def _record_in_test(self, description: str) -> None:
-        """Logs a statement without an RPC as one, so that tests see the cost that it has in production."""
-        if self._never_committed():
-            self._executor.record_local("Buffer", description)
 
     # --- savepoints
 

@@ -6,6 +6,7 @@ Keys that Firestore rejects (empty, `__x__`) are escaped as `__%` + key + `%`, a
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -60,17 +61,17 @@ def quoted(segment: str) -> str:
 
 
 def document_id(value: Any, kind: Kind) -> str:
-    """The id of the document whose primary key is `value`.
+    """The id of the document whose primary key is `value`. Ids sort as keys do, and no two keys share an id.
 
-    TEXT is unchanged. INTEGER is 19 digits ("0000000000000000007"), or "-" and the digits of 10**19 + n for a negative
-    number, so that ids sort as numbers do. UUID is str(). Other kinds are their stored text.
+    TEXT is unchanged, if it is a valid id (see the escapes below). INTEGER is 19 digits ("0000000000000000007"), or "-" and the digits of 10**19 + n for a negative
+    number. UUID is str(). Other kinds are text that sorts as they do.
 
-    Raises `ValueError` for an invalid id: empty, `.`, `..`, `__x__`, with a slash, or over 1,500 bytes.
+    Raises `ValueError` for NaN, values of another kind, and text with a lone surrogate.
     """
-    id = _ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value)
-    if (problem := document_id_problem(id)) is not None:
-        raise ValueError(f"{id[:100]!r} is not a valid document id: {problem}")
-    return id
+    text = _ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value)
+    escaped = _escaped_id(text) if _TO_ESCAPE.search(text) else text
+    size = len(escaped) if escaped.isascii() else len(escaped.encode())
+    return escaped if size <= MAX_ID_BYTES else _shortened_id(text, escaped)
 
 
 def document_id_problem(id: str) -> str | None:
@@ -103,13 +104,64 @@ def text_problem(text: str) -> str | None:
 
 
 def document_key(id: str, kind: Kind) -> Any:
-    """The primary key of the document `id`. An id in another format is returned unchanged."""
-    if kind not in _ID_TEXT:
+    """The primary key of the document with this id.
+
+    An id that another program chose is returned as it is. So is a shortened id: only the document's field holds its
+    key.
+    """
+    if is_shortened(id):
         return id
     try:
-        return _ID_TEXT[kind][1](id)
+        text = _unescaped_id(id)
+        return _ID_TEXT[kind][1](text) if kind in _ID_TEXT else text
     except (ValueError, KeyError):
         return id
+
+
+# Escapes of text that is not a valid id. An escape sorts as what it stands for, so that ids sort as keys do.
+#
+#   /                     "." U+10FFFF "1": after every text with a dot there, before every text with "0"
+#   U+10FFFF              U+10FFFF "0"
+#   empty, "." and ".."   U+0001 is added; where U+0000 or U+0001 follows, U+0001 U+0002 is put before it
+#   __x__                 U+0001 is added, also after those that are there
+#   over 1,500 bytes      the first 1,431 bytes, U+10FFFF "2", and the text's SHA-256 in hexadecimal digits
+
+_TO_ESCAPE: Final = re.compile("/|\U0010ffff|\\A\\.{0,2}(?:[\0\1]|\\Z)|\\A__.*__\1*\\Z", re.DOTALL)
+_BARE_DOTS: Final = re.compile("(\\.{0,2})([\0\1].*)?\\Z", re.DOTALL)
+_ESCAPED_DOTS: Final = re.compile("(\\.{0,2})\1(?:\2(.*))?\\Z", re.DOTALL)
+_UNDERSCORES: Final = re.compile("__.*__\1*\\Z", re.DOTALL)
+_ESCAPED_UNDERSCORES: Final = re.compile("__.*__\1+\\Z", re.DOTALL)
+_ESCAPED_CHARACTERS: Final = re.compile("\\.?\U0010ffff1|\U0010ffff0")
+_ESCAPE: Final = "\U0010ffff"
+_LEAST: Final = "\1"
+_DIGEST_MARK: Final = f"{_ESCAPE}2"
+_SHORTENED: Final = re.compile(f"{_DIGEST_MARK}[0-9a-f]{{64}}\\Z")
+_KEPT_BYTES: Final = MAX_ID_BYTES - len(_DIGEST_MARK.encode()) - 64
+
+
+def _escaped_id(text: str) -> str:
+    id = text.replace(_ESCAPE, f"{_ESCAPE}0").replace("/", f".{_ESCAPE}1")
+    if dots := _BARE_DOTS.match(id):
+        return f"{dots[1]}{_LEAST}" + (f"\2{dots[2]}" if dots[2] else "")
+    return f"{id}{_LEAST}" if _UNDERSCORES.match(id) else id
+
+
+def _unescaped_id(id: str) -> str:
+    if _ESCAPED_UNDERSCORES.match(id):
+        id = id[:-1]
+    elif dots := _ESCAPED_DOTS.match(id):
+        id = dots[1] + (dots[2] or "")
+    return _ESCAPED_CHARACTERS.sub(lambda found: _ESCAPE if found[0][-1] == "0" else "/", id)
+
+
+def _shortened_id(text: str, escaped: str) -> str:
+    kept = escaped.encode()[:_KEPT_BYTES].decode(errors="ignore")
+    return f"{kept}{_DIGEST_MARK}{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def is_shortened(id: str) -> bool:
+    """Whether an id holds the start of its key and a digest of all of it."""
+    return _SHORTENED.search(id) is not None
 
 
 _ID_TEXT: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
@@ -136,3 +188,7 @@ _ID_TEXT: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]
 def id_from_name(name: str) -> str:
     """The last segment of a document's resource name."""
     return name[name.rindex("/") + 1 :]
+
+
+SORTED_KINDS: Final = frozenset({Kind.TEXT, *_ID_TEXT})
+"""The kinds of primary keys whose ids sort as they do."""

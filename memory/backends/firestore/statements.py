@@ -1,0 +1,152 @@
+"""A statement is a query: one entry in `connection.queries` for each, with the calls that it took inside.
+
+The compilers hand their work to `DatabaseWrapper.statement`, which passes it through Django's own cursor wrappers, so
+`execute_wrappers`, `assertNumQueries` and tools that wrap cursors see text as they see SQL. The text is rendered only
+if somebody looks: Firestore is never sent any.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, TypeAlias, TypeVar
+
+from django.db.backends import utils
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+
+from .query.plan import Rpc
+
+T = TypeVar("T")
+
+Text: TypeAlias = tuple[str, Sequence[Any] | None]
+"""SQL and its parameters; None where there is nothing to fill in."""
+
+NATIVE: Final = "native"
+MIRROR: Final = "mirror"
+WRITE: Final = "write"
+
+
+def without_cost() -> dict[str, Any]:
+    """What an entry of `connection.queries` says of a statement that made no call."""
+    return {"lane": NATIVE, "documents_read": 0, "documents_written": 0, "rpcs": []}
+
+
+class Statement:
+    """What a statement cost so far. `entry` is shared with `connection.queries` once it is there."""
+
+    def __init__(self) -> None:
+        self.entry = without_cost()
+        self._lock = threading.Lock()  # commits of one statement may end on several threads
+
+    def enter(self, lane: str) -> None:
+        """Note the lane: that of the mirror stays."""
+        if self.entry["lane"] != MIRROR:
+            self.entry["lane"] = lane
+
+    def add(self, call: Mapping[str, Any]) -> None:
+        """Count a call that ended."""
+        with self._lock:
+            self.entry["rpcs"].append(call)
+            for name in ("documents_read", "documents_written"):
+                self.entry[name] += call[name]
+
+    def share(self, logged: dict[str, Any]) -> None:
+        """Put the cost into an entry of `connection.queries`; calls that end later are added there."""
+        with self._lock:
+            logged.update(self.entry)
+            self.entry = logged
+
+
+class QueriesLog(deque[dict[str, Any]]):
+    """`connection.queries_log`, with the log of calls beside it: both have the same bound and are cleared together."""
+
+    def __init__(self, maxlen: int) -> None:
+        super().__init__(maxlen=maxlen)
+        self.rpcs: deque[dict[str, Any]] = deque(maxlen=maxlen)
+
+    def append(self, entry: dict[str, Any], /) -> None:
+        """Add a statement; one that Django logs itself (`BEGIN`) made no call."""
+        for name, value in without_cost().items():
+            entry.setdefault(name, value)
+        super().append(entry)
+
+    def clear(self) -> None:
+        """Forget statements and calls."""
+        super().clear()
+        self.rpcs.clear()
+
+
+class DebugCursor(CursorDebugWrapper):
+    """Django's logging cursor, whose entries say what the statement cost."""
+
+    cursor: Any
+    db: Any
+
+    @contextmanager
+    def debug_sql(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """One entry of `connection.queries`."""
+        cost = self.cursor.cost = Statement()
+        try:
+            with super().debug_sql(*args, **kwargs):
+                yield
+        finally:
+            if self.db.queries_log:
+                cost.share(self.db.queries_log[-1])
+
+
+class Untranslated(AbstractContextManager[None]):
+    """What Django calls `wrap_database_errors`: the engine's errors are Django's already (`errors.py`)."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Let errors pass."""
+
+    def __call__(self, function: T) -> T:
+        return function
+
+
+def is_watched(connection: Any) -> bool:
+    """Whether anything looks at statements: logs, `execute_wrappers`, or tools that replace Django's cursors."""
+    return bool(
+        connection.queries_logged
+        or connection.execute_wrappers
+        or "cursor" in vars(connection)
+        or CursorWrapper.execute.__code__.co_filename != utils.__file__
+    )
+
+
+def as_entry(rpc: Rpc, lane: str) -> dict[str, Any]:
+    """A call as `connection.rpcs` has it."""
+    return {
+        "method": rpc.method,
+        "description": rpc.description,
+        "time": f"{rpc.seconds:.3f}",
+        "lane": lane,
+        "documents_read": rpc.documents_read,
+        "documents_written": rpc.documents_written,
+        "error": rpc.error,
+    }
+
+
+def filled(sql: str, params: Sequence[Any] | None) -> str:
+    """SQL with its parameters in place, for a reader."""
+    return sql if params is None else sql % tuple(map(_literal, params))
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"X'{bytes(value).hex()}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+PING: Final = "select 1"
+
+
+def is_ping(sql: Any) -> bool:
+    """Whether SQL is `SELECT 1`, which health checks send."""
+    return isinstance(sql, str) and " ".join(sql.lower().rstrip("; \n\t").split()) == PING
