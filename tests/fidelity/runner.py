@@ -10,6 +10,10 @@ from typing import Any
 
 from django.test.runner import DiscoverRunner
 
+from memory.backends.firestore.django_tests import EXPECTED_FAILURES
+
+REASONS = {test: reason for reason, tests in EXPECTED_FAILURES.items() for test in tests}
+
 
 class Recorder(unittest.TextTestResult):
     """Remembers the outcome of every test by its id: passed, skipped, failed, with the last line of the
@@ -28,7 +32,11 @@ class Recorder(unittest.TextTestResult):
 
     def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
         super().addExpectedFailure(test, err)
-        self._note(test, "failed", "expected on this engine")
+        self._note(test, "failed", REASONS.get(test.id(), _reason(err)))
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
+        super().addUnexpectedSuccess(test)
+        self._note(test, "unexpected success", "remove it from the expected failures")
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
         super().addSkip(test, reason)

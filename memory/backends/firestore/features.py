@@ -12,6 +12,7 @@ import sys
 from django.db.backends.base.features import BaseDatabaseFeatures
 from django.utils.functional import cached_property
 
+from .django_tests import EXPECTED_FAILURES, SKIPS
 from .rpc import channel
 from .rpc.commit import MAX_EMULATOR_BYTES, MAX_WHOLE_BYTES
 
@@ -119,6 +120,9 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     can_clone_databases = True
     test_db_allows_multiple_connections = True
     supported_explain_formats: set[str] = set()
+
+    django_test_expected_failures = set().union(*EXPECTED_FAILURES.values())
+    django_test_skips = SKIPS
 
     @cached_property
     def supports_explaining_query_execution(self) -> bool:

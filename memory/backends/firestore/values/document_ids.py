@@ -63,8 +63,9 @@ def quoted(segment: str) -> str:
 def document_id(value: Any, kind: Kind) -> str:
     """The id of the document whose primary key is `value`. Ids sort as keys do, and no two keys share an id.
 
-    TEXT is unchanged, if it is a valid id (see the escapes below). INTEGER is 19 digits ("0000000000000000007"), or "-" and the digits of 10**19 + n for a negative
-    number. UUID is str(). Other kinds are text that sorts as they do.
+    TEXT is unchanged if it is a valid id; otherwise it is escaped (see below). INTEGER is 19 digits
+    ("0000000000000000007"), or "-" and the digits of 10**19 + n for a negative number. UUID is str(). Other kinds are
+    their stored text.
 
     Raises `ValueError` for NaN, values of another kind, and text with a lone surrogate.
     """

@@ -1,0 +1,71 @@
+"""Django's own tests that the engine does not pass, by reason: a fact about Firestore, or a decision of the engine.
+
+`python -m tests.fidelity.run` runs them. An expected failure that passes fails the run, so the lists stay true; a test
+is skipped instead where it fails in some runs only. Tests that Django skips itself, by `features.py`, are not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+EXPECTED_FAILURES: Final[Mapping[str, frozenset[str]]] = {
+    # https://firebase.google.com/docs/firestore/query-data/queries
+    "raw SQL is refused: Firestore has no SQL": frozenset(
+        {
+            "async.test_async_queryset.AsyncQuerySetTest.test_raw",
+            "prefetch_related.tests.RawQuerySetTests.test_basic",
+            "prefetch_related.tests.RawQuerySetTests.test_clear",
+            "prefetch_related.tests.RawQuerySetTests.test_prefetch_before_raw",
+        }
+    ),
+    # https://firebase.google.com/docs/firestore/query-data/get-data
+    "foreign keys are not enforced: Firestore has no constraints": frozenset(
+        {"fixtures_regress.tests.TestFixtures.test_loaddata_raises_error_when_fixture_has_invalid_foreign_key"}
+    ),
+    # https://firebase.google.com/docs/firestore/manage-data/transactions
+    "writes are sent when the block ends, so a duplicate key raises IntegrityError at commit": frozenset(
+        {
+            "transactions.tests.AtomicErrorsTests.test_atomic_allows_queries_after_fixing_transaction",
+            "transactions.tests.AtomicErrorsTests.test_atomic_prevents_queries_in_broken_transaction",
+        }
+    ),
+    "unique columns are enforced by markers, and the models of these migrations have no unique_together": frozenset(
+        {
+            "contenttypes_tests.test_operations.ContentTypeOperationsTests.test_content_type_rename_conflict",
+            "contenttypes_tests.test_operations.ContentTypeOperationsTests.test_existing_content_type_rename",
+        }
+    ),
+    "expressions are computed by SQLite, so as_firestore() and patched features have no effect on them": frozenset(
+        {
+            "aggregation.tests.AggregateTestCase.test_add_implementation",
+            "expressions_window.tests.WindowUnsupportedTests.test_unsupported_backend",
+        }
+    ),
+    "the test reads SQL that is never sent": frozenset(
+        {"model_fields.test_jsonfield.TestQuerying.test_key_sql_injection_escape"}
+    ),
+    "UUIDs are native values, and parts of them are found without hyphens nevertheless, as on SQLite": frozenset(
+        f"model_fields.test_uuid.TestQuerying.test_{lookup}"
+        for lookup in (
+            "contains",
+            "endswith",
+            "filter_with_expr",
+            "icontains",
+            "iendswith",
+            "iexact",
+            "istartswith",
+            "startswith",
+        )
+    ),
+}
+
+SKIPS: Final[dict[str, set[str]]] = {
+    # https://firebase.google.com/docs/firestore/best-practices
+    "ids are not small numbers, so the order in which Django adds a set of them is not that of their values": {
+        "m2m_recursive.tests.RecursiveM2MTests.test_recursive_m2m_all",
+        "m2m_recursive.tests.RecursiveM2MTests.test_recursive_m2m_reverse_add",
+        "m2m_recursive.tests.RecursiveSymmetricalM2MThroughTests.test_recursive_m2m_all",
+        "fixtures.tests.ForwardReferenceTests.test_forward_reference_m2m_natural_key",
+    },
+}
