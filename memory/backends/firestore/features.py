@@ -104,7 +104,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_column_check_constraints = False
     supports_table_check_constraints = True  # evaluated by SQLite before a row is written
     can_introspect_check_constraints = True
-    can_introspect_foreign_keys = False
+    can_introspect_foreign_keys = True  # of the models that the applied migrations left
     can_introspect_default = False
     supports_index_column_ordering = False
     supports_deferrable_unique_constraints = False
@@ -128,8 +128,3 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     def supports_explaining_query_execution(self) -> bool:
         """Whether `QuerySet.explain()` works. It shows the lane and the limit of documents read."""
         return True
-
-    @cached_property
-    def introspected_field_types(self) -> dict[str, str]:  # type: ignore[override]
-        """Firestore has no column types."""
-        return {}

@@ -98,6 +98,17 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
     def rename_index(self, model: Any, old_index: Any, new_index: Any) -> None:
         """Firestore's indexes have no names."""
 
+    def _constraint_names(self, model: Any, column_names: Any = None, **wanted: Any) -> list[str]:
+        """Names of the model's constraints and indexes. A model's state has no `index_together`: an index of several
+        columns that is none of `Meta.indexes` has the name that Django gives those."""
+        base: Any = super()
+        with self.connection.introspection.described_by(model):
+            names: list[str] = base._constraint_names(model, column_names, **wanted)
+        is_index = wanted.get("index") and wanted.get("unique") is False
+        if not names and is_index and column_names is not None and len(column_names) > 1:
+            return [base._create_index_name(model._meta.db_table, column_names, suffix="_idx")]
+        return names
+
     def alter_index_together(self, model: Any, old_index_together: Any, new_index_together: Any) -> None:
         """See `add_index`."""
 
