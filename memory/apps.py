@@ -29,7 +29,7 @@ class MemoryConfig(AppConfig):
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
         post_migrate.connect(matrix.matrices.clear, sender=self, dispatch_uid="memory.search.matrices")
-        post_migrate.connect(receivers.forget_everything, sender=self, dispatch_uid="memory.history")
+        post_migrate.connect(receivers.clear_cache, sender=self, dispatch_uid="memory.history")
         pre_save.connect(indexing.before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
         for name in ("MemoryItem", "UserSession"):
             pre_save.connect(receivers.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")

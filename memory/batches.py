@@ -19,9 +19,9 @@ ROWS_AT_ONCE = 500
 
 
 def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[Place]]:
-    """The rows' keys and conversations, in batches; at least one batch. Where the database can, they are locked.
+    """The rows' keys and conversations, in batches; at least one batch. The rows are locked if the database can.
 
-    A write is then restricted to them: what comes to match meanwhile is not written without the cache being told.
+    The caller restricts its write to these rows, so that rows which match later are not changed behind the cache.
     """
     plain = not (rows.query.group_by or rows.query.distinct)
     if lock and plain and connections[rows.db].features.has_select_for_update:

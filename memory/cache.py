@@ -153,7 +153,7 @@ class ConversationCache:
 
     def fill(self, conversation: Conversation, lease: str, items: Sequence[Item], whole: bool) -> bool:
         """Cache the conversation's newest items, newest first. Returns False if a writer came between."""
-        kept = self._that_fit(items)
+        kept = self._within_limits(items)
         arguments = [text for item in kept for text in (item.id, item.value)]
         complete = "1" if whole and len(kept) == len(items) else "0"
         keys, name = self._keys(conversation), self._name(conversation)
@@ -234,7 +234,7 @@ class ConversationCache:
             stats.marks += _text(info["marks"] or b"").count(";")
         return stats
 
-    def _that_fit(self, items: Sequence[Item]) -> Sequence[Item]:
+    def _within_limits(self, items: Sequence[Item]) -> Sequence[Item]:
         total = 0
         for position, item in enumerate(items[: self.size]):
             total += len(item.value.encode())

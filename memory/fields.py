@@ -44,7 +44,7 @@ def validate_text(value: str) -> None:
 
 
 def validate_json(value: object) -> None:
-    """Raise `ValidationError` for JSON that Firestore cannot store: too deep, keys that are no strings, NaN."""
+    """Raise `ValidationError` for JSON that Firestore cannot store: too deep, keys that are not strings, NaN."""
     if problem := limits.json_problem(value):
         raise ValidationError(problem, code="invalid_json")
 

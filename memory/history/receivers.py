@@ -37,7 +37,7 @@ def after_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
         changes.everything_changed()
 
 
-def forget_everything(using: str, **kwargs: Any) -> None:
+def clear_cache(using: str, **kwargs: Any) -> None:
     """Receiver of `post_migrate`: clear the cache, since the tables are new or were emptied."""
     if (cache := cache_of(using)) is not None:
         with suppress(Unavailable):

@@ -17,7 +17,7 @@ from memory.text_index import Newest
 Texts: TypeAlias = list[str | None]
 
 
-def nobody_knows(conversation: Conversation) -> None:
+def nothing_cached(conversation: Conversation) -> None:
     """A `Newest` that knows nothing, so the database is read."""
 
 

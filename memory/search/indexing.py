@@ -17,7 +17,7 @@ from memory.models import MemoryItem
 from memory.text_index import Newest
 
 from .context import in_context
-from .earlier import Texts, each, nobody_knows, together
+from .earlier import Texts, each, nothing_cached, together
 from .embedders import Embedder, EmbedderError
 from .texts import distinct_terms, embed, readable, terms_version
 
@@ -66,7 +66,7 @@ def reserved_values(item: MemoryItem) -> dict[str, Any]:
     return {"text_embedding": [0.0] * embedder.dimension, "embedding_model": model_name(embedder)}
 
 
-def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nobody_knows) -> None:
+def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nothing_cached) -> None:
     """Compute the vectors of items that need one, just before they are written. `newest` may know the turns before.
 
     If the embedder fails, the items are stored without vectors and stay pending.

@@ -4,10 +4,10 @@ A file has `{"conversations": [{"id", "turns": [{"id", "session", "speaker", "ti
 [{"question", "evidence": [turn ids], "category"}]}]}`; one conversation is one user's memory, a time is ISO 8601. A
 category may be `kind/category`: kinds are measured apart too.
 
-Files are made by many hands, so what can be understood is read: numbers as names, no session, no speaker, times as
-people and mail write them or as Unix seconds, no time (that of the turn before), times that are equal (in the order of
-the file). A time that cannot be read is as none, and told. A question that cannot be measured is left out and
-told; what makes no conversation at all is an `EvaluationError` that names the place.
+Files come from many sources, so the reader is lenient: ids may be numbers, sessions and speakers may be missing, times
+may be Unix seconds or in formats of people and mail. A missing time is that of the turn before; equal times keep the
+order of the file. Unreadable times and questions that cannot be measured are reported and skipped. Anything else raises
+`EvaluationError`, which names the place.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Pa
         given = turn.get("time")
         moment = _time(given)
         if moment is None and given not in (None, ""):
-            problems.append(f"{where}.time is {given!r}, which is no time: that of the turn before it is taken.")
+            problems.append(f"{where}.time is {given!r}, which is not a time: the time of the turn before it is used.")
         said = moment or said
         time = said + timedelta(microseconds=equal[said])
         equal[said] += 1
@@ -159,7 +159,7 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
     if not question.strip():
         return None, "asks nothing."
     if len(unknown) == len(evidence):
-        return None, f"has evidence that is no turn: {_shown(unknown)}." if unknown else "has no evidence."
+        return None, f"has evidence that is not a turn: {_shown(unknown)}." if unknown else "has no evidence."
     return Label(question, frozenset(evidence) & known, category), problem
 
 

@@ -110,7 +110,7 @@ def test_no_session_no_speaker_and_no_text() -> None:
     [
         ({"evidence": []}, None, "no evidence"),
         ({"evidence": None}, None, "no evidence"),
-        ({"evidence": ["D9", "D9:1; D9:2"]}, None, "no turn: 'D9', 'D9:1', 'D9:2'."),
+        ({"evidence": ["D9", "D9:1; D9:2"]}, None, "not a turn: 'D9', 'D9:1', 'D9:2'."),
         ({"evidence": ["D9; t1, t1"]}, {"t1"}, "no turn by 'D9'"),
         ({"evidence": "t1 t1"}, {"t1"}, ""),
         ({"evidence": ["t1", "D", "t1"]}, {"t1"}, "no turn by 'D'"),
@@ -179,7 +179,9 @@ def test_a_file_of_many_oddities_is_measured(tmp_path: Path) -> None:
     assert table["size"] == {"conversations": 3, "turns": 4, "questions": 2, "left_out": 20}
     assert table["all"]["recall@10"] == 1.0
     assert {name: row["questions"] for name, row in table["categories"].items()} == {"1": 1, "2": 1}
-    assert complaints.splitlines()[0] == ("Skipped: conversations[0].questions[2] has evidence that is no turn: 'D0'.")
+    assert complaints.splitlines()[0] == (
+        "Skipped: conversations[0].questions[2] has evidence that is not a turn: 'D0'."
+    )
     assert complaints.splitlines()[-1] == "Skipped: 10 more."
 
 
