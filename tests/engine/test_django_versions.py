@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.apps.registry import Apps
 from django.core import checks
 from django.db import connection, models, transaction
 from django.db.models import Count, F, Value
@@ -62,6 +63,46 @@ def test_uuid4_is_computed_for_each_row() -> None:
     assert len(set(Note.objects.annotate(made=UUID4()).values_list("made", flat=True))) == 3
     Note.objects.update(text=Cast(UUID4(), models.TextField()))
     assert len({uuid.UUID(text) for text in Note.objects.values_list("text", flat=True)}) == 3
+
+
+def model(called: str, **fields: Any) -> Any:
+    """A model in a registry of its own; collections need no migration."""
+    meta = type("Meta", (), {"app_label": "engine", "apps": Apps(), **fields.pop("meta", {})})
+    return type(called, (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
+
+
+@needs_6_1
+def test_keys_with_a_database_default_are_computed() -> None:
+    """By `create()` and by `bulk_create()`, for each row that has no key."""
+    from django.db.models.functions import UUID4
+
+    keyed = model("Keyed", id=models.UUIDField(primary_key=True, db_default=UUID4()), name=models.TextField())
+    given = uuid.uuid4()
+    one = keyed.objects.create(name="one")
+    two, three, four = keyed.objects.bulk_create([keyed(name="2"), keyed(name="3"), keyed(id=given, name="4")])
+    keys = [one.pk, two.pk, three.pk]
+    assert all(isinstance(key, uuid.UUID) for key in keys)
+    assert len({*keys, given}) == 4
+    assert four.pk == given
+    assert dict(keyed.objects.values_list("pk", "name")) == dict(
+        zip([*keys, given], ["one", "2", "3", "4"], strict=True)
+    )
+    assert keyed.objects.get(pk=two.pk).name == "2"
+
+
+def test_bulk_create_counts_on_in_an_order_with_respect_to() -> None:
+    """From 6.1 on Django gives new rows their places; before that `_order` is the caller's."""
+    parent = model("Parent", name=models.TextField())
+    apps = parent._meta.apps
+    key = models.ForeignKey(parent, models.CASCADE)
+    step = model("Step", parent=key, meta={"apps": apps, "order_with_respect_to": "parent"})
+    one, two = parent.objects.create(), parent.objects.create()
+    first = step.objects.create(parent=one)
+    later = [{} if DJANGO_6_1 else {"_order": 1 + i} for i in range(2)]
+    made = step.objects.bulk_create([step(parent=one, **values) for values in later])
+    other = step.objects.bulk_create([step(parent=two, **({} if DJANGO_6_1 else {"_order": 0}))])
+    assert [row._order for row in (first, *made, *other)] == [0, 1, 2, 0]
+    assert list(one.get_step_order()) == [first.pk, *[row.pk for row in made]]
 
 
 @needs_6_1

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -397,10 +399,11 @@ def test_a_fork_has_a_thread_of_its_own(make_item: Callable[..., MemoryItem]) ->
 
 def test_a_project_with_tasks_gets_a_task(settings: Any, make_item: Callable[..., MemoryItem]) -> None:
     """Enqueued after the commit, with ids alone; running it completes the items."""
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_tasks"]
-    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.dummy.DummyBackend"}}
-    from django_tasks import default_task_backend
-
+    package = "django.tasks" if find_spec("django.tasks") else "django_tasks"
+    if package == "django_tasks":
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, package]
+    settings.TASKS = {"default": {"BACKEND": f"{package}.backends.dummy.DummyBackend"}}
+    default_task_backend = import_module(package).default_task_backend
     default_task_backend.clear()
     MemoryItem.objects.bulk_create(
         [MemoryItem(id=f"i{n}", user_id="ada", item_type="m", text_content=f"text {n}") for n in range(150)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
@@ -148,6 +149,29 @@ def test_conflicts_are_ignored_or_updated(notes: None) -> None:
         update_fields=["text"],
     )
     assert Note.objects.filter(pk__in=["n1", "m2"]).order_by("pk").values_list("text", "stars")[1] == ("upd", 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 100}], ids=["one statement", "batches"])
+def test_bulk_create_that_fails_half_way_says_what_is_stored(options: dict[str, int]) -> None:
+    """On every version of Django, whose own `atomic()` is around some of these calls and not around others."""
+    Note.objects.create(id="n0599")
+    with pytest.raises(IntegrityError) as caught:
+        Note.objects.bulk_create([Note(id=f"n{i:04}") for i in range(600)], **options)
+    [written] = re.findall(r"other commits wrote (\d+) documents", str(caught.value))
+    assert Note.objects.count() == 1 + int(written)
+    assert 0 < int(written) < 600
+
+
+def test_bulk_create_of_rows_with_and_without_keys_says_what_is_stored() -> None:
+    """Both are parts of one statement, whose first part may be stored when the second fails."""
+    Author.objects.create(pk=1, name="taken")
+    with pytest.raises(IntegrityError) as caught:
+        Author.objects.bulk_create([*(Author(name="x") for _ in range(600)), Author(pk=1, name="y")])
+    written = re.findall(r"other commits wrote (\d+) documents", str(caught.value))
+    assert Author.objects.count() == 1 + int(written[0] if written else 0)
+    with pytest.raises(IntegrityError, match="nothing was written"), transaction.atomic():
+        Author.objects.bulk_create([*(Author(name="x") for _ in range(600)), Author(pk=1, name="y")])
+    assert Author.objects.filter(name="x").count() == int(written[0] if written else 0)
 
 
 def test_delete_counts_and_cascades(notes: None) -> None:
