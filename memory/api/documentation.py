@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from .openapi import SPECTACULAR_SETTINGS
 
 SCHEMA_NAME = "memory-api:schema"
+STYLESHEET = "memory/api/docs.css"
 # `patched_settings` changes drf-spectacular's settings for all threads.
 _lock = threading.Lock()
 
@@ -56,7 +57,8 @@ class Page(OpenView):
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Add the Content-Security-Policy header."""
         final: Response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
-        final["Content-Security-Policy"] = content_security_policy(static(""))
+        # A storage with a manifest knows files only, so the host is that of a file of the pages.
+        final["Content-Security-Policy"] = content_security_policy(static(STYLESHEET))
         return final
 
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from django.contrib.admindocs.views import extract_views_from_urlpatterns, simplify_regex
+from django.urls import get_resolver
+from playwright.sync_api import sync_playwright
 from redis import AuthenticationError, Redis
 
 from memory.testing.emulator import free_port
@@ -141,6 +144,48 @@ def test_the_image_serves_the_service(app: Path, running: live.Service, tmp_path
     for hosts in ("localhost", ".localhost", "localhost,127.0.0.1", "*"):
         done = healthcheck(app, tmp_path, port, ALLOWED_HOSTS=hosts)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def paths() -> list[str]:
+    """The path of every view that needs no argument, from the project's URLconf."""
+    views = extract_views_from_urlpatterns(get_resolver().url_patterns)
+    simple = (simplify_regex(pattern).replace("/?", "/") for _, pattern, _, _ in views)
+    return sorted({path for path in simple if not set(path) & set("<(|") and path != "/admin/logout/"})
+
+
+SESSION = """
+from django.contrib.auth import get_user_model
+from django.test import Client
+client = Client()
+client.force_login(get_user_model().objects.create_superuser("root", password="a-password-for-tests"))
+print("session", client.cookies["sessionid"].value)
+"""
+
+
+def test_the_image_serves_every_page(running: live.Service, tmp_path: Path) -> None:
+    """No page of the URLconf fails with static files that have a manifest; all files that pages load exist."""
+    shell = live.manage("shell", "-c", SESSION, **live.deployed(tmp_path))
+    headers = {"Cookie": f"sessionid={shell.split()[-1]}", "Accept": "text/html, */*;q=0.8"}
+    answers = {path: running.request(path, headers=headers) for path in paths()}
+    assert {"/api/docs/", "/api/redoc/", "/api/schema/", "/admin/memory/memoryitem/"} <= answers.keys()
+    assert {path: answer.status_code for path, answer in answers.items() if answer.status_code >= 500} == {}
+    documents = [f"/api/{name}/" for name in ("docs", "redoc", "schema")]
+    assert [answers[path].status_code for path in documents] == [200, 200, 200]
+    files = {file for answer in answers.values() for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text)}
+    assert any("redoc" in file for file in files)
+    assert {file for file in files if running.request(file).status_code != 200} == set()
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize(("page", "shown"), [("docs", ".opblock-summary"), ("redoc", "h2")])
+def test_the_image_shows_the_documentation(running: live.Service, page: str, shown: str) -> None:
+    """In a browser, with production's static files and the page's own policy."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=backends.chromium(), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(f"{running.url}/api/{page}/")
+        tab.locator(shown, has_text="List memory items").first.wait_for(timeout=30_000)
+        browser.close()
 
 
 def test_the_health_check_fails_while_the_service_cannot_work(app: Path, running: live.Service, tmp_path: Path) -> None:
