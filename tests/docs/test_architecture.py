@@ -36,6 +36,14 @@ def test_every_module_of_a_package_that_a_line_names_exists() -> None:
                 assert (ROOT / package / f"{name}.py").exists() or (ROOT / package / name).is_dir(), package + name
 
 
+def test_every_file_of_a_common_task_exists() -> None:
+    """Paths in the table of tasks are in the tree."""
+    table = TEXT.split("### Common tasks\n", 1)[1].split("\n## ", 1)[0]
+    paths = re.findall(r"\| `([\w/.]+)` \|$", table, flags=re.MULTILINE)
+    assert len(paths) == 12
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 ENGINE = "memory/backends/firestore"
 PACKAGES = ("compilers", "constraints", "indexes", "mirror", "query", "rpc", "transactions", "values")
 SHIMS = {"advice.py", "together.py"}  # deprecated names
