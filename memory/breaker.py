@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Collection
 from typing import TypeVar
+
+from memory.backends import clock
 
 T = TypeVar("T")
 
@@ -65,13 +66,13 @@ class Breaker:
     def call(self, operation: Callable[[], T], keys: Collection[str] = ()) -> T:
         """The result of `operation`. If it fails, raises `Unavailable` and remembers `keys`."""
         self._refuse_if_open(keys)
-        begun = time.monotonic()
+        begun = clock.monotonic()
         try:
             result = operation()
         except self._failures as error:
             self._trip(type(error).__name__, keys)
             raise Unavailable(f"{self.name}: {type(error).__name__}") from error
-        if time.monotonic() - begun > SLOW_SECONDS:
+        if clock.monotonic() - begun > SLOW_SECONDS:
             self._trip(f"a call took more than {SLOW_SECONDS} s", ())
         return result
 
@@ -98,7 +99,7 @@ class Breaker:
             self._remember(keys)
             opened, self._open = not self._open, True
             if opened:
-                stable = time.monotonic() - self._closed_at > STABLE_SECONDS
+                stable = clock.monotonic() - self._closed_at > STABLE_SECONDS
                 self._pause = FIRST_PAUSE_SECONDS if stable else min(self._pause * 2, LONGEST_PAUSE_SECONDS)
             self._ensure_probing()
         if opened:
@@ -132,7 +133,7 @@ class Breaker:
             with self._lock:
                 batch, self._remembered = self._remembered, set()
                 if batch is not None and not batch:
-                    self._open, self._closed_at = False, time.monotonic()
+                    self._open, self._closed_at = False, clock.monotonic()
                     return True
             try:
                 self._drop(batch)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Hashable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from django.core.cache import caches
 from django.db import connections
+
+from memory.backends import clock
 
 from .checks import TIMEOUT, Check, Finding, failure_class
 
@@ -26,12 +27,12 @@ class Run:
     """A run of a check. `started` is in seconds of the monotonic clock."""
 
     result: Future[Finding] = field(default_factory=Future)
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=clock.monotonic)
 
     @property
     def age(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.started
+        return clock.monotonic() - self.started
 
 
 class Runner:
@@ -52,12 +53,12 @@ class Runner:
 
         The results of checks that run in the calling thread (`Check.runs_in_caller`) are not cached.
         """
-        deadline = time.monotonic() + budget
+        deadline = clock.monotonic() + budget
         unique = list(dict.fromkeys(checks))
         runs = {check: self._join(check) for check in unique if not check.runs_in_caller}
         findings = {check: run_check(check) for check in unique if check.runs_in_caller}
         for check, run in runs.items():
-            remaining = min(deadline, run.started + budget) - time.monotonic()
+            remaining = min(deadline, run.started + budget) - clock.monotonic()
             done, _ = wait([run.result], timeout=max(remaining, 0))
             findings[check] = run.result.result() if done else Finding(check.engine(), TIMEOUT)
         return {check: findings[check] for check in unique}
@@ -100,11 +101,11 @@ def _start(check: Check, run: Run) -> None:
 
 def run_check(check: Check) -> Finding:
     """Run a check and return its result with the duration."""
-    started, failure = time.monotonic(), ""
+    started, failure = clock.monotonic(), ""
     try:
         check.run()
     except Exception as error:  # noqa: BLE001  (any exception of a driver is a failure)
         failure = failure_class(error)
         # Without the error's text, which may contain hosts and credentials.
         logger.warning("Health: %s: %s (%s)", check.engine(), failure, type(error).__name__)
-    return Finding(check.engine(), failure, time.monotonic() - started)
+    return Finding(check.engine(), failure, clock.monotonic() - started)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar
 
+import freezegun
 import pytest
 
 from memory.health import DEGRADED, OK, UNAVAILABLE, Component, Finding, Report, Runner, UnhealthyError, failure_class
@@ -49,6 +50,16 @@ def gate() -> Iterator[threading.Event]:
 def health_threads() -> list[threading.Thread]:
     """Threads that currently run checks."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("health-Backend")]
+
+
+def test_a_budget_is_of_real_time(gate: threading.Event) -> None:
+    """Also where a test has frozen the clock."""
+    with freezegun.freeze_time("2015-06-01"):
+        began = time.clock_gettime(time.CLOCK_MONOTONIC)
+        findings = Runner().run([Backend("hangs", lambda: gate.wait(30) and None)], budget=BUDGET)
+        took = time.clock_gettime(time.CLOCK_MONOTONIC) - began
+    assert [finding.failure for finding in findings.values()] == ["timeout"]
+    assert BUDGET <= took < 10
 
 
 def test_checks_run_concurrently() -> None:

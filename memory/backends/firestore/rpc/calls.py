@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 import grpc
 from django.db import DatabaseError
 
+from memory.backends import clock
+
 from .. import errors
 from ..query.plan import Rpc
 from ..values.backoff import Backoff
@@ -40,12 +42,12 @@ class Deadline:
     """A deadline for all attempts of a call, with the backoff between them."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._end = clock.monotonic() + seconds
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def remaining(self) -> float:
         """Seconds until the deadline, at least 0."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._end - clock.monotonic())
 
     def pause(self) -> bool:
         """Waits before the next attempt. Returns False at once if that would pass the deadline."""
@@ -92,7 +94,7 @@ class RpcClient:
 
         Raises `grpc.RpcError`.
         """
-        started = time.perf_counter()
+        started = clock.monotonic()
         wire = self.wire
         try:
             answer = wire.unary(method, request, timeout)
@@ -153,7 +155,7 @@ class RpcClient:
             Rpc(
                 method=method,
                 description=description,
-                seconds=time.perf_counter() - started,
+                seconds=clock.monotonic() - started,
                 documents_read=read,
                 documents_written=written,
                 error=code.name if code else None,
@@ -233,7 +235,7 @@ class Stream:
         self._end()
 
     def _open(self) -> Callable[[], Message | None]:
-        self._started = time.perf_counter()
+        self._started = clock.monotonic()
         self._arrived = self._documents = 0
         wire = self._client.wire
         self._attempt = contextlib.ExitStack()

@@ -35,6 +35,8 @@ from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrp
 from google.oauth2 import service_account
 from grpc.experimental import ChannelOptions
 
+from memory.backends import clock
+
 SCOPES: Final = ("https://www.googleapis.com/auth/datastore",)
 SERVICE: Final = "/google.firestore.v1.Firestore/"
 FORK_WAIT_SECONDS: Final = 10.0
@@ -159,7 +161,9 @@ class Wire:
     def unary(self, method: str, request: Message, timeout: float) -> Message:
         """Makes one unary call. `timeout` is in seconds. Raises `grpc.RpcError`."""
         with _gate:
-            return self._stubs[method](request, timeout=timeout, metadata=self._headers(method, request))
+            return self._stubs[method](
+                request, timeout=timeout + clock.shift(), metadata=self._headers(method, request)
+            )
 
     @contextlib.contextmanager
     def stream(self, method: str, request: Message, timeout: float) -> Iterator[Callable[[], Message | None]]:
@@ -169,7 +173,9 @@ class Wire:
         the function raise `grpc.RpcError`.
         """
         with _gate:
-            call = self._stubs[method](request, timeout=timeout, metadata=self._headers(method, request))
+            call = self._stubs[method](
+                request, timeout=timeout + clock.shift(), metadata=self._headers(method, request)
+            )
 
         def read() -> Message | None:
             with _gate:

@@ -28,7 +28,6 @@ reports the unknown outcome.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -37,6 +36,8 @@ from typing import Final, TypeAlias
 
 import grpc
 from django.db import DatabaseError, OperationalError
+
+from memory.backends import clock
 
 from .. import errors
 from ..query.plan import Change, Create, Delete, Increments, Outcome, Put, Update, Write, parts
@@ -110,7 +111,7 @@ class Batch:
     writes: list[Write] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     lost: bool = False
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=clock.monotonic)
 
     def add(self, position: int, write: Write, message: Message) -> None:
         """Adds a write and its encoded message."""
@@ -346,7 +347,7 @@ class Committer:
             found, read_time = self._read(witnesses, deadline)
         except DatabaseError:
             raise self._outcome_unknown(batch, error) from error
-        began = to_seconds(read_time) - (time.monotonic() - batch.started) - CLOCK_SECONDS
+        began = to_seconds(read_time) - (clock.monotonic() - batch.started) - CLOCK_SECONDS
         seen = {self._evidence_from(batch, write, found, began) for write in witnesses}
         if Evidence.APPLIED in seen:
             return Evidence.APPLIED

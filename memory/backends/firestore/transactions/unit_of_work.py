@@ -21,7 +21,6 @@ writes are never sent.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -29,6 +28,8 @@ from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 from django.db import DatabaseError, DataError, OperationalError
+
+from memory.backends import clock
 
 from .. import errors
 from ..query.plan import (
@@ -446,11 +447,11 @@ class UnitOfWork:
         self.refuse_aborted()
         if self._id is None and not self._optimistic and not self._never_committed():
             self._id = self._executor.begin(retry=self._retry)
-            self._began = self._last = time.monotonic()
+            self._began = self._last = clock.monotonic()
         return self._id
 
     def _check_duration(self) -> None:
-        took = time.monotonic() - self._began
+        took = clock.monotonic() - self._began
         if self._id is not None and took > MAX_SECONDS:
             raise errors.TransactionTooLong(
                 f"the transaction began {took:.0f} s ago; Firestore's limit is {MAX_SECONDS:.0f} s. Nothing was sent. "
@@ -460,7 +461,7 @@ class UnitOfWork:
     @contextmanager
     def _detect_abort(self) -> Iterator[None]:
         """For calls in the server transaction: records whether the server has ended it."""
-        idle = time.monotonic() - self._last
+        idle = clock.monotonic() - self._last
         try:
             yield
         except errors.Contention as error:
@@ -478,7 +479,7 @@ class UnitOfWork:
                 else f"it was idle for {idle:.0f} s; Firestore's limit is {MAX_IDLE_SECONDS:.0f} s"
             )
             raise errors.Contention(f"the transaction has ended, nothing was applied: {self._aborted}") from error
-        self._last = time.monotonic()
+        self._last = clock.monotonic()
 
 
 def _refusal(write: Write, outcome: Outcome, applied: int = 0) -> str:

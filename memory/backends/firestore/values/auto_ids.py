@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from memory.backends import clock
+
 # The largest integer that JavaScript, and so every browser, represents exactly.
 MAX_AUTO_ID: Final = 2**53 - 1
 
@@ -24,7 +26,7 @@ class Clock:
     def next(self) -> int:
         """The next id."""
         with self._lock:
-            self._last = max(self._last + 1, time.time_ns() // 1000)
+            self._last = max(self._last + 1, int((time.time() + clock.shift()) * 1_000_000))
             return self._last
 
 
