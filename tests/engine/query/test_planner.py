@@ -72,10 +72,24 @@ def test_a_filter_by_key_alone_is_a_batch_get() -> None:
     assert numbers == Get("things", ("0000000000000000003", "0000000000000000007"), (NUMBER_KEY,))
 
 
-@pytest.mark.parametrize("impossible", ["", ".", "..", "a/b", "__x__", "é" * 751])
-def test_a_key_that_is_not_a_valid_id_matches_nothing(impossible: str) -> None:
-    """The id is not sent, since Firestore would reject the request."""
-    assert plan(select(eq(impossible, KEY))) == NoRows()
+@pytest.mark.parametrize(("key", "id"), [("", "\x01"), ("a/b", "a.\U0010ffff1b"), ("__x__", "__x__\x01")])
+def test_a_key_that_is_not_a_valid_id_is_escaped(key: str, id: str) -> None:
+    """Firestore would reject the key as an id."""
+    assert plan(select(eq(key, KEY))) == Get("things", (id,), (KEY,))
+
+
+def test_a_key_without_an_id_matches_nothing() -> None:
+    """No document can have it, so none is read."""
+    assert plan(select(eq("\ud800", KEY))) == NoRows()
+
+
+def test_a_long_key_is_a_get_and_not_a_filter() -> None:
+    """Firestore takes no filter on a value of more than 1,500 bytes, but ids are shortened."""
+    key = "k" * 2_000
+    assert isinstance(plan(select(eq(key, KEY))), Get)
+    assert isinstance(plan(select(all_of([eq(key, KEY), eq(1, N)]))), NotNative)
+    assert isinstance(superset(select(all_of([eq(key, KEY), eq(1, N)]))), Get)
+    assert superset(select(any_of([eq(key, KEY), eq(1, N)]))) == Query("things", (KEY,))
 
 
 def test_documents_by_key_are_sorted_by_the_caller() -> None:
