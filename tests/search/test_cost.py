@@ -145,7 +145,7 @@ def test_every_query_has_its_index(meter: Meter, monkeypatch: pytest.MonkeyPatch
     asked = [one for some in rounds for one in some]
     assert {type(one).__name__ for one in asked} == {"MemoryItemQuerySet", "Counted"}
     for one in asked:
-        read: Any = batch_fetch._prepared(one).read
+        read: Any = batch_fetch._prepare(one).read
         needed = derive.required_index(read.source if isinstance(read, Aggregate) else read)
         assert needed is None or merged(keys(needed), known), needed
 
