@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 NAMESPACE = uuid.UUID("5a1f4f0e-6a53-5b7e-9d0b-0d2a6f2f7c11")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Numbers from here are milliseconds; as seconds they would be in the year 5138.
-MIN_MILLISECONDS = 100_000_000_000
+# Times of messages outside of these bounds come from a wrong unit or a broken clock.
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+# Units by size: microseconds in each, for numbers below. A number of seconds above 1e11 would be after the year 5138.
+UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (1e20, 0.001))
+# Numbers as text. Eight digits are a date: 20260131.
+NUMBER = re.compile(r"\d{9,20}(\.\d+)?", re.ASCII)
 
 
 class UserIdMissingError(Exception):
@@ -62,6 +68,18 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """An entry's place in its conversation. `order.Order` computes the entry's timestamp from it.
+
+    `thread` identifies the conversation, `position` counts its messages from 0, and `stated` is the time in the file.
+    """
+
+    thread: str
+    position: int
+    stated: object = None
+
+
+@dataclass(frozen=True)
 class Entry:
     """A record to store: its model and fields. `stated` are the fields given by the file; for `raw` see `Reject`."""
 
@@ -70,6 +88,7 @@ class Entry:
     stated: frozenset[str]
     place: Place
     raw: object
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)
@@ -104,17 +123,42 @@ def derived_id(*parts: object) -> str:
 
 
 def time_of(value: object) -> datetime | None:
-    """Parse ISO 8601 (UTC by default) or a number of seconds or milliseconds since 1970; None for other values."""
+    """The time of a message between 1970 and 2200; None for other values.
+
+    Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970, as JSON numbers or as text. Other text is
+    ISO 8601 (UTC by default) or RFC 5322.
+    """
     try:
         if isinstance(value, str):
-            parsed = datetime.fromisoformat(value)
-            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            seconds = value / 1000 if abs(value) >= MIN_MILLISECONDS else value
-            return EPOCH + timedelta(seconds=seconds)
+            time = _number_time(float(value)) if NUMBER.fullmatch(value) else _text_time(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            time = _number_time(value)
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
-    return None
+    return time if time is not None and EPOCH < time < LATEST else None
+
+
+def iso_time(text: str) -> datetime | None:
+    """Parse ISO 8601 (UTC by default) of any year; None for other text."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text_time(text: str) -> datetime | None:
+    if (time := iso_time(text.removesuffix(" UTC"))) is not None:
+        return time
+    parsed = parsedate_to_datetime(text)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _number_time(number: float) -> datetime | None:
+    scale = next((scale for limit, scale in UNITS if number < limit), None)
+    return None if scale is None else EPOCH + timedelta(microseconds=round(number * scale))
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

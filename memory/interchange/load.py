@@ -17,6 +17,7 @@ from . import store
 from .entries import Context, Empty, Entry, Outcome, Reject
 from .formats import parse
 from .frames import Frame, frames
+from .order import Order
 
 BATCH_ENTRIES = 500
 # Bytes of the file per batch. Limits memory and the size of the transaction for large records.
@@ -113,8 +114,9 @@ def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool 
 def _batches(values: Iterator[Frame], context: Context) -> Iterator[list[Outcome]]:
     batch: list[Outcome] = []
     size = 0
+    order = Order(context.time)
     for frame in values:
-        for outcome in parse(frame, context):
+        for outcome in order.fit(parse(frame, context)):
             batch.append(outcome)
             if len(batch) >= BATCH_ENTRIES:
                 yield batch
@@ -123,6 +125,7 @@ def _batches(values: Iterator[Frame], context: Context) -> Iterator[list[Outcome
         if size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
+    batch += order.rest()
     if batch:
         yield batch
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from memory.interchange.entries import Context, Empty, Entry, Outcome, Reject, UserIdMissingError, time_of
 from memory.interchange.formats import parse
 from memory.interchange.frames import Frame
+from memory.interchange.order import Order
 
 from .samples import START, conversation, langchain, message, node
 from .test_frames import JSON
@@ -24,7 +25,8 @@ STARTED = time_of(START)
 
 def outcomes(content: Any, index: int | None = None, ordinal: int = 0, context: Context = CONTEXT) -> list[Outcome]:
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return list(parse(Frame(raw, 3, 0, ordinal, index), context))
+    order = Order(context.time)
+    return [*order.fit(parse(Frame(raw, 3, 0, ordinal, index), context)), *order.rest()]
 
 
 def items(content: Any, **options: Any) -> list[dict[str, Any]]:
@@ -281,12 +283,30 @@ class TestLangChain:
             {"additional_kwargs": {"timestamp": "2026-01-02T03:04:05Z"}},
             {"response_metadata": {"created_at": 1767323045}},
             {"timestamp": 1767323045000},
+            {"timestamp": 1767323045000000},
+            {"timestamp": 1767323045000000000},
+            {"timestamp": "1767323045000"},
+            {"timestamp": "1767323045"},
+            {"timestamp": "2026-01-02 03:04:05 UTC"},
+            {"timestamp": "2026-01-02T03:04:05.000000000Z"},
+            {"timestamp": "Fri, 02 Jan 2026 04:04:05 +0100"},
+            {"timestamp": "", "additional_kwargs": {"created_at": "2026-01-02T04:04:05+01:00"}},
         ],
     )
     def test_a_time_of_its_own(self, data: dict[str, Any]) -> None:
         """Where integrations note one."""
         (item,) = items([langchain("human", "x", **data)])
         assert item["timestamp"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        "time",
+        ["17120101", -8_130_000_000, 0, 50_000_000_000, 1e30, "1712-01-01T00:00:00Z", "soon", True],
+    )
+    def test_a_time_that_cannot_be(self, time: Any) -> None:
+        """Times outside of 1970 to 2200 are not the message's time; the value is kept in the metadata."""
+        (item,) = items([langchain("human", "x", timestamp=time)])
+        assert item["timestamp"] == FILE_TIME
+        assert item["metadata"]["original_time"] == time
 
     def test_sessions(self) -> None:
         """Messages of an array or on lines make the file's session; each further list makes one of its own."""
@@ -315,8 +335,9 @@ class TestLangChain:
     def test_what_is_no_message(self) -> None:
         """It is rejected alone, with its place."""
         found = outcomes([langchain("human", "x"), {"type": "human"}])
-        assert isinstance(found[1], Reject)
-        assert found[1].place.inside == "message 1"
+        (reject,) = (outcome for outcome in found if isinstance(outcome, Reject))
+        assert len(found) == 2
+        assert reject.place.inside == "message 1"
 
     @given(JSON, JSON, JSON)
     def test_anything_can_stand_anywhere(self, content: Any, kwargs: Any, key: Any) -> None:

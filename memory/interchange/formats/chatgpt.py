@@ -7,7 +7,6 @@ the user saw last. All messages that are not empty are imported, those of other 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from memory.interchange.entries import (
@@ -23,9 +22,9 @@ from memory.interchange.entries import (
     given,
     time_of,
 )
+from memory.interchange.order import Node, original_time, tree_times
 
 SOURCE = "chatgpt"
-TICK = timedelta(microseconds=1)
 
 # Text fields of content types, in addition to `parts`: code, tool output, quotes, pages, instructions, memory.
 TEXTS = ("title", "text", "result", "summary", "content", "user_profile", "user_instructions", "model_set_context")
@@ -66,8 +65,14 @@ class _Conversation:
         self.place = place
         self.session_id = _conversation_id(conversation, mapping)
         self.shown = set(self.ancestors(conversation.get("current_node")))
-        self.start = time_of(conversation.get("create_time")) or context.time
-        self.times: dict[str, datetime] = {}
+        nodes = {
+            key: Node(parent if isinstance(parent := node.get("parent"), str) else None, time_of(_stated_time(node)))
+            for key, node in mapping.items()
+            if isinstance(node, dict)
+        }
+        known = [node.time for node in nodes.values() if node.time is not None]
+        self.start = time_of(conversation.get("create_time")) or min(known, default=context.time)
+        self.times = tree_times(nodes, self.start)
 
     def session(self) -> Entry:
         title = self.fields.get("title")
@@ -108,38 +113,19 @@ class _Conversation:
     def _entry(
         self, node_id: str, message: Mapping[str, Any], text: str, metadata: Mapping[str, Any], place: Place
     ) -> Entry:
+        time, stated_time = self.times[node_id], message.get("create_time")
         values = {
             "id": derived_id(SOURCE, self.user_id, self.session_id, node_id),
             "user_id": self.user_id,
             "session_id": self.session_id,
             "item_type": "message",
-            "timestamp": self.time(node_id),
+            "timestamp": time,
             "text_content": text or None,
-            "metadata": metadata,
+            "metadata": {**metadata, **original_time(stated_time, time)},
         }
-        stated = {"text_content", *(("timestamp",) if time_of(message.get("create_time")) else ())}
+        stated = {"text_content", *(("timestamp",) if time_of(stated_time) else ())}
         raw = {"conversation_id": self.session_id, "node": self.mapping[node_id]}
         return Entry("MemoryItem", values, frozenset(stated), place, raw)
-
-    def time(self, node_id: str) -> datetime:
-        """The message's time; without one, 1 µs after its parent's, which preserves the order."""
-        untimed = []
-        time = self.start
-        for ancestor in self.ancestors(node_id):
-            own = self.times.get(ancestor) or self._own_time(ancestor)
-            if own is not None:
-                time = own
-                self.times[ancestor] = own
-                break
-            untimed.append(ancestor)
-        for ancestor in reversed(untimed):
-            time += TICK
-            self.times[ancestor] = time
-        return time
-
-    def _own_time(self, node_id: str) -> datetime | None:
-        message = self.mapping[node_id].get("message")
-        return time_of(message.get("create_time")) if isinstance(message, dict) else None
 
     def ancestors(self, node_id: object) -> Iterator[str]:
         """A node and its ancestors up to the root; stops at cycles."""
@@ -148,6 +134,11 @@ class _Conversation:
             seen.add(node_id)
             yield node_id
             node_id = self.mapping[node_id].get("parent")
+
+
+def _stated_time(node: Mapping[str, Any]) -> object:
+    message = node.get("message")
+    return message.get("create_time") if isinstance(message, dict) else None
 
 
 def _conversation_id(conversation: Mapping[str, Any], mapping: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Any
 
 from memory.interchange.entries import (
@@ -17,6 +16,7 @@ from memory.interchange.entries import (
     Outcomes,
     Place,
     Reject,
+    Turn,
     Value,
     derived_id,
     given,
@@ -77,13 +77,11 @@ def _message(content: Mapping[str, Any], position: int, session_id: str, place: 
     if not text and not parts and not rest.keys() - {"response_metadata", "id", "name"}:
         return Empty(place)
     user_id, key = context.required_user_id(), data.get("id") or position
-    time = _time(data)
     values = {
         "id": derived_id(SOURCE, user_id, session_id, key),
         "user_id": user_id,
         "session_id": session_id,
         "item_type": "message",
-        "timestamp": time or context.time + timedelta(milliseconds=position),
         "text_content": text or None,
         "metadata": {
             **_named(rest),
@@ -92,8 +90,8 @@ def _message(content: Mapping[str, Any], position: int, session_id: str, place: 
             "role": _role(content["type"], data),
         },
     }
-    stated = {"text_content", *(("timestamp",) if time else ())}
-    return Entry("MemoryItem", values, frozenset(stated), place, content)
+    turn = Turn(derived_id(user_id, session_id), position, _stated_time(data))
+    return Entry("MemoryItem", values, frozenset({"text_content"}), place, content, turn)
 
 
 def _named(rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +120,10 @@ def _content(content: object) -> tuple[str, list[Any]]:
     return "\n".join(texts), others
 
 
-def _time(data: Mapping[str, Any]) -> Any:
-    return next((time for value in _time_values(data) if (time := time_of(value))), None)
+def _stated_time(data: Mapping[str, Any]) -> object:
+    """The first valid time, or else the first value of a time's key."""
+    values = [value for value in _time_values(data) if value is not None]
+    return next((value for value in values if time_of(value)), next(iter(values), None))
 
 
 def _time_values(data: Mapping[str, Any]) -> Iterator[Any]:

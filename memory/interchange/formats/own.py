@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 
 from memory.fields import AnyJSONField, DocumentIdField, LongTextField, MapField, NameField, VectorField
-from memory.interchange.entries import Context, Entry, Outcomes, Reject, Value, time_of
+from memory.interchange.entries import Context, Entry, Outcomes, Reject, Value, iso_time
 from memory.interchange.export import MODELS, exported_fields
 
 OPTIONAL = frozenset({"metadata"})
@@ -73,7 +73,7 @@ def _text(value: object) -> object:
 
 
 def _time(value: object) -> object:
-    time = time_of(value) if isinstance(value, str) else None
+    time = iso_time(value) if isinstance(value, str) else None
     if time is None:
         raise WrongValueError('must be a time such as "2026-01-31T12:00:00Z".')
     return time

@@ -1,0 +1,171 @@
+"""The order of a file is the order of the imported conversation, whatever its clocks."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from memory.interchange import order
+from memory.interchange.export import all_records, to_dict
+from memory.interchange.order import ORIGINAL
+from memory.models import MemoryItem, UserSession
+
+from .samples import START, conversation, langchain, message, node
+from .test_formats import items
+
+TICK = timedelta(microseconds=1)
+
+CLOCKS = (
+    st.none()
+    | st.just(START)
+    | st.floats(START - 5, START + 5)
+    | st.sampled_from(
+        [1.0, 7e9, START * 1_000, START * 1_000_000, -5, 0, 5e10, 1e300, "", "soon", "2026-01-02T03:04:05Z"]
+    )
+)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> list[tuple[int | None, Any]]:
+    """The parents and times of messages, where a parent precedes its children."""
+    count = draw(st.integers(1, 12))
+    parents = [draw(st.none() | st.integers(0, number - 1)) if number else None for number in range(count)]
+    return [(parent, draw(CLOCKS)) for parent in parents]
+
+
+def chatgpt(tree: Sequence[tuple[int | None, Any]], shuffled: Sequence[int]) -> bytes:
+    nodes = [
+        node(f"n{number}", None if parent is None else f"n{parent}", message("user", str(number), time))
+        for number, (parent, time) in enumerate(tree)
+    ]
+    return json.dumps([conversation([nodes[place] for place in shuffled])]).encode()
+
+
+def imported(path: Path, *options: str) -> str:
+    said = io.StringIO()
+    call_command("memory_import", "--user-id", "ada", *options, str(path), stdout=said)
+    return said.getvalue()
+
+
+def history() -> list[str]:
+    """The texts of the only session, oldest first."""
+    return [item.text_content for item in reversed(UserSession.objects.get().items())]
+
+
+def exported() -> list[dict[str, Any]]:
+    lines = [to_dict(record) for record in all_records(MemoryItem)]
+    return sorted(lines, key=lambda line: (datetime.fromisoformat(line["timestamp"]), line["id"]))
+
+
+def clear() -> None:
+    MemoryItem.all_objects.all().delete()
+    UserSession.objects.all().delete()
+
+
+def chains(tree: Sequence[tuple[int | None, Any]]) -> list[list[str]]:
+    """Each message after all of its ancestors, as texts."""
+    found = []
+    for number in range(len(tree)):
+        chain, current = [], number
+        while current is not None:
+            chain.append(str(current))
+            current = tree[current][0]  # type: ignore[assignment]  # None ends the loop
+        found.append(chain[::-1])
+    return found
+
+
+@pytest.mark.django_db(databases=["default", "memory"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(trees(), st.randoms())
+def test_any_tree(tmp_path: Path, tree: list[tuple[int | None, Any]], random: Any) -> None:
+    """Each chain keeps its order in the history, in an export, and in the import of the export."""
+    clear()
+    shuffled = list(range(len(tree)))
+    random.shuffle(shuffled)
+    path, copy = tmp_path / "conversations.json", tmp_path / "copy.jsonl"
+    path.write_bytes(chatgpt(tree, shuffled))
+    imported(path)
+    first, lines = history(), exported()
+    for chain in chains(tree):
+        assert [text for text in first if text in chain] == chain
+    assert [line["text_content"] for line in lines] == first
+    assert "added" not in imported(path)
+    assert exported() == lines
+    call_command("memory_export", output=str(copy), verbosity=0)
+    clear()
+    imported(copy)
+    assert history() == first
+    assert exported() == lines
+    assert "added" not in imported(path)
+
+
+@pytest.mark.django_db(databases=["default", "memory"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(CLOCKS, min_size=1, max_size=10), st.integers(1, 10), st.booleans())
+def test_any_list_that_grows(tmp_path: Path, clocks: list[Any], part: int, on_lines: bool) -> None:
+    """Messages on lines or in an array keep their order, also where an earlier state of the file is imported."""
+    clear()
+    path = tmp_path / "talk.json"
+    said = [langchain("human", str(number), timestamp=clock) for number, clock in enumerate(clocks)]
+    for messages in (said[:part], said):
+        path.write_text("\n".join(map(json.dumps, messages)) if on_lines else json.dumps(messages))
+        imported(path)
+        if not any(order.time_of(clock) for clock in clocks[:part]):
+            clear()
+            imported(path)
+    assert history() == [str(number) for number in range(len(clocks))]
+
+
+def entries(*clocks: Any) -> list[datetime]:
+    return [item["timestamp"] for item in items([langchain("human", "x", timestamp=clock) for clock in clocks])]
+
+
+def test_times_that_fit_are_kept() -> None:
+    """Only the times that contradict the order change, to a microsecond after the predecessor."""
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    found = entries(*((at + timedelta(seconds=second)).isoformat() for second in (0, 9, 3, 3, 20)))
+    assert [time - at for time in found] == [
+        timedelta(seconds=0),
+        timedelta(seconds=9),
+        timedelta(seconds=9) + TICK,
+        timedelta(seconds=9) + 2 * TICK,
+        timedelta(seconds=20),
+    ]
+
+
+def test_missing_times_are_those_of_neighbours() -> None:
+    """The first messages precede the first time, others follow their predecessor."""
+    first, second = "2024-08-12T22:10:10.5Z", "2024-08-12T22:11:10.5Z"
+    at = datetime(2024, 8, 12, 22, 10, 10, 500_000, tzinfo=UTC)
+    assert entries(None, None, first, None, second, None) == [
+        at - 2 * TICK,
+        at - TICK,
+        at,
+        at + TICK,
+        at + timedelta(minutes=1),
+        at + timedelta(minutes=1) + TICK,
+    ]
+
+
+def test_the_time_of_the_file_is_kept() -> None:
+    """A time that cannot be used is in the metadata; one that is used is not repeated."""
+    times = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:01Z"]
+    kept = [item["metadata"].get(ORIGINAL) for item in items([langchain("human", "x", timestamp=t) for t in times])]
+    assert kept == [None, "2026-01-02T03:04:01Z"]
+
+
+def test_few_entries_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without times is not held in memory; its messages keep their order if a time comes late."""
+    monkeypatch.setattr(order, "MAX_WAITING", 3)
+    found = entries(*[None] * 7, "2020-01-01T00:00:00Z", None)
+    assert found == sorted(found)
+    assert len(set(found)) == 9
