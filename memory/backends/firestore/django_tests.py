@@ -45,19 +45,6 @@ EXPECTED_FAILURES: Final[Mapping[str, frozenset[str]]] = {
     "the test reads SQL that is never sent": frozenset(
         {"model_fields.test_jsonfield.TestQuerying.test_key_sql_injection_escape"}
     ),
-    "UUIDs are native values, and parts of them are found without hyphens nevertheless, as on SQLite": frozenset(
-        f"model_fields.test_uuid.TestQuerying.test_{lookup}"
-        for lookup in (
-            "contains",
-            "endswith",
-            "filter_with_expr",
-            "icontains",
-            "iendswith",
-            "iexact",
-            "istartswith",
-            "startswith",
-        )
-    ),
 }
 
 SKIPS: Final[dict[str, set[str]]] = {

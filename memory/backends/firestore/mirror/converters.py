@@ -89,7 +89,7 @@ TO_SQLITE: Final[dict[Kind, Convert]] = {
     Kind.DATE: str,
     Kind.TIME: str,
     Kind.DURATION: duration_microseconds,
-    Kind.UUID: lambda value: value.hex,
+    Kind.UUID: str,
     Kind.JSON: _json_text,
 }
 FROM_SQLITE: Final[dict[Kind, Convert]] = {

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import datetime
 import sqlite3
+import uuid
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.db.models import Field
 
+from memory.backends.sqlite.base import DatabaseFeatures as SQLiteFeatures
 from memory.backends.sqlite.base import DatabaseOperations as SQLiteOperations
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
@@ -26,7 +28,21 @@ from .converters import to_sqlite
 from .load_plan import JoinGraph, Page, loads, restricted_to, with_hidden_refs
 from .loader import Loader
 from .sql_text import named_tables
+from .sqlite_compiler import UUID_FUNCTION, as_uuid
 from .tables import Table, page_table
+
+UUID_FUNCTIONS: Final[Mapping[str, Callable[[], str]]] = {
+    name: lambda make=make: str(make())  # type: ignore[misc]
+    for name, make in {"UUIDV4": uuid.uuid4, "UUIDV7": getattr(uuid, "uuid7", None)}.items()
+    if make is not None
+}
+"""The functions of Django's UUID4() and UUID7(), which return no hyphens on SQLite."""
+
+
+class MirrorFeatures(SQLiteFeatures):
+    """SQLite's features, except for those in which the native lane differs."""
+
+    has_native_uuid_field = True
 
 
 class MirrorOperations(SQLiteOperations):
@@ -42,6 +58,7 @@ class MirrorWrapper(SQLiteWrapper):
     """
 
     is_mirror = True
+    features_class = MirrorFeatures
     ops_class = MirrorOperations
 
     def __init__(self, outer: Connection) -> None:
@@ -51,6 +68,9 @@ class MirrorWrapper(SQLiteWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Closed by the finalizer of its wrapper, since nothing else closes it when a thread ends."""
         connection = super().get_new_connection(conn_params)
+        connection.create_function(UUID_FUNCTION, 1, as_uuid, deterministic=True)
+        for name, make in UUID_FUNCTIONS.items():
+            connection.create_function(name, 0, make)
         weakref.finalize(self, connection.close)
         return connection
 

@@ -1,21 +1,61 @@
-"""Django's compilers for the mirror, whose connection has no alias in `django.db.connections`."""
+"""Django's compilers for the mirror, whose connection has no alias in `django.db.connections`.
+
+UUIDs are native values in Firestore, so they are in the mirror, too: texts with hyphens, as PostgreSQL casts them.
+"""
 
 from __future__ import annotations
 
 import copy
 from functools import partial
 from typing import Any
+from uuid import UUID
 
+from django.db.models.functions import Cast
 from django.db.models.sql import compiler
-from django.db.models.sql.compiler import (
-    SQLCompiler,
-    SQLDeleteCompiler,
-    SQLInsertCompiler,
-    SQLUpdateCompiler,
-)
+
+UUID_FUNCTION = "FIRESTORE_UUID"
 
 
-class SQLAggregateCompiler(compiler.SQLAggregateCompiler):
+class NativeUuids:
+    """Binds UUIDs as texts, and casts to them."""
+
+    def compile(self, node: Any) -> tuple[str, Any]:
+        """The SQL and the parameters of an expression."""
+        inner: Any = super()
+        if isinstance(node, Cast) and node.output_field.get_internal_type() == "UUIDField":
+            sql, params = self.compile(node.get_source_expressions()[0])
+            return f"{UUID_FUNCTION}({sql})", params
+        sql, params = inner.compile(node)
+        if any(isinstance(value, UUID) for value in params):
+            params = tuple(str(value) if isinstance(value, UUID) else value for value in params)
+        return sql, params
+
+
+def as_uuid(value: object) -> object:
+    """The text of a UUID in its standard form; other values unchanged, which equal no UUID."""
+    try:
+        return str(UUID(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+class SQLCompiler(NativeUuids, compiler.SQLCompiler):
+    """SELECT."""
+
+
+class SQLInsertCompiler(NativeUuids, compiler.SQLInsertCompiler):
+    """INSERT."""
+
+
+class SQLDeleteCompiler(NativeUuids, compiler.SQLDeleteCompiler):
+    """DELETE."""
+
+
+class SQLUpdateCompiler(NativeUuids, compiler.SQLUpdateCompiler):
+    """UPDATE."""
+
+
+class SQLAggregateCompiler(NativeUuids, compiler.SQLAggregateCompiler):
     """Aggregates over a subquery. Django looks up the subquery's compiler by alias."""
 
     query: Any
