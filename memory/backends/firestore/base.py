@@ -236,6 +236,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         self.unit: UnitOfWork | None = None
         self.cache = ConnectionCache()
         self.commits = 0  # number of committed transactions
+        self._closes_after_block = False
         # Inside `retrying()`: the id of the server transaction of the first attempt.
         self._retries = False
         self._aborted: bytes | None = None
@@ -282,6 +283,12 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def wrap_database_errors(self) -> Untranslated:  # type: ignore[override]
         """Errors are Django's already."""
         return Untranslated()
+
+    def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
+        """Also closes the connection, if that was requested inside of the block that ends."""
+        super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        if autocommit and self._closes_after_block:
+            self.close()
 
     def _set_autocommit(self, autocommit: bool) -> None:
         """Commits the open transaction when autocommit is enabled."""
@@ -360,6 +367,14 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def _run_sql(self, sql: str, work: Callable[[], None]) -> None:
         """A statement without parameters."""
         self.statement(lambda: (sql, None), work)
+
+    def close(self) -> None:
+        """Inside `atomic()`, the connection is closed at the end of the outermost block, so that closing it does not
+        discard the block's writes: as with an in-memory SQLite database, whose connection stays open."""
+        self.validate_thread_sharing()
+        self._closes_after_block = self.in_atomic_block
+        if not self.in_atomic_block:
+            super().close()
 
     def _close(self) -> None:
         """Rolls back an open transaction. The channel belongs to the process and stays open."""

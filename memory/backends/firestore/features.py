@@ -77,12 +77,14 @@ class DatabaseFeatures(BaseDatabaseFeatures):
         target = channel.target(self.connection.settings_dict)
         return MAX_EMULATOR_BYTES if target.emulator else MAX_WHOLE_BYTES
 
-    # A transaction locks all documents that it reads, also without `select_for_update()`, which has no options.
+    # A transaction locks all documents that it reads, also without `select_for_update()`, and so at least those of
+    # `of`. It does not know the locks of others.
     # https://firebase.google.com/docs/firestore/transaction-data-contention
     has_select_for_update = True
     has_select_for_update_nowait = False
     has_select_for_update_skip_locked = False
-    has_select_for_update_of = False
+    has_select_for_no_key_update = True
+    has_select_for_update_of = True
 
     # Markers (`constraints/`) enforce unique constraints, including conditions, expressions and nulls_distinct.
     # `include` and `opclasses` do not affect uniqueness.

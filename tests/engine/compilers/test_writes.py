@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.exceptions import FieldError
 from django.db import DataError, IntegrityError, NotSupportedError, connection, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat, Upper
@@ -221,8 +222,6 @@ def test_select_for_update_makes_others_wait(notes: None) -> None:
     """A concurrent write of the row waits for the end of the block. Unsupported options raise."""
     with pytest.raises(TransactionManagementError):
         list(Note.objects.select_for_update().filter(pk="n1"))
-    with pytest.raises(NotSupportedError, match="nowait"), transaction.atomic():
-        Note.objects.select_for_update(nowait=True).get(pk="n1")
     order: list[str] = []
 
     def other() -> None:
@@ -241,6 +240,32 @@ def test_select_for_update_makes_others_wait(notes: None) -> None:
         done.result()
     assert order == ["block", "other"]
     assert Note.objects.get(pk="n1").reads == 70
+
+
+@pytest.mark.parametrize(("option", "sql"), [("nowait", "NOWAIT"), ("skip_locked", "SKIP LOCKED")])
+def test_options_that_need_the_locks_of_others_are_refused(option: str, sql: str, notes: None) -> None:
+    """By the statement, as Django refuses them, and not by `str()`. The features say so."""
+    queryset = Note.objects.select_for_update(**{option: True}).filter(stars=1)
+    assert not getattr(connection.features, f"has_select_for_update_{option}")
+    assert str(queryset.query).endswith(f"FOR UPDATE {sql}")
+    with (
+        pytest.raises(NotSupportedError, match=f"^{sql} is not supported on this database backend"),
+        transaction.atomic(),
+    ):
+        list(queryset)
+
+
+def test_options_of_weaker_locks_are_accepted(notes: None) -> None:
+    """A transaction locks everything that it reads. Names are checked."""
+    author = Author.objects.create(name="ann")
+    Note.objects.filter(pk="n1").update(author=author)
+    related = Note.objects.select_related("author").filter(pk="n1")
+    with transaction.atomic():
+        assert related.select_for_update(of=("self", "author")).get().author == author
+        assert related.select_for_update(no_key=True).get().pk == "n1"
+    assert 'FOR UPDATE OF "engine_note"' in str(related.select_for_update(of=("self",)).query)
+    with pytest.raises(FieldError, match="Invalid field name"), transaction.atomic():
+        related.select_for_update(of=("owner",)).get()
 
 
 def test_get_or_create_and_update_or_create() -> None:

@@ -583,3 +583,27 @@ class Blocks:
 def test_blocks_do_what_they_do_on_sqlite(seed: int) -> None:
     """Row counts, reads inside of blocks, rollbacks to savepoints, and the final rows, statement by statement."""
     assert Blocks("default", seed).run() == Blocks("sqlite", seed).run()
+
+
+def test_a_close_inside_a_block_is_deferred(notes: None) -> None:
+    """To the end of the outermost block, whose writes are committed; as on an in-memory SQLite database."""
+    closed = []
+    with transaction.atomic():
+        Note.objects.filter(pk="n1").update(text="outer")
+        with transaction.atomic():
+            connection.close()
+            assert Note.objects.get(pk="n1").text == "outer"
+            Note.objects.create(id="new")
+        transaction.on_commit(lambda: closed.append(connection.connection is None))
+    assert closed == [False]
+    assert connection.connection is None
+    assert Note.objects.get(pk="n1").text == "outer"
+    assert Note.objects.filter(pk="new").exists()
+    with pytest.raises(LeavingError), transaction.atomic():
+        Note.objects.create(id="lost")
+        connection.close()
+        raise LeavingError
+    assert connection.connection is None
+    assert not Note.objects.filter(pk="lost").exists()
+    connection.close()
+    assert connection.connection is None

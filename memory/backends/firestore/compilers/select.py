@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet
@@ -124,10 +124,24 @@ class SQLCompiler(compiler.SQLCompiler):
         _close(rows)
         return first_row
 
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        """The query in SQL, for `str(queryset.query)`: never refused because of locks."""
+        return self.text() if self.query.select_for_update else super().as_sql(*args, **kwargs)
+
     def text(self) -> Text:
         """The query in SQL. Raises EmptyResultSet where it cannot have rows."""
-        sql, params = self.connection.mirror.compiler(self.query.clone(), self.elide_empty).as_sql()
-        return f"{sql} FOR UPDATE" if self.query.select_for_update else sql, params
+        query = self.query
+        inner = self.connection.mirror.compiler(query.clone(), self.elide_empty)
+        sql, params = inner.as_sql()
+        if not query.select_for_update:
+            return sql, params
+        locks = self.connection.ops.for_update_sql(
+            nowait=query.select_for_update_nowait,
+            skip_locked=query.select_for_update_skip_locked,
+            of=inner.get_select_for_update_of_arguments(),
+            no_key=query.select_for_no_key_update,
+        )
+        return f"{sql} {locks}", params
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet if no row can match."""
@@ -370,17 +384,29 @@ def nulls_first(value: Any) -> tuple[bool, Any]:
     return (value is not None, value)
 
 
+REFUSED_LOCKS: Final = {"nowait": "NOWAIT", "skip_locked": "SKIP LOCKED"}
+"""Options of `select_for_update()` that Firestore does not support, and their SQL."""
+
+
 def check_locks(query: Any, connection: Any) -> None:
-    """Raises if `select_for_update()` is used outside of `atomic()` or with options that Firestore does not support."""
+    """Raises if `select_for_update()` is used outside of `atomic()`, or with options that Firestore does not support.
+
+    `of` and `no_key` are accepted: a transaction locks all documents that it reads, and so at least those.
+    """
     if not query.select_for_update:
         return
     if not connection.in_atomic_block:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
-    if query.select_for_update_nowait or query.select_for_update_skip_locked or query.select_for_update_of:
-        raise NotSupportedError(
-            "select_for_update() on Firestore does not support nowait, skip_locked and of: a transaction locks all "
-            "documents that it reads until it ends."
-        )
+    for option, name in REFUSED_LOCKS.items():
+        if getattr(query, f"select_for_update_{option}"):
+            raise NotSupportedError(
+                f"{name} is not supported on this database backend: select_for_update({option}=True) needs to know the "
+                "locks of others, and Firestore does not report them. Without it, a transaction waits for them."
+            )
+    if query.select_for_update_of:
+        inner = connection.mirror.compiler(query.clone())
+        inner.pre_sql_setup()
+        inner.get_select_for_update_of_arguments()  # raises FieldError for names that are not of selected rows
 
 
 def _close(rows: Any) -> None:
