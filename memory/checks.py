@@ -15,7 +15,10 @@ from .embedding import EmbedderError, NoEmbedderError
 from .search.terms import LANGUAGES
 
 ROUTER = "memory.routers.MemoryRouter"
-POSITIVE_INTEGERS = ("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "HISTORY_SIZE", "CACHE_TTL")
+POSITIVE_INTEGERS = (
+    *("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "MAX_RECORD_BYTES"),
+    *("HISTORY_SIZE", "CACHE_TTL"),
+)
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
 SLOWEST_REDIS_SECONDS = 0.25

@@ -3,7 +3,7 @@
     {"error": {"code": "invalid", "message": "...", "fields": {"item_type": [{"code": "required", "message": "..."}]}}}
 
 `fields` is empty if the error concerns no field. Fields inside a list have a path, `items.3.item_type`. Errors of the
-whole body are reported under `body`.
+whole body are reported under `body`. At most `MAX_PROBLEMS` errors are reported.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 BODY = "body"
 NAME_LENGTH = 100
+MAX_PROBLEMS = 100
 RETRY_SECONDS = 5
 
 Problem = dict[str, str]
@@ -167,7 +168,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
 def error_body(error: APIException) -> dict[str, Any]:
     """The response body for an exception."""
     if isinstance(error, exceptions.ValidationError):
-        fields = dict(flatten(error.detail))
+        fields = first_problems(error.detail)
         return _body("invalid", f"Invalid values: {', '.join(list(fields)[:10])}.", fields)
     found = problem(cast(ErrorDetail, error.detail))
     return _body(found["code"], found["message"], {BODY: [found]} if isinstance(error, BodyError) else {})
@@ -180,6 +181,18 @@ def problem(detail: ErrorDetail) -> Problem:
 
 def _body(code: str, message: str, fields: Fields) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "fields": fields}}
+
+
+def first_problems(detail: Any) -> Fields:
+    """DRF's nested errors by path, the first `MAX_PROBLEMS`."""
+    found: Fields = {}
+    left = MAX_PROBLEMS
+    for path, problems in flatten(detail):
+        if left <= 0:
+            break
+        found[path] = problems[:left]
+        left -= len(problems)
+    return found
 
 
 def flatten(detail: Any, path: str = "") -> Iterator[tuple[str, list[Problem]]]:

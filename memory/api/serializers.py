@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from ..fields import AnyJSONField, VectorField
 from ..fields import MapField as MapModelField
 from ..models import AgentData, MemoryItem, UserSession
 from . import fields
-from .errors import printable
+from .errors import MAX_PROBLEMS, printable
 from .permissions import principal
 
 UNKNOWN = "This field does not exist or is read-only."
@@ -28,11 +29,10 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """Validate; unknown fields are reported with all other errors."""
-        unknown = (
-            {printable(name): [ErrorDetail(UNKNOWN, code="unknown")] for name in data if self._is_unknown(name)}
-            if isinstance(data, Mapping)
-            else {}
-        )
+        names = filter(self._is_unknown, data if isinstance(data, Mapping) else ())
+        unknown = {
+            printable(name): [ErrorDetail(UNKNOWN, code="unknown")] for name in itertools.islice(names, MAX_PROBLEMS)
+        }
         try:
             values = super().to_internal_value(data)
         except ValidationError as error:

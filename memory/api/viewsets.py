@@ -36,7 +36,7 @@ from .authentication import authentication_classes
 from .errors import Conflict, LengthRequired, exception_handler, printable
 from .fields import id_taken
 from .pagination import CursorPagination, HistoryPagination
-from .parsers import StrictJSONParser
+from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
 from .permissions import acts_for_any_user, may_act_for, principal
 from .schema import MemorySchema
 from .throttling import AnonymousThrottle, UserThrottle
@@ -90,6 +90,10 @@ class Endpoint(GenericViewSet[Any]):
         errors = dict(parameter_errors(request, self.query_parameters()))
         if errors:
             raise ValidationError(errors)
+
+    def body_limits(self) -> Limits:
+        """The limits of the current action's body."""
+        return bulk_limits() if getattr(self, "action", None) == "bulk" else record_limits()
 
     def query_parameters(self) -> frozenset[str]:
         """The query parameters of the current action."""

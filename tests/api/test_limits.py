@@ -1,0 +1,132 @@
+"""Limits of request bodies: hostile ones are refused before objects are built from them."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from memory.api.errors import MAX_PROBLEMS, BodyError
+from memory.api.parsers import Limits, check_counts, parse_json, record_limits
+from memory.models import MemoryItem
+
+from .conftest import codes
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+ITEMS = "/api/memory-items/"
+MIB = 1024 * 1024
+
+
+def send(client: APIClient, body: bytes, path: str = ITEMS) -> Any:
+    return client.post(path, body, content_type="application/json")
+
+
+HOSTILE = {
+    "unknown keys": b"{" + b",".join(b'"key%d":0' % number for number in range(400_000)) + b"}",
+    "empty lists": b"[" + b"[]," * (2 * MIB) + b"[]]",
+    "empty objects": b'{"metadata":{"a":[' + b"{}," * (2 * MIB) + b"{}]}}",
+    "empty texts": b'{"metadata":{"a":[' + b'"",' * (2 * MIB) + b'""]}}',
+    "numbers": b'{"metadata":{"a":[' + b"0," * (3 * MIB) + b"0]}}",
+    "quotes": b'"' * (7 * MIB),
+    "commas": b"," * (7 * MIB),
+}
+
+
+@pytest.mark.parametrize("path", [ITEMS, f"{ITEMS}bulk/", "/api/agent-data/", "/api/sessions/"])
+@pytest.mark.parametrize("case", HOSTILE)
+def test_too_many_values_are_refused_before_they_are_parsed(ada: APIClient, case: str, path: str) -> None:
+    """400 with a small response; memory stays below ten times the body."""
+    body = HOSTILE[case]
+    tracemalloc.start()
+    try:
+        response = send(ada, body, path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert response.status_code == 400
+    assert codes(response) == {"body": ["too_many_values"]}
+    assert len(response.content) < 1000
+    assert peak < 10 * len(body)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_depth_is_limited(ada: APIClient, opening: bytes) -> None:
+    """Brackets inside of texts do not count."""
+    response = send(ada, b'{"item_type": "m", "metadata": {"a":' + opening * 40)
+    assert codes(response) == {"body": ["too_deep"]}
+    text = r"[{\"[{" * 1000
+    assert send(ada, b'{"item_type": "m", "text_content": "' + text.encode() + b'"}').status_code == 201
+
+
+def test_one_record_has_a_smaller_limit_than_a_bulk(ada: APIClient, settings: Any) -> None:
+    """MAX_RECORD_BYTES does not apply to bulk requests, MAX_BODY_BYTES to both."""
+    settings.MEMORY = {**settings.MEMORY, "MAX_RECORD_BYTES": 1000}
+    record = {"item_type": "m", "text_content": "x" * 1000}
+    assert codes(ada.post(ITEMS, record, format="json")) == {"body": ["body_too_large"]}
+    assert ada.post(f"{ITEMS}bulk/", {"items": [record]}, format="json").status_code == 201
+    settings.MEMORY = {**settings.MEMORY, "MAX_BODY_BYTES": 100}
+    assert codes(ada.post(ITEMS, {"item_type": "x" * 200}, format="json")) == {"body": ["body_too_large"]}
+
+
+def test_largest_record_is_accepted(ada: APIClient) -> None:
+    """A text of 1 MB of control characters has six bytes each as JSON."""
+    text = "\x01" * 500_000
+    response = ada.post(ITEMS, {"item_type": "m", "text_content": text}, format="json")
+    assert response.status_code == 201
+    numbers = [0.5] * 130_000
+    assert ada.post("/api/agent-data/", {"data_type": "d", "content": numbers}, format="json").status_code == 201
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"item_type": "m", **{f"key{number}": 0 for number in range(1000)}},
+        {"items": [{f"key{number}": 0 for number in range(1000)} for _ in range(20)]},
+        {"items": [{} for _ in range(500)]},
+        {"items": ["text"] * 500},
+    ],
+    ids=["unknown fields", "unknown fields of rows", "empty rows", "rows that are no objects"],
+)
+def test_number_of_errors_is_limited(ada: APIClient, body: dict[str, Any]) -> None:
+    """The first hundred are reported."""
+    response = ada.post(f"{ITEMS}bulk/" if "items" in body else ITEMS, body, format="json")
+    assert response.status_code == 400
+    assert sum(map(len, codes(response).values())) == MAX_PROBLEMS
+    assert not MemoryItem.all_objects.exists()
+
+
+def members(value: Any) -> Iterator[Any]:
+    """Every value at any depth, and keys."""
+    yield value
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from members(inner)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(alphabet='a"\\,[]{}:é') | st.text(max_size=5),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='a"\\,['), inner),
+    max_leaves=30,
+)
+
+
+@given(value=JSON, escaped=st.booleans())
+def test_values_are_counted_as_they_are(value: Any, escaped: bool) -> None:
+    """Punctuation and escapes inside of texts do not count; what is within the limits parses."""
+    raw = json.dumps(value, ensure_ascii=escaped).encode()
+    found = list(members(value))
+    objects = sum(isinstance(each, str | list | dict) for each in found)
+    generous = record_limits()
+    check_counts(raw, Limits(generous.bytes, generous.values, objects))
+    assert parse_json(raw) == value
+    if objects:
+        with pytest.raises(BodyError, match="exceeds"):
+            check_counts(raw, Limits(generous.bytes, generous.values, objects - 1))
