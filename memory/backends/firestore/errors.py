@@ -2,7 +2,8 @@
 
 django.db.DatabaseError
 ├── DataError            a value that Firestore cannot store or use in a filter
-│   └── TransactionTooLarge  the transaction exceeds the size limit of a commit
+│   ├── TransactionTooLarge  the transaction exceeds the size limit of a commit
+│   └── UnreadableValue      a value in a document has another type than its column
 ├── IntegrityError
 │   └── RowsRefused      a precondition failed; `rows` are the positions of the writes that were not applied
 ├── OperationalError     the service, the network, credentials, quotas, deadlines
@@ -44,6 +45,10 @@ class Contention(OperationalError):  # noqa: N818 - not all of Django's database
 
 class TransactionTooLarge(DataError):  # noqa: N818
     """A transaction's writes exceed the size limit of one commit. Nothing was sent."""
+
+
+class UnreadableValue(DataError):  # noqa: N818
+    """A stored value has another type than its column. The message names the document and the column."""
 
 
 class TransactionTooLong(OperationalError):  # noqa: N818

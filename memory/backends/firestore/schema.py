@@ -31,6 +31,7 @@ from .constraints.definitions import (
     constraint_key,
     default_name,
     field_collation,
+    is_marked,
     unique_keys,
     unique_together_key,
 )
@@ -490,7 +491,7 @@ def _keys_with(model: Any, field: Any) -> list[Key]:
     owner = getattr(field, "model", model)
     own = default_name([field])
     keys = [key for key in unique_keys(owner) if field.column in key.columns and key.name != own]
-    return [*keys, Key(own, owner, (field,))] if field.unique and not field.primary_key else keys
+    return [*keys, Key(own, owner, (field,))] if is_marked(field) else keys
 
 
 def _has_column(field: Any, connection: Any) -> bool:

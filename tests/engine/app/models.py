@@ -11,12 +11,13 @@ from django.db.models.expressions import RawSQL
 from .arrays import ArrayField
 from .keys import KEYED, REFERRING
 from .library import Book, City, Novel, Remark, Tag, Writer
-from .odd import Coded, CodedPart, Detail
+from .odd import Account, Coded, CodedPart, Detail, Nick
 from .vectors import VectorField
 
 __all__ = [
     "KEYED",
     "REFERRING",
+    "Account",
     "Arrival",
     "Author",
     "Book",
@@ -25,6 +26,7 @@ __all__ = [
     "CodedPart",
     "Detail",
     "Everything",
+    "Nick",
     "Note",
     "Novel",
     "Page",

@@ -54,3 +54,35 @@ class CodedPart(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Account(models.Model):
+    """Compared without regard to case."""
+
+    login = models.CharField(max_length=20, unique=True, db_collation="nocase")
+    name = models.CharField(max_length=20, default="", db_collation="NOCASE")
+    code = models.CharField(max_length=20, unique=True, null=True)  # noqa: DJ001 - nulls are distinct
+    number = models.IntegerField(default=0)
+    double = models.GeneratedField(
+        expression=models.F("number") * 2, output_field=models.IntegerField(), db_persist=True
+    )
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.login
+
+
+class Nick(models.Model):
+    """A primary key that is compared without regard to case."""
+
+    id = models.CharField(max_length=20, primary_key=True, db_collation="nocase")
+    rank = models.IntegerField(default=0)
+    friend = models.ForeignKey("self", models.CASCADE, null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory.backends.firestore.errors import UnreadableValue
 from memory.backends.firestore.rpc import codec
 from memory.backends.firestore.rpc.channel import pb
 from memory.backends.firestore.values import document_ids, sortable_text
@@ -314,18 +315,118 @@ def test_rows_follow_columns_and_fill_gaps() -> None:
     ("kind", "write", "expected"),
     [
         (Kind.FLOAT, ("integer_value", 3), 3.0),
-        (Kind.TEXT, ("integer_value", 3), 3),
-        (Kind.INTEGER, ("string_value", "x"), "x"),
-        (Kind.DATE, ("integer_value", 3), 3),
-        (Kind.DATETIME, ("string_value", "x"), "x"),
+        (Kind.INTEGER, ("double_value", 3.0), 3),
+        (Kind.INTEGER, ("double_value", 2.5), 2.5),
         (Kind.ANY, ("reference_value", "projects/p"), "projects/p"),
     ],
 )
-def test_types_by_other_clients_are_returned_unconverted(kind: Kind, write: tuple[str, Any], expected: Any) -> None:
-    """A document written by another client can be read."""
+def test_numbers_by_other_clients_are_read(kind: Kind, write: tuple[str, Any], expected: Any) -> None:
+    """Firestore compares integers with doubles."""
     message = pb["Value"]()
     setattr(message, *write)
     assert same(codec.decode(message, kind), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"),
+    [
+        (Kind.TEXT, ("integer_value", 3)),
+        (Kind.INTEGER, ("string_value", "7")),
+        (Kind.BOOLEAN, ("integer_value", 1)),
+        (Kind.DATE, ("integer_value", 3)),
+        (Kind.DATE, ("string_value", "2024/01/02")),
+        (Kind.DATETIME, ("string_value", "2024-01-01T00:00:00Z")),
+        (Kind.DECIMAL, ("string_value", "12.50")),
+        (Kind.DECIMAL, ("double_value", 12.5)),
+        (Kind.UUID, ("string_value", "")),
+        (Kind.DURATION, ("double_value", 1.5)),
+        (Kind.BINARY, ("string_value", "x")),
+        (Kind.VECTOR, ("string_value", "x")),
+    ],
+)
+def test_other_types_are_errors_that_name_document_and_column(kind: Kind, write: tuple[str, Any]) -> None:
+    """Firestore would not compare the value with the column's values."""
+    document = pb["Document"](name="projects/p/databases/d/documents/things/seven")
+    setattr(document.fields["odd"], *write)
+    document.fields["fine"].integer_value = 1
+    read = codec.row_decoder((Ref(("fine",), Kind.INTEGER), Ref(("odd",), kind)))
+    with pytest.raises(UnreadableValue, match="Column 'odd' of document 'seven' of 'things'"):
+        read(document)
+
+
+REFERENCE = "projects/p/databases/(default)/documents/c/i"
+
+
+def stored_member(name: str, content: Any) -> Any:
+    """A value of the wire inside a map."""
+    message = pb["Value"]()
+    member = message.map_value.fields["x"]
+    match content:
+        case (seconds, nanos) if name == "timestamp_value":
+            member.timestamp_value.seconds, member.timestamp_value.nanos = seconds, nanos
+        case (latitude, longitude) if name == "geo_point_value":
+            member.geo_point_value.latitude, member.geo_point_value.longitude = latitude, longitude
+        case _:
+            setattr(member, name, content)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("timestamp_value", (0, 0), {"$timestamp": "1970-01-01T00:00:00.000000Z"}),
+        ("timestamp_value", (-1, 999999999), {"$timestamp": "1969-12-31T23:59:59.999999999Z"}),
+        ("timestamp_value", (-62135596800, 1000), {"$timestamp": "0001-01-01T00:00:00.000001Z"}),
+        ("bytes_value", b"", {"$bytes": ""}),
+        ("bytes_value", b"\x01\xff", {"$bytes": "Af8="}),
+        ("geo_point_value", (0.0, 0.0), {"$geopoint": [0.0, 0.0]}),
+        ("geo_point_value", (-90.0, 180.0), {"$geopoint": [-90.0, 180.0]}),
+        ("reference_value", REFERENCE, {"$reference": REFERENCE}),
+    ],
+)
+def test_what_json_lacks_is_written_back_unharmed(name: str, content: Any, form: Any) -> None:
+    """A map by another client is read in a JSON form, and stored as it was."""
+    message = stored_member(name, content)
+    value = codec.decode(message, Kind.JSON)
+    assert value == {"x": form}
+    assert json.loads(json.dumps(value)) == value
+    assert codec.value(value, Kind.JSON) == message
+    top = message.map_value.fields["x"]
+    assert codec.value(codec.decode(top, Kind.JSON), Kind.JSON) == top
+
+
+def test_a_vector_in_json_is_written_back_unharmed() -> None:
+    """As a vector, not as an array."""
+    message = pb["Value"]()
+    message.map_value.fields["v"].CopyFrom(codec.value([0.5, 1.0], Kind.VECTOR))
+    value = codec.decode(message, Kind.JSON)
+    assert value == {"v": {"$vector": [0.5, 1.0]}}
+    assert codec.value(value, Kind.JSON) == message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"$timestamp": "today"},
+        {"$timestamp": "2024-01-01T00:00:00Z"},
+        {"$timestamp": "2024-02-30T00:00:00.000000Z"},
+        {"$timestamp": 5},
+        {"$bytes": "a"},
+        {"$bytes": None},
+        {"$reference": "x"},
+        {"$geopoint": [1, 2]},
+        {"$geopoint": [91.0, 2.0]},
+        {"$geopoint": []},
+        {"$vector": []},
+        {"$vector": [1]},
+        {"$timestamp": "1970-01-01T00:00:00.000000Z", "b": 1},
+    ],
+)
+def test_other_maps_with_such_keys_are_maps(value: Any) -> None:
+    """Whatever an application stores is read again."""
+    message = codec.value({"x": value}, Kind.JSON)
+    assert message.map_value.fields["x"].HasField("map_value")
+    assert codec.decode(message, Kind.JSON) == {"x": value}
 
 
 def test_the_documented_decimals_are_the_stored_ones() -> None:

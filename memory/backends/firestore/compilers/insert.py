@@ -6,8 +6,9 @@ Django's `bulk_create()` opens a transaction for all statements before 6.0, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 from django.db import NotSupportedError
@@ -15,8 +16,10 @@ from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 
 from ..mirror.converters import from_sqlite
-from ..query.plan import Create, optional
+from ..query.plan import Create, Get, optional
 from ..statements import WRITE, Text
+from ..values.document_ids import document_key
+from ..values.types import DOCUMENT_ID
 from .insert_columns import Insertion, insertion
 from .select import Row
 from .target_rows import TargetRowsCompiler, checked_document_id
@@ -61,8 +64,11 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
     def inserted(self, shape: Insertion, rows: list[list[Any]], returning: Sequence[Any] | None) -> list[list[Any]]:
         """Inserts rows, and the values of columns that were asked for."""
         self.compute(shape.fields, rows)
-        self.insert(shape, rows)
-        return self.returned(returning, shape.fields, rows) if returning else []
+        updated = self.insert(shape, rows)
+        if not returning:
+            return []
+        self.read_updated(shape, rows, updated, returning)
+        return self.returned(returning, shape.fields, rows)
 
     def returned(self, wanted: Sequence[Any], fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
         """The values of inserted columns. Generated columns are read by a query."""
@@ -115,8 +121,29 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
                 convert = from_sqlite(field, self.connection, mirror.connection)
                 row[position] = result if result is None or convert is None else convert(result)
 
-    def insert(self, shape: Insertion, rows: Sequence[Sequence[Any]]) -> None:
-        """Creates the documents, and handles conflicts according to the query."""
+    def read_updated(
+        self, shape: Insertion, rows: list[list[Any]], updated: Mapping[int, str], wanted: Sequence[Any]
+    ) -> None:
+        """Replaces rows of an upsert by the existing ones that were updated in place of them."""
+        if not updated or shape.key is None:
+            return
+        key = shape.columns[shape.key]
+        if {field.column for field in wanted} == {key.path[0]}:
+            for position, id in updated.items():
+                rows[position][shape.key] = document_key(id, key.kind)
+            return
+        read = Get(
+            self.query.get_meta().db_table, tuple(dict.fromkeys(updated.values())), (DOCUMENT_ID, *shape.columns)
+        )
+        stored = {id: values for id, *values in self.connection.cursor().run(read)}
+        for position, id in updated.items():
+            rows[position] = stored.get(id, rows[position])
+
+    def insert(self, shape: Insertion, rows: Sequence[Sequence[Any]]) -> Mapping[int, str]:
+        """Creates the documents, and handles conflicts according to the query.
+
+        Returns the document ids of existing rows that were updated, by the position of the row in conflict.
+        """
         for row in rows:
             shape.refuse_invalid(row)
         table = self.query.get_meta().db_table
@@ -127,12 +154,14 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
             if settle is OnConflict.UPDATE:
                 upsert = Upsert(self.connection, self.query, self.markers)
                 with self.connection.unit_of_work() as unit:
-                    unit.run_repeatable(partial(upsert.run, writes))
-            elif len(writes) > 1:
+                    unit.run_repeatable(upserting(upsert, writes, self.query, shape))
+                return upsert.updated
+            if len(writes) > 1:
                 with self.connection.unit_of_work():
                     self.create(writes, settle is OnConflict.IGNORE)
             else:
                 self.create(writes, settle is OnConflict.IGNORE)
+        return {}
 
     def create(self, writes: Sequence[Create], ignore: bool) -> None:
         """Creates documents. With `ignore`, existing ones are skipped."""
@@ -146,3 +175,21 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
                 "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
             )
         return checked_document_id(row[shape.key], shape.columns[shape.key])
+
+
+def upserting(upsert: Upsert, writes: Sequence[Create], query: Any, shape: Insertion) -> Callable[[], None]:
+    """Runs an upsert. When the transaction repeats it, objects with new ids get the keys of the rows that it found."""
+    runs = count()
+    pk = query.get_meta().pk
+    numbered = [obj.pk is None for obj in query.objs]
+
+    def run() -> None:
+        upsert.run(writes)
+        if not next(runs) or shape.key is None:
+            return
+        kind = shape.columns[shape.key].kind
+        for position, (obj, write) in enumerate(zip(query.objs, writes, strict=True)):
+            if numbered[position]:
+                setattr(obj, pk.attname, document_key(upsert.updated.get(position, write.id), kind))
+
+    return run

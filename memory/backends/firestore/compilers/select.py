@@ -38,7 +38,7 @@ from ..query.analysis import (
     RowAnalysis,
 )
 from ..query.ast import Select, all_of
-from ..query.plan import Aggregate, Compare, Function, Get, Measure, Nearest, Op, Query, Read
+from ..query.plan import Aggregate, Compare, Function, Get, Measure, Merge, Nearest, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
 from ..statements import MIRROR, NATIVE, Text
 from ..values.batching import batches
@@ -278,11 +278,24 @@ class SQLCompiler(compiler.SQLCompiler):
     def page(self, analyzed: RowAnalysis | AggregateAnalysis) -> Page | None:
         """The slice that Firestore can apply. Rows with buffered writes of this transaction are added to it."""
         if isinstance(analyzed, AggregateAnalysis):
-            return None
+            return self.page_of_extreme(analyzed)
         page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
         if page is None or unit is None or not unit.touches(Query(analyzed.select.collection)):
             return page
         return replace(page, limit=page.offset + page.limit, offset=0, with_own_rows=True)
+
+    def page_of_extreme(self, analyzed: AggregateAnalysis) -> Page | None:
+        """The first row of Firestore for one Min or Max, if this transaction has buffered writes of the table."""
+        unit = self.connection.unit
+        if unit is None or analyzed.unsupported or len(analyzed.aggregates) != 1:
+            return None
+        [column] = analyzed.aggregates
+        if column.extreme is None or not unit.touches(Query(column.select.collection)):
+            return None
+        select = min_max_select(column)
+        if not isinstance(plan(select), Query | Merge):
+            return None
+        return Page(select.where, select.orders, limit=1, offset=0, with_own_rows=True)
 
     def run_in_mirror(self, inner: Any, unsupported: Sequence[str], page: Page | None = None) -> list[Row]:
         """The rows that SQLite returns."""

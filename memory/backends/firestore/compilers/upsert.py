@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, OperationalError
 
 from ..connection import Connection
-from ..constraints.definitions import Key
+from ..constraints.definitions import Key, is_marked
 from ..constraints.markers import Markers, by_column
 from ..query.plan import Change, Create, Get, Outcome, Update, parts
 from ..values.types import DOCUMENT_ID
@@ -22,9 +22,12 @@ class Upsert:
     connection: Connection
     query: Any
     markers: Markers
+    updated: dict[int, str] = field(default_factory=dict)
+    """Of the last run: the document ids of existing rows, by the position of the row in conflict with them."""
 
     def run(self, writes: Sequence[Create]) -> None:
         """Creates rows, or updates existing ones."""
+        self.updated.clear()
         key = self.conflict_key()
         changes = self.markers.inserted(writes)
         outcomes = self.connection.cursor().commit(changes, isolate=True)
@@ -32,7 +35,8 @@ class Upsert:
         if not refused:
             return
         owners = self.owners(key, [changes[i] for i in refused])
-        names = {field.column for field in self.query.update_fields}
+        self.updated.update(zip(refused, owners, strict=True))
+        names = {one.column for one in self.query.update_fields}
         updates = {}
         for write, owner in zip([writes[i] for i in refused], owners, strict=True):
             kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
@@ -43,11 +47,11 @@ class Upsert:
     def conflict_key(self) -> Key | None:
         """The constraint of the unique fields; None for the primary key."""
         meta = self.query.get_meta()
-        wanted = {field.column for field in self.query.unique_fields}
-        if wanted == {meta.pk.column}:
+        wanted = {one.column for one in self.query.unique_fields}
+        if wanted == {meta.pk.column} and not is_marked(meta.pk):
             return None
         for key in self.markers.keys:
-            if not key.condition and {field.column for field in key.fields} == wanted:
+            if not key.condition and {one.column for one in key.fields} == wanted:
                 return key
         raise OperationalError(
             "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: the unique_fields of bulk_create "

@@ -22,6 +22,7 @@ from django.db.models import CheckConstraint, F, Field, Q, UniqueConstraint
 from django.db.models.expressions import OrderBy, RawSQL
 from django.db.models.functions import Collate
 
+from ..query.lowering import collation_of
 from ..rpc import codec
 from ..rpc.channel import Message
 from ..values.types import Kind, Ref
@@ -133,12 +134,17 @@ class Check(Key):
         return f"CHECK constraint failed: {self.name}"
 
 
+def is_marked(field: Any) -> bool:
+    """Whether a unique field needs markers. Document ids are enough for a primary key without a collation."""
+    return bool(field.unique and (not field.primary_key or field_collation(field)))
+
+
 @lru_cache(maxsize=1024)
 def unique_keys(model: Any) -> tuple[Key, ...]:
     """The unique constraints of a model's own table besides the primary key, without deferrable ones."""
     meta = model._meta.concrete_model._meta
     own = set(meta.local_concrete_fields)
-    fields = [[field] for field in meta.local_concrete_fields if field.unique and not field.primary_key]
+    fields = [[field] for field in meta.local_concrete_fields if is_marked(field)]
     fields += [[meta.get_field(name) for name in names] for names in meta.unique_together]
     plain = {default_name(key): tuple(key) for key in fields if own.issuperset(key)}
     named = [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
@@ -213,7 +219,7 @@ def collation(expression: Any, model: Any) -> str:
 
 def field_collation(field: Any) -> str:
     """The name of a column's collation, in lower case."""
-    return (getattr(field, "db_collation", None) or "").lower()
+    return collation_of(field)
 
 
 def canonical(message: Message) -> Any:

@@ -18,7 +18,7 @@ from django.db.models.sql.where import AND, WhereNode
 
 from ..query.analysis import RowAnalysis, joined
 from ..query.ast import Condition, all_of
-from ..query.lowering import Lowering, column_ref
+from ..query.lowering import Lowering, collation_of, column_ref
 from ..query.plan import Merge
 from ..query.plan import Query as FirestoreQuery
 from ..query.planner import plan
@@ -51,7 +51,7 @@ class Collector:
             self.links.append(Link(target, refs[0], source, refs[1], required))
 
     def _ref(self, column: Any) -> Ref | None:
-        if getattr(column, "generated", False) or getattr(column, "db_collation", None):
+        if getattr(column, "generated", False) or collation_of(column):
             return None
         ref = column_ref(column, self.compiler.connection)
         return ref if ref.kind in LINKABLE else None

@@ -11,7 +11,7 @@ from django.db.models import Field
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
-from ..query.lowering import column_ref
+from ..query.lowering import collation_of, column_ref
 from ..values.types import Kind, Ref
 
 POSITIONS: Final = ("rowid", "oid", "_rowid_")
@@ -40,7 +40,8 @@ class Table:
 def _column(field: Field[Any, Any], connection: SQLiteWrapper, keyed: bool) -> str:
     parameters = field.db_parameters(connection)
     collation = f" COLLATE {parameters['collation']}" if parameters.get("collation") else ""
-    key = " PRIMARY KEY" if field.primary_key and keyed else ""
+    # A collation may take two documents for one.
+    key = " PRIMARY KEY" if field.primary_key and keyed and not collation_of(field) else ""
     return f'"{field.column}" {parameters["type"]}{collation}{key}{_generated(field, connection)}'
 
 

@@ -299,7 +299,8 @@ def _aggregate_column(lowering: Lowering, base: Select, expression: Any) -> Aggr
         return None
     if isinstance(sources[0], Star):
         return AggregateColumn(base, Function.COUNT) if type(expression) is Count else None
-    ref = lowering.ref(sources[0])
+    sorts = type(expression) in (Min, Max)
+    ref = lowering.comparable(sources[0]) if sorts else lowering.ref(sources[0])
     if ref is None or len(ref.path) > 1:
         return None
     if type(expression) is Count:
@@ -308,7 +309,7 @@ def _aggregate_column(lowering: Lowering, base: Select, expression: Any) -> Aggr
         return AggregateColumn(replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT)
     if type(expression) in (Sum, Avg):
         return AggregateColumn(base, FUNCTIONS[type(expression)], ref) if ref.kind in NUMERIC else None
-    if type(expression) in (Min, Max) and ref.kind not in UNSORTABLE:
+    if sorts and ref.kind not in UNSORTABLE:
         return AggregateColumn(base, extreme=Order(ref, type(expression) is Max), ref=ref)
     return None
 

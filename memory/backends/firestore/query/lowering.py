@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db.models import DateTimeField, Field, JSONField, lookups
+from django.db import models
+from django.db.models import DateTimeField, Field, ForeignKey, JSONField, lookups
 from django.db.models.expressions import Col, OrderBy, Value
 from django.db.models.fields import related_lookups
 from django.db.models.fields.json import (
@@ -28,7 +30,7 @@ from django.db.models.fields.json import (
     KeyTransformLt,
     KeyTransformLte,
 )
-from django.db.models.functions import TruncDate
+from django.db.models.functions import ExtractIsoYear, ExtractYear, TruncDate
 from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, WhereNode
 from django.utils import timezone
 
@@ -52,10 +54,37 @@ class NotConstantError(Exception):
     """The right-hand side is not a constant: only a database can compute it."""
 
 
+PREPARING: Final = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+"""Methods of a field that decide the type of its stored values."""
+
+
 def kind_of(field: Field[Any, Any], connection: Any) -> Kind:
-    """The kind of a field's column: its `db_type`, or ANY for a `db_type` that the engine does not know."""
+    """The kind of a field's column: its `db_type`, or for one that the engine does not know, that of the base class.
+
+    ANY if the field prepares its values in its own way, and for primary keys that are not text: the ids of their
+    documents are the texts of the values.
+    """
     db_type = (field.db_type(connection) or "").split("(")[0]
-    return Kind(db_type) if db_type in KINDS else Kind.ANY
+    if db_type in KINDS:
+        return Kind(db_type)
+    if isinstance(field, ForeignKey):
+        return kind_of(field.target_field, connection)
+    name = field.get_internal_type()
+    base = getattr(models, name, None)
+    if base is None or not isinstance(field, base) or name not in connection.data_types:
+        return Kind.ANY
+    if any(getattr(type(field), method) is not getattr(base, method) for method in PREPARING):
+        return Kind.ANY
+    kind = Kind(connection.data_types[name])
+    return kind if kind is Kind.TEXT or not field.primary_key else Kind.ANY
+
+
+def collation_of(field: Any) -> str:
+    """The collation of a field's column in lower case; empty if texts are compared by their code points."""
+    while isinstance(field, ForeignKey):
+        field = field.target_field
+    name = (getattr(field, "db_collation", None) or "").lower()
+    return "" if name == "binary" else name
 
 
 def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
@@ -116,6 +145,12 @@ class Lowering:
             return FALSE
         except FullResultSet:
             return TRUE
+
+    def comparable(self, expression: Any) -> Ref | None:
+        """The field path of an expression that Firestore compares and sorts like SQL, without a collation."""
+        if isinstance(expression, Col) and collation_of(expression.target):
+            return None
+        return self.ref(expression)
 
     def ref(self, expression: Any) -> Ref | None:
         """The field path of an expression that is a column or a key of a JSON column; otherwise None."""
@@ -205,12 +240,19 @@ def _out_of_range_result(lookup: Any, value: int) -> Condition:
     return TRUE if getattr(lookup, name, EmptyResultSet) is FullResultSet else FALSE
 
 
+def _is_plain_key(ref: Ref, value: Any) -> bool:
+    """Whether a value is a primary key that is stored in its own type."""
+    return ref.key and isinstance(value, str | int) and not isinstance(value, bool)
+
+
 def _comparison(op: Op) -> Rule:
     def rule(lowering: Lowering, lookup: Any) -> Condition | None:
-        ref = lowering.ref(lookup.lhs)
-        if ref is None or lookup.bilateral_transforms or ref.kind in (Kind.JSON, Kind.ANY):
+        ref = lowering.comparable(lookup.lhs)
+        if ref is None or lookup.bilateral_transforms or ref.kind is Kind.JSON:
             return None
         value = lowering.constant(lookup, lookup.rhs)
+        if ref.kind is Kind.ANY and not (op is Op.EQ and _is_plain_key(ref, value)):
+            return None
         if value is None:
             return FALSE
         if _out_of_int64(value):
@@ -274,13 +316,18 @@ def _json_range(op: Op) -> Rule:
 
 
 def _in(lowering: Lowering, lookup: Any) -> Condition | None:
-    ref = lowering.ref(lookup.lhs)
-    if ref is None or lookup.bilateral_transforms or not lookup.rhs_is_direct_value():
+    if not lookup.rhs_is_direct_value() or not isinstance(lookup.rhs, Iterable):
         return None
-    if ref.kind is Kind.ANY or not isinstance(lookup.rhs, Iterable):
+    if (bounds := _bounds_of(lowering, lookup)) is not None:
+        ranges = [bounds(value) for value in lookup.rhs if value is not None]
+        return None if None in ranges else any_of(all_of(one) for one in ranges if one is not None)
+    ref = lowering.comparable(lookup.lhs)
+    if ref is None or lookup.bilateral_transforms:
         return None
     values = [lowering.constant(lookup, value) for value in lookup.rhs if value is not None]
     if ref.kind is Kind.JSON and any(value is JSON_NULL or not _has_same_equality(ref, value) for value in values):
+        return None
+    if ref.kind is Kind.ANY and not all(_is_plain_key(ref, value) for value in values):
         return None
     known = tuple(_hashable(value) for value in values if value is not None and not _out_of_int64(value))
     return Compare(ref, Op.IN, known) if known else FALSE
@@ -313,7 +360,10 @@ def _has_key(lowering: Lowering, lookup: Any) -> Condition | None:
 
 
 def _range(lowering: Lowering, lookup: Any) -> Condition | None:
-    ref = lowering.ref(lookup.lhs)
+    if (bounds := _bounds_of(lowering, lookup)) is not None and isinstance(lookup.rhs, tuple | list):
+        low, high = (bounds(value) for value in lookup.rhs)
+        return None if low is None or high is None else all_of([low[0], high[1]])
+    ref = lowering.comparable(lookup.lhs)
     if ref is None or lookup.bilateral_transforms or ref.kind in (Kind.JSON, Kind.ANY):
         return None
     if not isinstance(lookup.rhs, tuple | list):
@@ -399,6 +449,39 @@ def _date_bounds(op: Op, ref: Ref, start: datetime.datetime, end: datetime.datet
             return Compare(ref, Op.GE, start)
 
 
+Bounds = Callable[[Any], tuple[Condition, Condition] | None]
+"""The conditions for the start and the end of a day or a year; None for a value that is not one."""
+
+
+def _bounds_of(lowering: Lowering, lookup: Any) -> Bounds | None:
+    """The bounds of `datetime__date` and of `__year`, `__iso_year`, for lookups of several values."""
+    lhs = lookup.lhs
+    if type(lhs) is TruncDate and isinstance(lhs.lhs.output_field, DateTimeField):
+        ref = lowering.ref(lhs.lhs)
+        return None if ref is None else partial(_day_bounds, ref, lhs)
+    if type(lhs) in (ExtractYear, ExtractIsoYear) and lhs.tzinfo is None:
+        ref = lowering.ref(lhs.lhs)
+        return None if ref is None else partial(_year_bounds, lowering, ref, lhs)
+    return None
+
+
+def _day_bounds(ref: Ref, lhs: TruncDate, day: Any) -> tuple[Condition, Condition] | None:
+    if type(day) is not datetime.date or not 1 < day.year < 9999:
+        return None
+    after = day + datetime.timedelta(days=1)
+    return Compare(ref, Op.GE, _day(day, lhs)), Compare(ref, Op.LT, _day(after, lhs))
+
+
+def _year_bounds(lowering: Lowering, ref: Ref, lhs: Any, year: Any) -> tuple[Condition, Condition] | None:
+    if type(year) is not int or not 1 < year < 9999:
+        return None
+    ops = lowering.connection.ops
+    is_datetime = isinstance(lhs.lhs.output_field, DateTimeField)
+    bounds = ops.year_lookup_bounds_for_datetime_field if is_datetime else ops.year_lookup_bounds_for_date_field
+    first, last = bounds(year, iso_year=type(lhs) is ExtractIsoYear)
+    return Compare(ref, Op.GE, first), Compare(ref, Op.LE, last)
+
+
 def _comparison_or_date(op: Op) -> Rule:
     """A comparison. A comparison of `datetime__date` with a date becomes a range in the current time zone."""
     plain = _comparison(op)
@@ -465,7 +548,7 @@ def lower_orders(lowering: Lowering, expressions: Iterable[Any]) -> Iterator[Ord
         source = getattr(source, "source", source)  # a Ref to a selected column
         if isinstance(source, Value):
             continue  # a constant does not affect the order
-        ref = lowering.ref(source)
+        ref = lowering.comparable(source)
         if not isinstance(expression, OrderBy) or ref is None or len(ref.path) > 1:
             yield f"order_by({describe_expression(source)})"
         elif expression.nulls_last if not expression.descending else expression.nulls_first:

@@ -15,7 +15,7 @@ from django.db.models.sql import Query as DjangoQuery
 
 from ..values.document_ids import SORTED_KINDS, document_id
 from ..values.types import Ref
-from .lowering import column_ref
+from .lowering import collation_of, column_ref
 from .plan import Get
 
 EXACT_LOOKUPS: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
@@ -94,7 +94,9 @@ def _shape(model: Any, connection: Any) -> Shape | None:
     known: dict[Any, Shape | None] = connection.cache.row_shapes
     if model not in known:
         meta = model._meta
-        simple = not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
+        simple = (
+            not collation_of(meta.pk) and not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
+        )
         stored = not any(field.generated for field in meta.concrete_fields)  # SQLite computes generated columns
         shape = Shape(model, connection) if simple and stored else None
         known[model] = shape if shape is not None and shape.key.kind in SORTED_KINDS else None

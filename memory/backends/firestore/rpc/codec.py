@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from ..errors import UnreadableValue
 from ..values.document_ids import MAX_KEY_BYTES, document_key, escape_key, id_from_name, unescape_key
 from ..values.sortable_text import (
     INT64,
@@ -36,6 +37,7 @@ from ..values.sortable_text import (
     utc,
 )
 from ..values.types import DOCUMENT_ID, FIELDS, JSON_NULL, VERSION, JsonNull, Kind, Ref
+from . import json_forms
 from .channel import pb
 
 Message: TypeAlias = Any
@@ -51,6 +53,7 @@ MARK: Final = "__%write"
 
 ARRAY, INT, TEXT = "__%array", "__%int", "__%json"
 TYPE, VECTOR_TYPE, VECTOR_VALUE = "__type__", "__vector__", "value"
+VECTOR = "$vector"
 
 
 # Encoders. Each writes a value other than None into a message.
@@ -193,6 +196,8 @@ def _encode_json_text(message: Message, value: str) -> None:
 
 
 def _encode_map(message: Message, value: dict[Any, Any], depth: int) -> None:
+    if json_forms.write(message, value) or _write_vector_form(message, value):
+        return
     named = {key if isinstance(key, str) else _json_key(key): member for key, member in value.items()}
     if depth >= MAX_DEPTH or None in (stored := list(map(_stored_key, named))):
         _encode_as_text(message, named)
@@ -202,6 +207,15 @@ def _encode_map(message: Message, value: dict[Any, Any], depth: int) -> None:
     fields = message.map_value.fields
     for key, member in zip(stored, named.values(), strict=True):
         _encode_member(fields[key], member, depth + 1)
+
+
+def _write_vector_form(message: Message, value: dict[Any, Any]) -> bool:
+    """Writes a vector for its JSON form; see `json_forms`."""
+    content = value.get(VECTOR) if len(value) == 1 else None
+    if not isinstance(content, list) or not content or not all(type(member) is float for member in content):
+        return False
+    _encode_vector(message, content)
+    return True
 
 
 def _encode_array(message: Message, value: Sequence[Any], depth: int) -> None:
@@ -274,7 +288,8 @@ _KINDS_OF_TYPES: Final[Mapping[type | tuple[type, ...], Kind]] = {
 """The kind of a `Kind.ANY` value by its Python type, subclasses first."""
 
 
-# Decoders. Each reads one `Value` message. A value of another type, stored by another client, is returned unconverted.
+# Decoders. Each reads one `Value` message. They raise `ValueError` for a value of another client that Firestore does
+# not compare with the column's values. Inside JSON such values have forms of their own; see `json_forms`.
 
 
 def decode(message: Message, kind: Kind, depth: int = 0) -> Any:
@@ -296,7 +311,7 @@ def _decode_timestamp(message: Message) -> dt.datetime:
 def _decode_map(message: Message) -> Any:
     fields = message.map_value.fields
     if TYPE in fields and VECTOR_VALUE in fields and fields[TYPE].string_value == VECTOR_TYPE:
-        return _decode_vector(message)
+        return {VECTOR: _decode_vector(message)}
     if len(fields) == 1:
         for key, value in fields.items():
             if key in _ESCAPES:
@@ -324,55 +339,83 @@ _WIRE_DECODERS: Final[Mapping[str | None, Decoder]] = {
     "string_value": lambda message: message.string_value,
     "bytes_value": lambda message: message.bytes_value,
     "reference_value": lambda message: message.reference_value,
-    "geo_point_value": lambda message: {
-        "latitude": message.geo_point_value.latitude,
-        "longitude": message.geo_point_value.longitude,
-    },
+    "geo_point_value": json_forms.read_geopoint,
     "array_value": _decode_array,
     "map_value": _decode_map,
 }
-_decode_member: Final = _decode_wire
+_MEMBER_DECODERS: Final[Mapping[str | None, Decoder]] = {
+    **_WIRE_DECODERS,
+    "timestamp_value": json_forms.read_timestamp,
+    "bytes_value": json_forms.read_bytes,
+    "reference_value": json_forms.read_reference,
+}
+
+
+def _decode_member(message: Message) -> Any:
+    """A value inside JSON."""
+    return _MEMBER_DECODERS[message.WhichOneof("value_type")](message)
+
+
+def _null(message: Message) -> Any:
+    """None for a null; raises `ValueError` for any other type."""
+    if message.WhichOneof("value_type") not in (None, "null_value"):
+        raise ValueError(str(message.WhichOneof("value_type")).removesuffix("_value").replace("_", " "))
+    return None
+
+
+def _plain(name: str) -> Decoder:
+    """A decoder for values of one type of the wire."""
+
+    def decoder(message: Message) -> Any:
+        return getattr(message, name) if message.HasField(name) else _null(message)
+
+    return decoder
 
 
 def _decode_text(message: Message) -> Any:
-    return message.string_value or _decode_wire(message)
+    return message.string_value or ("" if message.HasField("string_value") else _null(message))
 
 
 def _decode_integer(message: Message) -> Any:
-    return message.integer_value or _decode_wire(message)
+    if message.HasField("double_value"):
+        value = message.double_value
+        return int(value) if value.is_integer() else value
+    return message.integer_value or (0 if message.HasField("integer_value") else _null(message))
 
 
 def _decode_float(message: Message) -> Any:
-    value = message.double_value or _decode_wire(message)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if message.HasField("integer_value"):
+        return float(message.integer_value)
+    return message.double_value or (message.double_value if message.HasField("double_value") else _null(message))
 
 
 def _decode_datetime(message: Message) -> Any:
-    return _decode_timestamp(message) if message.HasField("timestamp_value") else _decode_wire(message)
+    return _decode_timestamp(message) if message.HasField("timestamp_value") else _null(message)
 
 
 def _from_text(make: Callable[[str], Any]) -> Decoder:
-    """A decoder for a kind that is stored as text."""
+    """A decoder of a form that is text."""
 
     def decoder(message: Message) -> Any:
-        text = message.string_value
-        return make(text) if text else _decode_wire(message)
+        return make(message.string_value) if message.HasField("string_value") else _null(message)
 
     return decoder
 
 
 def _decode_duration(message: Message) -> Any:
-    value = message.integer_value or _decode_wire(message)
-    return value * MICROSECOND if isinstance(value, int) else value
+    return message.integer_value * MICROSECOND if message.HasField("integer_value") else _null(message)
 
 
 def _decode_vector(message: Message) -> Any:
     fields = message.map_value.fields
-    if VECTOR_VALUE not in fields:
-        return _decode_wire(message)
-    array = fields[VECTOR_VALUE].array_value
+    if VECTOR_VALUE in fields:
+        array = fields[VECTOR_VALUE].array_value
+    elif message.HasField("array_value"):
+        array = message.array_value
+    else:
+        return _null(message)
     doubles = _wire_to_doubles(array.SerializeToString())
-    return doubles if doubles is not None else [float(_decode_wire(value)) for value in array.values]
+    return doubles if doubles is not None else [_decode_float(value) for value in array.values]
 
 
 def _decode_json(message: Message) -> Any:
@@ -380,17 +423,17 @@ def _decode_json(message: Message) -> Any:
         fields = message.map_value.fields
         if len(fields) == 1 and TEXT in fields and fields[TEXT].string_value == "null":
             return JSON_NULL
-    return _decode_wire(message)
+    return _decode_member(message)
 
 
 _DECODERS: Final[Mapping[Kind, Decoder]] = {
     Kind.ANY: _decode_wire,
     Kind.WIRE: lambda message: None if message.HasField("null_value") else message,
-    Kind.BOOLEAN: _decode_wire,
+    Kind.BOOLEAN: _plain("boolean_value"),
     Kind.INTEGER: _decode_integer,
     Kind.FLOAT: _decode_float,
     Kind.TEXT: _decode_text,
-    Kind.BINARY: _decode_wire,
+    Kind.BINARY: _plain("bytes_value"),
     Kind.DATETIME: _decode_datetime,
     Kind.DATE: _from_text(dt.date.fromisoformat),
     Kind.TIME: _from_text(dt.time.fromisoformat),
@@ -438,9 +481,30 @@ def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]
 
     def decode_row(document: Message) -> tuple[Any, ...]:
         fields = document.fields
-        return tuple([getter(document, fields) for getter in getters])
+        try:
+            return tuple([getter(document, fields) for getter in getters])
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise _unreadable(document, columns, getters) from error
 
     return decode_row
+
+
+def _unreadable(
+    document: Message, columns: Sequence[Ref], getters: Sequence[Callable[[Message, Message], Any]]
+) -> UnreadableValue:
+    """The error for the first column of a document that has no value of its kind."""
+    *parent, id = document.name.rsplit("/", 2)
+    collection = parent[-1] if len(parent) == 2 else ""
+    for ref, getter in zip(columns, getters, strict=True):
+        try:
+            getter(document, document.fields)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            where = f"document {id!r} of {collection!r}" if collection else f"document {id!r}"
+            return UnreadableValue(
+                f"Column {ref.name!r} of {where} must hold a {ref.kind} value, and holds another ({error}). "
+                "Change the document, or leave the column out with defer()."
+            )
+    raise TypeError("every column has a value")
 
 
 def version(document: Message) -> tuple[int, int]:

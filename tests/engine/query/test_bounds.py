@@ -1,0 +1,105 @@
+"""Conditions that name a bound read no more than it: `explain()` says so, and what is read shows it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models import F, Max, Q
+from django.utils import timezone
+
+from tests.engine.app.models import Coded, CodedPart, Note
+
+pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
+
+START = datetime.datetime(2023, 12, 30, 12, tzinfo=datetime.UTC)
+DAY = datetime.date(2023, 12, 31)
+
+
+@pytest.fixture
+def notes() -> None:
+    """Forty notes, twelve hours apart, and one without a time."""
+    for alias in ("default", "sqlite"):
+        Note.objects.using(alias).bulk_create(
+            Note(id=f"{i:02}", at=START + datetime.timedelta(hours=12 * i), stars=i) for i in range(40)
+        )
+        Note.objects.using(alias).create(id="none")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu"])
+@pytest.mark.parametrize(
+    ("condition", "most"),
+    [
+        (Q(at__date__range=(DAY, DAY + datetime.timedelta(days=1))), 4),
+        (Q(at__date__in=[DAY, datetime.date(2024, 1, 5)]), 4),
+        (Q(at__date__in=[]), 0),
+        (Q(at__year__in=[2023, 2021]), 4),
+        (Q(at__year__range=(2022, 2023)), 4),
+        (Q(at__iso_year__in=[2023]), 4),
+        (~Q(at__date__range=(DAY, datetime.date(2025, 1, 1))), 3),
+        (Q(at__date__range=(DAY, DAY)) & Q(text__icontains=""), 2),
+    ],
+)
+def test_days_and_years_are_bounds(notes: None, calls: Any, zone: str, condition: Q, most: int) -> None:
+    """In the current time zone, with the same rows as SQLite."""
+    with timezone.override(zone):
+        with calls() as made:
+            found = sorted(Note.objects.filter(condition).values_list("id", flat=True))
+        assert found == sorted(Note.objects.using("sqlite").filter(condition).values_list("id", flat=True))
+    assert sum(call["documents_read"] for call in made) <= most
+
+
+def test_columns_with_a_type_of_their_own_are_compared_by_firestore(calls: Any) -> None:
+    """`get(pk=)` is one GetDocument; foreign keys, membership and order are queries."""
+    Coded.objects.bulk_create(Coded(code=f"c{i}", label=f"l{i % 3}") for i in range(9))
+    CodedPart.objects.create(coded_id="c3")
+
+    def read(ask: Any, expected: Any) -> int:
+        with calls() as made:
+            assert ask() == expected
+        return sum(call["documents_read"] for call in made)
+
+    with calls() as made:
+        assert Coded.objects.get(pk="c3").label == "l0"
+    assert [call["method"] for call in made] == ["GetDocument"]
+    assert read(lambda: sorted(Coded.objects.in_bulk(["c1", "c2"])), ["c1", "c2"]) == 2
+    assert read(lambda: CodedPart.objects.filter(coded="c3").count(), 1) <= 1
+    assert read(lambda: CodedPart.objects.select_related("coded").get().coded.pk, "c3") == 2
+    assert read(lambda: [row.pk for row in Coded.objects.order_by("-pk")[:2]], ["c8", "c7"]) == 2
+    assert read(lambda: Coded.objects.filter(label="l1").count(), 3) <= 3
+    assert read(lambda: Coded.objects.filter(pk="c4").update(label="x"), 1) == 0
+    assert read(lambda: Coded.objects.get(parts__isnull=False).delete()[0], 2) <= 4
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda: Note.objects.filter(stars__lt=5).order_by("-stars"),
+        lambda: Note.objects.annotate(more=F("stars") + 1).order_by("stars")[:3],
+        lambda: Note.objects.annotate(more=F("stars") + 1).order_by("stars")[4:7],
+        lambda: Note.objects.filter(id__in=["01", "02"], text__icontains=""),
+        lambda: Note.objects.filter(at__date=DAY, text__icontains=""),
+    ],
+)
+def test_explain_names_the_reads_that_are_made(notes: None, calls: Any, rows: Any) -> None:
+    """Its slice, or its ids, bound what is read; without one it says that all is read."""
+    text = rows().explain()
+    with calls() as made:
+        list(rows())
+    read = sum(call["documents_read"] for call in made)
+    numbers = [int(word) for line in text.splitlines() for word in line.split() if word.isdigit()]
+    assert ("limit" not in text and "get " not in text) or read <= sum(numbers)
+    assert f"query {Note._meta.db_table}" in text or f"from {Note._meta.db_table}" in text
+    assert ("where" in text) == (read < 41 and "limit" not in text and "get " not in text)
+
+
+def test_extremes_of_a_table_that_the_transaction_wrote_to_are_bounded(notes: None, calls: Any) -> None:
+    """The greatest of Firestore's rows, beside the transaction's own."""
+    with transaction.atomic():
+        Note.objects.create(id="new", stars=7)
+        Note.objects.filter(id="39").update(stars=0)
+        with calls() as made:
+            assert Note.objects.aggregate(most=Max("stars"))["most"] == 38
+        assert sum(call["documents_read"] for call in made) <= 5
