@@ -96,14 +96,14 @@ def _new_field(pick: Pick, others: list[str]) -> models.Field[Any, Any]:
     return field
 
 
-def _altered(field: Any, pick: Pick) -> models.Field[Any, Any]:
+def _altered(field: Any, pick: Pick, step: int) -> models.Field[Any, Any]:
     """A field in another form: another type, unique or not, null or not, in another column."""
     if field.many_to_many:
         made = field.clone()
         made.db_table = pick([None, "moves_links", "moves links"])
         return made  # type: ignore[no-any-return]
     changes: list[Callable[[Any], Any]] = [
-        lambda made: setattr(made, "db_column", "Other column"),
+        lambda made: setattr(made, "db_column", f"Other column {step}"),
         lambda made: setattr(made, "_unique", not made._unique),
     ]
     if field.null:
@@ -135,7 +135,9 @@ def _operation(state: ProjectState, name: str, pick: Pick, step: int) -> Operati
     others = [one.name for one in state.models.values()]
     match name:
         case "add":
-            return migrations.AddField(label, f"f{step}", _new_field(pick, others))
+            field = _new_field(pick, others)
+            field.db_column = field.db_column and f"{field.db_column} {step}"
+            return migrations.AddField(label, f"f{step}", field)
         case "remove":
             used = {n for t in model.options.get("unique_together", ()) for n in t} | {
                 n for c in model.options.get("constraints", ()) for n in getattr(c, "fields", ())
@@ -150,7 +152,7 @@ def _operation(state: ProjectState, name: str, pick: Pick, step: int) -> Operati
             if not names:
                 return None
             chosen = pick(names)
-            return migrations.AlterField(label, chosen, _altered(model.fields[chosen], pick))
+            return migrations.AlterField(label, chosen, _altered(model.fields[chosen], pick, step))
         case "key":
             names = _fields(state, lower, lambda name, field: field.primary_key)
             forms: list[Any] = [models.BigAutoField, models.CharField, models.BigIntegerField]
