@@ -1,8 +1,9 @@
-"""Run Django's own tests, unmodified, on SQLite and on the engine, and write the table of docs/fidelity.md.
+"""Run Django's own tests, unmodified, on SQLite and on the engine, and write a table of docs/fidelity.md.
 
     python -m tests.fidelity.run [--source DIR] [--jobs N] [--keep DIR] [--write] [MODULE ...]
 
-Django's source distribution is fetched with pip unless `--source` names an unpacked one. A test counts as
+The tests are those of the installed Django, which has a table of its own. Its source distribution is fetched with pip
+unless `--source` names an unpacked one. A test counts as
 kept if it passes on both; the bar is a share of those that pass on SQLite. The emulator is the gcloud SDK's,
 or FIRESTORE_EMULATOR_HOST.
 """
@@ -29,7 +30,8 @@ from memory.testing.emulator import emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "fidelity.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+VERSION = ".".join(map(str, django.VERSION[:2]))
+BEGIN, END = f"<!-- table of Django {VERSION}: begin -->", f"<!-- table of Django {VERSION}: end -->"
 SECONDS = 3600
 
 BASE_MODULES = (
