@@ -15,7 +15,7 @@ from django.db.models.functions import Upper
 from memory.backends.firestore.query.plan import Update
 from memory.backends.firestore.values.types import Kind, Ref
 from tests.engine.app.models import Everything
-from tests.engine.versions import json_null
+from tests.engine.versions import DJANGO_6_1, json_null
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
 
@@ -117,6 +117,19 @@ def test_sql_null_json_null_and_a_missing_key_are_three() -> None:
             "key": [3],
         }
         assert [row.json for row in objects.order_by("pk")] == [None, None, {"a": None}, {}]
+
+
+@pytest.mark.skipif(not DJANGO_6_1, reason="before JSONNull, bulk_update makes both SQL's NULL")
+def test_bulk_update_tells_sql_null_from_json_null() -> None:
+    """As on SQLite: `None` is NULL, and JSON's null is a value."""
+    for alias in ("default", "sqlite"):
+        objects = Everything.objects.using(alias)
+        rows = [objects.create(pk=pk, json={"a": 1}) for pk in (1, 2, 3)]
+        rows[0].json, rows[1].json, rows[2].json = None, json_null(), ["x"]
+        assert objects.bulk_update(rows, ["json"]) == 3
+        assert list(objects.filter(json__isnull=True).values_list("pk", flat=True)) == [1]
+        assert list(objects.filter(json=json_null()).values_list("pk", flat=True)) == [2]
+        assert objects.get(pk=3).json == ["x"]
 
 
 def test_a_text_of_nearly_one_megabyte_is_kept() -> None:

@@ -150,7 +150,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
                     when.result, Value
                 ):
                     return None
-                constant = field.get_db_prep_save(when.result.value, connection=self.connection)
+                if type(when.result) is Value:
+                    constant = field.get_db_prep_save(when.result.value, connection=self.connection)
+                else:  # JSONNull, which is not the same as its value
+                    constant = lowering.expression(when.result)
                 rows.setdefault(name, {}).setdefault(field, constant)
         return rows
 
