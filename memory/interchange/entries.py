@@ -81,7 +81,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Entry:
-    """A record to store: its model and fields. `stated` are the fields given by the file; for `raw` see `Reject`."""
+    """A record to store: its model and fields. `stated` are the fields given by the file; for `raw` see `Reject`.
+
+    `repairs` are fields that the import itself computes. In an existing record it completes `metadata` and corrects
+    `timestamp` without `--update`.
+    """
 
     model: str
     values: Mapping[str, Any]
@@ -89,6 +93,7 @@ class Entry:
     place: Place
     raw: object
     turn: Turn | None = None
+    repairs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -143,20 +143,21 @@ class Order:
         self.last.move_to_end(thread)
         if len(self.last) > MAX_THREADS:
             self.last.popitem(last=False)
-        return _at(entry, time)
+        return _at(entry, time, untimed=untimed)
 
 
 def _thread(entry: Entry) -> str:
     return entry.turn.thread if entry.turn else ""
 
 
-def _at(entry: Entry, time: datetime) -> Entry:
+def _at(entry: Entry, time: datetime, *, untimed: bool = False) -> Entry:
     stated = entry.turn.stated if entry.turn else None
     values = {**entry.values, "timestamp": time}
     if original := original_time(stated, time):
         values["metadata"] = {**entry.values["metadata"], **original}
     known = entry.stated if time_of(stated) is None else entry.stated | {"timestamp"}
-    return replace(entry, values=values, stated=known)
+    repairs = entry.repairs if untimed else entry.repairs | {"timestamp"}
+    return replace(entry, values=values, stated=known, repairs=repairs)
 
 
 def original_time(stated: object, time: datetime) -> dict[str, object]:

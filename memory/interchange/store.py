@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, router, transaction
@@ -12,12 +13,15 @@ from django.db import IntegrityError, router, transaction
 from memory.exceptions import ValidationError
 from memory.models import Document, UserSession
 
-from .entries import Entry, Reject
+from .entries import Entry, Reject, time_of
 from .export import MODELS, all_records
+from .order import ORIGINAL
 
 ATTEMPTS = 3
 # A session's times are merged, not compared.
 TIMES = frozenset({"started_at", "last_activity"})
+# Metadata that depends on the rest of the conversation, which may grow.
+VOLATILE = frozenset({"branch", ORIGINAL})
 
 
 @dataclass(frozen=True)
@@ -100,18 +104,69 @@ def _merge(known: Any, candidate: _Candidate, update: bool, written: Written) ->
     """Merge an entry into an existing record; return whether it must be saved."""
     entry, record = candidate.entry, candidate.record
     widened = isinstance(known, UserSession) and _widen(known, record)
-    compared = (entry.stated - TIMES | ({"metadata"} if update else set())) & entry.values.keys()
-    differing = sorted(name for name in compared if getattr(known, name) != getattr(record, name))
-    if not differing:
-        written.present[entry.model] += 1
-    elif update:
-        for name in differing:
-            setattr(known, name, getattr(record, name))
-        written.updated[entry.model] += 1
-    else:
-        reason = f"A record with this id exists and differs in {', '.join(differing)}. Use --update to overwrite it."
+    difference = _overwriting(known, candidate) if update else _difference(known, candidate)
+    if difference.conflicts:
+        names = ", ".join(sorted(difference.conflicts))
+        reason = f"A record with this id exists and differs in {names}. Use --update to overwrite it."
         written.rejects.append(Reject(entry.place, reason, entry.raw))
-    return widened or (update and bool(differing))
+        return widened
+    for name, value in difference.changes.items():
+        setattr(known, name, value)
+    (written.updated if difference.changes else written.present)[entry.model] += 1
+    return widened or bool(difference.changes)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """The new values of fields to write, and the names of fields that must not be overwritten."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+
+
+def _overwriting(known: Any, candidate: _Candidate) -> _Difference:
+    entry, record = candidate.entry, candidate.record
+    names = ((entry.stated | entry.repairs) - TIMES | {"metadata"}) & entry.values.keys()
+    return _Difference({name: getattr(record, name) for name in names if getattr(known, name) != getattr(record, name)})
+
+
+def _difference(known: Any, candidate: _Candidate) -> _Difference:
+    entry, record = candidate.entry, candidate.record
+    found = _Difference()
+    for name in ((entry.stated | entry.repairs) - TIMES) & entry.values.keys():
+        if getattr(known, name) == getattr(record, name):
+            continue
+        if name not in entry.repairs:
+            found.conflicts.append(name)
+        elif name == "metadata":
+            _compare_metadata(known.metadata, record.metadata, found)
+        else:
+            _compare_times(known, record, entry, found)
+    return found
+
+
+def _compare_metadata(known: Mapping[str, Any], new: Mapping[str, Any], found: _Difference) -> None:
+    """Keys that the existing record lacks are added; other differences are conflicts."""
+    compared = (known.keys() | new.keys()) - VOLATILE
+    added = {key: new[key] for key in compared - known.keys()}
+    found.conflicts.extend(f"metadata.{key}" for key in compared & known.keys() if known[key] != new.get(key))
+    if added:
+        found.changes["metadata"] = {**known, **found.changes.get("metadata", {}), **added}
+
+
+def _compare_times(known: Any, record: Any, entry: Entry, found: _Difference) -> None:
+    """A time that the import computed is corrected, unless the existing one was moved from the same time."""
+    if "timestamp" not in entry.stated or (ORIGINAL in record.metadata and known.timestamp == _stated_time(record)):
+        found.changes["timestamp"] = record.timestamp
+        metadata = {key: value for key, value in record.metadata.items() if key == ORIGINAL}
+        if metadata:
+            found.changes["metadata"] = {**known.metadata, **found.changes.get("metadata", {}), **metadata}
+    elif _stated_time(known) != _stated_time(record):
+        found.conflicts.append("timestamp")
+
+
+def _stated_time(record: Any) -> datetime:
+    return time_of(record.metadata.get(ORIGINAL)) or record.timestamp
 
 
 def _widen(known: UserSession, record: UserSession) -> bool:

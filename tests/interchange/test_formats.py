@@ -210,6 +210,48 @@ class TestChatGPT:
             "hidden": True,
         }
 
+    def test_nothing_is_dropped(self) -> None:
+        """References, citations, results of tools and the fields of the conversation are kept."""
+        kept = {
+            "content_references": [{"matched_text": "*", "url": "https://example.org"}],
+            "citations": [{"start_ix": 1}],
+            "aggregate_result": {"status": "success", "messages": [{"image_url": "file-service://1"}]},
+        }
+        said = message("tool", "42", metadata=kept, channel="final", status="in_progress")
+        session, item = outcomes(
+            conversation([node("a", None, said)], gizmo_id="g-1", is_archived=True, is_starred=None, voice="x")
+        )
+        assert isinstance(session, Entry)
+        assert session.values["metadata"] == {
+            "source": "chatgpt",
+            "title": "Tides",
+            "gizmo_id": "g-1",
+            "is_archived": True,
+            "voice": "x",
+        }
+        assert isinstance(item, Entry)
+        metadata = item.values["metadata"]
+        assert {name: metadata[name] for name in kept} == kept
+        assert (metadata["channel"], metadata["status"]) == ("final", "in_progress")
+
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            (
+                {"content_type": "thoughts", "thoughts": [{"summary": "S", "content": "", "chunks": ["a", "b"]}]},
+                "S\nab",
+            ),
+            ({"content_type": "citable_code_output", "output_str": "out", "metadata_list": []}, "out"),
+            ({"content_type": "code", "language": "unknown", "text": ""}, None),
+            ({"content_type": "thoughts", "source_analysis_msg_id": "z", "thoughts": [{"summary": ""}]}, None),
+        ],
+    )
+    def test_rare_contents(self, content: Any, text: str | None) -> None:
+        """Text in unusual fields is read, and a content with nothing but its description is empty."""
+        found = outcomes(chat(content))[-1]
+        assert (found.values["text_content"] if isinstance(found, Entry) else None) == text
+        assert isinstance(found, Entry if text else Empty)
+
     def test_ids(self) -> None:
         """The same message of the same user has one id; another user's or conversation's has another."""
         said = [node("a", None, message("user", "x"))]

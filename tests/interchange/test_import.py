@@ -255,6 +255,77 @@ def test_langchain(run: Callable[..., Result]) -> None:
     assert [item.text_content for item in items] == ["Thanks", "At 6.", "When?"]
 
 
+def test_a_message_that_changed(run: Callable[..., Result]) -> None:
+    """Another role, other tool calls or other metadata at the same place is a conflict, not the same message."""
+    calls = [{"name": "list_files", "args": {"path": "."}, "id": "1"}]
+    said = [langchain("ai", "", tool_calls=calls), langchain("ai", "ok"), langchain("ai", "bye", name="x")]
+    changed = [
+        langchain("ai", "", tool_calls=[{**calls[0], "name": "delete_file"}]),
+        langchain("human", "ok"),
+        langchain("ai", "bye"),
+    ]
+    assert run(json.dumps(said).encode(), "--user-id", "ada").code == 0
+    result = run(json.dumps(changed).encode(), "--user-id", "ada")
+    assert [reject["reason"].partition(". ")[0].rpartition(" ")[2] for reject in result.rejects] == [
+        "metadata.tool_calls",
+        "metadata.role",
+        "metadata.name",
+    ]
+    assert run(json.dumps(changed).encode(), "--user-id", "ada", "--update").code == 0
+    oldest = MemoryItem.objects.order_by("timestamp").first()
+    assert oldest is not None
+    assert oldest.metadata["tool_calls"][0]["name"] == "delete_file"
+    assert sorted(MemoryItem.objects.values_list("metadata__role", flat=True)) == ["assistant", "assistant", "user"]
+
+
+def test_metadata_is_completed(run: Callable[..., Result]) -> None:
+    """A record without some of the metadata gets it; what it has besides is a difference."""
+    file = json.dumps([conversation([node("a", None, message("user", "x", metadata={"citations": [1]}))])]).encode()
+    run(file, "--user-id", "ada")
+    item = MemoryItem.objects.get()
+    del item.metadata["citations"]
+    item.save()
+    result = run(file, "--user-id", "ada")
+    assert result.code == 0
+    assert "1 MemoryItem updated" in result.said
+    assert MemoryItem.objects.get().metadata["citations"] == [1]
+
+
+@pytest.mark.parametrize("early", [START, None])
+def test_a_history_that_got_times(early: float | None, run: Callable[..., Result]) -> None:
+    """Times that an earlier import computed, or did not fit to the order, are corrected."""
+    file = [langchain("human", "1"), langchain("ai", "2", timestamp=START), langchain("ai", "3", timestamp=early)]
+    assert run(json.dumps(file[:1]).encode(), "--user-id", "ada").code == 0
+    assert run(json.dumps(file).encode(), "--user-id", "ada").code == 0
+    third = MemoryItem.objects.get(text_content="3")
+    MemoryItem.objects.filter(pk=third.pk).update(
+        timestamp=datetime.fromtimestamp(START, UTC), metadata={**third.metadata, "original_time": START}
+    )
+    assert "MemoryItem updated" in run(json.dumps(file).encode(), "--user-id", "ada").said
+    assert [item.text_content for item in UserSession.objects.get().items()] == ["3", "2", "1"]
+    assert "updated" not in run(json.dumps(file).encode(), "--user-id", "ada").said
+
+
+def test_a_profile_is_stored_once(run: Callable[..., Result]) -> None:
+    """Each conversation of an export repeats the user's profile as a hidden message."""
+    content = {"content_type": "user_editable_context", "user_profile": "A baker."}
+    hidden = message("user", "", None, content=content, metadata={"is_visually_hidden_from_conversation": True})
+    talks = [
+        conversation(
+            [node("p", None, hidden), node("q", "p", message("user", "Bread?", START + number))],
+            conversation_id=f"c{number}",
+            create_time=START + number + 5,
+        )
+        for number in range(3)
+    ]
+    file = json.dumps(talks).encode()
+    assert run(file, "--user-id", "ada").code == 0
+    assert [item.session_id for item in MemoryItem.objects.filter(text_content="A baker.")] == ["c0"]
+    assert [item.text_content for item in UserSession.objects.get(session_id="c0").items()] == ["Bread?", "A baker."]
+    again = run(file, "--user-id", "ada")
+    assert (again.code, "added" in again.said, "updated" in again.said) == (0, False, False)
+
+
 def test_langchain_lists_on_lines(run: Callable[..., Result]) -> None:
     """Each line is a conversation."""
     lines = [[langchain("human", f"{place}"), langchain("ai", "ok")] for place in range(3)]

@@ -119,9 +119,6 @@ def test_any_list_that_grows(tmp_path: Path, clocks: list[Any], part: int, on_li
     for messages in (said[:part], said):
         path.write_text("\n".join(map(json.dumps, messages)) if on_lines else json.dumps(messages))
         imported(path)
-        if not any(order.time_of(clock) for clock in clocks[:part]):
-            clear()
-            imported(path)
     assert history() == [str(number) for number in range(len(clocks))]
 
 

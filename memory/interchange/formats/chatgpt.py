@@ -27,8 +27,49 @@ from memory.interchange.order import Node, original_time, tree_times
 SOURCE = "chatgpt"
 
 # Text fields of content types, in addition to `parts`: code, tool output, quotes, pages, instructions, memory.
-TEXTS = ("title", "text", "result", "summary", "content", "user_profile", "user_instructions", "model_set_context")
+TEXTS = (
+    "title",
+    "text",
+    "output_str",
+    "result",
+    "summary",
+    "content",
+    "user_profile",
+    "user_instructions",
+    "model_set_context",
+)
 PLAIN_TYPES = ("text", "multimodal_text")
+# Content fields that mean nothing without a text or other content.
+INCIDENTAL = frozenset({"content_type", "language", "response_format_name", "source_analysis_msg_id", "tether_id"})
+# The content type of the user's profile and instructions, which each conversation repeats as a hidden message.
+PROFILE = "user_editable_context"
+METADATA = frozenset({"metadata"})
+# Details for which a message without content is imported.
+NOTABLE = frozenset({"attachments", "custom_instructions", "aggregate_result", "content_references", "canvas"})
+
+# Fields of a conversation that are stored elsewhere, or that change with each message.
+CONVERSATION_EXCLUDED = frozenset(
+    {"mapping", "title", "create_time", "update_time", "current_node", "conversation_id", "id", "conversations"}
+)
+# Fields of a message's metadata: the key in the file, and the key in the item's metadata if it is another.
+MESSAGE_METADATA: Mapping[str, str] = {
+    "model_slug": "model",
+    "attachments": "attachments",
+    "user_context_message_data": "custom_instructions",
+    "is_visually_hidden_from_conversation": "hidden",
+    "content_references": "content_references",
+    "citations": "citations",
+    "aggregate_result": "aggregate_result",
+    "search_result_groups": "search_result_groups",
+    "search_queries": "search_queries",
+    "image_results": "image_results",
+    "canvas": "canvas",
+    "dalle": "dalle",
+    "gizmo_id": "gizmo_id",
+    "command": "command",
+    "invoked_plugin": "invoked_plugin",
+    "targeted_reply": "targeted_reply",
+}
 
 
 def recognises(content: object) -> bool:
@@ -72,6 +113,7 @@ class _Conversation:
         }
         known = [node.time for node in nodes.values() if node.time is not None]
         self.start = time_of(conversation.get("create_time")) or min(known, default=context.time)
+        self.is_timed = bool(known)
         self.times = tree_times(nodes, self.start)
 
     def session(self) -> Entry:
@@ -81,9 +123,12 @@ class _Conversation:
             "session_id": self.session_id,
             "started_at": self.start,
             "last_activity": self.start,
-            "metadata": given({"source": SOURCE, "title": title}),
+            "metadata": {
+                **given({name: value for name, value in self.fields.items() if name not in CONVERSATION_EXCLUDED}),
+                **given({"source": SOURCE, "title": title}),
+            },
         }
-        return Entry("UserSession", values, frozenset({"metadata"}), self.place, {"title": title})
+        return Entry("UserSession", values, METADATA, self.place, {"title": title}, repairs=METADATA)
 
     def outcome(self, node_id: str, node: object) -> Outcome:
         place = Place(self.place.line, self.place.index, f"node {node_id}")
@@ -92,40 +137,46 @@ class _Conversation:
             return Reject(place, "A node must be an object whose `message` is an object or null.", node)
         text, rest = _content(message.get("content"))
         details = _details(message)
-        if not text and not rest and not details.keys() & {"attachments", "custom_instructions"}:
+        if not text and not rest and not details.keys() & NOTABLE:
             return Empty(place)
         role = author.get("role") if isinstance(author := message.get("author"), dict) else None
-        metadata = {
-            "source": SOURCE,
-            **given(
-                {
-                    "role": role,
-                    "node": node_id,
-                    "parent": node.get("parent"),
-                    "branch": bool(self.shown) and node_id not in self.shown,
-                    "content": rest,
-                }
-            ),
-            **details,
+        metadata = {**given({"role": role, "content": rest}), **details, "source": SOURCE}
+        raw = {"conversation_id": self.session_id, "node": node}
+        if details.get("hidden") and rest.get("content_type") == PROFILE:
+            return self._profile(node_id, text, metadata, place, raw)
+        position = {
+            "node": node_id,
+            "parent": node.get("parent"),
+            "branch": bool(self.shown) and node_id not in self.shown,
         }
-        return self._entry(node_id, message, text, metadata, place)
+        stated_time, time = message.get("create_time"), self.times[node_id]
+        return Entry(
+            "MemoryItem",
+            {
+                **self._values(node_id, text),
+                "id": derived_id(SOURCE, self.user_id, self.session_id, node_id),
+                "metadata": {**metadata, **given(position), **original_time(stated_time, time)},
+            },
+            frozenset({"text_content", "metadata", *(("timestamp",) if time_of(stated_time) else ())}),
+            place,
+            raw,
+            repairs=frozenset({"metadata", "timestamp"}) if self.is_timed else METADATA,
+        )
 
-    def _entry(
-        self, node_id: str, message: Mapping[str, Any], text: str, metadata: Mapping[str, Any], place: Place
-    ) -> Entry:
-        time, stated_time = self.times[node_id], message.get("create_time")
-        values = {
-            "id": derived_id(SOURCE, self.user_id, self.session_id, node_id),
+    def _profile(self, node_id: str, text: str, metadata: Mapping[str, Any], place: Place, raw: object) -> Entry:
+        """One item for all copies of a profile. It belongs to the first conversation that is imported."""
+        key = derived_id(SOURCE, self.user_id, PROFILE, text)
+        values = {**self._values(node_id, text), "id": key, "metadata": metadata}
+        return Entry("MemoryItem", values, frozenset({"text_content", "metadata"}), place, raw, repairs=METADATA)
+
+    def _values(self, node_id: str, text: str) -> dict[str, Any]:
+        return {
             "user_id": self.user_id,
             "session_id": self.session_id,
             "item_type": "message",
-            "timestamp": time,
+            "timestamp": self.times[node_id],
             "text_content": text or None,
-            "metadata": {**metadata, **original_time(stated_time, time)},
         }
-        stated = {"text_content", *(("timestamp",) if time_of(stated_time) else ())}
-        raw = {"conversation_id": self.session_id, "node": self.mapping[node_id]}
-        return Entry("MemoryItem", values, frozenset(stated), place, raw)
 
     def ancestors(self, node_id: object) -> Iterator[str]:
         """A node and its ancestors up to the root; stops at cycles."""
@@ -159,6 +210,8 @@ def _content(content: object) -> tuple[str, dict[str, Any]]:
     taken = {"content_type", "parts", *named, *(["thoughts"] if thoughts else [])}
     rest = given({name: value for name, value in content.items() if name not in taken})
     rest.update(given({"parts": [other for _, other in parts if other is not None]}))
+    if not text and rest.keys() <= INCIDENTAL:
+        return "", {}
     if (rest or text) and (kind := content.get("content_type")) not in PLAIN_TYPES:
         rest.update(given({"content_type": kind}))
     return text, rest
@@ -179,12 +232,16 @@ def _part(part: object) -> tuple[str, Any]:
 def _thoughts(thoughts: object) -> list[str]:
     steps = thoughts if isinstance(thoughts, list) else []
     return [
-        step[name]
+        text
         for step in steps
         if isinstance(step, dict)
-        for name in ("summary", "content")
-        if isinstance(step.get(name), str)
+        for text in (step.get("summary"), step.get("content") or _joined(step.get("chunks")))
+        if isinstance(text, str)
     ]
+
+
+def _joined(chunks: object) -> str:
+    return "".join(chunk for chunk in _listed(chunks) if isinstance(chunk, str))
 
 
 def _details(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,14 +249,13 @@ def _details(message: Mapping[str, Any]) -> dict[str, Any]:
     metadata = message.get("metadata")
     more = metadata if isinstance(metadata, dict) else {}
     author = message.get("author")
-    recipient = message.get("recipient")
+    recipient, status = message.get("recipient"), message.get("status")
     return given(
         {
             "name": author.get("name") if isinstance(author, dict) else None,
             "recipient": recipient if recipient != "all" else None,
-            "model": more.get("model_slug"),
-            "attachments": more.get("attachments"),
-            "custom_instructions": more.get("user_context_message_data"),
-            "hidden": more.get("is_visually_hidden_from_conversation"),
+            "channel": message.get("channel"),
+            "status": status if status != "finished_successfully" else None,
+            **{kept: more.get(name) for name, kept in MESSAGE_METADATA.items()},
         }
     )

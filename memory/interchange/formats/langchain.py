@@ -91,7 +91,8 @@ def _message(content: Mapping[str, Any], position: int, session_id: str, place: 
         },
     }
     turn = Turn(derived_id(user_id, session_id), position, _stated_time(data))
-    return Entry("MemoryItem", values, frozenset({"text_content"}), place, content, turn)
+    stated = frozenset({"text_content", "metadata"})
+    return Entry("MemoryItem", values, stated, place, content, turn, repairs=frozenset({"metadata"}))
 
 
 def _named(rest: Mapping[str, Any]) -> dict[str, Any]:
