@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.backends.firestore.query.plan import Create, Delete, Outcome, Put, Update, Write
-from memory.backends.firestore.transactions.write_buffer import Buffer, Deleted, Patch, Row
+from memory.backends.firestore.transactions.write_buffer import Buffer, Deleted, Patch, Precondition, Row
 from memory.backends.firestore.values.types import Kind, Ref
 
 Store = dict[str, dict[str, int]]
@@ -81,6 +81,20 @@ def laid_over(buffer: Buffer, stored: Store) -> Store:
     return seen
 
 
+def check_index(buffer: Buffer, model: Store) -> None:
+    """Each row with a value is found by it, and no row that is known to have another."""
+    own = buffer.entries_of("t")
+    for value in (0, 3, 9):
+        found = buffer.find("t", "x", [value])
+        assert len(set(found)) == len(found)
+        assert {id for id in own if id in model and model[id].get("x") == value} <= set(found)
+        for id in found:
+            state = own[id].state
+            assert not isinstance(state, Deleted)
+            assert state.values.get("x", value) == value
+    assert buffer.stored_count("t") == sum(entry.precondition is not Precondition.ABSENT for entry in own.values())
+
+
 def sent(buffer: Buffer) -> Sequence[Write]:
     """The writes to send, one per document."""
     made = list(buffer.writes())
@@ -92,7 +106,7 @@ def sent(buffer: Buffer) -> Sequence[Write]:
 @given(STORES, STEPS)
 def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
     """Outcomes, reads, rollbacks to savepoints, and the documents after the commit agree with the model."""
-    buffer = Buffer(add)
+    buffer = Buffer(add, token=lambda value: value)
     model: Store = {id: dict(row) for id, row in stored.items()}
     marks: list[tuple[int, Store]] = [(buffer.mark(), dict(model))]
     for step in steps:
@@ -104,6 +118,7 @@ def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
         else:
             assert buffer.apply(step, step.id in stored) is apply(model, step)
         assert laid_over(buffer, stored) == model
+        check_index(buffer, model)
     result: Store = {id: dict(row) for id, row in stored.items()}
     assert {apply(result, write) for write in sent(buffer)} <= {Outcome.APPLIED}
     assert result == model

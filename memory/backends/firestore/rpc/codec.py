@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
@@ -556,6 +556,19 @@ def incremented(message: Message | None, amount: float) -> Message:
     else:
         made.double_value = before + amount
     return made
+
+
+def token(message: Message) -> Hashable | None:
+    """A value that is the same for values that Firestore's filters take for equal; None if there is no simple one."""
+    kind = message.WhichOneof("value_type")
+    if kind is None or kind == "null_value":
+        return ("null",)
+    if kind in ("integer_value", "double_value"):
+        number = getattr(message, kind)
+        return ("number", number) if number == number else None
+    if kind == "timestamp_value":
+        return ("time", message.timestamp_value.seconds, message.timestamp_value.nanos)
+    return (kind, getattr(message, kind)) if kind in ("boolean_value", "string_value", "bytes_value") else None
 
 
 def value(content: Any, kind: Kind, depth: int = 0) -> Message:

@@ -4,7 +4,7 @@ buffered writes applied.
 **Reads** run in a server transaction, which the first read begins, and which locks the documents read. A document
 written in this transaction is read from the buffer, and its unwritten columns from the stored document. A query over a
 collection with buffered writes cannot be answered by the server alone: `superset` passes the stored rows without
-buffered writes, and all rows with buffered writes, to the mirror.
+buffered writes, and the rows with buffered writes that may match, to the mirror. An index finds these (`write_buffer`).
 
 **Writes** return their outcomes at once. If it is unknown whether a document exists, it is looked up. Without a server
 transaction the lookup takes no lock, and the commit checks the result again with preconditions. Whether a new key is
@@ -21,7 +21,7 @@ writes are never sent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -34,12 +34,17 @@ from memory.backends import clock
 from .. import errors
 from ..query.plan import (
     Aggregate,
+    And,
     Change,
+    Compare,
     Create,
     Delete,
+    Filter,
     Get,
     Group,
     Merge,
+    Op,
+    Or,
     Outcome,
     Put,
     Query,
@@ -90,7 +95,7 @@ class UnitOfWork:
         self._blocks = blocks
         self._retry = retry
         self._optimistic = optimistic
-        self._buffer = Buffer(codec.incremented)
+        self._buffer = Buffer(codec.incremented, codec.token)
         self._id: bytes | None = None
         self._began = self._last = 0.0
         self._aborted = ""
@@ -175,18 +180,44 @@ class UnitOfWork:
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
         """A superset of the rows of a read, and the number of rows read from Firestore: at most `limit` + 1.
 
-        It contains every row of the collection with buffered writes, whether or not it matches.
+        It contains every row with buffered writes that may match: those that fulfil the filters of equality.
         """
         self._note_access()
-        own = {} if isinstance(read, Get) else self._buffer.entries_of(collections_of(read)[0])
+        collection = collections_of(read)[0]
+        own = {} if isinstance(read, Get) else self._buffer.entries_of(collection)
         if not own:
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
-        stored = sum(entry.precondition is not Precondition.ABSENT for entry in own.values())
-        bound = None if limit is None else limit + stored
+        bound = None if limit is None else limit + self._buffer.stored_count(collection)
         found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
         theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
-        return [*theirs, *self._own_rows(collections_of(read)[0], own, read.columns)], len(theirs)
+        return [*theirs, *self._own_rows(collection, self._may_match(read, own), read.columns)], len(theirs)
+
+    def _may_match(self, read: Read, own: Mapping[str, Entry]) -> Mapping[str, Entry]:
+        """The entries of a collection that may match a read, found by its filters of equality."""
+        filters = (
+            [query.where for query in read.branches] if isinstance(read, Merge) else [getattr(read, "where", None)]
+        )
+        ids = _either([self._ids(collections_of(read)[0], where) for where in filters])
+        return own if ids is None else {id: own[id] for id in ids if id in own}
+
+    def _ids(self, collection: str, where: Filter | None) -> Collection[str] | None:
+        """The ids of documents with buffered writes that may match a filter; None if any may."""
+        match where:
+            case Compare(ref, Op.EQ | Op.IN | Op.IS_NULL as op, value) if len(ref.path) == 1:
+                values = value if op is Op.IN else (value,)
+                if ref.path == DOCUMENT_ID.path:
+                    return list(values)
+                if ref.key:
+                    return [id for one in values if (id := _id_or_none(one, ref.kind)) is not None]
+                tokens = [codec.token(codec.value(one, ref.kind)) for one in values]
+                return None if None in tokens else self._buffer.find(collection, ref.path[0], tokens)
+            case And(children):
+                found = [ids for child in children if (ids := self._ids(collection, child)) is not None]
+                return min(found, key=len, default=None)
+            case Or(children):
+                return _either([self._ids(collection, child) for child in children])
+        return None
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value per aggregate, over collections without buffered writes."""
@@ -494,6 +525,23 @@ def _with_id(read: Read, limit: int | None) -> Query | Merge:
     if not isinstance(made, Query | Merge):
         raise TypeError(f"{type(read).__name__} has no superset")
     return replace(made, limit=limit)
+
+
+def _id_or_none(value: Any, kind: Kind) -> str | None:
+    try:
+        return document_id(value, kind)
+    except ValueError:
+        return None
+
+
+def _either(found: Sequence[Collection[str] | None]) -> Collection[str] | None:
+    """The ids of several alternatives, each once; None if one of them is not limited to ids."""
+    ids: dict[str, None] = {}
+    for one in found:
+        if one is None:
+            return None
+        ids.update(dict.fromkeys(one))
+    return ids
 
 
 def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:

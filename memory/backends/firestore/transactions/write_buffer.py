@@ -13,13 +13,16 @@ One write is sent per document, however often it was written:
 Nothing is sent for a row that was created and deleted. `Precondition` is the first write's requirement on the stored
 document; the commit checks it.
 
+An index by a column's values finds the rows that a filter of equality may match, without a look at the others. It is
+made by the first such filter, and kept from then on.
+
 A journal keeps the entry that each write replaced: a savepoint is a position in the journal, and a rollback undoes the
 entries after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Final, TypeAlias
@@ -78,13 +81,44 @@ DELETED: Final = Deleted()
 Add: TypeAlias = Callable[[Any, Any], Any]
 """Adds an increment to a column's value (None if the column is missing)."""
 
+Token: TypeAlias = Callable[[Any], Hashable | None]
+"""A value that is the same for equal values of columns; None for a value that may equal others."""
+
+
+class ColumnIndex:
+    """The documents of a collection by the token of a column. Documents whose value is unknown match every token."""
+
+    def __init__(self, column: str, token: Token) -> None:
+        self._column = column
+        self._token = token
+        self._by_token: dict[Hashable | None, dict[str, None]] = {}
+        self._tokens: dict[str, Hashable | None] = {}
+
+    def add(self, id: str, entry: Entry | None) -> None:
+        """Replaces the entry of a document; None: it has no more buffered writes."""
+        if id in self._tokens:
+            del self._by_token[self._tokens.pop(id)][id]
+        if entry is None or isinstance(entry.state, Deleted):
+            return
+        values = entry.state.values
+        token = self._token(values[self._column]) if self._column in values else None
+        self._tokens[id] = token
+        self._by_token.setdefault(token, {})[id] = None
+
+    def find(self, tokens: Collection[Hashable]) -> list[str]:
+        """The documents whose column may have one of these tokens."""
+        return [id for token in (*dict.fromkeys(tokens), None) for id in self._by_token.get(token, ())]
+
 
 class Buffer:
     """The writes of one transaction."""
 
-    def __init__(self, add: Add) -> None:
+    def __init__(self, add: Add, token: Token = lambda value: None) -> None:
         self._add = add
+        self._token = token
         self._entries: dict[str, dict[str, Entry]] = {}
+        self._stored: dict[str, int] = {}
+        self._indexes: dict[str, dict[str, ColumnIndex]] = {}
         self._journal: list[tuple[Key, Entry | None]] = []
 
     def get(self, key: Key) -> Entry | None:
@@ -94,6 +128,19 @@ class Buffer:
     def entries_of(self, collection: str) -> Mapping[str, Entry]:
         """The entries of a collection's documents, by id."""
         return self._entries.get(collection, {})
+
+    def stored_count(self, collection: str) -> int:
+        """How many documents with buffered writes may be stored."""
+        return self._stored.get(collection, 0)
+
+    def find(self, collection: str, column: str, tokens: Collection[Hashable]) -> list[str]:
+        """The documents of a collection whose column, after the commit, may have one of these tokens."""
+        indexes = self._indexes.setdefault(collection, {})
+        if column not in indexes:
+            indexes[column] = ColumnIndex(column, self._token)
+            for id, entry in self.entries_of(collection).items():
+                indexes[column].add(id, entry)
+        return indexes[column].find(tokens)
 
     def collections(self) -> set[str]:
         """The collections that will contain a document because of buffered writes."""
@@ -137,13 +184,18 @@ class Buffer:
                     yield made
 
     def _set(self, key: Key, entry: Entry | None) -> None:
-        own = self._entries.setdefault(key[0], {})
+        collection, id = key
+        own = self._entries.setdefault(collection, {})
+        before = own.get(id)
+        self._stored[collection] = self.stored_count(collection) + _may_be_stored(entry) - _may_be_stored(before)
+        for index in self._indexes.get(collection, {}).values():
+            index.add(id, entry)
         if entry is not None:
-            own[key[1]] = entry
+            own[id] = entry
             return
-        del own[key[1]]
+        del own[id]
         if not own:
-            del self._entries[key[0]]
+            del self._entries[collection]
 
     # The effect of each write on an entry: the outcome, and the new entry (None: no change).
 
@@ -207,6 +259,10 @@ _APPLY: Final[Mapping[type, Callable[..., _Applied]]] = {
     Update: Buffer._update,
     Delete: Buffer._delete,
 }
+
+
+def _may_be_stored(entry: Entry | None) -> bool:
+    return entry is not None and entry.precondition is not Precondition.ABSENT
 
 
 def _name(ref: Ref) -> str:

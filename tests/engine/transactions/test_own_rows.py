@@ -1,0 +1,122 @@
+"""Queries in a block that has written many rows: they visit the rows that may match, and not every row."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from memory.backends.firestore.query.lowering import column_ref
+from memory.backends.firestore.query.plan import And, Compare, Filter, Op, Or, Query
+from tests.engine.app.models import Author, Note
+
+# ruff: noqa: PT012 - the tests are about blocks that fail
+
+pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
+
+ROWS = 4000
+
+ID, OWNER, STARS = (column_ref(Note._meta.get_field(name), connection) for name in ("id", "owner", "stars"))
+
+
+def notes(number: int) -> list[Note]:
+    """Rows with a thousand owners."""
+    return [Note(id=f"n{i}", owner=f"o{i % 1000}", stars=i % 7 or None, reads=i) for i in range(number)]
+
+
+class UndoError(Exception):
+    """Leaves a block."""
+
+
+@pytest.mark.parametrize(
+    ("where", "visited"),
+    [
+        (Compare(OWNER, Op.EQ, "o7"), 4),
+        (Compare(OWNER, Op.IN, ("o7", "o8", "none")), 8),
+        (Compare(ID, Op.EQ, "n7"), 1),
+        (And((Compare(STARS, Op.GT, 3), Compare(OWNER, Op.EQ, "o7"))), 4),
+        (Or((Compare(OWNER, Op.EQ, "o7"), Compare(ID, Op.IN, ("n7", "n8")))), 5),
+        (Compare(STARS, Op.IS_NULL), 572),
+        (Compare(STARS, Op.GT, 3), ROWS),
+    ],
+)
+def test_rows_are_found_by_equality(where: Filter, visited: int) -> None:
+    """And by key. Other filters visit every row that the block has written."""
+    with pytest.raises(UndoError), transaction.atomic():
+        Note.objects.bulk_create(notes(ROWS))
+        rows, stored = connection.cursor().superset(Query(Note._meta.db_table, (ID,), where))
+        assert (len(rows), stored) == (visited, 0)
+        raise UndoError
+
+
+def seconds_per_query(rows: int) -> float:
+    """The CPU time of a query in a block that has written a number of rows."""
+    with suppress(UndoError), transaction.atomic():
+        Note.objects.bulk_create(notes(rows))
+        began = time.thread_time()
+        for number in range(40):
+            assert Note.objects.filter(owner=f"o{number}").exists()
+            assert Note.objects.filter(owner=f"o{number}", reads__gte=0).order_by("-id").first() is not None
+        took = time.thread_time() - began
+        raise UndoError
+    return took / 80
+
+
+def test_a_query_costs_no_time_for_other_rows() -> None:
+    """It takes as long in a block of few rows."""
+    few, many = seconds_per_query(40), seconds_per_query(ROWS)
+    assert many < 3 * few
+
+
+QUERIES = [
+    Q(owner="o1"),
+    Q(owner__in=["o1", "o2"], stars=3),
+    Q(stars=None),
+    Q(stars=3.0),
+    Q(pk="n3"),
+    Q(pk__in=["n3", "n4", "new"], owner="o3"),
+    Q(owner="o1") | Q(stars=2),
+    ~Q(owner="o1"),
+    Q(author__name="ann"),
+    Q(author=None, owner="o2"),
+    Q(reads=11),
+    Q(reads__gt=20, owner__startswith="o1"),
+]
+
+
+def test_the_results_are_those_of_sqlite() -> None:
+    """After inserts, updates of known and of unknown values, deletions, and the rollback of a savepoint."""
+    for alias in ("sqlite", "default"):
+        Author.objects.using(alias).create(id=1, name="ann")
+        Note.objects.using(alias).bulk_create(notes(20))
+
+    def results(alias: str) -> list[Any]:
+        return [
+            sorted(Note.objects.using(alias).filter(query).values_list("pk", "stars", "reads")) for query in QUERIES
+        ]
+
+    def change(alias: str) -> list[Any]:
+        seen = []
+        own = Note.objects.using(alias)
+        with pytest.raises(UndoError), transaction.atomic(using=alias):
+            own.filter(pk="n1").update(stars=3)
+            own.filter(pk="n2").update(reads=F("reads") + 9, author_id=1)
+            own.create(id="new", owner="o3", stars=3)
+            own.filter(pk="n5").delete()
+            seen += results(alias)
+            with pytest.raises(UndoError), transaction.atomic(using=alias):
+                own.filter(pk="new").update(owner="o1")
+                own.filter(pk="n3").delete()
+                own.filter(stars=4).update(owner="o2", stars=2)
+                seen += results(alias)
+                raise UndoError
+            own.filter(pk="n2").update(owner="o1")
+            seen += results(alias)
+            raise UndoError
+        return seen
+
+    assert change("default") == change("sqlite")
