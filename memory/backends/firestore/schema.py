@@ -91,10 +91,17 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         """A collection is created by its first document."""
 
     def add_index(self, model: Any, index: Any) -> None:
-        """Does nothing: `manage.py firestore_indexes --deploy` creates composite indexes."""
+        """Only checks the expressions: `manage.py firestore_indexes --deploy` creates composite indexes."""
+        self._compile(model, index)
+
+    def _compile(self, model: Any, made: Any) -> None:
+        """Raises Django's errors for the expressions of an index or a constraint."""
+        if getattr(made, "expressions", ()):
+            inner = self.connection.mirror.connection
+            made.create_sql(model, inner.SchemaEditorClass(inner, collect_sql=True))
 
     def remove_index(self, model: Any, index: Any) -> None:
-        """See `add_index`."""
+        """Does nothing: see `add_index`."""
 
     def rename_index(self, model: Any, old_index: Any, new_index: Any) -> None:
         """Firestore's indexes have no names."""
@@ -136,6 +143,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         ):
             audit.enforce_check(self.connection, model, check(model, constraint))
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
+            self._compile(model, constraint)
             self._add_markers(model, [constraint_key(model, constraint)])
 
     def remove_constraint(self, model: Any, constraint: Any) -> None:
@@ -189,6 +197,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         table, ref = model._meta.db_table, column_ref(field, self.connection)
         if field.primary_key:
             self._move(model, field, lambda name, fields: self._new_key(field, name, fields.get(ref.path[0])))
+            self._add_markers(getattr(field, "model", model), unique_keys(getattr(field, "model", model)))
             return
         if self._describes(f"write a default into {ref.name} of every document of {table}"):
             self._add_markers(model, _keys_with(model, field))
@@ -355,8 +364,9 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         """Changes the primary key's values, ids and type, and the foreign keys that refer to it."""
         old, new = column_ref(old_field, self.connection), column_ref(new_field, self.connection)
         relations = [] if _is_unbound(old_field, new_field) else list(related_fields(old_field, new_field))
+        owner = getattr(new_field, "model", model)
         if not old_field.primary_key:
-            self._refuse_references(model, getattr(new_field, "model", model))
+            self._refuse_references(model, owner)
         table = model._meta.db_table
 
         def key(name: str, fields: Fields) -> Any:
@@ -367,9 +377,12 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
 
         self._move(model, new_field, key)
         if old.kind is new.kind:
-            return
+            relations = []
         for before, after in relations:
             self._alter_reference(before.field, after.field)
+        self._add_markers(owner, unique_keys(owner))
+        for changed in dict.fromkeys(after.field.model for _, after in relations):
+            self._add_markers(changed, unique_keys(changed))
 
     def _alter_reference(self, old_field: Any, new_field: Any) -> None:
         """Converts a foreign key whose target's type changed."""
@@ -385,7 +398,6 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
             )
         else:
             self._copy(model._meta.db_table, old, new, new_field)
-        self._add_markers(model, _keys_with(model, new_field))
 
     def _refuse_references(self, old_model: Any, model: Any) -> None:
         """Raises NotSupportedError if rows refer to a primary key that another field replaces."""
@@ -413,7 +425,6 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         """Moves each document to the id of its new primary key. Raises IntegrityError before anything is written if two
         rows would have the same one."""
         table, ref = model._meta.db_table, column_ref(field, self.connection)
-        owner = getattr(field, "model", model)
         if self._describes(f"move every document of {table} to the id of its {ref.name}"):
             return
 
@@ -433,7 +444,6 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
                 book.execute("INSERT INTO moves VALUES (?, ?)", (name, _new_id(table, field, value, ref.kind)))
             self._refuse_collisions(table, field, book)
         self._rewrite(table, (FIELDS,), write)
-        self._add_markers(owner, unique_keys(owner))
 
     def _refuse_collisions(self, table: str, field: Any, book: sqlite3.Connection) -> None:
         doubles = book.execute("SELECT new FROM moves GROUP BY new HAVING count(*) > 1 LIMIT 1").fetchone()
