@@ -369,6 +369,44 @@ class TestLangChain:
             == items([langchain("human", "-"), langchain("human", "x", id="run-1")])[1]["id"]
         )
 
+    def test_rows_of_a_redis_history(self) -> None:
+        """Session, id and time are those of the row; its other fields are kept."""
+        row = {"message_id": "01A", "session_id": "alpha", "timestamp": 1767323045.25, "ttl": 9}
+        (item,) = items({**langchain("human", "hi"), **row}, ordinal=4)
+        assert (item["session_id"], item["text_content"]) == ("alpha", "hi")
+        assert item["timestamp"] == datetime(2026, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC)
+        assert item["metadata"] == {"source": "langchain", "role": "user", "message_id": "01A", "ttl": 9}
+        assert items({**langchain("human", "hi"), **row})[0]["id"] == item["id"]
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"id": 7, "session_id": "alpha", "message": langchain("human", "hi")},
+            {"id": 7, "session_id": "alpha", "message": json.dumps(langchain("human", "hi"))},
+        ],
+    )
+    def test_rows_of_an_sql_history(self, content: Any) -> None:
+        """The message is an object or its text; the row's id identifies it."""
+        (item,) = items(content, ordinal=3)
+        assert (item["session_id"], item["text_content"]) == ("alpha", "hi")
+        assert item["id"] == items(content, ordinal=1)[0]["id"] != items({**content, "id": 8})[0]["id"]
+
+    def test_other_forms(self) -> None:
+        """Messages as objects and as constructors."""
+        path = ["langchain", "schema", "messages", "AIMessage"]
+        found = items(
+            [
+                {"type": "human", "content": "When?"},
+                {"lc": 1, "type": "constructor", "id": path, "kwargs": {"content": "At 6.", "type": "ai"}},
+                {"type": "HumanMessage", "data": {"content": "Thanks"}},
+            ]
+        )
+        assert [(item["metadata"]["role"], item["text_content"]) for item in found] == [
+            ("user", "When?"),
+            ("assistant", "At 6."),
+            ("user", "Thanks"),
+        ]
+
     def test_empty_messages(self) -> None:
         """A message without text and without anything else is counted, not stored."""
         (found,) = outcomes([langchain("ai", "")])
@@ -461,6 +499,25 @@ def test_what_is_no_record(raw: bytes, start: str) -> None:
     line = json.loads(found.to_json_line())
     assert line["line"] == 3
     assert line["raw"] == raw.decode(errors="backslashreplace")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"type": "order.paid", "data": {"amount": 5}}, "event"),
+        ({"type": "session.created", "data": {"content": "started", "id": "x"}}, "event"),
+        ({"type": "values", "ns": [], "data": {"messages": [{"type": "human", "content": "Hi"}]}}, "event"),
+        ({"object": "chat.completion", "model": "gpt-4o", "choices": []}, "chat completions"),
+        ({"object": "response", "model": "gpt-4o", "output": []}, "responses API"),
+        ({"model": "gpt-4o", "prompt": "x"}, "MemoryItem, AgentData, UserSession"),
+        ({"what": 1, "else": 2}, "the keys 'what', 'else'"),
+        ({}, "empty"),
+    ],
+)
+def test_the_reason_names_what_it_looks_like(content: Any, says: str) -> None:
+    """Values of other programs are not taken for messages or records."""
+    assert reason(content).startswith("Unknown format")
+    assert says in reason(content)
 
 
 @given(JSON)

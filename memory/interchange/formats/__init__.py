@@ -9,6 +9,7 @@ from memory.interchange.entries import Context, Empty, Entry, Outcome, Outcomes,
 from memory.interchange.frames import Frame
 
 from . import chatgpt, langchain, own
+from .unknown import description_of
 
 Parser = Callable[[Value, Context], Outcomes]
 
@@ -17,11 +18,6 @@ FORMATS: Mapping[Callable[[object], bool], Parser] = {
     chatgpt.recognises: chatgpt.parse,
     langchain.recognises: langchain.parse,
 }
-UNKNOWN = (
-    "Unknown format: this is neither a line of memory_export (with `model`), nor a ChatGPT conversation (with "
-    "`mapping`), nor a LangChain message (with `type` and `data`)."
-)
-
 __all__ = ["FORMATS", "Context", "Empty", "Entry", "Outcome", "Place", "Reject", "parse"]
 
 
@@ -50,4 +46,4 @@ def parser_of(content: object) -> Parser:
 
 
 def _unknown(value: Value, context: Context) -> Outcomes:
-    yield Reject(value.place, UNKNOWN, value.raw)
+    yield Reject(value.place, description_of(value.content), value.raw)

@@ -1,12 +1,15 @@
 """LangChain messages as written by `messages_to_dict` and chat message histories.
 
-`{"type": "human", "data": {"content": ...}}`, alone or in lists; a list is a conversation.
+`{"type": "human", "data": {"content": ...}}`, alone or in lists; a list is a conversation. Rows of Redis and SQL
+histories also state their session, id and time.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from memory.interchange.entries import (
     Context,
@@ -25,19 +28,21 @@ from memory.interchange.entries import (
 
 SOURCE = "langchain"
 ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant"}
-CHUNK = "MessageChunk"
+# The types of messages, in lower case and without the `Message` and `MessageChunk` of class names.
+KINDS = frozenset({"human", "ai", "system", "tool", "function", "chat", "developer", "remove"})
 # Keys of a message's time, in the message or in one of these maps.
 TIMES = ("timestamp", "created_at")
 MAPS = ("additional_kwargs", "response_metadata")
 # Irrelevant outside of LangChain, or stored elsewhere.
 EXCLUDED = frozenset({"content", "type", "example"})
+# Fields of a history's row that are stored elsewhere.
+ROW_EXCLUDED = frozenset({"session_id", "message_id", "timestamp", "created_at", "id"})
 
 
 def recognises(content: object) -> bool:
     """Detect a message, or a list that contains one."""
-    if isinstance(content, list):
-        return any(_is_message(member) for member in content)
-    return _is_message(content)
+    members = content if isinstance(content, list) else [content]
+    return any(_normal(member) is not None for member in members)
 
 
 def parse(value: Value, context: Context) -> Outcomes:
@@ -45,18 +50,67 @@ def parse(value: Value, context: Context) -> Outcomes:
     session_id, place = _session(value, context), value.place
     if not isinstance(value.content, list):
         position = value.ordinal if place.index is None else place.index
-        yield _message(value.content, position, session_id, place, context)
+        yield _outcome(value.content, position, session_id, place, context)
         return
     for position, member in enumerate(value.content):
         inside = Place(place.line, place.index, f"message {position}")
-        if _is_message(member):
-            yield _message(member, position, session_id, inside, context)
-        else:
-            yield Reject(inside, "This is not a LangChain message with `type` and `data`.", member)
+        yield _outcome(member, position, session_id, inside, context)
 
 
-def _is_message(content: object) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("type"), str) and isinstance(content.get("data"), dict)
+def _outcome(content: object, position: int, session_id: str, place: Place, context: Context) -> Outcome:
+    message = _normal(content)
+    if message is None:
+        return Reject(place, "This is not a LangChain message with `type` and `data`.", content)
+    return _message(message, position, session_id, place, context)
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A message in any of its forms: its type, its data, and the fields of the row that has them."""
+
+    kind: str
+    data: Mapping[str, Any]
+    row: Mapping[str, Any]
+    raw: object
+
+
+def _normal(content: object) -> _Message | None:
+    """The message in `content`, None for other values.
+
+    The forms are `message_to_dict`'s `{"type", "data"}`, with a history's row around or beside it, the message's own
+    `{"type", "content"}`, and the constructor form of `dumps`.
+    """
+    if not isinstance(content, dict):
+        return None
+    kind, data = content.get("type"), content.get("data")
+    if _is_kind(kind) and isinstance(data, dict):
+        row = {key: value for key, value in content.items() if key not in ("type", "data")}
+        return _Message(kind, data, row, content)
+    if _is_kind(kind) and "content" in content and "data" not in content:
+        return _Message(kind, content, {}, content)
+    if kind == "constructor" and isinstance(path := content.get("id"), list) and path and _is_kind(path[-1]):
+        kwargs = content.get("kwargs")
+        return _Message(path[-1], kwargs, {}, content) if isinstance(kwargs, dict) else None
+    return _stored(content) if "session_id" in content else None
+
+
+def _stored(content: Mapping[str, Any]) -> _Message | None:
+    """The message of a row of an SQL history, whose `message` is JSON or its text."""
+    stored = content.get("message")
+    try:
+        message = _normal(json.loads(stored) if isinstance(stored, str) else stored)
+    except (ValueError, RecursionError):
+        return None
+    row = {key: value for key, value in content.items() if key != "message"}
+    return None if message is None else _Message(message.kind, message.data, row, content)
+
+
+def _is_kind(kind: object) -> TypeGuard[str]:
+    return isinstance(kind, str) and _kind(kind) in KINDS
+
+
+def _kind(kind: str) -> str:
+    return kind.removesuffix("Chunk").removesuffix("Message").lower()
 
 
 def _session(value: Value, context: Context) -> str:
@@ -70,13 +124,16 @@ def _session(value: Value, context: Context) -> str:
     return "-".join([context.session_id, *map(str, numbers)])
 
 
-def _message(content: Mapping[str, Any], position: int, session_id: str, place: Place, context: Context) -> Outcome:
-    data = content["data"]
+def _message(message: _Message, position: int, session_id: str, place: Place, context: Context) -> Outcome:
+    data, row = message.data, message.row
     text, parts = _content(data.get("content"))
     rest = given({key: value for key, value in data.items() if key not in EXCLUDED})
     if not text and not parts and not rest.keys() - {"response_metadata", "id", "name"}:
         return Empty(place)
-    user_id, key = context.required_user_id(), data.get("id") or position
+    if isinstance(stated := row.get("session_id"), str) and stated:
+        session_id = stated
+    user_id = context.required_user_id()
+    key = row.get("message_id") or data.get("id") or row.get("id") or position
     values = {
         "id": derived_id(SOURCE, user_id, session_id, key),
         "user_id": user_id,
@@ -84,15 +141,16 @@ def _message(content: Mapping[str, Any], position: int, session_id: str, place: 
         "item_type": "message",
         "text_content": text or None,
         "metadata": {
+            **given({name: value for name, value in row.items() if name not in ROW_EXCLUDED}),
             **_named(rest),
-            **given({"parts": parts}),
+            **given({"parts": parts, "message_id": row.get("message_id") or data.get("id")}),
             "source": SOURCE,
-            "role": _role(content["type"], data),
+            "role": _role(message.kind, data),
         },
     }
-    turn = Turn(derived_id(user_id, session_id), position, _stated_time(data))
-    stated = frozenset({"text_content", "metadata"})
-    return Entry("MemoryItem", values, stated, place, content, turn, repairs=frozenset({"metadata"}))
+    turn = Turn(derived_id(user_id, session_id), position, _stated_time(row) or _stated_time(data))
+    stated_fields = frozenset({"text_content", "metadata"})
+    return Entry("MemoryItem", values, stated_fields, place, message.raw, turn, repairs=frozenset({"metadata"}))
 
 
 def _named(rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +160,7 @@ def _named(rest: Mapping[str, Any]) -> dict[str, Any]:
 def _role(kind: str, data: Mapping[str, Any]) -> str:
     if isinstance(role := data.get("role"), str) and role:
         return role
-    name = kind.removesuffix(CHUNK).lower()
+    name = _kind(kind)
     return ROLES.get(name, name)
 
 

@@ -12,6 +12,8 @@ from memory.interchange.entries import Context, Entry, Outcomes, Reject, Value, 
 from memory.interchange.export import MODELS, exported_fields
 
 OPTIONAL = frozenset({"metadata"})
+# Fields that other formats with a `model` do not have.
+OWN_FIELDS = frozenset({"item_type", "data_type", "text_content", "last_activity"})
 
 
 class WrongValueError(Exception):
@@ -19,8 +21,10 @@ class WrongValueError(Exception):
 
 
 def recognises(content: object) -> bool:
-    """Detect an object with a `model`."""
-    return isinstance(content, dict) and isinstance(content.get("model"), str) and "mapping" not in content
+    """Detect an object whose `model` is one of ours, or that has another `model` and fields that only ours have."""
+    if not isinstance(content, dict) or not isinstance(name := content.get("model"), str):
+        return False
+    return name in MODELS or not OWN_FIELDS.isdisjoint(content)
 
 
 def parse(value: Value, context: Context) -> Outcomes:
