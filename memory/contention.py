@@ -1,9 +1,13 @@
-"""Retries of writes after contention on Firestore: docs/transactions.md, "Contention"."""
+"""Contention and unknown outcomes of writes; retries after contention on Firestore (docs/transactions.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, wraps
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.db import connections, router
@@ -13,6 +17,12 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 Write = TypeVar("Write", bound=Callable[..., Any])
+ResultT = TypeVar("ResultT")
+
+# By a hash of the conversation. Reentrant, since a write's `on_commit` hook may write too.
+TURNS = tuple(RLock() for _ in range(64))
+LONGEST_TURN = 20.0
+"""Seconds that a writer waits for the others of its process. After that it tries without its turn."""
 
 ATTEMPTS = 10
 """Attempts of one write. Of writers that contend for one session's row, one or two succeed per attempt."""
@@ -28,22 +38,68 @@ def retry_on_contention(write: Write) -> Write:
     @wraps(write)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         using = kwargs.get("using") or getattr(self, "db", None) or router.db_for_write(type(self), instance=self)
-        connection = connections[using]
-        if connection.vendor != "firestore" or in_transaction(connection):
-            return write(self, *args, **kwargs)
-        from memory.backends.firestore.transactions.retry import (  # slow to import: Google's client
-            retry,
-            with_restored_state,
-        )
-
         # An iterator would be empty at the second attempt.
         args = tuple(_kept(value) for value in args)
         attempt = partial(write, self, *args, **{name: _kept(value) for name, value in kwargs.items()})
-        return retry(
-            with_restored_state([self] if isinstance(self, Model) else [], attempt), attempts=ATTEMPTS, using=using
-        )
+        return retried_on_contention(attempt, using=using, records=[self] if isinstance(self, Model) else [])
 
     return cast("Write", run)
+
+
+def retried_on_contention(attempt: Callable[[], ResultT], *, using: str, records: Sequence[Model] = ()) -> ResultT:
+    """The result of `attempt()`, which opens its own transaction; it is retried after contention on Firestore.
+
+    `records` are those that it writes: their keys and states are restored before each attempt. Threads of a process
+    that write one record of the same conversation take turns. Inside a transaction of the caller there is no retry.
+    """
+    connection = connections[using]
+    if connection.vendor != "firestore" or in_transaction(connection):
+        return attempt()
+    from memory.backends.firestore.transactions.retry import (  # slow to import: Google's client
+        retry,
+        with_restored_state,
+    )
+
+    with turn_of(using, records):
+        return retry(with_restored_state(records, attempt), attempts=ATTEMPTS, using=using)
+
+
+@contextmanager
+def turn_of(using: str, records: Sequence[Model]) -> Iterator[None]:
+    """Wait for this process's other writers of the record's conversation, at most `LONGEST_TURN` seconds.
+
+    They would meet at the session's row: without turns most of them wait for its lock and are then aborted.
+    """
+    conversation = getattr(records[0], "conversation", None) if len(records) == 1 else None
+    lock = None if conversation is None else TURNS[hash((using, conversation)) % len(TURNS)]
+    taken = lock is not None and lock.acquire(timeout=LONGEST_TURN)
+    try:
+        yield
+    finally:
+        if lock is not None and taken:
+            lock.release()
+
+
+def engine_error(name: str) -> type[Exception] | tuple[()]:
+    """The class of this name in the Firestore engine's `errors`, for `isinstance`; () where no Firestore is used.
+
+    Importing the engine takes Google's client, so it is not imported for a project on another database.
+    """
+    found: type[Exception] | tuple[()] = getattr(sys.modules.get("memory.backends.firestore.errors"), name, ())
+    return found
+
+
+def is_contention(error: BaseException) -> bool:
+    """Whether a write failed only since others wrote at the same time. Nothing was written; a retry may succeed."""
+    if isinstance(error, engine_error("Contention")):
+        return True
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_outcome_unknown(error: BaseException) -> bool:
+    """Whether it is unknown if a write was applied. Repeating it may apply it twice."""
+    return isinstance(error, engine_error("OutcomeUnknown"))
 
 
 def _kept(value: Any) -> Any:

@@ -23,6 +23,7 @@ from django.db.transaction import TransactionManagementError
 from django_redis.exceptions import CompressorError, ConnectionInterrupted
 from redis import exceptions as redis
 
+from .contention import is_contention, is_outcome_unknown
 from .embedding import EmbedderError, NoEmbedderError
 
 __all__ = ["ConnectionError", "StorageError", "ValidationError", "storage_errors", "translated"]
@@ -87,6 +88,10 @@ def translated(error: Exception, operation: str) -> StorageError | ValidationErr
     if isinstance(error, ConnectionInterrupted):  # django-redis wraps the error
         cause = error.__cause__
         return translated(cause if isinstance(cause, DRIVERS) else redis.ConnectionError(), operation)
+    if is_outcome_unknown(error):
+        return StorageError(f"{operation}: the response was lost; read the records before you write them again.")
+    if is_contention(error):
+        return ConnectionError(f"{operation} failed: other writers changed the same records; nothing was written.")
     for driver_error, app_error, meaning in TRANSLATIONS:
         if isinstance(error, driver_error):
             return app_error(f"{operation} failed: {meaning}.")

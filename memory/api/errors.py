@@ -9,14 +9,17 @@ whole body are reported under `body`. At most `MAX_PROBLEMS` errors are reported
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any, cast
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, NotSupportedError, OperationalError
+from django.db import DatabaseError, DataError, InterfaceError, InternalError, NotSupportedError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions, status
@@ -25,6 +28,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from ..contention import engine_error, is_contention, is_outcome_unknown
 from ..exceptions import StorageError
 from ..search.embedders import EmbedderError
 
@@ -33,7 +37,9 @@ logger = logging.getLogger(__name__)
 BODY = "body"
 NAME_LENGTH = 100
 MAX_PROBLEMS = 100
+SIZES = re.compile(r"has ([\d,]+) bytes; the limit of [\w ']+ is ([\d,]+)\.")
 RETRY_SECONDS = 5
+CONTENTION_SECONDS = 1
 
 Problem = dict[str, str]
 Fields = dict[str, list[Problem]]
@@ -79,6 +85,50 @@ class Unavailable(APIException):
     wait = RETRY_SECONDS
 
 
+class Contended(Unavailable):
+    """503: concurrent requests kept changing the same records."""
+
+    default_code = "contention"
+    default_detail = "Concurrent requests kept changing the same records. Nothing was written; try again."
+    wait = CONTENTION_SECONDS
+
+
+class MissingIndex(Unavailable):
+    """503: the database lacks an index that the query needs."""
+
+    default_code = "missing_index"
+    default_detail = "This query needs an index that the database lacks. Its definition is in the server's log."
+
+
+class TooLarge(APIException):
+    """413: the records exceed the size of one commit."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "commit_too_large"
+
+
+class InvalidValue(APIException):
+    """400: the database refused a value that validation accepted."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "invalid_value"
+    default_detail = "The storage cannot hold or compare one of the values."
+
+
+class OutcomeUnknown(APIException):
+    """500: the storage's response to a write was lost. `ids` are those of the records."""
+
+    default_code = "outcome_unknown"
+    default_detail = (
+        "The storage did not confirm this write, so it may have been applied. Read the records in `fields` before you "
+        "send it again."
+    )
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.ids = tuple(ids)
+
+
 class ServerError(APIException):
     """500: an unhandled exception."""
 
@@ -113,6 +163,59 @@ def unavailable(error: Exception) -> APIException:
     return Unavailable()
 
 
+def contended(error: Exception) -> APIException:
+    """Contention that outlasted the retries."""
+    logger.warning("A write was given up after contention: %s", error)
+    return Contended()
+
+
+def missing_index(error: Exception) -> APIException:
+    """A missing index; the message, which has its definition, is logged."""
+    logger.error("A query of the API needs an index: %s", error)
+    return MissingIndex()
+
+
+def too_large(error: Exception) -> APIException:
+    """A transaction above the limit of a commit; the engine's message has the numbers. Nothing was sent."""
+    return TooLarge(f"The records together exceed the limit of one commit; send fewer at once. {_limit_in(error)}")
+
+
+def _limit_in(error: Exception) -> str:
+    found = SIZES.search(str(error))
+    return f"They have {found[1]} bytes; the limit is {found[2]}." if found else ""
+
+
+def invalid_value(error: Exception) -> APIException:
+    """A value that the database refused; the cause is logged."""
+    logger.warning("The storage refused a value.", exc_info=error)
+    return InvalidValue()
+
+
+def outcome_unknown(error: Exception) -> APIException:
+    """A write whose outcome is unknown; the cause is logged."""
+    logger.error("The outcome of a write is unknown.", exc_info=error)
+    return OutcomeUnknown()
+
+
+def not_supported(error: Exception) -> APIException:
+    """A query that the engine refuses, or a call that the server does not implement."""
+    status_of = engine_error("status_of")
+    refused_by_server = status_of and error.__cause__ is not None and status_of(error.__cause__) is not None
+    return unavailable(error) if refused_by_server else too_broad(error)
+
+
+@contextmanager
+def naming(ids: Iterable[str]) -> Iterator[None]:
+    """Name these records in the error of a write inside whose outcome is unknown."""
+    try:
+        yield
+    except DatabaseError as error:
+        if not is_outcome_unknown(error):
+            raise
+        logger.exception("The outcome of a write is unknown.")
+        raise OutcomeUnknown(ids) from error
+
+
 def model_unavailable(error: Exception) -> APIException:
     """An embedder that failed; the cause is logged."""
     logger.error("The embedder failed.", exc_info=error)
@@ -135,20 +238,32 @@ def unchanged(error: APIException) -> APIException:
     return error
 
 
-TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], APIException]], ...] = (
+Make = Callable[[Any], APIException]
+# The app's own predicates come first: they see the engine's classes, and SQLite's codes.
+PREDICATES: tuple[tuple[Callable[[Exception], bool], Make], ...] = (
+    (is_outcome_unknown, outcome_unknown),
+    (is_contention, contended),
+    (lambda error: isinstance(error, engine_error("MissingIndex")), missing_index),
+    (lambda error: isinstance(error, engine_error("TransactionTooLarge")), too_large),
+)
+TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Make], ...] = (
     (APIException, unchanged),
     (Http404, not_found),
     (DjangoPermissionDenied, permission_denied),
     (DjangoValidationError, invalid),
     ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), bad_request),
-    (NotSupportedError, too_broad),
-    ((OperationalError, InterfaceError, StorageError), unavailable),
+    (NotSupportedError, not_supported),
+    (DataError, invalid_value),
+    ((OperationalError, InterfaceError, InternalError, StorageError), unavailable),
     (EmbedderError, model_unavailable),
 )
 
 
 def translate(error: Exception) -> APIException | None:
     """The API's exception for `error`, or None if it is unexpected."""
+    for applies, make in PREDICATES:
+        if applies(error):
+            return make(error)
     return next((make(error) for kinds, make in TRANSLATIONS if isinstance(error, kinds)), None)
 
 
@@ -171,6 +286,9 @@ def error_body(error: APIException) -> dict[str, Any]:
         fields = first_problems(error.detail)
         return _body("invalid", f"Invalid values: {', '.join(list(fields)[:10])}.", fields)
     found = problem(cast(ErrorDetail, error.detail))
+    if isinstance(error, OutcomeUnknown):
+        ids = [{"code": found["code"], "message": pk} for pk in islice(error.ids, MAX_PROBLEMS)]
+        return _body(found["code"], found["message"], {"id": ids} if ids else {})
     return _body(found["code"], found["message"], {BODY: [found]} if isinstance(error, BodyError) else {})
 
 

@@ -21,6 +21,9 @@ from .pagination import WHOLE_NUMBER
 from .parsers import parse_finite, reject_constant
 
 DEFAULT_RESULTS = 10
+# A path in a query has at most 1,500 bytes: the column's name, a dot and two quotes are part of it, and a quote or a
+# backslash in the key takes two.
+MAX_FILTER_KEY_BYTES = 700
 TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL_PATTERN}
 FLAGS = {"true": True, "false": False}
 
@@ -175,11 +178,19 @@ class ParameterForm(forms.Form):
         return values
 
 
+def validate_key(key: str) -> None:
+    """Reject a key that Firestore cannot filter by."""
+    if (size := len(key.encode(errors="surrogatepass"))) > MAX_FILTER_KEY_BYTES:
+        message = f"Keys in filters have at most {MAX_FILTER_KEY_BYTES} bytes; this one has {size}."
+        raise forms.ValidationError(message, code="too_long")
+
+
 class RecordFilter(filters.FilterSet):
     """Filters by a metadata key, and optionally by its value."""
 
     metadata_key = TextFilter(
         method="by_metadata",
+        validators=[validate_key],
         help_text="Records whose `metadata` has this top-level key. Dots and quotes are part of the key.",
     )
     metadata_value = ScalarFilter(

@@ -122,7 +122,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
                 "items": [NEW_ITEM, {**NEW_ITEM, "id": "my-own-id", "text_content": "And I travel light."}]
             },
             response_example={"created": 2, "ids": [ITEM["id"], "my-own-id"]},
-            errors=(409,),
+            errors=(409, 413),
         ),
         "check_duplicate": Operation(
             "Check for a duplicate memory item",
@@ -162,10 +162,11 @@ ERRORS: Mapping[int, str] = {
     406: "The Accept header does not allow JSON.",
     409: "A concurrent request wrote one of these records. Nothing was written.",
     411: "Missing Content-Length.",
+    413: "The records together exceed the limit of one commit. Nothing was written.",
     415: "The body is not `application/json`.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
-    500: "Internal server error.",
-    503: "The storage or the embedding model is unavailable. Try again after `Retry-After` seconds.",
+    500: "Internal server error, or `outcome_unknown`: read the record before you repeat the write.",
+    503: "Contention, or storage or the embedding model is unavailable. Try again after `Retry-After` seconds.",
 }
 EVERYWHERE = (400, 401, 406, 429, 500, 503)
 # Statuses of methods that write, and of methods with a body.

@@ -25,6 +25,7 @@ from rest_framework.views import APIView
 
 from .. import history
 from ..conf import memory_settings
+from ..limits import text_problem
 from ..models import UserSession
 from .fields import parse_timestamp
 
@@ -51,6 +52,8 @@ class Cursor:
         try:
             parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             ordering, backwards, time, pk = parts
+            if text_problem(str(pk)):
+                raise ValueError("not an id")
             return cls(str(ordering), bool(backwards), parse_timestamp(time), str(pk))
         except (ValueError, OverflowError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
             raise ValueError("invalid cursor") from error

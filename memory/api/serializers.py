@@ -210,11 +210,6 @@ class MemoryItemBulkSerializer(StrictSerializer):
             raise ValidationError(errors)
         return records
 
-    def create(self, validated_data: dict[str, Any]) -> list[MemoryItem]:
-        """Insert all items."""
-        created: list[MemoryItem] = MemoryItem.objects.bulk_create(validated_data["items"])
-        return created
-
 
 def row_errors(record: MemoryItem, taken: bool, repeated: bool) -> dict[str, list[ErrorDetail]]:
     """The errors of one row of a bulk request."""

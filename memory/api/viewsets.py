@@ -5,13 +5,14 @@ All policies are explicit, so that a project's REST_FRAMEWORK setting does not c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPMethod
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, connections, models, router, transaction
 from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
@@ -29,11 +30,13 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from .. import history, limits
+from ..contention import in_transaction, retried_on_contention
+from ..fields import new_id
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
 from . import filters, serializers
 from .authentication import authentication_classes
-from .errors import Conflict, LengthRequired, exception_handler, printable
+from .errors import Conflict, LengthRequired, exception_handler, naming, printable
 from .fields import id_taken
 from .pagination import CursorPagination, HistoryPagination
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
@@ -182,15 +185,32 @@ class RecordViewSet(
         """PUT has a separate serializer."""
         return self.replacement_class if self.action == "update" else super().get_serializer_class()
 
+    @property
+    def alias(self) -> str:
+        """The alias of the model's database for writes."""
+        return router.db_for_write(self.model)
+
     def in_transaction(self) -> transaction.Atomic:
         """A transaction on the model's database."""
-        return transaction.atomic(using=router.db_for_write(self.model))
+        return transaction.atomic(using=self.alias)
+
+    def inside_a_callers(self) -> AbstractContextManager[Any]:
+        """A savepoint where the project runs requests in a transaction, else nothing.
+
+        A write of one record opens its own transaction, and is retried after contention only if no other is open.
+        """
+        return self.in_transaction() if in_transaction(connections[self.alias]) else nullcontext()
+
+    def new_id(self, values: Mapping[str, Any]) -> str:
+        """The id of a record with these validated values."""
+        return str(values.get("id") or new_id())
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         """Insert; an existing id is a 400."""
+        pk = self.new_id(serializer.validated_data)
         try:
-            with self.in_transaction():
-                serializer.save()
+            with naming([pk]), self.inside_a_callers():
+                serializer.save(id=pk)
         except IntegrityError as error:
             raise id_taken(self.identity) from error
 
@@ -200,13 +220,19 @@ class RecordViewSet(
         return {"Location": f"{collection}{quote(data['id'], safe='')}/"}
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Read and write in one transaction, so that no concurrent write is lost."""
-        with self.in_transaction():
-            return super().update(request, *args, **kwargs)
+        """Read and write in one transaction, so that no concurrent write is lost; both are retried after contention."""
+        update = super().update
+
+        def attempt() -> Response:
+            with self.in_transaction():
+                return update(request, *args, **kwargs)
+
+        with naming([self.kwargs["pk"]]):
+            return retried_on_contention(attempt, using=self.alias)
 
     def perform_destroy(self, instance: Any) -> None:
         """Delete the record and its dependents."""
-        with self.in_transaction():
+        with naming([instance.pk]), self.inside_a_callers():
             instance.delete()
 
 
@@ -230,9 +256,15 @@ class MemoryItemViewSet(RecordViewSet):
         """Create many items, all or none."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        try:
+        items: list[MemoryItem] = serializer.validated_data["items"]
+
+        def attempt() -> list[MemoryItem]:
             with self.in_transaction():
-                created = serializer.save()
+                return MemoryItem.objects.bulk_create(items)
+
+        try:
+            with naming(item.pk for item in items):
+                created = retried_on_contention(attempt, using=self.alias, records=items)
         except IntegrityError as error:
             raise Conflict from error
         return Response({"created": len(created), "ids": [item.pk for item in created]}, status.HTTP_201_CREATED)
@@ -295,6 +327,10 @@ class UserSessionViewSet(RecordViewSet):
     filterset_class = filters.UserSessionFilter
     orderings = ("-last_activity", "last_activity")
     identity = "session_id"
+
+    def new_id(self, values: Mapping[str, Any]) -> str:
+        """The id made of user and session."""
+        return UserSession.make_id(values["user_id"], values["session_id"])
 
     def find(self, pk: str) -> Any:
         """Read through the cache, unless the record is about to change."""

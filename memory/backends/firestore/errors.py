@@ -8,6 +8,7 @@ django.db.DatabaseError
 │   └── RowsRefused      a precondition failed; `rows` are the positions of the writes that were not applied
 ├── OperationalError     the service, the network, credentials, quotas, deadlines
 │   ├── Contention           a conflict with another transaction: retry the transaction
+│   ├── OutcomeUnknown       the response to a commit was lost: it was applied completely or not at all
 │   └── TransactionTooLong   the transaction exceeds Firestore's time limit
 ├── ProgrammingError
 │   └── MissingIndex     a query needs a composite index; `definition` is its entry for firestore.indexes.json
@@ -41,6 +42,10 @@ Code: TypeAlias = grpc.StatusCode
 
 class Contention(OperationalError):  # noqa: N818 - not all of Django's database errors end in Error either
     """A conflict with another transaction on the same documents. Nothing was applied, and it can be retried."""
+
+
+class OutcomeUnknown(OperationalError):  # noqa: N818
+    """The response to a commit was lost, and reads did not show whether it was applied. Read the rows, then retry."""
 
 
 class TransactionTooLarge(DataError):  # noqa: N818

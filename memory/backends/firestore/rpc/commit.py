@@ -22,7 +22,7 @@ Since a commit is atomic, evidence for one write is evidence for all:
 
 The commit was not applied if a document is unchanged since before the attempt, by the server's clock. Then it is sent
 again, and a marked update gets the version that was read as a precondition, so that at most one of the two attempts is
-applied. If another client has written the document in the meantime, there is no evidence, and an OperationalError
+applied. If another client has written the document in the meantime, there is no evidence, and an OutcomeUnknown
 reports the unknown outcome.
 """
 
@@ -35,7 +35,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 import grpc
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError
 
 from memory.backends import clock
 
@@ -412,7 +412,7 @@ class Committer:
             f"{describe(batch.writes)}: the response was lost and the outcome is unknown; read the rows before "
             f"writing again ({error.code().name}: {(error.details() or '')[:300]})"
         )
-        return with_rows(OperationalError(text), batch.positions)
+        return with_rows(errors.OutcomeUnknown(text), batch.positions)
 
 
 OUTCOMES: Final[Mapping[Code, Outcome]] = {
