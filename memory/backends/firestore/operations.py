@@ -9,7 +9,7 @@ import datetime
 import json
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import DataError
@@ -19,15 +19,20 @@ from django.db.models.expressions import Col
 from django.utils import timezone
 
 from .creation import flush_emulator
+from .query.plan import Put, Query
 from .rpc import channel
 from .statements import filled
 from .values.auto_ids import AUTO_IDS
 from .values.json_copy import json_copy
 from .values.marker_collections import marker_collection
 from .values.sortable_text import INT64
-from .values.types import JSON_NULL
+from .values.types import DOCUMENT_ID, FIELDS, JSON_NULL, Kind, Ref
 
 Converter = Callable[[Any, Any, Any], Any]
+
+
+KEPT: Final = frozenset({"django_migrations"})
+"""Small collections that a flush keeps, since no installed model has them."""
 
 
 class DatabaseOperations(BaseDatabaseOperations):
@@ -138,13 +143,24 @@ class DatabaseOperations(BaseDatabaseOperations):
     def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
         wanted = set(sql_list)
         with self.connection.cursor() as cursor:
-            present = cursor.collections()
+            present = set(cursor.collections())
             to = channel.target(self.connection.settings_dict)
-            if to.emulator and wanted.issuperset(present):
-                flush_emulator(to)
+            if to.emulator and self.connection.unit is None and present - wanted <= KEPT:
+                self._flush_emulator(cursor, to, present - wanted)
                 return
-            for collection in wanted.intersection(present):
+            for collection in wanted & present:
                 cursor.clear(collection)
+
+    def _flush_emulator(self, cursor: Any, to: channel.Target, kept: Iterable[str]) -> None:
+        """Empties an emulator's database at once, and writes the documents of `kept` again."""
+        writes = [
+            Put(name, id, tuple(Ref((field,), Kind.WIRE) for field in fields), tuple(fields.values()))
+            for name in kept
+            for id, fields in cursor.run(Query(name, (DOCUMENT_ID, FIELDS)))
+        ]
+        flush_emulator(to)
+        if writes:
+            cursor.commit(writes)
 
     def sequence_reset_sql(self, style: Any, model_list: Any) -> list[str]:
         return []
