@@ -78,6 +78,7 @@ SKIPS: Final[dict[str, set[str]]] = {
         "m2m_recursive.tests.RecursiveM2MTests.test_recursive_m2m_all",
         "m2m_recursive.tests.RecursiveM2MTests.test_recursive_m2m_reverse_add",
         "m2m_recursive.tests.RecursiveSymmetricalM2MThroughTests.test_recursive_m2m_all",
+        "model_forms.tests.OtherModelFormTests.test_prefetch_related_queryset",
         "fixtures.tests.ForwardReferenceTests.test_forward_reference_m2m_natural_key",
     },
 }
