@@ -86,6 +86,7 @@ BASE_MODULES = (
 RELATED_MODULES = (
     "admin_custom_urls",
     "aggregation_regress",
+    "composite_pk",
     "custom_lookups",
     "defer_regress",
     "delete_regress",

@@ -416,7 +416,10 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     @contextmanager
     def _transacting(self, sql: str) -> Iterator[None]:
-        """The calls that end a transaction, logged as Django logs them of SQL databases."""
+        """The calls that end a transaction, logged as Django logs them of SQL databases, unless a statement made it."""
+        if self._statement is not None:
+            yield
+            return
         statement = Statement()
         try:
             with self.costing(statement), debug_transaction(self, sql):

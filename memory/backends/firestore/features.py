@@ -59,7 +59,7 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     supports_stored_generated_columns = True
     supports_virtual_generated_columns = True
     supports_parentheses_in_compound = False
-    supports_tuple_lookups = False
+    supports_tuple_lookups = True
     supports_default_keyword_in_insert = False
     supports_default_keyword_in_bulk_insert = False
     test_collations = {"ci": "nocase", "cs": "binary", "non_default": "nocase", "virtual": "nocase"}

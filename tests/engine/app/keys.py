@@ -37,3 +37,19 @@ REFERRING: dict[str, Any] = {
     kind: _model(f"Referring{kind.title()}", to=models.ForeignKey(model, models.CASCADE))
     for kind, model in KEYED.items()
 }
+
+
+class Placement(models.Model):
+    """Keyed by two columns, one of them text."""
+
+    pk = models.CompositePrimaryKey("hall", "number")
+    hall = models.CharField(max_length=50)
+    number = models.IntegerField()
+    guest = models.CharField(max_length=20, default="")
+    code = models.IntegerField(null=True, unique=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return f"{self.hall} {self.number}"

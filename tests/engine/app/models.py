@@ -9,7 +9,7 @@ from django.db.models import functions
 from django.db.models.expressions import RawSQL
 
 from .arrays import ArrayField
-from .keys import KEYED, REFERRING
+from .keys import KEYED, REFERRING, Placement
 from .library import Book, City, Novel, Remark, Tag, Writer
 from .odd import Account, Coded, CodedPart, Detail, Nick
 from .vectors import VectorField
@@ -30,6 +30,7 @@ __all__ = [
     "Note",
     "Novel",
     "Page",
+    "Placement",
     "Point",
     "Rectangle",
     "Remark",

@@ -11,18 +11,17 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from django.db import NotSupportedError
 from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 
 from ..mirror.converters import from_sqlite
 from ..query.plan import Create, Get, optional
 from ..statements import WRITE, Text
-from ..values.document_ids import document_key
+from ..values.document_ids import document_key, is_shortened
 from ..values.types import DOCUMENT_ID
 from .insert_columns import Insertion, insertion
 from .select import Row
-from .target_rows import TargetRowsCompiler, checked_document_id
+from .target_rows import TargetRowsCompiler, id_of_key
 from .upsert import Upsert
 
 
@@ -125,12 +124,13 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         self, shape: Insertion, rows: list[list[Any]], updated: Mapping[int, str], wanted: Sequence[Any]
     ) -> None:
         """Replaces rows of an upsert by the existing ones that were updated in place of them."""
-        if not updated or shape.key is None:
+        if not updated or len(shape.key) > 1:
             return
-        key = shape.columns[shape.key]
-        if {field.column for field in wanted} == {key.path[0]}:
+        [place] = shape.key
+        key = shape.columns[place]
+        if {field.column for field in wanted} == {key.path[0]} and not any(map(is_shortened, updated.values())):
             for position, id in updated.items():
-                rows[position][shape.key] = document_key(id, key.kind)
+                rows[position][place] = document_key(id, key.kind)
             return
         read = Get(
             self.query.get_meta().db_table, tuple(dict.fromkeys(updated.values())), (DOCUMENT_ID, *shape.columns)
@@ -147,7 +147,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         for row in rows:
             shape.refuse_invalid(row)
         table = self.query.get_meta().db_table
-        taken = f"UNIQUE constraint failed: {table}.{self.query.get_meta().pk.column}"
+        taken = f"UNIQUE constraint failed: {', '.join(f'{table}.{shape.columns[at].name}' for at in shape.key)}"
         writes = [Create(table, self.name(shape, row), shape.columns, tuple(row), taken) for row in rows]
         settle = self.query.on_conflict
         with self.connection.lane(WRITE):
@@ -170,11 +170,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
 
     def name(self, shape: Insertion, row: Sequence[Any]) -> str:
         """The id of a row's document."""
-        if shape.key is None:
-            raise NotSupportedError(
-                "Composite primary keys are not supported on Firestore: a document has one id. Use a text key."
-            )
-        return checked_document_id(row[shape.key], shape.columns[shape.key])
+        return id_of_key([row[at] for at in shape.key], [shape.columns[at] for at in shape.key])
 
 
 def upserting(upsert: Upsert, writes: Sequence[Create], query: Any, shape: Insertion) -> Callable[[], None]:
@@ -185,9 +181,9 @@ def upserting(upsert: Upsert, writes: Sequence[Create], query: Any, shape: Inser
 
     def run() -> None:
         upsert.run(writes)
-        if not next(runs) or shape.key is None:
+        if not next(runs) or len(shape.key) > 1:
             return
-        kind = shape.columns[shape.key].kind
+        kind = shape.columns[shape.key[0]].kind
         for position, (obj, write) in enumerate(zip(query.objs, writes, strict=True)):
             if numbered[position]:
                 setattr(obj, pk.attname, document_key(upsert.updated.get(position, write.id), kind))

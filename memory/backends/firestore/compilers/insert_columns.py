@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db import IntegrityError
 from django.db.models import AutoField, Field
 
-from ..query.lowering import column_ref
+from ..query.lowering import column_ref, key_fields
 from ..values.types import Ref
 
 AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
@@ -29,7 +29,7 @@ class Insertion:
     given: tuple[Field[Any, Any], ...]
     fields: tuple[Field[Any, Any], ...]
     columns: tuple[Ref, ...]
-    key: int | None
+    key: tuple[int, ...]
     numbered: tuple[int, ...]
     required: tuple[int, ...]
     positive: tuple[int, ...]
@@ -63,7 +63,7 @@ def _insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) ->
         given=given,
         fields=fields,
         columns=tuple(column_ref(field, connection) for field in fields),
-        key=fields.index(key) if key in fields else None,
+        key=tuple(fields.index(field) for field in key_fields(model)),
         numbered=_positions(numbered),
         required=_positions([not field.null for field in fields]),
         positive=_positions([must_be_positive(field) for field in fields]),

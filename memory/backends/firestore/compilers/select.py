@@ -38,6 +38,7 @@ from ..query.analysis import (
     RowAnalysis,
 )
 from ..query.ast import Select, all_of
+from ..query.lowering import is_composite
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Merge, Nearest, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
 from ..statements import MIRROR, NATIVE, Text
@@ -277,6 +278,8 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def page(self, analyzed: RowAnalysis | AggregateAnalysis) -> Page | None:
         """The slice that Firestore can apply. Rows with buffered writes of this transaction are added to it."""
+        if is_composite(self.query.model):
+            return None
         if isinstance(analyzed, AggregateAnalysis):
             return self.page_of_extreme(analyzed)
         page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit

@@ -12,11 +12,12 @@ from django.db import DataError
 from ..constraints.markers import Markers, by_column
 from ..query import analysis, pk_lookup
 from ..query.analysis import AggregateAnalysis
+from ..query.lowering import COMPOSITE_KEY, column_ref, key_fields
 from ..query.plan import Change, Get, Increments, Outcome
 from ..query.planner import NoRows, NotNative, plan
 from ..rpc.calls import Deadline
 from ..statements import MIRROR, WRITE
-from ..values.document_ids import document_id
+from ..values.document_ids import composite_id, document_id
 from ..values.types import DOCUMENT_ID, VERSION, Ref
 from .select import SQLCompiler
 
@@ -39,10 +40,22 @@ class TargetRows:
 
 def checked_document_id(value: Any, key: Ref) -> str:
     """The document id of a primary key value. Raises DataError for an invalid id."""
+    if key == COMPOSITE_KEY:
+        return str(value)  # it was read as an id
     try:
         return document_id(value, key.kind)
     except ValueError as error:
         raise DataError(f"{key.name}={value!r} is not a valid primary key: {error}") from error
+
+
+def id_of_key(values: Sequence[Any], refs: Sequence[Ref]) -> str:
+    """The document id of a primary key, whose columns are one or several. Raises DataError for an invalid id."""
+    if len(refs) == 1:
+        return checked_document_id(values[0], refs[0])
+    try:
+        return composite_id(zip(values, [ref.kind for ref in refs], strict=True))
+    except ValueError as error:
+        raise DataError(f"{tuple(values)!r} is not a valid primary key: {error}") from error
 
 
 class TargetRowsCompiler(SQLCompiler):
@@ -84,13 +97,16 @@ class TargetRowsCompiler(SQLCompiler):
         """The rows that SQLite finds, with the update times of the loaded documents."""
         reader.lane = MIRROR
         sql, params = reader.inner.as_sql()
-        pk = reader.query.model._meta.pk
+        fields = key_fields(reader.query.model)
         with reader.mirror_for(sql, params, unsupported, versions_of=reader.query.base_table) as versions:
-            found = dict.fromkeys(row[0] for row in reader.inner.results_iter())  # a join may repeat rows
-        keys = [pk.get_db_prep_save(value, connection=self.connection) for value in found]
+            found = dict.fromkeys(tuple(row) for row in reader.inner.results_iter())  # a join may repeat rows
+        refs = [column_ref(field, self.connection) for field in fields]
+        keys = [
+            tuple(f.get_db_prep_save(value, connection=self.connection) for f, value in zip(fields, row, strict=True))
+            for row in found
+        ]
         return TargetRows(
-            tuple(checked_document_id(value, key) for value in keys),
-            self.expected_versions(versions[value] for value in keys),
+            tuple(id_of_key(values, refs) for values in keys), self.expected_versions(map(versions.get, keys))
         )
 
     def with_values(self, targets: TargetRows, columns: tuple[Ref, ...]) -> TargetRows:

@@ -18,14 +18,14 @@ from django.db.models.sql import compiler
 
 from ..errors import contention
 from ..mirror.converters import from_sqlite
-from ..query.lowering import Lowering, column_ref
+from ..query.lowering import Lowering, column_ref, key_fields, key_ref
 from ..query.plan import Compare, Get, Increments, Op, Outcome, Update, rows_of
 from ..statements import Text
 from ..values.document_ids import document_id, document_key, is_shortened
 from ..values.types import Ref
 from .insert_columns import refuse_invalid
 from .returning import returned
-from .target_rows import TargetRows, TargetRowsCompiler, checked_document_id
+from .target_rows import TargetRows, TargetRowsCompiler, id_of_key
 
 Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
 """The writes of an UPDATE and, if unique columns are updated, the rows' stored values."""
@@ -81,7 +81,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         values = [(field, self.value(field, value)) for field, _, value in self.query.values]
         if not values:
             return None
-        if any(field.primary_key for field, _ in values):
+        if set(key_fields(self.query.model)).intersection(field for field, _ in values):
             raise NotSupportedError(
                 "update() cannot set a primary key, since document ids cannot be changed: copy the row and delete it."
             )
@@ -130,7 +130,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
 
     def has_match(self) -> bool:
         """Whether any row matches."""
-        key = column_ref(self.query.get_meta().pk, self.connection)
+        key = key_ref(self.query.model, self.connection)
         try:
             return bool(self.target_rows(self.query, (key,)).ids)
         except EmptyResultSet:
@@ -183,10 +183,10 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         """
         constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
         fields = [field for field in given if field not in constants]
-        key_field = self.query.get_meta().pk
-        key = column_ref(key_field, self.connection)
+        keys = key_fields(self.query.model)
+        refs = [column_ref(field, self.connection) for field in keys]
         columns = tuple(column_ref(field, self.connection) for field in (*fields, *constants))
-        returning = ", ".join(f'"{field.column}"' for field in (key_field, *fields))
+        returning = ", ".join(f'"{field.column}"' for field in (*keys, *fields))
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
             inner_query = query.clone()
@@ -198,17 +198,17 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             unsupported = ("update() with an expression",)
             with self.mirror_for(sql, params, unsupported, versions_of=query.base_table) as versions:
                 rows = mirror.returning(sql, params)
-            convert = [from_sqlite(f, self.connection, mirror.connection) for f in (key_field, *fields)]
+            convert = [from_sqlite(f, self.connection, mirror.connection) for f in (*keys, *fields)]
             updates = {}
             for row in rows:
-                first, *values = (
+                found = [
                     value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
-                )
-                values += constants.values()
+                ]
+                key, values = tuple(found[: len(keys)]), [*found[len(keys) :], *constants.values()]
                 for field, value in zip((*fields, *constants), values, strict=True):
                     refuse_invalid(field, value)
-                name = checked_document_id(first, key)
-                [version] = self.expected_versions([versions[first]])
+                name = id_of_key(key, refs)
+                [version] = self.expected_versions([versions[key]])
                 updates[name] = Update(query.base_table, name, columns, tuple(values), version=version)
             targets = self.with_values(
                 TargetRows(tuple(updates), tuple(one.version for one in updates.values())), watched
@@ -248,10 +248,11 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
 
     def key_values(self, ids: Sequence[str]) -> list[Any]:
         """The primary keys of documents. They are read where an id does not hold all of its key."""
-        key = column_ref(self.query.get_meta().pk, self.connection)
-        if not any(map(is_shortened, ids)):
-            return [document_key(id, key.kind) for id in ids]
-        return [value for (value,) in self.connection.cursor().run(Get(self.query.base_table, tuple(ids), (key,)))]
+        keys = tuple(column_ref(field, self.connection) for field in key_fields(self.query.model))
+        if len(keys) == 1 and not any(map(is_shortened, ids)):
+            return [document_key(id, keys[0].kind) for id in ids]
+        rows = self.connection.cursor().run(Get(self.query.base_table, tuple(ids), keys))
+        return [row if len(row) > 1 else row[0] for row in rows]
 
 
 def _new_values(row: Any, increments: Increments) -> dict[str, Any]:
@@ -272,7 +273,7 @@ def _refuse_expression(field: Any, value: Any) -> None:
 def pk_condition_id(lowering: Lowering, condition: Any, key: Any) -> str | None:
     """The document id of a condition `pk=constant`; None for other conditions."""
     found = lowering.condition(condition)
-    ref = column_ref(key, lowering.connection)
+    ref = key_ref(key.model, lowering.connection)
     if not isinstance(found, Compare) or found.ref != ref or found.op is not Op.EQ:
         return None
     try:

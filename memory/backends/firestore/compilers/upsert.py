@@ -11,6 +11,7 @@ from django.db import IntegrityError, OperationalError
 from ..connection import Connection
 from ..constraints.definitions import Key, is_marked
 from ..constraints.markers import Markers, by_column
+from ..query.lowering import key_fields
 from ..query.plan import Change, Create, Get, Outcome, Update, parts
 from ..values.types import DOCUMENT_ID
 
@@ -48,7 +49,7 @@ class Upsert:
         """The constraint of the unique fields; None for the primary key."""
         meta = self.query.get_meta()
         wanted = {one.column for one in self.query.unique_fields}
-        if wanted == {meta.pk.column} and not is_marked(meta.pk):
+        if wanted == {one.column for one in key_fields(meta.model)} and not is_marked(meta.pk):
             return None
         for key in self.markers.keys:
             if not key.condition and {one.column for one in key.fields} == wanted:

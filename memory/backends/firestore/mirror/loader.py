@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 
@@ -47,12 +48,21 @@ class LoadedTable:
         """A select of all rows and the needed columns."""
         return Select(self.table.name, self.table.key, tuple(self.refs))
 
+    @cached_property
+    def key_places(self) -> tuple[int, ...]:
+        """The positions of the primary key's columns in a row."""
+        columns = [one.column for one in self.fields]
+        return tuple(columns.index(column) for column in self.table.key_columns)
+
+    def key(self, row: Row) -> tuple[Any, ...]:
+        """The primary key of a row: the values of its columns."""
+        return tuple([row[place] for place in self.key_places])
+
     def add(self, rows: Iterable[Row]) -> list[Row]:
         """Adds rows. Returns those that were not loaded before."""
-        key = self.refs.index(self.table.key) if self.table.key in self.refs else None
-        fresh = []
+        fresh, places = [], self.key_places
         for row in rows:
-            identity = len(self.rows) if key is None else row[key]
+            identity = row[places[0]] if len(places) == 1 else self.key(row)
             if identity not in self.rows:
                 self.rows[identity] = row
                 fresh.append(row)
@@ -84,7 +94,9 @@ class Loader:
     def _loaded_table(self, table: Table, wanted: Collection[str]) -> LoadedTable:
         everything = any(f.generated and f.column in wanted for f in table.fields.values())
         fields = [
-            f for f in table.fields.values() if not f.generated and (everything or f.column in wanted or f.primary_key)
+            f
+            for f in table.fields.values()
+            if not f.generated and (everything or f.column in wanted or f.column in table.key_columns)
         ]
         return LoadedTable(table, fields, [column_ref(field, self._outer) for field in fields])
 
@@ -168,9 +180,8 @@ class Loader:
             raise self._too_broad(loaded.table.name)
         self._budget -= count
         if versioned:
-            key = loaded.refs.index(loaded.table.key)
             for row in rows:
-                self.versions.setdefault(row[key], row[-1])
+                self.versions.setdefault(loaded.key(row), row[-1])
             rows = [row[:-1] for row in rows]
         self._insert(loaded.table, loaded.fields, loaded.add(rows))
         return rows

@@ -11,8 +11,8 @@ from django.db.models import Field
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
-from ..query.lowering import collation_of, column_ref
-from ..values.types import Kind, Ref
+from ..query.lowering import collation_of, key_fields, key_ref
+from ..values.types import Ref
 
 POSITIONS: Final = ("rowid", "oid", "_rowid_")
 
@@ -25,6 +25,7 @@ class Table:
     fields: Mapping[str, Field[Any, Any]]
     key: Ref
     keyed: bool = True
+    key_columns: tuple[str, ...] = ()
 
     @property
     def position(self) -> str:
@@ -68,6 +69,7 @@ def page_table(table: Table) -> Table:
 def tables_of(models: Iterable[Any], outer: Connection) -> dict[str, Table]:
     """Tables by name. If several models share a table, it has the columns of all."""
     fields: dict[str, dict[str, Field[Any, Any]]] = {}
+    keys: dict[str, tuple[Ref, tuple[str, ...]]] = {}
     for model in models:
         if model._meta.proxy or model._meta.abstract:
             continue
@@ -75,11 +77,6 @@ def tables_of(models: Iterable[Any], outer: Connection) -> dict[str, Table]:
         for field in model._meta.local_concrete_fields:
             if field.column is not None:
                 own.setdefault(field.column, field)
-    return {name: Table(name, own, _key(own, outer)) for name, own in fields.items() if own}
-
-
-def _key(fields: Mapping[str, Field[Any, Any]], outer: Connection) -> Ref:
-    for field in fields.values():
-        if field.primary_key:
-            return column_ref(field, outer)
-    return Ref(("__name__",), Kind.TEXT, key=True)
+        columns = tuple(str(field.column) for field in key_fields(model))
+        keys.setdefault(model._meta.db_table, (key_ref(model, outer), columns))
+    return {name: Table(name, own, keys[name][0], key_columns=keys[name][1]) for name, own in fields.items() if own}

@@ -21,7 +21,7 @@ from django.db.models.sql.where import AND, WhereNode
 
 from ..values.types import Kind, Ref
 from .ast import TRUE, Select, all_of
-from .lowering import Lowering, NotConstantError, column_ref, describe_expression, lower_orders
+from .lowering import Lowering, NotConstantError, describe_expression, key_fields, key_parts, key_ref, lower_orders
 from .plan import MAX_NEAREST, Compare, Function, Measure, Nearest, Op, Order
 from .plan import Query as FirestoreQuery
 from .planner import UNSORTABLE, Answer, NoRows, NotNative, plan
@@ -98,7 +98,7 @@ def primary_key_query(query: Any) -> Any:
     rows.clear_ordering(force=True)
     rows.clear_select_clause()
     rows.select_related = False
-    rows.select = (rows.model._meta.pk.get_col(rows.get_initial_alias()),)
+    rows.select = tuple(field.get_col(rows.get_initial_alias()) for field in key_fields(rows.model))
     return rows
 
 
@@ -149,18 +149,13 @@ def _base(lowering: Lowering, inner: Any, unsupported: list[str]) -> Select:
     meta = query.get_meta()
     return Select(
         collection=query.alias_map[query.base_table].table_name,
-        key=_key(meta, lowering),
+        key=key_ref(meta.model, lowering.connection),
+        key_parts=key_parts(meta.model, lowering.connection),
         where=lowering.where(inner.where) if inner.where is not None else TRUE,
         limit=None if query.high_mark is None else query.high_mark - query.low_mark,
         offset=query.low_mark,
         unsupported=tuple(unsupported),
     )
-
-
-def _key(meta: Any, lowering: Lowering) -> Ref:
-    if meta.is_composite_pk:
-        return Ref(("__name__",), Kind.TEXT, key=True)
-    return column_ref(meta.pk, lowering.connection)
 
 
 def _rows(

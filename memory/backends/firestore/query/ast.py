@@ -69,6 +69,7 @@ class Select:
     columns: tuple[Ref, ...] = ()
     where: Condition = TRUE
     orders: tuple[Order, ...] = ()
+    key_parts: tuple[Ref, ...] = ()
     limit: int | None = None
     offset: int = 0
     unsupported: tuple[str, ...] = field(default=())

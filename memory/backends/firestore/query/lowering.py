@@ -15,7 +15,7 @@ from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import models
 from django.db.models import DateTimeField, Field, ForeignKey, JSONField, lookups
 from django.db.models.expressions import Col, OrderBy, Value
-from django.db.models.fields import related_lookups
+from django.db.models.fields import related_lookups, tuple_lookups
 from django.db.models.fields.json import (
     HasAnyKeys,
     HasKey,
@@ -35,10 +35,11 @@ from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, Wh
 from django.utils import timezone
 
 from ..values.sortable_text import INT64
-from ..values.types import JSON_NULL, JsonNull, Kind, Ref
+from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref
 from .ast import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
 from .plan import Compare, Op, Order
 
+COMPOSITE_KEY: Final = Ref(DOCUMENT_ID.path, Kind.TEXT, key=True)
 KINDS: Final = frozenset(kind.value for kind in Kind)
 ARRAY_OPERATORS: Final = frozenset({Op.ARRAY_CONTAINS, Op.ARRAY_CONTAINS_ANY})
 JSON_IN: Final = JSONField.get_class_lookups()["in"]
@@ -93,6 +94,27 @@ def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
     if field not in known:
         known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
     return known[field]
+
+
+def key_ref(model: Any, connection: Any) -> Ref:
+    """The primary key of a model: its column or, of a composite key, the document id."""
+    return COMPOSITE_KEY if is_composite(model) else column_ref(model._meta.pk, connection)
+
+
+def key_fields(model: Any) -> tuple[Field[Any, Any], ...]:
+    """The fields of a model's primary key."""
+    meta = model._meta
+    return tuple(meta.pk) if is_composite(model) else (meta.pk,)
+
+
+def key_parts(model: Any, connection: Any) -> tuple[Ref, ...]:
+    """The columns of a composite primary key; empty for other keys."""
+    return tuple(column_ref(field, connection) for field in key_fields(model)) if is_composite(model) else ()
+
+
+def is_composite(model: Any) -> bool:
+    """Whether a model has a CompositePrimaryKey."""
+    return bool(model._meta.is_composite_pk)
 
 
 class Lowering:
@@ -333,6 +355,28 @@ def _in(lowering: Lowering, lookup: Any) -> Condition | None:
     return Compare(ref, Op.IN, known) if known else FALSE
 
 
+def _tuple_exact(lowering: Lowering, lookup: Any) -> Condition | None:
+    """A composite key that equals a tuple."""
+    if not lookup.rhs_is_direct_value() or any(value is None for value in lookup.rhs):
+        return None
+    return _all_equal(lowering, lookup.lhs, lookup.rhs)
+
+
+def _tuple_in(lowering: Lowering, lookup: Any) -> Condition | None:
+    """A composite key that is one of several tuples."""
+    if not lookup.rhs_is_direct_value():
+        return None
+    tuples = [values for values in lookup.rhs if all(value is not None for value in values)]
+    return any_of([_all_equal(lowering, lookup.lhs, values) for values in tuples])
+
+
+def _all_equal(lowering: Lowering, columns: Iterable[Any], values: Iterable[Any]) -> Condition:
+    pairs = zip(columns, values, strict=True)
+    return all_of(
+        [lowering.condition(column.output_field.get_lookup("exact")(column, value)) for column, value in pairs]
+    )
+
+
 def _is_null(lowering: Lowering, lookup: Any) -> Condition | None:
     if not isinstance(lookup.rhs, bool):
         return None  # Django's compiler raises
@@ -524,6 +568,8 @@ RULES: Final[dict[type, Rule]] = {
     ),
     **dict.fromkeys((lookups.In, related_lookups.RelatedIn, JSON_IN, KeyTransformIn), _in),
     **dict.fromkeys((lookups.IsNull, related_lookups.RelatedIsNull), _is_null),
+    tuple_lookups.TupleExact: _tuple_exact,
+    tuple_lookups.TupleIn: _tuple_in,
     lookups.Range: _range,
     lookups.StartsWith: _starts_with,
     lookups.YearExact: _year(Op.GE, Op.LE),

@@ -16,9 +16,9 @@ from math import prod
 from typing import Any, Final
 from uuid import UUID
 
-from ..values.document_ids import SORTED_KINDS, document_id
+from ..values.document_ids import SORTED_KINDS, composite_id, document_id
 from ..values.types import DOCUMENT_ID, Kind, Ref
-from .ast import FALSE, TRUE, Condition, Select, all_of
+from .ast import FALSE, TRUE, AnyOf, Condition, Select, all_of
 from .normalize import filter_of, is_too_long, parts_of, positive, unsupported_parts, weakened
 from .plan import (
     MAX_DISJUNCTIONS,
@@ -99,7 +99,7 @@ def plan(select: Select) -> Answer | NotNative:
     unsupported = (*select.unsupported, *unsupported_parts(where), *_unsortable(select.orders))
     if unsupported:
         return NotNative(tuple(dict.fromkeys(unsupported)))
-    if (ids := _ids(where, select.key)) is not None:
+    if (ids := _ids(where, select)) is not None:
         return _by_id(select, ids)
     if (too_long := _too_long(where)) is not None:
         return NotNative((f"{too_long.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)",))
@@ -116,7 +116,7 @@ def superset(select: Select) -> Answer:
     where = weakened(positive(select.where))
     if where == FALSE:
         return NoRows()
-    where = next((part for part in parts_of(where) if _ids(part, select.key) is not None), where)
+    where = next((part for part in parts_of(where) if _ids(part, select) is not None), where)
     loose = replace(select, where=where, orders=(), limit=None, offset=0, unsupported=())
     answer = plan(loose)
     if isinstance(answer, NotNative):
@@ -139,8 +139,11 @@ def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
 # --- documents by id ---
 
 
-def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
+def _ids(where: Condition, select: Select) -> tuple[str, ...] | None:
     """The document ids, if the condition is only on the primary key; otherwise None."""
+    key = select.key
+    if select.key_parts:
+        return _composite_ids(where, select.key_parts)
     match where:
         case Compare(ref, Op.EQ, value) if ref == key:
             values: Iterable[Any] = (value,)
@@ -149,6 +152,22 @@ def _ids(where: Condition, key: Ref) -> tuple[str, ...] | None:
         case _:
             return None
     return tuple(name for value in values if (name := _document_id(value, key.kind)) is not None)
+
+
+def _composite_ids(where: Condition, key_parts: tuple[Ref, ...]) -> tuple[str, ...] | None:
+    """The same for a composite key: equalities with all of its columns, or several of these."""
+    if isinstance(where, AnyOf):
+        several = [_composite_ids(child, key_parts) for child in where.children]
+        known = [ids for ids in several if ids is not None]
+        return tuple(id for ids in known for id in ids) if len(known) == len(several) else None
+    leaves = [part for part in parts_of(where) if isinstance(part, Compare) and part.op is Op.EQ]
+    values = {leaf.ref: leaf.value for leaf in leaves}
+    if len(leaves) != len(parts_of(where)) or len(leaves) != len(key_parts) or set(values) != set(key_parts):
+        return None
+    try:
+        return (composite_id([(values[ref], ref.kind) for ref in key_parts]),)
+    except ValueError:
+        return ()
 
 
 def _is_row_in_range(where: Condition, key: Ref) -> bool:
@@ -207,6 +226,9 @@ def _orders(orders: tuple[Order, ...], where: Filter | None) -> tuple[Order, ...
         if order.ref.key:
             first = not result and order.descending
             by_id = order.ref.kind in SORTED_KINDS and not first and unequal <= seen
+            if order.ref.path == DOCUMENT_ID.path:  # a composite key has no field of its own
+                result += [replace(order, ref=ref) for ref in sorted(unequal - seen, key=lambda ref: ref.path)]
+                by_id = True
             result.append(replace(order, ref=DOCUMENT_ID) if by_id else order)
             break
         seen.add(order.ref)

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -102,6 +102,15 @@ def text_problem(text: str) -> str | None:
     except UnicodeEncodeError:
         return "This text has a lone surrogate, which no encoding of Unicode can store."
     return None
+
+
+def composite_id(parts: Iterable[tuple[Any, Kind]]) -> str:
+    """The id of the document with a composite primary key: values and their kinds. Ids sort as the tuples do.
+
+    The parts' text is joined by U+0001 U+0001; U+0001 in a part is followed by U+0002. Raises `ValueError`.
+    """
+    texts = [_ID_TEXT[kind][0](value) if kind in _ID_TEXT else str(value) for value, kind in parts]
+    return document_id((_LEAST * 2).join(text.replace(_LEAST, f"{_LEAST}\2") for text in texts), Kind.TEXT)
 
 
 def document_key(id: str, kind: Kind) -> Any:
