@@ -104,10 +104,16 @@ class Reject:
     reason: str
     raw: object
 
-    def to_json_line(self) -> str:
-        """The line for the reject file, without a newline."""
+    def to_json_line(self, file: str | None = None, member: str | None = None) -> str:
+        """The line for the reject file, without a newline. `member` is the name inside of a zip file."""
         raw = self.raw.decode(errors="backslashreplace") if isinstance(self.raw, bytes) else compact(self.raw)
-        place = {"line": self.place.line, "element": self.place.index, "inside": self.place.inside}
+        place = {
+            "file": file,
+            "member": member,
+            "line": self.place.line,
+            "element": self.place.index,
+            "inside": self.place.inside,
+        }
         return compact({**place, "reason": self.reason, "raw": raw})
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from django.db import reset_queries
 
@@ -25,6 +25,10 @@ BATCH_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_BYTES = 1 << 16
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+MAX_ZIP_DEPTH = 2
+# Google Takeout's activity of Gemini.
+ACTIVITIES = frozenset({"MyActivity.json"})
+HTML = (b"<!doctype", b"<html")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -135,32 +139,54 @@ def refuse_unusable(head: bytes) -> None:
     if head.startswith(UTF_16_MARKS):
         raise UnusableError("The file is UTF-16; save it as UTF-8.")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:16].lower().startswith(HTML):
+        raise UnusableError(
+            "This is an HTML page. Import the zip file of the export as it is, or its JSON file, such as the "
+            "conversations.json beside chat.html."
+        )
     if text and not text.startswith((b"{", b"[")) and (b"\0" in head or not {b"{"[0], b"["[0]} & set(head)):
         raise UnusableError("The file is neither JSON nor JSON lines.")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A stream of a file with its size in bytes, and its name if it is a member of a zip file."""
+
+    stream: BinaryIO
+    size: int
+    member: str | None = None
+
+
 @contextmanager
-def opened(path: str) -> Iterator[list[tuple[BinaryIO, int]]]:
-    """The streams of a file with their sizes in bytes: the file, or the `conversations*.json` of a zip.
+def opened(path: str) -> Iterator[list[Part]]:
+    """The streams of a file: the file, or the conversations in a zip, also in zips inside of it.
 
     Raises `OSError`, and `UnusableError` for a zip that cannot be read or has no conversations.
     """
     with ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
         if file.peek(len(ZIP_MAGIC))[: len(ZIP_MAGIC)] != ZIP_MAGIC:
-            yield [(file, os.fstat(file.fileno()).st_size)]
+            yield [Part(file, os.fstat(file.fileno()).st_size)]
             return
         try:
-            archive = stack.enter_context(zipfile.ZipFile(file))
-            members = [info for info in archive.infolist() if _is_conversations(info.filename)]
-            streams = [(stack.enter_context(archive.open(info)), info.file_size) for info in members]
+            parts = list(_members(file, stack, "", MAX_ZIP_DEPTH))
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise UnusableError(f"The zip file cannot be read: {error}.") from error
-        if not streams:
-            raise UnusableError("The zip file has no conversations.json.")
-        yield streams  # type: ignore[misc]
+        if not parts:
+            raise UnusableError("The zip file has no conversations.json or MyActivity.json.")
+        yield parts
+
+
+def _members(file: IO[bytes], stack: ExitStack, prefix: str, depth: int) -> Iterator[Part]:
+    archive = stack.enter_context(zipfile.ZipFile(file))
+    for info in archive.infolist():
+        if _is_conversations(info.filename):
+            yield Part(stack.enter_context(archive.open(info)), info.file_size, prefix + info.filename)  # type: ignore[arg-type]
+        elif depth and info.filename.lower().endswith(".zip"):
+            inner = stack.enter_context(archive.open(info))
+            yield from _members(inner, stack, f"{prefix}{info.filename}/", depth - 1)
 
 
 def _is_conversations(name: str) -> bool:
     base = name.rpartition("/")[2]
-    return base.startswith("conversations") and base.endswith(".json")
+    return (base.startswith("conversations") and base.endswith(".json")) or base in ACTIVITIES

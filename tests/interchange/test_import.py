@@ -229,6 +229,23 @@ def test_the_zip_as_it_comes(names: tuple[str, ...], tmp_path: Path, run: Callab
     assert "The zip file cannot be read" in broken.said
 
 
+def test_zips_in_a_zip(tmp_path: Path, run: Callable[..., Result]) -> None:
+    """They are read too, and a reject names file and member; a clean import removes the reject file."""
+    path = tmp_path / "privacy.zip"
+    talks: list[Any] = [*chatgpt_export(4, 2), {"what": 1}]
+    for contents in (talks, talks[:2]):
+        with zipfile.ZipFile(inner := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("conversations.json", json.dumps(contents))
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("chats.zip", inner.getvalue())
+        result = run(path, "--user-id", "ada")
+        assert MemoryItem.objects.count() == 4
+        assert [(reject["file"], reject["member"], reject["line"], reject["element"]) for reject in result.rejects] == (
+            [(str(path), "chats.zip/conversations.json", 1, 2)] if contents is talks else []
+        )
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_zip_with_a_damaged_member(tmp_path: Path, run: Callable[..., Result]) -> None:
     """What can be read is imported; that it breaks off is told."""
     path = tmp_path / "export.zip"
@@ -362,6 +379,8 @@ def test_a_missing_user_is_said(content: Any, run: Callable[..., Result]) -> Non
         (b"\x89PNG\r\n\x1a\n\0\0\0", "neither JSON nor JSON lines"),
         (b"Dear diary,", "neither JSON nor JSON lines"),
         ("{}".encode("utf-16"), "UTF-16"),
+        (b"\n<!DOCTYPE html><html>{}", "beside chat.html"),
+        (b"<html>\n<script>var x = [{}]", "beside chat.html"),
         (b"PK\x03\x04nothing", "zip file cannot be read"),
         (Path("/nowhere/at/all.json"), "No such file"),
         (Path("/usr"), "Is a directory"),

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from tqdm import tqdm
 
 from memory.interchange.entries import Context, Reject, UserIdMissingError
-from memory.interchange.load import Listeners, Totals, UnusableError, load, opened
+from memory.interchange.load import Listeners, Part, Totals, UnusableError, load, opened
 from memory.models import MemoryItem
 
 STDIN = "-"
@@ -27,16 +27,23 @@ MAX_SESSION_CHARACTERS = 200
 
 @dataclass
 class RejectFile:
-    """The file of rejected entries, created with its first line."""
+    """The file of rejected entries, created with its first line. `source` is the name of the imported file."""
 
     path: Path
+    source: str
+    member: str | None = None
     lines: IO[str] | None = None
 
     def add(self, reject: Reject) -> None:
         """Write a rejected entry."""
         if self.lines is None:
             self.lines = self.path.open("w", encoding="utf-8", newline="\n")
-        self.lines.write(reject.to_json_line() + "\n")
+        self.lines.write(reject.to_json_line(self.source, self.member) + "\n")
+
+    def remove_old(self) -> None:
+        """Remove the file of an earlier run if this run rejected nothing."""
+        if self.lines is None:
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file if it was created."""
@@ -80,9 +87,10 @@ class Command(BaseCommand):
             )
 
     def _import(self, path: str, options: dict[str, Any]) -> int:
-        rejects = RejectFile(_reject_path(path, options["rejects_dir"]))
+        rejects = RejectFile(_reject_path(path, options["rejects_dir"]), path)
         try:
             totals = self._load(path, rejects, options)
+            rejects.remove_old()
         except UserIdMissingError:
             self.stderr.write(f"{path}: The file does not name a user. Use --user-id ID.")
             return UNUSABLE
@@ -109,10 +117,11 @@ class Command(BaseCommand):
     def _load(self, path: str, rejects: RejectFile, options: dict[str, Any]) -> Totals:
         totals = Totals()
         context = _context(path, options["user_id"], options["session_id"])
-        with _streams(path) as streams, _bar(path, streams, quiet=options["verbosity"] == 0) as bar:
+        with _parts(path) as parts, _bar(path, parts, quiet=options["verbosity"] == 0) as bar:
             listeners = Listeners(rejects.add, bar.update)
-            for stream, _ in streams:
-                totals += load(stream, context, listeners, options["update"])
+            for part in parts:
+                rejects.member = part.member
+                totals += load(part.stream, context, listeners, options["update"])
         return totals
 
 
@@ -132,13 +141,13 @@ def _context(path: str, user_id: str | None, session_id: str | None) -> Context:
     return Context(user_id, session_id or Path(path).stem[:MAX_SESSION_CHARACTERS], changed)
 
 
-def _streams(path: str) -> Any:
-    return nullcontext([(sys.stdin.buffer, 0)]) if path == STDIN else opened(path)
+def _parts(path: str) -> Any:
+    return nullcontext([Part(sys.stdin.buffer, 0)]) if path == STDIN else opened(path)
 
 
 @contextmanager
-def _bar(path: str, streams: list[tuple[BinaryIO, int]], quiet: bool) -> Iterator[Any]:
-    total = sum(size for _, size in streams)
+def _bar(path: str, parts: list[Part], quiet: bool) -> Iterator[Any]:
+    total = sum(part.size for part in parts)
     hidden = quiet or not sys.stderr.isatty()
     with tqdm(desc=Path(path).name, total=total or None, unit="B", unit_scale=True, disable=hidden) as bar:
         yield bar
