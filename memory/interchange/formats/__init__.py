@@ -8,15 +8,24 @@ from collections.abc import Callable, Mapping
 from memory.interchange.entries import Context, Empty, Entry, Outcome, Outcomes, Place, Reject, Value
 from memory.interchange.frames import Frame
 
-from . import chatgpt, langchain, own
+from . import adk, anthropic, chatgpt, claude, gemini, langchain, letta, mem0, openai, own, sharegpt
 from .unknown import description_of
 
 Parser = Callable[[Value, Context], Outcomes]
 
+# The first that recognises a value parses it.
 FORMATS: Mapping[Callable[[object], bool], Parser] = {
     own.recognises: own.parse,
     chatgpt.recognises: chatgpt.parse,
+    claude.recognises: claude.parse,
     langchain.recognises: langchain.parse,
+    anthropic.recognises: anthropic.parse,
+    openai.recognises: openai.parse,
+    sharegpt.recognises: sharegpt.parse,
+    adk.recognises: adk.parse,
+    letta.recognises: letta.parse,
+    mem0.recognises: mem0.parse,
+    gemini.recognises: gemini.parse,
 }
 __all__ = ["FORMATS", "Context", "Empty", "Entry", "Outcome", "Place", "Reject", "parse"]
 

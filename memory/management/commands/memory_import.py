@@ -55,8 +55,9 @@ class Command(BaseCommand):
     """Exit code 0: everything was imported. 1: entries were rejected. 2: a file could not be used."""
 
     help = (
-        "Import JSON lines of memory_export, ChatGPT data exports (conversations.json or the zip), or message lists of "
-        "LangChain. The import is idempotent. Rejected entries are written to FILE.rejects.jsonl with their position "
+        "Import JSON lines of memory_export, data exports of ChatGPT, Claude and Gemini (JSON or the zip), messages of "
+        "LangChain, OpenAI, Anthropic and ShareGPT, sessions of ADK, agents of Letta, or memories of mem0. The import "
+        "is idempotent. Rejected entries are written to FILE.rejects.jsonl with their position "
         "and the reason, and the exit code is 1. It is 2 if a file could not be used."
     )
 
@@ -67,7 +68,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--session-id",
             metavar="ID",
-            help="The session of LangChain messages. Default: the file name without its extension.",
+            help="The session of messages without one. Default: the file name without its extension.",
         )
         parser.add_argument("--update", action="store_true", help="Overwrite existing records that differ.")
         parser.add_argument(
