@@ -44,7 +44,7 @@ def test_options_are_checked() -> None:
     assert wrapper().option("mirror_limit") == 5000
     assert wrapper(OPTIONS={"mirror_limit": 7}).option("mirror_limit") == 7
     with pytest.raises(
-        ImproperlyConfigured, match=r"\['auto_ids'\] is 'serial': it must be one of \['random', 'time'\]"
+        ImproperlyConfigured, match=r"\['auto_ids'\] is 'serial': it must be one of \['random', 'sequence', 'time'\]"
     ):
         wrapper(OPTIONS={"auto_ids": "serial"}).ops.new_auto_id()
 
@@ -110,3 +110,12 @@ def test_no_secret_is_in_a_repr() -> None:
     made = wrapper(OPTIONS={"credentials_json": secret, "credentials_path": "/swordfish"})
     assert "swordfish" not in repr(made)
     assert "swordfish" not in repr(made.get_connection_params())
+
+
+@pytest.mark.django_db
+def test_a_test_database_can_have_ids_of_its_own_kind(firestore_emulator: str) -> None:
+    """TEST["AUTO_IDS"] replaces the option when the test database is made."""
+    made = wrapper(HOST=firestore_emulator, PROJECT="own-ids", TEST={"AUTO_IDS": "sequence"})
+    assert made.auto_ids == "random"
+    made.creation._create_test_db(0, autoclobber=True)
+    assert made.auto_ids == "sequence"

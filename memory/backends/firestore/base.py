@@ -250,7 +250,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     @property
     def auto_ids(self) -> str:
-        """The generator of ids for AutoFields: a key of `AUTO_IDS`."""
+        """The generator of ids for AutoFields: one of `CHOICES`."""
         return str(self.option("auto_ids"))
 
     @cached_property

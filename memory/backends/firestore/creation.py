@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.creation import BaseDatabaseCreation
 
-from .rpc import channel
+from .rpc import channel, sequences
 
 FLUSH_SECONDS: Final = 60.0
 
@@ -37,8 +37,12 @@ class DatabaseCreation(BaseDatabaseCreation):
         return f"test-{settings['NAME'].strip('()') or 'default'}"[:63]
 
     def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
+        """Empties the test database. TEST["AUTO_IDS"] replaces OPTIONS["auto_ids"]."""
         name = self._get_test_db_name()
         self._refuse_production(name)
+        if ids := self.connection.settings_dict["TEST"].get("AUTO_IDS"):
+            options = self.connection.settings_dict.get("OPTIONS") or {}
+            self.connection.settings_dict["OPTIONS"] = {**options, "auto_ids": ids}
         if not keepdb:
             self._empty(name)
         return name
@@ -82,6 +86,7 @@ class DatabaseCreation(BaseDatabaseCreation):
         with self._connected(name) as cursor:
             for collection in cursor.collections():
                 cursor.clear(collection)
+        sequences.forget(channel.target({**self.connection.settings_dict, "NAME": name}))
 
     @contextmanager
     def _connected(self, name: str) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from django.db.backends.base.introspection import BaseDatabaseIntrospection, Fie
 from django.db.migrations.loader import MigrationLoader
 
 from .constraints.definitions import Check, checks, unique_keys
-from .values.marker_collections import holds_markers
+from .values.marker_collections import is_internal
 from .values.types import FIELD_KINDS
 
 Models = Mapping[str, Any]
@@ -32,7 +32,7 @@ STORED_AS: Final[Mapping[str, str]] = {
 
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):
-    """Lists collections without those of markers, and describes tables.
+    """Lists collections without the engine's own, and describes tables.
 
     In Firestore, a collection without documents does not exist.
     """
@@ -75,7 +75,7 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
     # --- Django's methods
 
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
-        return [TableInfo(name, "t") for name in cursor.collections() if not holds_markers(name)]
+        return [TableInfo(name, "t") for name in cursor.collections() if not is_internal(name)]
 
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
         """The stored columns. `type_code` is the name of a field class."""

@@ -19,12 +19,12 @@ from django.db.models.expressions import Col
 from django.utils import timezone
 
 from .creation import flush_emulator
-from .query.plan import Put, Query
-from .rpc import channel
+from .query.plan import Delete, Put, Query
+from .rpc import channel, sequences
 from .statements import filled
-from .values.auto_ids import AUTO_IDS
+from .values.auto_ids import AUTO_IDS, SEQUENCE
 from .values.json_copy import json_copy
-from .values.marker_collections import marker_collection
+from .values.marker_collections import SEQUENCES, marker_collection
 from .values.sortable_text import INT64
 from .values.types import DOCUMENT_ID, FIELDS, JSON_NULL, Kind, Ref
 
@@ -128,9 +128,34 @@ class DatabaseOperations(BaseDatabaseOperations):
             return value.replace(tzinfo=None)
         return value if connection.timezone is datetime.UTC else value.astimezone(connection.timezone)
 
-    def new_auto_id(self) -> int:
+    def new_auto_id(self, table: str = "") -> int:
         """An id for a new row of a model with an AutoField."""
-        return AUTO_IDS[self.connection.auto_ids]()
+        return self.new_auto_ids(table, 1)[0]
+
+    def new_auto_ids(self, table: str, count: int) -> list[int]:
+        """Ids for new rows of a table."""
+        if self.connection.auto_ids != SEQUENCE:
+            new_id = AUTO_IDS[self.connection.auto_ids]
+            return [new_id() for _ in range(count)]
+        if not count:
+            return []
+        self.connection.ensure_connection()
+        unit = self.connection.unit
+        if unit is not None and unit.is_of_test:
+            return list(unit.take_ids(table, count))
+        return sequences.take(self.connection.connection, table, count)
+
+    def pass_over_ids(self, table: str, ids: Iterable[Any]) -> None:
+        """Makes later ids of a table higher than these, which rows were given."""
+        highest = max((id for id in ids if isinstance(id, int)), default=0)
+        if highest <= 0 or self.connection.auto_ids != SEQUENCE:
+            return
+        self.connection.ensure_connection()
+        unit = self.connection.unit
+        if unit is not None and unit.is_of_test:
+            unit.pass_over_id(table, highest)
+        else:
+            sequences.pass_over(self.connection.connection, table, highest)
 
     # --- flush, unsupported operations
 
@@ -145,11 +170,14 @@ class DatabaseOperations(BaseDatabaseOperations):
         with self.connection.cursor() as cursor:
             present = set(cursor.collections())
             to = channel.target(self.connection.settings_dict)
-            if to.emulator and self.connection.unit is None and present - wanted <= KEPT:
-                self._flush_emulator(cursor, to, present - wanted)
-                return
-            for collection in wanted & present:
-                cursor.clear(collection)
+            if to.emulator and self.connection.unit is None and present - wanted <= KEPT | {SEQUENCES}:
+                self._flush_emulator(cursor, to, present - wanted - {SEQUENCES})
+            else:
+                for collection in wanted & present:
+                    cursor.clear(collection)
+                if SEQUENCES in present:
+                    cursor.commit([Delete(SEQUENCES, sequences.counter_id(table)) for table in sorted(wanted)])
+        sequences.forget(to, wanted)
 
     def _flush_emulator(self, cursor: Any, to: channel.Target, kept: Iterable[str]) -> None:
         """Empties an emulator's database at once, and writes the documents of `kept` again."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from .values.auto_ids import AUTO_IDS
+from .values.auto_ids import CHOICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ OPTIONS: Final[Mapping[str, Option]] = {
     ),
     "auto_ids": Option(
         "random",  # how ids of AutoFields are generated: values/auto_ids.py
-        f"one of {sorted(AUTO_IDS)}",
-        lambda value: isinstance(value, str) and value in AUTO_IDS,
+        f"one of {sorted(CHOICES)}",
+        lambda value: isinstance(value, str) and value in CHOICES,
     ),
 }
 

@@ -196,7 +196,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
             return
         table, ref = model._meta.db_table, column_ref(field, self.connection)
         if field.primary_key:
-            self._move(model, field, lambda name, fields: self._new_key(field, name, fields.get(ref.path[0])))
+            self._move(model, field, lambda name, fields: self._new_key(table, field, name, fields.get(ref.path[0])))
             self._add_markers(getattr(field, "model", model), unique_keys(getattr(field, "model", model)))
             return
         if self._describes(f"write a default into {ref.name} of every document of {table}"):
@@ -211,14 +211,14 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         self._rewrite(table, (), write)
         self._add_markers(getattr(field, "model", model), _keys_with(model, field))
 
-    def _new_key(self, field: Any, name: str, stored: Any) -> Any:
+    def _new_key(self, table: str, field: Any, name: str, stored: Any) -> Any:
         """The value of a new primary key for a row, or its present value if its document has moved already."""
         ref = column_ref(field, self.connection)
         value = None if stored is None else codec.decode(stored, ref.kind)
         if value is not None and _id_or_none(value, ref.kind) == name:
             return value
         if isinstance(field, AutoField):
-            return self.connection.ops.new_auto_id()
+            return self.connection.ops.new_auto_id(table)
         return field.get_db_prep_save(field.get_default(), connection=self.connection)
 
     def alter_field(self, model: Any, old_field: Any, new_field: Any, strict: bool = False) -> None:

@@ -87,10 +87,13 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         rows = [self.values(shape.given, obj) for obj in self.query.objs]
         if len(shape.fields) > len(shape.given):
             rows = [[None, *row] for row in rows]
+        ops, table = self.connection.ops, self.query.get_meta().db_table
         for position in shape.numbered:
+            ops.pass_over_ids(table, [row[position] for row in rows])
+            ids = iter(ops.new_auto_ids(table, sum(row[position] is None for row in rows)))
             for row in rows:
                 if row[position] is None:
-                    row[position] = self.connection.ops.new_auto_id()
+                    row[position] = next(ids)
         return rows
 
     def values(self, fields: Sequence[Any], obj: Any) -> list[Any]:

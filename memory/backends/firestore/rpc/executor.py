@@ -83,6 +83,11 @@ class Executor:
         self._client = RpcClient(target, timeout, wrap_call, log)
         self._index = index
 
+    @property
+    def target(self) -> Target:
+        """The database."""
+        return self._client.target
+
     def run(self, read: Read, *, transaction: bytes | None = None) -> Iterator[Row]:
         """The rows of a read, in order. The request is sent when the first row is requested."""
         decode = codec.row_decoder(read.columns)

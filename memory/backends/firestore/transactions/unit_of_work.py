@@ -58,9 +58,11 @@ from ..query.plan import (
 from ..rpc import codec
 from ..rpc.channel import Message, pb
 from ..rpc.executor import Executor
+from ..rpc.sequences import LAST, counter_id
 from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_optional
 from ..values.batching import connected_components
 from ..values.document_ids import document_id, escape_key
+from ..values.marker_collections import SEQUENCES
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
 from .write_buffer import Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Values
 
@@ -105,6 +107,8 @@ class UnitOfWork:
         # Without locks (optimistic): their update times at the first read.
         self._versions: dict[Key, Any] = {}
         self._marks: dict[str, int] = {}
+        # In a test: the stored counters of ids, by table.
+        self._counters: dict[str, int] = {}
         # Rows with their markers, which must not be split between commits.
         self._groups: list[list[Key]] = []
         # Documents to create unless they exist at the time of the commit.
@@ -373,6 +377,37 @@ class UnitOfWork:
         """Whether the outermost block is that of Django's TestCase, which always rolls back."""
         blocks = self._blocks()
         return bool(blocks) and bool(blocks[0]._from_testcase)
+
+    # --- ids from 1
+
+    @property
+    def is_of_test(self) -> bool:
+        """Whether this is the transaction of a Django TestCase, which is always rolled back, and its ids with it."""
+        return self._never_committed()
+
+    def take_ids(self, table: str, count: int) -> range:
+        """New ids for rows of a table, for a test: see `rpc/sequences.py`."""
+        last = self._last_id(table)
+        self._keep_last_id(table, last + count)
+        return range(last + 1, last + count + 1)
+
+    def pass_over_id(self, table: str, id: int) -> None:
+        """Makes later ids of a table higher than this one."""
+        if id > self._last_id(table):
+            self._keep_last_id(table, id)
+
+    def _last_id(self, table: str) -> int:
+        key = (SEQUENCES, counter_id(table))
+        entry = self._buffer.get(key)
+        if entry is not None and isinstance(entry.state, Row):
+            return int(codec.decode(entry.state.values[LAST.path[0]], LAST.kind))
+        if table not in self._counters:
+            found = self._executor.documents([key])
+            self._counters[table] = found[key].fields[LAST.path[0]].integer_value if key in found else 0
+        return self._counters[table]
+
+    def _keep_last_id(self, table: str, last: int) -> None:
+        self._buffer.apply(_encoded(Put(SEQUENCES, counter_id(table), (LAST,), (last,))))
 
     # --- savepoints
 

@@ -42,6 +42,12 @@ AUTO_IDS: Final[dict[str, Callable[[], int]]] = {"random": random_id, "time": _c
 """By OPTIONS["auto_ids"]. "time" preserves the order of insertion, but creates a hotspot above some 500 inserts per
 second."""
 
+SEQUENCE: Final = "sequence"
+"""OPTIONS["auto_ids"] for ids from 1 (`rpc/sequences.py`)."""
+
+CHOICES: Final = (*AUTO_IDS, SEQUENCE)
+"""The values of OPTIONS["auto_ids"]."""
+
 
 def random_token() -> str:
     """A random text of 16 hexadecimal digits that identifies a write of the engine."""
