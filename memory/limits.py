@@ -21,6 +21,9 @@ MAX_VALUE_BYTES = 1_048_487
 MAX_DEPTH = 20
 MAX_DIMENSIONS = 2_048
 
+# Paths of the API below a collection, which therefore cannot be ids of records.
+RESERVED_IDS = frozenset({"bulk", "check-duplicate", "search"})
+
 DOCUMENT_OVERHEAD_BYTES = 32
 NAME_OVERHEAD_BYTES = 16
 

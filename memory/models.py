@@ -38,6 +38,7 @@ from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserS
 from .text_index import text_index
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them in this field; the limit is %(most)d.")
+RESERVED = _("%(id)r is reserved for a path of the API.")
 ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 
@@ -126,6 +127,12 @@ class Record(Document):
 
     class Meta:
         abstract = True
+
+    def clean(self) -> None:
+        """As `Document.clean`; also raises if a new record has an id that is a path of the API."""
+        if self._state.adding and self.pk in limits.RESERVED_IDS:
+            raise ValidationError({"id": RESERVED % {"id": self.pk}})
+        super().clean()
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:

@@ -24,8 +24,6 @@ TIMESTAMP_FORMAT_ERROR = (
 )
 TIMESTAMP_RANGE_ERROR = "Times must be between the years 1 and 9999 in UTC."
 NO_NUL_PATTERN = r"^[^\u0000]*$"
-# Paths below a collection, which therefore cannot be ids.
-RESERVED_IDS = frozenset({"bulk", "check-duplicate", "search"})
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -64,7 +62,7 @@ class IdField(TextField):
 
 def validate_not_reserved(value: str) -> None:
     """Reject an id that is also a path of the API."""
-    if value in RESERVED_IDS:
+    if value in limits.RESERVED_IDS:
         raise ValidationError(f"{value!r} is reserved for a path of the API.", code="invalid_id")
 
 

@@ -173,9 +173,14 @@ class RecordViewSet(
     def get_object(self) -> Any:
         """The record in the URL; 404 for an invalid id."""
         pk = self.kwargs["pk"]
-        if "\x00" in pk or limits.document_id_problem(pk):
+        if limits.document_id_problem(pk) or ("\x00" in pk and self.prohibits_nul()):
             raise Http404
         return self.find(pk)
+
+    def prohibits_nul(self) -> bool:
+        """Whether the database, such as PostgreSQL, cannot store null characters."""
+        features = connections[self.alias].features
+        return features.prohibits_null_characters_in_text_exception is not None
 
     def find(self, pk: str) -> Any:
         """The record with this id; raises `Http404` if the principal cannot read it."""
