@@ -13,7 +13,7 @@ COPY orchestra orchestra
 COPY memory memory
 COPY deploy deploy
 # Production settings require these variables. collectstatic does not use their values, and no layer stores them.
-RUN APP_ENV=production SECRET_KEY=unused GCP_PROJECT_ID=unused ALLOWED_HOSTS=unused \
+RUN APP_ENV=production SECRET_KEY=not-a-key-since-collectstatic-signs-nothing-0123456789 GCP_PROJECT_ID=unused ALLOWED_HOSTS=unused \
     python manage.py collectstatic --noinput
 
 FROM python:3.11-slim-bookworm

@@ -5,7 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from settings.environment import integer
+from settings.environment import ConfigurationError, integer, refuse_implicit_development
+
+try:
+    refuse_implicit_development()
+except ConfigurationError as error:
+    sys.exit(f"Configuration error: {error}")
 
 bind = f"0.0.0.0:{integer('PORT', 8000, least=1)}"
 workers = integer("WEB_CONCURRENCY", 2, least=1)  # processes
@@ -21,6 +26,8 @@ max_requests_jitter = 1_000
 MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn creates its own file there)
 worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 accesslog = "-"
+# Without the query string and the referrer, since questions to the memory are parameters.
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms "%(a)s"'
 errorlog = "-"
 # Workers are not managed from inside the container, so no socket is needed.
 control_socket_disable = True

@@ -36,24 +36,28 @@ class Unavailable(Exception):  # noqa: N818  (a state, named as health names it)
 class Breaker:
     """Guards the calls to one service, for all threads of a process.
 
-    `probe` raises one of `failures` while the service is down. `drop` deletes the given keys, or all keys for None.
+    `probe` raises one of `failures` while the service is down. `drop` deletes the given keys. `condense` replaces more
+    than `MOST_REMEMBERED` keys by fewer ones that stand for them.
     """
 
     def __init__(
         self,
         name: str,
         probe: Callable[[], object],
-        drop: Callable[[Collection[str] | None], object],
+        drop: Callable[[Collection[str]], object],
         failures: tuple[type[Exception], ...],
+        condense: Callable[[Collection[str]], set[str]] = set,
     ) -> None:
         self.name = name
         self._probe = probe
         self._drop = drop
         self._failures = failures
+        self._condense = condense
+        self._condense_above = 0
         self._pause = FIRST_PAUSE_SECONDS
         self._closed_at = 0.0
         self._open = False
-        self._remembered: set[str] | None = set()  # None: too many, so all keys are dropped
+        self._remembered: set[str] = set()
         self._prober: threading.Thread
         self._reset_threads()
         _breakers.add(self)
@@ -106,11 +110,10 @@ class Breaker:
             logger.warning("%s is not used until it recovers: %s.", self.name, reason)
 
     def _remember(self, keys: Collection[str]) -> None:
-        if self._remembered is None or not keys:
-            return
         self._remembered.update(keys)
-        if len(self._remembered) > MOST_REMEMBERED:
-            self._remembered = None
+        if len(self._remembered) > max(MOST_REMEMBERED, self._condense_above):
+            self._remembered = self._condense(self._remembered)
+            self._condense_above = 2 * len(self._remembered)  # what cannot be condensed is not tried again at once
 
     def _ensure_probing(self) -> None:
         if not self._prober.is_alive() and not self._stopped.is_set():
@@ -132,17 +135,14 @@ class Breaker:
         while not self._stopped.is_set():
             with self._lock:
                 batch, self._remembered = self._remembered, set()
-                if batch is not None and not batch:
+                if not batch:
                     self._open, self._closed_at = False, clock.monotonic()
                     return True
             try:
                 self._drop(batch)
             except self._failures:
                 with self._lock:
-                    if batch is None:
-                        self._remembered = None
-                    else:
-                        self._remember(batch)
+                    self._remember(batch)
                 raise
         return False
 

@@ -6,11 +6,12 @@ A process has one circuit breaker for each Redis (`breaker_of`). The conversatio
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import redis
@@ -32,6 +33,9 @@ REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUST
 READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING", "INFO", "TYPE", "STRLEN", "TIME"})
 PROBE_KEY = "memory:probe"
 KEYS_AT_ONCE = 500
+# A key of a cached conversation: the cache's prefix and version, the app's prefix, a digest in braces.
+CONVERSATION_KEY = re.compile(r"(.*memory:h:)\{[^{}]*\}:(?:state|order)", re.DOTALL)
+GLOB = re.compile(r"[\\*?\[\]^-]")
 
 
 class ServiceRefusedError(redis.ConnectionError):
@@ -217,7 +221,7 @@ def breaker_of(client: Any) -> Breaker:
 
 def _make_breaker(client: Client) -> Breaker:
     execute = getattr(client, "execute_unguarded", client.execute_command)
-    return Breaker("Redis", partial(_probe, execute), partial(_drop, client), FAILURES)
+    return Breaker("Redis", partial(_probe, execute), partial(_drop, client), FAILURES, condensed)
 
 
 def _probe(execute: Any) -> None:
@@ -229,10 +233,33 @@ def _probe(execute: Any) -> None:
         raise redis.InvalidResponse("The reply to INFO has no run_id.")
 
 
-def _drop(client: Client, keys: Collection[str] | None) -> None:
+class Pattern(str):
+    """A glob of Redis that stands for all keys it matches."""
+
+    __slots__ = ()
+
+
+def condensed(keys: Collection[str]) -> set[str]:
+    """The keys, with one pattern for all conversations below one prefix and version of a cache; others are kept."""
+    return {
+        key if isinstance(key, Pattern) or not (match := CONVERSATION_KEY.fullmatch(key)) else _conversations(match[1])
+        for key in keys
+    }
+
+
+def _conversations(prefix: str) -> Pattern:
+    return Pattern(f"{GLOB.sub(_escaped, prefix)}{{*")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\{match[0]}"
+
+
+def _drop(client: Client, keys: Collection[str]) -> None:
+    patterns = [key for key in keys if isinstance(key, Pattern)]
     with unguarded():
-        # None: too many keys to remember, so all of them.
-        found = client.scan_iter(match="*memory:*", count=KEYS_AT_ONCE) if keys is None else iter(keys)
+        matching = (key for pattern in patterns for key in client.scan_iter(match=pattern, count=KEYS_AT_ONCE))
+        found = chain((key for key in keys if not isinstance(key, Pattern)), matching)
         while batch := list(islice(found, KEYS_AT_ONCE)):
             pipeline = client.pipeline(transaction=False)
             for key in batch:

@@ -4,7 +4,7 @@ from typing import Any
 
 from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
-from .environment import BASE_DIR, app_env, boolean, integer, text, words
+from .environment import BASE_DIR, app_env, boolean, integer, level, rate, text, words
 from .firestore import MEMORY as MEMORY_ALIAS
 from .firestore import databases, firestore
 from .redis import redis_cache
@@ -40,10 +40,11 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "orchestra.middleware.ContentSecurityPolicyMiddleware",
 ]
 
 ROOT_URLCONF = "orchestra.urls"
-WSGI_APPLICATION = "orchestra.wsgi.application"
+WSGI_APPLICATION: str | None = "orchestra.wsgi.application"
 ASGI_APPLICATION = "orchestra.asgi.application"
 # The API's URL patterns have an optional trailing slash.
 APPEND_SLASH = True
@@ -105,8 +106,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     # The number of trusted proxies in X-Forwarded-For, for throttling by address.
     "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "DEFAULT_THROTTLE_RATES": {
-        "memory-anonymous": text("THROTTLE_ANONYMOUS", "60/min"),
-        "memory-user": text("THROTTLE_USER", "6000/min"),
+        "memory-anonymous": rate("THROTTLE_ANONYMOUS", "60/min"),
+        "memory-user": rate("THROTTLE_USER", "6000/min"),
     },
 }
 
@@ -115,7 +116,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": level("LOG_LEVEL", "INFO")},
 }
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "orchestra.reporting.ReporterFilter"
@@ -123,8 +124,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
-if "redis" in CACHES["default"]["BACKEND"]:
-    # Sessions are cached, and stored in the database.
-    SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# In the database only: a Redis restored from a snapshot would accept the cookies of users who have logged out.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

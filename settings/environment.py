@@ -4,6 +4,7 @@ Every variable is described in `.env.example`.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from dotenv import load_dotenv
 BASE_DIR = Path(__file__).resolve().parent.parent
 SQLITE = "django.db.backends.sqlite3"  # as URLs name it
 ENVIRONMENTS = ("development", "test", "staging", "production")
+
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
+# As `check --deploy` has it.
+KEY_LENGTH, KEY_CHARACTERS = 50, 5
 
 
 class ConfigurationError(Exception):
@@ -41,6 +48,39 @@ def required(name: str, why: str) -> str:
     if value := text(name):
         return value
     raise ConfigurationError(f"{name} is missing: {why}.")
+
+
+def refuse_implicit_development() -> None:
+    """Raise `ConfigurationError` unless `APP_ENV` is set: no server shows errors or uses a public key by accident."""
+    if not text("APP_ENV"):
+        raise ConfigurationError(
+            "APP_ENV is missing: set it to production or staging, or to development if this server is for this machine "
+            "only."
+        )
+
+
+def secret_key(why: str) -> str:
+    """The required `SECRET_KEY`, long enough to sign sessions."""
+    key = required("SECRET_KEY", why)
+    if len(key) < KEY_LENGTH or len(set(key)) < KEY_CHARACTERS:
+        raise ConfigurationError(f"SECRET_KEY must be a random text of at least {KEY_LENGTH} characters.")
+    return key
+
+
+def level(name: str, default: str) -> str:
+    """A level of `logging`."""
+    value = text(name, default).upper()
+    if value not in LEVELS:
+        raise ConfigurationError(f"{name} must be one of: {', '.join(LEVELS)}.")
+    return value
+
+
+def rate(name: str, default: str) -> str:
+    """A number of requests per s, min, hour or day."""
+    value = text(name, default)
+    if not RATE.fullmatch(value):
+        raise ConfigurationError(f"{name} must have the form 60/min: a number per s, min, hour or day.")
+    return value
 
 
 def integer(name: str, default: int, least: int = 0) -> int:

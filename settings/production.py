@@ -2,12 +2,12 @@
 
 from .base import *  # noqa: F403
 from .base import APP_ENV, MEMORY
-from .environment import ConfigurationError, boolean, integer, required, text, words
+from .environment import ConfigurationError, boolean, integer, required, secret_key, text, words
 
 if APP_ENV == "production" and text("FIRESTORE_EMULATOR_HOST"):
     raise ConfigurationError("FIRESTORE_EMULATOR_HOST must not be set: production never uses the emulator.")
 
-SECRET_KEY = required("SECRET_KEY", f"{APP_ENV} needs a random key of at least 50 characters")
+SECRET_KEY = secret_key(f"{APP_ENV} needs a random key of at least 50 characters")
 GCP_PROJECT_ID = required("GCP_PROJECT_ID", f"{APP_ENV} needs the Google Cloud project that holds its data")
 required("ALLOWED_HOSTS", f"{APP_ENV} needs the host names that it serves, separated by commas")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS")
@@ -18,8 +18,8 @@ SECURE_SSL_REDIRECT = boolean("SECURE_SSL_REDIRECT", True)
 # Orchestrators probe over HTTP inside the network.
 SECURE_REDIRECT_EXEMPT = [r"^api/health"]
 SECURE_HSTS_SECONDS = integer("SECURE_HSTS_SECONDS", 31_536_000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-SECURE_HSTS_PRELOAD = True
+SECURE_HSTS_INCLUDE_SUBDOMAINS = boolean("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
+SECURE_HSTS_PRELOAD = boolean("SECURE_HSTS_PRELOAD", True)
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 

@@ -1,6 +1,7 @@
 """The cache: django-redis if `REDIS_URL` or `REDIS_HOST` is set; one server, Sentinel, or a cluster."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +12,7 @@ from .environment import ConfigurationError, integer, text
 
 # In seconds. A slow Redis must not delay requests.
 TIMEOUT_SECONDS = 0.2
+MAX_PORT = 65_535
 SERVERS, SENTINEL, CLUSTER = "", "sentinel", "cluster"
 SCHEMES = (
     *("redis", "rediss", "unix"),
@@ -25,7 +27,7 @@ class Location:
     transport: str
     kind: str
     user: str
-    password: str
+    password: str = field(repr=False)
     hosts: tuple[str, ...]
     path: str
     query: str
@@ -79,7 +81,7 @@ def one_server(location: Location) -> tuple[str, dict[str, Any]]:
 def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
     """`redis+sentinel://sentinel1:26379,sentinel2:26379/service/0`; the Sentinels use `REDIS_SENTINEL_PASSWORD`."""
     service, _, database = location.path.strip("/").partition("/")
-    if not service:
+    if not service or not re.fullmatch(r"\d*", database, re.ASCII):
         raise ConfigurationError("REDIS_URL must name Sentinel's service: redis+sentinel://host:26379/service/0.")
     tls = {"ssl": True} if location.tls else {}
     patience = TIMEOUT_SECONDS / len(location.hosts)
@@ -128,9 +130,14 @@ def parsed(url: str) -> Location:
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(f"REDIS_URL must start with one of: {', '.join(f'{name}://' for name in SCHEMES)}.")
     transport, _, kind = parts.scheme.partition("+")
+    if transport != "unix" and kind != SENTINEL and not re.fullmatch(r"/?|/\d+", parts.path, re.ASCII):
+        raise ConfigurationError("REDIS_URL must end with the number of a database: redis://host:port/0.")
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
-    if transport != "unix" and not all(host and port.isdigit() for host, port in map(_host_and_port, hosts.split(","))):
+    if transport != "unix" and not all(
+        host and re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= MAX_PORT
+        for host, port in map(_host_and_port, hosts.split(","))
+    ):
         raise ConfigurationError("REDIS_URL must have the form redis://host:port/0.")
     return Location(
         transport=transport,

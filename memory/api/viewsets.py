@@ -51,7 +51,17 @@ class HeaderNegotiation(DefaultContentNegotiation):
     settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)  # type: ignore[assignment]
 
 
-class Endpoint(GenericViewSet[Any]):
+class Uncached(APIView):
+    """Forbids caches to keep what only one principal may see."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the header to every response, errors too."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final["Cache-Control"] = "no-store"
+        return final
+
+
+class Endpoint(Uncached, GenericViewSet[Any]):
     """The policies of all viewsets, and checks before a request is processed."""
 
     authentication_classes = authentication_classes()
@@ -110,7 +120,7 @@ class Endpoint(GenericViewSet[Any]):
                 return frozenset()
 
 
-class UnknownPathView(APIView):
+class UnknownPathView(Uncached):
     """404 in the API's error format, for the last route of a project's URLconf."""
 
     authentication_classes = ()

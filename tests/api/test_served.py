@@ -97,6 +97,31 @@ def test_body_size_is_limited(service: live.Service, headers: dict[str, str]) ->
     assert service.request(ITEMS, headers=headers).status_code == 200
 
 
+def test_answers_are_not_cached_by_others(service: live.Service, headers: dict[str, str]) -> None:
+    """Records, lists, errors and unknown paths."""
+    for path in (ITEMS, f"{ITEMS}missing/", f"{ITEMS}?colour=red", "/api/unknown/", "/api/sessions/"):
+        assert service.request(path, headers=headers).headers["Cache-Control"] == "no-store", path
+    assert service.request(ITEMS).headers["Cache-Control"] == "no-store"
+
+
+def test_questions_are_not_in_the_access_log(service: live.Service, headers: dict[str, str]) -> None:
+    """Neither as parameters nor in the referrer."""
+    secret = "whatdidsheconfess"
+    referrer = {"Referer": f"http://localhost/?q={secret}"}
+    for path in ("search/", ""):
+        service.request(f"{ITEMS}{path}?q={secret}", headers={**headers, **referrer})
+    assert f'"GET {ITEMS}search/ HTTP/1.1" 200' in service.log
+    assert secret not in service.log
+
+
+def test_admin_has_a_content_security_policy(service: live.Service) -> None:
+    """No scripts but the service's own files; the documentation keeps its own policy."""
+    page = service.request("/admin/login/").headers["Content-Security-Policy"]
+    assert "script-src 'self';" in page
+    assert "'unsafe-inline'" not in page.split("style-src")[0]
+    assert "Content-Security-Policy" not in service.request("/api/health").headers
+
+
 def test_links_have_the_requested_host(service: live.Service, headers: dict[str, str]) -> None:
     """`next` is an absolute URL of the requested host."""
     items = {"items": [{"item_type": "many"}] * 3}

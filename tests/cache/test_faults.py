@@ -351,17 +351,32 @@ def test_garbage_is_no_answer(use_redis: Use, redis_server: RedisServer, toll: T
 def test_what_cannot_be_remembered_empties_the_cache(
     use_redis: Use, start_redis: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too many changes in an outage to remember each: then all conversations are dropped before Redis is trusted."""
+    """Too many changes in an outage to remember each: then all conversations are dropped before Redis is trusted.
+
+    Only those below the cache's own prefix and version; other keys that changed are dropped one by one.
+    """
     monkeypatch.setattr(breaker, "MOST_REMEMBERED", 3)
     server = start_redis()
     cache = use_redis(server, strict=True)
     item(1, session_id="untouched").save()
     told("untouched")
+    foreign = [
+        "memory:notes",
+        "shop:1:memory:cart",
+        "shop:1:memory:h:{0}:state",
+        f"x{django_cache.make_key('memory:h:')}",
+    ]
+    for key in (*foreign, "a-session", "another-session"):
+        server.client().set(key, "old")
     server.pause()
+    cache.breaker.forget_later(["a-session"])
     MemoryItem.objects.bulk_create([item(number, session_id=f"chat {number}") for number in range(10, 15)])
+    cache.breaker.forget_later(["another-session"])
     server.resume()
     wait_until(lambda: not cache.breaker.is_open)
     assert cache.stats().conversations == 0
+    kept = [key for key in (*foreign, "a-session", "another-session") if server.client().exists(key)]
+    assert kept == foreign
 
 
 def test_a_fork_probes_by_itself(use_redis: Use, start_redis: Start) -> None:

@@ -15,7 +15,7 @@ from memory import health
 from memory.conf import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {"text", "integer", "boolean", "words", "required", "database"}
+READERS = {"text", "integer", "boolean", "words", "required", "database", "level", "rate"}
 # Read by Google's library.
 READ_ELSEWHERE = {"GOOGLE_APPLICATION_CREDENTIALS"}
 # No default of the code's: required, or made by another variable's value.
@@ -88,7 +88,7 @@ def test_the_example_is_a_working_env_file() -> None:
 def test_the_examples_values_are_the_defaults(tmp_path: Path) -> None:
     """With every line uncommented the settings are those of an empty file, in development and in production."""
     lines = {**example_lines(), "FIRESTORE_EMULATOR_HOST": None, "ENV_FILE": None}
-    required = {"SECRET_KEY": "x" * 60, "GCP_PROJECT_ID": "a-project", "ALLOWED_HOSTS": "memory.example.org"}
+    required = {"SECRET_KEY": "a-key-" * 10, "GCP_PROJECT_ID": "a-project", "ALLOWED_HOSTS": "memory.example.org"}
     for app_env, given in (("development", {}), ("production", required)):
         full, bare = tmp_path / f"{app_env}-full", tmp_path / f"{app_env}-bare"
         values = {**lines, "APP_ENV": app_env, **given}

@@ -37,7 +37,18 @@ def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> o
         ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@"}, "REDIS_URL"),
         ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@[cache"}, "REDIS_URL"),
         ({"APP_ENV": "development", "REDIS_URL": "redis+sentinel://:hunter2@cache"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache:99999/0"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache/zero"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis+sentinel://:hunter2@cache/main/zero"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "70000"}, "REDIS_URL"),
         ({"APP_ENV": "development", "CACHE_TTL": "0"}, "CACHE_TTL"),
+        ({"APP_ENV": "development", "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+        ({"APP_ENV": "development", "THROTTLE_USER": "many"}, "THROTTLE_USER"),
+        ({"APP_ENV": "development", "THROTTLE_ANONYMOUS": "0/min"}, "THROTTLE_ANONYMOUS"),
+        ({"APP_ENV": "development", "THROTTLE_ANONYMOUS": "60/fortnight"}, "THROTTLE_ANONYMOUS"),
+        ({"APP_ENV": "production", **DEPLOYED, "SECRET_KEY": "hunter2"}, "SECRET_KEY"),
+        ({"APP_ENV": "staging", **DEPLOYED, "SECRET_KEY": "k" * 60}, "SECRET_KEY"),
+        ({"APP_ENV": "production", **DEPLOYED, "SECURE_HSTS_PRELOAD": "perhaps"}, "SECURE_HSTS_PRELOAD"),
         ({"APP_ENV": "development", "DATABASE_URL": "mystery://user:hunter2@host/name"}, "DATABASE_URL"),
         ({"APP_ENV": "development", "BEHIND_PROXY": "perhaps"}, "BEHIND_PROXY"),
         ({"APP_ENV": "production", **DEPLOYED, "FIRESTORE_EMULATOR_HOST": "localhost:1"}, "FIRESTORE_EMULATOR_HOST"),
@@ -152,6 +163,53 @@ def test_a_database_url_is_used(tmp_path: Path) -> None:
         f"{tmp_path}/a.db",
         str(ROOT / "b.db"),
     ]
+
+
+def test_hsts_has_switches() -> None:
+    """A host whose subdomains are served over HTTP can turn these parts of HSTS off."""
+    parts = "[settings.SECURE_HSTS_INCLUDE_SUBDOMAINS, settings.SECURE_HSTS_PRELOAD]"
+    variables = {**DEPLOYED, "APP_ENV": "production"}
+    assert setting(parts, **variables) == [True, True]
+    off = {"SECURE_HSTS_INCLUDE_SUBDOMAINS": "no", "SECURE_HSTS_PRELOAD": "no"}
+    assert setting(parts, **variables, **off) == [False, False]
+
+
+@pytest.mark.parametrize("redis", [{}, {"REDIS_HOST": "cache"}])
+def test_sessions_are_in_the_database_alone(redis: dict[str, str]) -> None:
+    """A Redis that is restored from a snapshot, or lost, changes nobody's login."""
+    engine = setting("settings.SESSION_ENGINE", APP_ENV="production", **DEPLOYED, **redis)
+    assert engine == "django.contrib.sessions.backends.db"
+
+
+def test_parsed_redis_url_hides_its_password() -> None:
+    """In tracebacks and logs, too."""
+    done = run("-c", "from settings.redis import parsed; print(parsed('redis://:hunter2@cache/0'))")
+    assert done.returncode == 0, done.stderr
+    assert "cache" in done.stdout
+    assert "hunter2" not in done.stdout
+
+
+@pytest.mark.parametrize("server", ["wsgi", "asgi"])
+def test_servers_need_an_explicit_environment(server: str) -> None:
+    """Without APP_ENV a server would show errors and use a public key; runserver is development's own."""
+    code = f"import orchestra.{server} as server; print(type(server.application).__name__)"
+    refused = run("-c", code)
+    assert refused.returncode == 1
+    assert "APP_ENV is missing" in refused.stderr.splitlines()[-1]
+    for variables in ({"APP_ENV": "development"}, {"APP_ENV": "production", **DEPLOYED}):
+        started = run("-c", code, **variables)
+        assert started.returncode == 0, started.stderr
+    code = "from django.core.servers.basehttp import get_internal_wsgi_application as make; print(make())"
+    started = run("-c", f"import django; django.setup(); {code}")
+    assert started.returncode == 0, started.stderr
+
+
+def test_gunicorn_needs_an_explicit_environment() -> None:
+    """One sentence, and no worker that is started again and again."""
+    done = run("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--check-config", "orchestra.wsgi")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Configuration error: APP_ENV is missing")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_error_pages_hide_every_secret() -> None:
