@@ -391,6 +391,13 @@ class TestLangChain:
         assert (item["session_id"], item["text_content"]) == ("alpha", "hi")
         assert item["id"] == items(content, ordinal=1)[0]["id"] != items({**content, "id": 8})[0]["id"]
 
+    def test_fields_of_a_text(self) -> None:
+        """What a part has beside its text is kept."""
+        part = {"type": "text", "text": "At 6.", "annotations": [{"url": "u"}], "id": "msg_1"}
+        (item,) = items([langchain("ai", [part])])
+        assert item["text_content"] == "At 6."
+        assert item["metadata"]["parts"] == [{"type": "text", "annotations": [{"url": "u"}], "id": "msg_1"}]
+
     def test_other_forms(self) -> None:
         """Messages as objects and as constructors."""
         path = ["langchain", "schema", "messages", "AIMessage"]

@@ -25,6 +25,7 @@ from memory.interchange.entries import (
     given,
     time_of,
 )
+from memory.interchange.messages import text_of
 
 SOURCE = "langchain"
 ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant"}
@@ -126,7 +127,7 @@ def _session(value: Value, context: Context) -> str:
 
 def _message(message: _Message, position: int, session_id: str, place: Place, context: Context) -> Outcome:
     data, row = message.data, message.row
-    text, parts = _content(data.get("content"))
+    text, parts = text_of(data.get("content"))
     rest = given({key: value for key, value in data.items() if key not in EXCLUDED})
     if not text and not parts and not rest.keys() - {"response_metadata", "id", "name"}:
         return Empty(place)
@@ -162,21 +163,6 @@ def _role(kind: str, data: Mapping[str, Any]) -> str:
         return role
     name = _kind(kind)
     return ROLES.get(name, name)
-
-
-def _content(content: object) -> tuple[str, list[Any]]:
-    """The text, and the other parts."""
-    if isinstance(content, str):
-        return content, []
-    parts = content if isinstance(content, list) else [content]
-    texts, others = [], []
-    for part in parts:
-        text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else part
-        if isinstance(text, str):
-            texts.append(text)
-        elif part is not None:
-            others.append(part)
-    return "\n".join(texts), others
 
 
 def _stated_time(data: Mapping[str, Any]) -> object:
