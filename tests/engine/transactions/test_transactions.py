@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -607,3 +609,53 @@ def test_a_close_inside_a_block_is_deferred(notes: None) -> None:
     assert not Note.objects.filter(pk="lost").exists()
     connection.close()
     assert connection.connection is None
+
+
+def test_one_of_several_increments_always_succeeds(notes: None) -> None:
+    """Ten threads lock a row, read it and save it at once. No increment is lost, and the others raise `Contention`."""
+    threads = 10
+    barrier = threading.Barrier(threads)
+
+    def increment(_: int) -> bool:
+        try:
+            barrier.wait(30)
+            with transaction.atomic():
+                note = Note.objects.select_for_update().get(pk="n0")
+                note.reads += 1
+                note.save()
+        except Contention:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(2):
+            before = Note.objects.get(pk="n0").reads
+            succeeded = sum(pool.map(increment, range(threads)))
+            assert succeeded >= 1
+            assert Note.objects.get(pk="n0").reads == before + succeeded
+
+
+def test_a_contended_commit_checks_all_that_was_read(notes: None) -> None:
+    """A transaction that read more than it writes has no second way to commit, so no write skew is possible."""
+    barrier = threading.Barrier(2)
+
+    def zero_if_other_is_positive(pks: tuple[str, str]) -> bool:
+        own, other = pks
+        try:
+            with transaction.atomic():
+                rows = [Note.objects.get(pk=pk) for pk in (own, other)]
+                barrier.wait(30)
+                if all(row.reads > 0 for row in rows):
+                    rows[0].reads = 0
+                    rows[0].save()
+        except Contention:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(zero_if_other_is_positive, [("n1", "n2"), ("n2", "n1")]))
+    assert sum(note.reads > 0 for note in Note.objects.filter(pk__in=["n1", "n2"])) >= 1

@@ -10,6 +10,11 @@ buffered writes, and the rows with buffered writes that may match, to the mirror
 transaction the lookup takes no lock, and the commit checks the result again with preconditions. Whether a new key is
 unused is checked at the commit, or earlier when a savepoint is released and in tests.
 
+**Progress under contention.** If several transactions read a row and then write it, each commit waits for the others'
+locks until the server aborts it, maybe all of them. If all reads were by key, and of documents that are written, the
+writes are sent again in a transaction without reads, on condition that these documents are unchanged: the first of
+these commits succeeds.
+
 **An optimistic transaction** has no server transaction and takes no locks: it records the update time of the documents
 it reads, and its commit requires that documents to write have not changed since. Documents that are only read may
 change.
@@ -106,6 +111,10 @@ class UnitOfWork:
         self._stored: dict[Key, Message] = {}
         # Without locks (optimistic): their update times at the first read.
         self._versions: dict[Key, Any] = {}
+        # With locks: the documents that were read by key, and the update times of those that exist.
+        self._read: set[Key] = set()
+        self._seen: dict[Key, Any] = {}
+        self._only_by_key = True
         self._marks: dict[str, int] = {}
         # In a test: the stored counters of ids, by table.
         self._counters: dict[str, int] = {}
@@ -226,12 +235,14 @@ class UnitOfWork:
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value per aggregate, over collections without buffered writes."""
         self._note_access()
+        self._only_by_key = False
         with self._detect_abort():
             return self._executor.aggregate(aggregates, transaction=self._server_transaction())
 
     def collections(self) -> list[str]:
         """The ids of the collections that contain documents."""
         self._note_access()
+        self._only_by_key = False
         return sorted(self._buffer.collections().union(self._executor.collections()))
 
     def _get(self, read: Get) -> list[tuple[Any, ...]]:
@@ -265,6 +276,7 @@ class UnitOfWork:
         if unknown := [key for key in keys if key not in self._stored and self._exists.get(key) is not False]:
             with self._detect_abort():
                 found = self._executor.documents(unknown, transaction=self._server_transaction())
+            self._read.update(unknown)
             self._stored.update(found)
             self._exists.update({key: key in found for key in unknown})
             self._keep_versions({key: codec.version(document) for key, document in found.items()})
@@ -272,9 +284,15 @@ class UnitOfWork:
 
     def _run_tracked(self, read: Read) -> Iterator[tuple[Any, ...]]:
         """The rows of a read. Records which documents exist and, if optimistic, their update times."""
-        if not self._optimistic:
+        if not self._optimistic and not isinstance(read, Get):
+            self._only_by_key = False
             return self._with_existence(read, self._executor.run(read, transaction=self._server_transaction()))
         versioned = with_columns(read, VERSIONED)
+        if isinstance(read, Get):
+            self._read.update((read.collection, id) for id in read.ids)
+        if not self._optimistic:
+            rows = self._executor.run(versioned, transaction=self._server_transaction())
+            return self._with_versions(versioned, self._with_existence(versioned, rows))
         return self._with_versions(versioned, self._with_existence(versioned, self._executor.run(versioned)))
 
     def _with_existence(self, read: Read, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -294,10 +312,10 @@ class UnitOfWork:
             yield tuple(row)
 
     def _keep_versions(self, versions: Mapping[Key, Any]) -> None:
-        """Records the versions of an optimistic transaction's first reads."""
-        if self._optimistic:
-            for key, version in versions.items():
-                self._versions.setdefault(key, version)
+        """Records the versions of the first reads."""
+        known = self._versions if self._optimistic else self._seen
+        for key, version in versions.items():
+            known.setdefault(key, version)
 
     # --- writes
 
@@ -358,6 +376,9 @@ class UnitOfWork:
             return
         with self._detect_abort():
             found = self._executor.documents(list(dict.fromkeys(keys)), whole=False, transaction=self._id)
+        if self._id is not None:
+            self._read.update(keys)
+            self._keep_versions({key: codec.version(document) for key, document in found.items()})
         self._exists.update({key: key in found for key in keys})
         self._refuse_taken(list(found))
 
@@ -449,12 +470,38 @@ class UnitOfWork:
         divisible = self._in_bulk and self._id is None and not (self._optimistic or self._repeatable)
         changes = self._grouped(writes) if self._id is None else writes
         try:
-            with self._detect_abort():
-                self._executor.commit_whole(changes, self._id, divisible=divisible)
+            try:
+                with self._detect_abort():
+                    self._executor.commit_whole(changes, self._id, divisible=divisible)
+            except errors.Contention as error:
+                verified = self._verified(writes)
+                if verified is None or isinstance(error.__cause__, DataError):  # the server has no such transaction
+                    raise
+                changes = verified
+                self._id = self._executor.begin(retry=self._id)
+                self._executor.commit_whole(changes, self._id)
         except errors.RowsRefused as error:
             left = [write for place in error.rows for write in parts(changes[place])]
             raise self._refused(left, len(writes) - len(left), error) from error
         self._id = None
+
+    def _verified(self, writes: Sequence[Write]) -> list[Write] | None:
+        """An aborted transaction's writes, with preconditions on all that it read; None if they cannot have them."""
+        if self._id is None or not self._only_by_key:
+            return None
+        if not self._read.issubset((write.collection, write.id) for write in writes):
+            return None
+        verified = [self._with_precondition(write) for write in writes]
+        return None if None in verified else [write for write in verified if write is not None]
+
+    def _with_precondition(self, write: Write) -> Write | None:
+        """A write that fails if its document was changed after it was read; None if there is no such write."""
+        key = (write.collection, write.id)
+        if key not in self._read or (isinstance(write, Create) and key not in self._seen):
+            return write
+        if isinstance(write, Update | Delete) and key in self._seen:
+            return replace(write, version=self._seen[key])
+        return None
 
     def _with_version(self, write: Write) -> Write:
         """The write, with the version that an optimistic transaction read as a precondition."""
