@@ -94,5 +94,5 @@ def test_a_database_that_cannot_be_used(environment: dict[str, str], port: int, 
     (tmp_path / "data").write_text("in the way")
     made = bootstrap(environment, port)
     assert made.returncode != 0
-    assert "The databases cannot be made: File exists: " in made.stderr
+    assert "The databases cannot be created: File exists: " in made.stderr
     assert "Traceback" not in made.stderr
