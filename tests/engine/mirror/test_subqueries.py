@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import NotSupportedError
 from django.db.models import Exists, F, OuterRef, Q, Window
 from django.db.models.functions import RowNumber
 from django.db.models.lookups import In
@@ -104,3 +105,13 @@ def test_updates_through_joins_write_each_row_once(alias: str) -> None:
     assert found.update(city="c2") == 1
     assert Book.objects.using(alias).filter(editor__edited__year__gte=2000).update(year=F("year") + 1) == 3
     assert sorted(Book.objects.using(alias).values_list("year", flat=True)) == [2001, 2002, 2003]
+
+
+def test_nesting_beyond_the_parser_of_sqlite_is_refused() -> None:
+    """The error names the limit and what to do; the next query works."""
+    cities = City.objects.filter(country="x")
+    for _ in range(60):
+        cities = City.objects.filter(pk__in=cities.values("pk"))
+    with pytest.raises(NotSupportedError, match="nests too many subqueries"):
+        list(cities)
+    assert list(City.objects.filter(Exists(Writer.objects.filter(city=OuterRef("pk"))))) == []

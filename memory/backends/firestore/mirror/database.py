@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from django.db import NotSupportedError, OperationalError
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.db.models import Field
 
@@ -30,6 +31,9 @@ from .loader import Loader
 from .sql_text import named_tables
 from .sqlite_compiler import UUID_FUNCTION, as_uuid
 from .tables import Table, page_table
+
+PARSER_LIMIT: Final = "parser stack overflow"
+"""SQLite's message at YYSTACKDEPTH, https://www.sqlite.org/compile.html."""
 
 UUID_FUNCTIONS: Final[Mapping[str, Callable[[], str]]] = {
     name: lambda make=make: str(make())  # type: ignore[misc]
@@ -208,6 +212,13 @@ class Mirror:
             raw.set_authorizer(note)
             try:
                 cursor.execute(f"EXPLAIN {sql}", params)
+            except OperationalError as error:
+                if PARSER_LIMIT in str(error):
+                    raise NotSupportedError(
+                        "The query nests too many subqueries for SQLite's parser, which runs it in memory: "
+                        "evaluate an inner query first, and pass its values with __in."
+                    ) from error
+                raise
             finally:
                 raw.set_authorizer(None)
         return {table: frozenset(columns) for table, columns in read.items()}
