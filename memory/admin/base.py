@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..fields import AnyJSONField, LongTextField
 from ..models import Document
+from .dates import in_utc_if_needed, until_the_end
 from .display import EMPTY, json_block, time_cell
 from .exports import export_csv, export_jsonl
 from .forms import FormattedJSONField, MultilineField, RecordForm
@@ -53,6 +54,16 @@ def delete_limited(model_admin: Any, request: HttpRequest, queryset: QuerySet[An
 
 class RecordChangeList(ChangeList):
     """A change list that defers large columns that it does not show, such as vectors."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Like Django's, for the last year, month and day that there are, too."""
+        given = self.filter_params
+        if self.date_hierarchy:
+            self.filter_params = until_the_end(given, str(self.date_hierarchy))
+        try:
+            return super().get_filters(request)
+        finally:
+            self.filter_params = given  # links are made of them
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
@@ -97,6 +108,7 @@ class RecordAdmin(ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
 
+    @in_utc_if_needed
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Like Django's; if the database refuses the query, redirect to the unfiltered list with a message."""
         try:
@@ -108,6 +120,10 @@ class RecordAdmin(ModelAdmin):
             text = now("The search is too broad. Filter by user, session or time, then search again.")
             self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.path)
+
+    @in_utc_if_needed
+    def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
+        return super().changeform_view(*args, **kwargs)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # Changes are detected by the stored values. A callable default would add a hidden initial input.

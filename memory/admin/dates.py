@@ -8,16 +8,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, time, timedelta
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Aggregate, QuerySet
+from django.http import HttpRequest
+from django.template.response import SimpleTemplateResponse
 from django.utils import timezone
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 # Bounds of all times. With a bound, SQLite reads one end of the index instead of sorting the rows.
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
+# The year, month and day whose ends are the end of all times.
+LAST = ["9999", "12", "31"]
+
+
+def in_utc_if_needed(view: View) -> View:
+    """Decorates a view of the admin: a page with a time that the current time zone cannot show is shown in UTC.
+
+    Such times are within a day of the start of the year 1 or the end of the year 9999. Only GET is repeated.
+    """
+
+    @wraps(view)
+    def shown(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return _rendered(view(self, request, *args, **kwargs))
+        except OverflowError:
+            if request.method != "GET":
+                raise
+        with timezone.override(UTC):
+            return _rendered(view(self, request, *args, **kwargs))
+
+    return cast(View, shown)
+
+
+def _rendered(response: Any) -> Any:
+    return response.render() if isinstance(response, SimpleTemplateResponse) else response
+
+
+def until_the_end(parameters: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """The list's parameters, where a period of `date_hierarchy` that ends with the year 9999 is one without an end.
+
+    Django computes the start of the period after it, which no date can hold.
+    """
+    names = [f"{field}__{part}" for part in ("year", "month", "day")]
+    given = [name for name in names if name in parameters]
+    period = [parameters[name][-1] for name in given]
+    if not period or given != names[: len(given)] or period != LAST[: len(given)]:
+        return dict(parameters)
+    year, month, day = (int(part) for part in [*period, "1", "1"][:3])
+    first = datetime(year, month, day, tzinfo=timezone.get_current_timezone())
+    kept = {name: value for name, value in parameters.items() if name not in names}
+    return {**kept, f"{field}__gte": [first.isoformat()]}
 
 
 def next_month(day: date) -> date:
@@ -59,9 +105,11 @@ class Dates:
         while found is not None:
             local = timezone.localtime(found)
             yield local
-            if local.year == MAXYEAR:
+            try:
+                following = FOLLOWING[kind](local.date())
+            except (ValueError, OverflowError):  # the last period of the year 9999
                 return
-            start = datetime.combine(FOLLOWING[kind](local.date()), time(), timezone.get_current_timezone())
+            start = datetime.combine(following, time(), timezone.get_current_timezone())
             found = self._first(field, start)
 
 

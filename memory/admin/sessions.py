@@ -24,6 +24,7 @@ from .. import history
 from ..models import MemoryItem, UserSession
 from .base import RecordAdmin
 from .conversation import conversation
+from .dates import in_utc_if_needed
 from .display import conversation_url, excerpt, items_url, text_line, time_cell, title_of
 from .filters import UserFilter
 from .forms import UserSessionForm
@@ -92,6 +93,7 @@ class UserSessionAdmin(RecordAdmin):
         page = path("<path:object_id>/conversation/", view, name="memory_usersession_conversation")
         return [page, *super().get_urls()]
 
+    @in_utc_if_needed
     def conversation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A session's items as a thread; `?page=2` for older ones, `?item=ID` for the page that an item is on."""
         if not (self.has_view_permission(request) and may(request, "view", MemoryItem, self.admin_site)):

@@ -236,6 +236,39 @@ def test_date_hierarchy_links_to_records(superuser: Client, url: Url, make_item:
         assert choices(timestamp__year="2025", timestamp__month="1") == ["January 1", "January 2"]
 
 
+ZONES = ("UTC", "Pacific/Auckland", "America/New_York")
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_first_and_last_times_are_shown(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., Any], zone: str
+) -> None:
+    """Every time that the API accepts has a place in lists, date bars, forms and conversations, in every time zone."""
+    for pk, moment in (
+        ("first", "0001-01-01T00:00:00"),
+        ("last", "9999-12-31T23:59:59"),
+        ("may", "9999-05-01T12:00:00"),
+    ):
+        make_item(id=pk, session_id="s", timestamp=datetime.fromisoformat(f"{moment}+00:00"))
+    make_agent_data(timestamp=datetime.max.replace(tzinfo=UTC))
+    year = {"timestamp__year": "9999"}
+    december = {**year, "timestamp__month": "12"}
+    with timezone.override(zone):
+        for query in ({}, year, december, {**december, "timestamp__day": "31"}, {"timestamp__year": "1"}):
+            page = superuser.get(url("memoryitem"), query)
+            assert page.status_code == 200, query
+            shown = {item.pk for item in page.context["cl"].result_list}
+            assert ("last" in shown) == (query.get("timestamp__year") != "1")
+        assert b"May 9999" in superuser.get(url("memoryitem"), year).content
+        assert b"December 9999" in superuser.get(url("memoryitem"), year).content
+        for model in ("usersession", "agentdata"):
+            assert superuser.get(url(model)).status_code == 200
+        for pk in ("first", "last"):
+            assert superuser.get(url("memoryitem", "change", pk)).status_code == 200
+        assert superuser.get(url("usersession", "change", "ada:s")).status_code == 200
+        assert superuser.get(f"{url('usersession')}{'ada:s'}/conversation/").status_code in (200, 302)
+
+
 def test_date_hierarchy_uses_the_index(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
     """No query evaluates a function of all records' times."""
     for number in range(40):
