@@ -150,6 +150,10 @@ class Record(Document):
         return None
 
     @classmethod
+    def before_transaction(cls, records: Sequence[Any]) -> None:
+        """Compute what is slow and needs no database. Called before the transaction that writes these records."""
+
+    @classmethod
     def before_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
         """Compute fields in the transaction that writes these records; `changes.expect()` was called for them."""
 
@@ -165,6 +169,8 @@ class Record(Document):
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         whole = kwargs.get("update_fields") is None and self.is_whole()
+        if self.writes_all_of_text(kwargs.get("update_fields")):
+            self.before_transaction([self])
         with self.writing(using) as changes:
             inserted = self._state.adding and not kwargs.get("force_update")
             old = [] if inserted or not changes.active else self._places(using)
@@ -284,6 +290,11 @@ class MemoryItem(Record):
     def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
         """As `Record.writes_all_of_text`."""
         return names is None or set(cls.TEXT_FIELDS) <= set(names)
+
+    @classmethod
+    def before_transaction(cls, records: Sequence[MemoryItem]) -> None:
+        """Compute the vectors of the texts without their context."""
+        text_index().embed(records)
 
     @classmethod
     def before_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:

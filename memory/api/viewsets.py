@@ -272,6 +272,7 @@ class MemoryItemViewSet(RecordViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         items: list[MemoryItem] = serializer.validated_data["items"]
+        MemoryItem.before_transaction(items)  # slow, and the transaction locks an SQLite database
 
         def attempt() -> list[MemoryItem]:
             with self.in_transaction():

@@ -115,6 +115,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         update_fields: Collection[str] | None,
         unique_fields: Collection[str] | None,
     ) -> list[RecordT]:
+        self.model.before_transaction(records)
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active and update_conflicts else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
@@ -137,6 +138,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         _check_all(records)
         unchecked = self._chain()  # type: ignore[attr-defined]
         unchecked._checked = True
+        if self.model.writes_all_of_text(names):
+            self.model.before_transaction(records)
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]

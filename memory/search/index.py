@@ -26,6 +26,10 @@ class SearchIndex:
         """The size of the vector that an item waits for."""
         return indexing.reserved_values(item)
 
+    def embed(self, items: Sequence[MemoryItem]) -> None:
+        """Vectors of the texts without their context."""
+        indexing.embed_texts(items)
+
     def add_vectors(self, items: Sequence[MemoryItem], using: str, newest: Newest) -> None:
         """Vectors of a local embedder."""
         indexing.add_vectors(items, using, newest)

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from memory.conf import configured_embedder, memory_settings
 from memory.embedding import is_remote, model_name
 from memory.fields import content_hash
@@ -20,6 +22,9 @@ from .context import in_context
 from .earlier import Texts, each, nothing_cached, together
 from .embedders import Embedder, EmbedderError
 from .texts import distinct_terms, embed, readable, terms_version
+
+# An item's attribute: the model, the text, and its vector without context.
+OWN_VECTOR = "_own_vector"
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +71,32 @@ def reserved_values(item: MemoryItem) -> dict[str, Any]:
     return {"text_embedding": [0.0] * embedder.dimension, "embedding_model": model_name(embedder)}
 
 
+def embed_texts(items: Sequence[MemoryItem]) -> None:
+    """Compute the vectors of the texts of items that need one, without context, before the transaction.
+
+    They stay on the items, for retries of the write. If the embedder fails, `add_vectors` reports it.
+    """
+    embedder = configured_embedder()
+    waiting = [item for item in items if awaits_vector(item)]
+    texts = list(dict.fromkeys(item.text_content for item in waiting))
+    if embedder is None or not texts or set(texts) <= _embedded(embedder, waiting).keys():
+        return
+    try:
+        vectors = embed(embedder, texts)
+    except EmbedderError:
+        return
+    places = {text: place for place, text in enumerate(texts)}
+    for item in waiting:
+        vars(item)[OWN_VECTOR] = (model_name(embedder), item.text_content, vectors[places[item.text_content]])
+
+
+def _embedded(embedder: Embedder, items: Sequence[MemoryItem]) -> dict[str | None, Any]:
+    """The vectors that `embed_texts` computed, by text."""
+    model = model_name(embedder)
+    own = (vars(item).get(OWN_VECTOR) for item in items)
+    return {text: vector for name, text, vector in filter(None, own) if name == model}
+
+
 def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nothing_cached) -> None:
     """Compute the vectors of items that need one, just before they are written. `newest` may know the turns before.
 
@@ -93,9 +124,12 @@ def vectors_of(embedder: Embedder, items: Sequence[MemoryItem], using: str) -> l
 
 def _in_context(embedder: Embedder, items: Sequence[MemoryItem], before: Sequence[Texts]) -> list[list[float] | None]:
     texts = [[item.text_content, *some] for item, some in zip(items, before, strict=True)]
-    places = {text: place for place, text in enumerate(dict.fromkeys(text for some in texts for text in some))}
-    vectors = embed(embedder, list(places))
-    made = [in_context(vectors[[places[text] for text in some]]) for some in texts]
+    places = dict.fromkeys(text for some in texts for text in some)
+    known = _embedded(embedder, items)
+    unknown = [text for text in places if text not in known]
+    if unknown:
+        known |= zip(unknown, embed(embedder, unknown), strict=True)
+    made = [in_context(np.stack([known[text] for text in some])) for some in texts]
     return [vector.tolist() if vector.any() else None for vector in made]
 
 
