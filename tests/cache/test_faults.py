@@ -64,7 +64,6 @@ def unable_to_save(server: RedisServer) -> Iterator[None]:
     """The disk is full: writes are refused with MISCONF."""
     client = server.client()
     client.config_set("save", "3600 1")
-    client.config_set("dbfilename", "dump.rdb")
     (server.folder / "dump.rdb").mkdir()
     (server.folder / "dump.rdb" / "full").touch()
     client.bgsave()

@@ -44,7 +44,7 @@ def address_of(user: subprocess.Popen[str]) -> str:
 def is_gone(address: str, directory: Path, seconds: float = 20) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not directory.exists() and not emulator._answers(address):
+        if not directory.exists() and not emulator._responds(address):
             return True
         time.sleep(0.1)
     return False
@@ -60,7 +60,7 @@ def test_processes_of_a_run_share_one_that_ends_with_the_last_even_if_killed(fir
         assert address == address_of(second) != ""
         first.communicate("")
         time.sleep(0.6)  # two turns of the supervisor
-        assert emulator._answers(address)
+        assert emulator._responds(address)
     finally:
         for user in (first, second):
             user.send_signal(signal.SIGKILL)
@@ -107,6 +107,6 @@ def test_missing_emulator_fails_where_backends_are_required(
         monkeypatch.setenv(name, value)
     skipped = pytester.runpytest_subprocess("-p", "no:django", "-p", "no:randomly")
     skipped.assert_outcomes(skipped=2)
-    assert str(skipped.stdout).count("No Firestore emulator, its tests skipped") == 1
+    assert str(skipped.stdout).count("Firestore emulator unavailable, tests skipped") == 1
     monkeypatch.setenv("MEMORY_REQUIRE_BACKENDS", "1")
     pytester.runpytest_subprocess("-p", "no:django", "-p", "no:randomly").assert_outcomes(errors=2)
