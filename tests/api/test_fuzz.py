@@ -42,6 +42,7 @@ BEYOND_OPENAPI: Mapping[str, str] = {
     "null_characters_not_allowed": "the values of an object are arbitrary otherwise",
     "invalid_cursor": "a cursor is opaque",
     "required": "metadata_value requires metadata_key",
+    "too_long": "a key in a filter is limited in bytes",
 }
 # Ids of existing records for the paths.
 KNOWN = {"memory-items": "known", "agent-data": "known", "sessions": "ada:chat-1"}
