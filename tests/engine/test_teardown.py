@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from memory.backends.firestore.testing import CaptureRPCsContext
 from tests.engine.app.models import Note, Seat
 
+from .conftest import rows_of_post_migrate
+
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def rows_of_a_project(transactional_db: None) -> Iterator[None]:
+    """Permissions and content types exist, and each flush writes them again."""
+    with rows_of_post_migrate(written=True):
+        emit_post_migrate_signal(0, False, "default")
+        yield
 
 
 def flush() -> Counter[str]:
