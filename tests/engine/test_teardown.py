@@ -26,7 +26,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def rows_of_a_project(transactional_db: None) -> Iterator[None]:
     """Permissions and content types exist, and each flush writes them again."""
     with rows_of_post_migrate(written=True):
-        emit_post_migrate_signal(0, False, "default")
+        flush()
+        if not ContentType.objects.exists():  # a flush of an empty database sends no post_migrate
+            emit_post_migrate_signal(0, False, "default")
         yield
 
 
