@@ -1,4 +1,4 @@
-"""The conversation cache on a real Redis, in front of a database whose transactions really commit."""
+"""Fixtures for the conversation cache: a real Redis in front of a database whose transactions really commit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from memory.testing.redis import RedisServer
 
 @pytest.fixture
 def use_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ConversationCache]]:
-    """Makes a server, or a port in front of one, the cache of all that the test does.
+    """Makes a server, or a port in front of one, the cache of the test.
 
-    A busy machine is no fault that the test asked for: the cache is patient, unless `strict`.
+    Timeouts are long unless `strict`, since a busy machine is not the fault under test.
     """
 
     def use(server: RedisServer, port: int | None = None, strict: bool = False, **options: Any) -> ConversationCache:

@@ -34,7 +34,7 @@ def fill(sessions: int) -> None:
 
 
 def test_stats_and_clear(cache: ConversationCache) -> None:
-    """What is held is counted, and gone after `--clear`, with what others keep in that Redis untouched."""
+    """`--clear` removes the cached conversations and keeps the other keys in that Redis."""
     cache.cache.set("another", 1)
     fill(3)
     assert "conversations: 3\nitems: 6\n" in run("--stats")
@@ -44,7 +44,7 @@ def test_stats_and_clear(cache: ConversationCache) -> None:
 
 
 def test_verify_finds_and_mends(cache: ConversationCache) -> None:
-    """A conversation that somebody changed behind the cache's back is found, told of, and right afterwards."""
+    """`--verify` reports a conversation that was changed behind the cache's back and drops it from the cache."""
     fill(4)
     assert run("--verify") == "4 conversations compared, 0 differed.\n"
     assert run("--verify", "--sample", "2") == "2 conversations compared, 0 differed.\n"
@@ -58,13 +58,13 @@ def test_verify_finds_and_mends(cache: ConversationCache) -> None:
 
 
 def test_without_a_cache_it_says_what_to_do(settings: Any) -> None:
-    """Also where Redis is away, in one sentence."""
+    """The error is one sentence that names the missing setting."""
     with pytest.raises(CommandError, match="REDIS_HOST"):
         run("--stats")
 
 
 def test_redis_away(use_redis: Callable[..., ConversationCache], start_redis: Callable[..., RedisServer]) -> None:
-    """It says so, instead of telling an empty cache."""
+    """The command fails with an error instead of reporting an empty cache."""
     server = start_redis()
     use_redis(server)
     server.kill()

@@ -1,4 +1,4 @@
-"""What a chat turn costs, counted on the way to Firestore and to Redis."""
+"""The cost of a chat turn, counted in calls to Firestore and Redis."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bill(
     django_db_blocker: DjangoDbBlocker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bill]:
-    """Counts what this test asks of Firestore and Redis."""
+    """Count this test's calls to Firestore and Redis."""
     bill = Bill()
     send = redis.connection.AbstractConnection.send_packed_command
 
@@ -61,24 +61,24 @@ def turn(number: int, after: timedelta = timedelta()) -> list[MemoryItem]:
 
 
 def save_at_once(items: list[MemoryItem]) -> list[MemoryItem]:
-    """Written together, read through the history."""
+    """Both items are written together and read through the history."""
     MemoryItem.objects.using(ALIAS).bulk_create(items)
     return history.recent("ada", "chat", 20, ALIAS)
 
 
 def save_one_by_one(items: list[MemoryItem]) -> list[MemoryItem]:
-    """As a service that stores the question before it looks for the answer."""
+    """Like a service that stores the question before it looks for the answer."""
     for item in items:
         item.save(using=ALIAS)
     return history.recent("ada", "chat", 20, ALIAS)
 
 
 def settle(bill: Bill, take: Callable[[list[MemoryItem]], list[MemoryItem]]) -> list[MemoryItem]:
-    """A conversation of 30 turns that the cache holds; all of its items."""
+    """A cached conversation of 30 turns; all of its items."""
     items = [item for number in range(30) for item in turn(number)]
     MemoryItem.objects.using(ALIAS).bulk_create(items)
     history.recent("ada", "chat", 20, ALIAS)
-    # What was not cached yet is on the bill: the meter meters.
+    # What was not cached yet is billed, so the meter works.
     assert bill.read >= len(items)
     for number in range(30, 33):
         items += (new := turn(number))
@@ -90,7 +90,7 @@ def settle(bill: Bill, take: Callable[[list[MemoryItem]], list[MemoryItem]]) -> 
 def test_a_turn_reads_nothing_and_writes_its_items(
     bill: Bill, take: Callable[[list[MemoryItem]], list[MemoryItem]], commits: int
 ) -> None:
-    """In steady state: no document read, two written, at most two calls and six round trips to Redis."""
+    """In steady state: no document reads, two writes, at most two calls and six round trips to Redis."""
     items = settle(bill, take)
     for number in range(33, 36):
         new = turn(number)
@@ -105,7 +105,7 @@ def test_a_turn_reads_nothing_and_writes_its_items(
 
 
 def test_a_turn_by_the_store_costs_no_more(bill: Bill) -> None:
-    """Apart from the one read by which a store that is opened knows that its database is there."""
+    """Except for the one read by which a newly opened store checks that its database exists."""
     items = settle(bill, save_at_once)
     manager = ConcreteMemoryManager(using=ALIAS)
     manager.initialize()
@@ -128,7 +128,7 @@ def test_a_turn_by_the_store_costs_no_more(bill: Bill) -> None:
 
 
 def test_a_session_is_touched_once_a_minute(bill: Bill) -> None:
-    """A turn a minute after the last touch writes the session's row too; the next one does not."""
+    """A turn a minute after the last touch also writes the session's row; the next turn does not."""
     settle(bill, save_at_once)
     minute = timedelta(minutes=1)
     bill.clear()

@@ -1,4 +1,4 @@
-"""Redis fails in every way it knows: the service goes on with the database, fast, and finds back by itself."""
+"""Redis failures: the service continues with the database, stays fast, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def password_changed(server: RedisServer) -> Iterator[None]:
 
 @contextmanager
 def loading(server: RedisServer) -> Iterator[None]:
-    """It comes back with so much to load that it answers for seconds that it is loading."""
+    """Redis restarts with so much data that it returns LOADING for seconds."""
     with server.client() as client:
         client.mset({f"ballast {number}": os.urandom(300_000) for number in range(60)})
         client.save()
@@ -110,7 +110,7 @@ FAULTS = [refused, paused, turned_into_a_replica, unable_to_save, password_chang
 
 @dataclass
 class Toll:
-    """What the test's own thread has asked of Redis, and how many seconds it waited for that."""
+    """The calls to Redis of the test's own thread, and the seconds that it waited for them."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -124,7 +124,7 @@ class Toll:
 
 @pytest.fixture
 def toll(monkeypatch: pytest.MonkeyPatch) -> Toll:
-    """Counted and measured on the connections, so that neither the database nor a busy machine is blamed on Redis."""
+    """Measured on the connections, so that the time of the database or of a busy machine does not count."""
     toll, mine, inside = Toll(), threading.get_ident(), False
 
     def measured(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,7 +149,7 @@ def toll(monkeypatch: pytest.MonkeyPatch) -> Toll:
 
 
 def use_the_cache_framework() -> None:
-    """As throttles and sessions do."""
+    """Like throttles and sessions do."""
     assert django_cache.get("key", "default") == "default"
     django_cache.set("key", 1)
 
@@ -162,7 +162,7 @@ def test_a_fault_costs_one_request_a_moment(
     toll: Toll,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """All succeed; the first waits 250 ms at most, later ones do not even ask; then Redis is used again."""
+    """All calls succeed; the first waits at most 250 ms, later ones skip Redis; after recovery Redis is used again."""
     server = start_redis()
     cache = use_redis(server, strict=True, **GUARDED)
     item(1).save()
@@ -191,7 +191,7 @@ def test_a_fault_costs_one_request_a_moment(
 def test_a_redis_without_memory_costs_nobody_time(
     use_redis: Use, start_redis: Start, toll: Toll, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It still tells and forgets, so it is used on; what it does not take is read from the database at once."""
+    """A full Redis still reads and deletes, so it stays in use; other conversations come from the database."""
     server = start_redis(maxmemory_policy="noeviction")
     cache = use_redis(server, strict=True, **GUARDED)
     item(1).save()
@@ -212,7 +212,7 @@ def test_a_redis_without_memory_costs_nobody_time(
 
 
 def test_a_long_outage_is_settled_soon_after_redis_is_back(use_redis: Use, start_redis: Start) -> None:
-    """However many conversations were written meanwhile: they are dropped many at a time."""
+    """Any number of conversations written meanwhile is dropped in batches."""
     server = start_redis()
     cache = use_redis(server, strict=True, **GUARDED)
     cache.breaker.call(lambda: None)
@@ -224,7 +224,7 @@ def test_a_long_outage_is_settled_soon_after_redis_is_back(use_redis: Use, start
 
 
 def test_a_reader_finds_a_fault_as_fast(use_redis: Use, start_redis: Start, toll: Toll) -> None:
-    """It need not be a write that meets the fault first."""
+    """A read that meets the fault first is delayed no longer than a write."""
     server = start_redis()
     use_redis(server, strict=True)
     item(1).save()
@@ -239,7 +239,7 @@ def test_a_reader_finds_a_fault_as_fast(use_redis: Use, start_redis: Start, toll
 def test_what_a_partition_hid_is_dropped_when_it_ends(
     use_redis: Use, start_redis: Start, fault: str, settings: object
 ) -> None:
-    """A writer cut off from Redis drops what it changed before it trusts Redis again; others see it then, too."""
+    """A writer cut off from Redis drops the conversations that it changed before it uses Redis again."""
     server = start_redis()
     with Proxy(server.port) as proxy:
         elsewhere = use_redis(server, strict=True)
@@ -261,7 +261,7 @@ def test_what_a_partition_hid_is_dropped_when_it_ends(
 def test_staleness_ends_with_the_ttl_even_if_the_writer_dies(
     use_redis: Use, start_redis: Start, settings: object
 ) -> None:
-    """What a process took with it that never came back is told for `CACHE_TTL` at most, though others keep writing."""
+    """Changes of a writer that died stay invisible for at most `CACHE_TTL`, even if others keep writing."""
     settings.MEMORY = {**settings.MEMORY, "CACHE_TTL": 2}  # type: ignore[attr-defined]
     use_redis(start_redis())
     item(1).save()
@@ -296,7 +296,7 @@ ANSWERS = {
 
 
 class FakeRedis:
-    """Speaks something like Redis' protocol: one answer to everything."""
+    """A fake Redis that sends the same reply to every command."""
 
     def __init__(self, answer: bytes) -> None:
         self._answer = answer
@@ -331,7 +331,7 @@ class FakeRedis:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_garbage_is_no_answer(use_redis: Use, redis_server: RedisServer, toll: Toll, answer: str) -> None:
-    """Whatever is answered, everything succeeds on the database, and the cache framework tells misses."""
+    """For any reply, all operations succeed on the database, and the cache framework returns misses."""
     with FakeRedis(ANSWERS[answer]) as fake:
         cache = use_redis(redis_server, port=fake.port, strict=True, **GUARDED)
         try:
@@ -379,7 +379,7 @@ def test_what_cannot_be_remembered_empties_the_cache(
 
 
 def test_a_fork_probes_by_itself(use_redis: Use, start_redis: Start) -> None:
-    """A process forked while Redis is away uses it when it is back, as its parent does."""
+    """A process forked while Redis is unavailable uses it after recovery, like its parent."""
     server = start_redis()
     cache = use_redis(server, strict=True)
     server.kill()

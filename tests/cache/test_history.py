@@ -1,4 +1,4 @@
-"""Histories as their readers meet them: whatever path wrote them, cache and database say the same."""
+"""Histories: for every write path, the cache returns the same as the database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHAT = Conversation("ada", "chat")
 
 
 def item(number: int, **values: Any) -> MemoryItem:
-    """An item of the conversation, not saved; its number tells its time."""
+    """An unsaved item of the conversation; its time follows from its number."""
     defaults = {
         "id": f"item-{number:03}",
         "user_id": "ada",
@@ -50,12 +50,12 @@ def ids(items: list[MemoryItem]) -> list[str]:
 
 
 def queries() -> CaptureQueriesContext:
-    """Counts what the database is asked."""
+    """Count the database's queries."""
     return CaptureQueriesContext(connections["memory"])
 
 
 def behind_the_cache() -> QuerySet[MemoryItem]:
-    """All items, for writes that nobody is told of: Django's own queryset instead of the app's."""
+    """All items through Django's own queryset, whose writes do not notify the cache."""
     return QuerySet(MemoryItem, using="memory")
 
 
@@ -72,7 +72,7 @@ def values_of(row: MemoryItem) -> dict[str, Any]:
 
 
 def told(session_id: str = "chat", limit: int = 1000) -> list[dict[str, Any]]:
-    """The conversation as `recent` tells it."""
+    """The conversation as `recent` returns it."""
     return [values_of(row) for row in history.recent("ada", session_id, limit)]
 
 
@@ -86,7 +86,7 @@ def filled(cache: ConversationCache) -> ConversationCache:
 
 
 def test_a_second_reader_costs_the_database_nothing(filled: ConversationCache) -> None:
-    """The first reader fills the cache, the next is answered from it, newest first."""
+    """The first read fills the cache; the next one is served from it, newest first."""
     with queries() as asked:
         found = history.recent("ada", "chat", 3)
     assert not asked.captured_queries
@@ -94,7 +94,7 @@ def test_a_second_reader_costs_the_database_nothing(filled: ConversationCache) -
 
 
 def test_a_chat_turn_reads_nothing(filled: ConversationCache) -> None:
-    """In steady state two items are inserted and the history is read: two statements beside BEGIN and COMMIT of SQL."""
+    """In steady state, inserting two items and reading the history takes two statements besides BEGIN and COMMIT."""
     item(5).save()
     with queries() as asked:
         item(6).save()
@@ -127,7 +127,7 @@ def test_every_value_survives_the_cache(cache: ConversationCache) -> None:
 
 
 def test_items_of_one_time_stand_as_in_the_database(cache: ConversationCache) -> None:
-    """Ties are settled by id, in the order of bytes, whether filled or added."""
+    """Items with equal times are ordered by id, bytewise, both after a fill and after an addition."""
     names = ["b", "a", "B", "é", "z", "😀", "\uff5e", "a\x00", "10", "9"]
     for name in names[:5]:
         item(1, id=name).save()
@@ -184,7 +184,7 @@ WRITES: dict[str, Callable[[], object]] = {
     "delete of sessions": lambda: UserSession.objects.filter(user_id="ada").delete(),
     "loaddata": lambda: _load(item(2, session_id="other"), item(12)),
 }
-# What Firestore refuses: an id is part of a document's name there.
+# Firestore refuses these: an id is part of a document's name.
 NAMES = [
     pytest.param(name, marks=pytest.mark.embedded("changes a primary key")) if name == "update of the id" else name
     for name in WRITES
@@ -219,7 +219,7 @@ def _fail_after(write: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_write_reaches_the_reader(filled: ConversationCache, name: str) -> None:
-    """After any write, alone or in a transaction, the next reader sees what the database has, in all conversations."""
+    """After any write, alone or in a transaction, the next read of each conversation equals the database."""
     history.recent("ada", "other", 20)
     history.session("ada", "chat")
     WRITES[name]()
@@ -232,7 +232,7 @@ def test_every_write_reaches_the_reader(filled: ConversationCache, name: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_write_rolled_back_reaches_nobody(filled: ConversationCache, name: str) -> None:
-    """Readers see the old state during and after a transaction that fails, and the cache fills again at once."""
+    """During and after a failed transaction, reads return the old state, and the cache can be filled again at once."""
     with pytest.raises(RuntimeError):
         _fail_after(WRITES[name])
     assert told() == truth()
@@ -245,7 +245,7 @@ def test_a_write_rolled_back_reaches_nobody(filled: ConversationCache, name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_savepoint_rolled_back_reaches_nobody(filled: ConversationCache, name: str) -> None:
-    """What a savepoint took back is not told to the cache, what came before and after it is."""
+    """Writes rolled back to a savepoint do not reach the cache; the writes before and after it do."""
     with transaction.atomic(using="memory"):
         item(20).save()
         with pytest.raises(RuntimeError):
@@ -261,7 +261,7 @@ def _row() -> dict[str, Any] | None:
 
 
 def test_a_transaction_sees_itself_and_others_do_not(filled: ConversationCache) -> None:
-    """Inside a transaction its own writes are read; what it did not commit is never cached."""
+    """A transaction reads its own writes; uncommitted data is never cached."""
     with transaction.atomic(using="memory"):
         item(9).save()
         assert ids(history.recent("ada", "chat", 1)) == ["item-009"]
@@ -270,14 +270,14 @@ def test_a_transaction_sees_itself_and_others_do_not(filled: ConversationCache) 
 
 
 def test_a_failed_insert_leaves_the_cache_right(filled: ConversationCache) -> None:
-    """A duplicate is an error, and changes nothing for readers."""
+    """A duplicate raises an error and leaves the cache unchanged."""
     with pytest.raises(IntegrityError):
         item(1, text_content="a duplicate").save(force_insert=True)
     assert told() == truth()
 
 
 def test_expired_items_are_never_returned(filled: ConversationCache) -> None:
-    """An item that expires while it is cached is left out, and older ones move up."""
+    """An item that expires while it is cached is omitted, and older ones take its place."""
     soon = timezone.now() + timedelta(seconds=0.4)
     item(8, expiration=soon).save()
     assert ids(history.recent("ada", "chat", 2)) == ["item-008", "item-004"]
@@ -289,7 +289,7 @@ def test_expired_items_are_never_returned(filled: ConversationCache) -> None:
 
 
 def test_more_than_is_held_is_read_from_the_database(filled: ConversationCache, settings: Any) -> None:
-    """Beyond `HISTORY_SIZE` the rest comes from the database, ties in time included, with nothing twice or missing."""
+    """Beyond `HISTORY_SIZE` the rest comes from the database, including equal times, without gaps or repeats."""
     settings.MEMORY = {**settings.MEMORY, "HISTORY_SIZE": 4}
     MemoryItem.objects.bulk_create([item(3, id=f"tie-{number}") for number in range(4)])
     assert told(limit=4) == truth()[:4]
@@ -301,7 +301,7 @@ def test_more_than_is_held_is_read_from_the_database(filled: ConversationCache, 
 
 
 def test_a_conversation_that_is_too_large_is_held_in_part(cache: ConversationCache) -> None:
-    """4 MiB is the most that Redis holds of one conversation; the answer is right all the same."""
+    """Redis holds at most 4 MiB of a conversation; the result is complete nevertheless."""
     for number in range(6):
         item(number, text_content="x" * 900_000).save()
     for _ in range(2):
@@ -312,7 +312,7 @@ def test_a_conversation_that_is_too_large_is_held_in_part(cache: ConversationCac
 
 
 def test_users_and_sessions_do_not_mix(cache: ConversationCache) -> None:
-    """Neither names that run together nor another user's session of the same name show another's items."""
+    """Neither ambiguous names nor another user's session with the same name return another conversation's items."""
     for user, name in (("a", "b:c"), ("a:b", "c"), ("b", "b:c"), ("a", "b:C")):
         item(1, id=f"{user}/{name}".replace("/", "|"), user_id=user, session_id=name).save()
         for _ in range(2):
@@ -321,14 +321,14 @@ def test_users_and_sessions_do_not_mix(cache: ConversationCache) -> None:
 
 
 def test_all_conversations_of_a_user_come_from_the_database(filled: ConversationCache) -> None:
-    """Without a session the newest items of all of them are told."""
+    """Without a session, `recent` returns the newest items of all sessions."""
     item(9, session_id="other").save()
     item(10, session_id=None).save()
     assert ids(history.recent("ada", None, 3)) == ["item-010", "item-009", "item-004"]
 
 
 def test_a_value_that_does_not_decode_is_a_miss(filled: ConversationCache) -> None:
-    """Whatever somebody else wrote to the keys, the reader gets the database's answer, and the cache mends."""
+    """If another program changed the keys, readers get the database's rows, and the cache repairs itself."""
     keys = filled._keys(CHAT)
     client = filled.client
     spoilers: list[Callable[[], object]] = [
@@ -350,7 +350,7 @@ def test_a_value_that_does_not_decode_is_a_miss(filled: ConversationCache) -> No
 
 
 def test_no_cache_no_difference(filled: ConversationCache, settings: Any) -> None:
-    """Switched off, the database answers, and no Redis is asked."""
+    """If the cache is switched off, reads use the database and do not call Redis."""
     settings.MEMORY = {**settings.MEMORY, "CACHE": None}
     assert history.cache_of("memory") is None
     item(9).save()
@@ -360,7 +360,7 @@ def test_no_cache_no_difference(filled: ConversationCache, settings: Any) -> Non
 
 
 def test_sessions_are_looked_up_in_the_cache(filled: ConversationCache) -> None:
-    """The second look costs nothing; a change is seen at once; a session that is not there is None."""
+    """The second lookup makes no query; a change is visible at once; a missing session is None."""
     assert history.session("ada", "chat") == UserSession.objects.get()
     with queries() as asked:
         found = history.session("ada", "chat")
@@ -384,7 +384,7 @@ def test_sessions_are_looked_up_in_the_cache(filled: ConversationCache) -> None:
 
 
 def test_a_sessions_time_follows_within_a_minute(filled: ConversationCache) -> None:
-    """Known to the cache, a session is touched once a minute at most; never is its time more than a minute behind."""
+    """A cached session is touched at most once a minute, so its time is at most a minute behind."""
     history.session("ada", "chat")
     for seconds, expected in ((10, 0), (50, 0), (64, 64), (70, 64), (-5, 64)):
         item(100 + seconds, timestamp=START + timedelta(seconds=seconds)).save()
@@ -393,13 +393,13 @@ def test_a_sessions_time_follows_within_a_minute(filled: ConversationCache) -> N
 
 
 def test_emptied_tables_empty_the_cache(filled: ConversationCache) -> None:
-    """`flush` and `migrate` leave nothing behind that was cached."""
+    """`flush` and `migrate` clear the cache."""
     call_command("flush", database="memory", interactive=False, verbosity=0)
     assert told() == truth() == []
 
 
 def test_it_can_be_awaited(filled: ConversationCache) -> None:
-    """The async twins tell the same."""
+    """The async variants return the same."""
     assert ids(async_to_sync(history.arecent)("ada", "chat", 2)) == ["item-004", "item-003"]
     assert async_to_sync(history.asession)("ada", "chat") == UserSession.objects.get()
 
@@ -407,7 +407,7 @@ def test_it_can_be_awaited(filled: ConversationCache) -> None:
 def test_a_closed_connection_is_settled_without_opening_it(
     filled: ConversationCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A transaction whose connection is gone has ended: what it marked is dropped, and no database is asked."""
+    """A transaction ends with its connection: conversations that it marked are dropped, without a query."""
     connection = connections["memory"]
     dropped: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The cache against a simple model: writers, readers, evictions, failovers, in any order that hypothesis finds."""
+"""The cache compared with a simple model: hypothesis orders writers, readers, evictions and failovers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Row:
     ends: int | None
 
     def item(self) -> Item:
-        """As the cache takes it."""
+        """The item in the form that the cache takes."""
         ends = "9" * 18 if self.ends is None else f"{self.ends:018}"
         return Item(self.pk, f"{self.time:018}", ends, self.text)
 
@@ -66,7 +66,7 @@ class Reader:
 
 
 class Machine(RuleBasedStateMachine):
-    """One conversation. A look must tell what the database has at that very moment, or nothing."""
+    """One conversation. A lookup must return the current rows of the database, or a miss."""
 
     cache: ConversationCache
 
@@ -78,7 +78,7 @@ class Machine(RuleBasedStateMachine):
         self.cache.client.execute_command("FLUSHALL")
         self.rows: dict[str, Row] = {}
         self.losses = 0
-        self.hidden = False  # somebody has committed what Redis could not be told
+        self.hidden = False  # somebody has committed a change that could not reach Redis
         self.old: list[tuple[str, bytes]] = []
 
     def expected(self, clock: int) -> list[Row]:
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=writers, row=ROWS)
     def begin_to_write(self, row: Row) -> Writer:
-        """Marked and committed, not finished; others may come between."""
+        """Mark and commit, without finishing; other steps may come between."""
         mark = self.cache.mark([CHAT])[CHAT]
         self.rows[row.pk] = row
         return Writer(mark, [add(row.item())], self.losses)
@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pk=IDS)
     def change_a_row(self, pk: str) -> None:
-        """So that nobody but the database knows how."""
+        """The writer does not know the new values."""
         mark = self.cache.mark([CHAT])[CHAT]
         if pk in self.rows:
             self.rows[pk] = replace(self.rows[pk], text="changed")
@@ -123,20 +123,20 @@ class Machine(RuleBasedStateMachine):
 
     @rule(row=ROWS)
     def write_and_die(self, row: Row) -> None:
-        """The mark stands for a millisecond, the write is committed, and nobody lifts the mark."""
+        """The mark lasts a millisecond, the write is committed, and the mark is never removed."""
         self.cache._run("mark", self.cache._keys(CHAT), "dead", 1, self.cache._name(CHAT), 0, "", self.cache.form)
         self.rows[row.pk] = row
         time.sleep(0.002)
 
     @rule(row=ROWS)
     def write_behind_a_partition(self, row: Row) -> None:
-        """Redis hears nothing of it yet."""
+        """Redis does not receive the change yet."""
         self.rows[row.pk] = row
         self.hidden = True
 
     @rule()
     def end_the_partition(self) -> None:
-        """What could not be told is dropped."""
+        """Conversations whose changes did not reach Redis are dropped."""
         if self.hidden:
             self.evict(0)
             self.hidden = False
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(reader=readers)
     def fill(self, reader: Reader) -> None:
-        """As often as it likes, and as late."""
+        """Fills may be repeated and may be late."""
         if reader.lease:
             items = [row.item() for row in reader.rows]
             self.cache.fill(CHAT, reader.lease, items[: self.cache.size], whole=len(items) <= self.cache.size)
@@ -165,14 +165,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def replicate(self) -> None:
-        """What a replica, or a file, has got by now."""
+        """The state that a replica or a file has so far."""
         keys = self.cache._keys(CHAT)
         dumps = [(key, self.cache.client.execute_command("DUMP", key)) for key in (keys.state, keys.order)]
         self.old = [(key, dump) for key, dump in dumps if dump]
 
     @rule()
     def fail_over(self) -> None:
-        """The replica takes over: an old state, and another run."""
+        """The replica takes over, with an old state and another run id."""
         keys = self.cache._keys(CHAT)
         self.cache.client.execute_command("DEL", keys.state, keys.order)
         self.losses += 1
@@ -201,7 +201,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_the_cache_keeps_its_word(redis_server: RedisServer, use_redis: Callable[..., ConversationCache]) -> None:
-    """No order of events makes a look tell what the database does not have, or hold more than it may."""
+    """In any order of events, lookups return only current rows, and the cache stays within its limits."""
     Machine.cache = replace(use_redis(redis_server), size=3)
     profile = settings(max_examples=250, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Machine, settings=profile)

@@ -1,4 +1,4 @@
-"""Who reads conversations reads them through the cache: the API's history and the admin's page."""
+"""Readers of conversations use the cache: the API's history and the admin's page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytestmark = [pytest.mark.redis, pytest.mark.django_db(databases=["default", "me
 
 
 def reads_of_items(action: Callable[[], Any]) -> int:
-    """How often an action reads whole items from the memory's database."""
+    """How often an action reads whole items from the app's database."""
     return sum("text_content" in query for query in queries_of(action))
 
 
 def queries_of(action: Callable[[], Any]) -> list[str]:
-    """What an action asks the memory's database."""
+    """The queries that an action sends to the app's database."""
     with CaptureQueriesContext(connections["memory"]) as caught:
         action()
     return [query["sql"] for query in caught.captured_queries]
@@ -32,14 +32,14 @@ def queries_of(action: Callable[[], Any]) -> list[str]:
 
 @pytest.fixture
 def ada(make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]) -> APIClient:
-    """Who owns `ada:s`."""
+    """The owner of `ada:s`."""
     return client_for(make_user("ada"))
 
 
 def test_the_apis_history_is_read_from_the_cache(
     cache: ConversationCache, make_item: Callable[..., MemoryItem], ada: APIClient
 ) -> None:
-    """The first page costs the database no item once it was read; the next page comes from the database."""
+    """After the first read, the first page reads no item from the database; the next page does."""
     for number in range(5):
         make_item(session_id="s", text_content=f"turn {number}")
     client = ada
@@ -56,7 +56,7 @@ def test_the_apis_history_is_read_from_the_cache(
 def test_the_admins_conversation_is_read_from_the_cache(
     cache: ConversationCache, make_item: Callable[..., MemoryItem], admin_client: Client
 ) -> None:
-    """The page of the newest items costs the database no item once it was read."""
+    """After the first read, the page of the newest items reads no item from the database."""
     for number in range(3):
         make_item(session_id="s", text_content=f"turn {number}")
     url = reverse("admin:memory_usersession_conversation", args=[UserSession.make_id("ada", "s").replace(":", "_3A")])
@@ -68,7 +68,7 @@ def test_the_admins_conversation_is_read_from_the_cache(
 def test_a_sessions_data_are_read_from_the_cache(
     cache: ConversationCache, make_item: Callable[..., MemoryItem], ada: APIClient
 ) -> None:
-    """Neither the session's record nor its history asks the database once both were read."""
+    """After the first read, neither the session's record nor its history queries the database."""
     make_item(session_id="s")
     paths = ("/api/sessions/ada:s/", "/api/sessions/ada:s/history/")
     told = [ada.get(path).json() for path in paths]
@@ -80,7 +80,7 @@ def test_a_sessions_data_are_read_from_the_cache(
 def test_another_users_session_is_not_there_for_others(
     cache: ConversationCache, make_item: Callable[..., MemoryItem], make_user: Any, client_for: Any, path: str
 ) -> None:
-    """Held or not; whoever may act for any user reads it, and nobody reads one that does not exist."""
+    """Cached or not: users who may act for any user can read it; a missing session is not found."""
     make_item(session_id="s")
     stranger, agent = client_for(make_user("eve")), client_for(make_user("bot", ("act_for_any_user",)))
     assert stranger.get(path).status_code == 404

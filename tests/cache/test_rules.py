@@ -1,4 +1,4 @@
-"""The rules that keep the cache coherent, each met head-on: scripts on a real Redis, in the worst order."""
+"""The rules that keep the cache coherent, each with its worst interleaving: scripts on a real Redis."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def item(number: int, text: str = "", expiration: str = NEVER) -> Item:
 
 
 def texts(cache: ConversationCache, limit: int = 10, now: str = NOW) -> list[str] | None:
-    """What a reader who never fills is told; None for a miss."""
+    """What a reader gets that never fills; None for a miss."""
     found = cache.look(CHAT, limit, now, fill=False)
     return None if found.snapshots is None else [snapshot.decode() for snapshot in found.snapshots]
 
 
 def fill(cache: ConversationCache, *numbers: int, whole: bool = True) -> None:
-    """Fill as a reader does that is not disturbed, whatever was held before."""
+    """Fill like an undisturbed reader, whatever was cached before."""
     cache.drop(CHAT)
     lease = cache.look(CHAT, 1, NOW).lease
     assert cache.fill(CHAT, lease, [item(number) for number in sorted(numbers, reverse=True)], whole)
 
 
 def write(cache: ConversationCache, mark: Mark, *operations: rules.Operation) -> bool:
-    """The second half of a write; whether it was applied."""
+    """The second half of a write; returns whether it was applied."""
     return cache.finish([Written(CHAT, mark, operations)])[0]
 
 
 def test_a_reader_does_not_fill_over_a_write_that_came_after_its_look(cache: ConversationCache) -> None:
-    """What a reader read before a write is refused, whether the write is under way or done, and never comes back."""
+    """A fill with data read before a write is refused, whether the write is running or done."""
     lease = cache.look(CHAT, 1, NOW).lease
     mark = cache.mark([CHAT])[CHAT]
     assert not cache.fill(CHAT, lease, [item(1)], whole=True)
@@ -52,7 +52,7 @@ def test_a_reader_does_not_fill_over_a_write_that_came_after_its_look(cache: Con
 
 
 def test_nobody_reads_or_gets_a_lease_while_a_mark_stands(cache: ConversationCache) -> None:
-    """Between mark and finish the database alone answers; after it the change is there."""
+    """Between mark and finish, reads are misses; after it, they have the change."""
     fill(cache, 1)
     mark = cache.mark([CHAT])[CHAT]
     assert cache.look(CHAT, 1, NOW).lease == ""
@@ -62,7 +62,7 @@ def test_nobody_reads_or_gets_a_lease_while_a_mark_stands(cache: ConversationCac
 
 
 def test_writers_that_overlap_leave_nothing(cache: ConversationCache) -> None:
-    """Nobody knows whose change the database took last, so that neither is applied, in either order of finishing."""
+    """The order of the commits is unknown, so neither change is applied, whichever finishes first."""
     for order in ((0, 1), (1, 0)):
         fill(cache, 1)
         marks = [cache.mark([CHAT])[CHAT] for _ in range(2)]
@@ -75,7 +75,7 @@ def test_writers_that_overlap_leave_nothing(cache: ConversationCache) -> None:
 
 
 def test_a_writer_that_dies_halfway_is_forgotten(cache: ConversationCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its mark expires, and what was held is not trusted then; if it was only slow, its change comes too late."""
+    """When its mark expires, the cached rows are no longer used; if the writer was only slow, its change is refused."""
     monkeypatch.setattr(rules, "MARK_MS", 60)
     fill(cache, 1)
     mark = cache.mark([CHAT])[CHAT]
@@ -87,7 +87,7 @@ def test_a_writer_that_dies_halfway_is_forgotten(cache: ConversationCache, monke
 
 
 def test_a_writer_without_a_mark_drops_and_spoils_the_others(cache: ConversationCache) -> None:
-    """Who could not mark, since Redis was away, drops all afterwards; others' fills and changes are refused."""
+    """A writer that could not mark drops the conversation afterwards; fills and changes of others are refused."""
     fill(cache, 1)
     other = cache.mark([CHAT])[CHAT]
     cache.drop(CHAT)
@@ -98,7 +98,7 @@ def test_a_writer_without_a_mark_drops_and_spoils_the_others(cache: Conversation
 
 
 def test_a_lease_ends(cache: ConversationCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that was asleep for long does not fill with what it read then."""
+    """A reader that was suspended for long does not fill with its old rows."""
     monkeypatch.setattr(rules, "LEASE_MS", 50)
     lease = cache.look(CHAT, 1, NOW).lease
     time.sleep(0.1)
@@ -106,14 +106,14 @@ def test_a_lease_ends(cache: ConversationCache, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_lease_serves_once(cache: ConversationCache) -> None:
-    """A fill that is repeated, or that the network held back, does nothing."""
+    """A fill that is repeated or delayed by the network has no effect."""
     lease = cache.look(CHAT, 1, NOW).lease
     assert cache.fill(CHAT, lease, [item(2)], whole=True)
     assert not cache.fill(CHAT, lease, [item(1)], whole=True)
 
 
 def test_many_readers_at_once_get_leases_that_do_not_grow_without_end(cache: ConversationCache) -> None:
-    """Any of them may fill; beyond 32 they only read."""
+    """Any of the first 32 readers may fill; further ones only read."""
     leases = [cache.look(CHAT, 1, NOW).lease for _ in range(40)]
     assert sum(map(bool, leases)) == 32
     assert cache.fill(CHAT, leases[31], [item(1)], whole=True)
@@ -122,7 +122,7 @@ def test_many_readers_at_once_get_leases_that_do_not_grow_without_end(cache: Con
 def test_reads_and_writes_do_not_prolong_what_is_held(
     redis_server: RedisServer, use_redis: Callable[..., ConversationCache], settings: object
 ) -> None:
-    """The TTL counts from the reading of the database: what was missed by accident ends with it."""
+    """The TTL counts from the database read, so that a missed change is visible when it ends."""
     settings.MEMORY = {**settings.MEMORY, "CACHE_TTL": 1}  # type: ignore[attr-defined]
     cache = use_redis(redis_server)
     fill(cache, 1)
@@ -135,7 +135,7 @@ def test_reads_and_writes_do_not_prolong_what_is_held(
 
 
 def test_a_part_stays_a_part(cache: ConversationCache) -> None:
-    """An item older than all that is held of a part is left out, since others may lie between; one within is taken."""
+    """An item older than all cached ones of a partly cached conversation is omitted; one between them is added."""
     fill(cache, 10, 20, whole=False)
     assert write(cache, cache.mark([CHAT])[CHAT], add(item(5)), add(item(15)))
     assert texts(cache) == ["text 20", "text 15", "text 10"]
@@ -145,7 +145,7 @@ def test_a_part_stays_a_part(cache: ConversationCache) -> None:
 
 
 def test_an_item_that_changes_its_time_changes_its_place(cache: ConversationCache) -> None:
-    """The old place is given up."""
+    """The item leaves its old place."""
     fill(cache, 1, 2, 3)
     moved = Item("item-1", f"{9:018}", NEVER, "moved")
     assert write(cache, cache.mark([CHAT])[CHAT], add(moved))
@@ -155,7 +155,7 @@ def test_an_item_that_changes_its_time_changes_its_place(cache: ConversationCach
 def test_what_another_run_of_redis_wrote_is_not_trusted(
     start_redis: Callable[..., RedisServer], use_redis: Callable[..., ConversationCache]
 ) -> None:
-    """A Redis that comes back with an old snapshot is as good as empty, whatever was written since it was saved."""
+    """A Redis that restarts with an old snapshot counts as empty, whatever was written since the snapshot."""
     server = start_redis(save="3600 1")
     cache = use_redis(server)
     fill(cache, 1)
@@ -172,7 +172,7 @@ def test_what_another_run_of_redis_wrote_is_not_trusted(
 
 
 def test_eviction_of_any_key_is_a_miss(cache: ConversationCache) -> None:
-    """Whichever key Redis evicts, and whenever, nothing old is told."""
+    """Eviction of any key at any time never makes an old row visible."""
     keys = cache._keys(CHAT)
     for key in (keys.state, keys.order):
         fill(cache, 1)
@@ -189,7 +189,7 @@ def test_eviction_of_any_key_is_a_miss(cache: ConversationCache) -> None:
 
 
 def test_many_conversations_are_told_in_one_round_trip(cache: ConversationCache) -> None:
-    """Marks and changes of a bulk write go together, also to a server that does not know the scripts yet."""
+    """Marks and changes of a bulk write are pipelined, also to a server without the scripts."""
     many = [Conversation("ada", f"chat {number}") for number in range(50)]
     cache.client.execute_command("SCRIPT", "FLUSH")
     before = cache.client.execute_command("INFO", "commandstats")
@@ -202,7 +202,7 @@ def test_many_conversations_are_told_in_one_round_trip(cache: ConversationCache)
 def test_without_memory_redis_keeps_nothing_old(
     start_redis: Callable[..., RedisServer], use_redis: Callable[..., ConversationCache]
 ) -> None:
-    """A Redis that takes no more is told of changes all the same, holds nothing new, and serves what is right."""
+    """A full Redis still applies invalidations, caches nothing new, and returns no old rows."""
     server = start_redis(maxmemory_policy="noeviction")
     cache, other = use_redis(server), Conversation("ada", "other")
     fill(cache, 1)

@@ -1,4 +1,4 @@
-"""The cache on every kind of Redis that `REDIS_URL` can name, set up as the project's settings set it up."""
+"""The cache on every kind of Redis that `REDIS_URL` supports, configured by the project's settings."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check_all_of_it() -> None:
 
 
 def test_a_password(use: Use, start_redis: Callable[..., RedisServer]) -> None:
-    """One server with a password, of which no key, log or repr shows anything."""
+    """A server with a password, which no key, log or repr contains."""
     server = start_redis(password="p@ss/w:rd")
     use(f"redis://:p%40ss%2Fw%3Ard@127.0.0.1:{server.port}/1")
     check_all_of_it()
@@ -72,7 +72,7 @@ def test_a_password(use: Use, start_redis: Callable[..., RedisServer]) -> None:
 
 
 def test_a_user(use: Use, start_redis: Callable[..., RedisServer]) -> None:
-    """A user that may do what docs/cache.md lists, and no more."""
+    """A user with the permissions listed in docs/cache.md and no others."""
     server = start_redis()
     rights = ["~*", "+@all", "-@dangerous", "-@admin", "+info"]
     server.client().execute_command("ACL", "SETUSER", "memory", "on", ">secret", *rights)
@@ -100,7 +100,7 @@ def test_tls(use: Use, redis_server: RedisServer, tmp_path: Path) -> None:
 
 
 def test_a_cluster(use: Use, start_redis: Callable[..., RedisServer]) -> None:
-    """Both keys of a conversation are in one slot, and bulk writes go to many."""
+    """Both keys of a conversation are in one slot; bulk writes use several slots."""
     server = start_redis(cluster_enabled="yes", password="secret")
     client = server.client()
     client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
@@ -110,7 +110,7 @@ def test_a_cluster(use: Use, start_redis: Callable[..., RedisServer]) -> None:
 
 
 def test_a_cluster_that_is_away(use: Use, start_redis: Callable[..., RedisServer]) -> None:
-    """Neither values nor histories raise; the cluster is used once it is there."""
+    """Neither values nor histories raise; the cluster is used as soon as it is available."""
     server = start_redis(cluster_enabled="yes")
     server.client().execute_command("CLUSTER", "ADDSLOTS", *range(16384))
     server.kill()
@@ -125,7 +125,7 @@ def test_a_cluster_that_is_away(use: Use, start_redis: Callable[..., RedisServer
 
 
 def test_sentinel_and_a_failover(use: Use, start_redis: Callable[..., RedisServer]) -> None:
-    """The replica takes over, and what it had is not trusted: nobody knows what it had missed."""
+    """The replica takes over, and its cached rows are not used: it may have missed writes."""
     first = start_redis(password="secret")
     second = start_redis(password="secret", replicaof=f"127.0.0.1 {first.port}")
     lines = (

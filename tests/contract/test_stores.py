@@ -1,4 +1,4 @@
-"""Every store keeps the one contract, on every engine."""
+"""Every store meets the same contract, on every engine."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +39,7 @@ class TestEmbedded(MemoryManagerContract):
 
 @pytest.mark.firestore_emulator
 class TestFirestore(MemoryManagerContract):
-    """Firestore's emulator, with no cache between."""
+    """Firestore's emulator, without a cache."""
 
     @pytest.fixture
     def manager(self, firestore_alias: str) -> Iterator[MemoryManager]:

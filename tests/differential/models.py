@@ -31,7 +31,7 @@ class Everything(models.Model):
 
 
 class Claim(models.Model):
-    """Unique constraints of every kind that SQLite has, too; `room_slot` it gets from the test."""
+    """Unique constraints of every kind, including those of SQLite only; the test adds `room_slot`."""
 
     id = models.CharField(primary_key=True, max_length=10)
     code = models.CharField(max_length=10, unique=True, null=True)  # noqa: DJ001 - nulls are distinct
@@ -66,7 +66,7 @@ class Place(models.Model):
 
 
 class Person(models.Model):
-    """Keys may lead nowhere: Firestore does not enforce them, and SQLite is told not to."""
+    """Keys may reference missing rows: Firestore has no foreign key constraints, and SQLite's are disabled."""
 
     id = models.IntegerField(primary_key=True)
     home = models.ForeignKey(Place, models.DO_NOTHING, db_constraint=False)

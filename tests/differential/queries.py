@@ -1,4 +1,4 @@
-"""Querysets as data: hypothesis makes them, `run` applies them to a database, `outcome` makes answers comparable."""
+"""Querysets as data: hypothesis generates them, `run` executes them, and `outcome` makes results comparable."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "address": st.sampled_from(["127.0.0.1", "::1", "10.0.0.255"]),
     "data": JSON,
 }
-# Numbers to look for that have more digits than the column.
+# Numbers with more digits than the column.
 UNSTORABLE = st.sampled_from([Decimal(text) for text in ("1.50001", "1.49999", "1e12", "-1e30")])
 REQUIRED = ("number", "name", "moment")
 
@@ -225,7 +225,7 @@ def everything(query: Query) -> Query:
 
 @dataclass(frozen=True)
 class Story:
-    """Filters and excludes, an order, a slice, and what is asked in the end."""
+    """Filters and excludes, an order, a slice, and a final action."""
 
     steps: tuple[tuple[str, Q], ...]
     order: tuple[str, ...]
@@ -233,7 +233,7 @@ class Story:
     end: str = field(default="list")
 
     def run(self, records: Query) -> Any:
-        """The answer of the database that `records` reads."""
+        """The result on the database that `records` reads."""
         for method, condition in self.steps:
             records = getattr(records, method)(condition)
         records = records.order_by(*self.order, "pk")
@@ -272,7 +272,7 @@ def outcome(action: Callable[[], Any]) -> Any:
 
 
 def comparable(value: Any) -> Any:
-    """Lists for all sequences, bytes for memory, fifteen digits for floats, types told apart."""
+    """Lists for all sequences, bytes for memory, floats with fifteen digits; types stay distinct."""
     if isinstance(value, dict):
         return {key: comparable(member) for key, member in value.items()}
     if isinstance(value, str | bytes):

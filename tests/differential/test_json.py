@@ -35,7 +35,7 @@ def stored(db: None) -> None:
 
 
 def found(alias: str, condition: Q) -> list[Any]:
-    """What the records that match hold, in the order of their keys."""
+    """The values of the matching records, in the order of their keys."""
     return list(Everything.objects.using(alias).filter(condition).order_by("pk").values_list("data", flat=True))
 
 
@@ -46,13 +46,13 @@ class TestKeys:
 
     @pytest.mark.parametrize("lookup", ["lt", "lte", "gt", "gte"])
     def test_by_size(self, lookup: str) -> None:
-        """To SQL whatever is no number is above all numbers, and what is missing is neither above nor below."""
+        """In SQL, values other than numbers sort above all numbers, and a missing key is neither above nor below."""
         for number in NUMBERS:
             condition = Q(**{f"data__n__{lookup}": number})
             assert found("firestore", condition) == found("default", condition), number
 
     def test_by_size_beside_other_conditions(self) -> None:
-        """A document without the key is not lost to the other branch of an OR."""
+        """A document without the key can still match the other branch of an OR."""
         for condition in (
             Q(data__n__gt=1) | Q(data__m=1),
             Q(data__n__gte=0) & Q(data__n__lt=2),
@@ -68,7 +68,7 @@ class TestKeys:
                 assert found("firestore", condition) == found("default", condition), value
 
     def test_most_need_no_mirror(self) -> None:
-        """Comparisons with a number of 64 bits are Firestore's own."""
+        """Comparisons with 64-bit numbers run on Firestore."""
         records = Everything.objects.using("firestore")
         for condition in (Q(data__n__gt=1), Q(data__n__lte=1.5), Q(data__n=1.5), Q(data__n=["a"])):
             assert "lane: native" in records.filter(condition).explain(), condition

@@ -1,4 +1,4 @@
-"""Hypothesis looks for migrations after which populated tables depend on the database.
+"""Hypothesis searches for migrations whose effect on populated tables differs between the databases.
 
 `DIFFERENTIAL_EXAMPLES=1000 pytest tests/differential/test_migrations.py` is the long run.
 """
@@ -220,7 +220,7 @@ class Side:
         return self.states[-1]
 
     def apply(self, *operations: Operation) -> str:
-        """Migrates; the name of the kind of error that it raises."""
+        """Migrate; return the class of the error that it raises."""
         state = self.state.clone()
         made = type("Migration", (Migration,), {"operations": list(operations)})("m", LABEL)
         try:
@@ -232,7 +232,7 @@ class Side:
         return ""
 
     def undo(self, operation: Operation) -> str:
-        """Migrates back by the last operation."""
+        """Reverse the last operation."""
         made = type("Migration", (Migration,), {"operations": [operation]})("m", LABEL)
         try:
             with self.connection.schema_editor() as editor:
@@ -269,7 +269,7 @@ class Side:
         return sorted(found)
 
     def link_again(self) -> None:
-        """Adds every link once more: it is there already."""
+        """Add every link once more; all exist already."""
         for model in self.state.apps.get_models():
             for field in model._meta.local_many_to_many:
                 for row in model._default_manager.using(self.alias):
@@ -277,7 +277,7 @@ class Side:
                     links.add(*links.all())
 
     def doubles(self) -> list[Any]:
-        """What becomes of each row that is inserted once more with another key."""
+        """The outcome of inserting each row once more with another key."""
         found = []
         for model in sorted(self.state.apps.get_models(), key=lambda model: model._meta.label):
             for row in model._default_manager.using(self.alias).order_by("pk"):

@@ -1,4 +1,4 @@
-"""Hypothesis looks for a query whose answer depends on the database.
+"""Hypothesis searches for queries whose results differ between the databases.
 
 `DIFFERENTIAL_EXAMPLES=5000 pytest tests/differential` is the long run; a few hundred are the default.
 """
@@ -44,9 +44,9 @@ class TestQueries:
     @given(records=rows(), story=STORIES)
     # An id outside ASCII made a header that gRPC refuses.
     @example(records=[ROW], story=Story((("filter", Q(id="é")),), (), None, "get"))
-    # The least duration was beyond 64 bits on the wire.
+    # The shortest duration exceeded 64 bits on the wire.
     @example(records=[{**ROW, "span": LEAST}], story=Story((("filter", Q(span=LEAST)),), (), None, "list"))
-    # A number with more digits than the column has was an error, or was rounded first.
+    # A number with more digits than the column raised an error, or was rounded first.
     @example(
         records=[{**ROW, "exact": Decimal("1.5")}], story=Story((("filter", Q(exact__lt="1e12")),), (), None, "list")
     )

@@ -1,4 +1,4 @@
-"""The app's own models and vocabulary: the same story on SQLite and on Firestore."""
+"""The app's own models and querysets: the same operations on SQLite and on Firestore."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def stories(draw: st.DrawFn) -> tuple[type[Any], list[dict[str, Any]], Q, list[s
 
 
 def fill(alias: str, model: type[Any], records: list[dict[str, Any]]) -> None:
-    """Make these the only records of a database, under ids that tell their places."""
+    """Make these the only records of a database; ids follow from their positions."""
     for each in MODELS:
         everything(each, alias).delete()
     made = [

@@ -1,4 +1,4 @@
-"""Hypothesis looks for a query over relations whose answer depends on the database.
+"""Hypothesis searches for queries over relations whose results differ between the databases.
 
 `DIFFERENTIAL_EXAMPLES=5000 pytest tests/differential` is the long run; a hundred are the default.
 """
@@ -153,7 +153,7 @@ def _latest(alias: str, model: type[models.Model]) -> Subquery:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A few rows of each model, some of whose keys lead nowhere."""
+    """A few rows of each model; some keys reference missing rows."""
     people = draw(st.sets(PEOPLE, max_size=5))
     works = draw(st.sets(st.sampled_from([f"w{i}" for i in range(6)]), max_size=6))
     labellings = draw(st.lists(st.tuples(st.sampled_from([f"w{i}" for i in range(6)]), LABELS), max_size=6))
@@ -195,7 +195,7 @@ def _with_one_of_each(steps: list[tuple[str, Any]]) -> tuple[tuple[str, Any], ..
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
-    """Up to three steps, an order, a slice, and what is asked."""
+    """Up to three steps, an order, a slice, and a final action."""
     model = draw(st.sampled_from([Person, Work]))
     condition = conditions(model)
     step = (
@@ -229,7 +229,7 @@ class TestRelations:
     )
     @given(world=worlds(), stories=st.lists(stories(), min_size=4, max_size=4))
     def test_same_answer(self, world: World, stories: list[Story]) -> None:
-        """The same rows, numbers and counts, or the same class of error, whatever was loaded to find them."""
+        """The same rows, numbers and counts, or the same class of error."""
         for alias in ("default", "firestore"):
             world.fill(alias)
         for story in stories:

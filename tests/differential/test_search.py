@@ -1,4 +1,4 @@
-"""The labelled conversations, asked on SQLite, on Firestore and in memory: the same items in the same order.
+"""The labelled conversations, searched on SQLite, on Firestore and in memory: the same items in the same order.
 
 `DIFFERENTIAL_QUESTIONS=0 pytest tests/differential/test_search.py` asks all questions of all conversations, which takes
 the emulator more than an hour, `DIFFERENTIAL_QUESTIONS=20` twenty of each; a few of the first one are the default.
@@ -44,7 +44,7 @@ def remember(alias: str, conversation: Conversation) -> None:
 
 
 def in_memory(source: InMemorySource, question: str) -> list[str]:
-    """The ids that the same ranking finds without a database."""
+    """The ids that the same ranking returns without a database."""
     asked = ask(question, memory_settings.language, memory_settings.embedder)
     gathered = gather(source, asked, LIMIT)
     return [one.passage.id for one in rank(gathered.question, gathered.pool)[:LIMIT]]

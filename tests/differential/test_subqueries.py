@@ -1,4 +1,4 @@
-"""Hypothesis looks for subqueries inside subqueries whose rows depend on the database.
+"""Hypothesis searches for nested subqueries whose rows differ between the databases.
 
 All rows are committed: in a transaction of a test's own the engine holds every row, whatever it would have read.
 `DIFFERENTIAL_EXAMPLES=1250 pytest tests/differential/test_subqueries.py` compares 10,000 trees and 3,750 writes.
@@ -89,7 +89,7 @@ class Tree:
 
 
 def nesting(tree: Tree) -> int:
-    """How many queries are inside each other, the outermost included."""
+    """The depth of nested queries, including the outermost one."""
     inner = [one for condition in tree.conditions for one in condition if isinstance(one, Tree)]
     return 1 + max(map(nesting, inner), default=0)
 
@@ -197,7 +197,7 @@ class Write:
     name: str
 
     def run(self, alias: str) -> Any:
-        """The number of rows that it says to have written."""
+        """The reported number of written rows."""
         query = self.tree.query(alias).order_by()
         if self.name == "delete":
             return query._raw_delete(alias)

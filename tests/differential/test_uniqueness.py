@@ -1,4 +1,4 @@
-"""Whatever writes hypothesis finds for rows with unique constraints: SQLite and Firestore refuse the same ones.
+"""Writes of rows with unique constraints: SQLite and Firestore refuse the same ones.
 
 `DIFFERENTIAL_EXAMPLES=3000 pytest tests/differential/test_uniqueness.py` is the long run.
 """
@@ -61,11 +61,11 @@ Records = QuerySet[Claim]
 
 
 class Claims(RuleBasedStateMachine):
-    """Each rule is done on both, and has the same result or the same class of error."""
+    """Each rule runs on both databases and has the same result or the same class of error."""
 
     @initialize(alone=st.booleans())
     def begin(self, alone: bool) -> None:
-        """Both are empty. `alone`: on Firestore each statement is its own commit, outside of blocks."""
+        """Both start empty. `alone`: on Firestore each statement is its own commit, outside of blocks."""
         self.alone = alone
         self.blocks: list[ExitStack] = []
         for alias in ALIASES:
@@ -74,7 +74,7 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: not self.blocks)
     @rule()
     def begin_block(self) -> None:
-        """What follows is one transaction; each step of it has a savepoint."""
+        """Begin a transaction; each of its steps has a savepoint."""
         self.blocks = [ExitStack() for _ in ALIASES]
         for alias, block in zip(ALIASES, self.blocks, strict=True):
             block.enter_context(transaction.atomic(using=alias))
@@ -82,7 +82,7 @@ class Claims(RuleBasedStateMachine):
     @precondition(lambda self: self.blocks)
     @rule(forget=st.booleans())
     def end_block(self, forget: bool) -> None:
-        """It is committed, or rolled back."""
+        """Commit or roll back the transaction."""
         for alias in ALIASES:
             transaction.set_rollback(forget, using=alias)
         blocks, self.blocks = self.blocks, []
@@ -90,7 +90,7 @@ class Claims(RuleBasedStateMachine):
             block.close()
 
     def both(self, work: Callable[[Records], Any], on_sqlite: Callable[[Records], Any] | None = None) -> None:
-        """Do it on both."""
+        """Run the operation on both."""
         told = []
         for alias, one in zip(ALIASES, (on_sqlite or work, work), strict=True):
             try:
@@ -109,7 +109,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(rows=st.lists(ROWS, max_size=4), ignore=st.booleans())
     def bulk_create(self, rows: list[dict[str, Any]], ignore: bool) -> None:
-        """Several, all or none; or those that nothing refuses."""
+        """Several rows, all or none; or only those without a conflict."""
         self.both(lambda claims: len(claims.bulk_create([Claim(**row) for row in rows], ignore_conflicts=ignore)))
 
     @rule(
@@ -118,7 +118,7 @@ class Claims(RuleBasedStateMachine):
         fields=st.permutations(sorted(VALUES)),
     )
     def upsert(self, row: dict[str, Any], unique: list[str], fields: list[str]) -> None:
-        """A row that may be there by one of its constraints, or by another."""
+        """The row may exist already, by either of its constraints."""
         self.both(
             lambda claims: len(
                 claims.bulk_create(
@@ -134,7 +134,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(chosen=FILTERS, column=st.sampled_from(["x", "y", "slot"]), more=st.sampled_from([1, 2]))
     def increment(self, chosen: dict[str, Any], column: str, more: int) -> None:
-        """Values that move past each other; SQLite checks each row for itself, so there they take a detour."""
+        """Shift values past each other; SQLite checks each row separately, so there they take a detour."""
 
         def detour(claims: Records) -> int:
             ids = list(claims.filter(**chosen).values_list("pk", flat=True))
@@ -145,7 +145,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(codes=st.dictionaries(IDS, VALUES["code"], min_size=1, max_size=4))
     def exchange(self, codes: dict[str, Any]) -> None:
-        """Another code for each of several rows, exchanged ones too; SQLite needs them to be free before."""
+        """Another code for each of several rows, also exchanged ones; on SQLite they must be free first."""
 
         def write(claims: Records) -> int:
             rows = list(claims.filter(pk__in=codes))
@@ -161,7 +161,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(id=IDS, change=st.fixed_dictionaries(VALUES))
     def save(self, id: str, change: dict[str, Any]) -> None:
-        """A row that was loaded, or a new one."""
+        """Save a loaded row or a new one."""
 
         def write(claims: Records) -> None:
             row = claims.filter(pk=id).first() or Claim(pk=id)
@@ -186,12 +186,12 @@ class Claims(RuleBasedStateMachine):
 
     @rule(chosen=FILTERS)
     def delete(self, chosen: dict[str, Any]) -> None:
-        """What matches."""
+        """Delete all rows that match."""
         self.both(lambda claims: claims.filter(**chosen).delete()[0])
 
     @invariant()
     def same_rows(self) -> None:
-        """Both hold the same."""
+        """Both have the same rows."""
         rows = [list(Claim.objects.using(alias).order_by("pk").values()) for alias in ALIASES]
         assert rows[1] == rows[0]
 

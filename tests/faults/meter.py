@@ -1,8 +1,8 @@
 """A proxy that breaks nothing and counts what passes, as Firestore bills it.
 
 A document returned is one read, a query that returns none is one, a document looked up is one whether it is there or
-not, a count is one per 1,000 entries. What a vector search scans in its index (one read per 100 entries) is told by no
-answer, and not in it. https://cloud.google.com/firestore/pricing#operations
+not, a count is one per 1,000 entries. No response has the index entries that a vector search scans (one read per 100
+entries), so they are not counted. https://cloud.google.com/firestore/pricing#operations
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Script:
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc is untyped
-    """Serves on `address` while its context is open; `counts` tells which faults happened."""
+    """Serves on `address` while its context is open; `counts` has the number of faults by kind."""
 
     def __init__(self, upstream: str, choose: Callable[[str], Fault]) -> None:
         self.choose = choose

@@ -1,4 +1,4 @@
-"""A TCP proxy that does to a connection what networks do: cut it, slow it, or swallow it."""
+"""A TCP proxy with the faults of networks: closed connections, delays, and lost data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Proxy:
         self._listen()
 
     def blackhole(self) -> None:
-        """From now on nothing arrives, and nobody is told."""
+        """Stop forwarding without closing any connection."""
         self._open.clear()
 
     def cut(self) -> None:

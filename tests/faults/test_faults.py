@@ -1,4 +1,4 @@
-"""The engine behind a network that fails: what it repeats, what it resolves, and what it says."""
+"""The engine on a failing network: retries, resolved outcomes, and errors."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def project() -> str:
 
 @pytest.fixture
 def straight(firestore_emulator: str, project: str) -> Executor:
-    """An executor that meets no faults, on the same documents."""
+    """An executor without faults, on the same documents."""
     return executor_at(firestore_emulator, project, [])
 
 
 @pytest.fixture
 def behind(firestore_emulator: str, project: str, log: list[Rpc]) -> Iterator[Behind]:
-    """Makes an executor whose calls of one method meet the given faults in turn."""
+    """Makes an executor whose calls of one method have the given faults in turn."""
     proxies: list[Proxy] = []
 
     def make(method: str, *faults: Fault, timeout: float = 10) -> Executor:
@@ -87,7 +87,7 @@ def numbers(executor: Executor, **query: Any) -> list[int]:
 
 
 def test_a_lost_answer_to_a_create_is_no_false_integrity_error(behind: Behind, straight: Executor) -> None:
-    """The document was created, the answer lost: the engine finds out, and reports success once."""
+    """The document was created and the response lost: the engine checks, and reports success once."""
     assert behind("Commit", AFTER).commit([create(1)]) == [Outcome.APPLIED]
     assert behind("Commit", AFTER, AFTER).commit([create(2), create(3)]) == [Outcome.APPLIED] * 2
     assert behind("Commit", AFTER).commit([create(4)], isolate=True) == [Outcome.APPLIED]
@@ -95,15 +95,15 @@ def test_a_lost_answer_to_a_create_is_no_false_integrity_error(behind: Behind, s
 
 
 def test_a_create_that_never_arrived_is_sent_again(behind: Behind, straight: Executor) -> None:
-    """An error before the call costs a second attempt, and the document is there once."""
+    """An error before the call costs a second attempt, and the document exists once."""
     assert behind("Commit", BEFORE, BEFORE).commit([create(1)]) == [Outcome.APPLIED]
     assert numbers(straight) == [1]
 
 
 def test_a_real_duplicate_is_refused_also_behind_a_lost_answer(behind: Behind, straight: Executor) -> None:
-    """A document that was there before stays as it was, and the error is IntegrityError."""
+    """An existing document is unchanged, and the error is IntegrityError."""
     straight.commit([create(1, "a")])
-    time.sleep(0.2)  # the margin that the server's clock is given
+    time.sleep(0.2)  # the margin for the server's clock
     with pytest.raises(IntegrityError):
         behind("Commit", BEFORE).commit([create(2, "a")])
     with pytest.raises(IntegrityError):
@@ -113,7 +113,7 @@ def test_a_real_duplicate_is_refused_also_behind_a_lost_answer(behind: Behind, s
 
 @pytest.mark.parametrize("faults", [[AFTER], [BEFORE], [BEFORE, AFTER], [AFTER, BEFORE], [AFTER, AFTER]])
 def test_an_increment_is_applied_once(behind: Behind, straight: Executor, faults: list[Fault]) -> None:
-    """Whichever of the call and its answer is lost, one is added."""
+    """Whether the call or its response is lost, one is added."""
     straight.commit([create(1, "a")])
     time.sleep(0.2)
     update = Update("things", "a", increments=((NUMBER, 1),))
@@ -122,7 +122,7 @@ def test_an_increment_is_applied_once(behind: Behind, straight: Executor, faults
 
 
 def test_what_cannot_be_told_is_said(behind: Behind, straight: Executor, firestore_emulator: str, project: str) -> None:
-    """A lost increment that somebody else wrote over at once is an OperationalError, not a second increment."""
+    """A lost increment that another writer overwrote at once is an OperationalError, not a second increment."""
     straight.commit([create(1, "a")])
 
     class Meddling(Script):
@@ -140,7 +140,7 @@ def test_what_cannot_be_told_is_said(behind: Behind, straight: Executor, firesto
 
 
 def test_a_lost_delete_counts_as_done(behind: Behind, straight: Executor) -> None:
-    """A document that had to exist and is gone after a lost answer was deleted by us."""
+    """A document that had to exist and is missing after a lost response was deleted by this call."""
     straight.commit([create(1, "a")])
     time.sleep(0.2)
     assert behind("Commit", AFTER).commit([Delete("things", "a", must_exist=True)], isolate=True) == [Outcome.APPLIED]
@@ -148,7 +148,7 @@ def test_a_lost_delete_counts_as_done(behind: Behind, straight: Executor) -> Non
 
 
 def test_a_lost_commit_of_a_transaction_is_resolved(behind: Behind, straight: Executor) -> None:
-    """The transaction was applied once, and the caller is told so."""
+    """The transaction was applied once, and the commit succeeds."""
     straight.commit([create(1, "a")])
     time.sleep(0.2)
     executor = behind("Commit", AFTER)
@@ -163,7 +163,7 @@ def test_a_lost_commit_of_a_transaction_is_resolved(behind: Behind, straight: Ex
 def test_a_lost_commit_of_a_block_that_only_wrote_is_resolved(
     behind: Behind, straight: Executor, faults: list[Fault]
 ) -> None:
-    """Without a transaction of the server's there is nothing but the documents to tell; all of it is applied once."""
+    """Without a transaction of the server, the documents show the outcome; all of it is applied once."""
     straight.commit([create(1, "a"), create(7, "b")])
     time.sleep(0.2)
     writes = [Update("things", "a", increments=((NUMBER, 10),)), create(2), Delete("things", "b", must_exist=True)]
@@ -204,7 +204,7 @@ def test_a_lost_answer_to_a_group_is_resolved(behind: Behind, straight: Executor
 
 
 def meddling(method: str, fault: Fault, meddle: Callable[[], Any]) -> Callable[[str], Fault]:
-    """A fault for the first call of a method, before which somebody else does something."""
+    """A fault for the first call of a method, and a callback that runs before it."""
     faults = [fault]
 
     def choose(called: str) -> Fault:
@@ -217,7 +217,7 @@ def meddling(method: str, fault: Fault, meddle: Callable[[], Any]) -> Callable[[
 
 
 def test_another_writers_equal_row_is_no_evidence(straight: Executor, firestore_emulator: str, project: str) -> None:
-    """Two create the same row, and the answer of one is lost: it is not told that it created it."""
+    """Two writers create the same row, and one response is lost: that writer does not report success."""
     with (
         Proxy(
             firestore_emulator, meddling("Commit", BEFORE, lambda: straight.commit([row("a", "x", "theirs")]))
@@ -229,7 +229,7 @@ def test_another_writers_equal_row_is_no_evidence(straight: Executor, firestore_
 
 
 def test_a_marker_that_is_gone_is_no_evidence(straight: Executor, firestore_emulator: str, project: str) -> None:
-    """Two rename a row, and the answer of one is lost: that the old marker is gone does not say who removed it."""
+    """Two writers rename a row, and one response is lost: the missing old marker does not show who removed it."""
 
     def rename(value: str, version: Any, old: Any) -> Group:
         update = Update("things", "a", (NUMBER,), (len(value),), version=version)
@@ -250,7 +250,7 @@ def test_a_marker_that_is_gone_is_no_evidence(straight: Executor, firestore_emul
 
 
 def test_contention_is_retried_outside_of_transactions_only(behind: Behind, straight: Executor) -> None:
-    """ABORTED means that nothing was applied: a lone commit is repeated, a transaction has to be run again."""
+    """ABORTED means that nothing was applied: a lone commit is retried, a transaction must be run again."""
     aborted = Fault("before", Code.ABORTED)
     assert behind("Commit", aborted).commit([create(1)]) == [Outcome.APPLIED]
     executor = behind("Commit", aborted)
@@ -273,7 +273,7 @@ def test_contention_is_retried_outside_of_transactions_only(behind: Behind, stra
     ids=str,
 )
 def test_a_cut_stream_is_taken_up_where_it_stopped(behind: Behind, straight: Executor, query: Query) -> None:
-    """Every row comes once, in order, however often the stream breaks; what had arrived is not read again."""
+    """Every row is returned once, in order, however often the stream breaks; received rows are not read again."""
     straight.commit([create(n) for n in range(40)])
     expected = list(straight.run(query))
     assert len(expected) > 20
@@ -283,7 +283,7 @@ def test_a_cut_stream_is_taken_up_where_it_stopped(behind: Behind, straight: Exe
 
 
 def test_a_stream_sees_one_point_in_time(behind: Behind, straight: Executor) -> None:
-    """What is written between the break and the resumption is not seen."""
+    """Writes between the break and the resumption are not visible."""
     straight.commit([create(n) for n in range(20)])
     rows = behind("RunQuery", Fault("cut", messages=5)).run(Query("things", (NUMBER,), orders=(Order(NUMBER),)))
     first = [next(rows)[0] for _ in range(4)]
@@ -292,7 +292,7 @@ def test_a_stream_sees_one_point_in_time(behind: Behind, straight: Executor) -> 
 
 
 def test_other_streams_are_repeated(behind: Behind, straight: Executor) -> None:
-    """Reads by id ask for what is missing; aggregates and nearest neighbours start anew."""
+    """Reads by id request the missing documents; aggregates and nearest neighbours restart."""
     straight.commit([create(n, vector=[float(n), 1.0]) for n in range(1, 13)])
     ids = tuple(f"{n:04d}" for n in range(1, 15))
     cuts = [Fault("cut", messages=n) for n in (3, 0, 4)]
@@ -305,7 +305,7 @@ def test_other_streams_are_repeated(behind: Behind, straight: Executor) -> None:
 
 
 def test_every_call_ends_at_its_deadline(behind: Behind, straight: Executor) -> None:
-    """A network that swallows everything is an OperationalError in time, for reads and writes alike."""
+    """A network that drops everything raises OperationalError in time, for reads and writes."""
     straight.commit([create(1)])
     slow = [Fault("delay", seconds=3)] * 2
     for method, call in (
@@ -322,7 +322,7 @@ def test_every_call_ends_at_its_deadline(behind: Behind, straight: Executor) -> 
 
 
 def test_definite_errors_are_not_repeated(behind: Behind, log: list[Rpc]) -> None:
-    """What will not get better by waiting is raised at once."""
+    """Errors that a retry cannot fix are raised at once."""
     for code in (Code.PERMISSION_DENIED, Code.INVALID_ARGUMENT, Code.UNAUTHENTICATED):
         log.clear()
         with pytest.raises(DatabaseError):

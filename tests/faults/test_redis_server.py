@@ -1,4 +1,4 @@
-"""The tests' own tools: a real Redis at will, and a proxy in front of it."""
+"""The tests' own tools: a real Redis on demand, and a proxy in front of it."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def test_a_paused_server_answers_once_resumed(start_redis: Callable[..., RedisSe
 
 
 def test_the_proxy_cuts_delays_and_swallows(redis_server: RedisServer) -> None:
-    """Each fault shows to the client as itself, and `heal` ends it."""
+    """The client sees each fault as itself, and `heal` ends it."""
     with Proxy(redis_server.port) as proxy:
         client = redis.Redis(port=proxy.port, socket_timeout=0.2, retry=redis_server.client().get_retry())
         assert client.ping()

@@ -6,7 +6,7 @@ Each thread owns documents of its own and knows what must be in them; all share 
 
 - a write that was acknowledged is in the database, a write that was refused is not, and neither is there twice;
 - IntegrityError is raised exactly for documents that exist;
-- a write whose fate the engine could not tell (OperationalError) is there entirely or not at all;
+- a write whose outcome the engine does not know (OperationalError) is there entirely or not at all;
 - no call takes longer than its deadline.
 """
 
@@ -150,7 +150,7 @@ class Writer:
         self._expect({id: content}, lambda: self.executor.commit([Put("faults", id, COLUMNS, content)]))
 
     def _expect(self, after: dict[str, Any], send: Callable[[], Any]) -> None:
-        """Send, and note what must hold then; if that cannot be told, look."""
+        """Send, and record the expected state; if the outcome is unknown, read it."""
         try:
             self._timed(send)
         except IntegrityError as error:
@@ -161,7 +161,7 @@ class Writer:
         self._note(after)
 
     def _learn(self, after: dict[str, Any], what: str) -> None:
-        """Read what became of an unknown write: as before or as wanted, and nothing else."""
+        """Read the outcome of an unknown write: as before or as wanted, and nothing else."""
         self.account.unknown["own"] += 1
         found = {}
         for _ in range(20):
@@ -231,7 +231,7 @@ def _executor(address: str, project: str) -> Executor:
 
 
 def _settle(account: Account, writers: list[Writer], found: dict[str, tuple[str, int]]) -> None:
-    """Compare the database with what the threads know."""
+    """Compare the database with the expectations of the threads."""
     expected = {id: content for writer in writers for id, content in writer.known.items()}
     for number in range(SHARED):
         id = f"shared{number}"

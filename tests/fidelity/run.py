@@ -186,7 +186,7 @@ def source(given: str | None) -> Path:
 
 
 def run(tests: Path, engine: str, module: str, environment: Mapping[str, str]) -> Outcomes:
-    """What became of each test of a module on one engine."""
+    """The outcomes of a module's tests on one engine."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.json"
         command = [

@@ -1,4 +1,4 @@
-"""Django's own test runner, which also writes down what became of each test."""
+"""Django's own test runner, which also records the outcome of each test."""
 
 from __future__ import annotations
 

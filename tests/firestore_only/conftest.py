@@ -44,7 +44,7 @@ def django_db_modify_db_settings(firestore_emulator: str, firestore_project: str
 
 @dataclass
 class Cost:
-    """What was asked of Firestore: one line for each call, and the documents that they read and wrote."""
+    """The calls to Firestore: one line per call, and the documents that they read and wrote."""
 
     calls: list[str] = field(default_factory=list)
     read: int = 0

@@ -1,4 +1,4 @@
-"""What people's and machines' requests cost on Firestore alone: the table of `docs/firestore-only.md`, line by line."""
+"""The cost of requests on Firestore alone: the table of `docs/firestore-only.md`, line by line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class World:
     clerk: User
 
     def get(self, path: str) -> None:
-        """A page, which must be there."""
+        """A page, which must exist."""
         assert self.client.get(path).status_code == 200
 
     def post(self, path: str, **values: Any) -> None:
@@ -54,14 +54,14 @@ def stated() -> dict[str, tuple[int, int, int]]:
 
 
 def load_user(key: str | None, expected: User) -> None:
-    """As the middleware of sessions and auth do for each request."""
+    """Like the middleware of sessions and auth for each request."""
     request = HttpRequest()
     request.session = SessionStore(key)
     assert get_user(request) == expected
 
 
 def has_perm(user: User) -> None:
-    """Any question for a permission; further ones of the same request cost nothing."""
+    """Any permission check; further ones of the same request cost nothing."""
     assert user.has_perm("memory.add_memoryitem")
     assert not user.has_perm("memory.delete_memoryitem")
 

@@ -37,7 +37,7 @@ PAGES = (
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Everything that is asked of Firestore."""
+    """All queries sent to Firestore."""
     asked: list[Any] = []
     run, aggregate = Executor.run, Executor.aggregate
 

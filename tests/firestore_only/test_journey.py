@@ -1,4 +1,4 @@
-"""A project on Firestore alone as its people meet it: commands in processes of their own, the admin in a browser."""
+"""A project on Firestore alone: commands in processes of their own, the admin in a browser."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def log_in(page: Page, username: str, password: str) -> None:
 
 
 def save(page: Page) -> str:
-    """Submits a form of the admin; what it says then."""
+    """Submit a form of the admin; return its message."""
     page.click("[name=_save]")
     return page.inner_text(".messagelist")
 

@@ -64,7 +64,7 @@ def test_users_have_rights_by_themselves_and_by_groups(clerk: User) -> None:
 
 
 def test_names_are_unique(clerk: User) -> None:
-    """A second user of a name, and a second token of a user, are refused; the block's other writes go with them."""
+    """A second user of a name, and a second token of a user, are refused, together with the block's other writes."""
 
     def two_users() -> None:
         with transaction.atomic():
@@ -90,12 +90,12 @@ def test_content_types_and_permissions_are_those_of_the_models() -> None:
 
 
 def test_the_site_is_there() -> None:
-    """`django.contrib.sites` made its example."""
+    """`django.contrib.sites` creates its example."""
     assert Site.objects.get_current().domain == "example.com"
 
 
 def test_a_new_password_ends_other_sessions(clerk: User, client: Client) -> None:
-    """The session that changed it goes on, others are logged out, and the old password is no more."""
+    """The session that changed it continues, others are logged out, and the old password is invalid."""
     other = Client()
     for browser in (client, other):
         assert browser.login(username="clerk", password=PASSWORD)
@@ -107,7 +107,7 @@ def test_a_new_password_ends_other_sessions(clerk: User, client: Client) -> None
 
 
 def test_messages_reach_the_next_page(boss: User, client: Client) -> None:
-    """What an admin's change says is shown once."""
+    """The message of a change in the admin is shown once."""
     client.force_login(boss)
     answer = client.post("/admin/auth/group/add/", {"name": "readers"}, follow=True)
     assert b"was added successfully" in answer.content

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 class RefusedError(Exception):
-    """The environment points to a database that nobody has named for tests."""
+    """The environment names a database that is not declared for tests."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_the_specifications_second_example(redis_options: dict[str, Any]) -> Non
 def test_without_redis_everything_goes_on(
     firestore_options: dict[str, Any], redis_cache: Callable[..., Any], namespace: str
 ) -> None:
-    """Nothing is lost that was written before, during or after; health says degraded meanwhile."""
+    """No write before, during or after is lost; health reports `degraded` meanwhile."""
     manager = ConcreteMemoryManager(**firestore_options)
     manager.initialize()
 
@@ -119,7 +119,7 @@ def seconds(way: Callable[[], Coroutine[Any, Any, None]]) -> float:
 
 
 def test_a_hundred_awaits_overlap(real: Targets, firestore_options: dict[str, Any], namespace: str) -> None:
-    """Over a network that adds 20 ms, all together take less than a quarter of one after the other."""
+    """With a latency of 20 ms, all together take less than a quarter of one after the other."""
     if real.firestore is not None:
         pytest.skip("a real network has a latency of its own")
     port = int(firestore_options["host"].rpartition(":")[2])
@@ -136,7 +136,7 @@ def test_a_hundred_awaits_overlap(real: Targets, firestore_options: dict[str, An
             await asyncio.gather(*(far.get_memory_item(f"{namespace}-{number}") for number in range(100)))
 
         alone = seconds(one_by_one)
-        at_once = min(seconds(together) for _ in range(3))  # other work on the machine counts against the best least
+        at_once = min(seconds(together) for _ in range(3))  # the best run is the least affected by other work
         far.close()
     assert alone > 2.0
     assert at_once < 0.25 * alone

@@ -1,4 +1,4 @@
-"""Real services are touched only where somebody asked for it by name."""
+"""Real services are used only if the environment names them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_null_characters(tmp_path: Path, make_user: Callable[..., Any], client_f
 
 @pytest.mark.parametrize("pk", sorted(RESERVED_IDS))
 def test_reserved_ids(pk: str, tmp_path: Path) -> None:
-    """Paths of the API are no ids, whoever writes."""
+    """Paths of the API are invalid ids for every writer."""
     path = tmp_path / "odd.jsonl"
     path.write_text(json.dumps({**LINE, "id": pk}))
     with pytest.raises(CommandError):

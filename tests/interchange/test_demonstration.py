@@ -38,7 +38,7 @@ def port() -> int:
 
 
 class TestRecords:
-    """What is told of four people."""
+    """The demonstration's records of four users."""
 
     def test_several_users_over_weeks(self) -> None:
         """A few hundred items, up to the day of loading, none after it."""
@@ -53,12 +53,12 @@ class TestRecords:
         assert NOON - times[0] > timedelta(weeks=5)
 
     def test_no_text_comes_twice(self) -> None:
-        """They are conversations, not a template."""
+        """Texts are conversations, not a template."""
         texts = Counter(record["text_content"] for record in demo.records(NOON) if record["model"] == "MemoryItem")
         assert max(texts.values()) == 1
 
     def test_a_conversation_is_in_order(self) -> None:
-        """Each file's times rise, and nobody answers before the question is typed."""
+        """Times rise strictly within each user's records."""
         times: dict[str, str] = {}
         for record in demo.records(NOON):
             if record["model"] == "MemoryItem":
@@ -66,7 +66,7 @@ class TestRecords:
                 times[record["user_id"]] = record["timestamp"]
 
     def test_the_same_ids_every_time(self) -> None:
-        """What is loaded twice is there once."""
+        """Loading it twice adds nothing."""
         first, second = (
             [record["id"] for record in demo.records(now) if "id" in record] for now in (NOON, timezone.now())
         )
@@ -75,7 +75,7 @@ class TestRecords:
 
     @pytest.mark.parametrize("line", ["? what", "= soon | a | b", "= 1d 10:00 | a", "> "])
     def test_a_line_that_cannot_be_read(self, line: str) -> None:
-        """It is an error, not left out."""
+        """It raises an error instead of being skipped."""
         with pytest.raises(ValueError):
             list(demo.read(["user x", line], NOON, "x.txt"))
 
@@ -105,7 +105,7 @@ class TestFirstStart:
             assert client.get(path).status_code == 200
 
     def test_a_second_start_keeps_what_is_there(self) -> None:
-        """No password is shown, nothing is loaded again, and how to reset the password is said."""
+        """The second start shows no password, loads nothing, and prints how to reset the password."""
         start("--port", "0")
         MemoryItem.all_objects.filter(user_id="lin").delete()
         admin, count = get_user_model().objects.get(), MemoryItem.all_objects.count()
@@ -116,13 +116,13 @@ class TestFirstStart:
         assert MemoryItem.all_objects.count() == count
 
     def test_data_that_is_there_is_left_alone(self, make_item: Any) -> None:
-        """A database with records gets an admin, and no demonstration."""
+        """A database with records gets an admin, but no demonstration."""
         make_item()
         assert "Log in as admin" in start("--port", "0")
         assert MemoryItem.all_objects.count() == 1
 
     def test_a_broken_demonstration_loads_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """All of it or nothing; no admin either, so that the next start begins anew."""
+        """All or nothing: no admin either, so that the next start can try again."""
         records = [*demo.records(NOON), {"model": "MemoryItem"}]
         monkeypatch.setattr(demo, "records", lambda now: records)
         with pytest.raises(CommandError, match="cannot be stored"):
@@ -131,7 +131,7 @@ class TestFirstStart:
         assert not get_user_model().objects.exists()
 
     def test_a_taken_port(self) -> None:
-        """It is said before anything is made."""
+        """The error is raised before anything is created."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
@@ -140,12 +140,12 @@ class TestFirstStart:
         assert not get_user_model().objects.exists()
 
     def test_a_port_that_is_none(self) -> None:
-        """One sentence."""
+        """The error is one sentence."""
         with pytest.raises(CommandError, match="Port 70000: not a valid port"):
             start("--port", "70000")
 
     def test_databases_that_cannot_be_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One sentence that says which."""
+        """The error is one sentence with the database's message."""
 
         def failing(*args: Any, **options: Any) -> None:
             raise OperationalError("attempt to write a readonly database")
@@ -156,6 +156,6 @@ class TestFirstStart:
 
     @override_settings(APP_ENV="production")
     def test_production(self) -> None:
-        """It makes no admin there."""
+        """`bootstrap` refuses to run in production."""
         with pytest.raises(CommandError, match="not for production"):
             start()

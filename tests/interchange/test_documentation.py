@@ -1,4 +1,4 @@
-"""What docs/import-export.md shows can be run as it stands there."""
+"""The examples of docs/import-export.md run as they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record's line holds everything that the record holds."""
+"""A record's line has all values of the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make run` runs, as processes of their own: the first start, the second, the end."""
+"""`make run` in separate processes: first start, second start, and end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bootstrap(environment: dict[str, str], port: int) -> subprocess.CompletedPro
 
 
 def status(url: str) -> int | None:
-    """The answer's status; None while nobody answers."""
+    """The response's status; None while no server responds."""
     try:
         with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310
             return int(response.status)

@@ -1,4 +1,4 @@
-"""What each format's values become, without a database."""
+"""Conversion of each format's values, without a database."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def outcomes(content: Any, index: int | None = None, ordinal: int = 0, context: 
 
 
 def items(content: Any, **options: Any) -> list[dict[str, Any]]:
-    """The values of the memory items in it; no records is rejected."""
+    """The values of the memory items; no record is rejected."""
     found = outcomes(content, **options)
     assert not [outcome for outcome in found if isinstance(outcome, Reject)]
     return [dict(entry.values) for entry in found if isinstance(entry, Entry) and entry.model == "MemoryItem"]
 
 
 def reason(content: Any) -> str:
-    """Why it is rejected; it is all that there is."""
+    """The reason of the reject, which is the only result."""
     (found,) = outcomes(content)
     assert isinstance(found, Reject)
     return found.reason
@@ -83,7 +83,7 @@ class TestChatGPT:
         }
 
     def test_branches(self) -> None:
-        """All branches are kept; what is off the shown one says so."""
+        """All branches are kept; items outside of the shown one are marked."""
         found = items(
             conversation(
                 [
@@ -119,12 +119,12 @@ class TestChatGPT:
 
     @pytest.mark.parametrize("time", ["yesterday", [], True, 1e300, float("nan"), {"x": 1}])
     def test_a_time_that_is_none(self, time: Any) -> None:
-        """It counts as missing, the message is kept."""
+        """The time counts as missing; the message is kept."""
         (item,) = items(conversation([node("a", None, message("user", "x", time))], create_time=time))
         assert item["timestamp"] == FILE_TIME + timedelta(microseconds=1)
 
     def test_cycles(self) -> None:
-        """A broken tree ends no import."""
+        """A broken tree does not end the import."""
         found = items(
             conversation([node("a", "b", message("user", "1", None)), node("b", "a", message("user", "2", None))])
         )
@@ -177,7 +177,7 @@ class TestChatGPT:
         ],
     )
     def test_contents(self, content: Any, text: str | None, rest: Any) -> None:
-        """The text of each kind of content, and all that is no text beside it."""
+        """The text of each kind of content, and all of its other data."""
         (item,) = items(chat(content))
         assert item["text_content"] == text
         assert item["metadata"].get("content") == rest
@@ -186,7 +186,7 @@ class TestChatGPT:
         "content", [{"content_type": "text", "parts": [""]}, {"content_type": "text", "parts": []}, None, {}]
     )
     def test_messages_that_say_nothing(self, content: Any) -> None:
-        """They are counted, not stored; a conversation of such makes no session."""
+        """They are counted, not stored; a conversation of only such messages makes no session."""
         (found,) = outcomes(chat(content))
         assert isinstance(found, Empty)
 
@@ -247,13 +247,13 @@ class TestChatGPT:
         ],
     )
     def test_rare_contents(self, content: Any, text: str | None) -> None:
-        """Text in unusual fields is read, and a content with nothing but its description is empty."""
+        """Text in unusual fields is read; content with only a description is empty."""
         found = outcomes(chat(content))[-1]
         assert (found.values["text_content"] if isinstance(found, Entry) else None) == text
         assert isinstance(found, Entry if text else Empty)
 
     def test_ids(self) -> None:
-        """The same message of the same user has one id; another user's or conversation's has another."""
+        """The same message of the same user has the same id; other users and conversations have other ids."""
         said = [node("a", None, message("user", "x"))]
         ids = [
             items(conversation(said, **fields), context=Context(user, "notes", FILE_TIME))[0]["id"]
@@ -265,7 +265,7 @@ class TestChatGPT:
 
     @pytest.mark.parametrize("bad", [5, "x", [], {"message": "x"}, {"message": []}])
     def test_a_bad_node(self, bad: Any) -> None:
-        """It is rejected alone, with its name."""
+        """Only this node is rejected, by its name."""
         mapping = {"bad": bad, "a": node("a", "bad", message("user", "x"))}
         rejects = list(outcomes(conversation([node("a", None, None)], mapping=mapping), index=4))
         assert [type(found) for found in rejects] == [Entry, Reject, Entry]
@@ -274,13 +274,13 @@ class TestChatGPT:
         assert json.loads(rejects[1].to_json_line())["element"] == 4
 
     def test_a_user_is_needed(self) -> None:
-        """The export does not say whose it is."""
+        """The export does not name its user."""
         with pytest.raises(UserIdMissingError):
             outcomes(chat("x"), context=Context(None, "notes", FILE_TIME))
 
     @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), JSON), JSON, JSON, JSON)
     def test_anything_can_stand_anywhere(self, mapping: Any, content: Any, author: Any, metadata: Any) -> None:
-        """No content ends the import: every node with a message is an entry, empty or a reject."""
+        """Content never ends the import: every node with a message is an entry, empty or a reject."""
         said = message("user", "", content=content, author=author, metadata=metadata, recipient=author)
         nodes = {**mapping, "z": {"message": said, "parent": content}, "y": node("y", "a", said)}
         found = outcomes(conversation([node("z", None, None)], mapping=nodes, title=content, current_node=author))
@@ -336,7 +336,7 @@ class TestLangChain:
         ],
     )
     def test_a_time_of_its_own(self, data: dict[str, Any]) -> None:
-        """Where integrations note one."""
+        """In the fields where integrations store one."""
         (item,) = items([langchain("human", "x", **data)])
         assert item["timestamp"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -359,7 +359,7 @@ class TestLangChain:
         assert items([said], index=1)[0]["session_id"] == "notes-2"
 
     def test_ids(self) -> None:
-        """By the message's own id where it has one, or else by its place; never by its text."""
+        """By the message's own id, or else by its position; never by its text."""
         first, second = items([langchain("human", "x"), langchain("human", "x")])
         assert first["id"] != second["id"]
         assert items([langchain("human", "y")])[0]["id"] == first["id"]
@@ -392,7 +392,7 @@ class TestLangChain:
         assert item["id"] == items(content, ordinal=1)[0]["id"] != items({**content, "id": 8})[0]["id"]
 
     def test_fields_of_a_text(self) -> None:
-        """What a part has beside its text is kept."""
+        """Other fields of a part are kept."""
         part = {"type": "text", "text": "At 6.", "annotations": [{"url": "u"}], "id": "msg_1"}
         (item,) = items([langchain("ai", [part])])
         assert item["text_content"] == "At 6."
@@ -415,12 +415,12 @@ class TestLangChain:
         ]
 
     def test_empty_messages(self) -> None:
-        """A message without text and without anything else is counted, not stored."""
+        """A message without text and other values is counted, not stored."""
         (found,) = outcomes([langchain("ai", "")])
         assert isinstance(found, Empty)
 
     def test_what_is_no_message(self) -> None:
-        """It is rejected alone, with its place."""
+        """Only this value is rejected, by its position."""
         found = outcomes([langchain("human", "x"), {"type": "human"}])
         (reject,) = (outcome for outcome in found if isinstance(outcome, Reject))
         assert len(found) == 2
@@ -444,13 +444,13 @@ class TestOwn:
     }
 
     def test_a_line(self) -> None:
-        """Its fields as they are; what may be missing may be missing."""
+        """Its fields are unchanged; optional fields may be missing."""
         (item,) = items(self.LINE)
         assert item["timestamp"] == datetime(2026, 1, 2, 2, 4, 5, 6, tzinfo=UTC)
         assert item["user_id"] == "zoë"
 
     def test_a_line_that_names_no_user(self) -> None:
-        """It gets the one that the command was given."""
+        """It gets the user that the command names."""
         line = {name: value for name, value in self.LINE.items() if name != "user_id"}
         assert items(line)[0]["user_id"] == "ada"
         (found,) = outcomes(line, context=Context(None, "notes", FILE_TIME))
@@ -473,7 +473,7 @@ class TestOwn:
         ],
     )
     def test_what_does_not_fit(self, change: dict[str, Any], start: str) -> None:
-        """The reason names the field and what it takes."""
+        """The reason names the field and its valid values."""
         assert reason({**self.LINE, **change}).startswith(start)
 
     @pytest.mark.parametrize("name", ["id", "item_type", "timestamp"])
@@ -499,7 +499,7 @@ class TestOwn:
     ],
 )
 def test_what_is_no_record(raw: bytes, start: str) -> None:
-    """It is rejected with what stands there."""
+    """It is rejected with its line and its text."""
     (found,) = outcomes(raw)
     assert isinstance(found, Reject)
     assert found.reason.startswith(start)
@@ -522,12 +522,12 @@ def test_what_is_no_record(raw: bytes, start: str) -> None:
     ],
 )
 def test_the_reason_names_what_it_looks_like(content: Any, says: str) -> None:
-    """Values of other programs are not taken for messages or records."""
+    """Values of other programs are not mistaken for messages or records."""
     assert reason(content).startswith("Unknown format")
     assert says in reason(content)
 
 
 @given(JSON)
 def test_any_value(content: Any) -> None:
-    """Any JSON whatever has an outcome."""
+    """Any JSON value has an outcome."""
     assert outcomes(content)

@@ -1,4 +1,4 @@
-"""A stream is cut into its JSON values whatever its layout, and what is broken stays by itself."""
+"""A stream is split into its JSON values in any layout; broken values do not affect others."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_documents(members: list[Any], count: int) -> None:
 
 
 def test_places() -> None:
-    """A frame tells its line, its offset and its number in the array."""
+    """A frame has its line, its offset and its index in the array."""
     found = list(frames(io.BytesIO(b'\n[ {"a":\n1},\n2 ]\n{"b": 3}\n')))
     assert [(frame.raw, frame.line, frame.offset, frame.ordinal, frame.index) for frame in found] == [
         (b'{"a":\n1}', 2, 3, 0, 0),
@@ -91,7 +91,7 @@ def test_lists_on_lines() -> None:
     ],
 )
 def test_what_is_broken_stays_by_itself(data: bytes, raws: list[bytes]) -> None:
-    """The values around a broken one are found, where there is anything to find them by."""
+    """The values around a broken one are found, if anything marks their start."""
     assert [frame.raw for frame in frames(io.BytesIO(data))][: len(raws)] == raws
 
 
@@ -99,7 +99,7 @@ def test_what_is_broken_stays_by_itself(data: bytes, raws: list[bytes]) -> None:
     "data", [b'[{"a": 1}, {"b": "x', b'[{"a": 1}, {"b"', b'[{"a": 1}', b'[{"a": 1}, ', b'[{"a": 1}, 17']
 )
 def test_a_file_that_was_cut_off(data: bytes) -> None:
-    """What stands before the cut is read, and the cut is told."""
+    """Values before the end are read, and the cut is reported."""
     first, *_, last = frames(io.BytesIO(data))
     assert first.raw == b'{"a": 1}'
     assert first.problem is None
@@ -109,7 +109,7 @@ def test_a_file_that_was_cut_off(data: bytes) -> None:
 @pytest.mark.parametrize("layout", ["[{}, {}, {}]", "{}\n{}\n{}\n"])
 @pytest.mark.parametrize("large", [{"x": "y" * 300_000}, {"x": ['\\"y', 1.5] * 30_000}])
 def test_a_value_that_is_too_large(layout: str, large: dict[str, Any]) -> None:
-    """It is told with its size, its beginning kept, and the values around it are read."""
+    """It is reported with its size and its beginning, and the values around it are read."""
     small, text = json.dumps({"a": 1}), json.dumps(large)
     data = layout.replace("{}", "%s") % (small, text, small)
     first, second, third = frames(io.BytesIO(data.encode()), limit=1000)

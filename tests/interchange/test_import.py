@@ -1,4 +1,4 @@
-"""`memory_import`: what is in a file is in the database, or told."""
+"""`memory_import`: every value of a file is imported or reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ITEM = {
 
 
 class Result:
-    """How an import ended: its exit code, what it said, and the lines of the reject file."""
+    """The result of an import: exit code, output, and lines of the reject file."""
 
     def __init__(self, code: int, said: str, path: Path) -> None:
         self.code, self.said = code, said
@@ -47,7 +47,7 @@ class Result:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Result]:
-    """Import what is given: bytes, lines of JSON, or the path of a file."""
+    """Import bytes, lines of JSON, or the path of a file."""
 
     def call(content: Any, *options: str, name: str = "input.json") -> Result:
         path = content if isinstance(content, Path) else tmp_path / name
@@ -120,7 +120,7 @@ def test_a_session_after_its_items(run: Callable[..., Result]) -> None:
 
 
 def test_a_changed_line_is_told(run: Callable[..., Result]) -> None:
-    """It is rejected with the fields that differ, and with --update written over."""
+    """It is rejected with the fields that differ; with --update it is overwritten."""
     run([ITEM])
     changed = {**ITEM, "text_content": "Coffee.", "metadata": {"x": 1}}
     result = run([changed])
@@ -145,7 +145,7 @@ def test_twice_in_one_file(run: Callable[..., Result]) -> None:
 
 
 def test_bad_lines_are_told_and_the_rest_is_kept(run: Callable[..., Result]) -> None:
-    """The reject file names each with its line, in order; what was said before in it is replaced."""
+    """The reject file lists each with its line, in order; previous content of the file is replaced."""
     good = [json.dumps({**ITEM, "id": f"m{place}"}).encode() for place in range(3)]
     bad = [
         b'{"model": "MemoryItem", "id"',
@@ -176,7 +176,7 @@ def test_a_session_with_an_id_of_its_own_is_rejected(run: Callable[..., Result])
 
 
 def test_a_file_that_was_cut_off(run: Callable[..., Result]) -> None:
-    """What stands before the cut is imported, and the cut told."""
+    """Values before the end are imported, and the cut is reported."""
     whole = json.dumps(list(chatgpt_export(30, 10))).encode()
     result = run(whole[: len(whole) - 500], "--user-id", "ada")
     assert result.code == 1
@@ -213,7 +213,7 @@ def test_two_users_import_the_same_file(run: Callable[..., Result]) -> None:
 
 @pytest.mark.parametrize("names", [("conversations.json",), ("x/conversations-000.json", "x/conversations-001.json")])
 def test_the_zip_as_it_comes(names: tuple[str, ...], tmp_path: Path, run: Callable[..., Result]) -> None:
-    """The conversations in it, whatever else there is."""
+    """The conversations are imported; other files are ignored."""
     path = tmp_path / "export.zip"
     made = list(chatgpt_export(20, 10))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -247,7 +247,7 @@ def test_zips_in_a_zip(tmp_path: Path, run: Callable[..., Result]) -> None:
 
 
 def test_a_zip_with_a_damaged_member(tmp_path: Path, run: Callable[..., Result]) -> None:
-    """What can be read is imported; that it breaks off is told."""
+    """Readable values are imported, and the error is reported."""
     path = tmp_path / "export.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("conversations.json", json.dumps(list(chatgpt_export(10, 5))))
@@ -310,7 +310,7 @@ def test_metadata_is_completed(run: Callable[..., Result]) -> None:
 
 @pytest.mark.parametrize("early", [START, None])
 def test_a_history_that_got_times(early: float | None, run: Callable[..., Result]) -> None:
-    """Times that an earlier import computed, or did not fit to the order, are corrected."""
+    """Times that an earlier import computed, or that contradicted the order, are corrected."""
     file = [langchain("human", "1"), langchain("ai", "2", timestamp=START), langchain("ai", "3", timestamp=early)]
     assert run(json.dumps(file[:1]).encode(), "--user-id", "ada").code == 0
     assert run(json.dumps(file).encode(), "--user-id", "ada").code == 0
@@ -358,7 +358,7 @@ def test_langchain_messages_on_lines(run: Callable[..., Result]) -> None:
 
 
 def test_formats_may_be_mixed(run: Callable[..., Result]) -> None:
-    """Each value is recognised by itself."""
+    """The format of each value is detected separately."""
     lines = [ITEM, conversation([node("a", None, message("user", "x"))]), langchain("human", "y"), {"what": 1}]
     result = run(lines, "--user-id", "ada")
     assert (result.code, MemoryItem.objects.count(), result.rejects[0]["line"]) == (1, 3, 4)
@@ -387,7 +387,7 @@ def test_a_missing_user_is_said(content: Any, run: Callable[..., Result]) -> Non
     ],
 )
 def test_unusable_files(content: Any, says: str, run: Callable[..., Result]) -> None:
-    """One sentence and exit code 2."""
+    """The error is one sentence; the exit code is 2."""
     result = run(content)
     assert result.code == 2
     assert says in result.said
@@ -395,7 +395,7 @@ def test_unusable_files(content: Any, says: str, run: Callable[..., Result]) -> 
 
 
 def test_a_zip_without_conversations(tmp_path: Path, run: Callable[..., Result]) -> None:
-    """Said as such."""
+    """The error names the missing member."""
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.txt", "a")
     assert "has no conversations.json" in run(tmp_path / "x.zip").said
@@ -403,14 +403,14 @@ def test_a_zip_without_conversations(tmp_path: Path, run: Callable[..., Result])
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"[]"])
 def test_empty_files(content: bytes, run: Callable[..., Result]) -> None:
-    """An export of nothing is no error."""
+    """An empty export is no error."""
     result = run(content)
     assert result.code == 0
     assert "no records" in result.said
 
 
 def test_one_unusable_file_does_not_keep_the_others(tmp_path: Path) -> None:
-    """All are tried; the exit code is the worst."""
+    """All are imported; the exit code is the worst."""
     good, bad = tmp_path / "good.jsonl", tmp_path / "bad"
     good.write_text(json.dumps(ITEM))
     bad.write_bytes(b"\0")
@@ -432,7 +432,7 @@ def test_rejects_can_go_elsewhere(tmp_path: Path, run: Callable[..., Result]) ->
 
 @pytest.mark.parametrize("user_id", ["", "x" * 256])
 def test_a_user_id_that_cannot_be(user_id: str, run: Callable[..., Result]) -> None:
-    """It is refused before anything is read."""
+    """It is refused before the file is read."""
     result = run([ITEM], "--user-id", user_id)
     assert result.code == 2
     assert result.said.startswith("--user-id: ")
@@ -440,7 +440,7 @@ def test_a_user_id_that_cannot_be(user_id: str, run: Callable[..., Result]) -> N
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`-` reads it."""
+    """`-` reads standard input."""
     stdin = io.TextIOWrapper(io.BytesIO(json.dumps([ITEM]).encode()))
     monkeypatch.setattr(sys, "stdin", stdin)
     monkeypatch.chdir(tmp_path)
@@ -476,7 +476,7 @@ def test_another_writer_meanwhile(run: Callable[..., Result], monkeypatch: pytes
 
 
 def test_a_database_that_fails(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence, exit code 2, and no line of code in it."""
+    """The error is one sentence without code; the exit code is 2."""
 
     def failing(entries: Any, update: bool) -> Any:
         raise OperationalError("disk full")
@@ -488,7 +488,7 @@ def test_a_database_that_fails(run: Callable[..., Result], monkeypatch: pytest.M
 
 
 def test_an_interruption(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches that were written stay, and it is said how to go on."""
+    """Written batches stay, and the output explains how to continue."""
     real, calls = store.write, []
 
     def interrupted(entries: Any, update: bool) -> Any:

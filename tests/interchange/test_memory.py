@@ -68,7 +68,7 @@ def peak(parts: tuple[bytes, bytes, bytes], size: int, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("make", [lines, array])
 def test_it_does_not_grow_with_the_file(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of twelve times the size takes hardly more, and less than the file has."""
+    """A file of twelve times the size needs hardly more, and less than its size."""
     small = peak(make(), MEGABYTE // 2, monkeypatch)
     large = peak(make(), 6 * MEGABYTE, monkeypatch)
     assert large < min(6, small * 2)

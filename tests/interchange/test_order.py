@@ -1,4 +1,4 @@
-"""The order of a file is the order of the imported conversation, whatever its clocks."""
+"""Imported conversations keep the order of the file, whatever its timestamps."""
 
 from __future__ import annotations
 

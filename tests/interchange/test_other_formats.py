@@ -1,4 +1,4 @@
-"""What the values of other products' formats become."""
+"""Conversion of the values of other products' formats."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_messages_that_say_nothing(content: Any) -> None:
     ],
 )
 def test_what_is_no_message(content: Any) -> None:
-    """It is rejected alone, with its place."""
+    """Only this value is rejected, by its position."""
     (reject,) = (found for found in outcomes(content) if isinstance(found, Reject))
     assert reject.place.line == 3
 

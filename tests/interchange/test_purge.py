@@ -27,7 +27,7 @@ def purge(*options: str) -> str:
 def test_purge(
     make_item: Callable[..., MemoryItem], make_agent_data: Callable[..., AgentData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expired records go, in as many steps as it takes; a dry run only counts them."""
+    """Expired records are deleted, in any number of steps; a dry run only counts them."""
     monkeypatch.setattr(records, "ROWS_AT_ONCE", 2)
     for expiration in [PAST] * 5 + [None, FUTURE]:
         make_item(expiration=expiration)

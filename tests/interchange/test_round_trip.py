@@ -180,7 +180,7 @@ def test_a_selection(options: tuple[str, ...], ids: list[str]) -> None:
 
 @pytest.mark.usefixtures("records")
 def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export that fails leaves the file that was there, and no part of its own."""
+    """A failing export leaves the existing file, and no partial one."""
     path = tmp_path / "copy.jsonl"
     path.write_text("yesterday's")
 

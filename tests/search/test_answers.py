@@ -1,4 +1,4 @@
-"""What a question asks for, and the texts that tell it."""
+"""The kind of answer that a question asks for, and the texts that contain it."""
 
 import time
 
@@ -30,7 +30,7 @@ def test_a_text_with_the_kind_of_answer_is_told_from_one_without(question: str, 
 
 @pytest.mark.parametrize("text", ["Yes. I did. Then we left.", "I've seen it, and I'm sure that I'd know."])
 def test_what_begins_a_sentence_is_no_name(text: str) -> None:
-    """Nor is "I"."""
+    """The first word of a sentence is not a name, nor is "I"."""
     kind = asked_for(ask("Who was it?", "english"))
     assert kind is not None
     assert not has_answer(text, kind)
@@ -40,7 +40,7 @@ def test_what_begins_a_sentence_is_no_name(text: str) -> None:
     ("question", "language"), [("What did she say about the ferry?", "english"), ("Wann fuhr die Fähre?", "german")]
 )
 def test_other_questions_ask_for_nothing_in_particular(question: str, language: str) -> None:
-    """Nor do those in a language without patterns."""
+    """Other questions have no kind of answer, nor do those in a language without patterns."""
     assert asked_for(ask(question, language)) is None
 
 
@@ -59,13 +59,13 @@ def test_other_questions_ask_for_nothing_in_particular(question: str, language: 
     ],
 )
 def test_a_question_for_several_things_is_told(question: str, several: bool) -> None:
-    """By a plural that somebody has or does, by what somebody has done, by both."""
+    """Recognized by a plural that somebody has or does, by what somebody has done, or by both."""
     assert asks_for_several(ask(question, "english")) is several
     assert not asks_for_several(ask(question, "german"))
 
 
 def test_a_question_of_many_words_takes_no_longer() -> None:
-    """Whatever is typed: its beginning tells."""
+    """Only the beginning of a long question is examined."""
     began = time.process_time()
     assert not asks_for_several(ask("what " + "has " * 2_400 + "-" * 300, "english"))
     assert time.process_time() - began < 1.0
@@ -81,6 +81,6 @@ def test_a_question_of_many_words_takes_no_longer() -> None:
     ],
 )
 def test_words_for_the_other_are_counted(text: str, times: int) -> None:
-    """As words, in all their forms; in a language without a pattern there are none."""
+    """Words in all their forms; a language without a pattern has none."""
     assert addressed(text, "english") == times
     assert addressed(text, "finnish") == 0

@@ -1,4 +1,4 @@
-"""Words that tell an answer where the question has another."""
+"""Associations: words that an answer may have instead of the question's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLES = sorted(Path(module.__file__).parent.glob("*.txt"))
 
 
 def first(question: str, *texts: str) -> str:
-    """What comes first by related words alone, without an embedder."""
+    """The first result by related words alone, without an embedder."""
     passages = {
         text: Passage(text, "s", "Ada", datetime(2024, 5, 1, tzinfo=UTC), text, tuple(terms(text))) for text in texts
     }
@@ -35,13 +35,13 @@ def test_a_table_maps_terms_to_terms() -> None:
 
 
 def test_a_line_without_a_colon_is_told() -> None:
-    """A slip of the pen does not become a word of its own."""
+    """A line without a colon raises an error instead of becoming a word."""
     with pytest.raises(ValueError, match="No colon in the table of associations: 'hobby pottery'"):
         read(["hobby pottery"], "english")
 
 
 def test_languages_without_a_table_associate_nothing() -> None:
-    """Their words are compared by their vectors and as they are."""
+    """Their words are compared by vectors and as written."""
     assert associations("finnish") == {}
 
 
@@ -67,11 +67,11 @@ def test_the_tables_are_in_order(table: Path) -> None:
     ],
 )
 def test_an_answer_is_told_by_its_words(question: str, answer: str) -> None:
-    """Without a model, and without a word in common."""
+    """The answer is found without an embedder and without a common word."""
     assert first(question, "The ferry was late again.", answer, "It rained over the weekend.") == answer
 
 
 def test_associations_go_one_way() -> None:
-    """Who asks for a cello does not mean any instrument; the word itself comes before what it brings to mind."""
+    """A question about a cello does not match every instrument; the word itself ranks before its associations."""
     assert first("Who plays the cello?", "Which instrument?", "My cello is old.") == "My cello is old."
     assert "instrument" not in associations("english").get("cello", ())

@@ -1,4 +1,4 @@
-"""Embedders that do not keep their promise: what is written stays, a search tells, no wrong vector is stored."""
+"""Embedders that break their contract: writes succeed, searches raise, and no wrong vector is stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = "We paint the harbour. " * 200  # of several pieces
 
 
 class Broken(DeterministicEmbedder):
-    """A model that gives what `made` makes of good vectors."""
+    """A model that returns good vectors changed by `made`."""
 
     name = "broken"
     made: Callable[[Any], Any] = staticmethod(lambda vectors: vectors)
@@ -39,7 +39,7 @@ class Broken(DeterministicEmbedder):
 
 
 def away(vectors: Any) -> Any:
-    """What a library may raise."""
+    """An error that a library may raise."""
     raise OSError("no route to secret-host")
 
 
@@ -56,7 +56,7 @@ WRONG = {
 
 @pytest.fixture(params=WRONG)
 def broken(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`MEMORY["EMBEDDER"]` does not keep its promise."""
+    """`MEMORY["EMBEDDER"]` breaks its contract."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
     monkeypatch.setattr(Broken, "made", staticmethod(WRONG[request.param]))
     yield
@@ -67,7 +67,7 @@ def broken(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.Mo
 def test_no_write_fails_and_nothing_wrong_is_stored(
     broken: None, remote: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One by one, many at once, changed: all wait for their vectors, and `memory_embed` tells in a sentence."""
+    """Single, bulk and changed items stay pending, and `memory_embed` exits with one sentence."""
     monkeypatch.setattr(Broken, "remote", remote, raising=False)
     MemoryItem.objects.create(id="a", user_id="ada", session_id="s", item_type="m", text_content="I painted a sunset.")
     texts = ["What did you do with your brushes?", LONG]
@@ -85,7 +85,7 @@ def test_no_write_fails_and_nothing_wrong_is_stored(
 
 
 def test_a_search_tells(broken: None, make_user: Any, client_for: Any) -> None:
-    """An `EmbedderError`, a 503, and in the admin a warning beside what words find; without what the library said."""
+    """An `EmbedderError`, a 503, and an admin warning beside keyword results; the library's message is omitted."""
     MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
     with pytest.raises(EmbedderError, match=r"broken (failed|returned)") as caught:
         MemoryItem.objects.search("sunset", user_id="ada")
@@ -103,7 +103,7 @@ def test_a_search_tells(broken: None, make_user: Any, client_for: Any) -> None:
 def test_numbers_that_are_none_are_no_vector(
     factor: float, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of one text: it is found by its words, the others by their vectors too, and the log tells."""
+    """The text with invalid numbers is found by its words, others also by their vectors; the failure is logged."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
 
     def made(vectors: Any) -> Any:
@@ -120,7 +120,7 @@ def test_numbers_that_are_none_are_no_vector(
 
 
 def test_lists_of_any_length_are_vectors(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An embedder may give lists, and vectors that are longer than 1: they are stored as they should be."""
+    """An embedder may return lists, and vectors longer than 1: they are normalized."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
     monkeypatch.setattr(Broken, "made", staticmethod(lambda vectors: (vectors * 100).tolist()))
     item = MemoryItem.objects.create(user_id="ada", item_type="m", text_content="I painted a sunset.")
@@ -130,17 +130,17 @@ def test_lists_of_any_length_are_vectors(settings: Any, monkeypatch: pytest.Monk
 
 
 def raises() -> Broken:
-    """A maker that raises what it likes."""
+    """A factory that raises any error."""
     raise KeyError("API_KEY")
 
 
 def lacks() -> object:
-    """A maker that makes something else."""
+    """A factory that returns something else."""
     return object()
 
 
 def too_large() -> DeterministicEmbedder:
-    """A maker of vectors that no database takes."""
+    """A factory of vectors that no database accepts."""
     return DeterministicEmbedder(4_096)
 
 
@@ -150,7 +150,7 @@ def too_large() -> DeterministicEmbedder:
 def test_a_path_that_makes_no_embedder_fails_no_write(
     path: str, settings: Any, make_user: Any, client_for: Any
 ) -> None:
-    """What was said is kept; searches and the commands tell in a sentence."""
+    """Writes succeed; searches and the commands raise an error that names the path."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": path}
     MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
     MemoryItem.objects.filter(pk="a").update(text_content="I painted the lake.")

@@ -16,7 +16,7 @@ def unit(rows: int, dimension: int, seed: int) -> Vectors:
 
 
 def test_exact_beyond_single_precision() -> None:
-    """The stored numbers are single precision, their cosine is not: two that differ in the eighth digit stay two."""
+    """Stored numbers are single precision, cosines are not: two that differ in the eighth digit stay distinct."""
     one = np.array([[3.0, 4.0], [3.0000002, 4.0], [0.0, 0.0]], np.float32)
     found = exact(one, np.array([1.0, 0.0], np.float32))
     wanted = [0.6, float(one[1][0]) / float(np.hypot(*one[1].astype(np.float64)))]
@@ -25,7 +25,7 @@ def test_exact_beyond_single_precision() -> None:
 
 
 def test_equal_ones_by_id() -> None:
-    """Whatever order the rows are in, and where some are one vector beyond the limit."""
+    """Equal vectors are ordered by id, also if there are more of them than the limit."""
     same = np.repeat(unit(1, 8, 0), 5, axis=0)
     assert [place for place, _ in nearest(same, same[0], ["e", "b", "d", "a", "c"], 3)] == [3, 1, 4]
 
@@ -40,7 +40,7 @@ def test_of_some_places_alone() -> None:
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 300), st.integers(1, 20), st.sampled_from([2, 64, 256, 2048]), st.integers(0, 10**6))
 def test_nothing_near_is_missed(rows: int, limit: int, dimension: int, seed: int) -> None:
-    """What single precision leaves out is never among the first that double precision would have."""
+    """The preselection in single precision omits none of the nearest rows in double precision."""
     vectors = unit(rows, dimension, seed)
     vectors[1::3] = normalized(vectors[::3][: len(vectors[1::3])] + np.float32(1e-7))
     ids = [f"{number:04}" for number in range(rows)]

@@ -1,4 +1,4 @@
-"""What a search asks of Firestore: two rounds, a bounded number of documents, indexes that are deployed."""
+"""The cost of a search on Firestore: two rounds, a bounded number of documents, and deployed indexes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ QUESTIONS = (
 
 @pytest.fixture
 def meter(firestore_emulator: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Meter]:
-    """What passes between the engine and an empty database."""
+    """The calls between the engine and an empty database."""
     with (
         django_db_blocker.unblock(),
         Meter(firestore_emulator) as meter,
@@ -58,7 +58,7 @@ def meter(firestore_emulator: str, django_db_blocker: DjangoDbBlocker) -> Iterat
 
 
 def remember(count: int, start: int = 0) -> None:
-    """So many turns, thirty a session, of few words: every word is in most sessions."""
+    """That many turns of few words, thirty per session: most sessions have every word."""
     chance = random.Random(start)  # noqa: S311
     MemoryItem.objects.using(ALIAS).bulk_create(
         MemoryItem(
@@ -74,7 +74,7 @@ def remember(count: int, start: int = 0) -> None:
 
 
 def rounds_of(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
-    """What is asked in each round from now on."""
+    """The queries of each round from now on."""
     found: list[list[Any]] = []
 
     def fetch(asked: list[Any]) -> Any:
@@ -86,7 +86,7 @@ def rounds_of(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
 
 
 def test_two_rounds_and_a_bounded_number_of_documents(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most 15 reads a result, counted on the wire, and no more calls for five times the memory."""
+    """At most 15 reads per result, counted on the wire, and no more calls for five times the memory."""
     rounds = rounds_of(monkeypatch)
     costs = []
     for size in (300, 1_200):
@@ -105,7 +105,7 @@ def test_two_rounds_and_a_bounded_number_of_documents(meter: Meter, monkeypatch:
 
 
 def test_no_vector_comes_back(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither vectors nor terms are selected; what is found has its text without another call."""
+    """Neither vectors nor terms are selected; results have their texts without another call."""
     remember(60)
     answers: list[bytes] = []
     stream = Meter._stream
@@ -136,7 +136,7 @@ def test_no_vector_comes_back(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> 
     ids=["user", "session", "type", "time", "session and time"],
 )
 def test_every_query_has_its_index(meter: Meter, monkeypatch: pytest.MonkeyPatch, narrow: Callable[[Any], Any]) -> None:
-    """What production needs for a search is in `firestore.indexes.json`, or made of indexes that are."""
+    """All indexes that a search needs are in `firestore.indexes.json` or can be merged from those."""
     remember(60)
     rounds = rounds_of(monkeypatch)
     narrow(MemoryItem.objects.using(ALIAS).for_user("ada")).search(QUESTIONS[0])

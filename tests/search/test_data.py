@@ -1,4 +1,4 @@
-"""The labelled set that retrieval is tuned on and judged by is what its format says."""
+"""The labelled set for tuning and evaluating retrieval has its documented format."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ def counted(key, conversations):
 
 @pytest.mark.parametrize("half", build.HALVES)
 def test_stored_json_is_what_the_sources_say(half):
-    """A change of a source that was not built is found."""
+    """A change of a source that was not built is detected."""
     assert (build.FOLDER / f"{half}.json").read_text("utf-8") == build.dump(build.read_half(half))
 
 
@@ -57,7 +57,7 @@ def test_halves_share_nothing():
 
 
 def test_ids_are_unique():
-    """Turns and conversations can be told apart over all files."""
+    """Ids of turns and conversations are unique over all files."""
     ids = Counter(chain((one["id"] for one in ALL), (turn["id"] for one in ALL for turn in one["turns"])))
     assert [identity for identity, count in ids.items() if count > 1] == []
 
@@ -140,7 +140,7 @@ def test_nothing_is_said_or_asked_twice(conversation):
     ],
 )
 def test_source_that_does_not_read_is_refused(line, message):
-    """A slip of the pen is told by file and line instead of becoming wrong evidence."""
+    """A typing error is reported by file and line instead of becoming wrong evidence."""
     source = f"speakers: M=Maya, T=Tom\n# session | 2025-01-01 10:00\nM^one: hello\n{line}\n"
     with pytest.raises(build.SourceError, match=rf"^slip, line [45]: .*{message}"):
         build.read("slip", source)

@@ -22,12 +22,12 @@ from memory.search.passages import ask
     ],
 )
 def test_months_and_years_are_read(question: str, expected: list[Named]) -> None:
-    """With each other where they belong together; words that only look like months are none."""
+    """A month and a year that belong together are combined; words that only look like months are ignored."""
     assert list(named(ask(question, "english"))) == expected
 
 
 def test_other_languages_name_none() -> None:
-    """Their months are other words."""
+    """Their names of months are not recognized."""
     assert named(ask("Was war im April 2024?", "german")) == ()
 
 
@@ -36,5 +36,5 @@ def test_other_languages_name_none() -> None:
     [(Named(5, 2023), True), (Named(5, None), True), (Named(None, 2023), True), (Named(6, 2023), False)],
 )
 def test_a_time_lies_in_a_month_or_not(date: Named, expected: bool) -> None:
-    """A month without a year is one of any year, a year alone has all its months."""
+    """A month without a year matches any year; a year alone matches all its months."""
     assert date.has(datetime(2023, 5, 31, 23, 59, tzinfo=UTC)) is expected

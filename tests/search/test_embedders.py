@@ -23,7 +23,7 @@ from memory.testing.embedders import DeterministicEmbedder
 
 
 class Gemini(BaseHTTPRequestHandler):
-    """Answers a batch with vectors that tell the text's length; first with the statuses in `failures`."""
+    """A server that returns vectors with the text's length, after the statuses in `failures`."""
 
     failures: list[int] = []
     requests: list[Any] = []
@@ -45,11 +45,11 @@ class Gemini(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Vertex(BaseHTTPRequestHandler):
-    """Answers as Vertex AI: 20,000 tokens a request (here: words), and one text where the model is a Gemini."""
+    """A server like Vertex AI: 20,000 tokens (here: words) per request, and one text for Gemini models."""
 
     requests: list[list[str]] = []
 
@@ -77,7 +77,7 @@ class Vertex(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def gemini() -> Iterator[GoogleEmbedder]:
 
 @pytest.mark.parametrize("embedder", [StaticEmbedder(), DeterministicEmbedder()], ids=lambda one: one.name)
 def test_the_contract(embedder: Embedder) -> None:
-    """Shapes, lengths of 1, zeros for nothing, the same in any batch, and nothing that makes it fail."""
+    """Shapes, lengths of 1, zeros for empty texts, the same vectors in any batch, and no text that raises."""
     assert isinstance(embedder, Embedder)
     texts = ["She painted a sunset.", "", "🎉", "a\x00b", "\ud800 word", "word " * 10_000]
     vectors = embedder.embed_documents(texts)
@@ -117,14 +117,14 @@ def test_the_contract(embedder: Embedder) -> None:
 
 
 def test_the_static_model_leaves_logging_alone() -> None:
-    """Its package configures the root logger on import; a project's own configuration stands."""
+    """Its package configures the root logger on import; the project's own configuration is kept."""
     before = (list(logging.root.handlers), logging.root.level)
     StaticEmbedder().embed_query("hello")
     assert (list(logging.root.handlers), logging.root.level) == before
 
 
 def test_gemini_in_batches(gemini: GoogleEmbedder) -> None:
-    """A request for each hundred, told what the texts are for; an empty text is not sent and has zeros."""
+    """One request per hundred texts, with the task type; an empty text is not sent and has zeros."""
     vectors = gemini.embed_documents(["x"] * BATCH + [" ", "xyz"])
     assert sorted(len(body["requests"]) for body in Gemini.requests) == [1, BATCH]
     assert all(len(one["content"]["parts"]) == 1 for body in Gemini.requests for one in body["requests"])
@@ -136,7 +136,7 @@ def test_gemini_in_batches(gemini: GoogleEmbedder) -> None:
 
 
 def test_gemini_that_stumbles_and_falls(gemini: GoogleEmbedder) -> None:
-    """What passes is tried again; what stays, or cannot pass, is one clear error."""
+    """Temporary errors are retried; lasting ones raise one clear error."""
     Gemini.failures = [503]
     assert gemini.embed_query("what?").any()
     Gemini.failures = [400]
@@ -149,7 +149,7 @@ def test_gemini_that_stumbles_and_falls(gemini: GoogleEmbedder) -> None:
     [("gemini-embedding-001", 31), ("gemini-embedding-2", 31), ("text-embedding-005", 3)],
 )
 def test_vertex_is_sent_what_it_takes(model: str, requests: int) -> None:
-    """One text a request for Gemini's models, else as many as have no more characters than it takes tokens."""
+    """One text per request for Gemini models, otherwise as many as have no more characters than the limit of tokens."""
     Vertex.requests = []
     texts = [f"{number} " * 500 for number in range(10, 40)]
     with served(Vertex) as address:
@@ -179,7 +179,7 @@ def test_vertex_is_sent_what_it_takes(model: str, requests: int) -> None:
     ],
 )
 def test_a_missing_package_is_one_sentence(module: str, make: Any, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what to install."""
+    """The error names the package to install."""
     monkeypatch.setitem(sys.modules, module, None)
     if module == "google.genai":
         import google

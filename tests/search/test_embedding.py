@@ -1,4 +1,4 @@
-"""Vectors that are made after the write: by a task, by this process' thread, or by command; none undoes a write."""
+"""Vectors computed after the write: by a task, by this process' thread, or by command; failures undo no write."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
 
 class Remote(DeterministicEmbedder):
-    """A model elsewhere: its calls are recorded, and something may happen while one is under way."""
+    """A remote model: its calls are recorded, and each runs `meanwhile` first."""
 
     name = "remote"
     remote = True
@@ -39,14 +39,14 @@ class Remote(DeterministicEmbedder):
     meanwhile: ClassVar[Callable[[], object]] = lambda: None
 
     def embed_documents(self, texts: Any) -> Vectors:
-        """As the other, after what happens meanwhile."""
+        """Embed like the base class, after `meanwhile`."""
         self.calls.append(list(texts))
         type(self).meanwhile()
         return super().embed_documents(texts)
 
 
 class Other(DeterministicEmbedder):
-    """Another model here, of another dimension."""
+    """Another local model, with another dimension."""
 
     name = "other"
 
@@ -68,14 +68,14 @@ def _remote(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Nothing is embedded by itself; the ids that would have been."""
+    """Nothing is embedded automatically; the ids that would have been."""
     handed: list[str] = []
     monkeypatch.setattr(later.thread, "put", lambda ids, using: handed.extend(ids))
     return handed
 
 
 def embed(command: str = "memory_embed", **options: Any) -> str:
-    """What the command says."""
+    """The command's output."""
     out = io.StringIO()
     call_command(command, stdout=out, stderr=io.StringIO(), **options)
     return out.getvalue()
@@ -90,7 +90,7 @@ def models() -> dict[str, str]:
 
 
 def failing() -> None:
-    """A model that is away."""
+    """An unavailable model."""
     raise EmbedderError("remote failed (Timeout): try again later.")
 
 
@@ -98,7 +98,7 @@ def failing() -> None:
 
 
 def test_what_waits_is_completed(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """In batches; a second run finds nothing to do, and the model is asked for each text once."""
+    """In batches; a second run finds nothing to do, and the model embeds each text once."""
     for number in range(5):
         make_item(id=f"i{number}")
     make_item(id="silent", text_content=None)
@@ -113,7 +113,7 @@ def test_what_waits_is_completed(make_item: Callable[..., MemoryItem], by_hand: 
 
 
 def test_counting_completes_nothing(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """`--check` is an error while something waits, for deployments and monitors."""
+    """`--check` is an error while items are pending, for deployments and monitors."""
     make_item(id="a")
     with pytest.raises(CommandError, match="1 items are pending"):
         embed(check=True)
@@ -123,7 +123,7 @@ def test_counting_completes_nothing(make_item: Callable[..., MemoryItem], by_han
 
 
 def test_what_waits_for_two_things_is_counted_once(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """For terms and for a vector, beside what waits for one of them: as many are told as there are."""
+    """An item without terms and without a vector counts once, beside those that lack one of them."""
     for pk, version in {"a": "klingon@1", "b": "english@0", "c": "english@0"}.items():
         make_item(id=pk)
         MemoryItem.objects.filter(pk=pk).update(terms_version=version)
@@ -136,14 +136,14 @@ def test_what_waits_for_two_things_is_counted_once(make_item: Callable[..., Memo
 
 @pytest.mark.parametrize("command", ["memory_embed", "memory_reembed"])
 def test_a_database_that_is_none_is_one_sentence(command: str) -> None:
-    """Not a traceback."""
+    """The error is one sentence, not a traceback."""
     options = {"to": f"{HERE}Other"} if command == "memory_reembed" else {}
     with pytest.raises(CommandError, match=r"--database nowhere: unknown alias"):
         embed(command, database="nowhere", **options)
 
 
 def test_one_users_items(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """`--user` leaves the others' alone."""
+    """`--user` selects the items of one user."""
     make_item(id="a")
     make_item(id="b", user_id="bob")
     embed(user="bob")
@@ -153,7 +153,7 @@ def test_one_users_items(make_item: Callable[..., MemoryItem], by_hand: list[str
 def test_it_goes_on_where_it_was_cut_off(
     make_item: Callable[..., MemoryItem], by_hand: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that fails ends the run with one sentence; what was written stays, and is not embedded again."""
+    """A failing model ends the run with one sentence; stored vectors stay, and are not computed again."""
     for number in range(6):
         make_item(id=f"i{number}")
     monkeypatch.setattr(Remote, "meanwhile", lambda: failing() if len(Remote.calls) == 3 else None)
@@ -168,7 +168,7 @@ def test_it_goes_on_where_it_was_cut_off(
 def test_what_changes_or_goes_meanwhile_is_not_overwritten(
     make_item: Callable[..., MemoryItem], by_hand: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new text gets its own vector, other fields keep what was written, and what was deleted stays so."""
+    """A new text gets its own vector, other fields keep concurrent changes, and deleted items stay deleted."""
     changed, gone, moved = (make_item(id=name) for name in ("changed", "gone", "moved"))
 
     def meanwhile() -> None:
@@ -189,7 +189,7 @@ def test_what_changes_or_goes_meanwhile_is_not_overwritten(
 
 
 def test_terms_of_earlier_days_are_made(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """Rows from before there was search, and of another language, get the terms of now; without a model too."""
+    """Rows from before search existed, and of another language, get current terms, also without a model."""
     old, new = make_item(id="old", text_content="a painted boat"), make_item(id="new", text_content="a boat")
     with override_settings(MEMORY={**memory(), "EMBEDDER": None}):
         raw = MemoryItem.all_objects.filter(pk=old.pk)
@@ -204,7 +204,7 @@ def test_terms_of_earlier_days_are_made(make_item: Callable[..., MemoryItem], by
 
 
 def memory() -> dict[str, Any]:
-    """The settings in force."""
+    """The current settings."""
     from django.conf import settings
 
     return dict(settings.MEMORY)
@@ -213,7 +213,7 @@ def memory() -> dict[str, Any]:
 def test_a_memory_moves_to_another_model(
     make_item: Callable[..., MemoryItem], by_hand: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Searches find everything before, between and after; what is written by the old model meanwhile follows."""
+    """Searches find all items before, during and after it; items that the old model embeds meanwhile follow."""
     for number in range(6):
         make_item(id=f"i{number}", text_content=f"lighthouse number {number}")
     embed()
@@ -253,7 +253,7 @@ def test_a_memory_moves_to_another_model(
     ],
 )
 def test_a_model_that_cannot_be_had_is_one_sentence(path: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The option, its value, and why."""
+    """The error names the option, its value, and the reason."""
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(CommandError, match=rf"--to.*{path}.*{said}"):
@@ -267,11 +267,11 @@ def test_a_batch_has_a_size(size: str) -> None:
         call_command("memory_embed", f"--batch-size={size}")
 
 
-# By itself
+# Automatically
 
 
 def test_a_write_is_followed_by_its_vector(make_item: Callable[..., MemoryItem]) -> None:
-    """By every path that writes a text."""
+    """By every write path that changes a text."""
     make_item(id="saved")
     MemoryItem.objects.bulk_create(
         [MemoryItem(id=f"b{n}", user_id="ada", item_type="m", text_content="x") for n in "12"]
@@ -288,7 +288,7 @@ def test_a_write_is_followed_by_its_vector(make_item: Callable[..., MemoryItem])
 def test_a_model_that_is_slow_or_away_holds_nothing_up(
     make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The write returns while the model thinks; what it fails at waits for the command."""
+    """The write returns while the model is running; items that it fails for are left to the command."""
     thinking = threading.Event()
 
     def slow_and_away() -> None:
@@ -311,7 +311,7 @@ def test_a_model_that_is_slow_or_away_holds_nothing_up(
 
 
 def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has no room is dropped, told, and never waited for."""
+    """Items beyond the limit are dropped and logged, and nothing waits for them."""
     done: list[str] = []
     gate = threading.Event()
     monkeypatch.setattr(later, "embed_now", lambda ids, using: gate.wait(20) and done.extend(ids))
@@ -330,7 +330,7 @@ def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pyt
 
 
 def test_a_process_that_ends_drops_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits a moment for the batch that is under way, and takes nothing new."""
+    """The process waits a moment for the current batch, and starts no other."""
     gate = threading.Event()
     monkeypatch.setattr(later, "embed_now", lambda ids, using: gate.wait(20))
     monkeypatch.setattr(later, "LAST_SECONDS", 0.05)
@@ -367,7 +367,7 @@ time.sleep(0.3)
 @pytest.mark.embedded("a process of its own, with a database file of its own")
 @pytest.mark.parametrize(("seconds", "expected"), [(1, REMOTE), (60, "")])
 def test_a_process_ends_whatever_the_model_does(tmp_path: Path, seconds: int, expected: str) -> None:
-    """A batch that is nearly done is written; one that is not keeps nobody waiting, and its items wait."""
+    """A batch that is nearly done is written; a slow one does not delay the exit, and its items stay pending."""
     script = ENDING.format(root=str(ROOT), file=str(tmp_path / "db.sqlite3"), seconds=seconds)
     done = subprocess.run([sys.executable, "-c", script], timeout=40, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -382,7 +382,7 @@ def _in_a_fork(answer: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # what is tested is what it warns of
 def test_a_fork_has_a_thread_of_its_own(make_item: Callable[..., MemoryItem]) -> None:
-    """A forked server process inherits neither the thread nor what it was doing."""
+    """A forked server process inherits neither the thread nor its queue."""
     make_item(id="a")
     assert later.thread.wait(20)
     assert later.thread._thread is not None
@@ -419,7 +419,7 @@ def test_a_project_with_tasks_gets_a_task(settings: Any, make_item: Callable[...
 
 @pytest.mark.parametrize("backend", ["django.tasks.backends.immediate.ImmediateBackend", ""])
 def test_tasks_that_run_in_place_are_none(settings: Any, backend: str) -> None:
-    """Django's default backend runs a task where it is enqueued: the write would wait for the model."""
+    """Django's default backend runs a task in place, so the write would wait for the model."""
     settings.TASKS = {"default": {"BACKEND": backend}}
     assert later.task() is None
 
@@ -445,7 +445,7 @@ def test_a_queue_that_is_away_fails_no_write(
 
 
 def test_a_rolled_back_write_is_not_embedded(by_hand: list[str]) -> None:
-    """What was never committed is handed to nobody."""
+    """Uncommitted items are not enqueued."""
     with pytest.raises(KeyError), transaction.atomic(using=memory_settings.database):
         _create_and_fail()
     assert by_hand == []
@@ -464,7 +464,7 @@ def missing() -> Remote:
 def test_a_model_that_cannot_be_made_fails_no_write(
     make_item: Callable[..., MemoryItem], by_hand: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was said is kept, and waits; a search, and the command, tell in a sentence what is missing."""
+    """Writes succeed and stay pending; a search and the command raise an error that names the missing package."""
     with override_settings(MEMORY={**memory(), "EMBEDDER": f"{HERE}missing"}):
         make_item(id="a")
         MemoryItem.objects.filter(pk="a").update(text_content="a lighthouse")

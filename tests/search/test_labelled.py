@@ -1,4 +1,4 @@
-"""Files of labelled conversations, as people and programs make them."""
+"""Files of labelled conversations, as people and programs write them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def without(one: dict[str, Any], name: str) -> dict[str, Any]:
     ("given", "read_as"), [(4, "4"), ("4", "4"), ("multi/hop", "multi/hop"), (None, ""), (1.5, "1.5")]
 )
 def test_a_category_is_a_text_a_number_or_nothing(given: Any, read_as: str) -> None:
-    """As is one that is not there."""
+    """A missing category is valid, too."""
     first, second = read(questions=[{**QUESTION, "category": given}, without(QUESTION, "category")]).labels
     assert (first.category, second.category) == (read_as, "")
 
 
 def test_ids_may_be_numbers() -> None:
-    """Of turns, sessions, and in the evidence."""
+    """Ids of turns and sessions, also in the evidence."""
     found = read([{**TURN, "id": 7, "session": 3}], [{**QUESTION, "evidence": [7]}])
     assert (found.passages[0].id, found.passages[0].session) == ("7", "3")
     assert found.labels[0].evidence == {"7"}
@@ -64,7 +64,7 @@ def test_times_have_an_offset_or_are_utc(time: str) -> None:
     ],
 )
 def test_times_as_people_write_them(time: object) -> None:
-    """And mail and machines do; none of it is told as a problem."""
+    """Formats of people, mails and programs are accepted without a warning."""
     found = read([{**TURN, "time": time}])
     assert found.passages[0].time == datetime(2024, 5, 1, 10, tzinfo=UTC)
     assert found.left_out == ()
@@ -72,7 +72,7 @@ def test_times_as_people_write_them(time: object) -> None:
 
 @pytest.mark.parametrize("time", ["last week", "32 May, 2024", True, 1e40, [2024], {"day": 1}])
 def test_what_is_no_time_is_told(time: object) -> None:
-    """The turn counts, with the time of the one before it."""
+    """The turn is kept, with the time of the one before it."""
     found = read([TURN, {**TURN, "id": "t2", "time": time}])
     first, second = (one.time for one in found.passages)
     assert second == first + timedelta(microseconds=1)
@@ -81,7 +81,7 @@ def test_what_is_no_time_is_told(time: object) -> None:
 
 
 def test_turns_of_one_time_are_in_the_order_of_the_file() -> None:
-    """Where only sessions have a time, the tenth turn does not come before the second, as its id would have it."""
+    """If only sessions have a time, the tenth turn does not precede the second, as sorting by id would have it."""
     found = read([{**TURN, "id": f"D1:{number}"} for number in range(1, 13)])
     in_time = sorted(found.passages, key=lambda passage: (passage.time, passage.id))
     assert [passage.id for passage in in_time] == [f"D1:{number}" for number in range(1, 13)]
@@ -90,7 +90,7 @@ def test_turns_of_one_time_are_in_the_order_of_the_file() -> None:
 
 @pytest.mark.parametrize("nothing", [{}, {"time": None}, {"time": ""}])
 def test_a_turn_without_a_time_follows_the_one_before(nothing: dict[str, Any]) -> None:
-    """Wherever it stands."""
+    """At any position."""
     untimed = [{**without(TURN, "time"), **nothing, "id": name} for name in ("a", "c", "b")]
     found = read([untimed[0], {**TURN, "id": "t1"}, *untimed[1:]]).passages
     assert sorted(found, key=lambda passage: passage.time) == list(found)
@@ -98,7 +98,7 @@ def test_a_turn_without_a_time_follows_the_one_before(nothing: dict[str, Any]) -
 
 
 def test_no_session_no_speaker_and_no_text() -> None:
-    """Turns without a session are one; a picture has no text."""
+    """Turns without a session share one; a picture has no text."""
     bare = {"id": "t1", "time": TURN["time"], "text": None}
     found = read([bare, {**bare, "id": "t2", "session": ""}]).passages
     assert len({passage.session for passage in found}) == 1
@@ -119,7 +119,7 @@ def test_no_session_no_speaker_and_no_text() -> None:
     ],
 )
 def test_what_cannot_be_measured_is_left_out_and_told(question: Any, evidence: set[str] | None, told: str) -> None:
-    """By its place; all else is measured."""
+    """The report has its position; everything else is measured."""
     found = read(questions=[QUESTION, {**QUESTION, **question}])
     assert [label.evidence for label in found.labels[1:]] == ([] if evidence is None else [evidence])
     assert len(found.left_out) == bool(told)
@@ -141,7 +141,7 @@ def test_what_cannot_be_measured_is_left_out_and_told(question: Any, evidence: s
     ],
 )
 def test_what_makes_no_conversation_tells_where(turns: list[Any], questions: list[Any], problem: str) -> None:
-    """By the place in the file."""
+    """The error has the position in the file."""
     with pytest.raises(EvaluationError, match=problem):
         read(turns, questions)
 
@@ -154,13 +154,13 @@ def test_what_makes_no_conversation_tells_where(turns: list[Any], questions: lis
     ],
 )
 def test_what_is_no_file_of_conversations_says_so(text: str, problem: str) -> None:
-    """And not more than that."""
+    """The error names the problem."""
     with pytest.raises(EvaluationError, match=problem):
         read_conversations(text)
 
 
 def evaluated(data: Any, file: Path, **options: Any) -> tuple[dict[str, Any], str]:
-    """What the command tells machines, and what it complains of."""
+    """The command's JSON output, and its warnings."""
     file.write_text(json.dumps(data, ensure_ascii=False), "utf-8-sig")
     out, complaints = io.StringIO(), io.StringIO()
     call_command("memory_evaluate", str(file), json=True, stdout=out, stderr=complaints, **options)
@@ -168,7 +168,7 @@ def evaluated(data: Any, file: Path, **options: Any) -> tuple[dict[str, Any], st
 
 
 def test_a_file_of_many_oddities_is_measured(tmp_path: Path) -> None:
-    """Conversations without turns or questions, in many scripts, by people without names."""
+    """Conversations without turns or questions, in many scripts, with speakers without names."""
     talk = {
         "turns": [TURN, {"id": 2, "speaker": "美咲 👩‍🎨", "text": "猫が好きです。"}, {"id": 3, "text": None}],
         "questions": [{**QUESTION, "category": 1}, {"question": "誰が猫を好きですか", "evidence": 2, "category": 2}]
@@ -192,7 +192,7 @@ def test_a_file_without_anything_to_measure_says_so(tmp_path: Path) -> None:
 
 
 def test_times_of_sessions_alone_lose_nothing_of_the_order(tmp_path: Path) -> None:
-    """The labelled set is measured the same where each turn has its session's time."""
+    """The figures of the labelled set are the same if each turn has its session's time."""
     (first, *_) = json.loads((build.FOLDER / "tuning.json").read_text("utf-8"))["conversations"]
     table, _ = evaluated({"conversations": [first]}, tmp_path / "a.json", embedder="none")
     begun: dict[str, str] = {}

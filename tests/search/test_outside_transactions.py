@@ -19,12 +19,12 @@ BULK = "/api/memory-items/bulk/"
 
 
 class Watching(DeterministicEmbedder):
-    """Remembers the texts of each call, and whether it was made inside a transaction."""
+    """Records the texts of each call, and whether it was made inside a transaction."""
 
     calls: ClassVar[list[tuple[bool, int]]] = []
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Note the call."""
+        """Record the call."""
         self.calls.append((connections["memory"].in_atomic_block, len(texts)))
         return super().embed_documents(texts)
 
@@ -41,7 +41,7 @@ def new(number: int, **values: Any) -> MemoryItem:
 
 
 def test_own_texts_are_embedded_before_the_transaction(calls: list[tuple[bool, int]]) -> None:
-    """Of one item, of many, and of changed ones; each text once."""
+    """For one item, for many, and for changed ones; each text is embedded once."""
     item = MemoryItem(user_id="ada", item_type="m", text_content="first")
     item.save()
     MemoryItem.objects.bulk_create([new(number) for number in range(50)])

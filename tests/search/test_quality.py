@@ -1,4 +1,4 @@
-"""What search finds in conversations that it was not tuned on: a change that loses some of it is seen."""
+"""The quality of search in conversations that it was not tuned on: a regression fails."""
 
 from __future__ import annotations
 

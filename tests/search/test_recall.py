@@ -1,4 +1,4 @@
-"""`.search()` on a queryset: whose items, which filters, what order, and what it refuses; on whichever engine."""
+"""`.search()` on a queryset: users, filters, order, and invalid calls, on every engine."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_search_is_awaitable() -> None:
 
 
 def test_one_user_sees_nothing_of_another() -> None:
-    """Whatever the question, and whoever has more to say about it."""
+    """For any question, whatever other users have stored about it."""
     tell()
     tell("eve", texts=[*TEXTS, "I paint sunsets in oil, sunset after sunset, Melanie!"])
     for query in ("What did Melanie paint?", "sunset oil", "greyhound"):
@@ -123,7 +123,7 @@ def test_one_user_sees_nothing_of_another() -> None:
 def test_filters_hold_for_all_that_is_found(
     narrow: Callable[[Any], Any], allowed: Callable[[MemoryItem], bool]
 ) -> None:
-    """And what passes them is found, though better answers do not pass."""
+    """Items that match the filters are found although better results do not match them."""
     tell()
     tell(session_id="s2")
     tell(session_id=None, item_type="fact")
@@ -134,7 +134,7 @@ def test_filters_hold_for_all_that_is_found(
 
 
 def test_arguments_narrow_as_filters_do() -> None:
-    """`session_id` and `item_type` beside `user_id`; the same answers in the same order."""
+    """`session_id` and `item_type` besides `user_id`: the same results in the same order."""
     tell()
     tell(session_id="s2", item_type="fact")
     everything = MemoryItem.objects.for_user("ada")
@@ -184,7 +184,7 @@ def test_items_without_a_session_are_found() -> None:
     ],
 )
 def test_what_cannot_be_searched_says_so(ask: Callable[[Any], Any], error: type[Exception], says: str) -> None:
-    """One user, a question, a sensible number of results; before anything is read."""
+    """One user, a question, and a valid number of results are required; errors are raised before any read."""
     with pytest.raises(error, match=says):
         ask(MemoryItem.objects.all())
 
@@ -208,7 +208,7 @@ ODD = st.text(max_size=60) | st.text(alphabet="🎉\x00'\"%_\\;()日本 สว�
 @example(query="word " * 2_000, limit=100)
 @example(query="' OR 1=1 --", limit=10)
 def test_odd_questions_are_answered(query: str, limit: int) -> None:
-    """Whatever is asked: one user's items, no more than asked for, each once."""
+    """For any question: items of one user, no more than requested, each once."""
     if not MemoryItem.objects.exists():
         tell(texts=[*TEXTS, "日本の夕焼け 🎉", "O'Brien said: 100%_\\", "\x00 nul"])
         tell("eve")
@@ -243,7 +243,7 @@ def test_what_is_written_is_what_is_found() -> None:
 
 
 def test_what_meets_a_row_is_found_as_it_is_written() -> None:
-    """A `bulk_create` that updates the rows it meets, the text alone too, updates what follows from the text."""
+    """A `bulk_create` that updates existing rows, also the text alone, updates all that is derived from the text."""
     tell()
     old = MemoryItem.objects.get(id="ada-s1-5")
     met = MemoryItem(id=old.pk, user_id="ada", session_id="s1", item_type="message", text_content="A wombat came by.")
@@ -257,7 +257,7 @@ def test_what_meets_a_row_is_found_as_it_is_written() -> None:
 
 
 def test_fixtures_are_found(tmp_path: Any) -> None:
-    """`dumpdata` leaves out what search has of an item; `loaddata` makes it anew."""
+    """`dumpdata` omits search data; `loaddata` computes it again."""
     tell()
     file = tmp_path / "items.json"
     call_command("dumpdata", "memory.memoryitem", output=str(file), database="memory", verbosity=0)
@@ -272,7 +272,7 @@ def test_fixtures_are_found(tmp_path: Any) -> None:
 
 
 def test_what_was_said_before_belongs_to_a_vector() -> None:
-    """A turn's vector is the same whether it was written with those before it, or after them; and is another alone."""
+    """A turn's vector depends on the turns before it, but not on the order in which they are written."""
     tell()
     tell("eve", texts=[])
     for number, text in enumerate(TEXTS):
@@ -293,7 +293,7 @@ def test_what_was_said_before_belongs_to_a_vector() -> None:
 
 
 def test_ones_own_vector_is_left_alone() -> None:
-    """`embedding` is the caller's: neither made, nor changed, nor looked at by search."""
+    """`embedding` belongs to the caller: search neither computes, changes nor reads it."""
     tell(embedding=[1.0, 2.0])
     assert MemoryItem.objects.get(id="ada-s1-3").embedding == [1.0, 2.0]
     assert first("What did she paint?") == PAINTED
@@ -301,7 +301,7 @@ def test_ones_own_vector_is_left_alone() -> None:
 
 
 def test_long_texts_are_found_by_their_words_and_their_meaning() -> None:
-    """Also by what stands far from the beginning."""
+    """Also by words far from the beginning."""
     filler = "The committee discussed the budget of the harbour at length. " * 300
     tell(texts=[filler + "Then the walrus sang an opera.", *TEXTS])
     assert first("walrus")[:13] == "The committee"  # type: ignore[index]
@@ -312,20 +312,20 @@ def test_long_texts_are_found_by_their_words_and_their_meaning() -> None:
 
 @override_settings(MEMORY={"DATABASE": "memory", "EMBEDDER": None})
 def test_words_alone() -> None:
-    """Without an embedder nothing has a vector, and words find what they find."""
+    """Without an embedder no item has a vector, and search uses words alone."""
     tell()
     assert MemoryItem.objects.get(id="ada-s1-3").text_embedding is None
     assert first("sunset") == PAINTED
 
 
 def failing() -> Any:
-    """An embedder that lacks something."""
+    """An embedder with a missing dependency."""
     raise EmbedderError("It needs a package.")
 
 
 @override_settings(MEMORY={"DATABASE": "memory", "EMBEDDER": "tests.search.test_recall.failing"})
 def test_an_embedder_that_cannot_be_made_fails_searches_and_no_writes() -> None:
-    """What was said is kept; who asks is told."""
+    """Writes succeed; searches raise `EmbedderError`."""
     tell()
     assert MemoryItem.objects.count() == len(TEXTS)
     with pytest.raises(EmbedderError, match="needs a package"):
@@ -333,7 +333,7 @@ def test_an_embedder_that_cannot_be_made_fails_searches_and_no_writes() -> None:
 
 
 def test_another_language_has_other_stems() -> None:
-    """`MEMORY["LANGUAGE"]` holds for texts and questions."""
+    """`MEMORY["LANGUAGE"]` applies to texts and questions."""
     with override_settings(MEMORY={"DATABASE": "memory", "EMBEDDER": None, "LANGUAGE": "german"}):
         tell(texts=["Gestern wurden die Häuser gestrichen.", "Morgen regnet es."])
         assert first("Haus streichen Häusern") == "Gestern wurden die Häuser gestrichen."
@@ -351,7 +351,7 @@ def test_terms_are_looked_up() -> None:
 
 
 def test_an_engine_that_is_unknown_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite and Firestore only."""
+    """Only SQLite and Firestore are supported."""
     from django.db import NotSupportedError
 
     monkeypatch.setattr(connections["memory"], "vendor", "postgresql")

@@ -1,4 +1,4 @@
-"""How near words come to each other, and what that counts."""
+"""The similarity of words, and its part in the score."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memory.testing.embedders import DeterministicEmbedder
 
 
 class Counting(DeterministicEmbedder):
-    """Keeps what it was asked to embed."""
+    """An embedder that records its texts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Counting(DeterministicEmbedder):
 
 
 class Failing(DeterministicEmbedder):
-    """Knows questions, and no words."""
+    """An embedder that embeds questions and fails for words."""
 
     fails = True
 
@@ -47,7 +47,7 @@ class Failing(DeterministicEmbedder):
 
 
 class Remote(DeterministicEmbedder):
-    """One that takes its time."""
+    """A slow embedder."""
 
     remote = True
 
@@ -61,7 +61,7 @@ def ranked(question: str, texts: Sequence[str], embedder: DeterministicEmbedder 
 
 
 def test_each_word_counts_by_what_is_nearest_to_it() -> None:
-    """One row a passage, one column a word that is asked for; a passage without words is near to nothing."""
+    """One row per passage, one column per word of the question; an empty passage is similar to nothing."""
     near = nearness(["ferry", "late"], [["train", "late"], [], ["ferry", "late"]], Lexicon(DeterministicEmbedder()))
     assert near.shape == (3, 2)
     assert near[:, 1] == pytest.approx([1.0, 0.0, 1.0])
@@ -72,7 +72,7 @@ def test_each_word_counts_by_what_is_nearest_to_it() -> None:
 
 @pytest.mark.parametrize(("asked", "said"), [([], [["ferry"]]), (["ferry"], []), (["ferry"], [[], []]), ([], [])])
 def test_nothing_is_near_to_nothing(asked: list[str], said: list[list[str]]) -> None:
-    """No words on either side, no passages: zeros, and nothing divided by nothing."""
+    """No words on either side, no passages: zeros, and no division by zero."""
     near = nearness(asked, said, Lexicon(DeterministicEmbedder()))
     assert near.shape == (len(said), len(asked))
     assert not near.any()
@@ -80,14 +80,14 @@ def test_nothing_is_near_to_nothing(asked: list[str], said: list[list[str]]) -> 
 
 
 def test_long_passages_are_compared_by_their_first_words() -> None:
-    """Whatever somebody stores, a search compares no more than that."""
+    """A search compares a bounded number of words of any stored text."""
     counting = Counting()
     nearness(["ferry"], [[f"word{number}" for number in range(3 * MOST_WORDS)]], Lexicon(counting))
     assert len(counting.asked) == MOST_WORDS + 1
 
 
 def test_a_word_that_is_everywhere_tells_nothing() -> None:
-    """The rarer of two words decides, though the other weighs the same."""
+    """The rarer of two words decides, although both weigh the same."""
     near = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.9, 0.0]])
     found = related(near, [1.0, 1.0])
     assert max(found) == found[2]
@@ -96,13 +96,13 @@ def test_a_word_that_is_everywhere_tells_nothing() -> None:
 
 
 def test_related_words_are_found() -> None:
-    """By the default model: what shares no word with the question comes before what shares nothing at all."""
+    """With the default model, a text without a common word ranks before an unrelated one."""
     texts = ["We met at the station.", "He is terrified of gulls.", "The bread was in the oven."]
     assert ranked("What is he scared of?", texts, StaticEmbedder())[0] == texts[1]
 
 
 def test_without_vectors_of_words_the_same_word_is_near() -> None:
-    """Stems still meet."""
+    """Equal stems still match."""
     assert lexicon_of(None) is None
     texts = ["A fine day.", "She painted boats.", "The train was late."]
     assert ranked("Who paints?", texts, None)[0] == texts[1]
@@ -117,7 +117,7 @@ def test_a_model_that_takes_its_time_is_not_asked_for_words() -> None:
 
 
 def test_a_word_is_embedded_once() -> None:
-    """Its vector is kept, and is what the embedder makes."""
+    """Its vector is cached, and equals the embedder's."""
     counting = Counting()
     kept = Lexicon(counting)
     first, again = kept.vectors(["ferry", "late"]), kept.vectors(["late", "train"])
@@ -127,7 +127,7 @@ def test_a_word_is_embedded_once() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the most it starts anew, and still answers."""
+    """Beyond the limit the cache is cleared, and lookups still succeed."""
     monkeypatch.setattr(lexicon, "MOST", 3)
     counting = Counting()
     kept = Lexicon(counting)
@@ -138,7 +138,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_lexicon_for_a_model() -> None:
-    """Searches share the embedder's; another model, or the same made anew, has its own."""
+    """Searches share the embedder's; another model, or a new instance of the same, has its own."""
     one = DeterministicEmbedder()
     assert lexicon_of(one) is lexicon_of(one)
     assert lexicon_of(DeterministicEmbedder(32)) is not lexicon_of(one)
@@ -146,7 +146,7 @@ def test_one_lexicon_for_a_model() -> None:
 
 
 def test_a_model_that_fails_for_words_fails_no_search(caplog: pytest.LogCaptureFixture) -> None:
-    """The log tells; the same word is near still, and what failed is asked for again."""
+    """The failure is logged; equal words still match, and the failed words are embedded by a later search."""
     embedder = Failing()
     texts = ["A fine day.", "She painted boats.", "The train was late."]
     assert ranked("Who paints?", texts, embedder)[0] == texts[1]

@@ -61,12 +61,12 @@ def order(text: str, weights: Weights, talk: list[tuple[str, str]] = TALK) -> li
     ],
 )
 def test_each_part_can_decide_alone(part: str, text: str, first: str) -> None:
-    """With all other parts off, it puts its passage first."""
+    """With all other parts off, it ranks its passage first."""
     assert order(text, Weights().only(part))[0] == first
 
 
 def test_neighbours_find_an_answer_that_shares_no_word() -> None:
-    """The turn after a question that has the words."""
+    """The turn after a question with the words is found."""
     talk = [("Bo", "Which instrument does your sister play?"), ("Ada", "The oboe."), ("Bo", "Fine weather.")]
     question = ask("sister's instrument", "english")
     pool = gather(InMemorySource(passages(talk)), question, 10).pool
@@ -85,7 +85,7 @@ def test_what_is_told_to_who_asked_comes_first() -> None:
 
 
 def test_a_mistaken_speaker_does_not_hide_what_was_said() -> None:
-    """Who asks may name the wrong one of two: what the words say counts for more than who said it."""
+    """A question may name the wrong one of two speakers: the words of a text weigh more than its speaker."""
     sold = passages([("Ada", "I sold the boat to my neighbour on Sunday.")], session="a")
     other = passages([("Bo", "I bought a coat for my brother on Friday.")], session="b")
     question = naming(ask("How did Bo sell the boat?", "english", EMBEDDER), {"Ada", "Bo"})
@@ -96,7 +96,7 @@ def test_a_mistaken_speaker_does_not_hide_what_was_said() -> None:
 
 
 def test_a_vector_knows_what_was_said_before() -> None:
-    """A turn that shares nothing with the question is near it, where the turn before does."""
+    """A turn that shares nothing with the question is similar to it if the turn before is."""
     talk = [("Bo", "Which instrument does your sister play"), ("Ada", "The oboe."), ("Bo", "Fine weather today.")]
     other = passages([("Ada", "The oboe.")], session="t")
     question = ask("which instrument does your sister play", "english", EMBEDDER)
@@ -108,7 +108,7 @@ def test_a_vector_knows_what_was_said_before() -> None:
 
 
 def test_what_is_found_comes_from_several_sessions() -> None:
-    """Of equals, one of each session before a second one; the parts still add up to the score."""
+    """Of equal passages, one of each session precedes a second one; the parts still add up to the score."""
     here = passages([("Ada", "The ferry was late."), ("Bo", "The ferry was late.")], session="s")
     there = passages([("Ada", "The ferry was late.")], session="t")
     question = ask("ferry", "english")
@@ -120,7 +120,7 @@ def test_what_is_found_comes_from_several_sessions() -> None:
 
 
 def test_a_named_month_prefers_what_was_said_then() -> None:
-    """Two passages of the same words, one of each month."""
+    """Two passages with the same words, one in each month."""
     may, june = (
         replace(passages([("Ada", "The ferry was late.")], session=name)[0], time=START.replace(month=month))
         for name, month in (("may", 5), ("june", 6))
@@ -136,7 +136,7 @@ def test_a_named_month_prefers_what_was_said_then() -> None:
     [("Was it late?", True), ('"Was it late?" ', True), ("Late? Yes.", False), ("?", True), ("", False), ("!!", False)],
 )
 def test_what_ends_with_a_question_says_less(text: str, asks: bool) -> None:
-    """However many signs follow; a text of nothing is no question."""
+    """Any number of signs may follow; an empty text is no question."""
     one = Passage("p", "s", "Ada", START, text, tuple(terms(text)))
     question = ask("ferry", "english")
     parts = rank(question, Pool({"p": one}, {}, {}, 1), Weights(substance=1.0))[0].parts
@@ -145,7 +145,7 @@ def test_what_ends_with_a_question_says_less(text: str, asks: bool) -> None:
 
 
 def test_what_is_said_of_the_other_says_less() -> None:
-    """Praise of the other one has the words of the question, and is no answer."""
+    """Praise of the other person has the words of the question, but is no answer."""
     talk = [("Ada", "The boat race went well."), ("Bo", "You went well, your boat race!")]
     question = ask("How did the boat race go?", "english")
     pool = gather(InMemorySource(passages(talk)), question, 10).pool
@@ -154,7 +154,7 @@ def test_what_is_said_of_the_other_says_less() -> None:
 
 
 def test_several_things_are_told_far_apart() -> None:
-    """Words and neighbours count less in a search for them: what is told elsewhere has other words."""
+    """Words and neighbours weigh less in a question for several things: other mentions have other words."""
     talk = passages([("Bo", "The boats are late."), ("Ada", "Not mine.")])
     scores = {}
     for text in ("Which boats has Bo bought?", "Which boat was bought by Bo?"):
@@ -168,7 +168,7 @@ def test_several_things_are_told_far_apart() -> None:
 
 
 def test_a_part_that_is_none_is_refused() -> None:
-    """A slip of the pen would switch everything off."""
+    """A typing error would switch all parts off."""
     with pytest.raises(ValueError, match="times"):
         Weights().only("times")
     with pytest.raises(ValueError, match="times"):
@@ -176,7 +176,7 @@ def test_a_part_that_is_none_is_refused() -> None:
 
 
 def test_long_texts_take_no_longer_than_their_length() -> None:
-    """Signs without end, as somebody might store them, hold no search up."""
+    """Long runs of signs do not slow a search down."""
     one = Passage("p", "s", "Ada", START, "?!" * 25_000 + "a", ("a",))
     began = time.process_time()
     rank(ask("When did who say how many?", "english"), Pool({"p": one}, {}, {}, 1))
@@ -184,7 +184,7 @@ def test_long_texts_take_no_longer_than_their_length() -> None:
 
 
 def test_recency_prefers_the_newer_only_when_asked() -> None:
-    """Two passages of the same words."""
+    """Two passages with the same words."""
     talk = [("Ada", "The ferry was late."), ("Ada", "The ferry was late.")]
     question = ask("ferry", "english", EMBEDDER)
     pool = gather(InMemorySource(passages(talk), EMBEDDER), question, 10).pool
@@ -194,7 +194,7 @@ def test_recency_prefers_the_newer_only_when_asked() -> None:
 
 
 def test_parts_add_up() -> None:
-    """A score is the sum of its parts, and a part that is off is not among them."""
+    """A score is the sum of its parts; a disabled part is omitted."""
     question = naming(ask("What did Ada paint at the harbour?", "english", EMBEDDER), {"Ada", "Bo"})
     pool = gather(InMemorySource(passages(TALK), EMBEDDER), question, 10).pool
     for one in rank(question, pool, Weights(session=0.0)):
@@ -214,7 +214,7 @@ print([one.score.hex() for one in rank(ask(words, "english"), Pool(some, {}, oft
 
 
 def test_scores_are_the_same_in_every_process() -> None:
-    """To the last bit, so that equal scores stay equal: whatever order a process has its sets in."""
+    """To the last bit, so that equal scores stay equal, whatever the order of sets in a process."""
     told = {
         subprocess.run(
             [sys.executable, "-c", RANKED],
@@ -238,7 +238,7 @@ VOCABULARY = ["sunset", "harbour", "ferry", "oboe", "lake", "brush", "garden", "
     st.integers(1, 20),
 )
 def test_the_budget_holds(texts: list[list[str]], asked: list[str], limit: int) -> None:
-    """Whatever is remembered and asked: 15 reads per result, 2 rounds; and the order is the same each time."""
+    """For any texts and questions: 15 reads per result, 2 rounds, and the same order each time."""
     said = passages([("Ada", " ".join(text)) for text in texts])
     question = ask(" ".join(asked), "english", EMBEDDER)
     gathered = gather(InMemorySource(said, EMBEDDER), question, limit)
@@ -252,7 +252,7 @@ def test_the_budget_holds(texts: list[list[str]], asked: list[str], limit: int) 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00", "🎉", "?" * 10_000, "word " * 50_000])
 def test_strange_questions_are_answered(text: str) -> None:
-    """With what there is, or nothing; never an error."""
+    """With results or none; never with an error."""
     assert set(order(text, Weights())) <= {"s-0", "s-1", "s-2", "s-3"}
 
 
@@ -269,7 +269,7 @@ def labelled(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_command_measures_each_part(tmp_path: Path) -> None:
-    """For machines and for people, for all questions and for each kind; without an embedder too."""
+    """As JSON and as text, for all questions and for each kind; without an embedder, too."""
     file = tmp_path / "set.json"
     file.write_text(json.dumps(labelled()))
     machine, people = io.StringIO(), io.StringIO()
@@ -291,7 +291,7 @@ def test_the_command_measures_each_part(tmp_path: Path) -> None:
 
 
 def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
-    """A missing file, no questions, an embedder that is none."""
+    """A missing file, no questions, an invalid embedder."""
     file = tmp_path / "set.json"
     with pytest.raises(CommandError, match=r"set\.json"):
         call_command("memory_evaluate", str(file))

@@ -1,4 +1,4 @@
-"""What SQLite keeps for search: side tables that follow every write, and vectors in memory that are never behind."""
+"""Search data on SQLite: side tables that follow every write, and vectors in memory that are never outdated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def migrate(target: str = "") -> None:
-    """To a migration of the app, or to the last."""
+    """Migrate to a migration of the app, or to the last."""
     call_command("migrate", "memory", *filter(None, [target]), database=ALIAS, verbosity=0)
 
 
@@ -81,7 +81,7 @@ def foreign(path: Path, statement: str, *params: Any) -> None:
 
 
 def test_side_tables_follow_every_write(path: Path) -> None:
-    """Also raw SQL: triggers keep them, in the same transaction."""
+    """Also for raw SQL: triggers update them in the same transaction."""
     remember("harbour lights", "sunset over water")
     assert {(row[0], row[1], row[3]) for row in rows(TERMS)} == {
         ("ada", "harbour", "i0-harbour"),
@@ -103,7 +103,7 @@ def test_side_tables_follow_every_write(path: Path) -> None:
 
 
 def schema(path: Path) -> set[str]:
-    """Names of all that the database has for search alone."""
+    """Names of all database objects that only search uses."""
     with sqlite3.connect(path) as other:
         found = other.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
     other.close()
@@ -111,7 +111,7 @@ def schema(path: Path) -> set[str]:
 
 
 def test_the_migration_is_reversible(path: Path) -> None:
-    """Backwards it leaves nothing behind; forwards it fills the tables with what was written meanwhile."""
+    """Backwards it removes everything; forwards it fills the tables with rows written meanwhile."""
     made = schema(path)
     assert made == {*TRIGGERS, TERMS, VECTORS, INDEX_OF_VECTORS, INDEX_OF_COUNTS}
     remember("harbour lights", "sunset over water")
@@ -130,7 +130,7 @@ def test_the_migration_is_reversible(path: Path) -> None:
 
 
 def test_databases_without_items_get_no_search_tables(path: Path, tmp_path: Path) -> None:
-    """The operation asks the routers, as Django's own operations do."""
+    """The operation asks the routers, like Django's own operations."""
     other = tmp_path / "other.sqlite3"
     with databases.added("other", {"ENGINE": "memory.backends.sqlite", "NAME": str(other)}):
         call_command("migrate", "memory", database="other", verbosity=0)
@@ -152,7 +152,7 @@ def test_sqlmigrate_prints_the_statements(path: Path, capsys: pytest.CaptureFixt
 
 
 def test_without_migrations_one_call_makes_the_tables(path: Path) -> None:
-    """As a project's tests under `--no-migrations` do: the items that are there already are found, too."""
+    """As in a project's tests with `--no-migrations`: existing items are found, too."""
     remember("harbour lights")
     migrate("0002")
     install(ALIAS)
@@ -172,7 +172,7 @@ def test_other_processes_writes_are_found(path: Path) -> None:
 
 
 def test_a_connection_that_is_opened_anew_knows_nothing(path: Path) -> None:
-    """SQLite's numbers of changes begin anew with it: what others wrote meanwhile is found all the same."""
+    """SQLite's counters of changes restart with the connection; changes of others are found nevertheless."""
     remember("a walk along the harbour", "oil on canvas")
     for removed in ("i0-a", "i1-oil"):
         connections[ALIAS].close()
@@ -183,7 +183,7 @@ def test_a_connection_that_is_opened_anew_knows_nothing(path: Path) -> None:
 
 
 def test_few_pass_the_filters(path: Path) -> None:
-    """Of many items the nearest are of another session: those of the one that is asked for are found nevertheless."""
+    """The nearest of many items belong to another session; those of the requested one are found nevertheless."""
     remember(*(f"sunset number {number} over the water" for number in range(200)))
     MemoryItem.objects.using(ALIAS).filter(pk__in=["i7-sunset", "i8-sunset"]).update(session_id="other")
     everything = MemoryItem.objects.using(ALIAS).for_user("ada")
@@ -192,7 +192,7 @@ def test_few_pass_the_filters(path: Path) -> None:
 
 
 def test_what_is_rolled_back_was_never_there(path: Path) -> None:
-    """Inside the transaction it is found; afterwards not, even where its number in the list is used again."""
+    """It is found inside the transaction, but not afterwards, even if its number in the list is used again."""
     remember("a walk along the harbour")
     assert ids("parrot") == ["i0-a"]
     with transaction.atomic(using=ALIAS):
@@ -217,7 +217,7 @@ def stored() -> dict[str, list[float]]:
 
 
 def rows_read(matrices: Matrices) -> int:
-    """How many statements read vectors while the matrix is brought up to date."""
+    """The number of statements that read vectors during an update of the matrix."""
     with CaptureQueriesContext(connections[ALIAS]) as captured:
         current(matrices)
     return sum("text_embedding" in query["sql"] for query in captured.captured_queries)
@@ -225,7 +225,7 @@ def rows_read(matrices: Matrices) -> int:
 
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 def test_what_a_transaction_read_is_kept_when_it_commits(path: Path) -> None:
-    """A service whose requests are transactions reads each vector once, not in every search."""
+    """If requests are transactions, each vector is read once, not in every search."""
     matrices = Matrices()
     remember("a walk along the harbour", "oil on canvas")
     with transaction.atomic(using=ALIAS):
@@ -284,7 +284,7 @@ def test_vectors_in_memory_are_those_in_the_database(path: Path) -> None:
 
 
 def test_threads_share_them(path: Path) -> None:
-    """Eight threads that write and search at once: each finds what it wrote."""
+    """Eight threads write and search at once; each finds its own items."""
     remember("a walk along the harbour")
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""`memory_evaluate --database`: the figures of the search that users get, and nothing left behind."""
+"""`memory_evaluate --database`: the figures of the search that users get; all its data is removed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
 
 class Remote(DeterministicEmbedder):
-    """A model elsewhere."""
+    """A remote model."""
 
     remote = True
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The beginning of a labelled conversation, and what is asked about it."""
+    """The beginning of a labelled conversation, and its questions."""
     (first, *_) = json.loads((build.FOLDER / "tuning.json").read_text("utf-8"))["conversations"]
     first["turns"] = first["turns"][:150]
     known = {turn["id"] for turn in first["turns"]}
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def evaluated(file: Path, **options: Any) -> dict[str, dict[str, float]]:
-    """What the command tells machines."""
+    """The command's JSON output."""
     out = io.StringIO()
     call_command("memory_evaluate", file, json=True, stdout=out, **options)
     table: dict[str, Any] = json.loads(out.getvalue())
@@ -51,7 +51,7 @@ def evaluated(file: Path, **options: Any) -> dict[str, dict[str, float]]:
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 @pytest.mark.long  # some thousand searches' calls to an emulator
 def test_a_database_gives_the_figures_that_memory_gives(file: Path) -> None:
-    """With each part of the ranking on and off, reads and rounds too; then the database is as it was."""
+    """With each part of the ranking on and off, also reads and rounds; afterwards the database is unchanged."""
     stays = MemoryItem.objects.create(user_id="ada", session_id="s", item_type="message", text_content="I stay.")
     expected, found = evaluated(file), evaluated(file, database="memory")
     assert found.keys() == expected.keys()
@@ -72,14 +72,14 @@ def test_a_database_gives_the_figures_that_memory_gives(file: Path) -> None:
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(file: Path, options: dict[str, str], said: str) -> None:
-    """Before anything is stored."""
+    """Errors are raised before anything is stored."""
     with pytest.raises(CommandError, match=said):
         evaluated(file, **options)
     assert MemoryItem.all_objects.count() == 0
 
 
 def test_a_remote_model_is_refused(file: Path, settings: Any) -> None:
-    """Its vectors would not be there yet."""
+    """Its vectors would still be pending."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Remote"}
     with pytest.raises(CommandError, match="remote embedders"):
         evaluated(file, database="memory")

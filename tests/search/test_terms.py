@@ -30,7 +30,7 @@ def test_terms(text: str, language: str, expected: list[str]) -> None:
 
 
 def test_a_question_without_its_small_words() -> None:
-    """They are left out, unless there is nothing else; each term once."""
+    """Stop words are omitted, unless there is nothing else; each term is returned once."""
     assert query_terms("What did she paint, and who painted it?") == ["paint"]
     assert query_terms("Who are you?") == ["who", "are", "you"]
 
@@ -38,7 +38,7 @@ def test_a_question_without_its_small_words() -> None:
 @given(st.text(), st.sampled_from(sorted(LANGUAGES)))
 @example("s", "porter")
 def test_any_text_has_terms_that_can_be_stored(text: str, language: str) -> None:
-    """Never empty, never long, the same again; a question has at most as many as one query takes."""
+    """Never empty, of bounded length, deterministic; a question has at most as many as one query takes."""
     found = terms(text, language)
     assert found == terms(text, language)
     assert all(0 < len(term) <= 2 * MAX_TERM_CHARACTERS for term in found if term.isascii())
@@ -49,7 +49,7 @@ def test_any_text_has_terms_that_can_be_stored(text: str, language: str) -> None
 
 
 def test_content_words_are_as_they_are_written() -> None:
-    """Folded and distinct, not stemmed; words that join or ask are left out, also those with a clitic."""
+    """Folded and distinct, not stemmed; conjunctions and question words are omitted, also with a clitic."""
     assert content_words("She's PAINTING what she'd painted, painting by the harbour") == (
         "painting",
         "painted",

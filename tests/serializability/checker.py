@@ -1,7 +1,7 @@
 """Whether a history could be that of transactions run one after the other, in an order that agrees with the clock.
 
 After Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations", VLDB 2020. Lists that
-are only appended to tell in which order they were written: the longest read of a key is its history. From that follows
+are only appended to show the order of their writes: the longest read of a key is its history. From that follows
 which transaction depends on which:
 
     ww        appended right after it
@@ -34,7 +34,7 @@ DATA = ("ww", "wr", "rw")
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """What no serial order explains, and the transactions that show it."""
+    """An anomaly that no serial order explains, and the transactions that show it."""
 
     kind: str
     transactions: tuple[int, ...]

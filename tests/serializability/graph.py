@@ -16,7 +16,7 @@ class Graph:
         self.kinds: dict[Edge, set[str]] = defaultdict(set)
 
     def add(self, source: int, target: int, kind: str) -> None:
-        """An edge; from a node to itself there is none."""
+        """Add an edge; edges from a node to itself are ignored."""
         if source != target:
             self.kinds[source, target].add(kind)
 

@@ -1,4 +1,4 @@
-"""The checker against histories that are known to be bad, and against every order of those that may be good."""
+"""The checker on known anomalies, and compared with trying all orders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .history import Append, Operation, Read, Status, Transaction
 def history(*texts: str) -> list[Transaction]:
     """Transactions at the same time, each of a process of its own: `x+1 y:1,2` appends 1 to x and reads [1, 2] in y.
 
-    A first letter F or U tells that it failed or that its end is unknown; `@2-3` when it was, in seconds.
+    A first letter F or U means that it failed or that its end is unknown; `@2-3` is its time, in seconds.
     """
     return [_transaction(number, text.split()) for number, text in enumerate(texts, 1)]
 
@@ -61,7 +61,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_an_anomaly_is_found_and_named(kind: str) -> None:
-    """Each kind in the least history that has it."""
+    """Each kind in the shortest history that has it."""
     assert kind in {anomaly.kind for anomaly in check(history(*BAD[kind]))}
 
 
@@ -78,7 +78,7 @@ BAD_TOO = {
 
 @pytest.mark.parametrize("name", BAD_TOO)
 def test_other_faults_are_found(name: str) -> None:
-    """What is known of systems that got it wrong."""
+    """Published anomalies of real systems."""
     texts, kind = BAD_TOO[name]
     assert kind in {anomaly.kind for anomaly in check(history(*texts))}
 
@@ -99,18 +99,18 @@ GOOD = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_what_is_serializable_is_accepted(name: str) -> None:
-    """Also where a process does not know what became of its transaction."""
+    """Also if a process does not know the outcome of its transaction."""
     assert check(history(*GOOD[name])) == []
 
 
 def test_a_value_has_one_writer() -> None:
-    """A history whose appends cannot be told apart proves nothing."""
+    """A history with ambiguous appends proves nothing."""
     with pytest.raises(ValueError, match="twice"):
         check(history("x+1", "x+1"))
 
 
 def test_processes_are_in_order() -> None:
-    """A process that does not see its own last transaction is told as such, if nothing stronger is wrong."""
+    """A process that does not see its own last transaction is reported as such, unless a stronger anomaly exists."""
     wrote, read = history("x+1 @1-2", "x: @3-4")
     assert [anomaly.kind for anomaly in check([wrote, replace(read, process=wrote.process)])] == ["G-single-process"]
 
@@ -123,7 +123,7 @@ def test_long_histories_are_quick() -> None:
     assert check([*made[:position], _without_last(made[position]), *made[position + 1 :]])
 
 
-# Histories of transactions that ran one after the other, told as concurrent ones.
+# Histories of serial transactions with overlapping times.
 
 
 def _serial(chance: random.Random, count: int, keys: str = "xy", failures: bool = True) -> list[Transaction]:
@@ -193,14 +193,14 @@ def _runs(order: tuple[Transaction, ...]) -> bool:
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
 @settings(max_examples=200, deadline=None)
 def test_serial_histories_are_accepted(seed: int, count: int) -> None:
-    """However they overlap, fail, or end unknown."""
+    """For any overlaps, failures and unknown outcomes."""
     assert check(_serial(random.Random(seed), count)) == []  # noqa: S311
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(2, 4), faults=st.integers(0, 2))
 @settings(max_examples=400, deadline=None)
 def test_the_checker_agrees_with_trying_all_orders(seed: int, count: int, faults: int) -> None:
-    """An anomaly is told exactly where no order explains the history."""
+    """An anomaly is reported exactly if no order explains the history."""
     chance = random.Random(seed)  # noqa: S311
     made = _serial(chance, count)
     for _ in range(faults):
@@ -216,10 +216,10 @@ def _shuffled(transaction: Transaction) -> Transaction:
 
 
 def _earlier(transaction: Transaction) -> Transaction:
-    """The same, two seconds before."""
+    """The same, two seconds earlier."""
     return replace(transaction, start=transaction.start - 2, end=transaction.end - 2)
 
 
 def _failed(transaction: Transaction) -> Transaction:
-    """The same, of which its process believes that it failed."""
+    """The same, but its process believes that it failed."""
     return replace(transaction, status=Status.FAILED)

@@ -1,4 +1,4 @@
-"""The project's settings as a deployer meets them: a process with an environment, its output and its exit code."""
+"""The project's settings in a deployment: a process with an environment, its output and its exit code."""
 
 import json
 import subprocess
@@ -60,7 +60,7 @@ def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> o
     ],
 )
 def test_bad_configuration_is_one_sentence_and_exit_code_1(variables: dict[str, str], named: str) -> None:
-    """A wrong or missing variable is told by name in one line, without a traceback and without any secret."""
+    """A wrong or missing variable is reported by name in one line, without a traceback or any secret."""
     done = run("manage.py", "check", **variables)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -72,7 +72,7 @@ def test_bad_configuration_is_one_sentence_and_exit_code_1(variables: dict[str, 
 
 @pytest.mark.parametrize("name", ["staging", "production"])
 def test_deployment_check_is_clean(name: str) -> None:
-    """`check --deploy` finds nothing to warn of, where the required variables are set."""
+    """`check --deploy` has no warnings if the required variables are set."""
     done = run("-W", "error", "manage.py", "check", "--deploy", "--fail-level", "WARNING", APP_ENV=name, **DEPLOYED)
     assert done.returncode == 0, done.stderr
     assert "no issues" in done.stdout
@@ -112,7 +112,7 @@ def test_everything_can_be_in_one_firestore(name: str) -> None:
 
 
 def test_without_redis_the_cache_is_local_memory() -> None:
-    """Nothing configured, nothing needed; `CACHE_TTL` is the cache's time in seconds."""
+    """Nothing is required; `CACHE_TTL` is the cache's timeout in seconds."""
     assert setting("settings.CACHES['default']", CACHE_TTL="60") == {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "TIMEOUT": 60,
@@ -146,7 +146,7 @@ def test_redis_is_used_where_it_is_configured(
 
 
 def test_sentinels_are_asked_with_their_own_password_and_patience() -> None:
-    """All sentinels together take no longer than one Redis may, and TLS is spoken to all."""
+    """All sentinels together take no longer than one Redis may, and TLS is used for all."""
     variables = {"REDIS_URL": "rediss+sentinel://:p@a:1,b/main/2", "REDIS_SENTINEL_PASSWORD": "own"}
     options = setting("settings.CACHES['default']['OPTIONS']", **variables)
     assert isinstance(options, dict)
@@ -176,7 +176,7 @@ def test_hsts_has_switches() -> None:
 
 @pytest.mark.parametrize("redis", [{}, {"REDIS_HOST": "cache"}])
 def test_sessions_are_in_the_database_alone(redis: dict[str, str]) -> None:
-    """A Redis that is restored from a snapshot, or lost, changes nobody's login."""
+    """Restoring or losing Redis changes no login."""
     engine = setting("settings.SESSION_ENGINE", APP_ENV="production", **DEPLOYED, **redis)
     assert engine == "django.contrib.sessions.backends.db"
 
@@ -191,7 +191,7 @@ def test_parsed_redis_url_hides_its_password() -> None:
 
 @pytest.mark.parametrize("server", ["wsgi", "asgi"])
 def test_servers_need_an_explicit_environment(server: str) -> None:
-    """Without APP_ENV a server would show errors and use a public key; runserver is development's own."""
+    """Without APP_ENV a server would show errors and use a public key; only runserver defaults to development."""
     code = f"import orchestra.{server} as server; print(type(server.application).__name__)"
     refused = run("-c", code)
     assert refused.returncode == 1
@@ -205,7 +205,7 @@ def test_servers_need_an_explicit_environment(server: str) -> None:
 
 
 def test_gunicorn_needs_an_explicit_environment() -> None:
-    """One sentence, and no worker that is started again and again."""
+    """The error is one sentence, and no worker is restarted repeatedly."""
     done = run("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--check-config", "orchestra.wsgi")
     assert done.returncode == 1
     assert done.stderr.startswith("Configuration error: APP_ENV is missing")

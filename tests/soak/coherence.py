@@ -46,7 +46,7 @@ FAULTS = (
 
 @dataclass
 class Outcome:
-    """What all processes told."""
+    """The results of all processes."""
 
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ class Outcome:
 
 
 class Soak:
-    """The parent: starts the processes, disturbs them and Redis, and gathers what they found."""
+    """The parent: starts the processes, disturbs them and Redis, and collects their results."""
 
     def __init__(self, seconds: float, processes: int, conversations: int, seed: int, database: str | None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -87,7 +87,7 @@ class Soak:
         return "" if os.environ.get("FIRESTORE_EMULATOR_HOST") else f"sqlite:///{self.folder}/memory.sqlite3"
 
     def run(self) -> Outcome:
-        """The whole of it."""
+        """Run the soak."""
         try:
             for arguments in PREPARATIONS:
                 subprocess.run(

@@ -33,7 +33,7 @@ FREE_SECONDS = 20.0
 
 
 def run(plan: Plan) -> Outcome:
-    """All of it; `wrong` tells what did not hold."""
+    """Run the soak; `wrong` lists the violations."""
     fleet = Fleet("tests.soak.money", plan)
     configure(fleet.address, fleet.project)
     from .models import Account
@@ -104,7 +104,7 @@ def seconds_until_free(ids: tuple[str, ...]) -> float:
 
 
 def _compare(outcome: Outcome, told: Mapping[str, str]) -> None:
-    """Accounts and moves as they are stored with each other, and with what the processes were told."""
+    """Compare the stored accounts and moves with each other, and with the outcomes that processes noted."""
     from .models import Account, Move
 
     outcome.counts.update(told.values())

@@ -25,7 +25,7 @@ STATUSES = {"Contention": Status.FAILED, "OperationalError": Status.UNKNOWN}
 
 
 def run(plan: Plan) -> Outcome:
-    """All of it; `wrong` names the anomalies."""
+    """Run the soak; `wrong` names the anomalies."""
     fleet = Fleet("tests.soak.serializability", plan)
     configure(fleet.address, fleet.project)
     from .models import Cell

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.firestore_emulator
 
 
 def test_one_row_for_each_key_whatever_fails(firestore_emulator: str) -> None:
-    """Calls fail and processes are killed: one row for each key, markers agree, and nobody was told otherwise."""
+    """With failing calls and killed processes: one row per key, matching markers, and no false outcome."""
     options = {"rows": 72, "keys": 18, "processes": 3, "rate": 0.2, "kills": 3, "seed": 7}
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak.uniqueness", *(f"--{name}={value}" for name, value in options.items())],

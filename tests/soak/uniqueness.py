@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Soak:
-    """The parent: starts processes, kills them, and compares what they were told with what is stored."""
+    """The parent: starts and kills processes, and compares the outcomes that they noted with the stored rows."""
 
     def __init__(self, rows: int, keys: int, processes: int, rate: float, kills: int, seed: int) -> None:
         self.rows, self.keys, self.processes, self.kills, self.seed = rows, keys, processes, kills, seed
@@ -58,7 +58,7 @@ class Soak:
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
-        """The whole of it."""
+        """Run the soak."""
         with self.proxy:
             try:
                 for number in range(self.processes):
@@ -162,7 +162,7 @@ def code_of(key: int) -> str:
 
 
 def told(ledger: Path) -> list[tuple[str, str]]:
-    """What a process noted, the last word about each row."""
+    """The last outcome that a process noted for each row."""
     lines = (line.split() for line in ledger.read_text().splitlines()) if ledger.exists() else iter(())
     last = {id: verb for verb, id in lines}
     return [(verb, id) for id, verb in last.items()]

@@ -20,7 +20,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 django.setup()
 # Whatever it prints before the outcome is a failure; a conversation that is not there yet is none.
 logging.disable(logging.WARNING)
-# They log each 503, which is one of the answers that are expected; others are told by `_accept`.
+# They log each 503, which is an expected response; `_accept` reports others.
 for answering in ("django.request", "memory.api.errors"):
     logging.getLogger(answering).disabled = True
 
@@ -87,7 +87,7 @@ class Worker:
         self.ways: dict[str, int] = dict.fromkeys((path.__name__ for path in self.paths), 0)
 
     def run(self) -> None:
-        """Until the time is over; then until Redis has been told everything."""
+        """Work until the time is over; then wait until Redis has all changes."""
         self.resume()
         end = time.monotonic() + self.options.seconds
         while time.monotonic() < end:
@@ -126,7 +126,7 @@ class Worker:
                     self.ledger.cells[row, HIDDEN_UNTIL] = now()
 
     def read(self) -> None:
-        """One conversation, and whether it is as others have been told."""
+        """Read one conversation, and compare it with the ledger."""
         conversation = self.random.randrange(self.options.conversations)
         look = self._by_history if self.random.random() < 0.9 else self._by_api
         before, begun_at = self.ledger.snapshot(), now()
@@ -169,7 +169,7 @@ class Worker:
             for row in rows:
                 self.ledger.cells[row, HIDDEN_UNTIL] = FOREVER
 
-    # Each path: tell what begins, write, tell what is done.
+    # Each path: note the start, write, note the end.
 
     def save(self, rows: Sequence[int]) -> None:
         for row in rows:
@@ -342,7 +342,7 @@ class Worker:
         return states
 
     def _end(self, rows: Sequence[int], states: Sequence[State]) -> None:
-        if self.breaker.is_open:  # told before the acknowledgement, so that no reader is ahead of it
+        if self.breaker.is_open:  # noted before the acknowledgement, so that no reader is ahead of it
             for row in rows:
                 self.ledger.cells[row, HIDDEN_UNTIL] = FOREVER
         self._acknowledge(rows, states)
@@ -371,7 +371,7 @@ def _place(item: MemoryItem) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """When told that all have ended: whether every conversation that is held is as in the database."""
+    """After all processes have ended: whether every cached conversation equals the database."""
     sys.stdin.read()
     cache = history.cache_of("memory")
     assert cache is not None

@@ -1,4 +1,4 @@
-"""A view of the app, or of a project that uses its exception handler, over a store that fails."""
+"""A view of the app, or of a project that uses its exception handler, over a failing store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memory.stores import MemoryManagerStub
 
 
 class Failing(MemoryManagerStub):
-    """A store that is away, or refuses."""
+    """A store that is unavailable, or refuses."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Failing(MemoryManagerStub):
 
 
 def answer(manager: MemoryManagerStub, **values: Any) -> Response:
-    """What a view answers that adds an item of these values."""
+    """The response of a view that adds an item with these values."""
 
     class Remember(APIView):
         authentication_classes = ()
@@ -59,7 +59,7 @@ def test_storage_that_fails_is_503(error: Exception, caplog: pytest.LogCaptureFi
 
 
 def test_a_record_that_is_refused_is_400() -> None:
-    """By field."""
+    """Errors are reported by field."""
     response = answer(MemoryManagerStub(), user_id="ada", item_type="")
     assert response.status_code == 400
     assert set(response.data["error"]["fields"]) == {"item_type"}

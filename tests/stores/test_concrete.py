@@ -1,4 +1,4 @@
-"""`ConcreteMemoryManager` on a real Redis: conversations come from the cache, and without it from the database."""
+"""`ConcreteMemoryManager` on a real Redis: conversations come from the cache, or else from the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 def use_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[RedisServer], Any]]:
-    """Makes a server the project's cache; patient, since a busy machine is no fault that a test asked for."""
+    """Makes a server the project's cache; timeouts are long, since a busy machine is not the fault under test."""
     monkeypatch.setattr(breaker, "SLOW_SECONDS", 10.0)
     yield lambda server: override_settings(
         CACHES={"default": server.cache_settings(SOCKET_TIMEOUT=5, SOCKET_CONNECT_TIMEOUT=5)}
@@ -32,7 +32,7 @@ def use_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[RedisServer
 
 @pytest.fixture
 def manager(file_database: str) -> Iterator[MemoryManager]:
-    """One on a database whose transactions really commit."""
+    """A manager on a database whose transactions really commit."""
     manager = ConcreteMemoryManager(using=file_database)
     manager.initialize()
     yield manager
@@ -49,11 +49,11 @@ def cached(
 
 
 class TestContract(MemoryManagerContract):
-    """The one contract, on SQLite and Redis."""
+    """The same contract, on SQLite and Redis."""
 
     @pytest.fixture
     def manager(self, cached: MemoryManager) -> MemoryManager:
-        """One with a cache."""
+        """A manager with a cache."""
         return cached
 
 
@@ -80,7 +80,7 @@ def test_a_conversation_that_is_cached_is_not_read_from_the_database(cached: Con
 
 
 def test_a_filtered_history_comes_from_the_database(cached: ConcreteMemoryManager) -> None:
-    """And so does that of all sessions."""
+    """So does the history of all sessions."""
     async_to_sync(cached.add_memory_items)([item("one"), item("two")])
     assert len(queries(cached.alias, lambda: texts(cached, item_type="message"))) == 1
     assert len(texts(cached, item_type="message")) == 2
@@ -88,7 +88,7 @@ def test_a_filtered_history_comes_from_the_database(cached: ConcreteMemoryManage
 
 
 def test_a_manager_without_cache_tells_the_cache(cached: ConcreteMemoryManager) -> None:
-    """Whoever writes, the cache is told: managers may be mixed."""
+    """Writes of every manager reach the cache, so managers may be mixed."""
     async_to_sync(cached.add_memory_item)(item("one"))
     assert texts(cached) == ["one"]
     plain = FirestoreMemoryManager(using=cached.alias)
@@ -102,7 +102,7 @@ def test_a_manager_without_cache_tells_the_cache(cached: ConcreteMemoryManager) 
 def test_redis_goes_and_comes_back(
     manager: ConcreteMemoryManager, start_redis: Callable[..., RedisServer], use_redis: Callable[[RedisServer], Any]
 ) -> None:
-    """Nothing fails and nothing is lost meanwhile, and health says what is."""
+    """No call fails and no write is lost meanwhile, and health reports the failure."""
     server = start_redis()
     add, health = async_to_sync(manager.add_memory_item), async_to_sync(manager.health_check)
     with use_redis(server):
@@ -134,7 +134,7 @@ def test_a_project_without_redis(manager: ConcreteMemoryManager) -> None:
 
 
 def test_a_database_that_is_away_is_unavailable(manager: ConcreteMemoryManager) -> None:
-    """Health tells, and raises nothing."""
+    """Health reports the failure, and does not raise."""
     connections[manager.alias].close()
     connections.databases[manager.alias]["NAME"] = "/nowhere/memory.sqlite3"
     health = async_to_sync(manager.health_check)()

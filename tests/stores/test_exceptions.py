@@ -1,4 +1,4 @@
-"""The app's errors, and the table by which errors of databases and Redis become them."""
+"""The app's errors, and the table that maps errors of databases and Redis to them."""
 
 import builtins
 import inspect
@@ -44,7 +44,7 @@ ALL = sorted(
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_every_error_of_a_driver_becomes_ours(kind: type[Exception]) -> None:
-    """None leaks; the driver's is the cause, and its text, which may hold secrets, is not in the message."""
+    """None is passed on; the driver's error is the cause, and its text, which may hold secrets, is omitted."""
     error = made(kind)
     with pytest.raises(OURS) as raised, storage_errors("Storing a memory item"):
         raise error
@@ -76,14 +76,14 @@ def test_every_error_of_a_driver_becomes_ours(kind: type[Exception]) -> None:
     ],
 )
 def test_what_becomes_what(kind: type[Exception], ours: type[Exception]) -> None:
-    """Away is ConnectionError, refused is StorageError, unfit values are ValidationError."""
+    """Unavailable is ConnectionError, refused is StorageError, invalid values are ValidationError."""
     with pytest.raises(OURS) as raised, storage_errors("Trying"):
         raise made(kind)
     assert type(raised.value) is ours
 
 
 def test_the_cause_of_an_interrupted_connection_tells() -> None:
-    """django-redis wraps what redis-py raises; what is inside counts."""
+    """django-redis wraps the errors of redis-py; the wrapped error counts."""
     wrapped = django_redis.ConnectionInterrupted(None)
     wrapped.__cause__ = redis.OutOfMemoryError("used memory > 'maxmemory'")
     with pytest.raises(StorageError) as raised, storage_errors("Caching"):
@@ -102,7 +102,7 @@ def test_a_specific_error_stands_before_its_bases() -> None:
 
 
 def test_other_errors_pass_unchanged() -> None:
-    """A fault in the program stays what it is."""
+    """Programming errors are not converted."""
     with pytest.raises(ZeroDivisionError), storage_errors("Counting"):
         _ = 1 / 0
 

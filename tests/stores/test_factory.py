@@ -28,7 +28,7 @@ def forget() -> Iterator[None]:
 
 
 class Away(MemoryManagerStub):
-    """A stub whose storage is away at the first attempt."""
+    """A stub whose storage is unavailable at the first attempt."""
 
     attempts = 0
 
@@ -48,7 +48,7 @@ class Away(MemoryManagerStub):
     ],
 )
 def test_the_environment_chooses(environment: dict[str, str], name: str) -> None:
-    """Stub in test, the embedded database in development, database and cache where it is deployed."""
+    """The stub in test, the embedded database in development, database and cache in deployments."""
     code = (
         "import django, json; django.setup()\n"
         "from memory.conf import memory_settings\n"
@@ -63,7 +63,7 @@ def test_the_environment_chooses(environment: dict[str, str], name: str) -> None
 
 
 def test_the_manager_is_initialized_and_always_the_same() -> None:
-    """Whoever asks gets the one of the process; after closing, a new one."""
+    """All callers get the process' manager; after closing, a new one."""
     manager = get_memory_manager()
     assert isinstance(manager, MemoryManagerStub)
     assert async_to_sync(manager.health_check)()["status"] == "ok"
@@ -83,7 +83,7 @@ def test_a_project_may_bring_its_own() -> None:
 
 
 def test_storage_that_was_away_is_tried_again() -> None:
-    """The error is the caller's; nothing broken is kept."""
+    """The caller gets the error; no broken manager is kept."""
     Away.attempts = 0
     with override_settings(MEMORY={"MANAGER": f"{__name__}.Away"}):
         with pytest.raises(ConnectionError):
@@ -95,7 +95,7 @@ _hand_made = MemoryManagerStub()
 
 
 def made_by_hand() -> MemoryManagerStub:
-    """A manager that a function makes."""
+    """A manager that a function returns."""
     return _hand_made
 
 

@@ -1,4 +1,4 @@
-"""`FirestoreMemoryManager`: how many queries it makes, what they use, and which database it means."""
+"""`FirestoreMemoryManager`: the number of its queries, their indexes, and its database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def asked(function: Callable[..., Any], *args: Any) -> list[str]:
     ],
 )
 def test_a_read_is_one_query(manager: FirestoreMemoryManager, name: str, arguments: tuple[Any, ...]) -> None:
-    """Whatever is read."""
+    """For every kind of read."""
     assert len(asked(getattr(manager, name), *arguments)) == 1
 
 
@@ -71,7 +71,7 @@ def test_many_items_are_not_many_queries(manager: FirestoreMemoryManager) -> Non
 
 @both
 def test_a_persona_looks_at_its_items_in_the_database(manager: FirestoreMemoryManager) -> None:
-    """Not after the fact, which would return too few."""
+    """Filtering afterwards would return too few."""
     items = [MemoryItem(user_id="ada", item_type="m", persona_active="critic", embedding=[1.0, 0.0]) for _ in range(9)]
     mine = MemoryItem(user_id="ada", item_type="m", persona_active="guide", embedding=[0.5, 0.5])
     async_to_sync(manager.add_memory_items)([*items, mine])
@@ -106,7 +106,7 @@ def test_without_arguments_it_is_the_apps_database(on_firestore: str) -> None:
 
 
 def test_a_project_gets_an_alias_of_its_own(on_firestore: str) -> None:
-    """What is not given is as in the app's own database; the same project is the same alias."""
+    """Omitted arguments are as in the app's own database; the same project has the same alias."""
     manager = FirestoreMemoryManager(project_id="other-project")
     config = connections.databases[manager.alias]
     assert manager.alias != on_firestore
@@ -117,7 +117,7 @@ def test_a_project_gets_an_alias_of_its_own(on_firestore: str) -> None:
 
 
 def test_a_project_beside_an_embedded_database() -> None:
-    """What is not given is as in `MEMORY["FIRESTORE"]`."""
+    """Omitted arguments are as in `MEMORY["FIRESTORE"]`."""
     options = {"credentials_path": "/run/key.json"}
     with override_settings(MEMORY={"FIRESTORE": {"HOST": "localhost:8080", "OPTIONS": options}}):
         alias = FirestoreMemoryManager(project_id="beside").alias
@@ -127,7 +127,7 @@ def test_a_project_beside_an_embedded_database() -> None:
 
 
 def test_the_apps_own_project_is_the_apps_own_alias(on_firestore: str) -> None:
-    """So that both go by one connection and one cache."""
+    """So that both share one connection and one cache."""
     assert FirestoreMemoryManager(project_id="own-project").alias == on_firestore
 
 
@@ -144,6 +144,6 @@ def test_credentials_are_given_to_the_engine(on_firestore: str) -> None:
 
 
 def test_a_project_and_an_alias_contradict() -> None:
-    """One of both."""
+    """Only one of them may be given."""
     with pytest.raises(ImproperlyConfigured):
         FirestoreMemoryManager(project_id="project", using="default")

@@ -1,4 +1,4 @@
-"""`RedisClient` against a real Redis: its values, its errors, and that its calls overlap."""
+"""`RedisClient` on a real Redis: its values, its errors, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_specifications_example(redis_server: RedisServer) -> None:
 
 
 def test_keys_live_for_their_ttl(client: RedisClient, redis_server: RedisServer) -> None:
-    """The client's where `set` is not told; a new value begins anew."""
+    """The client's TTL applies if `set` has none; a new value restarts it."""
     wait(client.set, "told", 1, ttl=60)
     wait(client.set, "not told", 1)
     with redis_server.client() as plain:
@@ -80,7 +80,7 @@ def test_keys_live_for_their_ttl(client: RedisClient, redis_server: RedisServer)
 
 
 def test_deleting(client: RedisClient) -> None:
-    """It tells whether there was something."""
+    """`delete` returns whether the key existed."""
     wait(client.set, "key", 1)
     assert wait(client.delete, "key") is True
     assert wait(client.delete, "key") is False
@@ -91,7 +91,7 @@ def test_deleting(client: RedisClient) -> None:
     "data", [datetime(2026, 1, 1, tzinfo=UTC), Decimal(1), b"bytes", {1, 2}, object(), float("nan"), {"x": {1}}]
 )
 def test_what_is_no_json_is_refused(client: RedisClient, data: Any) -> None:
-    """It would come back as something else."""
+    """It would be returned as another value."""
     with pytest.raises(ValidationError) as raised:
         wait(client.set, "key", data)
     assert "data" in raised.value.message_dict
@@ -108,7 +108,7 @@ def test_wrong_arguments_are_told_by_name(client: RedisClient, arguments: dict[s
 
 
 def test_what_does_not_decode_is_not_there(client: RedisClient, redis_server: RedisServer) -> None:
-    """Somebody else's bytes under the key are a miss, never unpickled."""
+    """Other programs' bytes under the key are a miss, and never unpickled."""
     wait(client.set, "key", 1)
     with redis_server.client() as plain:
         (key,) = plain.scan_iter()
@@ -128,7 +128,7 @@ def test_two_clients_with_prefixes_do_not_meet(redis_server: RedisServer) -> Non
 
 
 def test_passwords(start_redis: Callable[..., RedisServer]) -> None:
-    """The right one opens; a wrong one is an error that does not repeat it, though another client has the right one."""
+    """The right one works; a wrong one raises an error without it, even if another client has the right one."""
     server = start_redis(password="correct-horse")
     right = RedisClient(host="127.0.0.1", port=server.port, password="correct-horse")
     right.initialize()
@@ -142,7 +142,7 @@ def test_passwords(start_redis: Callable[..., RedisServer]) -> None:
 
 
 def test_a_redis_that_goes_and_comes_back(start_redis: Callable[..., RedisServer]) -> None:
-    """Away is `ConnectionError`, told within the timeout; back, the same client works."""
+    """While Redis is unavailable, calls raise `ConnectionError` within the timeout; later the same client works."""
     server = start_redis()
     client = RedisClient(host="127.0.0.1", port=server.port)
     client.initialize()
@@ -166,7 +166,7 @@ def test_a_redis_that_goes_and_comes_back(start_redis: Callable[..., RedisServer
 
 
 def test_a_redis_that_was_never_there() -> None:
-    """`initialize()` says so, and may be tried again."""
+    """`initialize()` raises, and may be retried."""
     client = RedisClient(host="127.0.0.1", port=1)
     with pytest.raises(ConnectionError, match="host and port"):
         client.initialize()
@@ -175,7 +175,7 @@ def test_a_redis_that_was_never_there() -> None:
 
 
 def test_a_redis_that_is_full(start_redis: Callable[..., RedisServer]) -> None:
-    """It answers, and refuses: `StorageError`, not `ConnectionError`."""
+    """It refuses writes: `StorageError`, not `ConnectionError`."""
     server = start_redis(maxmemory="1", maxmemory_policy="noeviction")
     client = RedisClient(host="127.0.0.1", port=server.port)
     client.initialize()
@@ -197,7 +197,7 @@ def test_a_closed_client_refuses_and_can_be_opened_again(client: RedisClient) ->
 
 
 def test_closing_leaves_no_connection_behind(redis_server: RedisServer) -> None:
-    """Redis sees them go."""
+    """The server has no connection of the client left."""
     client = RedisClient(host="127.0.0.1", port=redis_server.port)
     with redis_server.client() as plain:
         before = len(plain.client_list())
@@ -212,7 +212,7 @@ def test_closing_leaves_no_connection_behind(redis_server: RedisServer) -> None:
 
 
 def test_a_hundred_awaits_overlap(client: RedisClient, redis_server: RedisServer) -> None:
-    """Through a network that adds 20 ms, all together take less than a quarter of one after the other."""
+    """With a latency of 20 ms, all together take less than a quarter of one after the other."""
     with Proxy(redis_server.port) as proxy:
         proxy.delay = 0.01  # each way
         far = RedisClient(host="127.0.0.1", port=proxy.port, timeout=2.0)
@@ -228,7 +228,7 @@ def test_a_hundred_awaits_overlap(client: RedisClient, redis_server: RedisServer
         assert asyncio.run(one_by_one()) == [True] * 100
         alone = time.perf_counter() - start
         at_once = alone
-        for _ in range(3):  # other work on the machine counts against the best least
+        for _ in range(3):  # the best run is the least affected by other work on the machine
             start = time.perf_counter()
             assert asyncio.run(together()) == list(range(100))
             at_once = min(at_once, time.perf_counter() - start)
@@ -238,7 +238,7 @@ def test_a_hundred_awaits_overlap(client: RedisClient, redis_server: RedisServer
 
 
 def test_a_conversation_is_kept_and_given_back(client: RedisClient) -> None:
-    """Every field, newest first, the newest `limit`, and nothing that has expired; of that conversation only."""
+    """Every field, newest first, at most `limit`, without expired items; of that conversation only."""
     now = timezone.now()
     items = [
         MemoryItem(
@@ -271,19 +271,19 @@ def test_a_conversation_is_kept_and_given_back(client: RedisClient) -> None:
 
 @pytest.mark.parametrize("kept", [5, {}, {"form": "x", "items": []}, {"form": form_of(MemoryItem), "items": [1]}])
 def test_a_kept_conversation_that_does_not_decode_is_none(client: RedisClient, kept: Any) -> None:
-    """An older release's, or somebody else's."""
+    """A value of an older release, or of another program."""
     wait(client.set, "history:ada:s", kept)
     assert wait(client.get_history, "ada", "s") is None
 
 
 def test_a_conversation_of_somebody_else_is_refused(client: RedisClient) -> None:
-    """It would be given to the wrong user."""
+    """It would be returned to the wrong user."""
     with pytest.raises(ValidationError):
         wait(client.set_history, "ada", "s", [MemoryItem(user_id="eve", session_id="s", item_type="message")])
 
 
 def test_the_projects_own_cache(redis_server: RedisServer) -> None:
-    """With no host: the one of `MEMORY["CACHE"]`, and its errors are not swallowed."""
+    """Without a host: the one of `MEMORY["CACHE"]`, and its errors are not swallowed."""
     with override_settings(CACHES={"default": redis_server.cache_settings()}):
         client = RedisClient()
         client.initialize()

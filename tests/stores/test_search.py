@@ -1,4 +1,4 @@
-"""Search through the stores: the stub finds what a database finds, and a model that is away is told as storage is."""
+"""Search through the stores: the stub matches a database, and a failing model raises like failing storage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
 
 class Away(DeterministicEmbedder):
-    """A model elsewhere that does not answer."""
+    """A remote model that does not respond."""
 
     remote = True
 
@@ -44,7 +44,7 @@ def remembering(manager: MemoryManager, conversation: Conversation) -> MemoryMan
 
 
 def test_the_stub_finds_what_a_database_finds(conversation: Conversation) -> None:
-    """The same items in the same order with the same scores, so that a test with the one tells of the other."""
+    """The same items, order and scores, so that results of tests with the stub hold for databases."""
     database = remembering(ConcreteMemoryManager(), conversation)
     stub = remembering(MemoryManagerStub(), conversation)
     for label in conversation.labels[:20]:
@@ -55,7 +55,7 @@ def test_the_stub_finds_what_a_database_finds(conversation: Conversation) -> Non
 
 
 def test_a_model_that_is_away_is_a_connection_error(settings: Any) -> None:
-    """It may answer later; what the model said is in the cause."""
+    """A later call may succeed; the model's message is in the cause."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
     manager = ConcreteMemoryManager()
     manager.initialize()
@@ -66,7 +66,7 @@ def test_a_model_that_is_away_is_a_connection_error(settings: Any) -> None:
 
 
 class Failing(DeterministicEmbedder):
-    """A model on this machine that fails."""
+    """A local model that fails."""
 
     def embed_query(self, text: str) -> Any:
         """Fails."""
@@ -81,7 +81,7 @@ class Failing(DeterministicEmbedder):
 def test_every_store_tells_of_a_model_in_its_own_errors(
     store: type[MemoryManager], name: str, error: type[Exception], says: str, settings: Any
 ) -> None:
-    """Whatever the model raised, and where there is none: of those errors that the contract names."""
+    """Any error of the model, or a missing model, raises one of the errors that the contract names."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.{name}"}
     manager = store()
     manager.initialize()
@@ -93,7 +93,7 @@ def test_every_store_tells_of_a_model_in_its_own_errors(
 
 
 def test_the_stub_asks_no_model_elsewhere(settings: Any) -> None:
-    """With a remote model it knows words: a test needs no network."""
+    """With a remote model the stub compares words: tests need no network."""
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{__name__}.Away"}
     stub = MemoryManagerStub()
     stub.initialize()

@@ -1,4 +1,4 @@
-"""The stub answers as a database does, whatever is stored and asked."""
+"""The stub returns the same as a database, for any data and any call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where awaited work runs: side by side, each on a connection of its own, or in the caller's transaction."""
+"""The threads of awaited calls: in parallel, each with its own connection, or in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Opened:
 
 
 def test_awaits_overlap(manager: FirestoreMemoryManager) -> None:
-    """As many at a time as there are threads: each of them is asked before the first has answered."""
+    """As many at a time as there are threads: all are called before the first has returned."""
     together = threading.Barrier(THREADS, timeout=30)
 
     async def main() -> list[Any]:
@@ -78,7 +78,7 @@ def test_awaits_overlap(manager: FirestoreMemoryManager) -> None:
 
 
 def test_the_event_loop_goes_on_meanwhile(manager: FirestoreMemoryManager) -> None:
-    """A slow database holds nothing else up."""
+    """A slow database does not block the event loop."""
     ticks = 0
 
     async def tick() -> None:
@@ -110,7 +110,7 @@ def test_concurrent_writes_all_arrive(manager: FirestoreMemoryManager) -> None:
 
 
 def test_connections_end_with_their_call(manager: FirestoreMemoryManager) -> None:
-    """By the project's CONN_MAX_AGE, 0 unless set: no connection outlives a call."""
+    """By the project's CONN_MAX_AGE, 0 by default: no connection outlives a call."""
 
     async def main() -> None:
         await asyncio.gather(*(manager.get_memory_item(str(n)) for n in range(20)))
@@ -122,7 +122,7 @@ def test_connections_end_with_their_call(manager: FirestoreMemoryManager) -> Non
 
 
 def test_connections_are_kept_where_the_project_says_so(manager: FirestoreMemoryManager) -> None:
-    """CONN_MAX_AGE=None keeps one a thread; closing the manager closes them."""
+    """CONN_MAX_AGE=None keeps one per thread; closing the manager closes them."""
     connections.databases[manager.alias]["CONN_MAX_AGE"] = None
 
     async def main() -> None:
@@ -138,7 +138,7 @@ def test_connections_are_kept_where_the_project_says_so(manager: FirestoreMemory
 
 
 def test_closing_in_a_coroutine(manager: FirestoreMemoryManager) -> None:
-    """As the specification's example may: connections that are open still are closed."""
+    """As in the specification's example: open connections are closed."""
     connections.databases[manager.alias]["CONN_MAX_AGE"] = None
 
     async def main() -> None:
@@ -152,7 +152,7 @@ def test_closing_in_a_coroutine(manager: FirestoreMemoryManager) -> None:
 
 
 def test_awaits_that_are_cancelled_while_they_wait(manager: FirestoreMemoryManager) -> None:
-    """They are never begun, and connections are given back all the same."""
+    """They never start, and connections are released nevertheless."""
     manager._threads.size = 2
 
     async def main() -> None:
@@ -173,7 +173,7 @@ def test_awaits_that_are_cancelled_while_they_wait(manager: FirestoreMemoryManag
 
 
 def test_no_thread_stays_behind(manager: FirestoreMemoryManager) -> None:
-    """`close()` waits for what runs and ends the threads."""
+    """`close()` waits for running calls and ends the threads."""
     asyncio.run(manager.get_memory_item("x"))
     manager.close()
     gc.collect()
@@ -181,7 +181,7 @@ def test_no_thread_stays_behind(manager: FirestoreMemoryManager) -> None:
 
 
 def test_context_variables_are_seen() -> None:
-    """Work sees the caller's context: a request's id, a tenant."""
+    """Calls see the caller's context: a request's id, a tenant."""
     tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant")
     threads = Threads("memory-test")
 
@@ -197,7 +197,7 @@ def test_context_variables_are_seen() -> None:
 
 
 def test_a_forked_child_has_threads_of_its_own() -> None:
-    """A child that inherits the manager does not wait for threads that were left in its parent."""
+    """A child that inherits the manager does not wait for threads that exist only in its parent."""
     threads = Threads("memory-test")
     assert asyncio.run(threads.run(os.getpid)) == os.getpid()
     reading, writing = os.pipe()
@@ -212,7 +212,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 
 @both
 def test_inside_a_transaction_awaits_take_part_in_it() -> None:
-    """What a sync caller wrote in its transaction is seen, and what is awaited is rolled back with it."""
+    """Awaited calls see the uncommitted writes of a sync caller, and are rolled back with them."""
     manager = FirestoreMemoryManager()
     manager.initialize()
     mine = item()
@@ -259,7 +259,7 @@ def test_initializing_inside_a_coroutine_inside_a_transaction() -> None:
 
 
 def test_a_transaction_in_a_file_database(manager: FirestoreMemoryManager) -> None:
-    """SQLite's writer would wait for the caller's transaction for ever; it takes part instead."""
+    """SQLite would wait for the caller's transaction forever; the call takes part in it instead."""
     with transaction.atomic(using=manager.alias):
         item(text_content="sync").save(using=manager.alias)
         async_to_sync(manager.add_memory_item)(item(text_content="awaited"))
@@ -277,7 +277,7 @@ def test_beside_djangos_own_async_calls(manager: FirestoreMemoryManager) -> None
 
 
 def test_a_refused_write_leaves_the_callers_transaction_alone(manager: FirestoreMemoryManager) -> None:
-    """An id that is taken is an error of that call only."""
+    """An existing id fails that call only."""
     first = item()
     with transaction.atomic(using=manager.alias):
         async_to_sync(manager.add_memory_item)(first)

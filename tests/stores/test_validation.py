@@ -1,4 +1,4 @@
-"""What is refused before any store is asked."""
+"""Validation before any store is called."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SURROGATE = "\ud800"
     ],
 )
 def test_arguments_of_the_wrong_kind(method: str, arguments: tuple[Any, ...], named: str) -> None:
-    """Each is told by its name."""
+    """Errors are reported by the argument's name."""
     manager = MemoryManagerStub()
     manager.initialize()
     with pytest.raises(ValidationError) as raised:
@@ -50,14 +50,14 @@ def test_arguments_of_the_wrong_kind(method: str, arguments: tuple[Any, ...], na
     ],
 )
 def test_a_persona_of_the_wrong_kind(values: dict[str, Any], named: str) -> None:
-    """Told by field, when it is made."""
+    """Errors are reported by field, on construction."""
     with pytest.raises(ValidationError) as raised:
         PersonaConfig(**{"name": "guide", **values})
     assert set(raised.value.message_dict) == {named}
 
 
 def test_a_persona_does_not_change() -> None:
-    """It can be a key, and equals its like."""
+    """It is hashable, and equal to its copies."""
     persona = PersonaConfig("guide", traits={"patience": 0.9})
     assert {persona: 1}[PersonaConfig("guide", traits={"patience": 0.9})] == 1
     with pytest.raises(AttributeError):

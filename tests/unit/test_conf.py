@@ -17,7 +17,7 @@ from memory.testing.embedders import DeterministicEmbedder
 
 
 def found(**values: Any) -> set[str]:
-    """Ids of what the checks say of `MEMORY = values`."""
+    """Ids of the checks' messages for `MEMORY = values`."""
     with override_settings(MEMORY=values):
         messages = run_checks(tags=["memory"])
     assert all(message.hint for message in messages), "each message tells the fix"
@@ -30,7 +30,7 @@ def too_many_dimensions() -> DeterministicEmbedder:
 
 
 def failing() -> DeterministicEmbedder:
-    """An embedder whose maker raises what it likes."""
+    """An embedder whose factory raises any error."""
     raise RuntimeError("no key")
 
 
@@ -40,7 +40,7 @@ def without_its_package() -> DeterministicEmbedder:
 
 
 def test_tests_run_in_their_own_environment() -> None:
-    """Whatever the shell says: the settings under which all tests run are those of `test`."""
+    """In any shell environment, tests run with the settings of `test`."""
     assert settings.APP_ENV == "test"
 
 
@@ -82,7 +82,7 @@ def test_tests_run_in_their_own_environment() -> None:
     ],
 )
 def test_checks(values: dict[str, Any], ids: set[str]) -> None:
-    """Each mistake has its own id; good settings have none."""
+    """Each error has its own id; valid settings have none."""
     assert found(**values) == ids
 
 
@@ -100,7 +100,7 @@ def test_a_missing_router_is_told() -> None:
 
 @override_settings(MEMORY={})
 def test_defaults() -> None:
-    """An empty dict, or none, gives the documented defaults."""
+    """An empty or missing dict gives the documented defaults."""
     for key in DEFAULTS.keys() - {"PRINCIPAL", "MANAGER", "EMBEDDER", "SPEAKER"}:
         assert getattr(memory_settings, key.lower()) == DEFAULTS[key]
     assert memory_settings.principal.__name__ == "username"
@@ -128,7 +128,7 @@ def test_the_router_sends_the_app_to_its_database() -> None:
 
 @override_settings(MEMORY={})
 def test_one_database_holds_everything_by_default() -> None:
-    """With no setting at all, the app lives in the project's default database."""
+    """Without the setting, the app uses the project's default database."""
     user = apps.get_model("auth", "User")
     assert router.db_for_write(MemoryItem) == "default"
     assert router.allow_migrate_model("default", MemoryItem)
@@ -142,7 +142,7 @@ def test_migrations_are_complete() -> None:
 
 
 def test_without_a_conversation_cache_throttles_use_the_default() -> None:
-    """`CACHE` None switches off the caching of conversations, nothing else."""
+    """`CACHE` None disables the caching of conversations, nothing else."""
     with override_settings(MEMORY={"CACHE": None}):
         assert memory_settings.history_cache is None
         assert memory_settings.cache == "default"
@@ -157,7 +157,7 @@ def test_without_a_conversation_cache_throttles_use_the_default() -> None:
     ],
 )
 def test_a_redis_that_may_hold_requests_up(options: dict[str, float], ids: set[str]) -> None:
-    """Timeouts that are missing or long are warned of."""
+    """The checks warn of missing and of long timeouts."""
     config = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://nowhere:1/0", "OPTIONS": options}
     with override_settings(CACHES={"default": config}):
         assert found() == ids

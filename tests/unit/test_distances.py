@@ -70,11 +70,11 @@ class TestNearest:
         assert found[0].distance == pytest.approx(nearest)  # type: ignore[attr-defined]
 
     def test_items_without_a_comparable_vector_are_left_out(self) -> None:
-        """No vector, or one of another dimension, is never a neighbour, however many are asked for."""
+        """Items without a vector, or with another dimension, are never neighbours, for any limit."""
         assert MemoryItem.objects.for_user("ada").nearest([1, 0], 100).count() == 4
 
     @pytest.mark.parametrize("vector", [[], [math.nan], ["1"], "text", [0.0] * 2049])
     def test_a_bad_query_is_refused(self, vector: list[float]) -> None:
-        """What is no vector is told before any query."""
+        """An invalid vector raises before any query."""
         with pytest.raises(ValidationError):
             MemoryItem.objects.nearest(vector, 5)

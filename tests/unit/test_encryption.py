@@ -1,4 +1,4 @@
-"""Encrypted values: by hand in a map of metadata, and in a column of a model."""
+"""Encrypted values: by function calls in metadata, and in a column of a model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def use(settings: Any, *keys: str) -> None:
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_what_is_encrypted_is_decrypted(value: object) -> None:
-    """Any JSON value, to another text each time that tells nothing of it."""
+    """Any JSON value; each ciphertext is different and reveals nothing about it."""
     one, other = encrypt(value), encrypt(value)
     assert one != other
     assert decrypt(one) == decrypt(other) == value
@@ -48,7 +48,7 @@ def test_what_is_encrypted_is_decrypted(value: object) -> None:
 
 
 def test_keys_are_rotated(settings: Any) -> None:
-    """The first key encrypts, older ones still decrypt; what was rotated no longer needs them."""
+    """The first key encrypts, older ones still decrypt; rotated values no longer need them."""
     use(settings, OLD)
     text = encrypt("secret")
     use(settings, NEW, OLD)
@@ -63,7 +63,7 @@ def test_keys_are_rotated(settings: Any) -> None:
 
 @pytest.mark.parametrize("position", [7, 20, 60, -10])
 def test_what_was_altered_is_refused(position: int) -> None:
-    """It is no value, rather than another one; neither is a part of it."""
+    """It raises instead of returning another value; so does a part of it."""
     text = encrypt("secret")
     altered = text[:position] + ("A" if text[position] != "A" else "B") + text[position:][1:]
     for wrong in (altered, text[:40], "fernet:", "fernet:é"):
@@ -72,21 +72,21 @@ def test_what_was_altered_is_refused(position: int) -> None:
 
 
 def test_what_is_no_ciphertext_is_told() -> None:
-    """A value that somebody forgot to encrypt does not pass for one."""
+    """A value that was never encrypted is not accepted as a ciphertext."""
     with pytest.raises(StorageError, match="is not encrypted"):
         decrypt("secret")
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, "\ud800"])
 def test_what_is_no_json_is_refused(value: object) -> None:
-    """Before anything is stored."""
+    """Errors are raised before anything is stored."""
     with pytest.raises(ValidationError):
         encrypt(value)
 
 
 @pytest.mark.parametrize("keys", [[], ["short"], [NEW, "short"]])
 def test_wrong_keys_are_told_without_them(settings: Any, keys: list[str]) -> None:
-    """By the setting's name; `manage.py check` tells which of them is wrong."""
+    """The error names the setting, but no key; so does `manage.py check`."""
     use(settings, *keys)
     with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS") as caught:
         encrypt("secret")
@@ -98,7 +98,7 @@ def test_wrong_keys_are_told_without_them(settings: Any, keys: list[str]) -> Non
 
 @pytest.mark.parametrize("keys", ["text", 5, [None], [b"x"]])
 def test_keys_of_a_wrong_kind_are_told(settings: Any, keys: object) -> None:
-    """A text is no list of keys."""
+    """A string is not a list of keys."""
     settings.MEMORY = {**settings.MEMORY, "ENCRYPTION_KEYS": keys}
     (found,) = check_memory_settings(None)
     assert isinstance(found, Error)
@@ -107,7 +107,7 @@ def test_keys_of_a_wrong_kind_are_told(settings: Any, keys: object) -> None:
 
 @pytest.mark.django_db(databases=["memory"])
 def test_metadata_holds_ciphertexts(make_item: Any) -> None:
-    """The database has the ciphertext, and who has the key reads the value."""
+    """The database has the ciphertext; callers with the key read the value."""
     make_item(id="a", metadata={"passport": encrypt("C01X00T47"), "role": "user"})
     stored = MemoryItem.objects.get(metadata__role="user").metadata
     assert "C01X00T47" not in json.dumps(stored)
@@ -154,14 +154,14 @@ class TestColumn:
         assert decrypt(raw(vault, "a")) == value
 
     def test_none_is_null(self, vault: Any) -> None:
-        """The one thing that can be asked of it."""
+        """`isnull` is the only supported lookup."""
         vault.objects.bulk_create([vault(pk="none"), vault(pk="some", secret=[])])
         assert vault.objects.get(secret__isnull=True).pk == "none"
         assert vault.objects.exclude(secret__isnull=True).get().pk == "some"
 
     @pytest.mark.parametrize("lookup", ["secret", "secret__contains", "secret__in", "secret__a", "secret__gt"])
     def test_nothing_else_can_be_asked(self, vault: Any, lookup: str) -> None:
-        """A ciphertext equals nothing, so a filter would be silently wrong."""
+        """Equal values have different ciphertexts, so a filter would be silently wrong."""
         with pytest.raises(FieldError):
             vault.objects.filter(**{lookup: ["x"]}).first()
 
@@ -188,7 +188,7 @@ class TestColumn:
             field.to_python("fernet:no")
 
     def test_the_cache_would_hold_ciphertexts(self, vault: Any, settings: Any) -> None:
-        """A snapshot has no plain text; one that no key reads is none."""
+        """A snapshot has no plain text; one that no key decrypts is a miss."""
         snapshot = take(vault(pk="a", secret={"pin": 1234}))
         assert "1234" not in snapshot
         assert restore(vault, snapshot, "memory").secret == {"pin": 1234}

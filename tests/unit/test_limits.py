@@ -74,7 +74,7 @@ def test_json_that_cannot_be_stored(value: object, why: str) -> None:
 
 
 def test_nesting_stops_at_twenty_levels() -> None:
-    """Twenty levels of maps and lists pass, twenty-one do not, and ten thousand are told without recursion."""
+    """Twenty levels of maps and lists are valid, twenty-one are not; ten thousand are refused without recursion."""
     assert limits.json_problem(nested(20)) is None
     assert "20 levels" in (limits.json_problem(nested(21)) or "")
     assert "20 levels" in (limits.json_problem(nested(10_000)) or "")

@@ -1,4 +1,4 @@
-"""The records on any engine: what a write refuses, what it brings about, what no read returns."""
+"""The records on any engine: validation, effects of writes, and expiration."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ each_refused_change = pytest.mark.parametrize(
 
 
 class TestRefusals:
-    """What Firestore would refuse is refused on every engine, by field, before anything is written."""
+    """Values that Firestore would refuse are refused on every engine, by field, before anything is written."""
 
     @each_refused
     def test_save(self, field: str, values: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class TestRefusals:
 
     @each_refused
     def test_bulk_create(self, field: str, values: dict[str, Any]) -> None:
-        """One bad record, and none is written."""
+        """One invalid record prevents the whole write."""
         with pytest.raises(ValidationError) as caught:
             MemoryItem.objects.bulk_create([MemoryItem(**VALID), MemoryItem(**{**VALID, **values})])
         assert field in caught.value.message_dict
@@ -88,14 +88,14 @@ class TestRefusals:
 
     @each_refused
     def test_full_clean(self, field: str, values: dict[str, Any]) -> None:
-        """What forms call."""
+        """As forms call it."""
         with pytest.raises(DjangoValidationError) as caught:
             MemoryItem(**{**VALID, **values}).full_clean()
         assert field in caught.value.message_dict
 
     @each_refused_change
     def test_update_and_bulk_update(self, field: str, values: dict[str, Any]) -> None:
-        """Changes of stored records; the records stay as they were."""
+        """Invalid changes of stored records raise, and the records keep their values."""
         before = MemoryItem.objects.create(**VALID)
         with pytest.raises(DjangoValidationError) as caught:
             MemoryItem.objects.update(**values)
@@ -136,7 +136,7 @@ def test_a_record_at_the_limit_is_kept(values: dict[str, Any]) -> None:
 
 
 def test_update_counts_the_rest_of_the_document(make_item: Callable[..., MemoryItem]) -> None:
-    """A change that fits by itself is refused where the record has no room left for it."""
+    """A change within the limits is refused if the record has no room left for it."""
     make_item(text_content="x" * 1_000_000)
     with pytest.raises(ValidationError) as caught:
         MemoryItem.objects.update(metadata={"y": "y" * 100_000})
@@ -184,7 +184,7 @@ class TestExpiration:
 
     @pytest.mark.embedded  # of SQLite's planner
     def test_the_newest_are_read_in_order_of_time(self, make_item: Callable[..., MemoryItem]) -> None:
-        """Not by the index of expirations, under which whatever never expires would be read and sorted for one row."""
+        """The index of expirations is not used: all items that never expire would be read and sorted for one row."""
         make_item()
         assert "memory_items_time" in MemoryItem.objects.recent(1).explain()
         assert "memory_items_user_time" in MemoryItem.objects.for_user("ada").recent(1).explain()
@@ -200,7 +200,7 @@ class TestExpiration:
             MemoryItem.objects.get(pk="gone")
 
     def test_refresh(self, expired: MemoryItem) -> None:
-        """`refresh_from_db` of a record that one still holds."""
+        """`refresh_from_db` of an instance in memory."""
         with pytest.raises(MemoryItem.DoesNotExist):
             expired.refresh_from_db()
 
@@ -269,13 +269,13 @@ class TestSessions:
         [(("a:b", "c"), ("a", "b:c")), (("a/b", "c"), ("a%2Fb", "c")), (("__a", "b"), ("%5F_a", "b"))],
     )
     def test_ids_never_collide(self, one: tuple[str, str], other: tuple[str, str]) -> None:
-        """Whatever separators the names contain, two sessions have two ids."""
+        """Whatever separators the names contain, two sessions have different ids."""
         assert UserSession.make_id(*one) != UserSession.make_id(*other)
         assert [UserSession.parts_of(UserSession.make_id(*both)) for both in (one, other)] == [one, other]
 
     @pytest.mark.parametrize("pk", ["ada", "a:b:c", "a%3a:b", "a%41:b", "__a:b", "%FF:b", "a/b:c", ""])
     def test_what_is_no_sessions_id_has_no_parts(self, pk: str) -> None:
-        """Only what `make_id` makes is taken apart, so that one session is never looked up as another."""
+        """Only ids of `make_id` are split, so that no session is looked up as another."""
         assert UserSession.parts_of(pk) is None
 
     def test_names_that_would_make_a_reserved_id(self, make_item: Callable[..., MemoryItem]) -> None:
@@ -362,7 +362,7 @@ class TestVocabulary:
         assert mine.between().count() == 4
 
     def test_agent_data(self, make_agent_data: Callable[..., AgentData]) -> None:
-        """Agents' data speaks the same language, and holds the same limits."""
+        """Agent data has the same methods and limits."""
         make_agent_data(id="a", timestamp=NOON)
         make_agent_data(id="b", agent_id="other", data_type="log")
         assert [data.pk for data in AgentData.objects.for_agent("planner").recent(5)] == ["a"]
@@ -388,13 +388,13 @@ class TestVocabulary:
         assert asyncio.run(story()) == (["b", "a"], 2, 1)
 
     def test_update_of_a_slice_is_refused(self, make_item: Callable[..., MemoryItem]) -> None:
-        """As Django does it."""
+        """Like Django."""
         make_item()
         with pytest.raises(TypeError, match="slice"):
             MemoryItem.objects.recent(1).update(text_content="x")
 
     def test_update_reaches_every_record(self) -> None:
-        """More records than are handled at once, one of them no longer matching after its own change."""
+        """More records than one batch, one of which no longer matches after its own change."""
         MemoryItem.objects.bulk_create(
             MemoryItem(user_id="ada", item_type="m", text_content="old") for _ in range(1_001)
         )
