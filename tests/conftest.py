@@ -1,4 +1,4 @@
-"""What all tests share: which backends there are, and the makers of users and records."""
+"""Shared fixtures: available backends, and makers of users and records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from memory.models import AgentData, MemoryItem
 from . import backends
 
 pytest_plugins = ["memory.testing.redis", "memory.testing.plugin"]
-# The engine's own tests, and those of a project on Firestore alone, have settings of their own: `make test` runs them.
+# The engine's own tests, and those on Firestore alone, have other settings: `make test` runs them.
 collect_ignore = ["engine", "firestore_only"]
 
 
@@ -55,7 +55,7 @@ def django_db_modify_db_settings_xdist_suffix(request: pytest.FixtureRequest) ->
 
 @pytest.fixture
 def make_item() -> Callable[..., MemoryItem]:
-    """Saves a memory item; what a test does not care about gets a value."""
+    """Saves a memory item; fields that a test does not set have default values."""
     numbers = itertools.count(1)
 
     def make(**values: Any) -> MemoryItem:
@@ -67,7 +67,7 @@ def make_item() -> Callable[..., MemoryItem]:
 
 @pytest.fixture
 def make_agent_data() -> Callable[..., AgentData]:
-    """Saves agent data; what a test does not care about gets a value."""
+    """Saves agent data; fields that a test does not set have default values."""
 
     def make(**values: Any) -> AgentData:
         defaults = {"agent_id": "planner", "data_type": "plan", "content": {"steps": [1, 2]}}

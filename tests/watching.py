@@ -10,7 +10,7 @@ from django.db.backends.signals import connection_created
 
 
 def queries(alias: str, function: Callable[[], Any]) -> list[str]:
-    """What a call asks the database, on this thread's connection and on those that are opened meanwhile."""
+    """The queries of a call, on this thread's connection and on those that are opened meanwhile."""
     seen: list[str] = []
     watched = [connections[alias]]
 

@@ -207,7 +207,7 @@ def test_error_of_a_field_that_the_form_lacks_is_a_form_error(
 ) -> None:
     """If a read-only field exceeds a limit, the form shows the reason.
 
-    It has a byte more than the app leaves to records, which Firestore still takes: a larger one it takes from nobody.
+    The record exceeds the app's limit by a byte, but not Firestore's, which refuses larger ones from every client.
     """
     record, owner = (make_item(), "user_id") if model == "memoryitem" else (make_agent_data(), "agent_id")
     page = url(model, "change", record.pk)

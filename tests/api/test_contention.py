@@ -1,4 +1,4 @@
-"""Writes that meet others: retried as a whole, and errors that say what is known of the outcome."""
+"""Conflicting writes: they are retried as a whole, and errors state whether the write was applied."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ FAILURES: dict[str, tuple[Exception, int, str]] = {
 def test_failures_of_writes_have_a_code(
     ada: APIClient, monkeypatch: pytest.MonkeyPatch, make_item: Callable[..., Any], case: str, method: str
 ) -> None:
-    """Each failure of storage has its status and code; only what was not applied may be sent again."""
+    """Each failure of storage has its status and code; only writes that were not applied may be repeated."""
     error, status, code = FAILURES[case]
     item = make_item(id="known")
 
@@ -177,7 +177,7 @@ def test_an_unknown_outcome_names_the_generated_id(ada: APIClient, monkeypatch: 
 
 
 def test_stores_name_contention_and_unknown_outcomes() -> None:
-    """An unknown outcome is no ConnectionError, whose call may be repeated."""
+    """An unknown outcome is not a ConnectionError, since the call must not simply be repeated."""
     unknown = translated(errors.OutcomeUnknown("secret"), "Storing")
     assert type(unknown) is StorageError
     assert "read the records" in str(unknown)

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databas
 
 
 def run(*arguments: Any) -> str:
-    """What the command prints."""
+    """The command's output."""
     out = io.StringIO()
     call_command("memory_cache", *arguments, stdout=out, stderr=io.StringIO())
     return out.getvalue()

@@ -45,7 +45,7 @@ def item(number: int, **values: Any) -> MemoryItem:
 
 
 def ids(items: list[MemoryItem]) -> list[str]:
-    """What a reader compares."""
+    """The values that readers compare."""
     return [each.pk for each in items]
 
 
@@ -78,7 +78,7 @@ def told(session_id: str = "chat", limit: int = 1000) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def filled(cache: ConversationCache) -> ConversationCache:
-    """A conversation of five items, held by the cache."""
+    """A cached conversation of five items."""
     for number in range(5):
         item(number).save()
     assert len(history.recent("ada", "chat", 20)) == 5

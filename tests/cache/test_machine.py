@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(writer=writers, row=ROWS)
     def write_more(self, writer: Writer, row: Row) -> None:
-        if writer.losses == self.losses:  # else the mark is lost, and only what is finished is promised to readers
+        if writer.losses == self.losses:  # otherwise the mark is lost, and readers may see only finished writes
             self.rows[row.pk] = row
             writer.operations.append(add(row.item()))
 

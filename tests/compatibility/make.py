@@ -110,7 +110,7 @@ def write() -> None:
 
 
 def records() -> dict[str, list[dict[str, Any]]]:
-    """All records of the app as its own code reads them; what is computed for search counts as present or not."""
+    """All records of the app as its own code reads them; computed search data counts as present or not."""
     from memory.models import AgentData, MemoryItem, UserSession
 
     found: dict[str, list[dict[str, Any]]] = {}

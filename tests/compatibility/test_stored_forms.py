@@ -53,7 +53,7 @@ def on_sqlite(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @contextmanager
 def on_firestore(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The documents in a project of their own, written past the engine."""
+    """The documents in a separate project, written past the engine."""
     address = request.getfixturevalue("firestore_emulator")
     project = f"{request.getfixturevalue('firestore_project')}-before"
     emulator.flush(address, project)
@@ -100,7 +100,7 @@ def without_ciphertext(values: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_record_reads_back(before: str, model: str) -> None:
-    """With every value of every field as the code that wrote it read it, expired records included."""
+    """Every value of every field is as the old code read it, also in expired records."""
     found = [as_read(row) for row in MODELS[model].using(ALIAS).order_by("pk")]
     assert [without_ciphertext(each) for each in found] == [
         without_ciphertext(each) for each in EXPECTED["records"][model]
@@ -141,7 +141,7 @@ def test_records_are_updated(before: str) -> None:
 
 
 def test_records_are_deleted(before: str) -> None:
-    """A session with its conversation, and what has expired; nothing of them is found afterwards."""
+    """A session with its conversation, and expired records; afterwards they are not found."""
     UserSession.objects.using(ALIAS).get().delete()
     assert MemoryItem.all_objects.using(ALIAS).purge() == 1
     assert set(MemoryItem.all_objects.using(ALIAS).values_list("pk", flat=True)) == {"secret", "values"}
@@ -178,7 +178,7 @@ NAMED_WITHOUT_AN_IMPORT = [
 
 @pytest.mark.parametrize("name", sorted({*EXPECTED["names"], *NAMED_WITHOUT_AN_IMPORT}))
 def test_documented_imports_work(name: str) -> None:
-    """What the docs of then imported from the app is still there; a moved module may warn."""
+    """Everything that the old docs imported from the app exists; a moved module may warn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         assert import_string(name)

@@ -250,7 +250,7 @@ def test_compose_reaches_backends_from_inside_only() -> None:
 
 
 def test_compose_has_no_secret_of_its_own() -> None:
-    """Whoever starts it has to choose them."""
+    """There are no defaults; the environment must set them."""
     text = (ROOT / "compose.yaml").read_text()
     assert set(re.findall(r"^ +(\w*(?:SECRET|PASSWORD)\w*): (\$\{\w+:\?|.*)", text, flags=re.MULTILINE)) == {
         ("SECRET_KEY", "${SECRET_KEY:?"),

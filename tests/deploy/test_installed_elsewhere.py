@@ -48,7 +48,7 @@ def run(command: str, cwd: Path, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the wheel is made of, with the wheel in `dist/`, by `make wheel`'s command."""
+    """A copy of the wheel's sources, with the wheel in `dist/`, built by the command of `make wheel`."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         copy(ROOT / name, folder / name)
@@ -212,7 +212,7 @@ def test_the_documentation_is_served(url: str, page: str) -> None:
 
 
 def test_the_installed_package_is_typed(project: Project) -> None:
-    """What the project imports is the wheel's content, and type checkers may look into it."""
+    """The project imports the wheel's content, and type checkers may read it."""
     found = project.run("python -c 'import memory, pathlib; print(pathlib.Path(memory.__file__).parent)'").strip()
     assert Path(found).is_relative_to(project.folder.parent / "env")
     assert (Path(found) / "py.typed").is_file()

@@ -21,7 +21,7 @@ def test_the_hooks_are_valid(tmp_path: Path) -> None:
 
 
 def test_every_check_of_make_is_a_hook() -> None:
-    """Whatever `make check` would refuse is refused before it is committed."""
+    """All that `make check` refuses is refused before the commit."""
     (rules,) = re.findall(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     tools = {Path(line.split()[0]).name for line in rules.splitlines()}
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]

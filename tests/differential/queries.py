@@ -71,7 +71,7 @@ REQUIRED = ("number", "name", "moment")
 
 @st.composite
 def rows(draw: st.DrawFn, size: int = 8) -> list[dict[str, Any]]:
-    """Values for some records with ids of their own."""
+    """Values for some records with separate ids."""
     ids = draw(st.lists(st.text(st.sampled_from("abZé0~"), min_size=1, max_size=3), unique=True, max_size=size))
     return [
         {"id": pk, **{name: draw(kind if name in REQUIRED else st.none() | kind) for name, kind in VALUES.items()}}
@@ -264,7 +264,7 @@ ERRORS = (DatabaseError, ObjectDoesNotExist, FieldError, ValueError, TypeError, 
 
 
 def outcome(action: Callable[[], Any]) -> Any:
-    """What an action returned, in comparable form, or the name of the error's class."""
+    """The result of an action in comparable form, or the name of the error's class."""
     try:
         return comparable(action())
     except (*ERRORS, models.base.MultipleObjectsReturned) as error:

@@ -29,7 +29,7 @@ KINDS: Final = st.integers(0, 1)
 YEARS: Final = st.integers(2000, 2003)
 TRUTHS: Final = st.booleans()
 
-# Conditions by model: the path, and what it is compared with.
+# Conditions by model: the path, and the values to compare with.
 OF_PERSON: Final[Mapping[str, st.SearchStrategy[Any]]] = {
     "home": PLACES,
     "home__country": COUNTRIES,

@@ -191,7 +191,7 @@ def _conditions(draw: st.DrawFn, model: Model, around: tuple[Model, ...]) -> tup
 
 @dataclass(frozen=True)
 class Write:
-    """An update or a delete of what a tree finds."""
+    """An update or a delete of the rows that a tree selects."""
 
     tree: Tree
     name: str

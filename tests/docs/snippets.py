@@ -49,7 +49,7 @@ def snippets(file: Path) -> list[Snippet]:
 
 
 def below(file: Path, heading: str, language: str = "") -> list[str]:
-    """The texts of the snippets below a heading; it fails where there are none."""
+    """The texts of the snippets below a heading; fails if there are none."""
     found = [
         snippet.text for snippet in snippets(file) if snippet.heading == heading and language in ("", snippet.language)
     ]

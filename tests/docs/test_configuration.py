@@ -1,4 +1,4 @@
-"""What is written about configuration is what the code reads: variables, settings of the app, checks, failures."""
+"""The documentation of configuration matches the code: variables, settings of the app, checks, failures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def table(file: str, heading: str) -> dict[str, list[str]]:
 
 
 def test_every_variable_is_in_the_example_and_none_else() -> None:
-    """What the code reads is what `.env.example` describes."""
+    """The variables that the code reads are those in `.env.example`."""
     assert set(example_lines()) == variables_read() | READ_ELSEWHERE
 
 
@@ -118,5 +118,5 @@ def test_every_failure_class_of_health_is_documented() -> None:
 
 @pytest.mark.parametrize("component", health.SERVICE)
 def test_every_component_is_documented(component: health.Component) -> None:
-    """What makes each of them true."""
+    """Every component has a row in docs/health.md."""
     assert f"| `{component.name}` |" in (ROOT / "docs/health.md").read_text()

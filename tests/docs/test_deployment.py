@@ -18,7 +18,7 @@ DEPLOYMENT = ROOT / "docs/deployment.md"
 
 
 def test_the_commands_for_a_machine_run(tmp_path: Path) -> None:
-    """Static files, databases and the server, as they are written; what they install is what the tests run on."""
+    """Static files, databases and the server as documented; installed versions are those of the tests."""
     install, *steps, server = below(DEPLOYMENT, "Without containers", "bash")[0].splitlines()
     assert install == "pip install -r requirements.txt"
     variables = live.deployed(tmp_path)

@@ -1,4 +1,4 @@
-"""What README and docs name is there: files, headings, commands, modules; and their snippets can be read."""
+"""References of README and docs exist: files, headings, commands, modules; and their snippets parse."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_command_is_known(file: Path) -> None:
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=str)
 def test_every_snippet_names_a_language_and_can_be_read(snippet: Snippet) -> None:
-    """JSON is JSON, YAML is YAML, Python compiles, and what it imports from here is there."""
+    """JSON and YAML parse, Python compiles, and its imports from this repository exist."""
     assert snippet.language in LANGUAGES
     match snippet.language:
         case "json":

@@ -35,7 +35,7 @@ STREAMS: Final = frozenset({"RunQuery", "BatchGetDocuments", "RunAggregationQuer
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What becomes of one call: `kind` as above or "none"; `messages` is how many of a stream arrive before a cut."""
+    """The outcome of a call: `kind` as above or "none"; `messages` of a stream arrive before a cut."""
 
     kind: str = "none"
     code: Code = Code.UNAVAILABLE

@@ -48,7 +48,7 @@ COLUMNS = (VALUE, COUNT)
 
 @dataclass
 class Account:
-    """What happened: calls by kind, the shared counters' bounds, and everything that must not have happened."""
+    """The result: calls by kind, the shared counters' bounds, and all violations."""
 
     calls: Counter[str] = field(default_factory=Counter)
     acknowledged: Counter[str] = field(default_factory=Counter)
@@ -60,7 +60,7 @@ class Account:
 
 @dataclass
 class Writer:
-    """One thread: its documents as they must be ({id: (value, count)}), and the account it adds to."""
+    """One thread: the expected state of its documents ({id: (value, count)}), and the account it adds to."""
 
     name: str
     executor: Executor
@@ -70,7 +70,7 @@ class Writer:
     made: int = 0
 
     def step(self) -> int:
-        """One call; how many writes it was."""
+        """One call; returns the number of its writes."""
         verbs = [self.create] * 4 + [self.create_again, self.bulk] + [self.update] * 2 + [self.increment] * 3
         verb = self.random.choice([*verbs, self.increment_shared, self.increment_shared, self.delete, self.put])
         self.account.calls[verb.__name__] += 1

@@ -1,5 +1,4 @@
-"""Django's tests on SQLite, as its own `test_sqlite` settings have them: what the engine is measured
-against."""
+"""Django's tests on SQLite, with the values of its own `test_sqlite` settings: the reference for the engine."""
 
 SECRET_KEY = "fidelity"
 USE_TZ = False

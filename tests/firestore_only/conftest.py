@@ -58,7 +58,7 @@ class Cost:
 
 @pytest.fixture
 def cost() -> Callable[[], Any]:
-    """`with cost() as spent`: what the calls made inside cost."""
+    """`with cost() as spent`: the cost of the calls made inside of the block."""
 
     @contextmanager
     def record() -> Iterator[Cost]:

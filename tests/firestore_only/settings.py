@@ -14,5 +14,5 @@ from settings.test import INSTALLED_APPS
 
 INSTALLED_APPS = [name for name in INSTALLED_APPS if not name.startswith("tests.")] + ["django.contrib.sites"]
 SITE_ID = 1
-# What the tests count is Firestore's part.
+# The tests count only calls to Firestore.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

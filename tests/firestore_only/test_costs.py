@@ -32,7 +32,7 @@ LINE = re.compile(r"^\| (?P<name>[^|]+?) \| (?P<calls>\d+) \| (?P<read>\d+) \| (
 
 @dataclass(frozen=True)
 class World:
-    """Who is there: the boss, and a clerk whose browser has a session."""
+    """The users: the boss, and a clerk whose browser has a session."""
 
     client: Client
     boss: User
@@ -95,7 +95,7 @@ def world(boss: User, clerk: User, warm: None) -> World:
 
 
 def test_who_someone_is_and_what_they_may(world: World, cost: Callable[[], Any]) -> None:
-    """The user of a session; the permissions of one who has some of their own and others by two groups."""
+    """The user of a session; the permissions of one with own permissions and others from two groups."""
     key = world.client.session.session_key
     fresh = User.objects.get(pk=world.clerk.pk)
     boss = User.objects.get(pk=world.boss.pk)
@@ -131,7 +131,7 @@ def test_sessions_and_changes(world: World, cost: Callable[[], Any]) -> None:
 
 
 def test_the_api_with_a_token(world: World, cost: Callable[[], Any]) -> None:
-    """The token and its user, besides what is asked for."""
+    """The token and its user, besides the request's own reads."""
     key = Token.objects.get(user=world.boss).key
     with cost() as spent:
         answer = Client().get("/api/memory-items/", headers={"Authorization": f"Token {key}"})

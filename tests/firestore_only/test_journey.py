@@ -27,7 +27,7 @@ NEW_PASSWORD = "another-password-for-tests-2"
 
 @dataclass(frozen=True)
 class Site:
-    """A running service: where it listens, and what a command needs to speak to its database."""
+    """A running service: its address, and the environment of commands for its database."""
 
     url: str
     variables: dict[str, str]
@@ -157,7 +157,7 @@ def test_people_work_in_the_admin(site: Site) -> None:
 
 
 def the_api_knows_tokens(site: Site) -> None:
-    """A token of the command's, and what the API makes of it and of a wrong one."""
+    """A token made by the command, and the API's responses to it and to a wrong one."""
     token = manage("drf_create_token", "clerk", **site.variables).split()[2]
     address = f"{site.url}/api/memory-items/"
     item = {"user_id": "clerk", "session_id": "s", "item_type": "message", "text_content": "I like green tea."}

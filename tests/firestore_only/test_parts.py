@@ -37,7 +37,7 @@ def test_there_is_one_database() -> None:
 
 
 def test_sessions_are_stored_expire_and_are_cleared() -> None:
-    """What has expired is as good as gone, and then is."""
+    """Expired sessions are not found, and are then deleted."""
     store = SessionStore()
     store["cart"] = {"tea": 2}
     store.create()

@@ -1,4 +1,4 @@
-"""The real backends behind the integration tests, in a namespace of their own that is empty again at the end."""
+"""The real backends of the integration tests, in a separate namespace that is emptied at the end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def real() -> Targets:
 def firestore_options(
     real: Targets, request: pytest.FixtureRequest, django_db_blocker: Any
 ) -> Iterator[dict[str, Any]]:
-    """How to reach Firestore: arguments of `FirestoreMemoryManager`. What the test wrote is deleted."""
+    """Arguments of `FirestoreMemoryManager` for Firestore. All that the test wrote is deleted."""
     options: dict[str, Any]
     if real.firestore is not None:
         options = {
@@ -74,13 +74,13 @@ def clean(alias: str) -> None:
 
 @pytest.fixture
 def namespace() -> str:
-    """What every id begins with that a test writes."""
+    """The prefix of every id that a test writes."""
     return f"{RUN}-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
 def redis_options(real: Targets, request: pytest.FixtureRequest, namespace: str) -> Iterator[dict[str, Any]]:
-    """How to reach Redis: arguments of `RedisClient`. The keys of the test's own prefix are deleted."""
+    """Arguments of `RedisClient` for Redis. The keys with the test's prefix are deleted."""
     options: dict[str, Any]
     if real.redis is not None:
         options = {"host": real.redis.host, "port": real.redis.port, "password": real.redis.password}

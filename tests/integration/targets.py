@@ -40,7 +40,7 @@ class Targets:
 
 
 def targets(environ: Mapping[str, str]) -> Targets:
-    """What the variables name. Raises `RefusedError` for a real project without the name of a database for tests."""
+    """The targets in the environment. Raises `RefusedError` for a real project without a database for tests."""
     if environ.get("MEMORY_INTEGRATION") != "1":
         return Targets()
     return Targets(_firestore(environ), _redis(environ))

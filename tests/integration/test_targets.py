@@ -34,7 +34,7 @@ REAL = {"GCP_PROJECT_ID": "prod", "GCP_SA_KEY_JSON": "hunter2"}
     ],
 )
 def test_what_the_environment_names(environ: dict[str, str], expected: Targets) -> None:
-    """Nothing real unless the script runs, and no secret in what a failing test prints."""
+    """Nothing real unless the script runs, and no secret in the output of a failing test."""
     assert targets(environ) == expected
     assert "hunter2" not in repr(targets(environ))
 

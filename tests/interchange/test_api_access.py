@@ -1,4 +1,4 @@
-"""What an import accepts, the API can read, change and delete."""
+"""Imported records can be read, changed and deleted over the API."""
 
 from __future__ import annotations
 

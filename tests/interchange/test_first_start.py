@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The development environment with databases of its own, in a folder that is not there yet."""
+    """The development environment with separate databases, in a folder that does not exist yet."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     return {
         **kept,

@@ -293,7 +293,7 @@ class TestLangChain:
     """A list of messages becomes one session's items, in order."""
 
     def test_a_list(self) -> None:
-        """Roles, texts, times in order, and what else a message holds."""
+        """Roles, texts, times in order, and all other fields of a message."""
         calls = [{"name": "tides", "args": {"at": "Brest"}, "id": "t1"}]
         found = items(
             [
@@ -351,7 +351,7 @@ class TestLangChain:
         assert item["metadata"]["original_time"] == time
 
     def test_sessions(self) -> None:
-        """Messages of an array or on lines make the file's session; each further list makes one of its own."""
+        """Messages of an array or on lines make the file's session; each further list makes another one."""
         said = langchain("human", "x")
         assert items(said, index=2)[0]["session_id"] == "notes"
         assert items(said, ordinal=7)[0]["session_id"] == "notes"

@@ -187,7 +187,7 @@ def test_a_file_that_was_cut_off(run: Callable[..., Result]) -> None:
 
 
 def test_chatgpt(run: Callable[..., Result]) -> None:
-    """Sessions with titles, items with times and roles; what grew later is added to what is there."""
+    """Sessions with titles, items with times and roles; later additions are added to the existing items."""
     first = [node("a", None, message("user", "When?", START)), node("b", "a", message("assistant", "At 6.", START + 5))]
     assert run(json.dumps([conversation(first)]).encode(), "--user-id", "ada").code == 0
     assert [item.role for item in UserSession.objects.get().items()] == ["assistant", "user"]
@@ -203,7 +203,7 @@ def test_chatgpt(run: Callable[..., Result]) -> None:
 
 
 def test_two_users_import_the_same_file(run: Callable[..., Result]) -> None:
-    """Each gets records of its own."""
+    """Each gets separate records."""
     content = json.dumps(list(chatgpt_export(5))).encode()
     for user in ("ada", "bob", "ada"):
         assert run(content, "--user-id", user).code == 0
@@ -296,7 +296,7 @@ def test_a_message_that_changed(run: Callable[..., Result]) -> None:
 
 
 def test_metadata_is_completed(run: Callable[..., Result]) -> None:
-    """A record without some of the metadata gets it; what it has besides is a difference."""
+    """A record that lacks some of the metadata gets it; additional metadata is a difference."""
     file = json.dumps([conversation([node("a", None, message("user", "x", metadata={"citations": [1]}))])]).encode()
     run(file, "--user-id", "ada")
     item = MemoryItem.objects.get()

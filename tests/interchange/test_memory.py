@@ -46,7 +46,7 @@ def array() -> tuple[bytes, bytes, bytes]:
 
 
 def peak(parts: tuple[bytes, bytes, bytes], size: int, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Megabytes that Python holds at most while it reads about `size` bytes; the database is left out."""
+    """The most megabytes that Python holds while it reads about `size` bytes, without the database."""
     stored: list[int] = []
 
     def write(entries: list[Any], update: bool) -> Written:

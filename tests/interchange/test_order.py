@@ -161,7 +161,7 @@ def test_the_time_of_the_file_is_kept() -> None:
 
 
 def test_few_entries_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file without times is not held in memory; its messages keep their order if a time comes late."""
+    """A file without times is streamed; its messages keep their order if a time comes late."""
     monkeypatch.setattr(order, "MAX_WAITING", 3)
     found = entries(*[None] * 7, "2020-01-01T00:00:00Z", None)
     assert found == sorted(found)

@@ -234,7 +234,7 @@ def test_branches_of_claude() -> None:
 
 
 def test_objects_on_lines_are_conversations() -> None:
-    """Equal examples of fine-tuning data are conversations of their own."""
+    """Equal examples of fine-tuning data are separate conversations."""
     assert [items(OPENAI, ordinal=ordinal)[0]["session_id"] for ordinal in range(3)] == ["notes", "notes-2", "notes-3"]
     assert items(OPENAI, ordinal=1)[0]["id"] != items(OPENAI, ordinal=2)[0]["id"]
     first, second = items(OPENAI["messages"][0], index=0), items(OPENAI["messages"][1], index=1)

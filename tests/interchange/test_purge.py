@@ -1,4 +1,4 @@
-"""`memory_purge` deletes what has expired, and nothing else."""
+"""`memory_purge` deletes expired records, and nothing else."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def first(question: str, *texts: str) -> str:
 
 
 def test_a_table_maps_terms_to_terms() -> None:
-    """Both sides are stemmed; what is listed again adds to it; the words of one line share their list."""
+    """Both sides are stemmed; a repeated key extends its list; the words of one line share their list."""
     table = read(["hobby, pastimes: Pottery knitting", "hobbies: choirs"], "english")
     assert table == {
         "hobbi": frozenset({"potteri", "knit", "choir"}),

@@ -380,7 +380,7 @@ def _in_a_fork(answer: Any) -> None:
     answer.put((later.thread._thread is None, len(later.thread._queue)))
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # what is tested is what it warns of
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test is about the case that it warns of
 def test_a_fork_has_a_thread_of_its_own(make_item: Callable[..., MemoryItem]) -> None:
     """A forked server process inherits neither the thread nor its queue."""
     make_item(id="a")

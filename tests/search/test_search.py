@@ -75,7 +75,7 @@ def test_neighbours_find_an_answer_that_shares_no_word() -> None:
 
 
 def test_what_is_told_to_who_asked_comes_first() -> None:
-    """Of passages that are alike, the one whose turn before asks something; none where nothing was read before it."""
+    """Of similar passages, the one whose preceding turn is a question; none if no preceding turn is known."""
     talk = [("Ada", "It was late."), ("Bo", "Was the ferry late?"), ("Ada", "It was late."), ("Bo", "It was late.")]
     question = ask("late", "english")
     pool = gather(InMemorySource(passages(talk)), question, 10).pool

@@ -259,7 +259,7 @@ def test_what_a_transaction_read_and_rolled_back_is_not_kept(path: Path, nested:
 
 
 def test_vectors_in_memory_are_those_in_the_database(path: Path) -> None:
-    """After each of many writes, however they were mixed; other models' vectors and nobody else's are there."""
+    """After each of many mixed writes; vectors of other models and of other users are left out."""
     matrices = Matrices()
     for step in range(12):
         items = remember(*(f"{word} {step}" for word in ("harbour", "sunset", "dentist", "parrot")[: 1 + step % 4]))

@@ -42,7 +42,7 @@ class Anomaly:
 
 
 def check(history: Sequence[Transaction]) -> list[Anomaly]:
-    """The anomalies of a history; none if it is strictly serializable as far as it was observed."""
+    """The anomalies of a history; empty if the observed part is strictly serializable."""
     writers = _writers(history)
     found = [
         anomaly
@@ -68,7 +68,7 @@ def _writers(history: Iterable[Transaction]) -> Writers:
 
 
 def _internal(transaction: Transaction) -> Iterator[Anomaly]:
-    """Reads that contradict what the transaction itself read and appended before."""
+    """Reads that contradict the transaction's own earlier reads and appends."""
     if transaction.status is not Status.OK:
         return
     seen: dict[str, tuple[int, ...]] = {}
@@ -156,7 +156,7 @@ def _lost_updates(history: Iterable[Transaction]) -> Iterator[Anomaly]:
 
 
 def graph_of(history: Sequence[Transaction], writers: Writers, orders: Orders) -> Graph:
-    """Who depends on whom, of the transactions that are known to have been applied."""
+    """Dependencies among the transactions that are known to have been applied."""
     graph = Graph()
     seen = {(key, value) for key, values in orders.items() for value in values}
     applied = [t for t in history if t.status is Status.OK or any((a.key, a.value) in seen for a in t.appends)]

@@ -1,4 +1,4 @@
-"""What processes did to lists under keys, as data: the input of the checker."""
+"""Operations of processes on lists under keys, as data: the input of the checker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Operation: TypeAlias = Read | Append
 
 
 class Status(StrEnum):
-    """What became of a transaction, as its process knows it."""
+    """The outcome of a transaction, as its process knows it."""
 
     OK = "ok"
     FAILED = "failed"
@@ -57,17 +57,17 @@ class Transaction:
 
     @property
     def appends(self) -> Iterator[Append]:
-        """What it adds, in order."""
+        """The appended values, in order."""
         return (operation for operation in self.operations if isinstance(operation, Append))
 
     @property
     def reads(self) -> Iterator[Read]:
-        """What it is known to have seen, in order."""
+        """The values that it is known to have seen, in order."""
         if self.status is Status.OK:
             yield from (operation for operation in self.operations if isinstance(operation, Read))
 
     def before_itself(self, read: Read) -> tuple[int, ...]:
-        """What a read saw of others: without the transaction's own appends at the end."""
+        """The values of others in a read: without the transaction's own appends at the end."""
         own = {append.value for append in self.appends if append.key == read.key}
         end = len(read.values)
         while end and read.values[end - 1] in own:

@@ -151,7 +151,7 @@ def _serial(chance: random.Random, count: int, keys: str = "xy", failures: bool 
 
 
 def _without_last(transaction: Transaction) -> Transaction:
-    """The same, but one of its reads lacks what was appended last."""
+    """The same, but one of its reads lacks the last appended value."""
     operations = list(transaction.operations)
     for position, operation in enumerate(operations):
         if isinstance(operation, Read) and len(transaction.before_itself(operation)) > 1:

@@ -99,7 +99,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["development", "production"])
 def test_everything_can_be_in_one_firestore(name: str) -> None:
-    """`DATABASE_URL=firestore:` leaves one database, which holds the memory too, unless that has one of its own."""
+    """`DATABASE_URL=firestore:` leaves one database, which also holds the memory, unless that has its own."""
     engines = "{alias: config['ENGINE'] for alias, config in settings.DATABASES.items()}"
     chosen = f"[{engines}, settings.MEMORY['DATABASE'], settings.DATABASES['default']['PROJECT']]"
     variables = {**DEPLOYED, "APP_ENV": name, "DATABASE_URL": "firestore:"}

@@ -2,9 +2,9 @@
 
     python -m tests.soak.coherence --seconds 60
 
-Each reader checks that it sees no less than was acknowledged before its read began. Only what a partition hid from
-Redis may be behind, for `CACHE_TTL` at most. At the end the cache equals the database. The memory's database is a file
-of SQLite, Firestore where `FIRESTORE_EMULATOR_HOST` is set, or what `--memory-database-url` names.
+Each reader checks that it sees no less than was acknowledged before its read began. Only changes that a partition
+hid from Redis may be late, for `CACHE_TTL` at most. At the end the cache equals the database, which is a file of
+SQLite, Firestore where `FIRESTORE_EMULATOR_HOST` is set, or what `--memory-database-url` names.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Soak:
         self.seconds, self.processes, self.conversations, self.seed = seconds, processes, conversations, seed
         self.random = random.Random(seed)  # noqa: S311
         self.ledger = Ledger(self.folder / "ledger", processes * PER_PROCESS, create=True)
-        # What it saved is a second old when it comes back.
+        # Its snapshots may be a second old after a restart.
         self.redis = RedisServer(save="1 1").start()
         self.proxy = Proxy(self.redis.port)
         self.environment = {

@@ -1,4 +1,4 @@
-"""Processes that do the same until a time, through a network that fails, and are killed now and then.
+"""Processes that repeat an action for a time, through a failing network, and are killed now and then.
 
 Each writes a journal, a line of JSON for each event, so that what it began is known when it was killed. A process that
 was killed is replaced by another with a number of its own.
@@ -39,7 +39,7 @@ LOCK_SECONDS = 60
 
 @dataclass
 class Outcome:
-    """What happened, and everything that must not have."""
+    """The result, and all violations."""
 
     counts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how many, how much goes wrong; `kill_every` 0 kills nobody. All times in seconds."""
+    """The duration, the processes and the faults; `kill_every` 0 kills nobody. All times in seconds."""
 
     seconds: float = 60
     processes: int = 8
@@ -159,7 +159,7 @@ class Fleet:
 
 
 class Journal:
-    """A process' side: what it notes is in the file when the call returns."""
+    """A process' side: an event is in the file when the call returns."""
 
     def __init__(self, path: str, over: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -180,7 +180,7 @@ Work = Callable[[int, random.Random, Journal], None]
 
 
 def arguments(description: str | None) -> argparse.Namespace:
-    """What a soak's command is given; the parent gives its processes the last ones."""
+    """The arguments of a soak's command; the parent passes the last ones to its processes."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=Plan.seconds)
     parser.add_argument("--processes", type=int, default=Plan.processes)

@@ -1,4 +1,4 @@
-"""What the soaks of transactions write."""
+"""The models of the soaks of transactions."""
 
 from django.db import models
 

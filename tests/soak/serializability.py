@@ -48,7 +48,7 @@ def run(plan: Plan) -> Outcome:
 
 
 def told(process: int, events: list[dict[str, Any]]) -> Iterator[Transaction]:
-    """A process' transactions; of one that it did not live to end, what it was about to append."""
+    """A process' transactions; for one cut off by a kill, the values that it was about to append."""
     ends = {event["id"]: event for event in events if "status" in event}
     for event in events:
         if "status" in event:
@@ -90,7 +90,7 @@ class Worker:
             self.journal.note(id=id, at=time.monotonic(), status=status, operations=operations)
 
     def plan(self, id: int) -> list[list[Any]]:
-        """What a transaction will do: verb, key, and the value that it appends."""
+        """The operations of a transaction: verb, key, and the value to append."""
         steps = range(self.random.choice([1, 1, 2, 2, 3]))
         kinds = self.random.choices(["append", "read", "read all"], [10, 9, 1], k=len(steps))
         return [
@@ -99,7 +99,7 @@ class Worker:
         ]
 
     def perform(self, planned: list[list[Any]]) -> list[list[Any]]:
-        """Do it, by one of the ways that the ORM has; what was appended and read."""
+        """Execute it by one of the ORM's ways; return the appended and read values."""
         from .models import Cell
 
         done: list[list[Any]] = []

@@ -34,7 +34,7 @@ TIMEOUT = 10
 
 @dataclass
 class Outcome:
-    """What happened, and everything that must not have."""
+    """The result, and all violations."""
 
     rows: int = 0
     told: Counter[str] = field(default_factory=Counter)
@@ -123,7 +123,7 @@ class Soak:
         from memory.backends.firestore.constraints.audit import Audit
         from tests.engine.app.models import Seat
 
-        time.sleep(2)  # what was sent by a process that was killed arrives
+        time.sleep(2)  # writes of killed processes may still arrive
         stored = dict(Seat.objects.values_list("pk", "code"))
         self.outcome.rows = len(stored)
         codes = Counter(stored.values())
@@ -192,7 +192,7 @@ class Worker:
         self.ledger.write(f"{verb} {id}\n")
 
     def _insert(self, row: int, id: str, code: str, fresh: bool) -> None:
-        """Until it is known what became of it. `fresh`: no earlier life has tried."""
+        """Repeat until the outcome is known. `fresh`: no earlier life has tried."""
         from django.db import IntegrityError, OperationalError
 
         ways = (self.create, self.get_or_create, self.ignore, self.in_transaction)

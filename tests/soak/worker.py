@@ -103,7 +103,7 @@ class Worker:
         print(json.dumps({**told, "wrong": self.wrong}))  # noqa: T201
 
     def resume(self) -> None:
-        """Take over from a process that was killed: what the database has is what was acknowledged."""
+        """Take over from a killed process: the state in the database is the acknowledged one."""
         if connections["memory"].vendor == "firestore" and any(self.ledger.cells[row, BEGUN] for row in self.rows):
             time.sleep(LOCK_SECONDS)
         excused = now() - self.ledger.last_fault < 6000
@@ -119,7 +119,7 @@ class Worker:
             self.ledger.cells[row, BEGUN] = self.ledger.cells[row, ACKED]
 
     def look_at_redis(self) -> None:
-        """Once Redis is used again, what was hidden from it has been dropped."""
+        """Once Redis is used again, the conversations that hid changes have been dropped."""
         if not self.breaker.is_open:
             for row in self.rows:
                 if self.ledger.cells[row, HIDDEN_UNTIL] == FOREVER:
@@ -154,7 +154,7 @@ class Worker:
         return [(item["timestamp"], item["id"], int(item["text_content"])) for item in answer.json()["results"]]
 
     def write(self) -> None:
-        """By a path of chance, one or some of the own items."""
+        """Write one or some of the own items by a random path."""
         rows = self.random.sample(self.rows, self.random.randint(1, 3))
         hidden = self.breaker.is_open
         try:
@@ -162,7 +162,7 @@ class Worker:
             path(rows)
             self.counts["writes"] += 1
             self.ways[path.__name__] += 1
-        except OperationalError:  # SQLite was locked for too long: nobody knows, so ask
+        except OperationalError:  # SQLite was locked for too long: the outcome is unknown, so read it
             self.counts["locked"] += 1
             self.resume()
         if hidden or self.breaker.is_open:
@@ -262,7 +262,7 @@ class Worker:
 
     def create_by_api(self, rows: Sequence[int]) -> None:
         missing = [row for row in rows if row not in self._existing(rows)]
-        # What has expired is still in the way of what is new.
+        # Expired items still block new ones.
         MemoryItem.all_objects.filter(pk__in=[f"item-{row:05}" for row in missing]).delete()
         if missing:
             states = self._begin(missing)
@@ -375,7 +375,7 @@ def check(options: argparse.Namespace) -> int:
     sys.stdin.read()
     cache = history.cache_of("memory")
     assert cache is not None
-    for conversation in range(options.conversations):  # what is held stays as it is, what is not is filled
+    for conversation in range(options.conversations):  # cached conversations stay as they are, others are filled
         history.recent(USER, f"chat-{conversation}", 1)
     names = list(cache.names())
     wrong = [name.session_id for name in names if not history.verify(name, "memory")]

@@ -1,4 +1,4 @@
-"""docs/stores.md is run as it is written; only Redis' port is another."""
+"""The examples of docs/stores.md run as they are written, except for the port of Redis."""
 
 from __future__ import annotations
 

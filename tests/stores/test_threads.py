@@ -54,13 +54,13 @@ class Opened:
         connection_created.disconnect(self.receive)
 
     def receive(self, connection: Any, **kwargs: Any) -> None:
-        """Remember a connection, and have something happen before its statements."""
+        """Remember a connection, and wrap its statements."""
         if connection.alias == self.alias:
             self.connections.append(connection)
             connection.execute_wrappers[:] = [self.execute]
 
     def execute(self, execute: Any, *args: Any) -> Any:
-        """A statement, after what is to happen before it."""
+        """Run `before`, then the statement."""
         if self.before is not None:
             self.before()
         return execute(*args)

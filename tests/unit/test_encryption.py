@@ -135,7 +135,7 @@ def vault(transactional_db: None) -> Iterator[Any]:
 
 
 def raw(vault: Any, pk: str) -> str:
-    """What the column holds."""
+    """The stored value of the column."""
     column = models.functions.Cast("secret", models.TextField())
     found: str = vault.objects.annotate(raw=column).values_list("raw", flat=True).get(pk=pk)
     return found

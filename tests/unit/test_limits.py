@@ -45,7 +45,7 @@ def test_ids_that_firestore_takes(value: str) -> None:
     ],
 )
 def test_ids_that_firestore_refuses(value: str, why: str) -> None:
-    """Each is refused, and the reason says what is wrong with it."""
+    """Each is refused, and the reason names the problem."""
     assert why in (limits.document_id_problem(value) or "")
 
 
@@ -69,7 +69,7 @@ def test_json_that_parses_can_be_stored(value: object) -> None:
     ],
 )
 def test_json_that_cannot_be_stored(value: object, why: str) -> None:
-    """Each is refused, and the reason says what is wrong with it."""
+    """Each is refused, and the reason names the problem."""
     assert why in (limits.json_problem(value) or "")
 
 

@@ -159,7 +159,7 @@ def test_values_round_trip(make_item: Callable[..., MemoryItem]) -> None:
 
 
 def test_a_taken_id_is_an_integrity_error(make_item: Callable[..., MemoryItem]) -> None:
-    """A new record never overwrites another, whoever holds the id."""
+    """A new record never overwrites an existing one."""
     make_item(id="taken", text_content="first")
     with pytest.raises(IntegrityError):
         make_item(id="taken", text_content="second")
@@ -178,7 +178,7 @@ class TestExpiration:
 
     @pytest.fixture
     def expired(self, make_item: Callable[..., MemoryItem]) -> MemoryItem:
-        """An item whose time was up a second ago, in a session with a live one."""
+        """An item that expired a second ago, in a session with a live one."""
         make_item(session_id="s", id="live", expiration=timezone.now() + timedelta(hours=1))
         return make_item(session_id="s", id="gone", expiration=timezone.now() - timedelta(seconds=1))
 
@@ -244,7 +244,7 @@ class TestSessions:
         assert session.last_activity == NOON + timedelta(hours=2)
 
     def test_bulk_create(self) -> None:
-        """One row for each user and session, whatever the order; metadata of known sessions is kept."""
+        """One row for each user and session, in any order; metadata of known sessions is kept."""
         UserSession.objects.create(user_id="ada", session_id="s1", metadata={"title": "kept"}, last_activity=NOON)
         MemoryItem.objects.bulk_create(
             MemoryItem(user_id=user, session_id=session, item_type="m", timestamp=NOON + timedelta(minutes=minute))
