@@ -71,6 +71,8 @@ def test_it_serves_and_ends_quietly(
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # A shell starts background jobs with SIGINT ignored, which Python keeps.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             started = time.monotonic()

@@ -16,7 +16,11 @@ from memory.exceptions import ConnectionError, StorageError
 from memory.stores import MemoryManagerStub, close_memory_manager, get_memory_manager
 
 ROOT = Path(__file__).resolve().parents[2]
-DEPLOYED = {"SECRET_KEY": "k" * 60, "GCP_PROJECT_ID": "a-project", "ALLOWED_HOSTS": "memory.example.org"}
+DEPLOYED = {
+    "SECRET_KEY": "a key of the tests, " * 3,
+    "GCP_PROJECT_ID": "a-project",
+    "ALLOWED_HOSTS": "memory.example.org",
+}
 
 
 @pytest.fixture(autouse=True)
