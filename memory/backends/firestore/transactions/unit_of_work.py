@@ -477,8 +477,9 @@ class UnitOfWork:
                 verified = self._verified(writes)
                 if verified is None or isinstance(error.__cause__, DataError):  # the server has no such transaction
                     raise
-                changes = verified
-                self._id = self._executor.begin(retry=self._id)
+                changes, aborted = verified, self._id
+                self._end_server_transaction()  # the server has not ended it if a precondition failed
+                self._id = self._executor.begin(retry=aborted)
                 self._executor.commit_whole(changes, self._id)
         except errors.RowsRefused as error:
             left = [write for place in error.rows for write in parts(changes[place])]
@@ -542,6 +543,9 @@ class UnitOfWork:
         If that call fails, the locks are held until the server's own time limit.
         """
         self._buffer.rollback(0)
+        self._end_server_transaction()
+
+    def _end_server_transaction(self) -> None:
         transaction, self._id = self._id, None
         if transaction is None:
             return
