@@ -90,7 +90,7 @@ def test_another_users_session_is_not_there_for_others(
         assert agent.get(f"/api/sessions/{missing}/").status_code == 404
 
 
-def test_a_change_of_a_session_is_told_at_once(
+def test_a_change_of_a_session_is_visible_at_once(
     cache: ConversationCache, make_item: Callable[..., MemoryItem], ada: APIClient
 ) -> None:
     """By the API, by its items, and when it is deleted."""

@@ -188,7 +188,7 @@ def test_eviction_of_any_key_is_a_miss(cache: ConversationCache) -> None:
         assert not cache.fill(CHAT, lease, [item(1)], whole=True)
 
 
-def test_many_conversations_are_told_in_one_round_trip(cache: ConversationCache) -> None:
+def test_many_conversations_are_marked_in_one_round_trip(cache: ConversationCache) -> None:
     """Marks and changes of a bulk write are pipelined, also to a server without the scripts."""
     many = [Conversation("ada", f"chat {number}") for number in range(50)]
     cache.client.execute_command("SCRIPT", "FLUSH")

@@ -121,7 +121,9 @@ def test_an_increment_is_applied_once(behind: Behind, straight: Executor, faults
     assert numbers(straight) == [2]
 
 
-def test_what_cannot_be_told_is_said(behind: Behind, straight: Executor, firestore_emulator: str, project: str) -> None:
+def test_an_unknown_outcome_is_reported(
+    behind: Behind, straight: Executor, firestore_emulator: str, project: str
+) -> None:
     """A lost increment that another writer overwrote at once is an OperationalError, not a second increment."""
     straight.commit([create(1, "a")])
 

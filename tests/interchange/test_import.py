@@ -119,7 +119,7 @@ def test_a_session_after_its_items(run: Callable[..., Result]) -> None:
     assert (made.started_at.day, made.last_activity.day) == (1, 2)
 
 
-def test_a_changed_line_is_told(run: Callable[..., Result]) -> None:
+def test_a_changed_line_is_reported(run: Callable[..., Result]) -> None:
     """It is rejected with the fields that differ; with --update it is overwritten."""
     run([ITEM])
     changed = {**ITEM, "text_content": "Coffee.", "metadata": {"x": 1}}
@@ -144,7 +144,7 @@ def test_twice_in_one_file(run: Callable[..., Result]) -> None:
     assert result.rejects[0]["line"] == 3
 
 
-def test_bad_lines_are_told_and_the_rest_is_kept(run: Callable[..., Result]) -> None:
+def test_bad_lines_are_reported_and_the_rest_is_kept(run: Callable[..., Result]) -> None:
     """The reject file lists each with its line, in order; previous content of the file is replaced."""
     good = [json.dumps({**ITEM, "id": f"m{place}"}).encode() for place in range(3)]
     bad = [
@@ -365,7 +365,7 @@ def test_formats_may_be_mixed(run: Callable[..., Result]) -> None:
 
 
 @pytest.mark.parametrize("content", [langchain("human", "x"), conversation([node("a", None, message("user", "x"))])])
-def test_a_missing_user_is_said(content: Any, run: Callable[..., Result]) -> None:
+def test_a_missing_user_is_reported(content: Any, run: Callable[..., Result]) -> None:
     """Nothing is written, exit code 2."""
     result = run([content])
     assert result.code == 2

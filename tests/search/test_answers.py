@@ -20,7 +20,7 @@ from memory.search.passages import ask
         ("Where was the boat built?", "In a yard near Arendal.", "In a yard by the sea."),
     ],
 )
-def test_a_text_with_the_kind_of_answer_is_told_from_one_without(question: str, has_it: str, has_it_not: str) -> None:
+def test_a_text_with_the_kind_of_answer_differs_from_one_without(question: str, has_it: str, has_it_not: str) -> None:
     """Times, numbers and names."""
     kind = asked_for(ask(question, "english"))
     assert kind is not None
@@ -58,7 +58,7 @@ def test_other_questions_ask_for_nothing_in_particular(question: str, language: 
         ("", False),
     ],
 )
-def test_a_question_for_several_things_is_told(question: str, several: bool) -> None:
+def test_a_question_for_several_things_is_recognised(question: str, several: bool) -> None:
     """Recognized by a plural that somebody has or does, by what somebody has done, or by both."""
     assert asks_for_several(ask(question, "english")) is several
     assert not asks_for_several(ask(question, "german"))

@@ -34,7 +34,7 @@ def test_a_table_maps_terms_to_terms() -> None:
     }
 
 
-def test_a_line_without_a_colon_is_told() -> None:
+def test_a_line_without_a_colon_is_reported() -> None:
     """A line without a colon raises an error instead of becoming a word."""
     with pytest.raises(ValueError, match="No colon in the table of associations: 'hobby pottery'"):
         read(["hobby pottery"], "english")
@@ -66,7 +66,7 @@ def test_the_tables_are_in_order(table: Path) -> None:
         ("What pets do they have?", "Two kittens and a parrot, would you believe it."),
     ],
 )
-def test_an_answer_is_told_by_its_words(question: str, answer: str) -> None:
+def test_an_answer_is_recognised_by_its_words(question: str, answer: str) -> None:
     """The answer is found without an embedder and without a common word."""
     assert first(question, "The ferry was late again.", answer, "It rained over the weekend.") == answer
 

@@ -84,7 +84,7 @@ def test_no_write_fails_and_nothing_wrong_is_stored(
     assert MemoryItem.objects.search("lake", user_id="ada", limit=1)[0].pk == "a"
 
 
-def test_a_search_tells(broken: None, make_user: Any, client_for: Any) -> None:
+def test_a_search_is_reported(broken: None, make_user: Any, client_for: Any) -> None:
     """An `EmbedderError`, a 503, and an admin warning beside keyword results; the library's message is omitted."""
     MemoryItem.objects.create(id="a", user_id="ada", item_type="m", text_content="I painted a sunset.")
     with pytest.raises(EmbedderError, match=r"broken (failed|returned)") as caught:

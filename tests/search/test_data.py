@@ -122,7 +122,7 @@ def test_conversation_is_long_and_runs_forward(conversation):
 
 
 @by_conversation
-def test_nothing_is_said_or_asked_twice(conversation):
+def test_no_turn_or_question_occurs_twice(conversation):
     """Every turn was written: no two turns of more than four words are the same, and no two questions."""
     said = Counter(turn["text"].casefold() for turn in conversation["turns"] if len(turn["text"].split()) > 4)
     asked = Counter(question["question"].casefold() for question in conversation["questions"])

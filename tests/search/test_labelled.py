@@ -71,7 +71,7 @@ def test_times_as_people_write_them(time: object) -> None:
 
 
 @pytest.mark.parametrize("time", ["last week", "32 May, 2024", True, 1e40, [2024], {"day": 1}])
-def test_what_is_no_time_is_told(time: object) -> None:
+def test_invalid_times_are_reported(time: object) -> None:
     """The turn is kept, with the time of the one before it."""
     found = read([TURN, {**TURN, "id": "t2", "time": time}])
     first, second = (one.time for one in found.passages)
@@ -118,7 +118,7 @@ def test_no_session_no_speaker_and_no_text() -> None:
         ({"question": " "}, None, "asks nothing"),
     ],
 )
-def test_what_cannot_be_measured_is_left_out_and_told(question: Any, evidence: set[str] | None, told: str) -> None:
+def test_unusable_questions_are_skipped_and_reported(question: Any, evidence: set[str] | None, told: str) -> None:
     """The report has its position; everything else is measured."""
     found = read(questions=[QUESTION, {**QUESTION, **question}])
     assert [label.evidence for label in found.labels[1:]] == ([] if evidence is None else [evidence])
@@ -140,7 +140,9 @@ def test_what_cannot_be_measured_is_left_out_and_told(question: Any, evidence: s
         ([TURN], [{**QUESTION, "category": True}], r"questions\[0\].category must be a string"),
     ],
 )
-def test_what_makes_no_conversation_tells_where(turns: list[Any], questions: list[Any], problem: str) -> None:
+def test_an_invalid_conversation_is_reported_with_its_place(
+    turns: list[Any], questions: list[Any], problem: str
+) -> None:
     """The error has the position in the file."""
     with pytest.raises(EvaluationError, match=problem):
         read(turns, questions)

@@ -271,7 +271,7 @@ def test_fixtures_are_found(tmp_path: Any) -> None:
     assert stored.embedding_model.endswith("+context1")
 
 
-def test_what_was_said_before_belongs_to_a_vector() -> None:
+def test_previous_turns_belong_to_a_vector() -> None:
     """A turn's vector depends on the turns before it, but not on the order in which they are written."""
     tell()
     tell("eve", texts=[])

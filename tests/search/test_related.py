@@ -86,7 +86,7 @@ def test_long_passages_are_compared_by_their_first_words() -> None:
     assert len(counting.asked) == MOST_WORDS + 1
 
 
-def test_a_word_that_is_everywhere_tells_nothing() -> None:
+def test_a_word_in_every_text_has_no_weight() -> None:
     """The rarer of two words decides, although both weigh the same."""
     near = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.9, 0.0]])
     found = related(near, [1.0, 1.0])

@@ -74,7 +74,7 @@ def test_neighbours_find_an_answer_that_shares_no_word() -> None:
     assert ranked["s-1"] > ranked["s-2"] > 0
 
 
-def test_what_is_told_to_who_asked_comes_first() -> None:
+def test_answers_to_the_asker_rank_first() -> None:
     """Of similar passages, the one whose preceding turn is a question; none if no preceding turn is known."""
     talk = [("Ada", "It was late."), ("Bo", "Was the ferry late?"), ("Ada", "It was late."), ("Bo", "It was late.")]
     question = ask("late", "english")
@@ -84,7 +84,7 @@ def test_what_is_told_to_who_asked_comes_first() -> None:
     assert not any(one.parts["reply"] for one in rank(question, replace(pool, following={})))
 
 
-def test_a_mistaken_speaker_does_not_hide_what_was_said() -> None:
+def test_a_mistaken_speaker_does_not_hide_the_turn() -> None:
     """A question may name the wrong one of two speakers: the words of a text weigh more than its speaker."""
     sold = passages([("Ada", "I sold the boat to my neighbour on Sunday.")], session="a")
     other = passages([("Bo", "I bought a coat for my brother on Friday.")], session="b")
@@ -95,7 +95,7 @@ def test_a_mistaken_speaker_does_not_hide_what_was_said() -> None:
     assert first.parts["speaker"] < second.parts["speaker"]
 
 
-def test_a_vector_knows_what_was_said_before() -> None:
+def test_a_vector_includes_previous_turns() -> None:
     """A turn that shares nothing with the question is similar to it if the turn before is."""
     talk = [("Bo", "Which instrument does your sister play"), ("Ada", "The oboe."), ("Bo", "Fine weather today.")]
     other = passages([("Ada", "The oboe.")], session="t")
@@ -119,7 +119,7 @@ def test_what_is_found_comes_from_several_sessions() -> None:
     assert [one.score for one in ranked] == [pytest.approx(sum(one.parts.values())) for one in ranked]
 
 
-def test_a_named_month_prefers_what_was_said_then() -> None:
+def test_a_named_month_prefers_its_turns() -> None:
     """Two passages with the same words, one in each month."""
     may, june = (
         replace(passages([("Ada", "The ferry was late.")], session=name)[0], time=START.replace(month=month))
@@ -144,7 +144,7 @@ def test_what_ends_with_a_question_says_less(text: str, asks: bool) -> None:
     assert parts["substance"] == pytest.approx(math.log1p(distinct) - (ASKING if asks else 0.0))
 
 
-def test_what_is_said_of_the_other_says_less() -> None:
+def test_words_about_the_other_speaker_count_less() -> None:
     """Praise of the other person has the words of the question, but is no answer."""
     talk = [("Ada", "The boat race went well."), ("Bo", "You went well, your boat race!")]
     question = ask("How did the boat race go?", "english")
@@ -153,7 +153,7 @@ def test_what_is_said_of_the_other_says_less() -> None:
     assert (told.passage.speaker, praised.passage.speaker) == ("Ada", "Bo")
 
 
-def test_several_things_are_told_far_apart() -> None:
+def test_several_things_are_found_far_apart() -> None:
     """Words and neighbours weigh less in a question for several things: other mentions have other words."""
     talk = passages([("Bo", "The boats are late."), ("Ada", "Not mine.")])
     scores = {}
@@ -290,7 +290,7 @@ def test_the_command_measures_each_part(tmp_path: Path) -> None:
     assert headings == ["questions", "oblique", "plain", "by"]
 
 
-def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
+def test_the_command_reports_errors(tmp_path: Path) -> None:
     """A missing file, no questions, an invalid embedder."""
     file = tmp_path / "set.json"
     with pytest.raises(CommandError, match=r"set\.json"):

@@ -228,7 +228,7 @@ def test_error_pages_hide_every_secret() -> None:
     assert "hunter2" not in done.stdout
 
 
-def test_development_tells_which_queries_firestore_would_not_answer(tmp_path: Path) -> None:
+def test_development_warns_of_queries_that_need_the_mirror(tmp_path: Path) -> None:
     """Once for each line of code, and by what: the developer reads it before production pays for it."""
     script = tmp_path / "search.py"
     script.write_text(

@@ -87,7 +87,7 @@ def test_a_filtered_history_comes_from_the_database(cached: ConcreteMemoryManage
     assert len(async_to_sync(cached.get_conversation_history)("ada")) == 2
 
 
-def test_a_manager_without_cache_tells_the_cache(cached: ConcreteMemoryManager) -> None:
+def test_a_manager_without_cache_invalidates_the_cache(cached: ConcreteMemoryManager) -> None:
     """Writes of every manager reach the cache, so managers may be mixed."""
     async_to_sync(cached.add_memory_item)(item("one"))
     assert texts(cached) == ["one"]

@@ -82,7 +82,7 @@ def test_what_becomes_what(kind: type[Exception], ours: type[Exception]) -> None
     assert type(raised.value) is ours
 
 
-def test_the_cause_of_an_interrupted_connection_tells() -> None:
+def test_the_cause_of_an_interrupted_connection_decides() -> None:
     """django-redis wraps the errors of redis-py; the wrapped error counts."""
     wrapped = django_redis.ConnectionInterrupted(None)
     wrapped.__cause__ = redis.OutOfMemoryError("used memory > 'maxmemory'")

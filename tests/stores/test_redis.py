@@ -100,7 +100,7 @@ def test_what_is_no_json_is_refused(client: RedisClient, data: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"), [({"key": ""}, "key"), ({"key": 5}, "key"), ({"ttl": 0}, "ttl"), ({"ttl": 1.5}, "ttl")]
 )
-def test_wrong_arguments_are_told_by_name(client: RedisClient, arguments: dict[str, Any], named: str) -> None:
+def test_errors_name_wrong_arguments(client: RedisClient, arguments: dict[str, Any], named: str) -> None:
     """As `ValidationError`."""
     with pytest.raises(ValidationError) as raised:
         wait(client.set, **{"key": "key", "data": 1, **arguments})

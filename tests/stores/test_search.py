@@ -78,7 +78,7 @@ class Failing(DeterministicEmbedder):
     ("name", "error", "says"),
     [("Failing", exceptions.ConnectionError, "try again"), ("absent", exceptions.StorageError, "manage.py check")],
 )
-def test_every_store_tells_of_a_model_in_its_own_errors(
+def test_every_store_names_the_model_in_its_errors(
     store: type[MemoryManager], name: str, error: type[Exception], says: str, settings: Any
 ) -> None:
     """Any error of the model, or a missing model, raises one of the errors that the contract names."""

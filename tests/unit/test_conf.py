@@ -93,7 +93,7 @@ def test_settings_that_are_no_dict() -> None:
 
 
 @override_settings(DATABASE_ROUTERS=[])
-def test_a_missing_router_is_told() -> None:
+def test_a_missing_router_is_reported() -> None:
     """A database of the app's own has no effect without the router."""
     assert found(DATABASE="memory") == {"memory.W001"}
 

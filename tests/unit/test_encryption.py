@@ -71,7 +71,7 @@ def test_what_was_altered_is_refused(position: int) -> None:
             decrypt(wrong)
 
 
-def test_what_is_no_ciphertext_is_told() -> None:
+def test_invalid_ciphertext_is_refused() -> None:
     """A value that was never encrypted is not accepted as a ciphertext."""
     with pytest.raises(StorageError, match="is not encrypted"):
         decrypt("secret")
@@ -85,7 +85,7 @@ def test_what_is_no_json_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("keys", [[], ["short"], [NEW, "short"]])
-def test_wrong_keys_are_told_without_them(settings: Any, keys: list[str]) -> None:
+def test_errors_of_wrong_keys_do_not_contain_them(settings: Any, keys: list[str]) -> None:
     """The error names the setting, but no key; so does `manage.py check`."""
     use(settings, *keys)
     with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS") as caught:
@@ -97,7 +97,7 @@ def test_wrong_keys_are_told_without_them(settings: Any, keys: list[str]) -> Non
 
 
 @pytest.mark.parametrize("keys", ["text", 5, [None], [b"x"]])
-def test_keys_of_a_wrong_kind_are_told(settings: Any, keys: object) -> None:
+def test_keys_of_a_wrong_type_are_refused(settings: Any, keys: object) -> None:
     """A string is not a list of keys."""
     settings.MEMORY = {**settings.MEMORY, "ENCRYPTION_KEYS": keys}
     (found,) = check_memory_settings(None)

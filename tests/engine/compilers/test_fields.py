@@ -120,7 +120,7 @@ def test_sql_null_json_null_and_a_missing_key_are_three() -> None:
 
 
 @pytest.mark.skipif(not DJANGO_6_1, reason="before JSONNull, bulk_update makes both SQL's NULL")
-def test_bulk_update_tells_sql_null_from_json_null() -> None:
+def test_bulk_update_distinguishes_sql_null_from_json_null() -> None:
     """As on SQLite: `None` is NULL, and JSON's null is a value."""
     for alias in ("default", "sqlite"):
         objects = Everything.objects.using(alias)

@@ -498,7 +498,7 @@ class TestATest(TestCase):
         """The same, in the reverse order."""
         self.test_each_test_begins_with_the_data_of_the_class()
 
-    def test_a_key_that_is_taken_is_told_at_once(self) -> None:
+    def test_a_duplicate_key_is_refused_at_once(self) -> None:
         """There is no commit that could raise, and the outer block can continue."""
         with pytest.raises(IntegrityError), transaction.atomic():
             Note.objects.create(id="class")
