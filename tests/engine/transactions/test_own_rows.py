@@ -53,6 +53,17 @@ def test_rows_are_found_by_equality(where: Filter, visited: int) -> None:
         raise UndoError
 
 
+def test_null_is_no_key() -> None:
+    """A NULL among the values of an integer key, as a join of missing rows loads it, matches no row."""
+    key = column_ref(Author._meta.pk, connection)
+    with pytest.raises(UndoError), transaction.atomic():
+        author = Author.objects.create(name="a")
+        where = Compare(key, Op.IN, (None, author.pk))
+        rows, _ = connection.cursor().superset(Query(Author._meta.db_table, (key,), where))
+        assert [row[-1] for row in rows] == [author.pk]
+        raise UndoError
+
+
 def seconds_per_query(rows: int) -> float:
     """The CPU time of a query in a block that has written a number of rows."""
     with suppress(UndoError), transaction.atomic():

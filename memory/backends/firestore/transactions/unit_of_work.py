@@ -614,6 +614,8 @@ def _with_id(read: Read, limit: int | None) -> Query | Merge:
 
 
 def _id_or_none(value: Any, kind: Kind) -> str | None:
+    if value is None:  # no row has NULL for a key
+        return None
     try:
         return document_id(value, kind)
     except ValueError:
