@@ -10,13 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
 # Tests of behaviour that is the same on every engine. `make test` runs the first list on Firestore, `make test-firestore` the
 # second. LEFT_FOR_LATER are tests that start servers or take minutes.
-ON_EVERY_ENGINE = tests/unit/test_models.py tests/unit/test_distances.py tests/api tests/admin tests/interchange \
+ON_EVERY_ENGINE = tests/test_models.py tests/test_distances.py tests/api tests/admin tests/interchange \
   tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py \
-  tests/health/test_endpoints.py tests/cache/test_history.py
-ALL_ON_EVERY_ENGINE = tests/unit tests/api tests/admin tests/interchange tests/search tests/health tests/cache \
-  tests/stores tests/contract
+  tests/health/test_views.py tests/cache/test_history.py tests/orchestra/test_demo.py
+ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/api tests/admin tests/interchange tests/search tests/health \
+  tests/cache tests/stores tests/contract tests/orchestra
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
-  admin/test_browser interchange/test_first_start interchange/test_documentation interchange/test_memory \
+  admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
 .PHONY: run test test-matrix test-others test-suites test-core test-firestore check format bench wheel changelog lock
@@ -43,8 +43,9 @@ test-suites:
 
 test-core:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
-	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/unit/test_models.py tests/api/test_crud.py
-	$(PYTEST) tests/unit tests/api tests/admin tests/deploy/test_installed_elsewhere.py
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/test_models.py tests/api/test_crud.py
+	$(PYTEST) $(wildcard tests/test_*.py) tests/sqlite tests/testing tests/project tests/api tests/admin \
+	  tests/deploy/test_installed_elsewhere.py
 
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)

@@ -65,3 +65,35 @@ def test_every_module_of_the_engine_has_a_line(path: Path) -> None:
     relative = path.relative_to(ROOT / ENGINE)
     rows = [row for row in table.splitlines() if f"`{relative.parent}/`" in row]
     assert f"`{relative}`" in table or any(f"`{path.stem}`" in row for row in rows), relative
+
+
+TESTS = ROOT / "tests"
+ROOMS = {path.parent.relative_to(TESTS / "engine") for path in TESTS.glob("engine/**/test_*.py")}
+CROSS_CUTTING = set(re.findall(r"`tests/([\w/]+)/`", TEXT.split("## Tests\n", 1)[1].split("\n## ", 1)[0]))
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS - {Path("behaviour")}), ids=str)
+def test_every_test_of_the_engine_has_the_name_of_its_module(room: Path) -> None:
+    """Behaviour of several modules is tested in `tests/engine/behaviour/`."""
+    tested = {file.name.removeprefix("test_") for file in (TESTS / "engine" / room).glob("test_*.py")}
+    assert sorted(name for name in tested if not (ROOT / ENGINE / room / name).exists()) == []
+
+
+def test_every_test_of_a_module_of_the_app_has_its_name() -> None:
+    """In `tests/`: modules directly in `memory/`."""
+    tested = {file.name.removeprefix("test_") for file in TESTS.glob("test_*.py")}
+    assert tested
+    assert sorted(name for name in tested if not (ROOT / "memory" / name).exists()) == []
+
+
+def test_every_folder_of_tests_is_a_package_or_has_a_line() -> None:
+    """A package of `memory/`, or a path in the section "Tests"."""
+    folders = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
+    assert "engine/behaviour" in CROSS_CUTTING
+    packages = {path.name for path in (ROOT / "memory").iterdir() if path.is_dir()}
+    assert folders - packages - CROSS_CUTTING == {"engine"}
+
+
+def test_every_folder_that_the_section_names_exists() -> None:
+    """A path in the section "Tests" is a folder with modules."""
+    assert [path for path in CROSS_CUTTING if not list((TESTS / path).glob("*.py"))] == []

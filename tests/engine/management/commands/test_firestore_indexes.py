@@ -20,8 +20,7 @@ from google.longrunning import operations_pb2
 from memory.backends.firestore.indexes import deploy, manifest
 from memory.backends.firestore.management.commands import firestore_indexes
 from memory.backends.firestore.rpc import channel
-
-from .models import Item, Plain
+from tests.engine.indexes.models import Item, Plain
 
 
 class FakeAdmin(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc is untyped

@@ -13,8 +13,7 @@ from django.db.models import Sum
 
 from memory.backends.firestore.base import DatabaseWrapper
 from memory.backends.firestore.errors import MissingIndex
-
-from ..app.models import Note
+from tests.engine.app.models import Note
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from memory.backends.firestore.testing import CaptureRPCsContext
 from tests.engine.app.models import Note, Seat
-
-from .conftest import rows_of_post_migrate
+from tests.engine.conftest import rows_of_post_migrate
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

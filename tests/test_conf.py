@@ -75,9 +75,9 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"EMBEDDER": "no.such.Embedder"}, {"memory.E012"}),
         ({"EMBEDDER": ["a list"]}, {"memory.E012"}),
         ({"EMBEDDER": "builtins.dict"}, {"memory.E012"}),
-        ({"EMBEDDER": "tests.unit.test_conf.too_many_dimensions"}, {"memory.E012"}),
-        ({"EMBEDDER": "tests.unit.test_conf.failing"}, {"memory.E012"}),
-        ({"EMBEDDER": "tests.unit.test_conf.without_its_package"}, {"memory.W003"}),
+        ({"EMBEDDER": "tests.test_conf.too_many_dimensions"}, {"memory.E012"}),
+        ({"EMBEDDER": "tests.test_conf.failing"}, {"memory.E012"}),
+        ({"EMBEDDER": "tests.test_conf.without_its_package"}, {"memory.W003"}),
         ({"SPEAKER": "no.such.function"}, {"memory.E013"}),
     ],
 )

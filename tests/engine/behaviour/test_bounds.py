@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils import timezone
 
-from tests.engine.app.models import Coded, CodedPart, Note
+from tests.engine.app.models import Coded, CodedPart, Detail, Note
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
 
@@ -103,3 +103,39 @@ def test_extremes_of_a_table_that_the_transaction_wrote_to_are_bounded(notes: No
         with calls() as made:
             assert Note.objects.aggregate(most=Max("stars"))["most"] == 38
         assert sum(call["documents_read"] for call in made) <= 5
+
+
+@pytest.fixture
+def details() -> None:
+    """Four rows; the later ones are parts of the first."""
+    first = Detail.objects.create(number=0)
+    Detail.objects.bulk_create(Detail(number=i, select=i * 2, where="x", parent=first) for i in range(1, 4))
+
+
+def test_slices_with_a_self_join_are_bounded(details: None, calls: Any) -> None:
+    """The slice is read as a slice, and the joined rows of the same table by key."""
+    for query in (
+        Detail.objects.select_related("parent").order_by("-number"),
+        Detail.objects.annotate(has=Exists(Detail.objects.filter(parent=OuterRef("pk")))).order_by("-number"),
+    ):
+        with calls() as made:
+            assert [row.number for row in query[:2]] == [3, 2]
+        assert sum(call["documents_read"] for call in made) <= 3
+        with calls() as made:
+            assert [row.number for row in query[1:3]] == [2, 1]
+        assert sum(call["documents_read"] for call in made) <= 4
+
+
+def test_first_of_a_table_that_the_transaction_wrote_to_is_bounded(calls: Any) -> None:
+    """Firestore's first rows and the transaction's own are read."""
+    Detail.objects.bulk_create(Detail(number=i) for i in range(20))
+    with transaction.atomic():
+        Detail.objects.create(number=30)
+        Detail.objects.filter(number=19).update(number=-1)
+        Detail.objects.filter(number=0).delete()
+        with calls() as made:
+            assert Detail.objects.order_by("-number").first().number == 30  # type: ignore[union-attr]
+            assert [row.number for row in Detail.objects.order_by("-number")[1:3]] == [18, 17]
+            assert Detail.objects.exists()
+            assert [row.number for row in Detail.objects.order_by("number")[:2]] == [-1, 1]
+        assert sum(call["documents_read"] for call in made) <= 4 * 6
