@@ -19,9 +19,10 @@ from ..query.plan import Create, Get, optional
 from ..statements import WRITE, Text
 from ..values.document_ids import document_key, is_shortened
 from ..values.types import DOCUMENT_ID
+from .field_values import Source
 from .insert_columns import Insertion, insertion
 from .select import Row
-from .target_rows import TargetRowsCompiler, id_of_key
+from .target_rows import TargetRowsCompiler
 from .upsert import Upsert
 
 
@@ -84,10 +85,10 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
 
     def rows_to_insert(self, shape: Insertion) -> list[list[Any]]:
         """The values of each object, including new ids for AutoFields."""
-        rows = [self.values(shape.given, obj) for obj in self.query.objs]
-        if len(shape.fields) > len(shape.given):
+        rows = [self.values(shape.sources, obj) for obj in self.query.objs]
+        if len(shape.fields) > len(shape.sources):
             rows = [[None, *row] for row in rows]
-        ops, table = self.connection.ops, self.query.get_meta().db_table
+        ops, table = self.connection.ops, shape.table
         for position in shape.numbered:
             ops.pass_over_ids(table, [row[position] for row in rows])
             ids = iter(ops.new_auto_ids(table, sum(row[position] is None for row in rows)))
@@ -96,16 +97,16 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
                     row[position] = next(ids)
         return rows
 
-    def values(self, fields: Sequence[Any], obj: Any) -> list[Any]:
+    def values(self, sources: Sequence[Source], obj: Any) -> list[Any]:
         """An object's database values. Expressions are resolved, and `compute` evaluates them."""
-        raw, connection = self.query.raw, self.connection
-        values = [getattr(obj, field.attname) if raw else field.pre_save(obj, add=True) for field in fields]
-        return [
-            self.prepare_value(field, value)
-            if hasattr(value, "resolve_expression")
-            else field.get_db_prep_save(value, connection=connection)
-            for field, value in zip(fields, values, strict=True)
-        ]
+        raw, row = self.query.raw, []
+        for field, attname, is_attribute, unchanged, prepare in sources:
+            value = getattr(obj, attname) if raw or is_attribute else field.pre_save(obj, add=True)
+            if value.__class__ not in unchanged:
+                computed = hasattr(value, "resolve_expression")
+                value = self.prepare_value(field, value) if computed else prepare(value)
+            row.append(value)
+        return row
 
     def compute(self, fields: Sequence[Any], rows: Sequence[list[Any]]) -> None:
         """Replaces expressions and database defaults with their values, computed by SQLite."""
@@ -149,9 +150,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         """
         for row in rows:
             shape.refuse_invalid(row)
-        table = self.query.get_meta().db_table
-        taken = f"UNIQUE constraint failed: {', '.join(f'{table}.{shape.columns[at].name}' for at in shape.key)}"
-        writes = [Create(table, self.name(shape, row), shape.columns, tuple(row), taken) for row in rows]
+        table, columns = shape.table, shape.columns
+        writes = [Create(table, shape.document_id(row), columns, tuple(row), shape.duplicate) for row in rows]
         settle = self.query.on_conflict
         with self.connection.lane(WRITE):
             if settle is OnConflict.UPDATE:
@@ -170,10 +170,6 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         """Creates documents. With `ignore`, existing ones are skipped."""
         changes = self.markers.inserted(writes)
         self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
-
-    def name(self, shape: Insertion, row: Sequence[Any]) -> str:
-        """The id of a row's document."""
-        return id_of_key([row[at] for at in shape.key], [shape.columns[at] for at in shape.key])
 
 
 def upserting(upsert: Upsert, writes: Sequence[Create], query: Any, shape: Insertion) -> Callable[[], None]:

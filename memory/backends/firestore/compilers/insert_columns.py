@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,11 @@ from django.db.models import AutoField, Field
 
 from ..query.lowering import column_ref, key_fields
 from ..values.types import Ref
+from .field_values import Source, source
+from .target_rows import id_of_key
+
+PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
+"""Types whose values are always JSON."""
 
 AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
 
@@ -23,10 +28,12 @@ AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
 class Insertion:
     """The columns of a row, in order, and their constraints. Integers are positions in a row.
 
-    `given` are the fields whose values Django provides. `fields` are these, preceded by the primary key if missing.
+    `sources` are the fields whose values Django provides. `fields` are these, preceded by the primary key if missing.
+    `duplicate` is the error for an existing primary key.
     """
 
-    given: tuple[Field[Any, Any], ...]
+    table: str
+    sources: tuple[Source, ...]
     fields: tuple[Field[Any, Any], ...]
     columns: tuple[Ref, ...]
     key: tuple[int, ...]
@@ -34,14 +41,22 @@ class Insertion:
     required: tuple[int, ...]
     positive: tuple[int, ...]
     json: tuple[int, ...]
+    duplicate: str
 
     def refuse_invalid(self, row: Sequence[Any]) -> None:
         """Raises IntegrityError if a row violates a constraint that SQL would enforce on its columns."""
         for position in self.required:
             if row[position] is None:
                 refuse_invalid(self.fields[position], None)
-        for position in (*self.positive, *self.json):
+        for position in self.positive:
             refuse_invalid(self.fields[position], row[position])
+        for position in self.json:
+            if not _is_json(row[position]):
+                refuse_invalid(self.fields[position], row[position])
+
+    def document_id(self, row: Sequence[Any]) -> str:
+        """The id of a row's document. Raises DataError for an invalid primary key."""
+        return id_of_key([row[at] for at in self.key], [self.columns[at] for at in self.key])
 
 
 def insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) -> Insertion:
@@ -59,15 +74,18 @@ def _insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) ->
     given = tuple(field for field in given if field.column is not None)
     fields = given if model._meta.is_composite_pk or key in given else (key, *given)
     numbered = [isinstance(field, AutoField) or field.get_internal_type() in AUTO_TYPES for field in fields]
+    table, keys = model._meta.db_table, key_fields(model)
     return Insertion(
-        given=given,
+        table=table,
+        sources=tuple(source(field, connection) for field in given),
         fields=fields,
         columns=tuple(column_ref(field, connection) for field in fields),
-        key=tuple(fields.index(field) for field in key_fields(model)),
+        key=tuple(fields.index(field) for field in keys),
         numbered=_positions(numbered),
         required=_positions([not field.null for field in fields]),
         positive=_positions([must_be_positive(field) for field in fields]),
         json=_positions([must_be_json(field) for field in fields]),
+        duplicate=f"UNIQUE constraint failed: {', '.join(f'{table}.{field.column}' for field in keys)}",
     )
 
 
@@ -90,8 +108,12 @@ def _is_json(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
-        return all(map(_is_json, value.values()))
-    return not isinstance(value, list | tuple) or all(map(_is_json, value))
+        members: Iterable[Any] = value.values()
+    elif isinstance(value, list | tuple):
+        members = value
+    else:
+        return True
+    return all(map(_is_json, [member for member in members if member.__class__ not in PLAIN_TYPES]))
 
 
 def refuse_invalid(field: Field[Any, Any], value: Any) -> None:

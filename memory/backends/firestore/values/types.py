@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 
 class Kind(StrEnum):
@@ -21,6 +20,8 @@ class Kind(StrEnum):
     `None` is SQL's NULL and is always written as an explicit null. In a JSON column, a top-level JSON null is the
     constant `JSON_NULL`; inside a document it is `None`.
     """
+
+    __hash__ = str.__hash__  # an enum's own takes a call
 
     ANY = "any"
     BOOLEAN = "boolean"
@@ -93,20 +94,17 @@ class JsonNull:
 JSON_NULL: Final = JsonNull()
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """A field path in a document: a column, or a path of keys below a JSON column.
 
     `path` holds raw segments; the codec escapes and quotes them. `key` marks the primary key's column: if a document
-    lacks the field, its value is read from the document's id.
+    lacks the field, its value is read from the document's id. A tuple, because columns are keys of caches: the hash of
+    a dataclass takes a call for each.
     """
 
     path: tuple[str, ...]
     kind: Kind
     key: bool = False
-
-    def __hash__(self) -> int:
-        return hash(self.path)  # cheaper than the generated hash; each read looks up many columns
 
     @property
     def name(self) -> str:
