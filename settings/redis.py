@@ -74,7 +74,7 @@ def redis_cache(ttl: int) -> dict[str, Any] | None:
 
 def one_server(location: Location) -> tuple[str, dict[str, Any]]:
     """`redis://host:6379/0`, `rediss://...` for TLS, `unix:///path/of/socket`."""
-    options = {"REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis", "CONNECTION_POOL_KWARGS": {"retry": never_again()}}
+    options = {"REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis", "CONNECTION_POOL_KWARGS": {"retry": no_retries()}}
     return location.url(",".join(location.hosts)), options
 
 
@@ -84,7 +84,7 @@ def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
     if not service or not re.fullmatch(r"\d*", database, re.ASCII):
         raise ConfigurationError("REDIS_URL must name Sentinel's service: redis+sentinel://host:26379/service/0.")
     tls = {"ssl": True} if location.tls else {}
-    patience = TIMEOUT_SECONDS / len(location.hosts)
+    sentinel_timeout = TIMEOUT_SECONDS / len(location.hosts)
     own_password = text("REDIS_SENTINEL_PASSWORD")
     options = {
         "CLIENT_CLASS": "django_redis.client.SentinelClient",
@@ -92,13 +92,13 @@ def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
         "REDIS_CLIENT_CLASS": "memory.redis.GuardedRedis",
         "SENTINELS": [(host, int(port or 26379)) for host, _, port in map(_partition, location.hosts)],
         "SENTINEL_KWARGS": {
-            "socket_timeout": patience,
-            "socket_connect_timeout": patience,
-            "retry": never_again(),
+            "socket_timeout": sentinel_timeout,
+            "socket_connect_timeout": sentinel_timeout,
+            "retry": no_retries(),
             **({"password": own_password} if own_password else {}),
             **tls,
         },
-        "CONNECTION_POOL_KWARGS": {"retry": never_again(), **tls},
+        "CONNECTION_POOL_KWARGS": {"retry": no_retries(), **tls},
     }
     return location.url(service, path=f"/{database or 0}", transport="redis"), options
 
@@ -107,7 +107,7 @@ def cluster(location: Location) -> tuple[str, dict[str, Any]]:
     """`redis+cluster://node:6379`: any node of the cluster."""
     options = {
         "CONNECTION_FACTORY": "memory.redis.ClusterConnectionFactory",
-        "REDIS_CLIENT_KWARGS": {"retry": never_again()},
+        "REDIS_CLIENT_KWARGS": {"retry": no_retries()},
     }
     return location.url(location.hosts[0], path=""), options
 
@@ -150,7 +150,7 @@ def parsed(url: str) -> Location:
     )
 
 
-def never_again() -> Retry:
+def no_retries() -> Retry:
     """Disable retries: redis-py's default waits for seconds."""
     return Retry(NoBackoff(), 0)
 

@@ -20,7 +20,7 @@ def found(**values: Any) -> set[str]:
     """Ids of the checks' messages for `MEMORY = values`."""
     with override_settings(MEMORY=values):
         messages = run_checks(tags=["memory"])
-    assert all(message.hint for message in messages), "each message tells the fix"
+    assert all(message.hint for message in messages), "each message has a hint with the fix"
     return {str(message.id) for message in messages}
 
 

@@ -124,8 +124,8 @@ def test_a_record_at_the_limit_is_kept(values: dict[str, Any]) -> None:
 
     with pytest.raises(ValidationError) as caught:
         item(1_048_480).check_limits()
-    told = caught.value.error_dict["text_content"][0].params
-    room = 1_048_480 - (told["total"] - told["most"])
+    params = caught.value.error_dict["text_content"][0].params
+    room = 1_048_480 - (params["total"] - params["most"])
     item(room).save(force_insert=True)
     stored = MemoryItem.objects.get(pk="i" * 32)
     assert stored.text_content == "x" * room

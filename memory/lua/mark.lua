@@ -7,7 +7,7 @@ redis.call('HDEL', state, 'leases')
 local overlapped, row, values = '0', '', false
 local wanted = tonumber(ARGV[4])
 if #marks > 0 then
-  -- Two writers at once: nobody can tell whose change the database took last.
+  -- Two writers at once: it is unknown whose change the database took last.
   for _, mark in ipairs(marks) do
     mark.overlapped = '1'
   end

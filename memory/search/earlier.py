@@ -21,7 +21,7 @@ def nothing_cached(conversation: Conversation) -> None:
     """A `Newest` that knows nothing, so the database is read."""
 
 
-def together(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Texts]:
+def of_new_items(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Texts]:
     """For each of the items, which are written together, the texts of up to three before it, nearest first.
 
     The database is read for the texts before each session's first item, unless `newest` returns them.
@@ -44,7 +44,7 @@ def together(items: Sequence[MemoryItem], using: str, newest: Newest) -> list[Te
     return [found.get(item.pk, []) for item in items]
 
 
-def each(items: Sequence[MemoryItem], using: str) -> list[Texts]:
+def of_stored_items(items: Sequence[MemoryItem], using: str) -> list[Texts]:
     """The same for stored items: one read of the database each, on Firestore in one round."""
     inside = [item for item in items if item.session_id is not None]
     found: Mapping[str, Texts] = dict(zip((item.pk for item in inside), _read(inside, using), strict=True))

@@ -19,7 +19,7 @@ from memory.models import MemoryItem
 from memory.text_index import Newest
 
 from .context import in_context
-from .earlier import Texts, each, nothing_cached, together
+from .earlier import Texts, nothing_cached, of_new_items, of_stored_items
 from .embedders import Embedder, EmbedderError
 from .texts import distinct_terms, embed, readable, terms_version
 
@@ -106,7 +106,7 @@ def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nothin
     waiting = [item for item in items if awaits_vector(item)]
     if embedder is None or not waiting:
         return
-    before = dict(zip((item.pk for item in items), together(items, using, newest), strict=True))
+    before = dict(zip((item.pk for item in items), of_new_items(items, using, newest), strict=True))
     try:
         made = _in_context(embedder, waiting, [before[item.pk] for item in waiting])
     except EmbedderError:
@@ -119,7 +119,7 @@ def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nothin
 
 def vectors_of(embedder: Embedder, items: Sequence[MemoryItem], using: str) -> list[list[float] | None]:
     """The vectors of stored items, in context; None for a text that has no meaning for the model."""
-    return _in_context(embedder, items, each(items, using))
+    return _in_context(embedder, items, of_stored_items(items, using))
 
 
 def _in_context(embedder: Embedder, items: Sequence[MemoryItem], before: Sequence[Texts]) -> list[list[float] | None]:

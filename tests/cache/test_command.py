@@ -13,7 +13,7 @@ from memory import history
 from memory.cache import ConversationCache
 from memory.testing.redis import RedisServer
 
-from .test_history import behind_the_cache, item, told, truth
+from .test_history import behind_the_cache, item, read_history, stored_history
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
 
@@ -53,7 +53,7 @@ def test_verify_finds_and_mends(cache: ConversationCache) -> None:
     with pytest.raises(CommandError, match="4 conversations compared, 2 differed"):
         run("--verify")
     for number in range(4):
-        assert told(f"chat {number}") == truth(f"chat {number}")
+        assert read_history(f"chat {number}") == stored_history(f"chat {number}")
     assert run("--verify") == "4 conversations compared, 0 differed.\n"
 
 

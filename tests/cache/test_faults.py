@@ -23,7 +23,7 @@ from memory.testing.redis import RedisServer
 from tests.faults.tcp import Proxy
 from tests.waiting import wait_until
 
-from .test_history import behind_the_cache, item, queries, told, truth
+from .test_history import behind_the_cache, item, queries, read_history, stored_history
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
 
@@ -166,19 +166,19 @@ def test_a_fault_costs_one_request_a_moment(
     server = start_redis()
     cache = use_redis(server, strict=True, **GUARDED)
     item(1).save()
-    assert told() == truth()
-    assert toll.taken_by(told).calls > 0
+    assert read_history() == stored_history()
+    assert toll.taken_by(read_history).calls > 0
     caplog.clear()
     with fault(server):
         first = toll.taken_by(item(2).save)
         assert 0 < first.seconds < MOST_EXTRA_SECONDS + SLACK_SECONDS
         assert cache.breaker.is_open
-        for action in (item(3).save, item(4).save, told, use_the_cache_framework):
+        for action in (item(3).save, item(4).save, read_history, use_the_cache_framework):
             assert toll.taken_by(action) == Toll()
-        assert told() == truth()
+        assert read_history() == stored_history()
     assert wait_until(lambda: not cache.breaker.is_open) < MOST_RECOVERY_SECONDS
-    assert told() == truth()
-    assert told() == truth()
+    assert read_history() == stored_history()
+    assert read_history() == stored_history()
     with queries() as asked:
         history.recent("ada", "chat", 20)
     assert not asked.captured_queries
@@ -195,20 +195,20 @@ def test_a_redis_without_memory_costs_nobody_time(
     server = start_redis(maxmemory_policy="noeviction")
     cache = use_redis(server, strict=True, **GUARDED)
     item(1).save()
-    assert told() == truth()
+    assert read_history() == stored_history()
     server.client().config_set("maxmemory", "1")
     caplog.clear()
     for number in range(2, 6):
-        for action in (item(number).save, told, use_the_cache_framework):
+        for action in (item(number).save, read_history, use_the_cache_framework):
             assert 0 < toll.taken_by(action).seconds < SLACK_SECONDS
-        assert told() == truth()
+        assert read_history() == stored_history()
     assert not cache.breaker.is_open
     assert not caplog.records
     server.client().config_set("maxmemory", "0")
-    told()
+    read_history()
     with queries() as asked:
-        assert told() == truth()
-    assert len(asked.captured_queries) == 1, "the truth's own: the history is held again"
+        assert read_history() == stored_history()
+    assert len(asked.captured_queries) == 1, "the query of stored_history(): the history is cached again"
 
 
 def test_a_long_outage_is_settled_soon_after_redis_is_back(use_redis: Use, start_redis: Start) -> None:
@@ -228,10 +228,10 @@ def test_a_reader_finds_a_fault_as_fast(use_redis: Use, start_redis: Start, toll
     server = start_redis()
     use_redis(server, strict=True)
     item(1).save()
-    told()
+    read_history()
     server.pause()
-    assert 0 < toll.taken_by(told).seconds < MOST_EXTRA_SECONDS + SLACK_SECONDS
-    assert toll.taken_by(told) == Toll()
+    assert 0 < toll.taken_by(read_history).seconds < MOST_EXTRA_SECONDS + SLACK_SECONDS
+    assert toll.taken_by(read_history) == Toll()
     server.resume()
 
 
@@ -244,7 +244,7 @@ def test_what_a_partition_hid_is_dropped_when_it_ends(
     with Proxy(server.port) as proxy:
         elsewhere = use_redis(server, strict=True)
         item(1).save()
-        assert told() == truth()
+        assert read_history() == stored_history()
         here = use_redis(server, port=proxy.port, strict=True)
         getattr(proxy, fault)()
         item(2).save()
@@ -255,7 +255,7 @@ def test_what_a_partition_hid_is_dropped_when_it_ends(
         proxy.heal()
         assert wait_until(lambda: not here.breaker.is_open) < MOST_RECOVERY_SECONDS
         assert elsewhere.look(Conversation("ada", "chat"), 9, "0" * 18, fill=False).snapshots is None
-        assert told() == truth()
+        assert read_history() == stored_history()
 
 
 def test_staleness_ends_with_the_ttl_even_if_the_writer_dies(
@@ -266,7 +266,7 @@ def test_staleness_ends_with_the_ttl_even_if_the_writer_dies(
     use_redis(start_redis())
     item(1).save()
     begun = time.monotonic()
-    told()
+    read_history()
     behind_the_cache().update(text_content="hidden")
     assert history.recent("ada", "chat", 1)[0].text_content == "text 1"
     item(0).save()
@@ -338,7 +338,7 @@ def test_garbage_is_no_answer(use_redis: Use, redis_server: RedisServer, toll: T
             assert toll.taken_by(item(1).save).seconds < MOST_EXTRA_SECONDS + SLACK_SECONDS
             MemoryItem.objects.bulk_create([item(2), item(3, session_id="other")])
             MemoryItem.objects.filter(id="item-001").update(item_type="fact")
-            assert told() == truth()
+            assert read_history() == stored_history()
             assert history.session("ada", "chat") is not None
             django_cache.set("key", [1])
             django_cache.get("key")
@@ -358,7 +358,7 @@ def test_what_cannot_be_remembered_empties_the_cache(
     server = start_redis()
     cache = use_redis(server, strict=True)
     item(1, session_id="untouched").save()
-    told("untouched")
+    read_history("untouched")
     foreign = [
         "memory:notes",
         "shop:1:memory:cart",

@@ -59,7 +59,7 @@ def behind_the_cache() -> QuerySet[MemoryItem]:
     return QuerySet(MemoryItem, using="memory")
 
 
-def truth(session_id: str = "chat", user_id: str = "ada") -> list[dict[str, Any]]:
+def stored_history(session_id: str = "chat", user_id: str = "ada") -> list[dict[str, Any]]:
     """The conversation as the database has it."""
     rows = MemoryItem.objects.for_user(user_id).in_session(session_id).newest_first()
     return [values_of(row) for row in rows]
@@ -71,7 +71,7 @@ def values_of(row: MemoryItem) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def told(session_id: str = "chat", limit: int = 1000) -> list[dict[str, Any]]:
+def read_history(session_id: str = "chat", limit: int = 1000) -> list[dict[str, Any]]:
     """The conversation as `recent` returns it."""
     return [values_of(row) for row in history.recent("ada", session_id, limit)]
 
@@ -103,7 +103,7 @@ def test_a_chat_turn_reads_nothing(filled: ConversationCache) -> None:
     verbs = [query["sql"].split()[0] for query in asked.captured_queries]
     assert [verb for verb in verbs if verb not in ("BEGIN", "COMMIT")] == ["INSERT", "INSERT"]
     assert ids(found)[:2] == ["item-007", "item-006"]
-    assert told() == truth()
+    assert read_history() == stored_history()
 
 
 def test_every_value_survives_the_cache(cache: ConversationCache) -> None:
@@ -120,10 +120,10 @@ def test_every_value_survives_the_cache(cache: ConversationCache) -> None:
     item(
         2, timestamp=datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), text_content=None, persona_active="x"
     ).save()
-    assert told() == truth()
+    assert read_history() == stored_history()
     with queries() as asked:
-        assert told() == truth()
-    assert len(asked) == 1, "the truth is one query, the cache none"
+        assert read_history() == stored_history()
+    assert len(asked) == 1, "one query of stored_history(), none for the cache"
 
 
 def test_items_of_one_time_stand_as_in_the_database(cache: ConversationCache) -> None:
@@ -137,7 +137,7 @@ def test_items_of_one_time_stand_as_in_the_database(cache: ConversationCache) ->
     with queries() as asked:
         found = ids(history.recent("ada", "chat", 20))
     assert not asked.captured_queries
-    assert found == [row["id"] for row in truth()] == sorted(names, key=str.encode, reverse=True)
+    assert found == [row["id"] for row in stored_history()] == sorted(names, key=str.encode, reverse=True)
 
 
 WRITES: dict[str, Callable[[], object]] = {
@@ -223,9 +223,9 @@ def test_every_write_reaches_the_reader(filled: ConversationCache, name: str) ->
     history.recent("ada", "other", 20)
     history.session("ada", "chat")
     WRITES[name]()
-    assert told() == truth()
-    assert told("other") == truth("other")
-    assert told() == truth()
+    assert read_history() == stored_history()
+    assert read_history("other") == stored_history("other")
+    assert read_history() == stored_history()
     row = history.session("ada", "chat")
     assert (row and values_of(row)) == _row()
 
@@ -235,9 +235,9 @@ def test_a_write_rolled_back_reaches_nobody(filled: ConversationCache, name: str
     """During and after a failed transaction, reads return the old state, and the cache can be filled again at once."""
     with pytest.raises(RuntimeError):
         _fail_after(WRITES[name])
-    assert told() == truth()
+    assert read_history() == stored_history()
     item(30).save()
-    assert told() == truth()
+    assert read_history() == stored_history()
     with queries() as asked:
         history.recent("ada", "chat", 2)
     assert not asked.captured_queries
@@ -251,8 +251,8 @@ def test_a_savepoint_rolled_back_reaches_nobody(filled: ConversationCache, name:
         with pytest.raises(RuntimeError):
             _fail_after(WRITES[name])
         item(21).save()
-    assert told() == truth()
-    assert {"item-020", "item-021"} <= {row["id"] for row in told()}
+    assert read_history() == stored_history()
+    assert {"item-020", "item-021"} <= {row["id"] for row in read_history()}
 
 
 def _row() -> dict[str, Any] | None:
@@ -273,7 +273,7 @@ def test_a_failed_insert_leaves_the_cache_right(filled: ConversationCache) -> No
     """A duplicate raises an error and leaves the cache unchanged."""
     with pytest.raises(IntegrityError):
         item(1, text_content="a duplicate").save(force_insert=True)
-    assert told() == truth()
+    assert read_history() == stored_history()
 
 
 def test_expired_items_are_never_returned(filled: ConversationCache) -> None:
@@ -292,11 +292,11 @@ def test_more_than_is_held_is_read_from_the_database(filled: ConversationCache, 
     """Beyond `HISTORY_SIZE` the rest comes from the database, including equal times, without gaps or repeats."""
     settings.MEMORY = {**settings.MEMORY, "HISTORY_SIZE": 4}
     MemoryItem.objects.bulk_create([item(3, id=f"tie-{number}") for number in range(4)])
-    assert told(limit=4) == truth()[:4]
+    assert read_history(limit=4) == stored_history()[:4]
     for limit in (1, 4, 5, 7, 9, 100):
-        assert told(limit=limit) == truth()[:limit]
+        assert read_history(limit=limit) == stored_history()[:limit]
     with queries() as asked:
-        told(limit=4)
+        read_history(limit=4)
     assert not asked.captured_queries
 
 
@@ -305,9 +305,9 @@ def test_a_conversation_that_is_too_large_is_held_in_part(cache: ConversationCac
     for number in range(6):
         item(number, text_content="x" * 900_000).save()
     for _ in range(2):
-        assert told() == truth()
+        assert read_history() == stored_history()
     item(7, text_content="y" * 900_000).save()
-    assert told() == truth()
+    assert read_history() == stored_history()
     assert 0 < cache.stats().bytes <= 4 * 1024 * 1024
 
 
@@ -343,10 +343,10 @@ def test_a_value_that_does_not_decode_is_a_miss(filled: ConversationCache) -> No
         lambda: client.execute_command("HSET", keys.state, "form", "of an older version"),
     ]
     for spoil in spoilers:
-        told()
+        read_history()
         spoil()
-        assert told() == truth()
-        assert told() == truth()
+        assert read_history() == stored_history()
+        assert read_history() == stored_history()
 
 
 def test_no_cache_no_difference(filled: ConversationCache, settings: Any) -> None:
@@ -395,7 +395,7 @@ def test_a_sessions_time_follows_within_a_minute(filled: ConversationCache) -> N
 def test_emptied_tables_empty_the_cache(filled: ConversationCache) -> None:
     """`flush` and `migrate` clear the cache."""
     call_command("flush", database="memory", interactive=False, verbosity=0)
-    assert told() == truth() == []
+    assert read_history() == stored_history() == []
 
 
 def test_it_can_be_awaited(filled: ConversationCache) -> None:

@@ -71,9 +71,9 @@ def test_a_sessions_data_are_read_from_the_cache(
     """After the first read, neither the session's record nor its history queries the database."""
     make_item(session_id="s")
     paths = ("/api/sessions/ada:s/", "/api/sessions/ada:s/history/")
-    told = [ada.get(path).json() for path in paths]
+    first = [ada.get(path).json() for path in paths]
     assert queries_of(lambda: [ada.get(path) for path in paths]) == []
-    assert [ada.get(path).json() for path in paths] == told
+    assert [ada.get(path).json() for path in paths] == first
 
 
 @pytest.mark.parametrize("path", ["/api/sessions/ada:s/", "/api/sessions/ada:s/history/"])

@@ -19,7 +19,7 @@ from settings.redis import redis_cache
 from tests.faults.tcp import Proxy
 from tests.waiting import wait_until
 
-from .test_history import item, queries, told, truth
+from .test_history import item, queries, read_history, stored_history
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
 
@@ -48,10 +48,10 @@ def check_all_of_it() -> None:
     assert django_cache.get_many(["one", "two"]) == {"one": 1, "two": 2}
     for number in range(3):
         item(number).save()
-    assert told() == truth()
+    assert read_history() == stored_history()
     MemoryItem.objects.bulk_create([item(number, session_id=f"chat {number}") for number in range(10, 30)])
     MemoryItem.objects.filter(id="item-001").update(item_type="fact")
-    assert told() == truth()
+    assert read_history() == stored_history()
     with queries() as asked:
         history.recent("ada", "chat", 20)
     assert not asked.captured_queries
@@ -118,7 +118,7 @@ def test_a_cluster_that_is_away(use: Use, start_redis: Callable[..., RedisServer
     item(90).save()
     assert django_cache.get("key", "default") == "default"
     django_cache.set("key", 1)
-    assert told() == truth()
+    assert read_history() == stored_history()
     server.start()
     _wait_until_used()
     check_all_of_it()
@@ -136,17 +136,17 @@ def test_sentinel_and_a_failover(use: Use, start_redis: Callable[..., RedisServe
     use(f"redis+sentinel://:secret@127.0.0.1:{sentinel.port}/main/0")
     wait_until(_keeps_a_value, seconds=10)  # a sentinel that has just started does not know its master yet
     check_all_of_it()
-    assert told() == truth()
+    assert read_history() == stored_history()
     wait_until(lambda: second.client().dbsize() == first.client().dbsize(), seconds=10)
     wait_until(lambda: sentinel.client().execute_command("SENTINEL REPLICAS", "main"), seconds=15)
     first.kill()
     item(40).save()
-    assert told() == truth()
+    assert read_history() == stored_history()
     wait_until(lambda: second.client().info("replication")["role"] == "master", seconds=30)
     _wait_until_used()
-    assert told() == truth()
+    assert read_history() == stored_history()
     with queries() as asked:
-        told()
+        read_history()
     assert not asked.captured_queries
 
 

@@ -91,16 +91,16 @@ class Claims(RuleBasedStateMachine):
 
     def both(self, work: Callable[[Records], Any], on_sqlite: Callable[[Records], Any] | None = None) -> None:
         """Run the operation on both."""
-        told = []
+        outcomes = []
         for alias, one in zip(ALIASES, (on_sqlite or work, work), strict=True):
             try:
                 alone = self.alone and alias != "default" and not self.blocks
                 with nullcontext() if alone else transaction.atomic(using=alias):
                     answer = one(Claim.objects.using(alias))
-                told.append(answer)
+                outcomes.append(answer)
             except DatabaseError as error:
-                told.append(next(one for one in CLASSES if isinstance(error, one)).__name__)
-        assert told[1] == told[0]
+                outcomes.append(next(one for one in CLASSES if isinstance(error, one)).__name__)
+        assert outcomes[1] == outcomes[0]
 
     @rule(row=ROWS)
     def create(self, row: dict[str, Any]) -> None:
@@ -199,9 +199,9 @@ class Claims(RuleBasedStateMachine):
         """Every row has its markers, and every marker its row."""
         if self.blocks:
             self.end_block(forget=False)
-        told = io.StringIO()
+        output = io.StringIO()
         call_command(
-            "firestore_constraints", "--check", "differential.Claim", database="firestore", stdout=told, stderr=told
+            "firestore_constraints", "--check", "differential.Claim", database="firestore", stdout=output, stderr=output
         )
 
 

@@ -179,13 +179,13 @@ def test_recovery_is_noticed(gate: threading.Event) -> None:
 def test_hanging_runs_are_replaced_up_to_a_limit(gate: threading.Event) -> None:
     """A hanging run does not hide a recovery, and the number of hanging runs is limited."""
 
-    class Impatient(Runner):
+    class ShortTimeout(Runner):
         SHARED_SECONDS = 0.0
         ABANDONED_AFTER_SECONDS = 0.0
 
     hangs = [True]
     backend = Backend("backend", lambda: _wait(gate) if hangs[0] else None)
-    runner = Impatient()
+    runner = ShortTimeout()
     for _ in range(Runner.MAX_RUNS - 1):
         assert runner.run([backend], 0.02)[backend].failure == "timeout"
     hangs[0] = False

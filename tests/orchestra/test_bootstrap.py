@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture
@@ -78,12 +78,12 @@ def test_it_serves_and_ends_quietly(
             started = time.monotonic()
             while status(f"http://127.0.0.1:{port}/api/health") != 200:
                 assert server.poll() is None, log.read_text()
-                assert time.monotonic() - started < PATIENCE_SECONDS
+                assert time.monotonic() - started < TIMEOUT_SECONDS
                 time.sleep(0.2)
             for path in ("/admin/login/", "/static/admin/css/base.css", "/api/docs/"):
                 assert status(f"http://127.0.0.1:{port}{path}") == 200, path
             server.send_signal(end)
-            assert server.wait(PATIENCE_SECONDS) in (0, -end)
+            assert server.wait(TIMEOUT_SECONDS) in (0, -end)
         finally:
             if server.poll() is None:
                 server.kill()

@@ -52,10 +52,10 @@ def test_the_tables_are_in_order(table: Path) -> None:
     lines = table.read_text("utf-8").splitlines()
     assert lines == sorted(lines)
     for line in lines:
-        asked, told = line.split(": ")
-        assert asked.split(", ") == sorted(set(asked.split(", "))), line
-        assert told.split(" ") == sorted(set(told.split(" "))), line
-        assert not set(asked.split(", ")) & set(told.split(" ")), line
+        words, answers = line.split(": ")
+        assert words.split(", ") == sorted(set(words.split(", "))), line
+        assert answers.split(" ") == sorted(set(answers.split(" "))), line
+        assert not set(words.split(", ")) & set(answers.split(" ")), line
 
 
 @pytest.mark.parametrize(

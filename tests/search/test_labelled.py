@@ -76,8 +76,8 @@ def test_invalid_times_are_reported(time: object) -> None:
     found = read([TURN, {**TURN, "id": "t2", "time": time}])
     first, second = (one.time for one in found.passages)
     assert second == first + timedelta(microseconds=1)
-    [told] = found.left_out
-    assert told.startswith("conversations[0].turns[1].time is ")
+    [message] = found.left_out
+    assert message.startswith("conversations[0].turns[1].time is ")
 
 
 def test_turns_of_one_time_are_in_the_order_of_the_file() -> None:
@@ -106,7 +106,7 @@ def test_no_session_no_speaker_and_no_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "evidence", "told"),
+    ("question", "evidence", "message"),
     [
         ({"evidence": []}, None, "no evidence"),
         ({"evidence": None}, None, "no evidence"),
@@ -118,12 +118,12 @@ def test_no_session_no_speaker_and_no_text() -> None:
         ({"question": " "}, None, "asks nothing"),
     ],
 )
-def test_unusable_questions_are_skipped_and_reported(question: Any, evidence: set[str] | None, told: str) -> None:
+def test_unusable_questions_are_skipped_and_reported(question: Any, evidence: set[str] | None, message: str) -> None:
     """The report has its position; everything else is measured."""
     found = read(questions=[QUESTION, {**QUESTION, **question}])
     assert [label.evidence for label in found.labels[1:]] == ([] if evidence is None else [evidence])
-    assert len(found.left_out) == bool(told)
-    assert all(one.startswith("conversations[0].questions[1] ") and told in one for one in found.left_out)
+    assert len(found.left_out) == bool(message)
+    assert all(one.startswith("conversations[0].questions[1] ") and message in one for one in found.left_out)
 
 
 @pytest.mark.parametrize(

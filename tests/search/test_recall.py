@@ -34,7 +34,9 @@ TEXTS = (
 PAINTED, DENTIST, DOG = TEXTS[3], TEXTS[4], TEXTS[5]
 
 
-def tell(user_id: str = "ada", session_id: str | None = "s1", texts: Sequence[str] = TEXTS, **more: Any) -> None:
+def store_conversation(
+    user_id: str = "ada", session_id: str | None = "s1", texts: Sequence[str] = TEXTS, **more: Any
+) -> None:
     """A conversation, a minute between its turns."""
     MemoryItem.objects.bulk_create(
         MemoryItem(
@@ -64,7 +66,7 @@ def first(query: str, **options: Any) -> str | None:
 
 def test_an_answer_is_found_first() -> None:
     """By its words and its meaning, with a score, best first; also awaited."""
-    tell()
+    store_conversation()
     found = MemoryItem.objects.search("What did Melanie paint?", user_id="ada")
     assert found[0].text_content == PAINTED
     scores = [item.score for item in found]
@@ -76,7 +78,7 @@ def test_an_answer_is_found_first() -> None:
 
 def test_parts_add_up_to_the_score() -> None:
     """With `explain`; the words of the question count, and so does its meaning."""
-    tell()
+    store_conversation()
     found = MemoryItem.objects.search("sunset in oil", user_id="ada", explain=True)
     for item in found:
         assert sum(item.score_parts.values()) == pytest.approx(item.score)
@@ -87,7 +89,7 @@ def test_parts_add_up_to_the_score() -> None:
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 def test_search_is_awaitable() -> None:
     """`asearch` finds what `search` finds."""
-    tell()
+    store_conversation()
 
     async def ask() -> list[MemoryItem]:
         return await MemoryItem.objects.for_user("ada").asearch("painting", limit=2)
@@ -97,8 +99,8 @@ def test_search_is_awaitable() -> None:
 
 def test_one_user_sees_nothing_of_another() -> None:
     """For any question, whatever other users have stored about it."""
-    tell()
-    tell("eve", texts=[*TEXTS, "I paint sunsets in oil, sunset after sunset, Melanie!"])
+    store_conversation()
+    store_conversation("eve", texts=[*TEXTS, "I paint sunsets in oil, sunset after sunset, Melanie!"])
     for query in ("What did Melanie paint?", "sunset oil", "greyhound"):
         assert {item.user_id for item in MemoryItem.objects.search(query, user_id="ada")} == {"ada"}
         assert {item.user_id for item in MemoryItem.objects.for_user("eve").search(query)} == {"eve"}
@@ -124,9 +126,9 @@ def test_filters_hold_for_all_that_is_found(
     narrow: Callable[[Any], Any], allowed: Callable[[MemoryItem], bool]
 ) -> None:
     """Items that match the filters are found although better results do not match them."""
-    tell()
-    tell(session_id="s2")
-    tell(session_id=None, item_type="fact")
+    store_conversation()
+    store_conversation(session_id="s2")
+    store_conversation(session_id=None, item_type="fact")
     found = narrow(MemoryItem.objects.for_user("ada")).search("What did she paint, a sunset?", limit=20)
     assert found
     assert all(allowed(item) for item in found)
@@ -135,8 +137,8 @@ def test_filters_hold_for_all_that_is_found(
 
 def test_arguments_narrow_as_filters_do() -> None:
     """`session_id` and `item_type` besides `user_id`: the same results in the same order."""
-    tell()
-    tell(session_id="s2", item_type="fact")
+    store_conversation()
+    store_conversation(session_id="s2", item_type="fact")
     everything = MemoryItem.objects.for_user("ada")
     for name, value in (("session_id", "s2"), ("item_type", "fact")):
         found = MemoryItem.objects.search("sunset", user_id="ada", **{name: value})
@@ -148,8 +150,8 @@ def test_arguments_narrow_as_filters_do() -> None:
 def test_what_has_expired_is_never_found() -> None:
     """Neither by `objects` nor by `all_objects`, nor when it expires between two searches."""
     soon = timezone.now() + timedelta(hours=1)
-    tell(expiration=soon)
-    tell(session_id="gone", expiration=timezone.now() - timedelta(seconds=1))
+    store_conversation(expiration=soon)
+    store_conversation(session_id="gone", expiration=timezone.now() - timedelta(seconds=1))
     assert {item.session_id for item in MemoryItem.objects.search("sunset", user_id="ada", limit=20)} == {"s1"}
     assert {item.session_id for item in MemoryItem.all_objects.search("sunset", user_id="ada", limit=20)} == {"s1"}
     MemoryItem.all_objects.filter(id="ada-s1-3").update(expiration=timezone.now() - timedelta(seconds=1))
@@ -158,7 +160,7 @@ def test_what_has_expired_is_never_found() -> None:
 
 def test_items_without_a_session_are_found() -> None:
     """Facts that belong to no conversation, each for itself."""
-    tell(session_id=None, item_type="fact")
+    store_conversation(session_id=None, item_type="fact")
     assert first("greyhound") == DOG
     assert first("What did she paint?", item_type="fact") == PAINTED
 
@@ -192,7 +194,7 @@ def test_what_cannot_be_searched_says_so(ask: Callable[[Any], Any], error: type[
 def test_nothing_is_found_in_nothing() -> None:
     """An empty memory, an empty queryset, a question that asks for nothing."""
     assert MemoryItem.objects.search("sunset", user_id="ada") == []
-    tell()
+    store_conversation()
     assert MemoryItem.objects.for_user("ada").none().search("sunset") == []
     assert MemoryItem.objects.for_user("ada").filter(id__in=[]).search("sunset") == []
     for empty in ("", " \n", "\x00"):
@@ -210,8 +212,8 @@ ODD = st.text(max_size=60) | st.text(alphabet="🎉\x00'\"%_\\;()日本 สว�
 def test_odd_questions_are_answered(query: str, limit: int) -> None:
     """For any question: items of one user, no more than requested, each once."""
     if not MemoryItem.objects.exists():
-        tell(texts=[*TEXTS, "日本の夕焼け 🎉", "O'Brien said: 100%_\\", "\x00 nul"])
-        tell("eve")
+        store_conversation(texts=[*TEXTS, "日本の夕焼け 🎉", "O'Brien said: 100%_\\", "\x00 nul"])
+        store_conversation("eve")
     found = MemoryItem.objects.search(query, user_id="ada", limit=limit)
     assert len(found) <= limit
     assert len({item.pk for item in found}) == len(found)
@@ -220,7 +222,7 @@ def test_odd_questions_are_answered(query: str, limit: int) -> None:
 
 def test_what_is_written_is_what_is_found() -> None:
     """New texts, changed ones, moved and deleted items: by `save`, `update`, `bulk_update` and `delete`."""
-    tell()
+    store_conversation()
     item = MemoryItem.objects.get(id="ada-s1-5")
     item.text_content = "My brother adopted a parrot."
     item.save()
@@ -244,7 +246,7 @@ def test_what_is_written_is_what_is_found() -> None:
 
 def test_what_meets_a_row_is_found_as_it_is_written() -> None:
     """A `bulk_create` that updates existing rows, also the text alone, updates all that is derived from the text."""
-    tell()
+    store_conversation()
     old = MemoryItem.objects.get(id="ada-s1-5")
     met = MemoryItem(id=old.pk, user_id="ada", session_id="s1", item_type="message", text_content="A wombat came by.")
     conflicts: Any = {"update_conflicts": True, "unique_fields": ["id"]}
@@ -258,7 +260,7 @@ def test_what_meets_a_row_is_found_as_it_is_written() -> None:
 
 def test_fixtures_are_found(tmp_path: Any) -> None:
     """`dumpdata` omits search data; `loaddata` computes it again."""
-    tell()
+    store_conversation()
     file = tmp_path / "items.json"
     call_command("dumpdata", "memory.memoryitem", output=str(file), database="memory", verbosity=0)
     assert '"terms"' not in file.read_text()
@@ -273,8 +275,8 @@ def test_fixtures_are_found(tmp_path: Any) -> None:
 
 def test_previous_turns_belong_to_a_vector() -> None:
     """A turn's vector depends on the turns before it, but not on the order in which they are written."""
-    tell()
-    tell("eve", texts=[])
+    store_conversation()
+    store_conversation("eve", texts=[])
     for number, text in enumerate(TEXTS):
         MemoryItem.objects.create(
             id=f"eve-{number}",
@@ -294,7 +296,7 @@ def test_previous_turns_belong_to_a_vector() -> None:
 
 def test_ones_own_vector_is_left_alone() -> None:
     """`embedding` belongs to the caller: search neither computes, changes nor reads it."""
-    tell(embedding=[1.0, 2.0])
+    store_conversation(embedding=[1.0, 2.0])
     assert MemoryItem.objects.get(id="ada-s1-3").embedding == [1.0, 2.0]
     assert first("What did she paint?") == PAINTED
     assert [item.pk for item in MemoryItem.objects.for_user("ada").nearest([1.0, 2.0], 1)] == ["ada-s1-0"]
@@ -303,7 +305,7 @@ def test_ones_own_vector_is_left_alone() -> None:
 def test_long_texts_are_found_by_their_words_and_their_meaning() -> None:
     """Also by words far from the beginning."""
     filler = "The committee discussed the budget of the harbour at length. " * 300
-    tell(texts=[filler + "Then the walrus sang an opera.", *TEXTS])
+    store_conversation(texts=[filler + "Then the walrus sang an opera.", *TEXTS])
     assert first("walrus")[:13] == "The committee"  # type: ignore[index]
     stored = MemoryItem.objects.get(id="ada-s1-0")
     assert stored.text_embedding is not None
@@ -313,7 +315,7 @@ def test_long_texts_are_found_by_their_words_and_their_meaning() -> None:
 @override_settings(MEMORY={"DATABASE": "memory", "EMBEDDER": None})
 def test_words_alone() -> None:
     """Without an embedder no item has a vector, and search uses words alone."""
-    tell()
+    store_conversation()
     assert MemoryItem.objects.get(id="ada-s1-3").text_embedding is None
     assert first("sunset") == PAINTED
 
@@ -326,7 +328,7 @@ def failing() -> Any:
 @override_settings(MEMORY={"DATABASE": "memory", "EMBEDDER": "tests.search.test_recall.failing"})
 def test_an_embedder_that_cannot_be_made_fails_searches_and_no_writes() -> None:
     """Writes succeed; searches raise `EmbedderError`."""
-    tell()
+    store_conversation()
     assert MemoryItem.objects.count() == len(TEXTS)
     with pytest.raises(EmbedderError, match="needs a package"):
         MemoryItem.objects.search("sunset", user_id="ada")
@@ -335,14 +337,14 @@ def test_an_embedder_that_cannot_be_made_fails_searches_and_no_writes() -> None:
 def test_another_language_has_other_stems() -> None:
     """`MEMORY["LANGUAGE"]` applies to texts and questions."""
     with override_settings(MEMORY={"DATABASE": "memory", "EMBEDDER": None, "LANGUAGE": "german"}):
-        tell(texts=["Gestern wurden die Häuser gestrichen.", "Morgen regnet es."])
+        store_conversation(texts=["Gestern wurden die Häuser gestrichen.", "Morgen regnet es."])
         assert first("Haus streichen Häusern") == "Gestern wurden die Häuser gestrichen."
         assert MemoryItem.objects.get(id="ada-s1-0").terms_version.startswith("german@")
 
 
 def test_terms_are_looked_up() -> None:
     """`terms__has` one, `terms__has_any` of several: distinct stems."""
-    tell()
+    store_conversation()
     having = MemoryItem.objects.for_user("ada").filter
     assert [item.text_content for item in having(terms__has="paint")] == [PAINTED]
     assert {item.text_content for item in having(terms__has_any=["paint", "dentist"])} == {PAINTED, DENTIST}

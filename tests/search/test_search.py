@@ -149,8 +149,8 @@ def test_words_about_the_other_speaker_count_less() -> None:
     talk = [("Ada", "The boat race went well."), ("Bo", "You went well, your boat race!")]
     question = ask("How did the boat race go?", "english")
     pool = gather(InMemorySource(passages(talk)), question, 10).pool
-    told, praised = rank(question, pool, Weights().only("substance"))
-    assert (told.passage.speaker, praised.passage.speaker) == ("Ada", "Bo")
+    answer, praise = rank(question, pool, Weights().only("substance"))
+    assert (answer.passage.speaker, praise.passage.speaker) == ("Ada", "Bo")
 
 
 def test_several_things_are_found_far_apart() -> None:
@@ -215,7 +215,7 @@ print([one.score.hex() for one in rank(ask(words, "english"), Pool(some, {}, oft
 
 def test_scores_are_the_same_in_every_process() -> None:
     """To the last bit, so that equal scores stay equal, whatever the order of sets in a process."""
-    told = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", RANKED],
             env={**os.environ, "PYTHONHASHSEED": str(seed), "DJANGO_SETTINGS_MODULE": "settings"},
@@ -225,7 +225,7 @@ def test_scores_are_the_same_in_every_process() -> None:
         ).stdout
         for seed in range(4)
     }
-    assert len(told) == 1
+    assert len(outputs) == 1
 
 
 VOCABULARY = ["sunset", "harbour", "ferry", "oboe", "lake", "brush", "garden", "letter", "train", "bread"]

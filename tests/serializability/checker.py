@@ -220,11 +220,11 @@ def _add_times(graph: Graph, applied: Iterable[Transaction]) -> None:
 
 def _cycles(graph: Graph) -> Iterator[Anomaly]:
     """One anomaly for each knot of transactions, by the fewest kinds of edges that make it one."""
-    told: set[int] = set()
+    reported: set[int] = set()
     for suffix, more in (("", ()), ("-process", ("process",)), ("-realtime", ("process", "realtime"))):
         for knot in list(components(graph.following((*DATA, *more)))):
-            if told.isdisjoint(knot):
-                told |= knot
+            if reported.isdisjoint(knot):
+                reported |= knot
                 kind, found = _worst(graph, knot, more)
                 yield Anomaly(kind + suffix, tuple(found), graph.describe(found))
 

@@ -145,7 +145,7 @@ def test_redis_is_used_where_it_is_configured(
     assert "pickle" not in str(cache).lower()
 
 
-def test_sentinels_are_asked_with_their_own_password_and_patience() -> None:
+def test_sentinels_have_their_own_password_and_timeout() -> None:
     """All sentinels together take no longer than one Redis may, and TLS is used for all."""
     variables = {"REDIS_URL": "rediss+sentinel://:p@a:1,b/main/2", "REDIS_SENTINEL_PASSWORD": "own"}
     options = setting("settings.CACHES['default']['OPTIONS']", **variables)

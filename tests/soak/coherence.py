@@ -198,20 +198,20 @@ class Soak:
         text = output.read_text(errors="replace").strip()
         last = text.splitlines()[-1] if text else ""
         if last.startswith("{"):
-            told: dict[str, Any] = json.loads(last)
-            self.outcome.wrong += told["wrong"]
-            self.outcome.counts.update(told["counts"])
-            self.outcome.ways.update(told["ways"])
-            self.outcome.longest_behind_ms = max(self.outcome.longest_behind_ms, told["longest_behind_ms"])
+            summary: dict[str, Any] = json.loads(last)
+            self.outcome.wrong += summary["wrong"]
+            self.outcome.counts.update(summary["counts"])
+            self.outcome.ways.update(summary["ways"])
+            self.outcome.longest_behind_ms = max(self.outcome.longest_behind_ms, summary["longest_behind_ms"])
         elif wait or text:
             self.outcome.wrong.append(f"process {number} failed: {text[-2000:]}")
 
     def _compare(self) -> None:
         assert self.judge is not None, "the judge starts before what it compares"
         output, _ = self.judge.communicate(timeout=60)
-        told = json.loads(output.splitlines()[-1])
-        self.outcome.compared = told["compared"]
-        self.outcome.wrong += [f"at the end, {name} is not as in the database" for name in told["wrong"]]
+        summary = json.loads(output.splitlines()[-1])
+        self.outcome.compared = summary["compared"]
+        self.outcome.wrong += [f"at the end, {name} is not as in the database" for name in summary["wrong"]]
 
 
 def main() -> int:

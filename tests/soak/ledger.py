@@ -88,9 +88,9 @@ def _problem(place: int, seen: int | None, acked: State, begun: State) -> str | 
         missing = acked.place == place and begun == acked
         return f"version {acked.version} is missing" if missing else None
     if seen < acked.version:
-        return f"version {seen} is told, {acked.version} was acknowledged"
+        return f"version {seen} was read, {acked.version} was acknowledged"
     if seen > begun.version:
-        return f"version {seen} is told, {begun.version} is the newest"
+        return f"version {seen} was read, {begun.version} is the newest"
     if begun == acked and acked.place != place:
-        return f"version {seen} is told here, and is elsewhere"
+        return f"version {seen} was read here, but belongs elsewhere"
     return None

@@ -50,7 +50,7 @@ def run(plan: Plan) -> Outcome:
         outcome.wrong.append(
             f"an account was locked for {longest:.0f} s after the end, {since_kill:.0f} s after a kill"
         )
-    _compare(outcome, {event["id"]: event["told"] for _, events in fleet.journals() for event in events})
+    _compare(outcome, {event["id"]: event["outcome"] for _, events in fleet.journals() for event in events})
     return outcome
 
 
@@ -103,12 +103,12 @@ def seconds_until_free(ids: tuple[str, ...]) -> float:
         return max(pool.map(write, ids))
 
 
-def _compare(outcome: Outcome, told: Mapping[str, str]) -> None:
+def _compare(outcome: Outcome, outcomes: Mapping[str, str]) -> None:
     """Compare the stored accounts and moves with each other, and with the outcomes that processes noted."""
     from .models import Account, Move
 
-    outcome.counts.update(told.values())
-    if "done" not in told.values():
+    outcome.counts.update(outcomes.values())
+    if "done" not in outcomes.values():
         outcome.wrong.append("no money was moved: this proves nothing")
     moves = {move.pk: move for move in Move.objects.iterator()}
     balances = Counter(dict.fromkeys(ACCOUNTS, BALANCE))
@@ -118,9 +118,11 @@ def _compare(outcome: Outcome, told: Mapping[str, str]) -> None:
     for id, balance in Account.objects.values_list("pk", "balance"):
         if balance != balances[id]:
             outcome.wrong.append(f"{id} has {balance}, and {balances[id]} by its moves")
-    outcome.wrong += [f"{id} was never begun" for id in moves if id not in told]
-    outcome.wrong += [f"{id} was acknowledged and is gone" for id in told if told[id] == "done" and id not in moves]
-    outcome.wrong += [f"{id} was refused and is there" for id in told if told[id] == "refused" and id in moves]
+    outcome.wrong += [f"{id} was never begun" for id in moves if id not in outcomes]
+    outcome.wrong += [
+        f"{id} was acknowledged and is gone" for id in outcomes if outcomes[id] == "done" and id not in moves
+    ]
+    outcome.wrong += [f"{id} was refused and is there" for id in outcomes if outcomes[id] == "refused" and id in moves]
 
 
 @dataclass
@@ -144,15 +146,15 @@ class Worker:
             id = f"{self.number}-{made}"
             source, target = self.random.sample(ACCOUNTS, 2)
             way = self.random.choice((self.by_instances, self.by_locks, self.by_query, self.by_increments))
-            self.journal.note(id=id, told="begun")
+            self.journal.note(id=id, outcome="begun")
             try:
                 run_in_transaction(_bound(way, id, source, target, self.random.randint(1, 20)))
             except Contention:
-                self.journal.note(id=id, told="refused")
+                self.journal.note(id=id, outcome="refused")
             except OperationalError:
-                self.journal.note(id=id, told="unknown")
+                self.journal.note(id=id, outcome="unknown")
             else:
-                self.journal.note(id=id, told="done")
+                self.journal.note(id=id, outcome="done")
 
     def by_instances(self, id: str, source: str, target: str, amount: int) -> None:
         """Each account read by its key, changed and saved."""

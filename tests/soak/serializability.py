@@ -33,7 +33,7 @@ def run(plan: Plan) -> Outcome:
     Cell.objects.bulk_create(Cell(id=key) for key in KEYS)
     for _ in fleet.run():
         pass
-    transactions = [transaction for life, events in fleet.journals() for transaction in told(life, events)]
+    transactions = [transaction for life, events in fleet.journals() for transaction in transactions_of(life, events)]
     now = time.monotonic()
     last = tuple(Read(cell.pk, tuple(cell.values)) for cell in Cell.objects.order_by("pk"))
     transactions.append(Transaction(0, 0, now, now, last))
@@ -47,7 +47,7 @@ def run(plan: Plan) -> Outcome:
     return outcome
 
 
-def told(process: int, events: list[dict[str, Any]]) -> Iterator[Transaction]:
+def transactions_of(process: int, events: list[dict[str, Any]]) -> Iterator[Transaction]:
     """A process' transactions; for one cut off by a kill, the values that it was about to append."""
     ends = {event["id"]: event for event in events if "status" in event}
     for event in events:

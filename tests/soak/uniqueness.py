@@ -37,7 +37,7 @@ class Outcome:
     """The result, and all violations."""
 
     rows: int = 0
-    told: Counter[str] = field(default_factory=Counter)
+    reported: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     kills: int = 0
     report: Any = None
@@ -130,8 +130,8 @@ class Soak:
         self.outcome.wrong += [f"{code} is there {count} times" for code, count in codes.items() if count > 1]
         self.outcome.wrong += [f"{code} is not there" for code in map(code_of, range(self.keys)) if code not in codes]
         for number in range(self.processes):
-            for verb, id in told(self._ledger(number)):
-                self.outcome.told[verb] += 1
+            for verb, id in read_ledger(self._ledger(number)):
+                self.outcome.reported[verb] += 1
                 if (verb == "made") is not (id in stored) and verb in ("made", "refused"):
                     self.outcome.wrong.append(f"{id} was {verb}, and is {'' if id in stored else 'not '}there")
         with Audit(connection, Seat, bar=_silent) as audit:
@@ -161,7 +161,7 @@ def code_of(key: int) -> str:
     return f"code-{key}"
 
 
-def told(ledger: Path) -> list[tuple[str, str]]:
+def read_ledger(ledger: Path) -> list[tuple[str, str]]:
     """The last outcome that a process noted for each row."""
     lines = (line.split() for line in ledger.read_text().splitlines()) if ledger.exists() else iter(())
     last = {id: verb for verb, id in lines}
@@ -174,7 +174,7 @@ class Worker:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.random = random.Random(f"{options.seed}-{options.worker}-{os.getpid()}")  # noqa: S311
-        self.done = {id: verb for verb, id in told(options.ledger)}
+        self.done = {id: verb for verb, id in read_ledger(options.ledger)}
         self.ledger = options.ledger.open("a", buffering=1)
 
     def run(self) -> None:
@@ -301,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = soak.run()
     lines = [
         f"rows      {outcome.rows} of {options.keys} keys",
-        f"told      {dict(outcome.told)}",
+        f"reported  {dict(outcome.reported)}",
         f"faults    {dict(outcome.faults)}",
         f"kills     {outcome.kills}",
         f"markers   {outcome.report}",

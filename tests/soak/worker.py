@@ -99,8 +99,8 @@ class Worker:
         deadline = time.monotonic() + 10
         while self.breaker.is_open and time.monotonic() < deadline:
             time.sleep(0.1)
-        told = {"counts": self.counts, "ways": self.ways, "longest_behind_ms": self.longest_behind_ms}
-        print(json.dumps({**told, "wrong": self.wrong}))  # noqa: T201
+        summary = {"counts": self.counts, "ways": self.ways, "longest_behind_ms": self.longest_behind_ms}
+        print(json.dumps({**summary, "wrong": self.wrong}))  # noqa: T201
 
     def resume(self) -> None:
         """Take over from a killed process: the state in the database is the acknowledged one."""

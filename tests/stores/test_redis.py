@@ -68,12 +68,12 @@ def test_the_specifications_example(redis_server: RedisServer) -> None:
 
 def test_keys_live_for_their_ttl(client: RedisClient, redis_server: RedisServer) -> None:
     """The client's TTL applies if `set` has none; a new value restarts it."""
-    wait(client.set, "told", 1, ttl=60)
-    wait(client.set, "not told", 1)
+    wait(client.set, "explicit", 1, ttl=60)
+    wait(client.set, "default", 1)
     with redis_server.client() as plain:
         ttls = {key.decode().rpartition(":")[2]: plain.ttl(key) for key in plain.scan_iter()}
-    assert 55 < ttls["told"] <= 60
-    assert 3595 < ttls["not told"] <= 3600
+    assert 55 < ttls["explicit"] <= 60
+    assert 3595 < ttls["default"] <= 3600
     wait(client.set, "short", 1, ttl=1)
     time.sleep(1.1)
     assert wait(client.get, "short") is None

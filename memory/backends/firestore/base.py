@@ -39,13 +39,13 @@ from .statements import (
     NATIVE,
     WRITE,
     DebugCursor,
+    NoErrorWrapping,
     QueriesLog,
     Statement,
     Text,
-    Untranslated,
     as_entry,
+    is_observed,
     is_ping,
-    is_watched,
 )
 from .transactions import repeat
 from .transactions.unit_of_work import UnitOfWork
@@ -147,10 +147,10 @@ class Cursor:
         """Runs the statement that was handed over; answers `SELECT 1` by a read of one document; refuses other SQL."""
         work, self._work = self._work, None
         if work is not None:
-            with self.db.costing(self.cost):
+            with self.db.in_statement(self.cost):
                 self._answer = work()
         elif is_ping(sql) and not params:
-            with self.db.costing(self.cost):
+            with self.db.in_statement(self.cost):
                 self._executor.ping()
             self._rows, self.rowcount = [(1,)], 1
             self.description = (("1", None, None, None, None, None, None),)
@@ -280,9 +280,9 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return DebugCursor(cursor, self)
 
     @cached_property
-    def wrap_database_errors(self) -> Untranslated:  # type: ignore[override]
+    def wrap_database_errors(self) -> NoErrorWrapping:  # type: ignore[override]
         """Errors are Django's already."""
-        return Untranslated()
+        return NoErrorWrapping()
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
         """Also closes the connection, if that was requested inside of the block that ends."""
@@ -397,21 +397,21 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     # --- statements and calls
 
     def statement(self, text: Callable[[], Text], work: Callable[[], T]) -> T:
-        """What `work` returns, as one statement to whoever looks; inside another statement it is part of that.
+        """Run `work` as one statement, logged and wrapped as such; inside another statement it is part of that.
 
-        `text` renders it in SQL. It may raise `EmptyResultSet`, where Django sends no statement.
+        `text` renders it in SQL. It may raise `EmptyResultSet`, for which Django sends no statement either.
         """
         if self._statement is not None:
             return work()
-        if not is_watched(self):
+        if not is_observed(self):
             return work()
         rendered = text()
         cursor: Any = self.cursor()
         answer: T = cursor.cursor.answer(cursor, rendered, work)
         return answer
 
-    def costing(self, statement: Statement) -> AbstractContextManager[None]:
-        """Calls made inside are those of one statement."""
+    def in_statement(self, statement: Statement) -> AbstractContextManager[None]:
+        """RPCs made inside belong to this statement."""
         return override_attr(self, "_statement", statement)
 
     @contextmanager
@@ -422,17 +422,17 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             return
         statement = Statement()
         try:
-            with self.costing(statement), debug_transaction(self, sql):
+            with self.in_statement(statement), debug_transaction(self, sql):
                 yield
         finally:
             if self.queries_logged and self.queries_log:
-                statement.share(self.queries_log[-1])
+                statement.attach_to(self.queries_log[-1])
 
-    def continued(self, rows: Iterator[T]) -> Iterator[T]:
-        """Rows whose calls, made as they are asked for, belong to the statement that is running now."""
-        return rows if self._statement is None else self._within(self._statement, rows)
+    def iterated_in_statement(self, rows: Iterator[T]) -> Iterator[T]:
+        """The rows, lazily; RPCs that the iteration makes belong to the statement that is running now."""
+        return rows if self._statement is None else self._iterate_in_statement(self._statement, rows)
 
-    def _within(self, statement: Statement, rows: Iterator[T]) -> Iterator[T]:
+    def _iterate_in_statement(self, statement: Statement, rows: Iterator[T]) -> Iterator[T]:
         missing: Any = object()
         while True:
             with override_attr(self, "_statement", statement):
@@ -454,7 +454,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def lane(self, name: str) -> AbstractContextManager[None]:
         """Names the lane of the calls made inside, and of their statement."""
         if self._statement is not None:
-            self._statement.enter(name)
+            self._statement.set_lane(name)
         return override_attr(self, "_lane", name)
 
     def _wrap_call(self, description: str, send: Callable[[], T]) -> T:
@@ -478,8 +478,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         self.rpcs_log.append(call)
         if statement is None:
             statement = Statement()
-            statement.enter(self._lane)
+            statement.set_lane(self._lane)
             logged = {"sql": rpc.description, "time": call["time"]}
-            statement.share(logged)
+            statement.attach_to(logged)
             self.queries_log.append(logged)
         statement.add(call)

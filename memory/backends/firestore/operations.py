@@ -21,7 +21,7 @@ from django.utils import timezone
 from .creation import flush_emulator
 from .query.plan import Delete, Put, Query
 from .rpc import channel, sequences
-from .statements import filled
+from .statements import interpolated
 from .values.auto_ids import AUTO_IDS, SEQUENCE
 from .values.json_copy import json_copy
 from .values.marker_collections import SEQUENCES, marker_collection
@@ -198,7 +198,7 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         """The statement for a reader; no SQL is sent."""
-        return filled(sql, params)
+        return interpolated(sql, params)
 
     def explain_query_prefix(self, format: str | None = None, **options: Any) -> str:
         if format or options:

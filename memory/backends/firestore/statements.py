@@ -1,8 +1,8 @@
-"""A statement is a query: one entry in `connection.queries` for each, with the calls that it took inside.
+"""Statements: each is one entry in `connection.queries`, with the RPCs that it made.
 
 The compilers hand their work to `DatabaseWrapper.statement`, which passes it through Django's own cursor wrappers, so
 `execute_wrappers`, `assertNumQueries` and tools that wrap cursors see text as they see SQL. The text is rendered only
-if somebody looks: Firestore is never sent any.
+if the connection is observed, and is never sent to Firestore.
 """
 
 from __future__ import annotations
@@ -21,65 +21,65 @@ from .query.plan import Rpc
 T = TypeVar("T")
 
 Text: TypeAlias = tuple[str, Sequence[Any] | None]
-"""SQL and its parameters; None where there is nothing to fill in."""
+"""SQL and its parameters; None if it has no placeholders."""
 
 NATIVE: Final = "native"
 MIRROR: Final = "mirror"
 WRITE: Final = "write"
 
 
-def without_cost() -> dict[str, Any]:
-    """What an entry of `connection.queries` says of a statement that made no call."""
+def empty_cost() -> dict[str, Any]:
+    """The cost in an entry of `connection.queries`, for a statement without RPCs."""
     return {"lane": NATIVE, "documents_read": 0, "documents_written": 0, "rpcs": []}
 
 
 class Statement:
-    """What a statement cost so far. `entry` is shared with `connection.queries` once it is there."""
+    """The cost of a statement so far. `entry` is the dict in `connection.queries` once the statement is logged."""
 
     def __init__(self) -> None:
-        self.entry = without_cost()
+        self.entry = empty_cost()
         self._lock = threading.Lock()  # commits of one statement may end on several threads
 
-    def enter(self, lane: str) -> None:
-        """Note the lane: that of the mirror stays."""
+    def set_lane(self, lane: str) -> None:
+        """Set the lane; a statement that used the mirror stays in the mirror lane."""
         if self.entry["lane"] != MIRROR:
             self.entry["lane"] = lane
 
     def add(self, call: Mapping[str, Any]) -> None:
-        """Count a call that ended."""
+        """Add an RPC that ended."""
         with self._lock:
             self.entry["rpcs"].append(call)
             for name in ("documents_read", "documents_written"):
                 self.entry[name] += call[name]
 
-    def share(self, logged: dict[str, Any]) -> None:
-        """Put the cost into an entry of `connection.queries`; calls that end later are added there."""
+    def attach_to(self, logged: dict[str, Any]) -> None:
+        """Copy the cost to an entry of `connection.queries`; RPCs that end later are added to that entry."""
         with self._lock:
             logged.update(self.entry)
             self.entry = logged
 
 
 class QueriesLog(deque[dict[str, Any]]):
-    """`connection.queries_log`, with the log of calls beside it: both have the same bound and are cleared together."""
+    """`connection.queries_log`, with the log of RPCs beside it: both have the same bound and are cleared together."""
 
     def __init__(self, maxlen: int) -> None:
         super().__init__(maxlen=maxlen)
         self.rpcs: deque[dict[str, Any]] = deque(maxlen=maxlen)
 
     def append(self, entry: dict[str, Any], /) -> None:
-        """Add a statement; one that Django logs itself (`BEGIN`) made no call."""
-        for name, value in without_cost().items():
+        """Add a statement; statements that Django logs itself (`BEGIN`) have no RPCs."""
+        for name, value in empty_cost().items():
             entry.setdefault(name, value)
         super().append(entry)
 
     def clear(self) -> None:
-        """Forget statements and calls."""
+        """Remove all statements and RPCs."""
         super().clear()
         self.rpcs.clear()
 
 
 class DebugCursor(CursorDebugWrapper):
-    """Django's logging cursor, whose entries say what the statement cost."""
+    """Django's logging cursor, whose entries contain the cost of the statement."""
 
     cursor: Any
     db: Any
@@ -93,11 +93,11 @@ class DebugCursor(CursorDebugWrapper):
                 yield
         finally:
             if self.db.queries_log:
-                cost.share(self.db.queries_log[-1])
+                cost.attach_to(self.db.queries_log[-1])
 
 
-class Untranslated(AbstractContextManager[None]):
-    """What Django calls `wrap_database_errors`: the engine's errors are Django's already (`errors.py`)."""
+class NoErrorWrapping(AbstractContextManager[None]):
+    """Replaces Django's `wrap_database_errors`: the engine raises Django's exceptions itself (`errors.py`)."""
 
     def __exit__(self, *exc_info: object) -> None:
         """Let errors pass."""
@@ -106,8 +106,8 @@ class Untranslated(AbstractContextManager[None]):
         return function
 
 
-def is_watched(connection: Any) -> bool:
-    """Whether anything looks at statements: logs, `execute_wrappers`, or tools that replace Django's cursors."""
+def is_observed(connection: Any) -> bool:
+    """Whether statements are observed: by the log, `execute_wrappers`, or tools that replace Django's cursors."""
     return bool(
         connection.queries_logged
         or connection.execute_wrappers
@@ -117,7 +117,7 @@ def is_watched(connection: Any) -> bool:
 
 
 def as_entry(rpc: Rpc, lane: str) -> dict[str, Any]:
-    """A call as `connection.rpcs` has it."""
+    """The entry of an RPC in `connection.rpcs`."""
     return {
         "method": rpc.method,
         "description": rpc.description,
@@ -129,8 +129,8 @@ def as_entry(rpc: Rpc, lane: str) -> dict[str, Any]:
     }
 
 
-def filled(sql: str, params: Sequence[Any] | None) -> str:
-    """SQL with its parameters in place, for a reader."""
+def interpolated(sql: str, params: Sequence[Any] | None) -> str:
+    """SQL with its parameters as literals, for logs."""
     return sql if params is None else sql % tuple(map(_literal, params))
 
 

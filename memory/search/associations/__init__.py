@@ -30,12 +30,12 @@ def read(lines: Iterable[str], language: str) -> Associations:
     """
     found: dict[str, frozenset[str]] = {}
     for line in lines:
-        asked, colon, told = line.partition(":")
+        words, colon, answers = line.partition(":")
         if not colon:
             raise ValueError(
                 f"No colon in the table of associations: {line!r}. Write: `hobby, pastime: pottery choir`."
             )
-        brought = frozenset(terms(told, language))
-        for term in terms(asked, language):
+        brought = frozenset(terms(answers, language))
+        for term in terms(words, language):
             found[term] = found.get(term, frozenset()) | brought
     return found

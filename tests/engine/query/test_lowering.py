@@ -17,7 +17,7 @@ from memory.backends.firestore.query import analysis
 from memory.backends.firestore.query.analysis import AggregateAnalysis, RowAnalysis
 from memory.backends.firestore.query.ast import FALSE, TRUE, Condition, Opaque, all_of, any_of
 from memory.backends.firestore.query.lowering import successor
-from memory.backends.firestore.query.normalize import positive
+from memory.backends.firestore.query.normalize import negation_normal_form
 from memory.backends.firestore.query.plan import Compare, Op, Order
 from memory.backends.firestore.values.types import JSON_NULL, Kind, Ref
 from tests.engine.app.models import Everything, Note
@@ -59,7 +59,7 @@ def analyze(queryset: Any, connection: DatabaseWrapper) -> Any:
 def where(condition: Q, connection: DatabaseWrapper, model: Any = Note) -> Condition:
     analyzed = analyze(model.objects.filter(condition), connection)
     assert isinstance(analyzed, RowAnalysis)
-    return positive(analyzed.select.where)
+    return negation_normal_form(analyzed.select.where)
 
 
 @pytest.mark.parametrize(

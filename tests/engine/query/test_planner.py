@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from memory.backends.firestore.query.ast import FALSE, TRUE, Condition, Not, Opaque, Select, all_of, any_of
-from memory.backends.firestore.query.normalize import positive
+from memory.backends.firestore.query.normalize import negation_normal_form
 from memory.backends.firestore.query.plan import And, Compare, Get, Merge, Op, Or, Order, Query
 from memory.backends.firestore.query.planner import LEAST, NoRows, NotNative, SortedGet, plan, superset
 from memory.backends.firestore.rpc.codec import value
@@ -57,7 +57,7 @@ def query(where: Any = None, *orders: Order, **more: Any) -> Query:
 )
 def test_negation_is_pushed_to_the_leaves_with_sqls_null(negated: Condition, expected: Condition) -> None:
     """NOT of a comparison is the opposite comparison; null matches neither."""
-    assert positive(Not(negated)) == expected
+    assert negation_normal_form(Not(negated)) == expected
 
 
 def test_negated_json_keys_are_not_native() -> None:

@@ -20,10 +20,10 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
     """The lines of `explain()`."""
     if isinstance(analyzed, AggregateAnalysis):
         unsupported, selects = analyzed.unsupported, [column.select for column in analyzed.aggregates]
-        plans: list[Any] = [compiler.unless_written_to(plan(select)) for select in selects]
+        plans: list[Any] = [compiler.rejected_if_buffered(plan(select)) for select in selects]
     else:
         unsupported, selects = analyzed.select.unsupported, [analyzed.select]
-        plans = [compiler.unless_written_to(analysis.plan_rows(analyzed))]
+        plans = [compiler.rejected_if_buffered(analysis.plan_rows(analyzed))]
     for found in plans:
         if isinstance(found, NotNative):
             unsupported = (*unsupported, *found.unsupported)

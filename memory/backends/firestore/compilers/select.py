@@ -120,7 +120,7 @@ class SQLCompiler(compiler.SQLCompiler):
             if not chunked_fetch:
                 return iter(list(chunks))
             first = list(islice(chunks, 1))
-            return self.connection.continued(chain(first, chunks))
+            return self.connection.iterated_in_statement(chain(first, chunks))
         first_row = next(rows, None)
         _close(rows)
         return first_row
@@ -173,14 +173,14 @@ class SQLCompiler(compiler.SQLCompiler):
         """The rows from Firestore, or the reasons why the query is not native."""
         if isinstance(analyzed, AggregateAnalysis):
             return self.native_aggregates(analyzed)
-        read = self.unless_written_to(analysis.plan_rows(analyzed))
+        read = self.rejected_if_buffered(analysis.plan_rows(analyzed))
         if isinstance(read, NotNative):
             return read
         if isinstance(read, NoRows):
             return self.no_rows()
         return self.output_rows(analyzed, self.read(read))
 
-    def unless_written_to(self, answer: Answer | Nearest | NotNative) -> Any:
+    def rejected_if_buffered(self, answer: Answer | Nearest | NotNative) -> Any:
         """The plan, or `NotNative` if this transaction has buffered writes to its collections."""
         unit = self.connection.unit
         if unit is None or isinstance(answer, NoRows | NotNative | SortedGet) or not unit.touches(answer):
@@ -218,7 +218,9 @@ class SQLCompiler(compiler.SQLCompiler):
         """One row of aggregates, or the reasons why the query is not native."""
         sources: list[Any] = []
         for column in analyzed.aggregates:
-            source = self.unless_written_to(plan(column.select if column.extreme is None else min_max_select(column)))
+            source = self.rejected_if_buffered(
+                plan(column.select if column.extreme is None else min_max_select(column))
+            )
             if not isinstance(source, NotNative) and column.function not in (None, Function.COUNT):
                 source = source if isinstance(source, Query | NoRows) else NotNative(("an aggregate by key",))
             if isinstance(source, NotNative):
@@ -257,14 +259,14 @@ class SQLCompiler(compiler.SQLCompiler):
         """All rows from the mirror. Its tables are emptied before this returns."""
         page, inner = self.page(analyzed), self.inner
         if page is not None:
-            paged = inner if page.with_own_rows else self.connection.mirror.compiler(self.of_page())
+            paged = inner if page.with_own_rows else self.connection.mirror.compiler(self.paged_query())
             try:
                 return self.run_in_mirror(paged, unsupported, page)
             except NoSliceError:
                 pass  # an inner join removes rows of the slice, so SQLite applies it
         return self.run_in_mirror(inner, unsupported)
 
-    def of_page(self) -> Any:
+    def paged_query(self) -> Any:
         """The query for the rows of the page table, without the slice."""
         query, quoted = self.query.chain(), self.connection.ops.quote_name
         query.clear_limits()

@@ -75,7 +75,7 @@ class TargetRowsCompiler(SQLCompiler):
         if isinstance(analyzed, AggregateAnalysis):
             raise TypeError("a query for primary keys cannot be an aggregate")
         key = analyzed.select.key
-        answer = self.unless_written_to(plan(replace(analyzed.select, columns=(key, VERSION, *columns))))
+        answer = self.rejected_if_buffered(plan(replace(analyzed.select, columns=(key, VERSION, *columns))))
         if isinstance(answer, NotNative):
             return self.with_values(self.target_rows_in_mirror(reader, key, answer.unsupported), columns)
         if isinstance(answer, NoRows):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ..query.ast import FALSE, TRUE, AnyOf, Condition, Select
-from ..query.normalize import parts_of, positive, weakened
+from ..query.normalize import negation_normal_form, parts_of, superset_condition
 from ..query.plan import Compare, Op, Order
 from ..values.types import Ref
 
@@ -107,7 +107,8 @@ def loads(graph: JoinGraph, page: Page | None = None) -> tuple[Load, ...]:
     if page is not None and not page.with_own_rows and any(link.required for link in graph.links):
         page = replace(page, limit=page.offset + page.limit, offset=0, checked=page.offset)
     table_refs = [
-        replace(table_ref, condition=weakened(positive(table_ref.condition))) for table_ref in graph.table_refs
+        replace(table_ref, condition=superset_condition(negation_normal_form(table_ref.condition)))
+        for table_ref in graph.table_refs
     ]
     whole = (
         {table_ref.table for at, table_ref in enumerate(table_refs) if _must_be_whole(table_ref, at, graph.links)}
@@ -152,7 +153,7 @@ def _rank(table_ref: TableRef, links: tuple[Link, ...], page: Page | None, whole
 
 
 def rank_of(condition: Condition) -> Rank:
-    """The rank of a positive condition by itself."""
+    """The rank of a condition in negation normal form by itself."""
     if condition == FALSE:
         return Rank.NOTHING
     if condition == TRUE:

@@ -28,20 +28,20 @@ NEGATED: Final = {
 }
 
 
-def positive(condition: Condition, negated: bool = False) -> Condition:
-    """The condition with all negations pushed to the leaves, and constants folded.
+def negation_normal_form(condition: Condition, negated: bool = False) -> Condition:
+    """The condition in negation normal form: all negations at the leaves, and constants folded.
 
     A negated leaf is still unknown for null, as in SQL: `NOT (x < 1)` becomes `x >= 1`, which does not match null on
     Firestore either.
     """
     match condition:
         case Not(child):
-            return positive(child, not negated)
+            return negation_normal_form(child, not negated)
         case AllOf(children):
-            parts = [positive(child, negated) for child in children]
+            parts = [negation_normal_form(child, negated) for child in children]
             return any_of(parts) if negated else _concise(all_of(parts))
         case AnyOf(children):
-            parts = [positive(child, negated) for child in children]
+            parts = [negation_normal_form(child, negated) for child in children]
             return _concise(all_of(parts)) if negated else any_of(parts)
         case Constant(value):
             return Constant(value is not negated)
@@ -61,15 +61,15 @@ def negate(leaf: Compare) -> Compare | Opaque:
     return replace(leaf, op=NEGATED[leaf.op])
 
 
-def weakened(condition: Condition) -> Condition:
-    """A weaker condition without opaque parts: it is true for all rows for which the positive `condition` is true."""
+def superset_condition(condition: Condition) -> Condition:
+    """A condition without opaque parts, in negation normal form, that matches all rows that `condition` matches."""
     match condition:
         case Opaque():
             return TRUE
         case AllOf(children):
-            return all_of(weakened(child) for child in children)
+            return all_of(superset_condition(child) for child in children)
         case AnyOf(children):
-            return any_of(weakened(child) for child in children)
+            return any_of(superset_condition(child) for child in children)
         case _:
             return condition
 
@@ -155,7 +155,7 @@ def parts_of(condition: Condition) -> Sequence[Condition]:
 
 
 def filter_of(condition: Condition) -> Filter:
-    """The Firestore filter for a positive condition without opaque parts and constants."""
+    """The Firestore filter for a condition in negation normal form without opaque parts and constants."""
     match condition:
         case AllOf(children):
             return And(tuple(filter_of(child) for child in children))
@@ -164,4 +164,6 @@ def filter_of(condition: Condition) -> Filter:
         case Compare():
             return condition
         case _:
-            raise TypeError(f"{condition!r} is not a filter: only positive conditions without constants are.")
+            raise TypeError(
+                f"{condition!r} is not a filter: only conditions in negation normal form, without constants, are."
+            )

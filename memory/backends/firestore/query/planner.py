@@ -1,7 +1,7 @@
 """Plans a query tree: the reads that answer it exactly, or else a small superset that Firestore can select.
 
-No I/O and no Django. A positive condition (`normalize.py`) becomes one query if it is within Firestore's limits.
-Otherwise it is split at its widest disjunction into several queries, which are merged in order.
+No I/O and no Django. A condition in negation normal form (`normalize.py`) becomes one query if it is within Firestore's
+limits. Otherwise it is split at its widest disjunction into several queries, which are merged in order.
 
 Limits: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
 """
@@ -19,7 +19,7 @@ from uuid import UUID
 from ..values.document_ids import SORTED_KINDS, composite_id, document_id
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from .ast import FALSE, TRUE, AnyOf, Condition, Select, all_of
-from .normalize import filter_of, is_too_long, parts_of, positive, unsupported_parts, weakened
+from .normalize import filter_of, is_too_long, negation_normal_form, parts_of, superset_condition, unsupported_parts
 from .plan import (
     MAX_DISJUNCTIONS,
     MAX_FILTER_BYTES,
@@ -93,7 +93,7 @@ Answer = NoRows | Get | SortedGet | Query | Merge
 
 def plan(select: Select) -> Answer | NotNative:
     """The reads that answer `select` exactly, or the parts of it that Firestore does not support."""
-    where = positive(select.where)
+    where = negation_normal_form(select.where)
     if where == FALSE or select.limit == 0:
         return NoRows()
     unsupported = (*select.unsupported, *unsupported_parts(where), *_unsortable(select.orders))
@@ -113,7 +113,7 @@ def plan(select: Select) -> Answer | NotNative:
 
 def superset(select: Select) -> Answer:
     """The reads of a superset of the matching rows: the conditions that Firestore supports, unordered and unsliced."""
-    where = weakened(positive(select.where))
+    where = superset_condition(negation_normal_form(select.where))
     if where == FALSE:
         return NoRows()
     where = next((part for part in parts_of(where) if _ids(part, select) is not None), where)

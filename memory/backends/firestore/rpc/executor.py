@@ -55,7 +55,7 @@ AGGREGATED_ENTRIES: Final = 1000
 """Index entries that an aggregation reads per billed document read."""
 
 
-def without_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, Any] | None:
+def no_index(read: Read, aggregated: Sequence[Ref] = ()) -> Mapping[str, Any] | None:
     """The default: no index definition."""
     return None
 
@@ -73,7 +73,7 @@ class Executor:
         timeout: float,
         wrap_call: Callable[[str, Callable[[], T]], T],
         log: Callable[[Rpc], None],
-        index: IndexOf = without_index,
+        index: IndexOf = no_index,
     ) -> None:
         """`index` returns the definition for the error of a missing index.
 
