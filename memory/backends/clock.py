@@ -27,13 +27,10 @@ def _clock(name: str, otherwise: Callable[[], float]) -> Callable[[], float]:
     return partial(read, _COARSE if name == "CLOCK_REALTIME" and sys.platform == "linux" else which)
 
 
-_monotonic: Final = _clock("CLOCK_MONOTONIC", time.monotonic)
+monotonic: Final = _clock("CLOCK_MONOTONIC", time.monotonic)
+"""Seconds of a clock that never goes back, for differences."""
+
 _real: Final = _clock("CLOCK_REALTIME", time.time)
-
-
-def monotonic() -> float:
-    """Seconds of a clock that never goes back, for differences."""
-    return _monotonic()
 
 
 def shift() -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, IntegrityError, connection, connections, reset_queries, transaction
 from django.db.models import Count, F
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
@@ -154,6 +157,29 @@ def test_a_tool_that_replaces_the_cursor_sees_statements(notes: None, monkeypatc
     Note.objects.get(pk="n1")
     Note.objects.create(id="new")
     assert seen == ["SELECT", "INSERT"]
+
+
+def test_connections_are_checked_before_each_statement(notes: None) -> None:
+    """That the thread may use them, and that no event loop runs: also if nobody looks at statements."""
+    wrapper, refused = connections["default"], []
+
+    def use() -> None:
+        connections["default"] = wrapper
+        for run in (lambda: Note.objects.get(pk="n1"), lambda: Note.objects.create(id="new")):
+            with pytest.raises(DatabaseError, match="created in a thread") as caught:
+                run()
+            refused.append(caught.value)
+
+    thread = Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(refused) == 2
+
+    async def asynchronously() -> None:
+        with pytest.raises(SynchronousOnlyOperation):
+            Note.objects.get(pk="n1")
+
+    asyncio.run(asynchronously())
 
 
 def test_explain_is_a_statement(notes: None) -> None:

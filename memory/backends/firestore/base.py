@@ -80,7 +80,7 @@ class Cursor:
         self.db = connection
         self._executor = executor
         self._rows: list[tuple[Any, ...]] = []
-        self.cost = Statement()
+        self.cost: Statement | None = None
         self._work: Callable[[], Any] | None = None
         self._answer: Any = None
 
@@ -147,10 +147,10 @@ class Cursor:
         """Runs the statement that was handed over; answers `SELECT 1` by a read of one document; refuses other SQL."""
         work, self._work = self._work, None
         if work is not None:
-            with self.db.in_statement(self.cost):
+            with self.db.in_statement(self.cost or Statement()):
                 self._answer = work()
         elif is_ping(sql) and not params:
-            with self.db.in_statement(self.cost):
+            with self.db.in_statement(self.cost or Statement()):
                 self._executor.ping()
             self._rows, self.rowcount = [(1,)], 1
             self.description = (("1", None, None, None, None, None, None),)
@@ -265,12 +265,25 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
-        return Executor(**conn_params, wrap_call=self._wrap_call, log=self._log, index=derive.required_index)
+        return Executor(
+            **conn_params,
+            wrap_call=self._wrap_call,
+            log=self._log,
+            is_logging=lambda: self.queries_logged,
+            index=derive.required_index,
+        )
 
     def init_connection_state(self) -> None:
         """Does nothing: connecting needs no call."""
 
     def create_cursor(self, name: str | None = None) -> Cursor:
+        return Cursor(self, self.connection)
+
+    def plan_cursor(self) -> Cursor:
+        """A cursor for the plans of a statement: checked as `cursor()` is, without the wrappers around SQL."""
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        self.validate_thread_sharing()
         return Cursor(self, self.connection)
 
     def chunked_cursor(self) -> Cursor:  # type: ignore[override]
@@ -472,8 +485,6 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _log(self, rpc: Rpc) -> None:
         """A call that ended; one that is part of no statement is an entry of `queries` by itself."""
-        if not self.queries_logged:
-            return
         call, statement = as_entry(rpc, self._lane), self._statement
         self.rpcs_log.append(call)
         if statement is None:

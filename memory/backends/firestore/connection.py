@@ -82,6 +82,9 @@ class Connection(Protocol):
     def cursor(self) -> Cursor:
         """A cursor, which runs plans."""
 
+    def plan_cursor(self) -> Cursor:
+        """A cursor for the plans of a statement, without the wrappers around SQL."""
+
     @property
     def timezone(self) -> datetime.tzinfo | None:
         """The time zone of the database's datetimes."""

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import google.auth
 import grpc
@@ -197,3 +198,25 @@ def test_a_restarted_server_is_reached_soon() -> None:
     finally:
         server.stop(None)
     assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("id", ["plain-1_.~", "a b", "é", "100%", "(x)", "a&name=b", "a\u2028", "x/y/z"])
+def test_routing_headers_are_quoted(id: str) -> None:
+    """The name of the document, percent-encoded as Google's clients send it."""
+    seen = []
+
+    class Recording(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, details: Any) -> None:
+            seen.append(dict(details.invocation_metadata)["x-goog-request-params"])
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Recording()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        wire = channel.connect(channel.Target("p", "(default)", f"127.0.0.1:{port}"))
+        name = f"{wire.documents}/notes/{id}"
+        with pytest.raises(grpc.RpcError):
+            wire.unary("GetDocument", channel.pb["GetDocumentRequest"](name=name), 5)
+    finally:
+        server.stop(None)
+    assert seen == [quote(f"name={name}", safe="/=")]

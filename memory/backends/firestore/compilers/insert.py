@@ -139,7 +139,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         read = Get(
             self.query.get_meta().db_table, tuple(dict.fromkeys(updated.values())), (DOCUMENT_ID, *shape.columns)
         )
-        stored = {id: values for id, *values in self.connection.cursor().run(read)}
+        stored = {id: values for id, *values in self.connection.plan_cursor().run(read)}
         for position, id in updated.items():
             rows[position] = stored.get(id, rows[position])
 
@@ -169,7 +169,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
     def create(self, writes: Sequence[Create], ignore: bool) -> None:
         """Creates documents. With `ignore`, existing ones are skipped."""
         changes = self.markers.inserted(writes)
-        self.connection.cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
+        self.connection.plan_cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
 
 
 def upserting(upsert: Upsert, writes: Sequence[Create], query: Any, shape: Insertion) -> Callable[[], None]:

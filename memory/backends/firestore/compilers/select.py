@@ -167,7 +167,7 @@ class SQLCompiler(compiler.SQLCompiler):
         self.shape = shape
         self.select, self.klass_info, self.annotation_col_map = shape.select, shape.klass_info(), {}
         self.col_count, self.has_extra_select = len(shape.select), False
-        return iter(self.connection.cursor().run(read))
+        return iter(self.connection.plan_cursor().run(read))
 
     def native(self, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[Row] | NotNative:
         """The rows from Firestore, or the reasons why the query is not native."""
@@ -193,7 +193,7 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def read(self, read: Read | SortedGet) -> Iterator[Row]:
         """The rows of one read."""
-        cursor = self.connection.cursor()
+        cursor = self.connection.plan_cursor()
         if not isinstance(read, SortedGet):
             return iter(cursor.run(read))
         rows = list(cursor.run(read.read))
@@ -250,7 +250,7 @@ class SQLCompiler(compiler.SQLCompiler):
             else:
                 server.append(Aggregate(source, column.function or Function.COUNT, column.ref))
                 results.append(itemgetter(len(server) - 1))
-        row = self.connection.cursor().aggregate(server) if server else ()
+        row = self.connection.plan_cursor().aggregate(server) if server else ()
         return tuple(result(row) for result in results)
 
     # --- the mirror

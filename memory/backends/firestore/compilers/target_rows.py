@@ -116,7 +116,7 @@ class TargetRowsCompiler(SQLCompiler):
         table = self.query.get_meta().db_table
         found = {
             row[0]: row
-            for row in self.connection.cursor().run(Get(table, targets.ids, (DOCUMENT_ID, VERSION, *columns)))
+            for row in self.connection.plan_cursor().run(Get(table, targets.ids, (DOCUMENT_ID, VERSION, *columns)))
         }
         kept = [
             (id, version or self.expected_versions([found[id][1]])[0])
@@ -138,5 +138,5 @@ class TargetRowsCompiler(SQLCompiler):
         if not writes:
             return []
         with self.connection.lane(WRITE):
-            outcomes: list[Outcome] = self.connection.cursor().commit(writes, isolate=True, increments=increments)
+            outcomes: list[Outcome] = self.connection.plan_cursor().commit(writes, isolate=True, increments=increments)
             return outcomes

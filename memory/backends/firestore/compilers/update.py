@@ -251,7 +251,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         keys = tuple(column_ref(field, self.connection) for field in key_fields(self.query.model))
         if len(keys) == 1 and not any(map(is_shortened, ids)):
             return [document_key(id, keys[0].kind) for id in ids]
-        rows = self.connection.cursor().run(Get(self.query.base_table, tuple(ids), keys))
+        rows = self.connection.plan_cursor().run(Get(self.query.base_table, tuple(ids), keys))
         return [row if len(row) > 1 else row[0] for row in rows]
 
 

@@ -31,7 +31,7 @@ class Upsert:
         self.updated.clear()
         key = self.conflict_key()
         changes = self.markers.inserted(writes)
-        outcomes = self.connection.cursor().commit(changes, isolate=True)
+        outcomes = self.connection.plan_cursor().commit(changes, isolate=True)
         refused = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.EXISTS]
         if not refused:
             return
@@ -72,7 +72,7 @@ class Upsert:
         ids = [one.id for one in wanted if one is not None]
         if key is None:
             table = self.query.get_meta().db_table
-            found = {id: id for (id,) in self.connection.cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
+            found = {id: id for (id,) in self.connection.plan_cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
         else:
             found = {id: marker.owner for id, marker in self.markers.stored(ids).items()}
         for one, change in zip(wanted, changes, strict=True):
@@ -92,7 +92,7 @@ class Upsert:
         if keys:
             columns = self.markers.columns(keys)
             read = Get(first.collection, tuple(updates), (DOCUMENT_ID, *columns))
-            rows = {id: by_column(columns, values) for id, *values in self.connection.cursor().run(read)}
+            rows = {id: by_column(columns, values) for id, *values in self.connection.plan_cursor().run(read)}
             there = [one for id, one in updates.items() if id in rows]
             changes = self.markers.updated(keys, there, [rows[one.id] for one in there])
-        self.connection.cursor().commit(changes, isolate=True)
+        self.connection.plan_cursor().commit(changes, isolate=True)

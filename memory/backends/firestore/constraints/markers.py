@@ -67,7 +67,7 @@ class Markers:
         names = tuple(dict.fromkeys(ids))
         if not names:
             return {}
-        found = self.connection.cursor().run(Get(self.collection, names, (DOCUMENT_ID, OWNER, VERSION)))
+        found = self.connection.plan_cursor().run(Get(self.collection, names, (DOCUMENT_ID, OWNER, VERSION)))
         return {id: Marker(owner, version if self.connection.unit is None else None) for id, owner, version in found}
 
     # --- writes with their markers

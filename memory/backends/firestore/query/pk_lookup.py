@@ -7,6 +7,7 @@ compiled.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final, cast
 
 from django.db.models import lookups
@@ -22,11 +23,11 @@ EXACT_LOOKUPS: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
 ALL_FIELDS: Final[tuple[frozenset[str], bool]] = (frozenset(), True)
 """`Query.deferred_loading` of a query without deferred fields."""
 
-MUST_BE_EMPTY: Final = (
+FEATURES: Final = attrgetter(
     "annotations", "combinator", "distinct", "extra", "extra_tables", "group_by", "low_mark", "select",
     "select_for_update", "select_related", "values_select",
 )  # fmt: skip
-"""Attributes that must be empty in a query. Ordering and an upper limit do not matter for a single row."""
+"""Reads the attributes that must be empty in a query. Ordering and an upper limit do not matter for a single row."""
 
 
 class Shape:
@@ -64,7 +65,7 @@ def match_write(query: Any, connection: Any) -> str | None:
 
 
 def _match(query: Any, connection: Any) -> tuple[Shape, str] | None:
-    if any(getattr(query, name) for name in MUST_BE_EMPTY) or query.high_mark == 0 or len(query.alias_map) != 1:
+    if any(FEATURES(query)) or query.high_mark == 0 or len(query.alias_map) != 1:
         return None
     lookup, model = _only_condition(query.where), cast("Any", query.model)
     if lookup is None or lookup.lhs.target is not model._meta.pk:

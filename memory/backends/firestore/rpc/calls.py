@@ -43,7 +43,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._end = clock.monotonic() + seconds
-        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._backoff: Backoff | None = None
 
     def remaining(self) -> float:
         """Seconds until the deadline, at least 0."""
@@ -51,6 +51,7 @@ class Deadline:
 
     def pause(self) -> bool:
         """Waits before the next attempt. Returns False at once if that would pass the deadline."""
+        self._backoff = self._backoff or Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         seconds = self._backoff.next_pause()
         if seconds >= self.remaining():
             return False
@@ -61,16 +62,25 @@ class Deadline:
 class RpcClient:
     """Makes all RPCs of one connection."""
 
-    def __init__(self, target: Target, timeout: float, wrap_call: CallWrapper, log: Callable[[Rpc], None]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        timeout: float,
+        wrap_call: CallWrapper,
+        log: Callable[[Rpc], None],
+        is_logging: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`log` is called for each RPC that ends while `is_logging` returns True."""
         self.target = target
         self.timeout = timeout
         self.wrap_call = wrap_call
         self.log = log
+        self.is_logging = is_logging
         self._connected: tuple[int, Wire] | None = None
 
     def with_timeout(self, seconds: float) -> RpcClient:
         """A client with a shorter deadline, for RPCs that are part of an operation already passed to `wrap_call`."""
-        return RpcClient(self.target, min(seconds, self.timeout), without_wrappers, self.log)
+        return RpcClient(self.target, min(seconds, self.timeout), without_wrappers, self.log, self.is_logging)
 
     @property
     def wire(self) -> Wire:
@@ -150,6 +160,8 @@ class RpcClient:
         written: int = 0,
         error: BaseException | None = None,
     ) -> None:
+        if not self.is_logging():
+            return
         code = errors.status_of(error) if error is not None else None
         self.log(
             Rpc(

@@ -44,6 +44,10 @@ FORK_WAIT_SECONDS: Final = 10.0
 
 JSON_SETTING: Final = "OPTIONS['credentials_json'] (GCP_SA_KEY_JSON)"
 PATH_SETTING: Final = "OPTIONS['credentials_path'] (GCP_SA_KEY_PATH)"
+ROUTING_HEADER: Final = "x-goog-request-params"
+_UNQUOTED: Final = re.compile(r"[\w/=.~-]*", re.ASCII)
+"""Text that `quote` leaves as it is; to quote the name of a document takes longer than to encode its request."""
+
 _NO_ID: Final = re.compile(r"[\s/]")
 
 CHANNEL_OPTIONS: Final = (
@@ -151,6 +155,7 @@ class Wire:
         if emulator:
             self._metadata += (("authorization", "Bearer owner"),)  # makes the emulator bypass security rules
         self._stubs = {method.name: _stub(channel, method) for method in METHODS.values()}
+        self._name_prefix = _quoted(f"name={self.documents}")
         places = {"database": self.database, "parent": self.documents}
         self._fixed_headers = {
             method.name: self._headers_for(f"{method.routed_by}={places[method.routed_by]}")
@@ -189,10 +194,18 @@ class Wire:
 
     def _headers(self, method: str, request: Message) -> tuple[tuple[str, str], ...]:
         known = self._fixed_headers.get(method)
-        return known or self._headers_for(f"name={request.name}")
+        if known is not None:
+            return known
+        path = request.name[len(self.documents) :]
+        path = path if _UNQUOTED.fullmatch(path) else _quoted(path)
+        return (*self._metadata, (ROUTING_HEADER, self._name_prefix + path))
 
     def _headers_for(self, where: str) -> tuple[tuple[str, str], ...]:
-        return (*self._metadata, ("x-goog-request-params", quote(where, safe="/=")))
+        return (*self._metadata, (ROUTING_HEADER, _quoted(where)))
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="/=")
 
 
 def connect(to: Target) -> Wire:

@@ -94,7 +94,7 @@ def _encode_binary(message: Message, value: Any) -> None:
 
 
 def _encode_datetime(message: Message, value: dt.datetime) -> None:
-    since = utc(value) - EPOCH
+    since = (value if value.tzinfo is dt.UTC else utc(value)) - EPOCH
     message.timestamp_value.seconds = since.days * 86400 + since.seconds
     message.timestamp_value.nanos = since.microseconds * 1000
 
@@ -454,15 +454,20 @@ def row_writer(columns: tuple[Ref, ...]) -> Callable[[Message, Sequence[Any]], N
 
     A column with a path of several keys is written into nested maps.
     """
-    places = tuple((escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:])), _encoder(ref)) for ref in columns)
+    places = tuple(
+        (escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:])), _encoder(ref), ref.kind is Kind.TEXT)
+        for ref in columns
+    )
 
     def write_row(fields: Message, values: Sequence[Any]) -> None:
-        for (name, rest, write), content in zip(places, values, strict=True):
+        for (name, rest, write, is_text), content in zip(places, values, strict=True):
             message = fields[name]
             for key in rest:
                 message = message.map_value.fields[key]
             if content is None:
                 message.null_value = 0
+            elif is_text and content.__class__ is str:
+                message.string_value = content
             else:
                 write(message, content)
 
@@ -477,27 +482,39 @@ def _encoder(ref: Ref) -> Encoder:
 @lru_cache(maxsize=1024)
 def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]]:
     """A function that converts a `Document` message to a row, one value per column. Missing fields are None."""
-    getters = tuple(_getter(ref) for ref in columns)
+    places: tuple[tuple[str | None, Callable[..., Any]], ...] = tuple(
+        (None, _getter(ref)) if (name := _field(ref)) is None else (name, _DECODERS[ref.kind]) for ref in columns
+    )
 
     def decode_row(document: Message) -> tuple[Any, ...]:
         fields = document.fields
+        get = fields.get
         try:
-            return tuple([getter(document, fields) for getter in getters])
+            return tuple(
+                [
+                    read(document, fields) if name is None else None if (value := get(name)) is None else read(value)
+                    for name, read in places
+                ]
+            )
         except (ValueError, TypeError, ArithmeticError) as error:
-            raise _unreadable(document, columns, getters) from error
+            raise _unreadable(document, columns) from error
 
     return decode_row
 
 
-def _unreadable(
-    document: Message, columns: Sequence[Ref], getters: Sequence[Callable[[Message, Message], Any]]
-) -> UnreadableValue:
+def _field(ref: Ref) -> str | None:
+    """The name of a column's field in documents; None for a column that needs a getter of its own."""
+    needs_getter = ref.key or len(ref.path) > 1 or ref.path in (VERSION.path, FIELDS.path, DOCUMENT_ID.path)
+    return None if needs_getter else escape_key(ref.path[0])
+
+
+def _unreadable(document: Message, columns: Sequence[Ref]) -> UnreadableValue:
     """The error for the first column of a document that has no value of its kind."""
     *parent, id = document.name.rsplit("/", 2)
     collection = parent[-1] if len(parent) == 2 else ""
-    for ref, getter in zip(columns, getters, strict=True):
+    for ref in columns:
         try:
-            getter(document, document.fields)
+            _getter(ref)(document, document.fields)
         except (ValueError, TypeError, ArithmeticError) as error:
             where = f"document {id!r} of {collection!r}" if collection else f"document {id!r}"
             return UnreadableValue(

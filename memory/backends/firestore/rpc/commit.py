@@ -143,12 +143,12 @@ class Committer:
         self._transaction = transaction
         self._increments = increments
         self._documents = client.wire.documents
-        self._most = writes_per_commit(len(self._writes))
+        self._description = describe(self._writes)
         self._outcomes: list[Outcome | None] = [None] * len(changes)
 
     def run(self) -> list[Outcome]:
         """The outcomes, in the order of the changes. Raises Django's errors, with the failed positions in `rows`."""
-        return self._client.wrap_call(describe(self._writes), self._run)  # type: ignore[no-any-return]
+        return self._client.wrap_call(self._description, self._run)  # type: ignore[no-any-return]
 
     def _run(self) -> list[Outcome]:
         batches = self._batches()
@@ -187,6 +187,7 @@ class Committer:
         if len(self._writes) == 1:
             batches[0].add(0, self._writes[0], self._message(batches[0], self._writes[0]))
             return batches
+        most = writes_per_commit(len(self._writes))
         size, exist, inside = 0, set[str](), set[str]()
         for position, change in enumerate(self._changes):
             writes = parts(change)
@@ -196,7 +197,7 @@ class Committer:
             bytes_ = sum([message.ByteSize() for message in encoded]) + ENVELOPE_BYTES * len(encoded)
             if len(writes) > 1:
                 self._refuse_too_large(bytes_)
-            full = len(batches[-1].writes) + len(writes) > self._most or size + bytes_ > MAX_COMMIT_BYTES
+            full = len(batches[-1].writes) + len(writes) > most or size + bytes_ > MAX_COMMIT_BYTES
             if batches[-1].writes and (full or not inside.isdisjoint(names)) and self._divisible:
                 batches.append(Batch(random_token()))
                 encoded = [self._message(batches[-1], write) for write in writes]
@@ -253,7 +254,9 @@ class Committer:
         request.writes.extend(batch.messages)
         if self._transaction is not None:
             request.transaction = self._transaction
-        answer = self._client.attempt("Commit", request, describe(batch.writes), timeout, written=len(batch.writes))
+        count = len(batch.writes)
+        description = self._description if count == len(self._writes) else describe(batch.writes)
+        answer = self._client.attempt("Commit", request, description, timeout, written=count)
         if self._increments is not None:
             self._increments.update(_incremented(batch.writes, answer.write_results))
 

@@ -73,14 +73,15 @@ class Executor:
         timeout: float,
         wrap_call: Callable[[str, Callable[[], T]], T],
         log: Callable[[Rpc], None],
+        is_logging: Callable[[], bool] = lambda: True,
         index: IndexOf = no_index,
     ) -> None:
         """`index` returns the definition for the error of a missing index.
 
         Each RPC is started by `wrap_call(description, send)`, which returns the result of `send()`. `log(rpc)` is
-        called once per RPC when it has ended, also if it failed.
+        called once per RPC when it has ended, also if it failed, while `is_logging()`.
         """
-        self._client = RpcClient(target, timeout, wrap_call, log)
+        self._client = RpcClient(target, timeout, wrap_call, log, is_logging)
         self._index = index
 
     @property
@@ -94,7 +95,8 @@ class Executor:
         if isinstance(read, Nearest):
             return self._nearest(read, transaction)
         if isinstance(read, Get):
-            return _rows(self._get(read, transaction), decode)
+            one = len(read.ids) == 1
+            return self._get_one(read, decode, transaction) if one else _rows(self._get(read, transaction), decode)
         if isinstance(read, Merge):
             return _rows(self._merge(read, transaction), decode)
         return _rows(self._query(read, transaction), decode)
@@ -264,9 +266,6 @@ class Executor:
             yield from itertools.islice(merged, merge.offset, bound)
 
     def _get(self, read: Get, transaction: bytes | None) -> Documents:
-        if len(read.ids) == 1:
-            yield from self._get_one(read, transaction)
-            return
         documents = self._client.wire.documents
         paths = messages.mask_paths(read.columns)
         for ids in _chunks(list(dict.fromkeys(read.ids)), GET_BATCH):
@@ -274,13 +273,16 @@ class Executor:
             found = batch_get(self._client, names, paths, messages.describe(read), transaction)
             yield from (found[name] for name in names if name in found)
 
-    def _get_one(self, read: Get, transaction: bytes | None) -> Documents:
-        request = messages.get_document(read, self._client.wire.documents, transaction)
+    def _get_one(self, read: Get, decode: Callable[[Message], Row], transaction: bytes | None) -> Iterator[Row]:
+        client, description = self._client, messages.describe(read)
+        request = messages.get_document(read, client.wire.documents, transaction)
         try:
-            yield self._client.unary("GetDocument", request, messages.describe(read), read=1, transaction=transaction)
+            document = client.unary("GetDocument", request, description, read=1, transaction=transaction)
         except grpc.RpcError as error:
             if is_about_database(error):
-                raise errors.map_error(error, messages.describe(read)) from error
+                raise errors.map_error(error, description) from error
+            return
+        yield decode(document)
 
     def _nearest(self, read: Nearest, transaction: bytes | None) -> Iterator[Row]:
         stream, found = self._nearest_call(read, transaction)

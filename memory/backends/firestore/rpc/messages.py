@@ -113,6 +113,12 @@ def mask_paths(columns: tuple[Ref, ...]) -> tuple[str, ...]:
     return (document_ids.quoted(MARK),) if paths == DOCUMENT_ID.path else paths
 
 
+@lru_cache(maxsize=1024)
+def _mask(columns: tuple[Ref, ...]) -> Message:
+    """The field mask as a message, to be copied."""
+    return pb["DocumentMask"](field_paths=mask_paths(columns))
+
+
 def write_orders(message: Message, orders: Sequence[Order]) -> None:
     """Replaces a structured query's sort keys."""
     del message.order_by[:]
@@ -241,7 +247,7 @@ def aggregation(
 def get_document(read: Get, documents: str, transaction: bytes | None = None) -> Message:
     """A `GetDocumentRequest` for the first id."""
     name = f"{documents}/{read.collection}/{read.ids[0]}"
-    message = pb["GetDocumentRequest"](name=name, mask={"field_paths": mask_paths(read.columns)})
+    message = pb["GetDocumentRequest"](name=name, mask=_mask(read.columns))
     if transaction:
         message.transaction = transaction
     return message
