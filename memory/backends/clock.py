@@ -33,6 +33,11 @@ monotonic: Final = _clock("CLOCK_MONOTONIC", time.monotonic)
 _real: Final = _clock("CLOCK_REALTIME", time.time)
 
 
+def real_time() -> float:
+    """Seconds since 1970 by the system's clock, whatever a test's tool has made of `time.time()`."""
+    return _real()
+
+
 def shift() -> float:
     """The seconds by which `time.time()` is behind the real time; 0 unless a test's tool has changed it.
 

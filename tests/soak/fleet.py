@@ -70,8 +70,9 @@ class Plan:
 class Fleet:
     """The parent's side. `module` is run with `--worker`, and what else `serve` gives it."""
 
-    def __init__(self, module: str, plan: Plan) -> None:
-        self.module, self.plan = module, plan
+    def __init__(self, module: str, plan: Plan, options: Mapping[str, Any] | None = None) -> None:
+        self.module, self.plan, self.options = module, plan, dict(options or {})
+        self.is_over = False
         self.random = random.Random(plan.seed)  # noqa: S311
         self.folder = Path(tempfile.mkdtemp(prefix="soak-"))
         self.project = f"soak-{uuid.uuid4().hex[:10]}"
@@ -81,7 +82,8 @@ class Fleet:
         self._lives = 0
 
     def run(self) -> Iterator[None]:
-        """Starts all and kills some; gives way some times a second, and ends when every process has.
+        """Starts all and kills some; gives way some times a second, and ends when every process has, after the plan's
+        time or when `is_over` is set.
 
         The time runs from when all are at work, however long a busy machine takes to start them.
         """
@@ -92,7 +94,7 @@ class Fleet:
                 self._await_all()
                 started = time.monotonic()
                 kill = started + self.plan.kill_every
-                while time.monotonic() < started + self.plan.seconds:
+                while time.monotonic() < started + self.plan.seconds and not self.is_over:
                     time.sleep(0.25)
                     if self.plan.kill_every and time.monotonic() >= kill:
                         kill += self.plan.kill_every
@@ -122,7 +124,7 @@ class Fleet:
 
     def _start(self, address: str) -> None:
         self._lives += 1
-        options = {
+        options = self.options | {
             "worker": self._lives,
             "address": address,
             "project": self.project,

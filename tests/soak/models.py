@@ -34,3 +34,14 @@ class Cell(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Job(models.Model):
+    """A job of a queue."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    number = models.IntegerField()
+    state = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return self.id

@@ -48,6 +48,17 @@ class Transaction(Protocol):
     def is_untouched(self) -> bool:
         """Whether nothing was read or written yet."""
 
+    @property
+    def is_of_test(self) -> bool:
+        """Whether this is the transaction of a Django TestCase."""
+
+    @property
+    def leases(self) -> Any:
+        """The locks of `select_for_update(skip_locked=True)`; see `transactions/leases.py`."""
+
+    def without_locks(self, *, keep: bool = True) -> AbstractContextManager[None]:
+        """Reads inside take no locks."""
+
     def touches(self, read: Read) -> bool:
         """Whether a read is over a collection with buffered writes."""
 

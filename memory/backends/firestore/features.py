@@ -78,11 +78,12 @@ class DatabaseFeatures(BaseDatabaseFeatures):
         return MAX_EMULATOR_BYTES if target.emulator else MAX_WHOLE_BYTES
 
     # A transaction locks all documents that it reads, also without `select_for_update()`, and so at least those of
-    # `of`. It does not know the locks of others.
+    # `of`. It does not know the locks of others: rows of `skip_locked` are claimed by leases of the engine's own
+    # (`transactions/leases.py`).
     # https://firebase.google.com/docs/firestore/transaction-data-contention
     has_select_for_update = True
     has_select_for_update_nowait = False
-    has_select_for_update_skip_locked = False
+    has_select_for_update_skip_locked = True
     has_select_for_no_key_update = True
     has_select_for_update_of = True
 

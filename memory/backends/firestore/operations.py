@@ -24,7 +24,7 @@ from .rpc import channel, sequences
 from .statements import interpolated
 from .values.auto_ids import AUTO_IDS, SEQUENCE
 from .values.json_copy import json_copy
-from .values.marker_collections import SEQUENCES, marker_collection
+from .values.marker_collections import SEQUENCES, lease_collection, marker_collection
 from .values.sortable_text import INT64
 from .values.types import DOCUMENT_ID, FIELDS, JSON_NULL, Kind, Ref
 
@@ -162,8 +162,9 @@ class DatabaseOperations(BaseDatabaseOperations):
     def sql_flush(
         self, style: Any, tables: Iterable[str], *, reset_sequences: bool = False, allow_cascade: bool = False
     ) -> list[str]:
-        """The collections to empty: those of the tables, and of their markers. The list is not SQL."""
-        return [collection for table in tables for collection in (table, marker_collection(table))]
+        """The collections to empty: those of the tables, of their markers and locks. The list is not SQL."""
+        own = (marker_collection, lease_collection)
+        return [name for table in tables for name in (table, *(collection(table) for collection in own))]
 
     def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
         wanted = set(sql_list)

@@ -41,7 +41,7 @@ from .query.plan import Change, Compare, Delete, Group, Op, Put, Query, Update
 from .rpc import codec
 from .values.batching import batches
 from .values.document_ids import document_id, document_key
-from .values.marker_collections import marker_collection
+from .values.marker_collections import lease_collection, marker_collection
 from .values.types import DOCUMENT_ID, FIELDS, Kind, Ref
 
 # Documents between two updates of the progress bar.
@@ -189,6 +189,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         with self.connection.cursor() as cursor:
             cursor.clear(table)
             cursor.clear(marker_collection(table))
+            cursor.clear(lease_collection(table))
 
     def add_field(self, model: Any, field: Any) -> None:
         """Writes the default (the database's, Django's, or null) into every document."""
@@ -348,6 +349,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         self._rewrite(old_db_table, (), lambda name, _: Delete(old_db_table, name))
         with self.connection.cursor() as cursor:
             cursor.clear(marker_collection(old_db_table))
+            cursor.clear(lease_collection(old_db_table))
         self._add_markers_in(model, new_db_table)
 
     def _add_markers_in(self, model: Any, table: str) -> None:

@@ -15,8 +15,8 @@ from django.db.models import AutoField, Field
 
 from ..query.lowering import column_ref, key_fields
 from ..values.types import Ref
+from .document_keys import id_of_key
 from .field_values import Source, source
-from .target_rows import id_of_key
 
 PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 """Types whose values are always JSON."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet
@@ -44,6 +44,7 @@ from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
 from ..statements import MIRROR, NATIVE, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
+from . import claim
 from .explain import describe
 
 Row = tuple[Any, ...]
@@ -146,11 +147,19 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def rows(self) -> Iterator[Row]:
         """The rows, in select order. Raises EmptyResultSet if no row can match."""
-        found = pk_lookup.match_select(self.query, self.connection)
+        query, unit = self.query, self.connection.unit
+        if query.select_for_update and query.select_for_update_skip_locked and not unit.is_of_test:
+            return claim.claimed_rows(self)
+        return self.rows_of(query)
+
+    def rows_of(self, query: Any) -> Iterator[Row]:
+        """The rows of a query, in select order, which becomes the compiler's query."""
+        self.query = query
+        found = pk_lookup.match_select(query, self.connection)
         if found is not None:
             return self.row_by_pk(*found)
         inner = self.setup()
-        if self.query.model is None:
+        if query.model is None:
             self.lane = MIRROR
             return iter(self.run_in_mirror(inner, ("a query without a table",)))
         analyzed = analysis.analyze(self, inner)
@@ -402,25 +411,21 @@ def nulls_first(value: Any) -> tuple[bool, Any]:
     return (value is not None, value)
 
 
-REFUSED_LOCKS: Final = {"nowait": "NOWAIT", "skip_locked": "SKIP LOCKED"}
-"""Options of `select_for_update()` that Firestore does not support, and their SQL."""
-
-
 def check_locks(query: Any, connection: Any) -> None:
     """Raises if `select_for_update()` is used outside of `atomic()`, or with options that Firestore does not support.
 
-    `of` and `no_key` are accepted: a transaction locks all documents that it reads, and so at least those.
+    `of` and `no_key` are accepted: a transaction locks all documents that it reads, and so at least those. Rows that
+    others have claimed are skipped (`claim.py`).
     """
     if not query.select_for_update:
         return
     if not connection.in_atomic_block:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
-    for option, name in REFUSED_LOCKS.items():
-        if getattr(query, f"select_for_update_{option}"):
-            raise NotSupportedError(
-                f"{name} is not supported on this database backend: select_for_update({option}=True) needs to know the "
-                "locks of others, and Firestore does not report them. Without it, a transaction waits for them."
-            )
+    if query.select_for_update_nowait:
+        raise NotSupportedError(
+            "NOWAIT is not supported on this database backend: select_for_update(nowait=True) needs to know the locks "
+            "of others, and Firestore does not report them. Without it, a transaction waits for them."
+        )
     if query.select_for_update_of:
         inner = connection.mirror.compiler(query.clone())
         inner.pre_sql_setup()

@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from django.db import DataError
-
 from ..constraints.markers import Markers, by_column
 from ..query import analysis, pk_lookup
 from ..query.analysis import AggregateAnalysis
-from ..query.lowering import COMPOSITE_KEY, column_ref, key_fields
+from ..query.lowering import column_ref, key_fields
 from ..query.plan import Change, Get, Increments, Outcome
 from ..query.planner import NoRows, NotNative, plan
 from ..rpc.calls import Deadline
 from ..statements import MIRROR, WRITE
-from ..values.document_ids import composite_id, document_id
 from ..values.types import DOCUMENT_ID, VERSION, Ref
+from .document_keys import checked_document_id, id_of_key
 from .select import SQLCompiler
 
 
@@ -36,26 +34,6 @@ class TargetRows:
     def versioned(self) -> Iterator[tuple[str, Any]]:
         """Each id with its version."""
         return zip(self.ids, self.versions, strict=True)
-
-
-def checked_document_id(value: Any, key: Ref) -> str:
-    """The document id of a primary key value. Raises DataError for an invalid id."""
-    if key == COMPOSITE_KEY:
-        return str(value)  # it was read as an id
-    try:
-        return document_id(value, key.kind)
-    except ValueError as error:
-        raise DataError(f"{key.name}={value!r} is not a valid primary key: {error}") from error
-
-
-def id_of_key(values: Sequence[Any], refs: Sequence[Ref]) -> str:
-    """The document id of a primary key, whose columns are one or several. Raises DataError for an invalid id."""
-    if len(refs) == 1:
-        return checked_document_id(values[0], refs[0])
-    try:
-        return composite_id(zip(values, [ref.kind for ref in refs], strict=True))
-    except ValueError as error:
-        raise DataError(f"{tuple(values)!r} is not a valid primary key: {error}") from error
 
 
 class TargetRowsCompiler(SQLCompiler):

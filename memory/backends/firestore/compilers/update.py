@@ -23,9 +23,10 @@ from ..query.plan import Compare, Get, Increments, Op, Outcome, Update, rows_of
 from ..statements import Text
 from ..values.document_ids import document_id, document_key, is_shortened
 from ..values.types import Ref
+from .document_keys import id_of_key
 from .insert_columns import refuse_invalid
 from .returning import returned
-from .target_rows import TargetRows, TargetRowsCompiler, id_of_key
+from .target_rows import TargetRows, TargetRowsCompiler
 
 Updates: TypeAlias = tuple[Sequence[Update], Sequence[Mapping[str, Any]]]
 """The writes of an UPDATE and, if unique columns are updated, the rows' stored values."""

@@ -92,10 +92,11 @@ FUNCTIONS: Final[dict[type, Function]] = {Count: Function.COUNT, Sum: Function.S
 NUMERIC: Final = frozenset({Kind.INTEGER, Kind.FLOAT})
 
 
-def primary_key_query(query: Any) -> Any:
-    """A query for the primary keys of the rows that an UPDATE or DELETE matches."""
+def primary_key_query(query: Any, *, ordered: bool = False) -> Any:
+    """A query for the primary keys of the rows that a query, an UPDATE or a DELETE matches."""
     rows: Any = query.chain(klass=Query)
-    rows.clear_ordering(force=True)
+    if not ordered:
+        rows.clear_ordering(force=True)
     rows.clear_select_clause()
     rows.select_related = False
     rows.select = tuple(field.get_col(rows.get_initial_alias()) for field in key_fields(rows.model))

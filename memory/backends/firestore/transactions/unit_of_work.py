@@ -19,6 +19,9 @@ these commits succeeds.
 it reads, and its commit requires that documents to write have not changed since. Documents that are only read may
 change.
 
+**Rows of `select_for_update(skip_locked=True)`** are read without the server's locks, as in an optimistic transaction,
+under leases of the engine's own (`leases.py`).
+
 **A test's transaction** (`_never_committed`) has no server transaction, because of its locks and time limits: its
 writes are never sent.
 """
@@ -69,6 +72,7 @@ from ..values.batching import connected_components
 from ..values.document_ids import document_id, escape_key
 from ..values.marker_collections import SEQUENCES
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
+from .leases import Leases
 from .write_buffer import Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Values
 
 logger = logging.getLogger(__name__)
@@ -128,6 +132,7 @@ class UnitOfWork:
         # The repeatable statements; None after a read or write of any other.
         self._repeatable: list[Statement] | None = []
         self._in_repeatable = False
+        self.leases = Leases(executor)
 
     @property
     def server_id(self) -> bytes | None:
@@ -174,6 +179,19 @@ class UnitOfWork:
         """Called by each read and write. After one of another statement, no statement is repeatable."""
         if not self._in_repeatable:
             self._repeatable = None
+
+    # --- rows that others have not locked
+
+    @contextmanager
+    def without_locks(self, *, keep: bool = True) -> Iterator[None]:
+        """Reads inside take no locks. If `keep`, the commit requires that the rows that it writes have not changed."""
+        before, versions, self._optimistic = self._optimistic, dict(self._versions), True
+        try:
+            yield
+        finally:
+            self._optimistic = before
+            if not keep:
+                self._versions = versions
 
     # --- reads
 
@@ -467,7 +485,8 @@ class UnitOfWork:
             self.rollback()
             return
         self._check_duration()
-        divisible = self._in_bulk and self._id is None and not (self._optimistic or self._repeatable)
+        divisible = self._in_bulk and self._id is None and not (self._versions or self._optimistic or self._repeatable)
+        writes += self.leases.deletes()
         changes = self._grouped(writes) if self._id is None else writes
         try:
             try:
@@ -485,6 +504,7 @@ class UnitOfWork:
             left = [write for place in error.rows for write in parts(changes[place])]
             raise self._refused(left, len(writes) - len(left), error) from error
         self._id = None
+        self.leases.forget()
 
     def _verified(self, writes: Sequence[Write]) -> list[Write] | None:
         """An aborted transaction's writes, with preconditions on all that it read; None if they cannot have them."""
@@ -521,7 +541,7 @@ class UnitOfWork:
         found = self._executor.documents(assumed, whole=False) if assumed else {}
         taken = [write for write in writes if (write.collection, write.id) in found]
         if not taken:
-            was = "different" if self._optimistic or self._repeatable else "unused"
+            was = "different" if self._versions or self._optimistic or self._repeatable else "unused"
             return errors.Contention(f"{error}; it was {was} when the transaction read it, retry the transaction")
         message = _refusal(taken[0], Outcome.EXISTS, applied)
         return errors.RowsRefused(message, [writes.index(write) for write in taken])
@@ -544,6 +564,7 @@ class UnitOfWork:
         """
         self._buffer.rollback(0)
         self._end_server_transaction()
+        self.leases.release()
 
     def _end_server_transaction(self) -> None:
         transaction, self._id = self._id, None
