@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from django.db import NotSupportedError
+from django.apps import apps
 from django.db import utils as db_utils
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.validation import BaseDatabaseValidation
@@ -29,7 +29,9 @@ from .creation import DatabaseCreation
 from .features import DatabaseFeatures
 from .indexes import derive
 from .introspection import DatabaseIntrospection
+from .mirror import raw_sql
 from .mirror.database import Mirror
+from .mirror.tables import tables_of
 from .operations import DatabaseOperations
 from .query.plan import Aggregate, Change, Delete, Increments, Merge, Nearest, Outcome, Query, Read, Rpc
 from .rpc import channel
@@ -71,15 +73,15 @@ class Database:
 
 
 class Cursor:
-    """Runs plans. SQL raises NotSupportedError before any call, except `SELECT 1`."""
+    """Runs plans. SQL is answered by the mirror if it is a single SELECT, and refused before any call if not."""
 
     rowcount = -1
+    _rows: Iterator[tuple[Any, ...]] = iter(())
     description: tuple[tuple[Any, ...], ...] | None = None
 
     def __init__(self, connection: DatabaseWrapper, executor: Executor) -> None:
         self.db = connection
         self._executor = executor
-        self._rows: list[tuple[Any, ...]] = []
         self.cost: Statement | None = None
         self._work: Callable[[], Any] | None = None
         self._answer: Any = None
@@ -144,7 +146,8 @@ class Cursor:
         return answer
 
     def execute(self, sql: Any, params: Any = None) -> None:
-        """Runs the statement that was handed over; answers `SELECT 1` by a read of one document; refuses other SQL."""
+        """Runs the statement that was handed over; answers `SELECT 1` by a read of one document, and other SELECTs by
+        the mirror."""
         work, self._work = self._work, None
         if work is not None:
             with self.db.in_statement(self.cost or Statement()):
@@ -152,35 +155,38 @@ class Cursor:
         elif is_ping(sql) and not params:
             with self.db.in_statement(self.cost or Statement()):
                 self._executor.ping()
-            self._rows, self.rowcount = [(1,)], 1
+            self._rows, self.rowcount = iter([(1,)]), 1
             self.description = (("1", None, None, None, None, None, None),)
+        elif raw_sql.is_refused(sql):
+            raise raw_sql.refusal(sql)
         else:
-            raise NotSupportedError(
-                f"Firestore does not support SQL ({str(sql)[:100]!r}): use the ORM instead of raw(), "
-                "cursor().execute() or RunSQL."
-            )
+            models = apps.get_models(include_auto_created=True, include_swapped=True)
+            with self.db.in_statement(self.cost or Statement()):
+                rows, self.description = self.db.mirror.selected(str(sql), params, tables_of(models, self.db))
+            self._rows = iter(rows)
 
     def executemany(self, sql: Any, param_list: Any) -> None:
         """Refuses SQL."""
-        self.execute(sql, param_list)
+        raise raw_sql.refusal(sql)
 
-    callproc = executemany
+    def callproc(self, name: str, params: Any = None, kparams: Any = None) -> None:
+        """Refuses stored procedures."""
+        raise raw_sql.refusal(name)
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row of `SELECT 1`."""
-        return self._rows.pop(0) if self._rows else None
+        """The next row."""
+        return next(self._rows, None)
 
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
-        """Up to `size` rows of it."""
-        rows, self._rows = self._rows[:size], self._rows[size:]
-        return rows
+        """Up to `size` rows."""
+        return list(islice(self._rows, size))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows that are left."""
-        return self.fetchmany(len(self._rows))
+        return list(self._rows)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self.fetchall())
+        return self._rows
 
     def close(self) -> None:
         """Does nothing: a cursor has no resources."""

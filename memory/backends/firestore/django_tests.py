@@ -13,15 +13,6 @@ from typing import Final
 import django
 
 ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
-    # https://firebase.google.com/docs/firestore/query-data/queries
-    "raw SQL is refused: Firestore has no SQL": frozenset(
-        {
-            "async.test_async_queryset.AsyncQuerySetTest.test_raw",
-            "prefetch_related.tests.RawQuerySetTests.test_basic",
-            "prefetch_related.tests.RawQuerySetTests.test_clear",
-            "prefetch_related.tests.RawQuerySetTests.test_prefetch_before_raw",
-        }
-    ),
     # https://firebase.google.com/docs/firestore/query-data/get-data
     "foreign keys are not enforced: Firestore has no constraints": frozenset(
         {"fixtures_regress.tests.TestFixtures.test_loaddata_raises_error_when_fixture_has_invalid_foreign_key"}
@@ -51,13 +42,6 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
 }
 
 SINCE_6_1: Final[Mapping[str, frozenset[str]]] = {
-    "raw SQL is refused: Firestore has no SQL": frozenset(
-        {
-            "basic.tests.ModelFromDbTests.test_old_signature_raw",
-            "composite_pk.tests.CompositePKTests.test_raw",
-            "composite_pk.tests.CompositePKTests.test_raw_missing_PK_fields",
-        }
-    ),
     "expressions are computed by SQLite, so as_firestore() and patched features have no effect on them": frozenset(
         {
             "composite_pk.test_filter.CompositePKFilterTupleLookupFallbackTests"

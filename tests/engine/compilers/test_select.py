@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import NotSupportedError, OperationalError, connection
+from django.db import OperationalError, connection
 from django.db.models import Avg, Count, F, Max, Min, Q, Sum, TextField, Value
 from django.db.models.functions import Concat, Lower
 
@@ -247,20 +247,6 @@ def test_explain_shows_lane_filters_and_limit(notes: list[Note]) -> None:
         "query engine_note where owner == ?",
         "reads at most 50 documents, or raises QueryTooBroad",
     ]
-
-
-@pytest.mark.parametrize(
-    "refused",
-    [
-        lambda: list(Note.objects.raw("SELECT * FROM engine_note")),
-        lambda: connection.cursor().execute("SELECT 2"),
-    ],
-)
-def test_sql_is_refused_before_any_call(refused: Callable[[], Any], calls: Callable[[], Any]) -> None:
-    """The message says what to use instead."""
-    with calls() as made, pytest.raises(NotSupportedError, match="use the ORM"):
-        refused()
-    assert made == []
 
 
 def test_execute_wrappers_see_every_statement(notes: list[Note]) -> None:

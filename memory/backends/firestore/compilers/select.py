@@ -19,7 +19,7 @@ from django.apps import apps
 from django.core.exceptions import EmptyResultSet
 from django.db import NotSupportedError, OperationalError
 from django.db.models import JSONField
-from django.db.models.sql import compiler
+from django.db.models.sql import RawQuery, compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.db.transaction import TransactionManagementError
@@ -76,7 +76,9 @@ class SQLCompiler(compiler.SQLCompiler):
         self.has_extra_select = getattr(self.inner, "has_extra_select", False)
 
     def get_converters(self, expressions: Iterable[Any]) -> dict[int, Any]:
-        """SQLite's converters in the mirror, otherwise the native ones."""
+        """SQLite's converters in the mirror and for raw SQL, otherwise the native ones."""
+        if isinstance(self.query, RawQuery):
+            self.lane, self.inner = MIRROR, self.connection.mirror.compiler_of_raw(self.query)
         if self.lane == MIRROR:
             return dict(self.inner.get_converters(expressions))
         if self.shape is not None:

@@ -11,11 +11,11 @@ import datetime
 import sqlite3
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.db import NotSupportedError, OperationalError
+from django.db import DatabaseError, NotSupportedError, OperationalError
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.db.models import Field
 
@@ -26,8 +26,9 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 from ..connection import Connection
 from ..statements import MIRROR
 from .converters import to_sqlite
-from .load_plan import JoinGraph, Page, loads, restricted_to, with_hidden_refs
+from .load_plan import JoinGraph, Page, TableRef, loads, restricted_to, with_hidden_refs
 from .loader import Loader
+from .raw_sql import OF_VALUES, Authorizer, Read, ambiguous, bound_all, refusal
 from .sql_text import named_tables
 from .sqlite_compiler import UUID_FUNCTION, as_uuid
 from .tables import Table, page_table
@@ -75,6 +76,8 @@ class MirrorWrapper(SQLiteWrapper):
         connection.create_function(UUID_FUNCTION, 1, as_uuid, deterministic=True)
         for name, make in UUID_FUNCTIONS.items():
             connection.create_function(name, 0, make)
+        for name in OF_VALUES:  # SQLite declares their columns at the first use, which raw SQL has no permission for
+            connection.execute(f"SELECT 1 FROM {name}('[]')")  # noqa: S608
         weakref.finalize(self, connection.close)
         return connection
 
@@ -100,6 +103,10 @@ class Mirror:
     def compiler(self, query: Any, elide_empty: bool = True) -> Any:
         """Django's SQLite compiler for a query."""
         return query.get_compiler(connection=self.connection, elide_empty=elide_empty)
+
+    def compiler_of_raw(self, query: Any) -> Any:
+        """Django's SQLite compiler for the converters of a raw query."""
+        return self.connection.ops.compiler("SQLCompiler")(query, self.connection, None)
 
     @contextmanager
     def loaded(
@@ -143,8 +150,50 @@ class Mirror:
                         self.insert(listed, list(listed.fields.values()), keys)
             yield loader.versions
         finally:
-            for name in present if listed is None else (*present, listed.name):
-                self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table name, not user input
+            self._empty(present if listed is None else (*present, listed.name))
+
+    def selected(
+        self, sql: str, params: Any, tables: Mapping[str, Table]
+    ) -> tuple[list[tuple[Any, ...]], tuple[tuple[Any, ...], ...]]:
+        """The rows of a raw SELECT, and the description of its columns. `tables` are those that it may read."""
+        doubtful = ambiguous(tables)
+        known = {name: table for name, table in tables.items() if name not in doubtful}
+        for table in known.values():
+            self._declare(table)
+        params = bound_all(params, self.connection)
+        compiled = self._authorized(f"EXPLAIN {sql}", params, known)[2]
+        loader = Loader(
+            self.outer, self.insert, {name: known[name] for name in compiled}, compiled, ("conditions in raw SQL",)
+        )
+        try:
+            with self.outer.lane(MIRROR):
+                for load in loads(JoinGraph(tuple(TableRef(name, "") for name in sorted(compiled)))):
+                    loader.load(load)
+            rows, description, _ = self._authorized(sql, params, known)
+            return rows, description
+        finally:
+            self._empty(compiled)
+
+    def _authorized(self, sql: str, params: Any, tables: Mapping[str, Table]) -> tuple[list[Any], Any, Read]:
+        """The rows and the description of a statement, and the columns that it reads by table. Refuses all but SELECT
+        from these tables."""
+        authorizer = Authorizer(tables)
+        with self.connection.cursor() as cursor:
+            raw: sqlite3.Connection = self.connection.connection
+            raw.set_authorizer(authorizer)
+            try:
+                cursor.execute(sql, params)
+                return cursor.fetchall(), cursor.description, authorizer.read
+            except (DatabaseError, sqlite3.Warning) as error:
+                if authorizer.refused or isinstance(error, sqlite3.Warning) or "one statement" in str(error):
+                    raise refusal(sql.removeprefix("EXPLAIN "), authorizer.refused) from error
+                raise
+            finally:
+                raw.set_authorizer(None)
+
+    def _empty(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._execute(f'DELETE FROM "{name}"')  # noqa: S608 - a model's table name, not user input
 
     def returning(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows that a statement returns, with SQLite's values."""
