@@ -232,11 +232,15 @@ class Side:
         return ""
 
     def undo(self, operation: Operation) -> str:
-        """Reverse the last operation."""
+        """Reverse the last operation.
+
+        From a state without rendered models: with them, Django's SQLite editor rebuilds tables of deleted models.
+        """
+        before = ProjectState({key: model.clone() for key, model in self.states[-2].models.items()})
         made = type("Migration", (Migration,), {"operations": [operation]})("m", LABEL)
         try:
             with self.connection.schema_editor() as editor:
-                made.unapply(self.states[-2].clone(), editor)
+                made.unapply(before, editor)
         except (DatabaseError, ValueError) as error:
             return "refused" if isinstance(error, DatabaseError) else type(error).__name__
         self.states.pop()

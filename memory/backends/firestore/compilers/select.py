@@ -425,7 +425,7 @@ def check_locks(query: Any, connection: Any) -> None:
         raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
     if query.select_for_update_nowait:
         raise NotSupportedError(
-            "NOWAIT is not supported on this database backend: select_for_update(nowait=True) needs to know the locks "
+            "NOWAIT is not supported on this database backend. select_for_update(nowait=True) needs to know the locks "
             "of others, and Firestore does not report them. Without it, a transaction waits for them."
         )
     if query.select_for_update_of:
