@@ -38,6 +38,7 @@ from .rpc import channel
 from .rpc.executor import Executor
 from .schema import DatabaseSchemaEditor
 from .statements import (
+    COSTS,
     NATIVE,
     WRITE,
     DebugCursor,
@@ -275,7 +276,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             **conn_params,
             wrap_call=self._wrap_call,
             log=self._log,
-            is_logging=lambda: self.queries_logged,
+            is_logging=lambda: self.queries_logged or bool(COSTS.get()),
             index=derive.required_index,
         )
 
@@ -491,6 +492,10 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     def _log(self, rpc: Rpc) -> None:
         """A call that ended; one that is part of no statement is an entry of `queries` by itself."""
+        for cost in COSTS.get():
+            cost.add(rpc)
+        if not self.queries_logged:
+            return
         call, statement = as_entry(rpc, self._lane), self._statement
         self.rpcs_log.append(call)
         if statement is None:

@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
 from django.db.backends import utils
@@ -31,6 +33,43 @@ WRITE: Final = "write"
 def empty_cost() -> dict[str, Any]:
     """The cost in an entry of `connection.queries`, for a statement without RPCs."""
     return {"lane": NATIVE, "documents_read": 0, "documents_written": 0, "rpcs": []}
+
+
+@dataclass
+class Cost:
+    """The RPCs made inside `metered()`: their number, documents, and the sum of their durations in seconds."""
+
+    rpcs: int = 0
+    documents_read: int = 0
+    documents_written: int = 0
+    seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, rpc: Rpc) -> None:
+        """Add an RPC that ended; on any thread."""
+        with self._lock:
+            self.rpcs += 1
+            self.documents_read += rpc.documents_read
+            self.documents_written += rpc.documents_written
+            self.seconds += rpc.seconds
+
+
+COSTS: Final[ContextVar[tuple[Cost, ...]]] = ContextVar("COSTS", default=())
+"""The costs to which the RPCs of this context are added."""
+
+
+@contextmanager
+def metered() -> Iterator[Cost]:
+    """Adds up the RPCs made inside on any connection, whether or not `connection.queries` is logged.
+
+    RPCs of other threads count if the threads run in a copy of this context, as those of `sync_to_async` do.
+    """
+    cost = Cost()
+    token = COSTS.set((*COSTS.get(), cost))
+    try:
+        yield cost
+    finally:
+        COSTS.reset(token)
 
 
 class Statement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -15,8 +16,8 @@ from django.db.models import Count, F, Value
 from django.db.models.functions import Concat
 from django.test.utils import isolate_apps
 
-from tests.engine.app.models import Author, Note, Rectangle
-from tests.engine.versions import DJANGO_6_0, DJANGO_6_1
+from tests.engine.app.models import Author, Everything, Note, Rectangle
+from tests.engine.versions import DJANGO_6_0, DJANGO_6_1, json_null
 
 pytestmark = pytest.mark.django_db
 
@@ -195,3 +196,37 @@ def test_a_forced_update_of_no_row_is_not_updated() -> None:
         Note(id="none").save(force_update=True)
     with pytest.raises(Note.NotUpdated):
         Note(id="none").save(update_fields=["text"])
+
+
+def json_warnings(action: Callable[[], Any]) -> list[tuple[str, str]]:
+    """The text of each warning about None in a JSON filter, and its file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        action()
+    return [(str(one.message), one.filename) for one in caught if "JSON" in str(one.message)]
+
+
+@needs_6_1
+@pytest.mark.django_db(databases=["default", "sqlite"])
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda rows: list(rows.filter(json=None)),
+        lambda rows: list(rows.exclude(json=None)),
+        lambda rows: rows.filter(json=None).count(),
+        lambda rows: rows.filter(json=None).update(positive=1),
+        lambda rows: rows.filter(json=None).delete(),
+    ],
+)
+def test_none_in_a_json_filter_is_deprecated(run: Callable[[Any], Any]) -> None:
+    """The native lane gives the warning that SQLite gives, with the same text and for the same line."""
+    on_sqlite = json_warnings(lambda: run(Everything.objects.using("sqlite")))
+    on_firestore = json_warnings(lambda: run(Everything.objects.all()))
+    assert on_firestore[0] == on_sqlite[0]
+    assert on_firestore[0][1] == __file__
+
+
+@pytest.mark.parametrize("where", [{"json": json_null()}, {"json__a": None}, {"json__isnull": True}])
+def test_other_filters_on_null_are_not_deprecated(where: dict[str, Any]) -> None:
+    """JSON's null, a key that is null, and SQL's NULL."""
+    assert json_warnings(lambda: list(Everything.objects.filter(**where))) == []

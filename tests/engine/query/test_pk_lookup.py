@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, models
 from django.db.models import F, Value
 from django.db.models.sql import DeleteQuery, UpdateQuery
+from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.query import pk_lookup
 from tests.engine.app.models import Author, Everything, Note
@@ -92,6 +93,24 @@ def test_absent_and_impossible_keys_are_not_found() -> None:
     for number in (1, -1, 2**63 - 1, 2**63, -(2**70)):
         with pytest.raises(Author.DoesNotExist):
             Author.objects.get(pk=number)
+
+
+@pytest.mark.parametrize(
+    ("read", "keys"),
+    [
+        (lambda: Note.objects.filter(pk="absent").first(), 1),
+        (lambda: list(Note.objects.filter(pk="absent", stars=1)), 1),
+        (lambda: list(Note.objects.filter(pk__in=["absent", "missing"])), 2),
+        (lambda: Note.objects.filter(pk="absent").exists(), 1),
+    ],
+)
+def test_a_missing_document_is_one_read(read: Callable[[], Any], keys: int, calls: Callable[[], Any]) -> None:
+    """For each key, in the log of RPCs and in the entry of the statement."""
+    with calls() as made, CaptureQueriesContext(connection) as captured:
+        assert not read()
+    (call,) = made
+    assert call["documents_read"] == keys
+    assert captured.captured_queries[0]["documents_read"] == keys
 
 
 def test_it_is_one_call_and_one_document(calls: Callable[[], Any]) -> None:

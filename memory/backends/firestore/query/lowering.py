@@ -7,6 +7,8 @@ without columns that compiles to one parameter is a constant.
 from __future__ import annotations
 
 import datetime
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -32,7 +34,7 @@ from django.db.models.fields.json import (
 )
 from django.db.models.functions import ExtractIsoYear, ExtractYear, TruncDate
 from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, WhereNode
-from django.utils import timezone
+from django.utils import deprecation, timezone
 
 from ..values.sortable_text import INT64
 from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref
@@ -49,6 +51,12 @@ BEYOND_INT64: Final = 10**19
 """In JSON, integers beyond 64 bits are stored as maps with their digits. The text of this value sorts first among those
 above the range of 64 bits, and the text of its negative sorts first among those below.
 """
+
+
+NONE_DEPRECATED: Final[type[Warning] | None] = getattr(deprecation, "RemovedInDjango2028Warning", None)
+"""Django 6.1's warning for `filter(json=None)`; None in earlier versions."""
+
+ENGINE_PREFIX: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class NotConstantError(Exception):
@@ -289,10 +297,23 @@ def _json_exact(lowering: Lowering, lookup: Any) -> Condition | None:
     ref = lowering.ref(lookup.lhs)
     if ref is None or lookup.bilateral_transforms:
         return None
+    if lookup.rhs is None and len(ref.path) == 1 and NONE_DEPRECATED is not None:
+        _warn_of_none()
     value = JSON_NULL if lookup.rhs is None else lowering.constant(lookup, lookup.rhs)
     if len(ref.path) > 1 and value in (None, JSON_NULL):
         return Compare(ref, Op.IS_NULL)
     return Compare(ref, Op.EQ, _hashable(value)) if _has_same_equality(ref, value) else None
+
+
+def _warn_of_none() -> None:
+    """The warning that Django gives when it compiles the lookup to SQL, for the line that runs the query."""
+    callers: dict[str, Any] = {"skip_file_prefixes": (*deprecation.django_file_prefixes(), ENGINE_PREFIX)}
+    warnings.warn(
+        "Using None as the right-hand side of an exact lookup on JSONField to mean JSON scalar 'null' is deprecated. "
+        "Use JSONNull() instead (or use the __isnull lookup if you meant SQL NULL).",
+        NONE_DEPRECATED,
+        **callers,
+    )
 
 
 def _has_same_equality(ref: Ref, value: Any) -> bool:

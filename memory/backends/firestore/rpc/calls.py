@@ -109,7 +109,7 @@ class RpcClient:
         try:
             answer = wire.unary(method, request, timeout)
         except grpc.RpcError as error:
-            self._log(method, description, started, error=error)
+            self._log(method, description, started, read=read if is_missing_document(error) else 0, error=error)
             raise
         self._log(method, description, started, read=read, written=written)
         return answer
@@ -323,6 +323,11 @@ def is_transient(error: grpc.RpcError, transaction: bytes | None = None) -> bool
     """Whether a read can be retried after this error."""
     code = error.code()
     return code in TRANSIENT and not (code is Code.ABORTED and transaction)
+
+
+def is_missing_document(error: grpc.RpcError) -> bool:
+    """Whether a document that was looked up does not exist. Such a lookup is billed as one read."""
+    return error.code() is Code.NOT_FOUND and not is_about_database(error)
 
 
 def is_about_database(error: grpc.RpcError) -> bool:

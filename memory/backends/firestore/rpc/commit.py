@@ -28,6 +28,7 @@ reports the unknown outcome.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -173,7 +174,8 @@ class Committer:
         documents = {messages.document_name(write, self._documents) for write in self._writes}
         ordered = len(documents) < len(self._writes)  # several writes of one document must be applied in order
         with ThreadPoolExecutor(1 if ordered else MAX_CONCURRENT_COMMITS) as pool:
-            list(pool.map(settle, batches))
+            contexts = [contextvars.copy_context() for _ in batches]  # one each: a context runs in one thread at a time
+            list(pool.map(lambda context, batch: context.run(settle, batch), contexts, batches))
         if failures:
             rows = [position for position, outcome in enumerate(self._outcomes) if outcome is not Outcome.APPLIED]
             raise with_rows(failures[0], rows) from failures[0].__cause__
