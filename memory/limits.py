@@ -7,6 +7,7 @@ https://firebase.google.com/docs/firestore/quotas.
 import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from memory.backends.firestore.values.document_ids import MAX_ID_BYTES as MAX_ID_BYTES
 from memory.backends.firestore.values.document_ids import MAX_KEY_BYTES
@@ -68,6 +69,8 @@ def _key_problem(key: object) -> str | None:
 
 def value_size(value: object) -> int:
     """Bytes that Firestore counts for a value as the engine stores it, however deep it nests."""
+    if value is None or isinstance(value, str | int | float | datetime):
+        return _scalar_size(value)
     total, pending = 0, [value]
     while pending:
         member = pending.pop()
@@ -94,9 +97,10 @@ ESCAPE_BYTES = 9
 
 
 def _text_size(value: str) -> int:
-    return len(value.encode(errors="surrogatepass")) + 1
+    return (len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))) + 1
 
 
+@lru_cache(maxsize=1_000)
 def _key_size(key: object) -> int:
     name = str(key)
     # Keys that Firestore reserves are stored escaped.
@@ -104,6 +108,8 @@ def _key_size(key: object) -> int:
 
 
 def _scalar_size(value: object) -> int:
+    if isinstance(value, str):
+        return _text_size(value)
     if value is None or isinstance(value, bool):
         return 1
     if isinstance(value, int) and value not in INT64:

@@ -58,9 +58,8 @@ class Document(models.Model):
         """Raise `ValidationError` for a document above Firestore's limit, on the field that takes most of it."""
         super().clean()
         self.renew_derived_fields()
-        unread = self.UNREAD_FIELDS & self.get_deferred_fields()
-        sizes, total = self._sizes(unread)
-        if unread and total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # load them only if they matter
+        sizes, total = self._sizes(self.UNREAD_FIELDS)
+        if total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # load and measure the others only if they matter
             sizes, total = self._sizes()
         largest = max(sizes.keys() - self.UNREAD_FIELDS, key=lambda name: sizes[name])
         if sizes[largest] > limits.MAX_VALUE_BYTES or total > limits.MAX_DOCUMENT_BYTES:
@@ -302,7 +301,8 @@ class MemoryItem(Record):
         text_index().add_vectors(records, using, changes.newest)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
-        return {**super()._values(without), **text_index().reserved_values(self)}
+        values = super()._values(without)
+        return values if set(without) >= self.UNREAD_FIELDS else {**values, **text_index().reserved_values(self)}
 
     @property
     def conversation(self) -> Conversation | None:

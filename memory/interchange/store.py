@@ -12,6 +12,7 @@ from django.db import IntegrityError, router, transaction
 
 from memory.exceptions import ValidationError
 from memory.models import Document, UserSession
+from memory.querysets import RecordQuerySet
 
 from .entries import Entry, Reject, time_of
 from .export import MODELS, all_records
@@ -95,7 +96,8 @@ def _write_model(model: type[Document], candidates: Sequence[_Candidate], update
             written.added[candidate.entry.model] += 1
         elif _merge(known, candidate, update, written) and key in stored:
             changed[key] = known
-    records.bulk_create(list(fresh.values()))
+    unchecked = records.already_checked() if isinstance(records, RecordQuerySet) else records
+    unchecked.bulk_create(list(fresh.values()))
     for record in changed.values():
         record.save()
 
@@ -110,10 +112,23 @@ def _merge(known: Any, candidate: _Candidate, update: bool, written: Written) ->
         reason = f"A record with this id exists and differs in {names}. Use --update to overwrite it."
         written.rejects.append(Reject(entry.place, reason, entry.raw))
         return widened
-    for name, value in difference.changes.items():
-        setattr(known, name, value)
+    before = {name: getattr(known, name) for name in difference.changes}
+    try:
+        _change(known, difference.changes)
+    except ValidationError as error:
+        _change(known, before)
+        written.rejects.append(Reject(entry.place, _sentence(error), entry.raw))
+        return widened
     (written.updated if difference.changes else written.present)[entry.model] += 1
     return widened or bool(difference.changes)
+
+
+def _change(record: Any, values: Mapping[str, Any]) -> None:
+    """Set fields; raise `ValidationError` if the record is beyond the limits."""
+    for name, value in values.items():
+        setattr(record, name, value)
+    if values:
+        record.check_limits()
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,12 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         clone._checked = self._checked
         return clone
 
+    def already_checked(self) -> Self:
+        """For writes of records whose `check_limits()` was called since they were changed: it is not called again."""
+        unchecked: Self = self._chain()  # type: ignore[attr-defined]
+        unchecked._checked = True
+        return unchecked
+
     def live(self) -> Self:
         """Records that have not expired."""
         # As a negation: for an OR, SQLite would use the index of `expiration` and read every record that never expires.
@@ -100,7 +106,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         Outside `atomic()`, records beyond the engine's limit of a transaction are written in several transactions.
         """
         records = list(objs)
-        _check_all(records)
+        if not self._checked:
+            _check_all(records)
         updated = self.model.with_derived_fields(update_fields) if update_fields else update_fields
         options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
         return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
@@ -136,8 +143,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         """Django's `bulk_update`; raises `ValidationError`, and writes nothing, if a record is beyond the limits."""
         records, names = list(objs), self.model.with_derived_fields(fields)
         _check_all(records)
-        unchecked = self._chain()  # type: ignore[attr-defined]
-        unchecked._checked = True
+        unchecked = self.already_checked()
         if self.model.writes_all_of_text(names):
             self.model.before_transaction(records)
         with self.model.writing(self.db) as changes:

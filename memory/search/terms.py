@@ -65,11 +65,18 @@ def terms(text: str, language: str = "english") -> list[str]:
     """The terms of a text, in order, with repetitions. `language` is one of `LANGUAGES`."""
     found: list[str] = []
     for word in words(text):
-        if _is_unspaced(word):
-            found.extend(_pairs(word))
-        else:
-            found.append(_stem(_CLITIC.sub("", word)[:MAX_TERM_CHARACTERS], language))
+        found += _terms_of(word, language) if len(word) <= MAX_TERM_CHARACTERS else _new_terms_of(word, language)
     return found
+
+
+def _new_terms_of(word: str, language: str) -> tuple[str, ...]:
+    if _is_unspaced(word):
+        return tuple(_pairs(word))
+    return (_stem(_CLITIC.sub("", word)[:MAX_TERM_CHARACTERS], language),)
+
+
+# Most words of a text are frequent ones.
+_terms_of = lru_cache(maxsize=20_000)(_new_terms_of)
 
 
 def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERMS) -> list[str]:

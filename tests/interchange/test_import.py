@@ -20,6 +20,7 @@ from django.db import IntegrityError, OperationalError
 from memory.interchange import load as load_module
 from memory.interchange import store
 from memory.models import AgentData, MemoryItem, UserSession
+from memory.search.texts import distinct_terms
 
 from .samples import START, chatgpt_export, conversation, langchain, message, node
 
@@ -133,6 +134,24 @@ def test_a_changed_line_is_reported(run: Callable[..., Result]) -> None:
     assert "1 MemoryItem updated" in updated.said
     assert MemoryItem.objects.get().text_content == "Coffee."
     assert MemoryItem.objects.get().metadata == {"x": 1}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_update_that_makes_a_record_too_large(together: bool, run: Callable[..., Result]) -> None:
+    """It is rejected, and the record keeps its values, in the same file or in a later one."""
+    line, larger = {**ITEM, "metadata": {"x": "y" * 600_000}}, {**ITEM, "text_content": "x" * 600_000}
+    for lines in [[line, larger]] if together else [[line], [larger]]:
+        result = run(lines, "--update")
+    assert result.code == 1
+    assert "the limit is" in result.rejects[0]["reason"]
+    assert MemoryItem.objects.get().text_content == ITEM["text_content"]
+
+
+def test_an_updated_text_in_one_file_is_found(run: Callable[..., Result]) -> None:
+    """The fields of search are those of the last text."""
+    assert run([ITEM, {**ITEM, "text_content": "An oboe."}], "--update").code == 0
+    (found,) = MemoryItem.objects.search("oboe", user_id="zoë")
+    assert found.terms == distinct_terms("An oboe.", "english")
 
 
 def test_twice_in_one_file(run: Callable[..., Result]) -> None:

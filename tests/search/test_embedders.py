@@ -9,12 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from google.oauth2.credentials import Credentials
 
+from memory.embedding import normalized
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.embedders.google import BATCH, GoogleEmbedder
 from memory.search.embedders.sentence_transformers import SentenceTransformersEmbedder
@@ -187,3 +189,23 @@ def test_a_missing_package_is_one_sentence(module: str, make: Any, extra: str, m
         monkeypatch.delattr(google, "genai", raising=False)
     with pytest.raises(EmbedderError, match=rf"orchestra-memory\[{extra}\]"):
         make()
+
+
+def test_static_vectors_are_the_averages_of_wordllama() -> None:
+    """Texts of any length, in one batch or alone, have the vectors that the package computes."""
+    import wordllama
+
+    folder = Path(wordllama.__file__).parent
+    package = wordllama.WordLlama.load(dim=256, cache_dir=folder, disable_download=True)
+    texts = [
+        "",
+        " ",
+        "tide",
+        "Größe 猫 🐈 " * 40,
+        "x" * 5_000,
+        *(f"word {number} " * (number % 7) for number in range(300)),
+    ]
+    expected = package.embed([text[:20_000] for text in texts], norm=False)
+    found = StaticEmbedder().embed_documents(texts)
+    np.testing.assert_allclose(found, normalized(expected), atol=1e-6)
+    np.testing.assert_allclose(StaticEmbedder().embed_query(texts[3]), found[3], atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +35,7 @@ class StaticEmbedder:
         """Vectors of shape (texts, 256)."""
         if not texts:
             return np.zeros((0, DIMENSION), np.float32)
-        batches = [list(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
         return np.concatenate([_embed(batch) for batch in batches])
 
     def embed_query(self, text: str) -> Vectors:
@@ -43,10 +44,16 @@ class StaticEmbedder:
         return query
 
 
-def _embed(texts: list[str]) -> Vectors:
-    # The tokenizer pads a batch to its longest text.
+def _embed(texts: Sequence[str]) -> Vectors:
+    # Not by `WordLlama.embed`, which pads each text to the longest of its batch: the averages are the same.
+    model = _model()
     cut = [text[:MAX_CHARACTERS].encode("utf-8", "replace").decode() for text in texts]
-    return normalized(np.asarray(_model().embed(cut, norm=False), np.float32))
+    vectors = np.zeros((len(texts), DIMENSION), np.float32)
+    for row, encoding in enumerate(model.tokenizer.encode_batch_fast(cut, add_special_tokens=False)):
+        if encoding.ids:
+            known = np.minimum(encoding.ids, len(model.embedding) - 1)
+            vectors[row] = model.embedding[known].mean(axis=0)
+    return normalized(vectors)
 
 
 @lru_cache(maxsize=1)
@@ -59,4 +66,9 @@ def _model() -> Any:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
     folder = Path(wordllama.__file__).parent
-    return wordllama.WordLlama.load(dim=DIMENSION, cache_dir=folder, disable_download=True)
+    model = wordllama.WordLlama.load(dim=DIMENSION, cache_dir=folder, disable_download=True)
+    model.tokenizer.no_padding()
+    # It keeps whole texts, up to 20 MB of them: its "words" are not separated at spaces.
+    with suppress(AttributeError):
+        model.tokenizer.model._resize_cache(0)
+    return model
