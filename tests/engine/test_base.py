@@ -113,9 +113,19 @@ def test_no_secret_is_in_a_repr() -> None:
 
 
 @pytest.mark.django_db
-def test_a_test_database_can_have_ids_of_its_own_kind(firestore_emulator: str) -> None:
-    """TEST["AUTO_IDS"] replaces the option when the test database is made."""
-    made = wrapper(HOST=firestore_emulator, PROJECT="own-ids", TEST={"AUTO_IDS": "sequence"})
-    assert made.auto_ids == "random"
+@pytest.mark.parametrize(
+    ("options", "test", "expected"),
+    [
+        ({}, {}, "sequence"),
+        ({"auto_ids": "time"}, {}, "time"),
+        ({"auto_ids": "time"}, {"AUTO_IDS": "random"}, "random"),
+    ],
+)
+def test_rows_of_a_test_database_have_ids_from_1(
+    firestore_emulator: str, options: dict[str, str], test: dict[str, str], expected: str
+) -> None:
+    """Unless OPTIONS["auto_ids"] or TEST["AUTO_IDS"] says otherwise. The database itself has random ids."""
+    made = wrapper(HOST=firestore_emulator, PROJECT="own-ids", OPTIONS=options, TEST=test)
+    assert made.auto_ids == options.get("auto_ids", "random")
     made.creation._create_test_db(0, autoclobber=True)
-    assert made.auto_ids == "sequence"
+    assert made.auto_ids == expected

@@ -10,9 +10,11 @@ import os
 os.environ |= {"DATABASE_URL": "firestore:", "MEMORY_DATABASE_URL": "", "FIRESTORE_EMULATOR_HOST": "", "REDIS_URL": ""}
 
 from settings.test import *  # noqa: F403 - the environment comes first
-from settings.test import INSTALLED_APPS
+from settings.test import DATABASES, INSTALLED_APPS
 
 INSTALLED_APPS = [name for name in INSTALLED_APPS if not name.startswith("tests.")] + ["django.contrib.sites"]
 SITE_ID = 1
 # The tests count only calls to Firestore.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+# Production's ids: those of test databases need counters, which the tests of costs would count.
+DATABASES["default"]["TEST"]["AUTO_IDS"] = "random"

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.creation import BaseDatabaseCreation
 
 from .rpc import channel, sequences
+from .values.auto_ids import SEQUENCE
 
 FLUSH_SECONDS: Final = 60.0
 
@@ -37,15 +38,20 @@ class DatabaseCreation(BaseDatabaseCreation):
         return f"test-{settings['NAME'].strip('()') or 'default'}"[:63]
 
     def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
-        """Empties the test database. TEST["AUTO_IDS"] replaces OPTIONS["auto_ids"]."""
+        """Empties the test database, and gives its rows ids from 1: see `_use_ids_of_tests`."""
         name = self._get_test_db_name()
         self._refuse_production(name)
-        if ids := self.connection.settings_dict["TEST"].get("AUTO_IDS"):
-            options = self.connection.settings_dict.get("OPTIONS") or {}
-            self.connection.settings_dict["OPTIONS"] = {**options, "auto_ids": ids}
+        self._use_ids_of_tests()
         if not keepdb:
             self._empty(name)
         return name
+
+    def _use_ids_of_tests(self) -> None:
+        """TEST["AUTO_IDS"] replaces OPTIONS["auto_ids"]. Without either, ids count from 1, as tests expect of SQL databases."""
+        settings = self.connection.settings_dict
+        options = settings.get("OPTIONS") or {}
+        ids = settings["TEST"].get("AUTO_IDS") or options.get("auto_ids") or SEQUENCE
+        settings["OPTIONS"] = {**options, "auto_ids": ids}
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         """A copy for a process of the parallel test runner, including rows that migrations created."""

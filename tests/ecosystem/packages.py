@@ -1,0 +1,148 @@
+"""The packages whose tests run on the engine, and how each starts its tests.
+
+`tests` follows the interpreter, as the package's own continuous integration has it, without the options for coverage and for
+several processes. Options of pytest that a package sets in its configuration (`addopts`) are emptied for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+REQUIREMENTS: Final = ("Django~=5.2.0", "google-cloud-firestore>=2.21,<3", "numpy>=2", "pytest>=8.3.5,<9", "pytest-django>=4.11,<4.13")
+"""What each environment contains: Django, the engine's own requirements, and the test runner."""
+
+PYTEST: Final = ("-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:randomly")
+DJANGO_TEST: Final = ("-m", "django", "test", "--noinput", "-v1")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the registry: one pinned source distribution."""
+
+    name: str
+    version: str
+    tests: tuple[str, ...]
+    """The arguments of Python that run the tests."""
+    requires: tuple[str, ...] = ()
+    """What its tests need beside the package, Django and the engine."""
+    extras: str = ""
+    directory: str = "."
+    """The working directory, inside the source distribution."""
+    path: tuple[str, ...] = (".",)
+    """Directories inside the source distribution that are on `sys.path`."""
+    settings: str = ""
+    """DJANGO_SETTINGS_MODULE. Names in `tests/ecosystem/settings` start with `ecosystem_`: they stand in for settings that the source
+    distribution does not contain."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the environment."""
+    group: str = "common"
+    """Packages of a group share a virtual environment."""
+
+
+PACKAGES: Final = (
+    Package("django-solo", "2.5.1", (*DJANGO_TEST, "solo"), settings="solo.tests.settings"),
+    Package("django-axes", "8.3.1", (*PYTEST, "tests"), ("pytest-subtests", "django-ipware>=3")),
+    Package(
+        "django-otp",
+        "1.7.5",
+        (*DJANGO_TEST, "django_otp"),
+        ("freezegun", "qrcode", "segno"),
+        path=("src", "test"),
+        settings="test_project.settings",
+    ),
+    Package(
+        "djangorestframework-simplejwt",
+        "5.5.1",
+        (*PYTEST, "tests"),
+        ("cryptography", "freezegun", "python-jose==3.3.0"),
+    ),
+    Package(
+        "django-celery-results",
+        "2.6.0",
+        (*PYTEST, "t"),
+        ("pytest-benchmark", "pytz", "psycopg[binary]"),
+    ),
+    Package("django-celery-beat", "2.9.0", (*PYTEST, "t/unit"), ("pytest-timeout", "ephem")),
+    Package("django-filter", "26.2", ("runtests.py",), ("django-crispy-forms",)),
+    Package("django-constance", "4.4.0", (*PYTEST, "tests"), ("redis",), settings="tests.settings"),
+    Package("django-ordered-model", "3.7.4", DJANGO_TEST, settings="tests.settings"),
+    Package(
+        "django-model-utils",
+        "5.0.0",
+        (*PYTEST, "tests"),
+        ("psycopg2-binary", "time-machine"),
+    ),
+    Package("django-reversion", "6.4.0", ("tests/manage.py", "test", "tests", "--noinput")),
+    Package(
+        "django-guardian",
+        "3.5.2",
+        (*PYTEST, "guardian"),
+        ("django-environ",),
+        settings="guardian.testapp.testsettings",
+    ),
+    Package(
+        "django-auditlog",
+        "3.4.1",
+        ("manage.py", "test", "--noinput"),
+        ("freezegun", "psycopg2-binary"),
+        directory="auditlog_tests",
+    ),
+    Package(
+        "django-import-export",
+        "4.4.3",
+        ("tests/manage.py", "test", "core", "--noinput"),
+        ("tablib[all]>=3.7.0", "chardet==5.2.0", "pytz==2024.2", "memory-profiler==0.61.0", "django-extensions", "psycopg[binary]"),
+    ),
+    Package("django-taggit", "5.0.1", DJANGO_TEST, settings="tests.settings"),
+    Package("django-treebeard", "7.0.3", (*PYTEST, "tests")),
+    Package(
+        "django-allauth",
+        "65.22.1",
+        (*PYTEST, "--ds=tests.projects.regular.settings", "tests/"),
+        ("pytest-asyncio==1.3.0", "Pillow", "pyyaml", "django-ninja>=1.3,<2"),
+        extras="[mfa,openid,socialaccount,steam]",
+    ),
+    Package(
+        "djangorestframework",
+        "3.18.3",
+        (*PYTEST, "--no-migrations", "tests"),
+        ("dj-database-url", "inflection==0.5.1", "markdown", "psycopg[binary]", "pygments", "pyyaml", "requests", "uritemplate"),
+    ),
+    Package("django-simple-history", "3.13.0", ("runtests.py",)),
+    Package(
+        "dj-rest-auth",
+        "7.2.0",
+        (*DJANGO_TEST, "dj_rest_auth"),
+        ("pyotp~=2.9.0", "responses"),
+        path=(".", "dj_rest_auth/tests"),
+        settings="settings",
+    ),
+    Package("django-parler", "2.4", (*DJANGO_TEST, "parler"), settings="ecosystem_parler"),
+    Package("django-safedelete", "1.5.0", (*DJANGO_TEST, "safedelete"), settings="safedelete.tests.settings"),
+    Package(
+        "django-organizations",
+        "2.7.0",
+        (*PYTEST, "tests"),
+        ("django-extensions", "django-autoslug", "mock-django", "mock"),
+        path=(".", "organizations"),
+    ),
+    Package(
+        "django-notifications-hq",
+        "1.8.3",
+        (*DJANGO_TEST, "notifications"),
+        settings="notifications.tests.settings",
+    ),
+    Package("django-contrib-comments", "2.2.0", (*DJANGO_TEST, "testapp"), path=(".", "tests"), settings="ecosystem_comments"),
+    Package("django-dirtyfields", "1.9.9", (*PYTEST, "tests"), ("jsonfield",)),
+    Package(
+        "wagtail",
+        "8.0.1",
+        ("wagtail/test/manage.py", "test", "wagtail", "--noinput"),
+        ("Jinja2>=3.0,<3.2", "boto3", "freezegun", "azure-identity>=1,<2", "azure-mgmt-cdn>=12,<15", "azure-mgmt-frontdoor>=1,<3")
+        + ("django-pattern-library>=0.7", "responses>=0.25,<1", "factory-boy>=3.2", "tblib>=3.0,<4.0", "polib"),
+        group="wagtail",
+    ),
+)
+"""Small ones first."""
