@@ -8,7 +8,7 @@ from typing import Final
 RAW_SQL: Final = "raw SQL"
 
 PATTERNS: Final = {
-    RAW_SQL: r"Firestore has no SQL|raw SQL",
+    RAW_SQL: r"Firestore does not support SQL",
 }
 
 

@@ -1,7 +1,8 @@
 """The packages whose tests run on the engine, and how each starts its tests.
 
-`tests` follows the interpreter, as the package's own continuous integration has it, without the options for coverage and for
-several processes. Options of pytest that a package sets in its configuration (`addopts`) are emptied for the same reason.
+`tests` follows the interpreter, as the package's own continuous integration has it, without the options for coverage
+and for several processes. Options that a package gives pytest in its configuration (`addopts`) are emptied for the same
+reason.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-REQUIREMENTS: Final = ("Django~=5.2.0", "google-cloud-firestore>=2.21,<3", "numpy>=2", "pytest>=8.3.5,<9", "pytest-django>=4.11,<4.13")
+REQUIREMENTS: Final = (
+    "Django~=5.2.0",
+    "google-cloud-firestore>=2.21,<3",
+    "numpy>=2",
+    "pytest>=8.3.5,<9",
+    "pytest-django>=4.11,<4.13",
+)
 """What each environment contains: Django, the engine's own requirements, and the test runner."""
 
 PYTEST: Final = ("-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:randomly")
@@ -33,8 +40,8 @@ class Package:
     path: tuple[str, ...] = (".",)
     """Directories inside the source distribution that are on `sys.path`."""
     settings: str = ""
-    """DJANGO_SETTINGS_MODULE. Names in `tests/ecosystem/settings` start with `ecosystem_`: they stand in for settings that the source
-    distribution does not contain."""
+    """DJANGO_SETTINGS_MODULE. Modules of `tests/ecosystem/settings` start with `ecosystem_`: they stand in for settings
+    that the source distribution does not contain."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Variables of the environment."""
     group: str = "common"
@@ -93,7 +100,14 @@ PACKAGES: Final = (
         "django-import-export",
         "4.4.3",
         ("tests/manage.py", "test", "core", "--noinput"),
-        ("tablib[all]>=3.7.0", "chardet==5.2.0", "pytz==2024.2", "memory-profiler==0.61.0", "django-extensions", "psycopg[binary]"),
+        (
+            "tablib[all]>=3.7.0",
+            "chardet==5.2.0",
+            "pytz==2024.2",
+            "memory-profiler==0.61.0",
+            "django-extensions",
+            "psycopg[binary]",
+        ),
     ),
     Package("django-taggit", "5.0.1", DJANGO_TEST, settings="tests.settings"),
     Package("django-treebeard", "7.0.3", (*PYTEST, "tests")),
@@ -108,7 +122,16 @@ PACKAGES: Final = (
         "djangorestframework",
         "3.18.3",
         (*PYTEST, "--no-migrations", "tests"),
-        ("dj-database-url", "inflection==0.5.1", "markdown", "psycopg[binary]", "pygments", "pyyaml", "requests", "uritemplate"),
+        (
+            "dj-database-url",
+            "inflection==0.5.1",
+            "markdown",
+            "psycopg[binary]",
+            "pygments",
+            "pyyaml",
+            "requests",
+            "uritemplate",
+        ),
     ),
     Package("django-simple-history", "3.13.0", ("runtests.py",)),
     Package(
@@ -134,14 +157,31 @@ PACKAGES: Final = (
         (*DJANGO_TEST, "notifications"),
         settings="notifications.tests.settings",
     ),
-    Package("django-contrib-comments", "2.2.0", (*DJANGO_TEST, "testapp"), path=(".", "tests"), settings="ecosystem_comments"),
+    Package(
+        "django-contrib-comments",
+        "2.2.0",
+        (*DJANGO_TEST, "testapp"),
+        path=(".", "tests"),
+        settings="ecosystem_comments",
+    ),
     Package("django-dirtyfields", "1.9.9", (*PYTEST, "tests"), ("jsonfield",)),
     Package(
         "wagtail",
         "8.0.1",
         ("wagtail/test/manage.py", "test", "wagtail", "--noinput"),
-        ("Jinja2>=3.0,<3.2", "boto3", "freezegun", "azure-identity>=1,<2", "azure-mgmt-cdn>=12,<15", "azure-mgmt-frontdoor>=1,<3")
-        + ("django-pattern-library>=0.7", "responses>=0.25,<1", "factory-boy>=3.2", "tblib>=3.0,<4.0", "polib"),
+        (
+            "Jinja2>=3.0,<3.2",
+            "boto3",
+            "freezegun",
+            "azure-identity>=1,<2",
+            "azure-mgmt-cdn>=12,<15",
+            "azure-mgmt-frontdoor>=1,<3",
+            "django-pattern-library>=0.7",
+            "responses>=0.25,<1",
+            "factory-boy>=3.2",
+            "tblib>=3.0,<4.0",
+            "polib",
+        ),
         group="wagtail",
     ),
 )

@@ -2,10 +2,10 @@
 
     python -m tests.ecosystem.run [--work DIR] [--write] [--again] [--only-prepare] [PACKAGE ...]
 
-For each package of `packages.py`: download its pinned source distribution, make an environment with what its tests need, run them with the package's
-own settings, then once more with `DATABASES` replaced (`site/sitecustomize.py`). Outcomes are kept in the working directory: a
-finished run is not repeated unless `--again`. The emulator is the gcloud SDK's, one for each package. `constraints.txt` pins what the
-environments contain.
+For each package of `packages.py`: download its pinned source distribution, make an environment with what its tests
+need, run them with the package's own settings, then once more with `DATABASES` replaced (`site/sitecustomize.py`).
+Outcomes are kept in the working directory: a finished run is not repeated unless `--again`. The emulator is the gcloud
+SDK's, one for each package. `constraints.txt` pins what the environments contain.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Result:
 
 def last_line(output: str) -> str:
     """The error of a traceback."""
-    errors = [line for line in output.splitlines() if re.match(r"(E\s+)?[\w.]+(Error|Exception|Broad|Contention)\b", line)]
+    errors = [
+        line for line in output.splitlines() if re.match(r"(E\s+)?[\w.]+(Error|Exception|Broad|Contention)\b", line)
+    ]
     lines = errors or output.strip().splitlines() or [""]
     return re.sub(r"^E\s+", "", lines[-1]).strip()[:160]
 
@@ -116,14 +118,16 @@ class Workspace:
 
     def _find(self, package: Package) -> Path | None:
         wanted = re.sub(r"[-_.]+", "-", f"{package.name}-{package.version}.tar.gz").lower()
-        return next((one for one in self.archives.iterdir() if re.sub(r"[-_.]+", "-", one.name).lower() == wanted), None)
+        return next(
+            (one for one in self.archives.iterdir() if re.sub(r"[-_.]+", "-", one.name).lower() == wanted), None
+        )
 
     def python(self, package: Package) -> Path:
         """The interpreter of an environment with the packages of the group and what their tests need."""
         directory = self.root / "environments" / package.group
         group = [one for one in PACKAGES if one.group == package.group]
         needed = {*REQUIREMENTS, *(requirement for one in group for requirement in one.requires)}
-        requirements = [*(f"{self._archive(one)}{one.extras}" for one in group), *sorted(needed)]
+        requirements = [*(f"{one.name}{one.extras}=={one.version}" for one in group), *sorted(needed)]
         stamp, wanted = directory / "requirements.txt", "\n".join(requirements)
         python = directory / "bin" / "python"
         if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
@@ -186,7 +190,10 @@ def environment(package: Package, source: Path, engine: str, report: Path, libra
 
 def table(results: Sequence[Result]) -> str:
     """The results in Markdown."""
-    lines = ["| package | version | pass on SQLite | of these on Firestore | raw SQL | share without raw SQL |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| package | version | pass on SQLite | of these on Firestore | raw SQL | share without raw SQL |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [_line(r.package.name, r.package.version, [r]) for r in results]
     lines.append(_line("**all**", "", results))
     for result in results:
@@ -221,7 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 if the bar is reached and each lost test has a known reason."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", nargs="*", metavar="PACKAGE")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "ecosystem", help="the working directory")
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "ecosystem", help="the working directory"
+    )
     parser.add_argument("--again", choices=[*ENGINES, "both"], help="run again what has run")
     parser.add_argument("--only-prepare", action="store_true", help="download and install, run nothing")
     parser.add_argument("--report", action="store_true", help="run nothing, show what has run")

@@ -47,7 +47,7 @@ class DatabaseCreation(BaseDatabaseCreation):
         return name
 
     def _use_ids_of_tests(self) -> None:
-        """TEST["AUTO_IDS"] replaces OPTIONS["auto_ids"]. Without either, ids count from 1, as tests expect of SQL databases."""
+        """TEST["AUTO_IDS"] replaces OPTIONS["auto_ids"]. Without either, ids are from 1, as on SQL databases."""
         settings = self.connection.settings_dict
         options = settings.get("OPTIONS") or {}
         ids = settings["TEST"].get("AUTO_IDS") or options.get("auto_ids") or SEQUENCE
