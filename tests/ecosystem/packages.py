@@ -15,6 +15,7 @@ REQUIREMENTS: Final = (
     "Django~=5.2.0",
     "google-cloud-firestore>=2.21,<3",
     "numpy>=2",
+    "tqdm>=4.66,<5",
     "pytest>=8.3.5,<9",
     "pytest-django>=4.11,<4.13",
 )
