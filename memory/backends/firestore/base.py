@@ -416,19 +416,26 @@ class DatabaseWrapper(BaseDatabaseWrapper):
 
     # --- statements and calls
 
-    def statement(self, text: Callable[[], Text], work: Callable[[], T]) -> T:
+    def statement(self, text: Callable[[], Text], work: Callable[[], T], lane: str = "") -> T:
         """Run `work` as one statement, logged and wrapped as such; inside another statement it is part of that.
 
-        `text` renders it in SQL. It may raise `EmptyResultSet`, for which Django sends no statement either.
+        `text` renders it in SQL. It may raise `EmptyResultSet`, for which Django sends no statement either. `lane` is
+        that of its calls, if it is known before.
         """
-        if self._statement is not None:
+        if self._statement is None and not is_observed(self):
             return work()
-        if not is_observed(self):
+        if lane:
+            work = partial(self._run_in_lane, lane, work)
+        if self._statement is not None:
             return work()
         rendered = text()
         cursor: Any = self.cursor()
         answer: T = cursor.cursor.answer(cursor, rendered, work)
         return answer
+
+    def _run_in_lane(self, lane: str, work: Callable[[], T]) -> T:
+        with self.lane(lane):
+            return work()
 
     def in_statement(self, statement: Statement) -> AbstractContextManager[None]:
         """RPCs made inside belong to this statement."""

@@ -104,7 +104,8 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def get_db_converters(self, expression: Any) -> list[Converter]:
         converters = super().get_db_converters(expression)
-        if expression.output_field.get_internal_type() == "DateTimeField":
+        is_datetime = expression.output_field.get_internal_type() == "DateTimeField"
+        if is_datetime and self.connection.timezone is not datetime.UTC:  # values are in UTC
             converters.append(self.convert_datetimefield_value)
         if isinstance(expression, Col) and isinstance(expression.output_field, DecimalField):
             converters.append(self.convert_decimalfield_value)
@@ -122,11 +123,10 @@ class DatabaseOperations(BaseDatabaseOperations):
 
     def convert_datetimefield_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """The datetime in the connection's time zone, or naive without USE_TZ."""
-        if not isinstance(value, datetime.datetime):
+        zone = connection.timezone  # None: USE_TZ is False
+        if zone is datetime.UTC or not isinstance(value, datetime.datetime):
             return value
-        if not settings.USE_TZ:
-            return value.replace(tzinfo=None)
-        return value if connection.timezone is datetime.UTC else value.astimezone(connection.timezone)
+        return value.replace(tzinfo=None) if zone is None else value.astimezone(zone)
 
     def new_auto_id(self, table: str = "") -> int:
         """An id for a new row of a model with an AutoField."""

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, models
 from django.db.models import F, Value
 from django.db.models.sql import DeleteQuery, UpdateQuery
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.query import pk_lookup
@@ -39,6 +40,15 @@ def test_the_row_equals_that_of_a_compiled_query(everything: Everything) -> None
     assert columns(quick) == columns(compiled)
     assert [type(value) for value in columns(quick).values()] == [type(value) for value in columns(compiled).values()]
     assert (quick._state.db, quick._state.adding) == ("default", False)
+
+
+def test_datetimes_follow_the_time_zone(everything: Everything) -> None:
+    """Also if rows were read before with another setting."""
+    for read in (lambda: Everything.objects.get(pk=everything.pk), lambda: Everything.objects.get(char="é")):
+        assert read().datetime == everything.datetime
+        with override_settings(USE_TZ=False):
+            assert read().datetime == dt.datetime(9999, 12, 31)  # noqa: DTZ001 - naive without USE_TZ
+        assert read().datetime == everything.datetime
 
 
 QUICK = [

@@ -15,7 +15,7 @@ from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 
 from ..mirror.converters import from_sqlite
-from ..query.plan import Create, Get, optional
+from ..query.plan import Change, Create, Get, optional
 from ..statements import WRITE, Text
 from ..values.document_ids import document_key, is_shortened
 from ..values.types import DOCUMENT_ID
@@ -30,13 +30,15 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
     """Creates documents. An existing document is an IntegrityError, unless the query has an ON CONFLICT clause."""
 
     query: Any
+    has_expressions = False
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
         """The values of `returning_fields` for each object."""
         shape = insertion(self.query.model, self.query.fields, self.connection)
         rows = self.rows_to_insert(shape)
         text = partial(self.insert_text, shape, rows, returning_fields or ())
-        values: Iterable[Any] = self.connection.statement(text, partial(self.inserted, shape, rows, returning_fields))
+        work = partial(self.inserted, shape, rows, returning_fields)
+        values: Iterable[Any] = self.connection.statement(text, work, WRITE)
         if not returning_fields:
             return []
         table = self.query.get_meta().db_table
@@ -63,7 +65,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
 
     def inserted(self, shape: Insertion, rows: list[list[Any]], returning: Sequence[Any] | None) -> list[list[Any]]:
         """Inserts rows, and the values of columns that were asked for."""
-        self.compute(shape.fields, rows)
+        if self.has_expressions:
+            self.compute(shape.fields, rows)
         updated = self.insert(shape, rows)
         if not returning:
             return []
@@ -105,6 +108,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
             if value.__class__ not in unchanged:
                 computed = hasattr(value, "resolve_expression")
                 value = self.prepare_value(field, value) if computed else prepare(value)
+                self.has_expressions = self.has_expressions or hasattr(value, "as_sql")
             row.append(value)
         return row
 
@@ -153,22 +157,21 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         table, columns = shape.table, shape.columns
         writes = [Create(table, shape.document_id(row), columns, tuple(row), shape.duplicate) for row in rows]
         settle = self.query.on_conflict
-        with self.connection.lane(WRITE):
-            if settle is OnConflict.UPDATE:
-                upsert = Upsert(self.connection, self.query, self.markers)
-                with self.connection.unit_of_work() as unit:
-                    unit.run_repeatable(upserting(upsert, writes, self.query, shape))
-                return upsert.updated
-            if len(writes) > 1:
-                with self.connection.unit_of_work():
-                    self.create(writes, settle is OnConflict.IGNORE)
-            else:
-                self.create(writes, settle is OnConflict.IGNORE)
+        if settle is OnConflict.UPDATE:
+            upsert = Upsert(self.connection, self.query, self.markers)
+            with self.connection.unit_of_work() as unit:
+                unit.run_repeatable(upserting(upsert, writes, self.query, shape))
+            return upsert.updated
+        changes = self.markers.inserted(writes) if shape.has_constraints else writes
+        if len(changes) > 1:
+            with self.connection.unit_of_work():
+                self.create(changes, settle is OnConflict.IGNORE)
+        else:
+            self.create(changes, settle is OnConflict.IGNORE)
         return {}
 
-    def create(self, writes: Sequence[Create], ignore: bool) -> None:
+    def create(self, changes: Sequence[Change], ignore: bool) -> None:
         """Creates documents. With `ignore`, existing ones are skipped."""
-        changes = self.markers.inserted(writes)
         self.connection.plan_cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from django.db import IntegrityError
 from django.db.models import AutoField, Field
 
+from ..constraints.definitions import checks, unique_keys
 from ..query.lowering import column_ref, key_fields
 from ..values.types import Ref
-from .document_keys import id_of_key
+from .document_keys import checked_document_id, id_of_key
 from .field_values import Source, source
 
 PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 """Types whose values are always JSON."""
+
+_attname: Final = attrgetter("attname")
 
 AUTO_TYPES: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
 
@@ -29,7 +33,7 @@ class Insertion:
     """The columns of a row, in order, and their constraints. Integers are positions in a row.
 
     `sources` are the fields whose values Django provides. `fields` are these, preceded by the primary key if missing.
-    `duplicate` is the error for an existing primary key.
+    `duplicate` is the error for an existing primary key. `has_constraints`: rows have markers or checks.
     """
 
     table: str
@@ -42,6 +46,7 @@ class Insertion:
     positive: tuple[int, ...]
     json: tuple[int, ...]
     duplicate: str
+    has_constraints: bool
 
     def refuse_invalid(self, row: Sequence[Any]) -> None:
         """Raises IntegrityError if a row violates a constraint that SQL would enforce on its columns."""
@@ -56,13 +61,16 @@ class Insertion:
 
     def document_id(self, row: Sequence[Any]) -> str:
         """The id of a row's document. Raises DataError for an invalid primary key."""
+        if len(self.key) == 1:
+            [at] = self.key
+            return checked_document_id(row[at], self.columns[at])
         return id_of_key([row[at] for at in self.key], [self.columns[at] for at in self.key])
 
 
 def insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) -> Insertion:
     """The information for inserting these fields of a model, cached per connection."""
     known: dict[Any, Insertion] = connection.cache.insertions
-    which = (model, *[field.attname for field in given])
+    which = (model, *map(_attname, given))
     found = known.get(which)
     if found is None:
         found = known[which] = _insertion(model, given, connection)
@@ -85,6 +93,7 @@ def _insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) ->
         required=_positions([not field.null for field in fields]),
         positive=_positions([must_be_positive(field) for field in fields]),
         json=_positions([must_be_json(field) for field in fields]),
+        has_constraints=bool(unique_keys(model) or checks(model)),
         duplicate=f"UNIQUE constraint failed: {', '.join(f'{table}.{field.column}' for field in keys)}",
     )
 

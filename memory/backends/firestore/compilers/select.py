@@ -82,9 +82,10 @@ class SQLCompiler(compiler.SQLCompiler):
         if self.lane == MIRROR:
             return dict(self.inner.get_converters(expressions))
         if self.shape is not None:
-            if self.shape.converters is None:
-                self.shape.converters = self.native_converters(expressions)
-            return self.shape.converters
+            known, zone = self.shape.converters, self.connection.timezone
+            if zone not in known:
+                known[zone] = self.native_converters(expressions)
+            return known[zone]
         return self.native_converters(expressions)
 
     def native_converters(self, expressions: Iterable[Any]) -> dict[int, Any]:

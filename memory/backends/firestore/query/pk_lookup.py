@@ -31,7 +31,10 @@ FEATURES: Final = attrgetter(
 
 
 class Shape:
-    """All columns of a model, in the form of Django's iterators and converters. `converters` are set on first use."""
+    """All columns of a model, in the form of Django's iterators.
+
+    `converters` are set on first use in a time zone of the connection, which decides on those of datetimes.
+    """
 
     def __init__(self, model: Any, connection: Any) -> None:
         fields = model._meta.concrete_fields
@@ -40,7 +43,7 @@ class Shape:
         self.select = [(field.get_col(alias), ("", ()), None) for field in fields]
         self.columns: tuple[Ref, ...] = tuple(column_ref(field, connection) for field in fields)
         self.key = column_ref(model._meta.pk, connection)
-        self.converters: dict[int, Any] | None = None
+        self.converters: dict[Any, dict[int, Any]] = {}
 
     def klass_info(self) -> dict[str, Any]:
         """Django's `klass_info` for the model's columns. A new dict each time, since Django may modify it."""

@@ -169,10 +169,10 @@ def _encode_member(message: Message, value: Any, depth: int) -> None:
     """Encodes a value inside JSON, where None is JSON's null. `depth` counts the enclosing maps and arrays."""
     if value is None:
         message.null_value = 0
-    elif isinstance(value, bool):
-        message.boolean_value = value
     elif isinstance(value, str):
         _encode_json_text(message, value)
+    elif isinstance(value, bool):
+        message.boolean_value = value
     elif isinstance(value, int):
         if value in INT64:
             message.integer_value = value
@@ -196,7 +196,7 @@ def _encode_json_text(message: Message, value: str) -> None:
 
 
 def _encode_map(message: Message, value: dict[Any, Any], depth: int) -> None:
-    if json_forms.write(message, value) or _write_vector_form(message, value):
+    if len(value) == 1 and (json_forms.write(message, value) or _write_vector_form(message, value)):
         return
     named = {key if isinstance(key, str) else _json_key(key): member for key, member in value.items()}
     if depth >= MAX_DEPTH or None in (stored := list(map(_stored_key, named))):
@@ -210,8 +210,8 @@ def _encode_map(message: Message, value: dict[Any, Any], depth: int) -> None:
 
 
 def _write_vector_form(message: Message, value: dict[Any, Any]) -> bool:
-    """Writes a vector for its JSON form; see `json_forms`."""
-    content = value.get(VECTOR) if len(value) == 1 else None
+    """Writes a vector for its JSON form, a map with one key; see `json_forms`."""
+    content = value.get(VECTOR)
     if not isinstance(content, list) or not content or not all(type(member) is float for member in content):
         return False
     _encode_vector(message, content)
@@ -313,10 +313,16 @@ def _decode_map(message: Message) -> Any:
     if TYPE in fields and VECTOR_VALUE in fields and fields[TYPE].string_value == VECTOR_TYPE:
         return {VECTOR: _decode_vector(message)}
     if len(fields) == 1:
-        for key, value in fields.items():
+        for key in fields:
             if key in _ESCAPES:
-                return _ESCAPES[key](value)
-    return {unescape_key(key): _decode_member(value) for key, value in fields.items()}
+                return _ESCAPES[key](fields[key])
+    made = {}
+    for key in fields:  # not items(), which is a generator of Python's
+        value = fields[key]
+        kind = value.WhichOneof("value_type")
+        name = unescape_key(key) if key.startswith("__%") else key
+        made[name] = value.string_value if kind == "string_value" else _MEMBER_DECODERS[kind](value)
+    return made
 
 
 def _decode_array(message: Message) -> list[Any]:
@@ -390,7 +396,10 @@ def _decode_float(message: Message) -> Any:
 
 
 def _decode_datetime(message: Message) -> Any:
-    return _decode_timestamp(message) if message.HasField("timestamp_value") else _null(message)
+    if not message.HasField("timestamp_value"):
+        return _null(message)
+    stamp = message.timestamp_value
+    return EPOCH + dt.timedelta(0, stamp.seconds, stamp.nanos // 1000)
 
 
 def _from_text(make: Callable[[str], Any]) -> Decoder:
@@ -423,6 +432,7 @@ def _decode_json(message: Message) -> Any:
         fields = message.map_value.fields
         if len(fields) == 1 and TEXT in fields and fields[TEXT].string_value == "null":
             return JSON_NULL
+        return _decode_map(message)
     return _decode_member(message)
 
 
@@ -482,30 +492,37 @@ def _encoder(ref: Ref) -> Encoder:
 @lru_cache(maxsize=1024)
 def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]]:
     """A function that converts a `Document` message to a row, one value per column. Missing fields are None."""
-    places: tuple[tuple[str | None, Callable[..., Any]], ...] = tuple(
-        (None, _getter(ref)) if (name := _field(ref)) is None else (name, _DECODERS[ref.kind]) for ref in columns
-    )
+    places = tuple(map(_place, columns))
 
     def decode_row(document: Message) -> tuple[Any, ...]:
         fields = document.fields
         get = fields.get
+        row = []
         try:
-            return tuple(
-                [
-                    read(document, fields) if name is None else None if (value := get(name)) is None else read(value)
-                    for name, read in places
-                ]
-            )
+            for name, is_text, decoder, missing in places:
+                value = get(name)
+                if value is None:
+                    row.append(None if missing is None else missing(document))
+                elif is_text:  # the most frequent kind, without a call
+                    row.append(value.string_value or _decode_text(value))
+                else:
+                    row.append(decoder(value))
         except (ValueError, TypeError, ArithmeticError) as error:
             raise _unreadable(document, columns) from error
+        return tuple(row)
 
     return decode_row
 
 
-def _field(ref: Ref) -> str | None:
-    """The name of a column's field in documents; None for a column that needs a getter of its own."""
-    needs_getter = ref.key or len(ref.path) > 1 or ref.path in (VERSION.path, FIELDS.path, DOCUMENT_ID.path)
-    return None if needs_getter else escape_key(ref.path[0])
+def _place(ref: Ref) -> tuple[str, bool, Decoder, Callable[[Message], Any] | None]:
+    """A column's field, whether it is text, its decoder, and a function of documents that have no such field."""
+    if ref.path in _PSEUDO_COLUMNS:
+        return "", False, _decode_wire, _PSEUDO_COLUMNS[ref.path]  # no field has an empty name
+    name, rest = escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:]))
+    if rest:
+        return name, False, partial(_decode_path, rest=rest, kind=ref.kind), None
+    missing = partial(_key_of_id, kind=ref.kind) if ref.key else None
+    return name, ref.kind is Kind.TEXT, _DECODERS[ref.kind], missing
 
 
 def _unreadable(document: Message, columns: Sequence[Ref]) -> UnreadableValue:
@@ -513,8 +530,10 @@ def _unreadable(document: Message, columns: Sequence[Ref]) -> UnreadableValue:
     *parent, id = document.name.rsplit("/", 2)
     collection = parent[-1] if len(parent) == 2 else ""
     for ref in columns:
+        name, _, decoder, _ = _place(ref)
         try:
-            _getter(ref)(document, document.fields)
+            if name in document.fields:
+                decoder(document.fields[name])
         except (ValueError, TypeError, ArithmeticError) as error:
             where = f"document {id!r} of {collection!r}" if collection else f"document {id!r}"
             return UnreadableValue(
@@ -529,30 +548,18 @@ def version(document: Message) -> tuple[int, int]:
     return document.update_time.seconds, document.update_time.nanos
 
 
-def _getter(ref: Ref) -> Callable[[Message, Message], Any]:
-    if ref.path == VERSION.path:
-        return lambda document, fields: version(document)
-    if ref.path == FIELDS.path:
-        return lambda document, fields: {unescape_key(name): fields[name] for name in fields if name != MARK}
-    if ref.path == DOCUMENT_ID.path:
-        return lambda document, fields: id_from_name(document.name)
-    name, rest = escape_key(ref.path[0]), tuple(map(escape_key, ref.path[1:]))
-    decoder = _DECODERS[ref.kind]
-    if rest:
-        return lambda document, fields: _decode_path(fields.get(name), rest, ref.kind)
-    if ref.key:
+_PSEUDO_COLUMNS: Final[Mapping[tuple[str, ...], Callable[[Message], Any]]] = {
+    VERSION.path: version,
+    FIELDS.path: lambda document: {
+        unescape_key(name): document.fields[name] for name in document.fields if name != MARK
+    },
+    DOCUMENT_ID.path: lambda document: id_from_name(document.name),
+}
+"""Columns that are no fields of the document."""
 
-        def get_key(document: Message, fields: Message) -> Any:
-            message = fields.get(name)
-            return document_key(id_from_name(document.name), ref.kind) if message is None else decoder(message)
 
-        return get_key
-
-    def get(document: Message, fields: Message) -> Any:
-        message = fields.get(name)
-        return None if message is None else decoder(message)
-
-    return get
+def _key_of_id(document: Message, kind: Kind) -> Any:
+    return document_key(id_from_name(document.name), kind)
 
 
 def _decode_path(message: Message | None, rest: tuple[str, ...], kind: Kind) -> Any:

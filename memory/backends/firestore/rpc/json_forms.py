@@ -84,9 +84,7 @@ _FORMS: Final[Mapping[str, tuple[Callable[[Any, Any], None], Callable[[Any], dic
 
 
 def write(message: Any, value: Mapping[Any, Any]) -> bool:
-    """Writes the value that a map is the form of. Returns False for every other map, which is to be stored as such."""
-    if len(value) != 1:
-        return False
+    """Writes the value that a map with one key is the form of. Returns False for other maps, to be stored as such."""
     [(key, content)] = value.items()
     if key not in _FORMS:
         return False

@@ -53,7 +53,9 @@ def _copy_map(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     for key, member in value.items():
         if type(key) is not str:
             raise NeedsJsonError
-        made[_copy_text(key, depth)] = _copy(member, depth - 1)
+        kind = type(member)  # the most usual members need no call
+        is_copy = kind in IMMUTABLE or (kind is str and member.isascii())
+        made[key if key.isascii() else _copy_text(key, depth)] = member if is_copy else _copy(member, depth - 1)
     return made
 
 
