@@ -19,6 +19,8 @@ from typing import Any
 import redis
 from django_redis.cache import RedisCache
 
+from memory.backends.firestore.values.batching import batches
+
 from .breaker import Breaker, Unavailable
 from .redis import KEYS_AT_ONCE, Client, breaker_of, raw_client
 
@@ -253,7 +255,7 @@ class ConversationCache:
 
     def _states(self) -> Iterator[tuple[list[str], Mapping[str, bytes | None]]]:
         fields = ("name", "until", "count", "bytes", "session", "marks")
-        for batch in _batches(self._scan("*:state"), KEYS_AT_ONCE):
+        for batch in batches(self._scan("*:state"), KEYS_AT_ONCE):
             for values in self._commands([("HMGET", key, *fields) for key in batch]):
                 info = dict(zip(fields, values, strict=True))
                 if info["name"]:
@@ -355,14 +357,3 @@ def new_token() -> str:
 
 def _text(value: bytes | str) -> str:
     return value if isinstance(value, str) else value.decode(errors="replace")
-
-
-def _batches(values: Iterator[str], size: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for value in values:
-        batch.append(value)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Protocol
 
 import redis
@@ -23,6 +23,8 @@ from django_redis.pool import ConnectionFactory
 from django_redis.serializers.json import JSONSerializer
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, SlotNotCoveredError
+
+from memory.backends.firestore.values.batching import batches
 
 from .breaker import Breaker, Unavailable
 
@@ -260,7 +262,7 @@ def _drop(client: Client, keys: Collection[str]) -> None:
     with unguarded():
         matching = (key for pattern in patterns for key in client.scan_iter(match=pattern, count=KEYS_AT_ONCE))
         found = chain((key for key in keys if not isinstance(key, Pattern)), matching)
-        while batch := list(islice(found, KEYS_AT_ONCE)):
+        for batch in batches(found, KEYS_AT_ONCE):
             pipeline = client.pipeline(transaction=False)
             for key in batch:
                 pipeline.execute_command("UNLINK", key)

@@ -32,6 +32,7 @@ from ..query.plan import (
     Rpc,
 )
 from ..values import document_ids
+from ..values.batching import batches
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from . import codec, messages
 from .calls import RpcClient, Stream, batch_get, is_about_database
@@ -145,7 +146,7 @@ class Executor:
         paths = None if whole else [document_ids.quoted(messages.MARK)]
         described = ", ".join(f"{name}: {count} by id" for name, count in Counter(name for name, _ in keys).items())
         found: dict[tuple[str, str], Message] = {}
-        for some in _chunks(keys, GET_BATCH):
+        for some in batches(keys, GET_BATCH):
             full = {f"{self._client.wire.documents}/{collection}/{id}": (collection, id) for collection, id in some}
             read = batch_get(self._client, list(full), paths, described, transaction)
             found.update((full[name], document) for name, document in read.items())
@@ -268,7 +269,7 @@ class Executor:
     def _get(self, read: Get, transaction: bytes | None) -> Documents:
         documents = self._client.wire.documents
         paths = messages.mask_paths(read.columns)
-        for ids in _chunks(list(dict.fromkeys(read.ids)), GET_BATCH):
+        for ids in batches(dict.fromkeys(read.ids), GET_BATCH):
             names = [f"{documents}/{read.collection}/{id}" for id in ids]
             found = batch_get(self._client, names, paths, messages.describe(read), transaction)
             yield from (found[name] for name in names if name in found)
@@ -464,7 +465,3 @@ def _rows(documents: Documents, decode: Callable[[Message], Row]) -> Iterator[Ro
     with contextlib.closing(documents):
         for document in documents:
             yield decode(document)
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -6,14 +6,11 @@ is a transaction of its own, since no other code depends on what it read.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..errors import Contention
-from ..values.backoff import Backoff
-from .retry import FIRST_PAUSE, LONGEST_PAUSE
-from .unit_of_work import UnitOfWork
+from .retry import retry_on_contention
+from .unit_of_work import Statement, UnitOfWork
 
 ATTEMPTS: Final = 20
 """With several writers of a row, one succeeds per round of attempts, and the pauses between rounds increase."""
@@ -24,18 +21,19 @@ def commit(unit: UnitOfWork, begin: Callable[[], UnitOfWork]) -> None:
 
     Raises `Contention` if all attempts fail with it, or if the unit contains statements that are not repeatable.
     """
-    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-    for _ in range(ATTEMPTS - 1):
-        try:
-            unit.commit()
-        except Contention:
-            if not unit.repeatable:
-                raise
-        else:
-            return
-        time.sleep(backoff.next_pause())
-        statements = unit.repeatable
-        unit.rollback()
-        unit = begin()
-        unit.run_repeatable(*statements)
-    unit.commit()
+    statements: Sequence[Statement] = ()
+
+    def attempt(number: int) -> None:
+        nonlocal unit
+        if number:
+            unit.rollback()
+            unit = begin()
+            unit.run_repeatable(*statements)
+        unit.commit()
+
+    def may_retry() -> bool:
+        nonlocal statements
+        statements = statements or unit.repeatable
+        return bool(statements)
+
+    retry_on_contention(attempt, ATTEMPTS, may_retry)

@@ -72,17 +72,30 @@ def retry(function: Callable[[], T], *, attempts: int = ATTEMPTS, using: str = D
     Contention after a commit, raised by an `on_commit` hook, is not retried.
     """
     connection = connections[using]
-    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-    with getattr(connection, "retrying", nullcontext)():
-        for _ in range(attempts - 1):
-            committed = getattr(connection, "commits", 0)
-            try:
-                return function()
-            except Contention:
-                if getattr(connection, "commits", 0) != committed:
-                    raise
-            time.sleep(backoff.next_pause())
+    commits: list[int] = []
+
+    def attempt(number: int) -> T:
+        commits.append(getattr(connection, "commits", 0))
         return function()
+
+    with getattr(connection, "retrying", nullcontext)():
+        return retry_on_contention(attempt, attempts, lambda: getattr(connection, "commits", 0) == commits[-1])
+
+
+def retry_on_contention(attempt: Callable[[int], T], attempts: int, may_retry: Callable[[], bool]) -> T:
+    """Calls `attempt` with 0, 1, ... until it raises no `Contention`, with pauses. The last `Contention` is raised.
+
+    `may_retry` returns whether a failed attempt can be repeated.
+    """
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+    for number in range(attempts - 1):
+        try:
+            return attempt(number)
+        except Contention:
+            if not may_retry():
+                raise
+        time.sleep(backoff.next_pause())
+    return attempt(attempts - 1)
 
 
 def with_restored_state(records: Sequence[Model], attempt: Callable[[], T]) -> Callable[[], T]:
