@@ -442,6 +442,22 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return override_attr(self, "_statement", statement)
 
     @contextmanager
+    def ahead_of_statement(self) -> Iterator[Callable[[], None]]:
+        """RPCs made inside belong to the statement that calls the function yielded here."""
+        if self._statement is not None:
+            yield lambda: None
+            return
+        early = Statement()
+
+        def claim() -> None:
+            if self._statement is not None:
+                for call in early.entry["rpcs"]:
+                    self._statement.add(call)
+
+        with self.in_statement(early):
+            yield claim
+
+    @contextmanager
     def _transacting(self, sql: str) -> Iterator[None]:
         """The calls that end a transaction, logged as Django logs them of SQL databases, unless a statement made it."""
         if self._statement is not None:

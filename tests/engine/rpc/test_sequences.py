@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.rpc import sequences
 from memory.backends.firestore.testing import CaptureRPCsContext
@@ -63,6 +64,14 @@ class TestCommitted:
             create(2 * sequences.BLOCK)
         assert len(calls) == 2 * sequences.BLOCK + 3
 
+    def test_a_block_is_taken_in_the_statement(self) -> None:
+        """It is one entry of `connection.queries`, which contains the calls for the counter."""
+        with CaptureQueriesContext(connection) as queries, CaptureRPCsContext(connection) as calls:
+            create(1)
+        [entry] = queries.captured_queries
+        assert entry["sql"].startswith("INSERT")
+        assert len(entry["rpcs"]) == len(calls) == 3
+
     def test_ids_that_were_given_are_passed_over(self) -> None:
         """As on SQLite, also by other processes."""
         assert create(1) == [1]
@@ -111,3 +120,12 @@ class TestRolledBack(TestCase):
     def test_another(self) -> None:
         """The same ids again."""
         self.ids()
+
+    def test_a_counter_is_read_in_the_statement(self) -> None:
+        """The first row of a table is one entry of `connection.queries`, with the calls that took its id."""
+        with CaptureQueriesContext(connection) as queries, CaptureRPCsContext(connection) as calls:
+            Rectangle.objects.create(width=1)
+        [entry] = queries.captured_queries
+        assert entry["sql"].startswith("INSERT")
+        assert [call["description"] for call in entry["rpcs"]] == [call["description"] for call in calls]
+        assert any("django:sequences" in call["description"] for call in calls)

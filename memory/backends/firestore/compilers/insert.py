@@ -31,11 +31,16 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
 
     query: Any
     has_expressions = False
+    claim_calls: Callable[[], None] | None = None
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
         """The values of `returning_fields` for each object."""
         shape = insertion(self.query.model, self.query.fields, self.connection)
         rows = self.rows_to_insert(shape)
+        if shape.numbered:
+            # Ids are chosen before the statement, whose text contains them. The calls for that are the statement's.
+            with self.connection.ahead_of_statement() as self.claim_calls:
+                self.number(shape, rows)
         text = partial(self.insert_text, shape, rows, returning_fields or ())
         work = partial(self.inserted, shape, rows, returning_fields)
         values: Iterable[Any] = self.connection.statement(text, work, WRITE)
@@ -65,6 +70,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
 
     def inserted(self, shape: Insertion, rows: list[list[Any]], returning: Sequence[Any] | None) -> list[list[Any]]:
         """Inserts rows, and the values of columns that were asked for."""
+        if self.claim_calls is not None:
+            self.claim_calls()
         if self.has_expressions:
             self.compute(shape.fields, rows)
         updated = self.insert(shape, rows)
@@ -87,10 +94,14 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         ]
 
     def rows_to_insert(self, shape: Insertion) -> list[list[Any]]:
-        """The values of each object, including new ids for AutoFields."""
+        """The values of each object."""
         rows = [self.values(shape.sources, obj) for obj in self.query.objs]
         if len(shape.fields) > len(shape.sources):
             rows = [[None, *row] for row in rows]
+        return rows
+
+    def number(self, shape: Insertion, rows: Sequence[list[Any]]) -> None:
+        """New ids for AutoFields, in place."""
         ops, table = self.connection.ops, shape.table
         for position in shape.numbered:
             ops.pass_over_ids(table, [row[position] for row in rows])
@@ -98,7 +109,6 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
             for row in rows:
                 if row[position] is None:
                     row[position] = next(ids)
-        return rows
 
     def values(self, sources: Sequence[Source], obj: Any) -> list[Any]:
         """An object's database values. Expressions are resolved, and `compute` evaluates them."""
