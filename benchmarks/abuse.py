@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             **variables,
             DJANGO_SUPERUSER_PASSWORD=live.PASSWORD,
         )
-        token = live.manage("drf_create_token", "ada", **variables).split()[2]
+        token = live.manage("memory_tokens", "create", "ada", **variables).strip()
         changed = {name: value for name, value in variables.items() if live.deployed(folder).get(name) != value}
         with live.service(folder, **changed) as service:
             requests.get(service.url + ITEMS, headers={"Authorization": f"Token {token}"}, timeout=60)

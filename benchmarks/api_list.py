@@ -30,13 +30,13 @@ FILL = """
 import sys
 from datetime import UTC, datetime, timedelta
 from django.contrib.auth import get_user_model
-from rest_framework.authtoken.models import Token
+from memory.access.models import AccessToken
 from memory.models import MemoryItem
 
 users, rows = int(sys.argv[1]), int(sys.argv[2])
 start = datetime(2026, 1, 1, tzinfo=UTC)
 for user in range(users):
-    print(Token.objects.create(user=get_user_model().objects.create_user(f"user-{user}")).key)
+    print(AccessToken.objects.issue(get_user_model().objects.create_user(f"user-{user}"))[1])
 for first in range(0, rows, 500):
     MemoryItem.objects.bulk_create(
         MemoryItem(

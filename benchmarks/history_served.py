@@ -21,7 +21,7 @@ SETTINGS: Mapping[str, str] = {"with": "settings", "without": "benchmarks.uncach
 FILL = f"""
 from datetime import UTC, datetime, timedelta
 from django.contrib.auth import get_user_model
-from rest_framework.authtoken.models import Token
+from memory.access.models import AccessToken
 from memory.models import MemoryItem
 
 start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ for number in range({CONVERSATIONS}):
         )
         for turn in range({ITEMS})
     )
-print(Token.objects.create(user=get_user_model().objects.create_user("bench")).key)
+print(AccessToken.objects.issue(get_user_model().objects.create_user("bench"))[1])
 """
 
 

@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any
 
 from cryptography.fernet import Fernet
-from django.apps.config import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
@@ -47,6 +47,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_firestore(values),
         *_encryption_keys(values),
         *_router(values),
+        *_access(values),
         *_redis(values),
     ]
 
@@ -185,6 +186,16 @@ def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:
             "so its models use 'default'.",
             hint=f"Add {ROUTER!r} to DATABASE_ROUTERS.",
             id="memory.W001",
+        )
+
+
+def _access(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    if values["PRINCIPAL"] == DEFAULTS["PRINCIPAL"] and not apps.is_installed("memory.access"):
+        yield Warning(
+            "The app 'memory.access' is not installed: a user who gets the name of a deleted or renamed one reads the "
+            "earlier one's records, and the API has no hashed tokens.",
+            hint="Add 'memory.access' to INSTALLED_APPS and run migrate, or set MEMORY['PRINCIPAL'].",
+            id="memory.W004",
         )
 
 

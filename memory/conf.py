@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 DEFAULTS: Mapping[str, Any] = {
     "DATABASE": "default",
     "CACHE": "default",
-    "PRINCIPAL": "memory.api.permissions.username",
+    "PRINCIPAL": "memory.api.permissions.owner_id",
     "PAGE_SIZE": 50,
     "MAX_PAGE_SIZE": 200,
     "BULK_LIMIT": 500,
@@ -78,10 +78,15 @@ class MemorySettings:
     def principal(self) -> Callable[[Any], str]:
         """`PRINCIPAL`: dotted path of a function that returns the `user_id` (or `agent_id`) of a Django user's records.
 
-        Default "memory.api.permissions.username": the user name.
+        Default "memory.api.permissions.owner_id": the first user name, reserved for the user by `memory.access`.
         """
-        function: Callable[[Any], str] = import_string(self._get("PRINCIPAL"))
+        function: Callable[[Any], str] = import_string(self.principal_path)
         return function
+
+    @property
+    def principal_path(self) -> Any:
+        """`PRINCIPAL` as it is configured."""
+        return self._get("PRINCIPAL")
 
     @property
     def page_size(self) -> int:

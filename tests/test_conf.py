@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import router
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 
 from memory.conf import DEFAULTS, memory_settings
 from memory.models import MemoryItem
@@ -92,6 +92,13 @@ def test_settings_that_are_no_dict() -> None:
         assert [message.id for message in run_checks(tags=["memory"])] == ["memory.E001"]
 
 
+@modify_settings(INSTALLED_APPS={"remove": "memory.access"})
+def test_a_missing_app_of_access_is_reported() -> None:
+    """Without it names can be taken over; a function of the project's own needs no app."""
+    assert found() == {"memory.W004"}
+    assert found(PRINCIPAL="memory.api.permissions.username") == set()
+
+
 @override_settings(DATABASE_ROUTERS=[])
 def test_a_missing_router_is_reported() -> None:
     """A database of the app's own has no effect without the router."""
@@ -103,7 +110,7 @@ def test_defaults() -> None:
     """An empty or missing dict gives the documented defaults."""
     for key in DEFAULTS.keys() - {"PRINCIPAL", "MANAGER", "EMBEDDER", "SPEAKER"}:
         assert getattr(memory_settings, key.lower()) == DEFAULTS[key]
-    assert memory_settings.principal.__name__ == "username"
+    assert memory_settings.principal.__name__ == "owner_id"
     assert memory_settings.manager.__name__ == "ConcreteMemoryManager"
     assert memory_settings.speaker.__name__ == "speaker_of"
     assert type(memory_settings.embedder).__name__ == "StaticEmbedder"

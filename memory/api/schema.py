@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from drf_spectacular.authentication import SessionScheme
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from ..conf import memory_settings
 from .fields import NO_NUL_PATTERN
 from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WRITING, Operation
+from .permissions import scope_of
 from .serializers import ErrorSerializer
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
@@ -26,6 +28,28 @@ class LoginScheme(SessionScheme):  # type: ignore[no-untyped-call]
 
     target_class = "memory.api.authentication.LoginAuthentication"
     priority = 1
+
+
+class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The OpenAPI security schemes of access tokens: both spellings of the header."""
+
+    target_class = "memory.api.authentication.AccessTokenAuthentication"
+    name = ["tokenAuth", "bearerAuth"]
+    priority = 1
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        """One scheme for each name."""
+        token = {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Token <access token>`. Each operation names the scope that the token needs.",
+        }
+        return [token, {"type": "http", "scheme": "bearer", "description": "The same token as `Bearer`."}]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        """Either scheme is sufficient."""
+        return [{name: []} for name in self.name]
 
 
 class MemorySchema(AutoSchema):
@@ -43,8 +67,9 @@ class MemorySchema(AutoSchema):
         return self.operation.summary
 
     def get_description(self) -> str:  # type: ignore[override]
-        """The entry's description."""
-        return self.operation.description
+        """The entry's description, and the scope of tokens."""
+        scope = f"Tokens need the scope `{scope_of(self.method, self.view.action)}`."
+        return f"{self.operation.description}\n\n{scope}".strip()
 
     def get_operation_id(self) -> str:
         """`memory_items_list`, `sessions_history`, ..."""

@@ -40,7 +40,7 @@ from .errors import Conflict, LengthRequired, exception_handler, naming, printab
 from .fields import id_taken
 from .pagination import CursorPagination, HistoryPagination
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
-from .permissions import acts_for_any_user, may_act_for, principal
+from .permissions import HasScope, acts_for_any_user, may_act_for, principal
 from .schema import MemorySchema
 from .throttling import AnonymousThrottle, UserThrottle
 
@@ -65,7 +65,7 @@ class Endpoint(Uncached, GenericViewSet[Any]):
     """The policies of all viewsets, and checks before a request is processed."""
 
     authentication_classes = authentication_classes()
-    permission_classes = (IsAuthenticated,)
+    permission_classes = (IsAuthenticated, HasScope)
     throttle_classes = (UserThrottle, AnonymousThrottle)
     renderer_classes = (JSONRenderer,)
     parser_classes = (StrictJSONParser,)

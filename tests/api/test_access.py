@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.core.cache import cache, caches
 from django.test import Client
-from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from memory.access.models import AccessToken
 from memory.models import MemoryItem
 from tests import live
 
@@ -21,7 +21,7 @@ BODY = {"data": '{"item_type": "m"}', "content_type": "application/json"}
 
 
 def token_header(user: Any) -> dict[str, str]:
-    return {"Authorization": f"Token {Token.objects.create(user=user).key}"}
+    return {"Authorization": f"Token {AccessToken.objects.issue(user)[1]}"}
 
 
 def test_token_authenticates_its_user(client: Client, make_user: Callable[..., Any]) -> None:

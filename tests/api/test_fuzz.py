@@ -20,10 +20,10 @@ from django.core import signals
 from django.core.cache import cache
 from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, settings
-from rest_framework.authtoken.models import Token
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from memory.access.models import AccessToken
 from memory.models import AgentData, MemoryItem
 from orchestra.wsgi import application
 
@@ -57,7 +57,7 @@ def token(request: pytest.FixtureRequest, make_user: Callable[..., Any]) -> str:
     permissions = ("act_for_any_user",) if request.param == "operator" else ()
     MemoryItem.objects.create(id="known", user_id="ada", session_id="chat-1", item_type="message", text_content="hello")
     AgentData.objects.create(id="known", agent_id="ada", data_type="plan")
-    return str(Token.objects.create(user=make_user(request.param, permissions=permissions)).key)
+    return AccessToken.objects.issue(make_user(request.param, permissions=permissions))[1]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def token(folder: Path) -> str:
     variables = {**live.deployed(folder), "DJANGO_SUPERUSER_PASSWORD": "a-password-for-tests"}
     live.migrate(**variables)
     live.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org", **variables)
-    return live.manage("drf_create_token", "ada", **variables).split()[2]
+    return live.manage("memory_tokens", "create", "ada", **variables).strip()
 
 
 @pytest.fixture(scope="module")

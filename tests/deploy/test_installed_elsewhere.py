@@ -146,7 +146,7 @@ def url(project: Project) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def token(project: Project) -> str:
     """The token that the README's last command made."""
-    return project.run("python manage.py drf_create_token ada").split()[2]
+    return project.run("python manage.py memory_tokens create ada").splitlines()[0]
 
 
 def test_the_wheel_has_the_whole_app_and_nothing_else(checkout: Path) -> None:

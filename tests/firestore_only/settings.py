@@ -1,4 +1,4 @@
-"""The service with Firestore as its only database, as `DATABASE_URL=firestore:` makes it, and `django.contrib.sites`.
+"""The service with Firestore as its only database, as `DATABASE_URL=firestore:` makes it, and two apps of others.
 
     pytest --ds=tests.firestore_only.settings --confcutdir=tests/firestore_only tests/firestore_only
 
@@ -12,7 +12,8 @@ os.environ |= {"DATABASE_URL": "firestore:", "MEMORY_DATABASE_URL": "", "FIRESTO
 from settings.test import *  # noqa: F403 - the environment comes first
 from settings.test import DATABASES, INSTALLED_APPS
 
-INSTALLED_APPS = [name for name in INSTALLED_APPS if not name.startswith("tests.")] + ["django.contrib.sites"]
+OTHERS = ["django.contrib.sites", "rest_framework.authtoken"]
+INSTALLED_APPS = [name for name in INSTALLED_APPS if not name.startswith("tests.")] + OTHERS
 SITE_ID = 1
 # The tests count only calls to Firestore.
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

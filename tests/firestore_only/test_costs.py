@@ -17,8 +17,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.http import HttpRequest
 from django.test import Client
-from rest_framework.authtoken.models import Token
+from django.utils import timezone
 
+from memory.access.models import AccessToken
 from memory.backends.firestore.creation import flush_emulator
 from memory.backends.firestore.rpc import channel
 
@@ -90,7 +91,6 @@ def world(boss: User, clerk: User, warm: None) -> World:
     """The boss is logged in; content types are known to the process."""
     client = Client()
     client.force_login(boss)
-    Token.objects.create(user=boss)
     return World(client, boss, clerk)
 
 
@@ -132,7 +132,7 @@ def test_sessions_and_changes(world: World, cost: Callable[[], Any]) -> None:
 
 def test_the_api_with_a_token(world: World, cost: Callable[[], Any]) -> None:
     """The token and its user, besides the request's own reads."""
-    key = Token.objects.get(user=world.boss).key
+    key = AccessToken.objects.issue(world.boss, last_used=timezone.now())[1]
     with cost() as spent:
         answer = Client().get("/api/memory-items/", headers={"Authorization": f"Token {key}"})
     assert answer.status_code == 200

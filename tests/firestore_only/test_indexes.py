@@ -18,7 +18,7 @@ from .conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-APPS = ("admin", "auth", "authtoken", "contenttypes", "sessions", "sites")
+APPS = ("admin", "auth", "authtoken", "contenttypes", "memory_access", "sessions", "sites")
 PAGES = (
     "/admin/",
     "/admin/auth/user/",
@@ -29,6 +29,8 @@ PAGES = (
     "/admin/auth/group/",
     "/admin/auth/group/?o=-1",
     "/admin/authtoken/tokenproxy/",
+    "/admin/memory_access/accesstoken/",
+    "/admin/memory_access/owner/",
     "/admin/sites/site/",
     "/admin/auth/user/{pk}/change/",
     "/admin/auth/user/{pk}/history/",

@@ -158,7 +158,7 @@ def test_people_work_in_the_admin(site: Site) -> None:
 
 def the_api_knows_tokens(site: Site) -> None:
     """A token made by the command, and the API's responses to it and to a wrong one."""
-    token = manage("drf_create_token", "clerk", **site.variables).split()[2]
+    token = manage("memory_tokens", "create", "clerk", **site.variables).strip()
     address = f"{site.url}/api/memory-items/"
     item = {"user_id": "clerk", "session_id": "s", "item_type": "message", "text_content": "I like green tea."}
     headers = {"Authorization": f"Token {token}"}

@@ -12,8 +12,8 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework.authtoken.models import Token
 
+from memory.access.models import AccessToken
 from memory.health import runner
 from memory.version import __version__
 from tests.watching import queries as queries_of
@@ -109,7 +109,7 @@ def test_staff_see_latencies(client: Client, make_user: Any, way: str) -> None:
     if way == "session":
         client.force_login(user)
     else:
-        headers = {"authorization": f"Token {Token.objects.create(user=user).key}"}
+        headers = {"authorization": f"Token {AccessToken.objects.issue(user)[1]}"}
     response = client.get("/api/health", headers=headers)
     assert response.json()["components"] == {"app": True, "storage_firestore": True, "storage_redis": True}
     details = response.json()["details"]
