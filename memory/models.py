@@ -149,8 +149,11 @@ class Record(Document):
         return None
 
     @classmethod
-    def before_transaction(cls, records: Sequence[Any]) -> None:
-        """Compute what is slow and needs no database. Called before the transaction that writes these records."""
+    def before_transaction(cls, records: Sequence[Any], using: str) -> None:
+        """Compute what is slow. Called before the transaction that writes these records."""
+
+    def take_derived_fields(self, other: Any) -> None:
+        """Take the derived fields of an unsaved twin of this record, if they were derived from the same values."""
 
     @classmethod
     def before_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
@@ -169,7 +172,7 @@ class Record(Document):
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         whole = kwargs.get("update_fields") is None and self.is_whole()
         if self.writes_all_of_text(kwargs.get("update_fields")):
-            self.before_transaction([self])
+            self.before_transaction([self], using)
         with self.writing(using) as changes:
             inserted = self._state.adding and not kwargs.get("force_update")
             old = [] if inserted or not changes.active else self._places(using)
@@ -234,6 +237,7 @@ class MemoryItem(Record):
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
     # Derived from the text and written with it.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
+    SOURCES_OF_TEXT_FIELDS = ("text_content", "user_id", "session_id", "timestamp")
     UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
     UNREAD_BYTES = 200_000
 
@@ -291,9 +295,15 @@ class MemoryItem(Record):
         return names is None or set(cls.TEXT_FIELDS) <= set(names)
 
     @classmethod
-    def before_transaction(cls, records: Sequence[MemoryItem]) -> None:
-        """Compute the vectors of the texts without their context."""
-        text_index().embed(records)
+    def before_transaction(cls, records: Sequence[MemoryItem], using: str) -> None:
+        """Compute the vectors of the texts."""
+        text_index().embed(records, using)
+
+    def take_derived_fields(self, other: MemoryItem) -> None:
+        """As `Record.take_derived_fields`: a vector depends on the text and on the item's place in its session."""
+        if all(getattr(self, name) == getattr(other, name) for name in self.SOURCES_OF_TEXT_FIELDS):
+            for name in self.TEXT_FIELDS:
+                setattr(self, name, getattr(other, name))
 
     @classmethod
     def before_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:

@@ -26,8 +26,8 @@ class TextIndex(Protocol):
     def reserved_values(self, item: Any) -> Mapping[str, Any]:
         """Values as large as those that `add_vectors` will set, by field: they count in the document's size."""
 
-    def embed(self, items: Sequence[Any]) -> None:
-        """Compute the vectors of the items' own texts before the transaction; `add_vectors` then need not."""
+    def embed(self, items: Sequence[Any], using: str) -> None:
+        """Compute vectors before the transaction that writes the items; `add_vectors` then need not."""
 
     def add_vectors(self, items: Sequence[Any], using: str, newest: Newest) -> None:
         """Set the vectors that a local embedder makes, inside the transaction that writes the items."""

@@ -90,9 +90,20 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         changes = {name: value for name, value in validated_data.items() if name != "id"}
         for name, value in changes.items():
             setattr(instance, name, value)
+        if prepared := self.context.get("prepared"):
+            instance.take_derived_fields(prepared)
         if changes:
             instance.save(update_fields=list(changes))
         return instance
+
+    def prepared(self) -> Any:
+        """The changed instance, not saved, with its derived fields; for `context["prepared"]` of another serializer."""
+        for name, value in self.validated_data.items():
+            setattr(self.instance, name, value)
+        record: Any = self.instance
+        record.check_limits(record.with_derived_fields(self.validated_data))
+        record.before_transaction([record], record._state.db)
+        return record
 
 
 class MemoryItemSerializer(RecordSerializer):

@@ -172,6 +172,8 @@ class RecordViewSet(
     owner: ClassVar[str] = "user_id"
     # The field that reports an existing id.
     identity: ClassVar[str] = "id"
+    # The result of `prepare`.
+    prepared: Any = None
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """The unexpired records that the principal may read; locked for updates."""
@@ -237,6 +239,7 @@ class RecordViewSet(
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read and write in one transaction, so that no concurrent write is lost; both are retried after contention."""
         update = super().update
+        self.prepared = self.prepare(request, partial=kwargs.get("partial", False))
 
         def attempt() -> Response:
             with self.in_transaction():
@@ -244,6 +247,17 @@ class RecordViewSet(
 
         with naming([self.kwargs["pk"]]):
             return retried_on_contention(attempt, using=self.alias)
+
+    def prepare(self, request: Request, partial: bool) -> Any:
+        """The record as it will be, with its derived fields, computed before the transaction; None if that is quick.
+
+        Vectors of long texts take seconds, during which the transaction would lock an SQLite database.
+        """
+        return None
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """With what was prepared for an update."""
+        return {**super().get_serializer_context(), "prepared": self.prepared}
 
     def perform_destroy(self, instance: Any) -> None:
         """Delete the record and its dependents."""
@@ -266,17 +280,27 @@ class MemoryItemViewSet(RecordViewSet):
         items = cast(MemoryItemQuerySet, super().get_queryset())
         return items.without_search_data() if self.action in ("list", "retrieve") else items
 
+    def prepare(self, request: Request, partial: bool) -> Any:
+        """As the base, for a new text on SQLite. The record is read again, and validated, in the transaction."""
+        changes = request.data if isinstance(request.data, Mapping) else {}
+        text = changes.get("text_content")
+        if connections[self.alias].vendor != "sqlite" or not isinstance(text, str):
+            return None
+        serializer = self.get_serializer(self.get_object(), data=request.data, partial=partial)
+        serializer.is_valid(raise_exception=True)
+        return cast(serializers.RecordSerializer, serializer).prepared()
+
     @action(detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.MemoryItemBulkSerializer)
     def bulk(self, request: Request) -> Response:
         """Create many items, all or none."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         items: list[MemoryItem] = serializer.validated_data["items"]
-        MemoryItem.before_transaction(items)  # slow, and the transaction locks an SQLite database
+        MemoryItem.before_transaction(items, self.alias)  # slow, and the transaction locks an SQLite database
 
         def attempt() -> list[MemoryItem]:
             with self.in_transaction():
-                return MemoryItem.objects.bulk_create(items)
+                return MemoryItem.objects.all().already_checked().bulk_create(items)
 
         try:
             with naming(item.pk for item in items):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models.expressions import Expression
 from django.utils import timezone
 
@@ -122,7 +123,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         update_fields: Collection[str] | None,
         unique_fields: Collection[str] | None,
     ) -> list[RecordT]:
-        self.model.before_transaction(records)
+        self.model.before_transaction(records, self.db)
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active and update_conflicts else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
@@ -145,7 +146,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         _check_all(records)
         unchecked = self.already_checked()
         if self.model.writes_all_of_text(names):
-            self.model.before_transaction(records)
+            self.model.before_transaction(records, self.db)
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active else []
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
@@ -222,6 +223,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         if self.query.is_sliced:
             raise TypeError("Cannot update a query once a slice has been taken.")
         everything = self.model._base_manager.using(self.db)
+        twins = self._twins(values)
         with transaction.atomic(using=self.db):
             # Ids are read first: a changed value must not make the filter match a record twice.
             ids = list(self.order_by().values_list("pk", flat=True))
@@ -229,7 +231,26 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             if len(found) > 1:  # check all batches before the first is written
                 for records in found:
                     _check_all(_with_new_values(records, values))
-            return sum(everything.bulk_update(_with_new_values(records, values), list(values)) for records in found)
+            return sum(
+                everything.bulk_update(_with_new_values(records, values, twins), list(values)) for records in found
+            )
+
+    def _twins(self, values: Mapping[str, Any]) -> Mapping[Any, Any]:
+        """The changed records by key, with derived fields that are slow to compute; only on SQLite, which writes lock.
+
+        Nothing is written; the transaction reads the records again.
+        """
+        connection = connections[self.db]
+        if (
+            connection.vendor != "sqlite"
+            or connection.in_atomic_block
+            or not self.model.writes_all_of_text(self.model.with_derived_fields(values))
+        ):
+            return {}
+        records = _with_new_values(self.order_by(), values)
+        _check_all(records)
+        self.model.before_transaction(records, self.db)
+        return {record.pk: record for record in records}
 
 
 def _check_all(records: Sequence[Record]) -> None:
@@ -244,7 +265,9 @@ def is_expression(value: object) -> bool:
     return hasattr(value, "resolve_expression")
 
 
-def _with_new_values(records: models.QuerySet[Any], values: Mapping[str, Any]) -> list[Any]:
+def _with_new_values(
+    records: models.QuerySet[Any], values: Mapping[str, Any], twins: Mapping[Any, Any] = MappingProxyType({})
+) -> list[Any]:
     fields = {field.name: field for field in records.model._meta.concrete_fields}
     computed = {
         f"new_{name}": models.ExpressionWrapper(value, output_field=fields[name])
@@ -255,6 +278,8 @@ def _with_new_values(records: models.QuerySet[Any], values: Mapping[str, Any]) -
     for record in found:
         for name, value in values.items():
             setattr(record, name, getattr(record, f"new_{name}", value))
+        if record.pk in twins:
+            record.take_derived_fields(twins[record.pk])
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
@@ -26,9 +26,12 @@ class SearchIndex:
         """The size of the vector that an item waits for."""
         return indexing.reserved_values(item)
 
-    def embed(self, items: Sequence[MemoryItem]) -> None:
-        """Vectors of the texts without their context."""
-        indexing.embed_texts(items)
+    def embed(self, items: Sequence[MemoryItem], using: str) -> None:
+        """Vectors of the texts without their context; on SQLite, where a write locks the database, the final ones."""
+        if connections[using].vendor == "sqlite":
+            indexing.add_vectors(items, using, final=False)
+        else:
+            indexing.embed_texts(items)
 
     def add_vectors(self, items: Sequence[MemoryItem], using: str, newest: Newest) -> None:
         """Vectors of a local embedder."""

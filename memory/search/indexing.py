@@ -97,10 +97,12 @@ def _embedded(embedder: Embedder, items: Sequence[MemoryItem]) -> dict[str | Non
     return {text: vector for name, text, vector in filter(None, own) if name == model}
 
 
-def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nothing_cached) -> None:
+def add_vectors(
+    items: Sequence[MemoryItem], using: str, newest: Newest = nothing_cached, *, final: bool = True
+) -> None:
     """Compute the vectors of items that need one, just before they are written. `newest` may know the turns before.
 
-    If the embedder fails, the items are stored without vectors and stay pending.
+    If the embedder fails, the items are stored without vectors and stay pending; logged if this is the `final` attempt.
     """
     embedder = configured_embedder()
     waiting = [item for item in items if awaits_vector(item)]
@@ -110,7 +112,8 @@ def add_vectors(items: Sequence[MemoryItem], using: str, newest: Newest = nothin
     try:
         made = _in_context(embedder, waiting, [before[item.pk] for item in waiting])
     except EmbedderError:
-        logger.exception("Texts are stored without vectors; manage.py memory_embed will add them.")
+        if final:
+            logger.exception("Texts are stored without vectors; manage.py memory_embed will add them.")
         return
     for item, vector in zip(waiting, made, strict=True):
         item.text_embedding = vector
