@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from deploy.probes import ProbeWorker
 from settings.environment import ConfigurationError, integer, refuse_implicit_development
 
 try:
@@ -15,7 +16,7 @@ except ConfigurationError as error:
 bind = f"0.0.0.0:{integer('PORT', 8000, least=1)}"
 workers = integer("WEB_CONCURRENCY", 2, least=1)  # processes
 threads = integer("WEB_THREADS", 4, least=1)  # in each process
-worker_class = "gthread"
+worker_class = ProbeWorker  # gthread, with threads of their own for the health endpoints
 timeout = 30  # seconds without a heartbeat after which a worker is replaced
 graceful_timeout = 20  # seconds for requests to finish when the service stops
 keepalive = 5  # seconds that an idle connection stays open

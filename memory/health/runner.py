@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.core.cache import caches
 from django.db import connections
@@ -18,6 +19,8 @@ from django.db import connections
 from memory.backends import clock
 
 from .checks import TIMEOUT, Check, Finding, failure_class
+
+ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger(__package__)
 
@@ -97,6 +100,24 @@ def _start(check: Check, run: Run) -> None:
 
     # A daemon thread, unlike a pool's, does not block the exit of the process if it hangs.
     threading.Thread(target=execute, name=f"health-{type(check).__name__}", daemon=True).start()
+
+
+def within(seconds: float, ask: Callable[[], ResultT], default: ResultT) -> ResultT:
+    """The result of `ask()`, which runs in a thread of its own; `default` if it takes longer."""
+    result: Future[ResultT] = Future()
+
+    def execute() -> None:
+        try:
+            result.set_result(ask())
+        except BaseException as error:  # noqa: BLE001  (raised again in the calling thread)
+            result.set_exception(error)
+        finally:
+            connections.close_all()
+            caches.close_all()
+
+    threading.Thread(target=execute, name="health-within", daemon=True).start()
+    done, _ = wait([result], timeout=max(seconds, 0))
+    return result.result() if done else default
 
 
 def run_check(check: Check) -> Finding:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from memory.health import Runner
 from tests import live
@@ -120,6 +121,57 @@ def test_many_probes_on_a_locked_database(folder: Path) -> None:
         lock.execute("SELECT 1 FROM memory_items").fetchall()
         lock.close()
         wait_until(lambda: service.request("/api/health").status_code == 200, "health returns", 30)
+
+
+PROBES = ("/api/health/live", "/api/health/live/", "/api/health", "/api/health/ready")
+AT_ONCE = 0.2  # seconds
+
+
+def test_probes_while_every_thread_waits_for_storage(folder: Path) -> None:
+    """`live` answers at once, the others within their time limit, though requests wait for all threads."""
+    token = token_of_ada(folder)
+    with live.service(folder) as service, closing(exclusive(folder / "memory.sqlite3")) as lock:
+        lock.execute("SELECT 1 FROM memory_items").fetchall()
+        with ThreadPoolExecutor(24) as pool:
+            headers = {"Authorization": f"Token {token}"}
+            for _ in range(24):  # six times as many as there are threads
+                pool.submit(service.request, "/api/memory-items/", headers=headers)
+            time.sleep(1)
+            for path in PROBES:
+                limit = AT_ONCE if "live" in path else BUDGET
+                answers = [service.request(path) for _ in range(4)]
+                assert {answer.status_code for answer in answers} == {200 if "live" in path else 503}
+                assert min(answer.elapsed.total_seconds() for answer in answers) < limit
+                assert max(answer.elapsed.total_seconds() for answer in answers) < limit + SLACK
+            # Kept-alive connections are dispatched by each of their requests.
+            with requests.Session() as session:
+                for path in ("/api/health", "/api/health/live", "/api/health/live"):
+                    answer = session.get(service.url + path, timeout=30)
+                assert answer.elapsed.total_seconds() < AT_ONCE + SLACK
+            lock.execute("PRAGMA locking_mode=NORMAL")
+            lock.execute("SELECT 1 FROM memory_items").fetchall()
+            lock.close()
+        assert service.request("/api/memory-items/", headers=headers).status_code == 200
+
+
+def test_credentials_do_not_make_health_wait(folder: Path) -> None:
+    """The user is looked up within the time limit."""
+    token = token_of_ada(folder)
+    with live.service(folder) as service, closing(exclusive(folder / "orchestra.sqlite3")) as lock:
+        assert service.request("/api/health").status_code == 200  # known for a second
+        lock.execute("SELECT 1 FROM auth_user").fetchall()
+        answer = service.request("/api/health", headers={"Authorization": f"Token {token}"})
+        assert answer.elapsed.total_seconds() < BUDGET + SLACK
+        lock.execute("PRAGMA locking_mode=NORMAL")
+        lock.execute("SELECT 1 FROM auth_user").fetchall()
+
+
+def token_of_ada(folder: Path) -> str:
+    """A new user's token."""
+    variables = live.deployed(folder)
+    name = ("--noinput", "--username=ada", "--email=ada@example.org")
+    live.manage("createsuperuser", *name, **variables, DJANGO_SUPERUSER_PASSWORD=live.PASSWORD)
+    return live.manage("memory_tokens", "create", "ada", **variables).strip()
 
 
 def exclusive(file: Path) -> sqlite3.Connection:
