@@ -77,3 +77,13 @@ def calls() -> Callable[[], Any]:
             made.extend(list(connection.rpcs_log)[start:])
 
     return record
+
+
+@pytest.fixture(autouse=True)
+def same_catalog() -> Iterator[None]:
+    """Tables that a test migrates are described as before it, since they are flushed and not migrated back."""
+    tables = connection.introspection.catalog.tables
+    before = dict(tables)
+    yield
+    tables.clear()
+    tables.update(before)

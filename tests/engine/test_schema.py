@@ -14,15 +14,16 @@ import pytest
 from django.apps import apps
 from django.apps.registry import Apps
 from django.core.management import call_command
-from django.db import DataError, IntegrityError, NotSupportedError, connection, models
+from django.db import DataError, IntegrityError, NotSupportedError, connection, connections, migrations, models
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
 from django.db.models.functions import Now, Upper
 
 from memory.backends.firestore.query.lowering import column_ref
 from memory.backends.firestore.query.plan import Query
 from tests.engine.app.models import Author, Everything, Note
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
 def stored(table: str, *fields: Any) -> list[tuple[Any, ...]]:
@@ -155,7 +156,10 @@ def test_a_deleted_model_is_emptied() -> None:
 
 def test_sql_in_migrations_is_refused() -> None:
     """The error says what to use instead."""
-    with pytest.raises(NotSupportedError, match="RunPython"), connection.schema_editor() as editor:
+    with (
+        pytest.raises(NotSupportedError, match="use an operation of django"),
+        connection.schema_editor() as editor,
+    ):
         editor.execute("ALTER TABLE x")
 
 
@@ -230,3 +234,59 @@ def test_the_engine_brings_its_commands_without_the_app(tmp_path: Path) -> None:
     call_command("firestore_indexes", file=path, stdout=out)
     assert json.loads(path.read_text())["indexes"]
     call_command("firestore_indexes", "--check", file=path, stdout=out)
+
+
+def test_a_renamed_field_of_a_constraint() -> None:
+    """The constraint has the old name until the next operations replace it, as `makemigrations` writes them."""
+    state = ProjectState()
+
+    def apply(*operations: Any) -> None:
+        made = type("Migration", (migrations.Migration,), {"operations": list(operations)})("m", "shelf")
+        with connection.schema_editor() as editor:
+            nonlocal state
+            state = made.apply(state, editor)
+
+    def shelf() -> Any:
+        return state.apps.get_model("shelf", "Shelf").objects
+
+    def constraint(*fields: str) -> Any:
+        return models.UniqueConstraint(fields=fields, name="one_place")
+
+    fields = [
+        ("id", models.IntegerField(primary_key=True)),
+        ("row", models.IntegerField()),
+        ("at", models.IntegerField()),
+    ]
+    apply(migrations.CreateModel("Shelf", fields, options={"constraints": [constraint("row", "at", "id")]}))
+    shelf().create(id=1, row=1, at=1)
+    apply(migrations.RenameField("Shelf", "row", "place"))
+    apply(migrations.RenameField("Shelf", "id", "number"))
+    apply(migrations.AddField("Shelf", "name", models.CharField(max_length=5, null=True)))
+    apply(migrations.RemoveConstraint("Shelf", "one_place"))
+    apply(migrations.AddConstraint("Shelf", constraint("place", "at")))
+    with pytest.raises(IntegrityError):
+        shelf().create(number=2, place=1, at=1)
+    shelf().create(number=2, place=1, at=2)
+
+
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+def test_generated_columns_and_conditions_with_like(alias: str) -> None:
+    """`PRAGMA case_sensitive_like` makes LIKE a function that SQLite refuses there."""
+    likes = models.GeneratedField(
+        expression=models.Q(text__contains="50%_") | models.Q(text__istartswith="\\ab"),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
+    condition = models.UniqueConstraint(fields=["text"], condition=models.Q(text__endswith="x"), name="likes_x")
+    meta = type("Meta", (), {"app_label": "likes", "constraints": [condition], "apps": Apps()})
+    fields = {"id": models.IntegerField(primary_key=True), "text": models.TextField(), "likes": likes}
+    model: Any = type("Liked", (models.Model,), {**fields, "__module__": __name__, "Meta": meta})
+    with connections[alias].schema_editor() as editor:
+        editor.create_model(model)
+    texts = ["a 50%_ b", "a 50%. b", "\\ABC", "ab", "50%_\n"]
+    model.objects.using(alias).bulk_create(model(id=number, text=text) for number, text in enumerate(texts))
+    found = model.objects.using(alias).order_by("id").values_list("likes", flat=True)
+    assert list(found) == [True, False, True, False, True]
+    assert list(model.objects.using(alias).filter(likes=True).values_list("id", flat=True).order_by("id")) == [0, 2, 4]
+    with connections[alias].schema_editor() as editor:
+        editor.delete_model(model)

@@ -7,7 +7,7 @@ Cursors run plans instead of SQL. Test tools that forbid database access can pat
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -31,7 +31,7 @@ from .indexes import derive
 from .introspection import DatabaseIntrospection
 from .mirror import raw_sql
 from .mirror.database import Mirror
-from .mirror.tables import tables_of
+from .mirror.tables import Table, table_of, tables_of
 from .operations import DatabaseOperations
 from .query.plan import Aggregate, Change, Delete, Increments, Merge, Nearest, Outcome, Query, Read, Rpc
 from .rpc import channel
@@ -77,6 +77,7 @@ class Cursor:
     """Runs plans. SQL is answered by the mirror if it is a single SELECT, and refused before any call if not."""
 
     rowcount = -1
+    _is_closed = False
     _rows: Iterator[tuple[Any, ...]] = iter(())
     description: tuple[tuple[Any, ...], ...] | None = None
 
@@ -149,6 +150,8 @@ class Cursor:
     def execute(self, sql: Any, params: Any = None) -> None:
         """Runs the statement that was handed over; answers `SELECT 1` by a read of one document, and other SELECTs by
         the mirror."""
+        if self._is_closed:
+            raise db_utils.ProgrammingError("Cannot operate on a closed cursor.")
         work, self._work = self._work, None
         if work is not None:
             with self.db.in_statement(self.cost or Statement()):
@@ -161,9 +164,8 @@ class Cursor:
         elif raw_sql.is_refused(sql):
             raise raw_sql.refusal(sql)
         else:
-            models = apps.get_models(include_auto_created=True, include_swapped=True)
             with self.db.in_statement(self.cost or Statement()):
-                rows, self.description = self.db.mirror.selected(str(sql), params, tables_of(models, self.db))
+                rows, self.description = self.db.mirror.selected(str(sql), params, self.db.known_tables())
             self._rows = iter(rows)
 
     def executemany(self, sql: Any, param_list: Any) -> None:
@@ -190,7 +192,12 @@ class Cursor:
         return self._rows
 
     def close(self) -> None:
-        """Does nothing: a cursor has no resources."""
+        """No statement can be run afterwards."""
+        self._is_closed = True
+
+    def hold(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Makes these the rows that are fetched."""
+        self._rows = iter(rows)
 
     def __enter__(self) -> Cursor:
         return self
@@ -233,6 +240,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     features_class = DatabaseFeatures
     introspection_class = DatabaseIntrospection
     ops_class = DatabaseOperations
+    introspection: DatabaseIntrospection
     validation_class: type[BaseDatabaseValidation] = DatabaseValidation
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
@@ -259,6 +267,12 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def auto_ids(self) -> str:
         """The generator of ids for AutoFields: one of `CHOICES`."""
         return str(self.option("auto_ids"))
+
+    def known_tables(self) -> dict[str, Table]:
+        """The tables that raw SQL may read: those of installed models, and those that schema editors made here."""
+        known = tables_of(apps.get_models(include_auto_created=True, include_swapped=True), self)
+        made = self.introspection.catalog.present().values()
+        return known | {one.name: table_of(one.name, one.fields, one.key, self) for one in made if one.key}
 
     @cached_property
     def mirror(self) -> Mirror:

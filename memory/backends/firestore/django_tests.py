@@ -13,6 +13,73 @@ from typing import Final
 import django
 
 ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
+    # https://firebase.google.com/docs/firestore/query-data/queries
+    "SQL that writes or defines tables is refused: Firestore has no SQL": frozenset(
+        {
+            "backends.base.test_base.ExecuteWrapperTests.test_database_queried",
+            "backends.base.test_base.ExecuteWrapperTests.test_nested_wrapper_invoked",
+            "backends.base.test_base.ExecuteWrapperTests.test_wrapper_invoked_many",
+            "backends.tests.BackendTestCase.test_cursor_execute_with_pyformat",
+            "backends.tests.BackendTestCase.test_cursor_executemany",
+            "backends.tests.BackendTestCase.test_cursor_executemany_with_empty_params_list",
+            "backends.tests.BackendTestCase.test_cursor_executemany_with_iterator",
+            "backends.tests.BackendTestCase.test_cursor_executemany_with_pyformat",
+            "backends.tests.BackendTestCase.test_cursor_executemany_with_pyformat_iterator",
+            "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict",
+            "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict_overlap_keys",
+            "backends.tests.LastExecutedQueryTest.test_last_executed_query_with_duplicate_params",
+            "introspection.tests.IntrospectionTests.test_django_table_names",
+            "introspection.tests.IntrospectionTests.test_table_names_with_views",
+            "migrations.test_multidb.MultiDBOperationTests.test_run_sql_migrate_foo_router_with_hints",
+            "migrations.test_operations.OperationTests.test_alter_unique_together",
+            "migrations.test_operations.OperationTests.test_create_model_with_boolean_expression_in_check_constraint",
+            "migrations.test_operations.OperationTests.test_create_model_with_constraint",
+            "migrations.test_operations.OperationTests.test_rename_field_unique_together",
+            "migrations.test_operations.OperationTests.test_run_sql",
+            "migrations.test_operations.OperationTests.test_run_sql_add_missing_semicolon_on_collect_sql",
+            "migrations.test_operations.OperationTests.test_run_sql_params",
+            "migrations.test_operations.OperationTests.test_separate_database_and_state",
+            "schema.tests.SchemaTests.test_remove_constraints_capital_letters",
+        }
+    ),
+    # https://firebase.google.com/docs/firestore/data-model
+    "the first document makes a collection: unknown tables are empty, and known ones can be made": frozenset(
+        {
+            "migrations.test_commands.MigrateTests.test_migrate_fake_initial",
+            "migrations.test_commands.MigrateTests.test_migrate_initial_false",
+            "migrations.test_executor.ExecutorTests.test_soft_apply",
+            "schema.tests.SchemaTests.test_creation_deletion",
+            "schema.tests.SchemaTests.test_creation_deletion_reserved_names",
+            "schema.tests.SchemaTests.test_m2m",
+            "schema.tests.SchemaTests.test_m2m_custom",
+            "schema.tests.SchemaTests.test_m2m_inherited",
+            "schema.tests.SchemaTests.test_m2m_repoint",
+            "schema.tests.SchemaTests.test_m2m_repoint_custom",
+            "schema.tests.SchemaTests.test_m2m_repoint_inherited",
+        }
+    ),
+    # https://firebase.google.com/docs/firestore/data-model
+    "tables have no constraints, defaults or collations: those of the model that is used apply": frozenset(
+        {
+            "migrations.test_operations.OperationTests.test_add_constraint",
+            "migrations.test_operations.OperationTests.test_add_field_both_defaults",
+            "migrations.test_operations.OperationTests.test_remove_constraint",
+            "migrations.test_operations.OperationTests.test_remove_covering_unique_constraint",
+            "migrations.test_operations.OperationTests.test_remove_func_unique_constraint",
+            "migrations.test_operations.OperationTests.test_remove_partial_unique_constraint",
+            "schema.tests.SchemaTests.test_add_field_default_transform",
+            "schema.tests.SchemaTests.test_check_constraint_exact_jsonfield",
+            "schema.tests.SchemaTests.test_check_constraint_timedelta_param",
+            "schema.tests.SchemaTests.test_ci_cs_db_collation",
+            "schema.tests.SchemaTests.test_unique",
+            "schema.tests.SchemaTests.test_unique_together",
+        }
+    ),
+    "connection.queries has the cost of each statement beside its text and time": frozenset(
+        {
+            "backends.tests.BackendTestCase.test_queries",
+        }
+    ),
     # https://firebase.google.com/docs/firestore/query-data/get-data
     "foreign keys are not enforced: Firestore has no constraints": frozenset(
         {"fixtures_regress.tests.TestFixtures.test_loaddata_raises_error_when_fixture_has_invalid_foreign_key"}
@@ -37,7 +104,16 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "the test reads SQL that is never sent": frozenset(
-        {"model_fields.test_jsonfield.TestQuerying.test_key_sql_injection_escape"}
+        {
+            "migrations.test_commands.MigrateTests.test_migrate_syncdb_app_label",
+            "migrations.test_commands.MigrateTests.test_migrate_syncdb_deferred_sql_executed_with_schemaeditor",
+            "migrations.test_commands.MigrateTests.test_sqlmigrate_backwards",
+            "migrations.test_commands.MigrateTests.test_sqlmigrate_forwards",
+            "migrations.test_operations.OperationTests.test_rename_index",
+            "model_fields.test_jsonfield.TestQuerying.test_key_sql_injection_escape",
+            "schema.tests.SchemaTests.test_db_comment_table_unsupported",
+            "schema.tests.SchemaTests.test_rename_table_renames_deferred_sql_references",
+        }
     ),
 }
 

@@ -104,11 +104,11 @@ class DatabaseFeatures(BaseDatabaseFeatures):
     # Foreign keys are not checked, so rows can be deleted in any order without setting references to null first.
     can_defer_constraint_checks = True
     can_create_inline_fk = False
-    supports_column_check_constraints = False
+    supports_column_check_constraints = True  # of positive numbers
     supports_table_check_constraints = True  # evaluated by SQLite before a row is written
     can_introspect_check_constraints = True
-    can_introspect_foreign_keys = True  # of the models that the applied migrations left
-    can_introspect_default = False
+    can_introspect_foreign_keys = False  # there are no constraints; `get_relations()` has the models' fields
+    can_introspect_default = True
     supports_index_column_ordering = False
     supports_deferrable_unique_constraints = False
     can_rollback_ddl = False

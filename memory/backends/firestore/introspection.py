@@ -1,13 +1,14 @@
 """Introspection: the ids of a database's collections, and their tables as the applied migrations left them.
 
-Firestore has no schema. Tables are described by the state of the applied migrations (`django_migrations`). Tables that
-no applied migration knows, such as those of apps without migrations, are described by the installed models.
+Firestore has no schema. Tables are described as this process's schema editors left them (`catalog.py`), or else by the
+state of the applied migrations (`django_migrations`). Tables that no applied migration knows, such as those of apps
+without migrations, are described by the installed models.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap, namedtuple
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -15,8 +16,9 @@ import django
 from django.apps import apps
 from django.db.backends.base.introspection import BaseDatabaseIntrospection, FieldInfo, TableInfo
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import NOT_PROVIDED, AutoField
 
-from .constraints.definitions import Check, checks, unique_keys
+from .catalog import Catalog, Described, describe
 from .values.marker_collections import is_internal
 from .values.types import FIELD_KINDS
 
@@ -27,24 +29,41 @@ STORED_AS: Final[Mapping[str, str]] = {
     "AutoField": "IntegerField",
     "BigAutoField": "BigIntegerField",
     "SmallAutoField": "SmallIntegerField",
+    "FileField": "CharField",
+    "FilePathField": "CharField",
+    "SlugField": "CharField",
 }
-"""The type of a foreign key's column by that of the field that it refers to."""
+"""The type of a column by that of its field, where these differ. `field_type` of a generated id stays its own."""
+
+GENERATED_IDS: Final = frozenset({"AutoField", "BigAutoField", "SmallAutoField"})
+
+
+Column: Final = namedtuple("Column", (*FieldInfo._fields, "field_type"))  # type: ignore[misc]
+"""A column. `field_type` is the name of the field's class."""
 
 
 class DatabaseIntrospection(BaseDatabaseIntrospection):
-    """Lists collections without the engine's own, and describes tables.
+    """Lists tables without the engine's own collections, and describes them.
 
-    In Firestore, a collection without documents does not exist.
+    In Firestore, a collection without documents does not exist: an empty table is known to the process that made it.
     """
 
     data_types_reverse = {name: name for name in FIELD_KINDS}
 
+    connection: Any
+
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
         self._given: dict[str, Any] = {}
+        self._catalogs: dict[str, Catalog] = {}
         self._migrated: tuple[frozenset[Any], Models] = frozenset(), {}
 
-    # --- the models of tables
+    # --- the descriptions of tables
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tables that this connection's schema editors changed, in its present database."""
+        return self._catalogs.setdefault(str(self.connection.settings_dict["NAME"]), Catalog())
 
     @contextmanager
     def described_by(self, model: Any) -> Iterator[None]:
@@ -55,10 +74,15 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
         finally:
             self._given = before
 
+    def described(self, table: str) -> Described | None:
+        """The description of a table; None if it is unknown."""
+        if table in self.catalog.tables:
+            return self.catalog.tables[table]
+        model = self._given.get(table) or self.model_of(table)
+        return None if model is None else describe(model)
+
     def model_of(self, table: str) -> Any:
         """The model of a table; None if it is unknown."""
-        if table in self._given:
-            return self._given[table]
         return ChainMap(dict(self.migrated_models()), _by_table(apps.get_models(include_auto_created=True))).get(table)
 
     def migrated_models(self) -> Models:
@@ -75,63 +99,68 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
     # --- Django's methods
 
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
-        return [TableInfo(name, "t") for name in cursor.collections() if not is_internal(name)]
+        """The collections that have documents, and the tables that this process has made."""
+        names = {name for name in cursor.collections() if not is_internal(name)}
+        return [TableInfo(name, "t") for name in sorted(names.union(self.catalog.present()))]
 
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
-        """The stored columns. `type_code` is the name of a field class."""
-        return [_description(field) for field in _columns(self.model_of(table_name))]
+        """The stored columns. `type_code` is the name of a field class, the same for keys and references to them."""
+        found = self.described(table_name)
+        fields = {} if found is None else found.fields
+        return [
+            _description(column, field, self._stored(table_name, column, field), self._default(field))
+            for column, field in fields.items()
+        ]
+
+    def _stored(self, table: str, column: str, field: Any) -> Any:
+        """The field that a foreign key's column takes its type from, as it is now."""
+        while field.remote_field:
+            found = self.described(table)
+            to = None if found is None else found.references.get(column)
+            if to is None:
+                return field.target_field
+            target = self.described(to[0])
+            column, table = to[1], to[0]
+            field = field.target_field if target is None else target.fields.get(column, field.target_field)
+        return field
+
+    def _default(self, field: Any) -> str | None:
+        """The database default of a column, as SQLite's."""
+        if field.db_default is NOT_PROVIDED:
+            return None
+        inner = self.connection.mirror.connection
+        editor: Any = inner.SchemaEditorClass(inner)
+        sql, _ = editor.db_default_sql(field)  # SQLite's has no parameters
+        return str(sql).removeprefix("(").removesuffix(")")
+
+    def get_field_type(self, data_type: Any, description: Any) -> str:
+        return str(description.field_type)
 
     def get_relations(self, cursor: Any, table_name: str) -> dict[str, tuple[Any, ...]]:
-        """The foreign keys of the model, which Firestore does not enforce."""
+        """The foreign keys, which Firestore does not enforce."""
         action = (None,) if django.VERSION >= (6, 1) else ()  # of the database, on deletion
-        return {
-            field.column: (field.target_field.column, field.target_field.model._meta.db_table, *action)
-            for field in _columns(self.model_of(table_name))
-            if field.remote_field
-        }
+        found = self.described(table_name)
+        links = {} if found is None else found.references
+        return {name: (column, table, *action) for name, (table, column) in links.items()}
 
     def get_constraints(self, cursor: Any, table_name: str) -> dict[str, Any]:
-        """The primary key, the constraints that the engine enforces, and the indexes of the model.
+        """The primary key, the constraints that the engine enforces, and the indexes of the models.
 
         Firestore's own indexes have no names: see `manage.py firestore_indexes`.
         """
-        model = self.model_of(table_name)
-        if model is None:
-            return {}
-        keys = {
-            key.name: _constraint(
-                [field.column for field in key.fields],
-                unique=not isinstance(key, Check),
-                check=isinstance(key, Check),
-                index=not isinstance(key, Check),
-            )
-            for key in (*unique_keys(model), *checks(model))
-        }
-        pk = self.get_primary_key_columns(cursor, table_name)
-        primary = {"__primary__": _constraint(pk, primary_key=True, unique=True)} if pk else {}
-        return primary | keys | dict(self._indexes(model))
-
-    def _indexes(self, model: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        found = self.described(table_name)
         editor: Any = self.connection.SchemaEditorClass(self.connection)
-        name = editor._create_index_name
-        meta = model._meta
-        for field in _columns(model):
-            if field.db_index and not field.unique:
-                yield name(meta.db_table, [field.column]), _constraint([field.column], index=True)
-        for index in meta.indexes:
-            columns = [meta.get_field(field).column for field, _ in index.fields_orders]
-            orders = [order or "ASC" for _, order in index.fields_orders]
-            yield index.name, {**_constraint(columns, index=True), "orders": orders}
+        return {} if found is None else found.constraints(editor._create_index_name)
 
     def get_primary_key_columns(self, cursor: Any, table_name: str) -> list[str]:
-        model = self.model_of(table_name)
-        if model is None:
-            return []
-        fields: Sequence[Any] = getattr(model._meta, "pk_fields", None) or [model._meta.pk]
-        return [str(field.column) for field in fields]
+        found = self.described(table_name)
+        return [] if found is None else list(found.key)
 
     def get_sequences(self, cursor: Any, table_name: str, table_fields: Any = ()) -> list[Any]:
-        return []
+        """The column whose values the engine generates."""
+        found = self.described(table_name)
+        fields = {} if found is None else found.fields
+        return [{"table": table_name, "column": name} for name, one in fields.items() if isinstance(one, AutoField)]
 
 
 def _by_table(models: Iterable[Any]) -> dict[str, Any]:
@@ -143,41 +172,19 @@ def _by_table(models: Iterable[Any]) -> dict[str, Any]:
     return made
 
 
-def _columns(model: Any) -> list[Any]:
-    """The fields of a model's own table that have a column."""
-    return [] if model is None else [field for field in model._meta.local_concrete_fields if field.column is not None]
-
-
-def _description(field: Any) -> FieldInfo:
-    stored = field
-    while stored.remote_field:
-        stored = stored.target_field
+def _description(column: str, field: Any, stored: Any, default: str | None) -> FieldInfo:
     kind = stored.get_internal_type()
-    made: Any = FieldInfo  # django-stubs do not allow the None that Django uses
+    made: Any = Column  # django-stubs do not allow the None that Django uses
     described: FieldInfo = made(
-        name=field.column,
-        type_code=kind if stored is field else STORED_AS.get(kind, kind),
+        name=column,
+        type_code=STORED_AS.get(kind, kind),
         display_size=stored.max_length,
         internal_size=stored.max_length,
         precision=getattr(stored, "max_digits", None),
         scale=getattr(stored, "decimal_places", None),
         null_ok=field.null,
-        default=None,
-        collation=getattr(stored, "db_collation", None),
+        default=default,
+        collation=str(getattr(stored, "db_collation", None) or "") or None,
+        field_type=kind if stored is field and kind in GENERATED_IDS else STORED_AS.get(kind, kind),
     )
     return described
-
-
-def _constraint(columns: Sequence[Any], **flags: bool) -> dict[str, Any]:
-    """An entry of `get_constraints()`. Flags that are not given are False."""
-    return {
-        "columns": list(columns),
-        "orders": ["ASC" for _ in columns],
-        "primary_key": False,
-        "unique": False,
-        "foreign_key": None,
-        "check": False,
-        "index": False,
-        "type": None,
-        **flags,
-    }

@@ -10,6 +10,7 @@ converted raise an error before anything is written. With `collect_sql` (`sqlmig
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +24,7 @@ from django.db.models import NOT_PROVIDED, AutoField, CheckConstraint, UniqueCon
 from django.db.models.sql import InsertQuery
 from tqdm import tqdm
 
+from .catalog import RecordingEditor
 from .constraints import audit
 from .constraints.definitions import (
     KEY,
@@ -32,10 +34,13 @@ from .constraints.definitions import (
     default_name,
     field_collation,
     is_marked,
+    keys_with_renamed,
+    names_fields,
     unique_keys,
     unique_together_key,
 )
 from .mirror.converters import from_sqlite
+from .mirror.tables import tables_of
 from .query.lowering import column_ref
 from .query.plan import Change, Compare, Delete, Group, Op, Put, Query, Update
 from .rpc import codec
@@ -43,6 +48,8 @@ from .values.batching import batches
 from .values.document_ids import document_id, document_key
 from .values.marker_collections import lease_collection, marker_collection
 from .values.types import DOCUMENT_ID, FIELDS, Kind, Ref
+
+logger = logging.getLogger("django.db.backends.schema")
 
 # Documents between two updates of the progress bar.
 BATCH: Final = 500
@@ -57,23 +64,48 @@ related_fields: Final[Any] = vars(schema)["_related_non_m2m_objects"]
 """Django's pairs of foreign keys, before and after, that refer to a field, and those that refer to them in turn."""
 
 
-class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
+class DropTable(str):
+    """DROP TABLE, as Django's code makes it of `sql_delete_table`."""
+
+    table: str
+
+
+class DropTemplate(str):
+    """`sql_delete_table`, whose result knows the table."""
+
+    def __mod__(self, names: Any) -> str:
+        made = DropTable(str(self).replace("%(table)s", names["table"]))
+        made.table = names["table"].strip('"')
+        return made
+
+
+class DocumentEditor(schema.BaseDatabaseSchemaEditor):
     """Applies schema changes to existing documents."""
 
     connection: Any
     collect_sql: bool
+    sql_delete_table = DropTemplate(schema.BaseDatabaseSchemaEditor.sql_delete_table)
 
-    def __enter__(self) -> DatabaseSchemaEditor:
+    def __enter__(self) -> Any:
         self.deferred_sql: list[Any] = []
         return self
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        """There is no deferred SQL."""
+        """Refuses deferred SQL, which only other code adds."""
+        for sql in self.deferred_sql if exc_type is None else ():
+            self.execute(str(sql))
 
     def execute(self, sql: Any, params: Any = ()) -> None:
+        """Refuses SQL, except a SELECT and this class's own statement for a table that is deleted."""
+        logger.debug("%s; (params %r)", sql, params, extra={"params": params, "sql": sql})
+        if isinstance(sql, DropTable):
+            self._empty(sql.table)
+            self.connection.introspection.catalog.tables[sql.table] = None
+            return
         if self._describes(f"SQL, which Firestore refuses: {sql}"):
             return
-        raise NotSupportedError(f"Firestore does not support SQL in migrations ({str(sql)[:100]!r}): use RunPython.")
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, params)
 
     def quote_value(self, value: Any) -> str:
         """A value for the descriptions of `collect_sql`."""
@@ -95,10 +127,12 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         self._compile(model, index)
 
     def _compile(self, model: Any, made: Any) -> None:
-        """Raises Django's errors for the expressions of an index or a constraint."""
+        """Raises Django's and SQLite's errors for the expressions of an index or a constraint."""
         if getattr(made, "expressions", ()):
-            inner = self.connection.mirror.connection
-            made.create_sql(model, inner.SchemaEditorClass(inner, collect_sql=True))
+            mirror = self.connection.mirror
+            inner = mirror.connection
+            sql = made.create_sql(model, inner.SchemaEditorClass(inner, collect_sql=True))
+            mirror.try_index(tables_of([model], self.connection)[model._meta.db_table], str(sql), made.name)
 
     def remove_index(self, model: Any, index: Any) -> None:
         """Does nothing: see `add_index`."""
@@ -113,6 +147,9 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
         with self.connection.introspection.described_by(model):
             names: list[str] = base._constraint_names(model, column_names, **wanted)
         is_index = wanted.get("index") and wanted.get("unique") is False
+        made = self.connection.introspection.catalog.tables.get(model._meta.db_table)
+        if made is not None and made.is_made:
+            return names
         if not names and is_index and column_names is not None and len(column_names) > 1:
             return [base._create_index_name(model._meta.db_table, column_names, suffix="_idx")]
         return names
@@ -149,7 +186,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
     def remove_constraint(self, model: Any, constraint: Any) -> None:
         """Deletes a unique constraint's markers."""
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
-            self._delete_markers([constraint_key(model, constraint)])
+            self._delete_markers([Key(constraint.name, model)])  # its fields may have been renamed
 
     def alter_unique_together(self, model: Any, old_unique_together: Any, new_unique_together: Any) -> None:
         """Writes and deletes markers. See `add_constraint`."""
@@ -241,8 +278,9 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
                 f"Cannot alter field {old} into {new} - they do not properly define db_type "
                 "(are you using a badly-written custom field?)"
             )
-        if types == [None, None]:
-            made = [bool(field.remote_field.through._meta.auto_created) for field in (old, new)]
+        throughs: list[Any] = [field.remote_field.through for field in (old, new)] if types == [None, None] else []
+        if throughs and all(throughs):
+            made = [bool(through._meta.auto_created) for through in throughs]
             if made[0] == made[1]:
                 return made[0]
         if None in types:
@@ -278,11 +316,13 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
             self._alter_key(model, old_field, new_field)
         elif copied and not new_field.generated:
             self._copy(table, old, new, new_field, fills=fills)
-        before, after = _keys_with(model, old_field), _keys_with(model, new_field)
+        owner = getattr(new_field, "model", model)
+        before = _keys_with(model, old_field)
+        after = [*_keys_with(model, new_field), *keys_with_renamed(owner, old_field, new_field)]
         kept, known = {key.name for key in after}, {key.name for key in before}
+        kept |= {one.name for one in owner._meta.constraints if not names_fields(owner, one)}
         self._delete_markers([key for key in before if key.name not in kept])
         rewritten = copied or field_collation(old_field) != field_collation(new_field)
-        owner = getattr(new_field, "model", model)
         self._add_markers(owner, [key for key in after if rewritten or key.name not in known])
 
     def _copy(self, table: str, old: Ref, new: Ref, new_field: Any, *, fills: bool = False) -> None:
@@ -382,7 +422,7 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
             relations = []
         for before, after in relations:
             self._alter_reference(before.field, after.field)
-        self._add_markers(owner, unique_keys(owner))
+        self._add_markers(owner, [*unique_keys(owner), *keys_with_renamed(owner, old_field, new_field)])
         for changed in dict.fromkeys(after.field.model for _, after in relations):
             self._add_markers(changed, unique_keys(changed))
 
@@ -496,6 +536,10 @@ class DatabaseSchemaEditor(schema.BaseDatabaseSchemaEditor):
     def _rows(self, cursor: Any, every: Query) -> Iterator[tuple[Any, ...]]:
         """All rows of a collection: a stream, or inside `atomic()` a list with the transaction's own writes."""
         return iter(cursor.run(every) if self.connection.unit is None else cursor.superset(every)[0])
+
+
+class DatabaseSchemaEditor(RecordingEditor, DocumentEditor):
+    """Applies schema changes to existing documents, and records them for introspection."""
 
 
 def _keys_with(model: Any, field: Any) -> list[Key]:

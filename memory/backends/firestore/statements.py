@@ -168,8 +168,10 @@ def as_entry(rpc: Rpc, lane: str) -> dict[str, Any]:
     }
 
 
-def interpolated(sql: str, params: Sequence[Any] | None) -> str:
+def interpolated(sql: str, params: Sequence[Any] | Mapping[str, Any] | None) -> str:
     """SQL with its parameters as literals, for logs."""
+    if isinstance(params, Mapping):
+        return sql % {name: _literal(value) for name, value in params.items()}
     return sql if params is None else sql % tuple(map(_literal, params))
 
 

@@ -5,9 +5,13 @@ Firestore. On this engine LIKE is case-sensitive (and can use an index), and cas
 `iexact`, ...) apply Unicode case folding to both sides.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3 import base, schema
 from django.db.backends.sqlite3.features import DatabaseFeatures as SQLiteFeatures
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOperations
 
@@ -29,10 +33,34 @@ class DatabaseOperations(SQLiteOperations):
         return super().lookup_cast(lookup_type, internal_type)
 
 
+class DatabaseSchemaEditor(schema.DatabaseSchemaEditor):
+    """Compiles generated columns, indexes and constraints without LIKE, which is not deterministic here."""
+
+    def _column_generated_sql(self, field: Any) -> Any:
+        return self._without_like("_column_generated_sql", field)
+
+    def _model_indexes_sql(self, model: Any) -> Any:
+        return self._without_like("_model_indexes_sql", model)
+
+    def table_sql(self, model: Any) -> Any:
+        return self._without_like("table_sql", model)
+
+    def add_index(self, model: Any, index: Any) -> Any:
+        return self._without_like("add_index", model, index)
+
+    def add_constraint(self, model: Any, constraint: Any) -> Any:
+        return self._without_like("add_constraint", model, constraint)
+
+    def _without_like(self, name: str, *args: Any) -> Any:
+        with deterministic_like(self.connection):
+            return getattr(super(), name)(*args)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Applies case folding to the right side, and makes LIKE case-sensitive on every connection."""
 
     features_class = DatabaseFeatures
+    SchemaEditorClass = DatabaseSchemaEditor
     ops_class = DatabaseOperations
     operators = {
         **base.DatabaseWrapper.operators,
@@ -48,8 +76,45 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         connection.create_function("MEMORY_CASEFOLD", 1, casefold, deterministic=True)
+        connection.create_function("MATCH", 2, matches, deterministic=True)
         connection.execute("PRAGMA case_sensitive_like = ON")
         return connection
+
+
+@contextmanager
+def deterministic_like(connection: Any) -> Iterator[None]:
+    """Inside, lookups are compiled to MATCH instead of LIKE.
+
+    `PRAGMA case_sensitive_like` makes LIKE a function that SQLite does not take for deterministic, and so refuses in
+    generated columns. MATCH calls `matches()`, which is slower.
+    """
+    before = connection.operators, connection.pattern_ops
+    connection.operators, connection.pattern_ops = (
+        {name: _with_match(sql) for name, sql in known.items()} for known in before
+    )
+    try:
+        yield
+    finally:
+        connection.operators, connection.pattern_ops = before
+
+
+def _with_match(sql: str) -> str:
+    return sql.replace("LIKE ", "MATCH ").replace(r" ESCAPE '\'", "")
+
+
+def matches(pattern: object, value: object) -> bool | None:
+    """Whether a value is LIKE a pattern, with the escape character of Django's lookups."""
+    if pattern is None or value is None:
+        return None
+    return _compiled(str(pattern)).fullmatch(str(value)) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    wild = {"%": ".*", "_": "."}
+    tokens = re.findall(r"\\.|.", pattern, re.DOTALL)
+    parts = [re.escape(one[1:]) if len(one) == 2 else wild.get(one, re.escape(one)) for one in tokens]
+    return re.compile("".join(parts), re.DOTALL)
 
 
 def casefold(value: object) -> object:

@@ -20,7 +20,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import NotSupportedError, OperationalError
 from django.db.models import JSONField
 from django.db.models.sql import RawQuery, compiler
-from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.db.transaction import TransactionManagementError
 
@@ -107,14 +107,22 @@ class SQLCompiler(compiler.SQLCompiler):
     ) -> Any:
         """The result by `result_type`: chunks of rows, or one row."""
         check_locks(self.query, self.connection)
+        if result_type == CURSOR:
+            return self.cursor_of_rows()
         if result_type not in (MULTI, SINGLE):
-            raise NotSupportedError("Firestore does not support cursors over a SELECT: iterate the queryset.")
+            raise NotSupportedError(f"Firestore does not support the result type {result_type!r} of a SELECT.")
         try:
             return self.connection.statement(self.text, partial(self.fetched, result_type, chunked_fetch, chunk_size))
         except EmptyResultSet:
             self.setup().pre_sql_setup()
             self.copy_select_list()
             return iter(()) if result_type == MULTI else None
+
+    def cursor_of_rows(self) -> Any:
+        """A cursor that returns the rows as they are stored."""
+        cursor = self.connection.cursor()
+        cursor.cursor.hold([row for chunk in self.execute_sql(MULTI) for row in chunk])
+        return cursor
 
     def fetched(self, result_type: str, chunked_fetch: bool, chunk_size: int) -> Any:
         """What `execute_sql` returns. The first chunk is read at once."""

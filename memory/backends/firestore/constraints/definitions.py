@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import CheckConstraint, F, Field, Q, UniqueConstraint
 from django.db.models.expressions import OrderBy, RawSQL
 from django.db.models.functions import Collate
@@ -147,18 +148,52 @@ def unique_keys(model: Any) -> tuple[Key, ...]:
     fields = [[field] for field in meta.local_concrete_fields if is_marked(field)]
     fields += [[meta.get_field(name) for name in names] for names in meta.unique_together]
     plain = {default_name(key): tuple(key) for key in fields if own.issuperset(key)}
-    named = [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
     return (
         *(Key(name, meta.model, key) for name, key in plain.items()),
-        *(constraint_key(meta.model, constraint) for constraint in named),
+        *(constraint_key(meta.model, one) for one in _unique_constraints(meta) if names_fields(meta.model, one)),
     )
+
+
+def _unique_constraints(meta: Any) -> list[UniqueConstraint]:
+    return [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
+
+
+def names_fields(model: Any, constraint: Any) -> bool:
+    """Whether a constraint names fields of the model.
+
+    After RenameField, the state of a migration has constraints with the old name, until they are removed.
+    """
+    try:
+        for name in getattr(constraint, "fields", ()):
+            model._meta.get_field(name)
+        for expression in (*getattr(constraint, "expressions", ()), *filter(None, [constraint.condition])):
+            list(_fields_of(model, expression))
+    except FieldDoesNotExist:
+        return False
+    return True
+
+
+def keys_with_renamed(model: Any, old: Any, new: Any) -> tuple[Key, ...]:
+    """The unique constraints that name a field by the name that it had before a RenameField.
+
+    Those with conditions or expressions are left out.
+    """
+    meta, found = model._meta.concrete_model._meta, []
+    for constraint in _unique_constraints(meta):
+        names = [new.name if name == old.name else name for name in constraint.fields]
+        if names != list(constraint.fields) and not constraint.condition:
+            renamed = UniqueConstraint(fields=names, name=constraint.name, nulls_distinct=constraint.nulls_distinct)
+            if names_fields(meta.model, renamed):
+                found.append(constraint_key(meta.model, renamed))
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)
 def checks(model: Any) -> tuple[Check, ...]:
     """The check constraints of a model's own table."""
     meta = model._meta.concrete_model._meta
-    return tuple(check(meta.model, one) for one in meta.constraints if isinstance(one, CheckConstraint))
+    named = [one for one in meta.constraints if isinstance(one, CheckConstraint) and names_fields(meta.model, one)]
+    return tuple(check(meta.model, one) for one in named)
 
 
 def check(model: Any, constraint: CheckConstraint) -> Check:
@@ -172,7 +207,12 @@ def _as_q(condition: Any) -> Q:
 
 def default_name(fields: Iterable[Any]) -> str:
     """The key's name for constraints without one: unique fields and `unique_together`."""
-    return f"unique({', '.join(field.column for field in fields)})"
+    return name_of_columns(field.column for field in fields)
+
+
+def name_of_columns(columns: Iterable[Any]) -> str:
+    """The same by columns."""
+    return f"unique({', '.join(map(str, columns))})"
 
 
 def unique_together_key(model: Any, names: Iterable[str]) -> Key:

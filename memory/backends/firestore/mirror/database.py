@@ -156,8 +156,12 @@ class Mirror:
         self, sql: str, params: Any, tables: Mapping[str, Table]
     ) -> tuple[list[tuple[Any, ...]], tuple[tuple[Any, ...], ...]]:
         """The rows of a raw SELECT, and the description of its columns. `tables` are those that it may read."""
-        doubtful = ambiguous(tables)
-        known = {name: table for name, table in tables.items() if name not in doubtful}
+        lower, doubtful = sql.lower(), ambiguous(tables)
+        known = {
+            name: table
+            for name, table in tables.items()
+            if name not in doubtful and (name.lower() in lower or '"' in name)  # others cannot be read
+        }
         for table in known.values():
             self._declare(table)
         params = bound_all(params, self.connection)
@@ -212,6 +216,12 @@ class Mirror:
             return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY {table.position}', params)  # noqa: S608
         finally:
             self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
+
+    def try_index(self, table: Table, sql: str, name: str) -> None:
+        """Raises SQLite's errors for the definition of an index."""
+        self._declare(table)
+        self._execute(sql)
+        self._execute(f'DROP INDEX "{name}"')
 
     def insert(self, table: Table, fields: Sequence[Field[Any, Any]], rows: Sequence[Sequence[Any]]) -> None:
         """Inserts rows with one value per field."""

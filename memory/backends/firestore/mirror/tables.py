@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Field
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
+from memory.backends.sqlite.base import deterministic_like
 
 from ..connection import Connection
-from ..query.lowering import collation_of, key_fields, key_ref
+from ..query.lowering import COMPOSITE_KEY, collation_of, column_ref, key_fields, key_ref
 from ..values.types import Ref
 
 POSITIONS: Final = ("rowid", "oid", "_rowid_")
@@ -50,7 +51,8 @@ def _generated(field: Any, connection: SQLiteWrapper) -> str:
     """The SQL of a GeneratedField, which SQLite computes and Firestore does not store."""
     if not field.generated:
         return ""
-    sql, params = field.generated_sql(connection)
+    with deterministic_like(connection):
+        sql, params = field.generated_sql(connection)
     editor = connection.SchemaEditorClass(connection)
     return f" GENERATED ALWAYS AS ({sql % tuple(map(editor.quote_value, params))}) VIRTUAL"
 
@@ -64,6 +66,12 @@ def page_table(table: Table) -> Table:
     """The table that holds the primary keys of a page."""
     column = table.key.path[0]
     return Table(page_table_name(table.name), {column: table.fields[column]}, table.key)
+
+
+def table_of(name: str, fields: Mapping[str, Field[Any, Any]], key: Sequence[str], outer: Connection) -> Table:
+    """A table by its fields and the columns of its primary key."""
+    ref = column_ref(fields[key[0]], outer) if len(key) == 1 else COMPOSITE_KEY
+    return Table(name, fields, ref, key_columns=tuple(key))
 
 
 def tables_of(models: Iterable[Any], outer: Connection) -> dict[str, Table]:
