@@ -124,7 +124,15 @@ class Empty:
     place: Place
 
 
-Outcome = Entry | Reject | Empty
+@dataclass(frozen=True)
+class Removal:
+    """A message that removes an earlier one from its conversation: the item with this id."""
+
+    id: str
+    place: Place
+
+
+Outcome = Entry | Reject | Empty | Removal
 Outcomes = Iterator[Outcome]
 
 
@@ -173,10 +181,35 @@ def _number_time(number: float) -> datetime | None:
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without null, false, and empty strings, lists and maps."""
-    return {
-        key: value for key, value in values.items() if value not in (None, "", False) and value != [] and value != {}
-    }
+    """The values without null and empty strings, lists and maps."""
+    return {key: value for key, value in values.items() if value is not None and value not in ("", [], {})}
+
+
+def has_content(value: object, *ignored: str) -> bool:
+    """Whether a value, or one inside of it at any depth, is not null, false, zero or empty.
+
+    `ignored` are keys of the outermost map.
+    """
+    pending = [inner for key, inner in value.items() if key not in ignored] if isinstance(value, dict) else [value]
+    while pending:
+        inner = pending.pop()
+        if isinstance(inner, dict | list):
+            pending.extend(inner.values() if isinstance(inner, dict) else inner)
+        elif inner:
+            return True
+    return False
+
+
+def merged(fields: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of a file's `fields` and of the import's `own` keys, without empty values.
+
+    Fields whose name is an own key with another value are in the map `fields`.
+    """
+    fields, own = given(fields), given(own)
+    taken = {name: value for name, value in fields.items() if name in own and own[name] != value}
+    if taken and "fields" in fields:
+        taken["fields"] = fields["fields"]
+    return {**fields, **own, **given({"fields": taken})}
 
 
 def compact(value: object) -> str:

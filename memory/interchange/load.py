@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 from django.db import reset_queries
 
 from . import store
-from .entries import Context, Empty, Entry, Outcome, Reject
+from .entries import Context, Empty, Entry, Outcome, Reject, Removal
 from .formats import parse
 from .frames import Frame, frames
 from .order import Order
@@ -27,7 +27,7 @@ HEAD_BYTES = 1 << 16
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 MAX_ZIP_DEPTH = 2
 # Google Takeout's activity of Gemini.
-ACTIVITIES = frozenset({"MyActivity.json"})
+ACTIVITIES = frozenset({"MyActivity.json", "My Activity.json"})
 HTML = (b"<!doctype", b"<html")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -43,12 +43,18 @@ class Totals:
     added: Counter[str] = field(default_factory=Counter)
     present: Counter[str] = field(default_factory=Counter)
     updated: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
     empty: int = 0
     rejected: int = 0
 
     def by_outcome(self) -> list[tuple[str, Counter[str]]]:
         """The counts of stored records with their labels."""
-        return [("added", self.added), ("updated", self.updated), ("already there", self.present)]
+        return [
+            ("added", self.added),
+            ("updated", self.updated),
+            ("already there", self.present),
+            ("removed", self.removed),
+        ]
 
     def __iadd__(self, other: Totals) -> Totals:
         for (_, mine), (_, others) in zip(self.by_outcome(), other.by_outcome(), strict=True):
@@ -99,11 +105,12 @@ def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool 
     totals = Totals()
     for batch in _batches(frames(source), context):
         rejects = [outcome for outcome in batch if isinstance(outcome, Reject)]
-        written = store.write([outcome for outcome in batch if isinstance(outcome, Entry)], update)
+        written = store.write([outcome for outcome in batch if isinstance(outcome, Entry | Removal)], update)
         totals.empty += sum(isinstance(outcome, Empty) for outcome in batch)
         totals.added += written.added
         totals.present += written.present
         totals.updated += written.updated
+        totals.removed += written.removed
         for reject in sorted(
             [*rejects, *written.rejects], key=lambda reject: (reject.place.line, reject.place.index or 0)
         ):

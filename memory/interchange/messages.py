@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .entries import Context, Empty, Entry, Outcome, Place, Turn, Value, derived_id, given
+from .entries import Context, Empty, Entry, Outcome, Place, Turn, Value, derived_id, given, has_content, merged
 
 METADATA = frozenset({"metadata"})
 ROLES: Mapping[str, str] = {"human": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
+# Roles that are known from the import's own.
+PLAIN_ROLES = frozenset({"human", "gpt"})
 TYPES = ("text", "input_text", "output_text", "summary_text")
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message: `key` identifies it in its conversation, `time` is the value in the file or None."""
+    """A message: `key` identifies it in its conversation, `time` is the value in the file or None.
+
+    `id` is its id in the file; `metadata` are its other fields.
+    """
 
     key: object
     position: int
@@ -26,6 +31,7 @@ class Message:
     raw: object
     time: object = None
     metadata: Mapping[str, Any] | None = None
+    id: object = None
 
 
 @dataclass(frozen=True)
@@ -38,17 +44,22 @@ class Conversation:
 
     def outcome(self, message: Message) -> Outcome:
         """The item of the message; empty if it has neither text nor metadata."""
-        metadata = given(message.metadata or {})
-        if not message.text and not metadata:
+        if not message.text and not has_content(message.metadata or {}):
             return Empty(message.place)
         role = message.role if isinstance(message.role, str) else None
+        own = {
+            "role": role and ROLES.get(role, role),
+            "stated_role": role if role in ROLES and role not in PLAIN_ROLES else None,
+            "message_id": message.id,
+            "source": self.source,
+        }
         values = {
             "id": derived_id(self.source, self.user_id, self.session_id, message.key),
             "user_id": self.user_id,
             "session_id": self.session_id,
             "item_type": "message",
             "text_content": message.text or None,
-            "metadata": {**metadata, **given({"role": role and ROLES.get(role, role)}), "source": self.source},
+            "metadata": merged(message.metadata or {}, own),
         }
         turn = Turn(derived_id(self.user_id, self.session_id), message.position, message.time)
         return Entry(
@@ -68,7 +79,7 @@ class Conversation:
             "session_id": self.session_id,
             "started_at": start,
             "last_activity": start,
-            "metadata": {**given(metadata), "source": self.source},
+            "metadata": merged(metadata, {"source": self.source}),
         }
         return Entry("UserSession", values, METADATA, place, given(metadata), repairs=METADATA)
 
@@ -98,13 +109,28 @@ def text_of(content: object) -> tuple[str, list[Any]]:
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, dict) and part.get("type") in TYPES and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-            if rest := given({key: value for key, value in part.items() if key not in ("type", "text")}):
-                others.append({"type": part["type"], **rest})
+        elif isinstance(part, dict) and (found := _text_part(part)) is not None:
+            texts.append(found[0])
+            others += found[1]
         elif part is not None:
             others.append(part)
     return "\n".join(filter(None, texts)), others
+
+
+def _text_part(part: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
+    """The text of a part and its other fields, if it has any; None for other parts."""
+    kind = part.get("type")
+    name = "refusal" if kind == "refusal" else "text"
+    text = part.get(name)
+    if kind not in (*TYPES, "refusal"):
+        return None
+    inner: dict[str, Any] = {}
+    if isinstance(text, dict) and isinstance(text.get("value"), str):  # OpenAI's Assistants API
+        text, inner = text["value"], without(text, "value")
+    if not isinstance(text, str):
+        return None
+    rest = given({**without(part, "type", name), **inner})
+    return text, [{"type": kind, **rest}] if rest or kind == "refusal" else []
 
 
 def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from .entries import Entry, Outcome, Turn, compact, time_of
+from .entries import Entry, Outcome, Removal, Turn, compact, time_of
 
 TICK = timedelta(microseconds=1)
 # The distance of messages in conversations without any time.
@@ -104,8 +104,17 @@ class Order:
         for outcome in outcomes:
             if isinstance(outcome, Entry) and outcome.turn is not None:
                 yield from self._fit(outcome, outcome.turn)
+            elif isinstance(outcome, Removal):
+                self._remove(outcome.id)
+                yield outcome
             else:
                 yield outcome
+
+    def _remove(self, id: str) -> None:
+        for entries in self.waiting.values():
+            kept = [entry for entry in entries if entry.values["id"] != id]
+            self.count -= len(entries) - len(kept)
+            entries[:] = kept
 
     def rest(self) -> Iterator[Entry]:
         """Yield the entries for which no time was found."""

@@ -11,28 +11,31 @@ from typing import Any
 from django.db import IntegrityError, router, transaction
 
 from memory.exceptions import ValidationError
-from memory.models import Document, UserSession
+from memory.models import Document, MemoryItem, UserSession
 from memory.querysets import RecordQuerySet
 
-from .entries import Entry, Reject, time_of
+from .entries import Entry, Reject, Removal, time_of
 from .export import MODELS, all_records
 from .order import ORIGINAL
 
 ATTEMPTS = 3
 # A session's times are merged, not compared.
 TIMES = frozenset({"started_at", "last_activity"})
-# Metadata that depends on the rest of the conversation, which may grow.
-VOLATILE = frozenset({"branch", ORIGINAL})
+# Metadata that depends on the rest of the conversation, which may grow, or on the search that found a memory.
+VOLATILE = frozenset(
+    {"branch", ORIGINAL, "current_node", "update_time", "updated_at", "lastUpdateTime", "last_update_time", "score"}
+)
 
 
 @dataclass(frozen=True)
 class Written:
-    """The numbers of stored entries by model name, and the rejects."""
+    """The numbers of stored entries by model name and of removed messages, and the rejects."""
 
     added: Counter[str] = field(default_factory=Counter)
     present: Counter[str] = field(default_factory=Counter)
     updated: Counter[str] = field(default_factory=Counter)
     rejects: list[Reject] = field(default_factory=list)
+    removed: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,10 @@ class _Candidate:
     record: Any
 
 
-def write(entries: Sequence[Entry], update: bool = False) -> Written:
+def write(entries: Sequence[Entry | Removal], update: bool = False) -> Written:
     """Store entries in one transaction. `update` overwrites records that differ instead of rejecting them.
+
+    A removal applies to the entries before it and to stored records.
 
     If another process adds one of the records concurrently, it retries, up to three attempts in total.
     """
@@ -54,14 +59,31 @@ def write(entries: Sequence[Entry], update: bool = False) -> Written:
     return _write_once(entries, update)
 
 
-def _write_once(entries: Sequence[Entry], update: bool) -> Written:
+def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:
     written = Written()
+    entries, removed = _remaining(outcomes)
     with transaction.atomic(using=router.db_for_write(UserSession)):
+        if removed:
+            all_records(MemoryItem).filter(pk__in=removed).delete()
+            written.removed["MemoryItem"] = len(removed)
         for name, model in MODELS.items():
             candidates = list(_checked((entry for entry in entries if entry.model == name), written))
             if candidates:
                 _write_model(model, candidates, update, written)
     return written
+
+
+def _remaining(outcomes: Sequence[Entry | Removal]) -> tuple[list[Entry], set[str]]:
+    """The entries that no later outcome removes, and the ids that are removed."""
+    entries: list[Entry] = []
+    removed: set[str] = set()
+    for outcome in outcomes:
+        if isinstance(outcome, Entry):
+            entries.append(outcome)
+            continue
+        removed.add(outcome.id)
+        entries = [entry for entry in entries if entry.values.get("id") != outcome.id]
+    return entries, removed
 
 
 def _checked(entries: Iterable[Entry], written: Written) -> Iterator[_Candidate]:
@@ -151,7 +173,9 @@ def _difference(known: Any, candidate: _Candidate) -> _Difference:
     for name in ((entry.stated | entry.repairs) - TIMES) & entry.values.keys():
         if getattr(known, name) == getattr(record, name):
             continue
-        if name not in entry.repairs:
+        if name == "text_content" and getattr(known, name) is None and entry.repairs:
+            found.changes[name] = getattr(record, name)
+        elif name not in entry.repairs:
             found.conflicts.append(name)
         elif name == "metadata":
             _compare_metadata(known.metadata, record.metadata, found)

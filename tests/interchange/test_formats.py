@@ -64,7 +64,7 @@ class TestChatGPT:
             "session_id": "c1",
             "started_at": STARTED,
             "last_activity": STARTED,
-            "metadata": {"source": "chatgpt", "title": "Tides"},
+            "metadata": {"source": "chatgpt", "title": "Tides", "update_time": START + 60, "current_node": "a"},
         }
         assert isinstance(item, Entry)
         assert {name: value for name, value in item.values.items() if name != "id"} == {
@@ -78,6 +78,7 @@ class TestChatGPT:
                 "role": "assistant",
                 "node": "a",
                 "parent": "root",
+                "message_id": "m",
                 "model": "gpt-4o",
             },
         }
@@ -208,6 +209,7 @@ class TestChatGPT:
             "attachments": [{"id": "f", "name": "a.pdf"}],
             "custom_instructions": {"about_user_message": "a nurse"},
             "hidden": True,
+            "message_id": "m",
         }
 
     def test_nothing_is_dropped(self) -> None:
@@ -228,6 +230,8 @@ class TestChatGPT:
             "gizmo_id": "g-1",
             "is_archived": True,
             "voice": "x",
+            "update_time": START + 60,
+            "current_node": "a",
         }
         assert isinstance(item, Entry)
         metadata = item.values["metadata"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from memory.interchange.entries import Context, Empty, Entry, Outcome, Outcomes, Place, Reject, Value
+from memory.interchange.entries import Context, Empty, Entry, Outcome, Outcomes, Place, Reject, Removal, Value
 from memory.interchange.frames import Frame
 
 from . import adk, anthropic, chatgpt, claude, gemini, langchain, letta, mem0, openai, own, sharegpt
@@ -27,7 +27,7 @@ FORMATS: Mapping[Callable[[object], bool], Parser] = {
     mem0.recognises: mem0.parse,
     gemini.recognises: gemini.parse,
 }
-__all__ = ["FORMATS", "Context", "Empty", "Entry", "Outcome", "Place", "Reject", "parse"]
+__all__ = ["FORMATS", "Context", "Empty", "Entry", "Outcome", "Place", "Reject", "Removal", "parse"]
 
 
 def parse(frame: Frame, context: Context) -> Outcomes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memory.interchange.entries import Context, Outcomes, Reject, Value, given
+from memory.interchange.entries import Context, Outcomes, Reject, Value, given, has_content, merged
 from memory.interchange.entries import time_of as parsed_time
 from memory.interchange.messages import Conversation, Message, inside, session_of, text_in, without
 
 SOURCE = "adk"
-EXCLUDED = ("id", "userId", "user_id", "events", "lastUpdateTime", "last_update_time")
+EXCLUDED = ("id", "userId", "user_id", "events")
+# Fields without which an event is empty.
+INCIDENTAL = ("invocationId", "invocation_id", "partial", "turnComplete", "turn_complete")
 
 
 def recognises(content: object) -> bool:
@@ -38,7 +40,7 @@ def parse(value: Value, context: Context) -> Outcomes:
         author = text_in(event, "author")
         text, kept = _content(event.get("content"))
         details = without(event, "id", "author", "timestamp", "content")
-        if not text and not kept and not given(details).keys() - {"invocationId", "invocation_id"}:
+        if not text and not kept and not has_content(details, *INCIDENTAL):
             details = {}
         elif author not in (None, "user"):
             details["name"] = author
@@ -51,7 +53,8 @@ def parse(value: Value, context: Context) -> Outcomes:
                 place=place,
                 raw=event,
                 time=event.get("timestamp"),
-                metadata={**details, **kept},
+                metadata=merged(details, kept) if details else kept,
+                id=event.get("id"),
             )
         )
 
@@ -69,4 +72,5 @@ def _content(content: object) -> tuple[str, dict[str, Any]]:
                 others.append(rest)
         elif part is not None:
             others.append(part)
-    return "\n".join(texts), given({"thinking": "\n".join(thoughts), "parts": others})
+    other = without(content, "parts", "role") if isinstance(content, dict) else {}
+    return "\n".join(texts), given({"thinking": "\n".join(thoughts), "parts": others, "content": other})

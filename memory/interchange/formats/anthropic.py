@@ -24,6 +24,8 @@ def recognises(content: object) -> bool:
     """Detect an answer with `stop_reason`, or `messages` with a `system` prompt or blocks of Anthropic's."""
     if not isinstance(content, dict):
         return False
+    if (answer := _batched(content)) is not None:
+        content = answer
     if content.get("type") == "message" and "role" in content and isinstance(content.get("content"), list):
         return "stop_reason" in content or _has_blocks(content)
     messages = content.get("messages")
@@ -35,6 +37,8 @@ def recognises(content: object) -> bool:
 def parse(value: Value, context: Context) -> Outcomes:
     """Yield an entry per message; the system prompt is the first."""
     content, user_id = value.content, context.required_user_id()
+    if (answer := _batched(content)) is not None:
+        content = {**answer, "custom_id": content["custom_id"]}
     if "messages" not in content:
         conversation = Conversation(SOURCE, user_id, context.session_id)
         yield conversation.outcome(_message(content, position_of(value), value))
@@ -48,6 +52,13 @@ def parse(value: Value, context: Context) -> Outcomes:
             yield conversation.outcome(_message(message, position, value, within=True))
         else:
             yield Reject(inside(value.place, position), "This is not a message with `role` and `content`.", message)
+
+
+def _batched(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer in a line of a batch's results."""
+    result = content.get("result")
+    answer = result.get("message") if isinstance(result, dict) and isinstance(content.get("custom_id"), str) else None
+    return answer if isinstance(answer, dict) else None
 
 
 def _has_blocks(message: Mapping[str, Any]) -> bool:
@@ -70,4 +81,5 @@ def _message(content: Mapping[str, Any], position: int, value: Value, *, within:
         metadata={**without(content, "type", "role", "content", "id", "created_at"), "parts": parts}
         if text or parts
         else None,
+        id=content.get("id"),
     )

@@ -20,6 +20,8 @@ from memory.interchange.entries import (
     Value,
     derived_id,
     given,
+    has_content,
+    merged,
     time_of,
 )
 from memory.interchange.order import Node, original_time, tree_times
@@ -39,6 +41,8 @@ TEXTS = (
     "model_set_context",
 )
 PLAIN_TYPES = ("text", "multimodal_text")
+# Text fields inside of other contents (a page on a screen, a paired app), at any depth, if there is no other text.
+NESTED_TEXTS = frozenset({"title", "text", "url"})
 # Content fields that mean nothing without a text or other content.
 INCIDENTAL = frozenset({"content_type", "language", "response_format_name", "source_analysis_msg_id", "tether_id"})
 # The content type of the user's profile and instructions, which each conversation repeats as a hidden message.
@@ -47,16 +51,17 @@ METADATA = frozenset({"metadata"})
 # Details for which a message without content is imported.
 NOTABLE = frozenset({"attachments", "custom_instructions", "aggregate_result", "content_references", "canvas"})
 
-# Fields of a conversation that are stored elsewhere, or that change with each message.
-CONVERSATION_EXCLUDED = frozenset(
-    {"mapping", "title", "create_time", "update_time", "current_node", "conversation_id", "id", "conversations"}
-)
+# Fields of a conversation that are stored elsewhere.
+CONVERSATION_EXCLUDED = frozenset({"mapping", "create_time", "conversation_id", "conversations"})
+# Fields of a message that are stored elsewhere.
+MESSAGE_EXCLUDED = frozenset({"author", "content", "create_time", "metadata", "recipient", "channel", "status"})
+HIDDEN = "is_visually_hidden_from_conversation"
 # Fields of a message's metadata: the key in the file, and the key in the item's metadata if it is another.
 MESSAGE_METADATA: Mapping[str, str] = {
     "model_slug": "model",
     "attachments": "attachments",
     "user_context_message_data": "custom_instructions",
-    "is_visually_hidden_from_conversation": "hidden",
+    HIDDEN: "hidden",
     "content_references": "content_references",
     "citations": "citations",
     "aggregate_result": "aggregate_result",
@@ -117,18 +122,23 @@ class _Conversation:
         self.times = tree_times(nodes, self.start)
 
     def session(self) -> Entry:
-        title = self.fields.get("title")
+        raw = {name: value for name, value in self.fields.items() if name != "mapping"}
         values = {
             "user_id": self.user_id,
             "session_id": self.session_id,
             "started_at": self.start,
             "last_activity": self.start,
             "metadata": {
-                **given({name: value for name, value in self.fields.items() if name not in CONVERSATION_EXCLUDED}),
-                **given({"source": SOURCE, "title": title}),
+                **merged(
+                    {name: value for name, value in self.fields.items() if name not in self._stored_elsewhere()},
+                    {"source": SOURCE},
+                ),
             },
         }
-        return Entry("UserSession", values, METADATA, self.place, {"title": title}, repairs=METADATA)
+        return Entry("UserSession", values, METADATA, self.place, raw, repairs=METADATA)
+
+    def _stored_elsewhere(self) -> frozenset[str]:
+        return CONVERSATION_EXCLUDED | ({"id"} if self.fields.get("id") == self.session_id else frozenset())
 
     def outcome(self, node_id: str, node: object) -> Outcome:
         place = Place(self.place.line, self.place.index, f"node {node_id}")
@@ -147,7 +157,8 @@ class _Conversation:
         position = {
             "node": node_id,
             "parent": node.get("parent"),
-            "branch": bool(self.shown) and node_id not in self.shown,
+            "branch": (bool(self.shown) and node_id not in self.shown) or None,
+            "message_id": message_id if (message_id := message.get("id")) != node_id else None,
         }
         stated_time, time = message.get("create_time"), self.times[node_id]
         return Entry(
@@ -166,7 +177,8 @@ class _Conversation:
     def _profile(self, node_id: str, text: str, metadata: Mapping[str, Any], place: Place, raw: object) -> Entry:
         """One item for all copies of a profile. It belongs to the first conversation that is imported."""
         key = derived_id(SOURCE, self.user_id, PROFILE, text)
-        values = {**self._values(node_id, text), "id": key, "metadata": metadata}
+        shared = {name: value for name, value in metadata.items() if name not in ("details", "update_time")}
+        values = {**self._values(node_id, text), "id": key, "metadata": shared}
         return Entry("MemoryItem", values, frozenset({"text_content", "metadata"}), place, raw, repairs=METADATA)
 
     def _values(self, node_id: str, text: str) -> dict[str, Any]:
@@ -210,11 +222,21 @@ def _content(content: object) -> tuple[str, dict[str, Any]]:
     taken = {"content_type", "parts", *named, *(["thoughts"] if thoughts else [])}
     rest = given({name: value for name, value in content.items() if name not in taken})
     rest.update(given({"parts": [other for _, other in parts if other is not None]}))
-    if not text and rest.keys() <= INCIDENTAL:
+    if not text and not has_content(rest, *INCIDENTAL):
         return "", {}
+    if not text and content.get("content_type") not in PLAIN_TYPES:
+        text = "\n".join(_nested_texts(given({name: value for name, value in rest.items() if name != "parts"})))
     if (rest or text) and (kind := content.get("content_type")) not in PLAIN_TYPES:
         rest.update(given({"content_type": kind}))
     return text, rest
+
+
+def _nested_texts(value: object) -> Iterator[str]:
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key in NESTED_TEXTS and isinstance(inner, str) and inner:
+            yield inner
+        else:
+            yield from _nested_texts(inner)
 
 
 def _listed(parts: object) -> list[Any]:
@@ -245,10 +267,20 @@ def _joined(chunks: object) -> str:
 
 
 def _details(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The relevant metadata of a message."""
+    """The other fields of a message: those of its `metadata` that are read on their own, and `details`."""
     metadata = message.get("metadata")
-    more = metadata if isinstance(metadata, dict) else {}
+    more = metadata if isinstance(metadata, dict) else given({"metadata": metadata})
     author = message.get("author")
+    other = {name: value for name, value in message.items() if name not in MESSAGE_EXCLUDED}
+    if other.get("weight") in (1, 1.0):
+        del other["weight"]
+    details = {
+        **{name: value for name, value in more.items() if name not in MESSAGE_METADATA},
+        **{name: value for name, value in other.items() if name not in ("id", "update_time")},
+        "author": {name: value for name, value in author.items() if name not in ("role", "name") and value}
+        if isinstance(author, dict)
+        else author,
+    }
     recipient, status = message.get("recipient"), message.get("status")
     return given(
         {
@@ -257,5 +289,8 @@ def _details(message: Mapping[str, Any]) -> dict[str, Any]:
             "channel": message.get("channel"),
             "status": status if status != "finished_successfully" else None,
             **{kept: more.get(name) for name, kept in MESSAGE_METADATA.items()},
+            "hidden": more.get(HIDDEN) or None,
+            "update_time": message.get("update_time"),
+            "details": given(details),
         }
     )

@@ -6,13 +6,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from memory.interchange.entries import Context, Empty, Entry, Outcome, Outcomes, Place, Reject, Value, derived_id, given
+from memory.interchange.entries import (
+    Context,
+    Empty,
+    Entry,
+    Outcome,
+    Outcomes,
+    Place,
+    Reject,
+    Value,
+    derived_id,
+    given,
+    has_content,
+    merged,
+)
 from memory.interchange.entries import time_of as parsed_time
 from memory.interchange.messages import METADATA, Conversation, inside, session_of, text_in, text_of, without
 from memory.interchange.order import Node, original_time, tree_times
 
 SOURCE = "claude"
 ROLES: Mapping[str, str] = {"human": "user"}
+# Fields without which a message is empty.
+INCIDENTAL = ("parent_message_uuid", "index", "input_mode", "stop_reason", "updated_at")
 
 
 def recognises(content: object) -> bool:
@@ -30,7 +45,7 @@ def parse(value: Value, context: Context) -> Outcomes:
     known = [node.time for node in nodes.values() if node.time is not None]
     start = parsed_time(content.get("created_at")) or min(known, default=context.time)
     times = tree_times(nodes, start)
-    about = without(content, "uuid", "name", "created_at", "updated_at", "chat_messages")
+    about = without(content, "uuid", "name", "created_at", "chat_messages")
     outcomes = [
         _outcome(conversation, message, times.get(_key(message, position)), position, value.place, timed=bool(known))
         for position, message in enumerate(content["chat_messages"])
@@ -66,10 +81,13 @@ def _outcome(
     if not isinstance(message, dict) or time is None:
         return Reject(place, "A message must be an object.", message)
     text, parts = text_of(message.get("content"))
+    plain = text_in(message, "text") or ""
     if not text and not parts:
-        text = text_in(message, "text") or ""
-    kept = given({**without(message, "uuid", "text", "content", "sender", "created_at", "updated_at"), "parts": parts})
-    if not text and not kept.keys() - {"parent_message_uuid", "index"}:
+        text = plain
+    kept = given({**without(message, "uuid", "text", "content", "sender", "created_at"), "parts": parts})
+    if plain not in ("", text):
+        kept["text"] = plain
+    if not text and not has_content(kept, *INCIDENTAL):
         return Empty(place)
     key, sender = _key(message, position), text_in(message, "sender")
     values = {
@@ -79,12 +97,14 @@ def _outcome(
         "item_type": "message",
         "timestamp": time,
         "text_content": text or None,
-        "metadata": {
-            **kept,
-            **given({"message_id": text_in(message, "uuid"), "role": sender and ROLES.get(sender, sender)}),
-            **original_time(message.get("created_at"), time),
-            "source": SOURCE,
-        },
+        "metadata": merged(
+            kept,
+            {
+                **given({"message_id": text_in(message, "uuid"), "role": sender and ROLES.get(sender, sender)}),
+                **original_time(message.get("created_at"), time),
+                "source": SOURCE,
+            },
+        ),
     }
     stated = {"text_content", "metadata", *(("timestamp",) if parsed_time(message.get("created_at")) else ())}
     repairs = METADATA | {"timestamp"} if timed else METADATA

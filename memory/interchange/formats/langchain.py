@@ -19,13 +19,16 @@ from memory.interchange.entries import (
     Outcomes,
     Place,
     Reject,
+    Removal,
     Turn,
     Value,
     derived_id,
     given,
+    has_content,
+    merged,
     time_of,
 )
-from memory.interchange.messages import text_of
+from memory.interchange.messages import Conversation, text_of, without
 
 SOURCE = "langchain"
 ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant"}
@@ -35,27 +38,50 @@ KINDS = frozenset({"human", "ai", "system", "tool", "function", "chat", "develop
 TIMES = ("timestamp", "created_at")
 MAPS = ("additional_kwargs", "response_metadata")
 # Irrelevant outside of LangChain, or stored elsewhere.
-EXCLUDED = frozenset({"content", "type", "example"})
+EXCLUDED = frozenset({"content", "type", "role"})
+# Fields without which a message is empty.
+INCIDENTAL = ("response_metadata", "id", "name", "example")
+# The id of a removal of all messages.
+ALL = "__remove_all__"
+# The keys of the session and the message in rows of SQL and of MongoDB.
+ROWS = (("session_id", "message"), ("SessionId", "History"))
 # Fields of a history's row that are stored elsewhere.
 ROW_EXCLUDED = frozenset({"session_id", "message_id", "timestamp", "created_at", "id"})
 
 
 def recognises(content: object) -> bool:
-    """Detect a message, or a list that contains one."""
-    members = content if isinstance(content, list) else [content]
-    return any(_normal(member) is not None for member in members)
+    """Detect a message, or a list that contains one, also as `messages` of an object or of its `values`."""
+    return any(_normal(member) is not None for member in _listed(content) or [content])
+
+
+def _listed(content: object) -> list[Any] | None:
+    """A list, or the `messages` of a graph's state or a run; None for other values."""
+    if isinstance(content, dict):
+        content = content["values"] if isinstance(content.get("values"), dict) else content
+        content = content.get("messages")
+    return content if isinstance(content, list) else None
 
 
 def parse(value: Value, context: Context) -> Outcomes:
     """Yield an entry per message."""
     session_id, place = _session(value, context), value.place
-    if not isinstance(value.content, list):
+    if (members := _listed(value.content)) is None:
         position = value.ordinal if place.index is None else place.index
         yield _outcome(value.content, position, session_id, place, context)
         return
-    for position, member in enumerate(value.content):
+    if isinstance(value.content, dict) and (about := _about(value.content)):
+        yield Conversation(SOURCE, context.required_user_id(), session_id).session(context.time, about, place)
+    for position, member in enumerate(members):
         inside = Place(place.line, place.index, f"message {position}")
         yield _outcome(member, position, session_id, inside, context)
+
+
+def _about(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an object except for its messages."""
+    about = without(content, "messages")
+    if isinstance(values := content.get("values"), dict):
+        about["values"] = without(values, "messages")
+    return given(about)
 
 
 def _outcome(content: object, position: int, session_id: str, place: Place, context: Context) -> Outcome:
@@ -92,17 +118,17 @@ def _normal(content: object) -> _Message | None:
     if kind == "constructor" and isinstance(path := content.get("id"), list) and path and _is_kind(path[-1]):
         kwargs = content.get("kwargs")
         return _Message(path[-1], kwargs, {}, content) if isinstance(kwargs, dict) else None
-    return _stored(content) if "session_id" in content else None
+    return next((_stored(content, *names) for names in ROWS if names[0] in content), None)
 
 
-def _stored(content: Mapping[str, Any]) -> _Message | None:
-    """The message of a row of an SQL history, whose `message` is JSON or its text."""
-    stored = content.get("message")
+def _stored(content: Mapping[str, Any], session: str, name: str) -> _Message | None:
+    """The message of a row of an SQL or MongoDB history, which is JSON or its text."""
+    stored = content.get(name)
     try:
         message = _normal(json.loads(stored) if isinstance(stored, str) else stored)
     except (ValueError, RecursionError):
         return None
-    row = {key: value for key, value in content.items() if key != "message"}
+    row = {**without(content, session, name), "session_id": content[session]}
     return None if message is None else _Message(message.kind, message.data, row, content)
 
 
@@ -117,7 +143,7 @@ def _kind(kind: str) -> str:
 def _session(value: Value, context: Context) -> str:
     """The file's session; further lists in the file get numbered sessions."""
     numbers: list[int] = []
-    in_list = isinstance(value.content, list)
+    in_list = _listed(value.content) is not None
     if value.ordinal and (in_list or value.place.index is not None):
         numbers.append(value.ordinal + 1)
     if in_list and value.place.index is not None:
@@ -128,34 +154,54 @@ def _session(value: Value, context: Context) -> str:
 def _message(message: _Message, position: int, session_id: str, place: Place, context: Context) -> Outcome:
     data, row = message.data, message.row
     text, parts = text_of(data.get("content"))
-    rest = given({key: value for key, value in data.items() if key not in EXCLUDED})
-    if not text and not parts and not rest.keys() - {"response_metadata", "id", "name"}:
-        return Empty(place)
+    rest = {key: value for key, value in data.items() if key not in EXCLUDED and (key, value) != ("example", False)}
     if isinstance(stated := row.get("session_id"), str) and stated:
         session_id = stated
     user_id = context.required_user_id()
+    if _kind(message.kind) == "remove":
+        return _removal(data.get("id"), user_id, session_id, place, message.raw)
+    if not text and not parts and not has_content(rest, *INCIDENTAL):
+        return Empty(place)
+    text = text or _refusal(rest)
+    if rest.get("id") == (row.get("message_id") or data.get("id")):
+        rest.pop("id", None)
     key = row.get("message_id") or data.get("id") or row.get("id") or position
+    own = {
+        "parts": parts,
+        "message_id": row.get("message_id") or data.get("id"),
+        "row_id": row.get("id"),
+        "type": message.kind if message.kind.endswith("Chunk") else None,
+        "source": SOURCE,
+        "role": _role(message.kind, data),
+    }
     values = {
         "id": derived_id(SOURCE, user_id, session_id, key),
         "user_id": user_id,
         "session_id": session_id,
         "item_type": "message",
         "text_content": text or None,
-        "metadata": {
-            **given({name: value for name, value in row.items() if name not in ROW_EXCLUDED}),
-            **_named(rest),
-            **given({"parts": parts, "message_id": row.get("message_id") or data.get("id")}),
-            "source": SOURCE,
-            "role": _role(message.kind, data),
-        },
+        "metadata": merged(
+            {**{name: value for name, value in row.items() if name not in ROW_EXCLUDED and name not in rest}, **rest},
+            {**own, "row": {name: row[name] for name in row.keys() & rest.keys() - ROW_EXCLUDED}},
+        ),
     }
     turn = Turn(derived_id(user_id, session_id), position, _stated_time(row) or _stated_time(data))
     stated_fields = frozenset({"text_content", "metadata"})
     return Entry("MemoryItem", values, stated_fields, place, message.raw, turn, repairs=frozenset({"metadata"}))
 
 
-def _named(rest: Mapping[str, Any]) -> dict[str, Any]:
-    return {"message_id" if key == "id" else key: value for key, value in rest.items() if key != "role"}
+def _removal(id: object, user_id: str, session_id: str, place: Place, raw: object) -> Outcome:
+    if not id:
+        return Reject(place, "A removal must have the id of a message.", raw)
+    if id == ALL:
+        return Reject(place, "A removal of all messages cannot be imported: remove those before it from the file.", raw)
+    return Removal(derived_id(SOURCE, user_id, session_id, id), place)
+
+
+def _refusal(data: Mapping[str, Any]) -> str:
+    kwargs = data.get("additional_kwargs")
+    refusal = kwargs.get("refusal") if isinstance(kwargs, dict) else None
+    return refusal if isinstance(refusal, str) else ""
 
 
 def _role(kind: str, data: Mapping[str, Any]) -> str:

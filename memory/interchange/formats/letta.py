@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from memory.interchange.entries import Context, Entry, Outcomes, Place, Reject, Value, derived_id, given
+from memory.interchange.entries import Context, Entry, Outcomes, Place, Reject, Value, derived_id, given, merged
 from memory.interchange.entries import time_of as parsed_time
 from memory.interchange.messages import METADATA, Conversation, Message, session_of, text_in, text_of, without
+from memory.interchange.order import original_time
 
 SOURCE = "letta"
 
@@ -35,7 +36,12 @@ def parse(value: Value, context: Context) -> Outcomes:
         conversation = Conversation(SOURCE, user_id, named or f"{session_of(value, context)}-agent-{number + 1}")
         times = (parsed_time(message.get("created_at")) for message in messages if isinstance(message, dict))
         start = next(filter(None, times), None) or context.time
-        yield conversation.session(start, {"title": agent.get("name")}, place)
+        about = {"title": agent.get("name"), **without(agent, "messages", "name")}
+        if agent.get("id") == conversation.session_id:
+            del about["id"]
+        if number == 0:
+            about["file"] = given(without(content, "agents", "blocks"))
+        yield conversation.session(start, about, place)
         for position, message in enumerate(messages):
             part = Place(place.line, place.index, f"agent {number}, message {position}")
             if isinstance(message, dict):
@@ -46,7 +52,9 @@ def parse(value: Value, context: Context) -> Outcomes:
 
 def _message(message: dict[str, Any], position: int, place: Place) -> Message:
     text, parts = text_of(message.get("content"))
-    details = without(message, "id", "role", "content", "text", "created_at", "updated_at")
+    details = without(message, "id", "role", "content", "text", "created_at")
+    if text and text_in(message, "text") not in (None, text):
+        details["text"] = message["text"]
     return Message(
         key=message.get("id") or position,
         position=position,
@@ -56,6 +64,7 @@ def _message(message: dict[str, Any], position: int, place: Place) -> Message:
         raw=message,
         time=message.get("created_at"),
         metadata={**details, "parts": parts},
+        id=message.get("id"),
     )
 
 
@@ -71,6 +80,13 @@ def _block(block: object, position: int, place: Place, context: Context) -> Outc
         "item_type": "memory",
         "timestamp": time or context.time,
         "text_content": text,
-        "metadata": {**given(without(block, "id", "value", "created_at", "updated_at")), "source": SOURCE},
+        "metadata": merged(
+            without(block, "id", "value", "created_at"),
+            {
+                **original_time(block.get("created_at"), time or context.time),
+                "block_id": block.get("id"),
+                "source": SOURCE,
+            },
+        ),
     }
     yield Entry("MemoryItem", values, frozenset({"text_content", "metadata"}), place, block, repairs=METADATA)

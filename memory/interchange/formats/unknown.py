@@ -31,9 +31,11 @@ def _is_completion(content: Mapping[str, Any]) -> bool:
 
 
 LOOKALIKES: Mapping[Callable[[Mapping[str, Any]], bool], str] = {
-    _is_completion: "this looks like a single answer of OpenAI's chat completions API, not a conversation",
+    _is_completion: (
+        "this looks like an answer of OpenAI's chat completions API without whole messages, such as a stream's"
+    ),
     lambda content: content.get("object") == "response": (
-        "this looks like a single answer of OpenAI's responses API, not a conversation"
+        "this looks like an answer of OpenAI's responses API without messages"
     ),
     lambda content: isinstance(content.get("type"), str) and "data" in content: (
         "this looks like an event with `type` and `data`, not a LangChain message"
