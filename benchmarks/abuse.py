@@ -86,7 +86,7 @@ def below_the_limits() -> Iterator[tuple[str, bytes]]:
 
 
 QUERIES = {
-    "an endless question": f"{ITEMS}search/?q={'a+' * 1900}&limit=1000",
+    "an endless query": f"{ITEMS}search/?q={'a+' * 1900}&limit=1000",
     "many parameters": f"{ITEMS}?" + "&".join(f"p{number}=1" for number in range(600)),
     "a parameter of nested lists": f"{ITEMS}?metadata_key=a&metadata_value={'[' * 3900}",
     "a number of many digits": f"{ITEMS}?metadata_key=a&metadata_value={'9' * 3900}",

@@ -23,6 +23,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from memory.testing.emulator import free_port
+
 PROJECT = Path(__file__).resolve().parent.parent
 USERS = 4
 QUIETLY = ("--access-logfile", "/dev/null", "--log-level", "warning")
@@ -89,9 +91,7 @@ def fill(env: Mapping[str, str], rows: int) -> list[str]:
 @contextmanager
 def served(env: Mapping[str, str], workers: int) -> Iterator[tuple[int, int]]:
     """Run the service with gunicorn; yields its port and process id."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *QUIETLY]
     server = subprocess.Popen(  # noqa: S603
         [*command, "--bind", f"127.0.0.1:{port}", "--workers", str(workers), "orchestra.wsgi"],

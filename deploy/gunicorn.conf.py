@@ -27,7 +27,7 @@ max_requests_jitter = 1_000
 MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn creates its own file there)
 worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 accesslog = "-"
-# Without the query string and the referrer, since questions to the memory are parameters.
+# Without the query string and the referrer, since search texts are parameters.
 access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms "%(a)s"'
 errorlog = "-"
 # Workers are not managed from inside the container, so no socket is needed.

@@ -119,7 +119,7 @@ class TestChatGPT:
         assert [item["timestamp"] for item in found] == [first + 2 * tick, first + tick, first, STARTED + tick]
 
     @pytest.mark.parametrize("time", ["yesterday", [], True, 1e300, float("nan"), {"x": 1}])
-    def test_a_time_that_is_none(self, time: Any) -> None:
+    def test_an_invalid_time(self, time: Any) -> None:
         """The time counts as missing; the message is kept."""
         (item,) = items(conversation([node("a", None, message("user", "x", time))], create_time=time))
         assert item["timestamp"] == FILE_TIME + timedelta(microseconds=1)

@@ -139,7 +139,7 @@ class TestFirstStart:
                 start("--port", str(taken.getsockname()[1]))
         assert not get_user_model().objects.exists()
 
-    def test_a_port_that_is_none(self) -> None:
+    def test_an_invalid_port(self) -> None:
         """The error is one sentence."""
         with pytest.raises(CommandError, match="Port 70000: not a valid port"):
             start("--port", "70000")

@@ -100,7 +100,7 @@ def test_a_search_is_reported(broken: None, make_user: Any, client_for: Any) -> 
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
-def test_numbers_that_are_none_are_no_vector(
+def test_non_numeric_vectors_are_rejected(
     factor: float, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The text with invalid numbers is found by its words, others also by their vectors; the failure is logged."""

@@ -135,7 +135,7 @@ def test_what_waits_for_two_things_is_counted_once(make_item: Callable[..., Memo
 
 
 @pytest.mark.parametrize("command", ["memory_embed", "memory_reembed"])
-def test_a_database_that_is_none_is_one_sentence(command: str) -> None:
+def test_an_unknown_database_is_one_sentence(command: str) -> None:
     """The error is one sentence, not a traceback."""
     options = {"to": f"{HERE}Other"} if command == "memory_reembed" else {}
     with pytest.raises(CommandError, match=r"--database nowhere: unknown alias"):
@@ -418,7 +418,7 @@ def test_a_project_with_tasks_gets_a_task(settings: Any, make_item: Callable[...
 
 
 @pytest.mark.parametrize("backend", ["django.tasks.backends.immediate.ImmediateBackend", ""])
-def test_tasks_that_run_in_place_are_none(settings: Any, backend: str) -> None:
+def test_tasks_that_run_in_place_are_not_used(settings: Any, backend: str) -> None:
     """Django's default backend runs a task in place, so the write would wait for the model."""
     settings.TASKS = {"default": {"BACKEND": backend}}
     assert later.task() is None

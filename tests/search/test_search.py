@@ -167,7 +167,7 @@ def test_several_things_are_found_far_apart() -> None:
     assert several == pytest.approx([OF_SEVERAL * score for score in one])
 
 
-def test_a_part_that_is_none_is_refused() -> None:
+def test_an_unknown_part_is_refused() -> None:
     """A typing error would switch all parts off."""
     with pytest.raises(ValueError, match="times"):
         Weights().only("times")

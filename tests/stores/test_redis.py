@@ -270,7 +270,7 @@ def test_a_conversation_is_kept_and_given_back(client: RedisClient) -> None:
 
 
 @pytest.mark.parametrize("kept", [5, {}, {"form": "x", "items": []}, {"form": form_of(MemoryItem), "items": [1]}])
-def test_a_kept_conversation_that_does_not_decode_is_none(client: RedisClient, kept: Any) -> None:
+def test_a_conversation_that_does_not_decode_is_a_miss(client: RedisClient, kept: Any) -> None:
     """A value of an older release, or of another program."""
     wait(client.set, "history:ada:s", kept)
     assert wait(client.get_history, "ada", "s") is None

@@ -142,7 +142,7 @@ class DocumentEditor(schema.BaseDatabaseSchemaEditor):
 
     def _constraint_names(self, model: Any, column_names: Any = None, **wanted: Any) -> list[str]:
         """Names of the model's constraints and indexes. A model's state has no `index_together`: an index of several
-        columns that is none of `Meta.indexes` has the name that Django gives those."""
+        columns that is not in `Meta.indexes` has the name that Django gives those."""
         base: Any = super()
         with self.connection.introspection.described_by(model):
             names: list[str] = base._constraint_names(model, column_names, **wanted)

@@ -63,7 +63,7 @@ def names(rows: Any) -> list[Any]:
     return [(row.pk, [str(value) for value in row._state.fields_cache.values()]) for row in rows]
 
 
-QUESTIONS: dict[str, Callable[[Any], Any]] = {
+QUERIES: dict[str, Callable[[Any], Any]] = {
     "forward": lambda b: names(b(Book).filter(writer="ann").select_related("writer").order_by("pk")),
     "chain": lambda b: names(b(Book).filter(year__gt=2000).select_related("writer__city").order_by("-year", "pk")),
     "nullable": lambda b: names(b(Book).select_related("editor__teacher").order_by("pk")),
@@ -189,13 +189,13 @@ COSTS: dict[str, list[str]] = {
 bounded = re.compile(r" limit (4\d|5\d)$")
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("name", QUERIES)
 def test_joins_agree_with_sqlite(name: str, library: None, calls: Callable[[], Any]) -> None:
     """Each way to follow a relation returns the rows of SQLite, at the stated cost."""
-    question = QUESTIONS[name]
+    query = QUERIES[name]
     with calls() as made:
-        found = question(lambda model: model.objects.all())
-    assert found == question(lambda model: model.objects.using("sqlite"))
+        found = query(lambda model: model.objects.all())
+    assert found == query(lambda model: model.objects.using("sqlite"))
     assert found
     lines = [bounded.sub("", f"{call['documents_read']} {call['description']}") for call in made]
     assert lines == COSTS.get(name, lines)

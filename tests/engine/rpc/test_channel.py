@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from google.auth import exceptions as auth_exceptions
 from google.auth.credentials import AnonymousCredentials
 
 from memory.backends.firestore.rpc import channel
+from memory.testing.emulator import free_port
 
 SECRET = "c2VjcmV0LW5vdC10by1iZS1zZWVu"
 
@@ -173,9 +173,7 @@ def test_credentials_without_a_project_need_one(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_restarted_server_is_reached_soon() -> None:
     """However long it was down, without a restart of the process and without gRPC's default backoff."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     wire = channel.connect(channel.Target("p", "away", f"127.0.0.1:{port}"))
     request = channel.pb["GetDocumentRequest"](name=f"{wire.documents}/notes/1")
 
