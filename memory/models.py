@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import limits
-from .batches import Place, places_of
+from .batches import ROWS_AT_ONCE, Place, places_of
 from .cache import Conversation
 from .coherence import Changes, Tables, cache_of, conversation_of, writing
 from .contention import retry_on_contention
@@ -449,3 +450,41 @@ def refuse_session(user_id: str, session_id: str) -> None:
     """Raise `ValidationError` if the two do not form a valid document id of a session."""
     if problem := limits.document_id_problem(UserSession.make_id(user_id, session_id)):
         raise ValidationError({"session_id": _("With the user's id: %s") % problem})
+
+
+class IdempotencyKey(models.Model):
+    """A write of the API with an `Idempotency-Key`, and its answer: `memory.api.idempotency`."""
+
+    KEPT: ClassVar[timedelta] = timedelta(hours=24)
+
+    id = DocumentIdField(editable=False)
+    fingerprint = models.CharField(max_length=64)
+    # The request that holds the key, and until when.
+    claim = models.CharField(max_length=32)
+    until = models.DateTimeField()
+    created = models.DateTimeField()
+    status = models.SmallIntegerField(null=True)
+    answer = AnyJSONField(default=dict, blank=True)
+
+    class Meta:
+        db_table = "memory_idempotency_keys"
+        verbose_name = _("idempotency key")
+        verbose_name_plural = _("idempotency keys")
+        indexes = (models.Index(fields=["created"], name="memory_idempotency_created"),)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the key may be used for another request."""
+        return self.created + self.KEPT <= timezone.now()
+
+    @classmethod
+    def purge(cls, using: str | None = None) -> int:
+        """Delete expired keys in batches; return how many."""
+        keys, deleted = cls._default_manager.using(using), 0
+        expired = keys.filter(created__lte=timezone.now() - cls.KEPT)
+        while some := list(expired.order_by("created").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
+            deleted += expired.filter(pk__in=some).delete()[0]
+        return deleted

@@ -18,6 +18,9 @@ those of others return 404. With the permission `memory.act_for_any_user` you ca
 **Validation.** Unknown fields and parameters, wrong types and repeated keys are errors. Times are RFC 3339 with an
 offset, and are returned in UTC. The trailing slash of a path is optional.
 
+**Repeated writes.** With an `Idempotency-Key` a write can be sent again after any error: it is applied once, and the
+first answer is returned again.
+
 **Errors.** All errors have the same format: `error` with a stable `code`, a readable `message`, and errors by field.
 """
 

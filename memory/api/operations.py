@@ -160,10 +160,11 @@ ERRORS: Mapping[int, str] = {
     404: "The record does not exist, or you cannot read it.",
     405: "Method not allowed: `bulk`, `check-duplicate` and `search` are paths, not ids.",
     406: "The Accept header does not allow JSON.",
-    409: "A concurrent request wrote one of these records. Nothing was written.",
+    409: "A concurrent request wrote one of these records, or has the same Idempotency-Key. Nothing was written.",
     411: "Missing Content-Length.",
     413: "The records together exceed the limit of one commit. Nothing was written.",
     415: "The body is not `application/json`.",
+    422: "The Idempotency-Key was used for another request. Nothing was written.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
     500: "Internal server error, or `outcome_unknown`: read the record before you repeat the write.",
     503: "Contention, or storage or the embedding model is unavailable. Try again after `Retry-After` seconds.",
@@ -172,6 +173,8 @@ EVERYWHERE = (400, 401, 406, 429, 500, 503)
 # Statuses of methods that write, and of methods with a body.
 WRITING = (403, 411)
 WITH_BODY = (415,)
+# Statuses of operations that accept an Idempotency-Key.
+WITH_KEY = (409, 422)
 
 ERROR_EXAMPLE = {
     "error": {

@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from ..conf import memory_settings
 from .fields import NO_NUL_PATTERN
-from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WRITING, Operation
+from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WITH_KEY, WRITING, Operation
 from .permissions import scope_of
 from .serializers import ErrorSerializer
 
@@ -20,6 +20,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 BODIES = frozenset({"POST", "PUT", "PATCH"})
 LISTS = frozenset({"list", "history"})
+IDEMPOTENT = frozenset({"create", "bulk", "update", "partial_update", "destroy"})
 FILTERED = frozenset({"list", "search"})
 
 
@@ -95,7 +96,9 @@ class MemorySchema(AutoSchema):
             statuses += WRITING
         if self.method in BODIES:
             statuses += WITH_BODY
-        errors = {code: OpenApiResponse(ErrorSerializer, description=ERRORS[code]) for code in sorted(statuses)}
+        if self.view.action in IDEMPOTENT:
+            statuses += WITH_KEY
+        errors = {code: OpenApiResponse(ErrorSerializer, description=ERRORS[code]) for code in sorted(set(statuses))}
         return {operation.status: success, **errors}
 
     def _record_serializer(self) -> Any:
@@ -120,6 +123,22 @@ class MemorySchema(AutoSchema):
                 description="The authentication scheme.",
             ),
         ]
+        if self.view.action in IDEMPOTENT:
+            headers += [
+                OpenApiParameter(
+                    "Idempotency-Key",
+                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                    OpenApiParameter.HEADER,
+                    description="A new random text for each write; a repeated request with it is applied once.",
+                ),
+                OpenApiParameter(
+                    "Idempotent-Replayed",
+                    str,
+                    OpenApiParameter.HEADER,
+                    response=[self.operation.status],
+                    description="`true` if an earlier request with the same key was applied.",
+                ),
+            ]
         if self.view.action == "create":
             headers.append(
                 OpenApiParameter(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from http import HTTPMethod
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -32,12 +33,13 @@ from rest_framework.viewsets import GenericViewSet
 from .. import history, limits
 from ..contention import in_transaction, retried_on_contention
 from ..fields import new_id
-from ..models import AgentData, MemoryItem, UserSession
+from ..models import AgentData, MemoryItem, Record, UserSession
 from ..querysets import MemoryItemQuerySet
 from . import filters, serializers
 from .authentication import authentication_classes
 from .errors import Conflict, LengthRequired, exception_handler, naming, printable
 from .fields import id_taken
+from .idempotency import Claim, once
 from .pagination import CursorPagination, HistoryPagination
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
 from .permissions import HasScope, acts_for_any_user, may_act_for, principal
@@ -172,8 +174,9 @@ class RecordViewSet(
     owner: ClassVar[str] = "user_id"
     # The field that reports an existing id.
     identity: ClassVar[str] = "id"
-    # The result of `prepare`.
+    # The result of `prepare`, and the claim of the request's idempotency key.
     prepared: Any = None
+    claim: Claim | None = None
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """The unexpired records that the principal may read; locked for updates."""
@@ -222,14 +225,46 @@ class RecordViewSet(
         """The id of a record with these validated values."""
         return str(values.get("id") or new_id())
 
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Insert, once for each idempotency key."""
+        create = super().create
+
+        def run(claim: Claim | None) -> Response:
+            self.claim = claim
+            return create(request, *args, **kwargs)
+
+        response = once(request, self.alias, run)
+        for name, value in self.get_success_headers(response.data).items():
+            response[name] = value
+        return response
+
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         """Insert; an existing id is a 400."""
         pk = self.new_id(serializer.validated_data)
         try:
-            with naming([pk]), self.inside_a_callers():
-                serializer.save(id=pk)
+            with naming([pk]):
+                if self.claim is None:
+                    with self.inside_a_callers():
+                        serializer.save(id=pk)
+                else:
+                    self.create_claimed(serializer, pk, self.claim)
         except IntegrityError as error:
             raise id_taken(self.identity) from error
+
+    def create_claimed(self, serializer: BaseSerializer[Any], pk: str, claim: Claim) -> None:
+        """Insert, and store the answer, in one transaction."""
+        record = self.model(**{**serializer.validated_data, "id": pk})
+        if isinstance(record, Record):
+            record.check_limits()
+            record.before_transaction([record], self.alias)
+        serializer.instance = record
+
+        def attempt() -> None:
+            with self.in_transaction():
+                record.save(force_insert=True)
+                claim.finish(status.HTTP_201_CREATED, serializer.to_representation(record))
+
+        retried_on_contention(attempt, using=self.alias, records=[record])
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         """The URL of the new record."""
@@ -239,14 +274,27 @@ class RecordViewSet(
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read and write in one transaction, so that no concurrent write is lost; both are retried after contention."""
         update = super().update
-        self.prepared = self.prepare(request, partial=kwargs.get("partial", False))
+        is_partial = kwargs.get("partial", False)
 
-        def attempt() -> Response:
-            with self.in_transaction():
-                return update(request, *args, **kwargs)
+        def run(claim: Claim | None) -> Response:
+            self.prepared = self.prepare(request, partial=is_partial)
 
-        with naming([self.kwargs["pk"]]):
-            return retried_on_contention(attempt, using=self.alias)
+            def attempt() -> Response:
+                with self.in_transaction():
+                    response = update(request, *args, **kwargs)
+                    if claim is not None:
+                        claim.finish(response.status_code, None if is_partial else response.data)
+                    return response
+
+            with naming([self.kwargs["pk"]]):
+                return retried_on_contention(attempt, using=self.alias)
+
+        return once(request, self.alias, run, self.current if is_partial else None)
+
+    def current(self) -> Response:
+        """The record as it is now."""
+        self.action = "retrieve"
+        return Response(self.get_serializer(self.get_object()).data)
 
     def prepare(self, request: Request, partial: bool) -> Any:
         """The record as it will be, with its derived fields, computed before the transaction; None if that is quick.
@@ -258,6 +306,22 @@ class RecordViewSet(
     def get_serializer_context(self) -> dict[str, Any]:
         """With what was prepared for an update."""
         return {**super().get_serializer_context(), "prepared": self.prepared}
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Delete, once for each idempotency key.
+
+        The answer is stored after the deletion, since that of a long session is many transactions. A request that is
+        repeated after it ended between the two is a 404.
+        """
+        destroy = super().destroy
+
+        def run(claim: Claim | None) -> Response:
+            response = destroy(request, *args, **kwargs)
+            if claim is not None:
+                claim.finish(response.status_code)
+            return response
+
+        return once(request, self.alias, run)
 
     def perform_destroy(self, instance: Any) -> None:
         """Delete the record and its dependents."""
@@ -292,22 +356,30 @@ class MemoryItemViewSet(RecordViewSet):
 
     @action(detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.MemoryItemBulkSerializer)
     def bulk(self, request: Request) -> Response:
-        """Create many items, all or none."""
+        """Create many items, all or none, and once for each idempotency key."""
+        return once(request, self.alias, partial(self.create_all, request))
+
+    def create_all(self, request: Request, claim: Claim | None) -> Response:
+        """Create the items of a bulk request."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         items: list[MemoryItem] = serializer.validated_data["items"]
         MemoryItem.before_transaction(items, self.alias)  # slow, and the transaction locks an SQLite database
 
-        def attempt() -> list[MemoryItem]:
+        answer = {"created": len(items), "ids": [item.pk for item in items]}
+
+        def attempt() -> None:
             with self.in_transaction():
-                return MemoryItem.objects.all().already_checked().bulk_create(items)
+                MemoryItem.objects.all().already_checked().bulk_create(items)
+                if claim is not None:
+                    claim.finish(status.HTTP_201_CREATED, answer)
 
         try:
             with naming(item.pk for item in items):
-                created = retried_on_contention(attempt, using=self.alias, records=items)
+                retried_on_contention(attempt, using=self.alias, records=items)
         except IntegrityError as error:
             raise Conflict from error
-        return Response({"created": len(created), "ids": [item.pk for item in created]}, status.HTTP_201_CREATED)
+        return Response(answer, status.HTTP_201_CREATED)
 
     @action(
         detail=False,

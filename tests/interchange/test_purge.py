@@ -14,6 +14,7 @@ from memory.querysets import records
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
+NO_KEYS = "IdempotencyKey: 0 deleted"
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def test_purge(
     make_agent_data()
     assert purge("--dry-run").splitlines() == ["MemoryItem: 5 would be deleted", "AgentData: 1 would be deleted"]
     assert MemoryItem.all_objects.count() == 7
-    assert purge().splitlines() == ["MemoryItem: 5 deleted", "AgentData: 1 deleted"]
+    assert purge().splitlines() == ["MemoryItem: 5 deleted", "AgentData: 1 deleted", NO_KEYS]
     assert {item.expiration for item in MemoryItem.all_objects.all()} == {None, FUTURE}
     assert AgentData.all_objects.count() == 1
-    assert purge().splitlines() == ["MemoryItem: 0 deleted", "AgentData: 0 deleted"]
+    assert purge().splitlines() == ["MemoryItem: 0 deleted", "AgentData: 0 deleted", NO_KEYS]

@@ -1,4 +1,4 @@
-"""`manage.py memory_purge [--dry-run]`: delete expired records."""
+"""`manage.py memory_purge [--dry-run]`: delete expired records and idempotency keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from memory.models import AgentData, MemoryItem, Record
+from memory.models import AgentData, IdempotencyKey, MemoryItem, Record
 
 MODELS: tuple[type[Record], ...] = (MemoryItem, AgentData)
 
@@ -29,3 +29,5 @@ class Command(BaseCommand):
                 self.stdout.write(f"{model.__name__}: {records.expired().count():,} would be deleted")
             else:
                 self.stdout.write(f"{model.__name__}: {records.purge():,} deleted")
+        if not options["dry_run"]:
+            self.stdout.write(f"IdempotencyKey: {IdempotencyKey.purge():,} deleted")
