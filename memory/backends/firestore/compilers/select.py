@@ -97,6 +97,13 @@ class SQLCompiler(compiler.SQLCompiler):
             for position, (functions, expression) in converters.items()
         }
 
+    def apply_converters(self, rows: Iterable[Any], converters: dict[int, Any]) -> Iterator[Any]:
+        """Converted rows. Those of JSON columns, which need none but for a JSON null, stay as they are otherwise."""
+        if all(functions == [_json_value] for functions, _ in converters.values()):
+            return _without_json_nulls(rows, list(converters))
+        converted: Iterator[Any] = super().apply_converters(rows, converters)
+        return converted
+
     # --- execution
 
     def execute_sql(
@@ -462,6 +469,15 @@ def _without_json_text(function: Any) -> Any:
         return function(text, expression, connection)
 
     return from_text
+
+
+def _without_json_nulls(rows: Iterable[Any], positions: Sequence[int]) -> Iterator[Any]:
+    for row in rows:
+        converted = row
+        for position in positions:
+            if row[position] is JSON_NULL:
+                converted = [*converted[:position], None, *converted[position + 1 :]]
+        yield converted
 
 
 def _json_value(value: Any, expression: Any, connection: Any) -> Any:

@@ -168,7 +168,7 @@ class Loader:
         """Reads within the budget, including this transaction's writes, and inserts new rows into the mirror."""
         versioned = loaded.table.name == self._versions_of
         read = _with_version(read) if versioned else read
-        with self._outer.cursor() as cursor:
+        with self._outer.plan_cursor() as cursor:
             if page is not None and page.with_own_rows:
                 rows, count = cursor.superset(read, min(page.limit, self._budget))
             elif isinstance(read, Query | Merge) and read.limit is not None:

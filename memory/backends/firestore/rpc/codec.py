@@ -428,12 +428,10 @@ def _decode_vector(message: Message) -> Any:
 
 
 def _decode_json(message: Message) -> Any:
-    if message.HasField("map_value"):
-        fields = message.map_value.fields
-        if len(fields) == 1 and TEXT in fields and fields[TEXT].string_value == "null":
-            return JSON_NULL
-        return _decode_map(message)
-    return _decode_member(message)
+    if not message.HasField("map_value"):
+        return _decode_member(message)
+    value = _decode_map(message)
+    return JSON_NULL if value is None else value  # no other map is None
 
 
 _DECODERS: Final[Mapping[Kind, Decoder]] = {
@@ -505,6 +503,8 @@ def row_decoder(columns: tuple[Ref, ...]) -> Callable[[Message], tuple[Any, ...]
                     row.append(None if missing is None else missing(document))
                 elif is_text:  # the most frequent kind, without a call
                     row.append(value.string_value or _decode_text(value))
+                elif value.HasField("null_value"):
+                    row.append(None)
                 else:
                     row.append(decoder(value))
         except (ValueError, TypeError, ArithmeticError) as error:
