@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -62,6 +62,14 @@ def retried_on_contention(attempt: Callable[[], ResultT], *, using: str, records
 
     with turn_of(using, records):
         return retry(with_restored_state(records, attempt), attempts=ATTEMPTS, using=using)
+
+
+def retried(function: Callable[[], ResultT], error: type[Exception], attempts: int) -> ResultT:
+    """The function's result, after at most this many attempts, without pauses, while it raises this error."""
+    for _ in range(attempts - 1):
+        with suppress(error):
+            return function()
+    return function()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class OrchestraConfig(AppConfig):
         The commands of `memory` run only its own queries, and the warnings' planner takes 30 MB.
         """
         if settings.DEBUG and not any(argument.startswith("memory_") for argument in sys.argv[1:2]):
-            connection_created.connect(watch_memory, dispatch_uid="orchestra.advice")
+            connection_created.connect(watch_memory, dispatch_uid="orchestra.warnings")
 
 
 def watch_memory(connection: Any, **kwargs: Any) -> None:

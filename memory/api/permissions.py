@@ -16,7 +16,7 @@ from ..conf import memory_settings
 
 ACT_FOR_ANY_USER = "memory.act_for_any_user"
 READ, WRITE, FORGET = "read", "write", "forget"
-# By method, except for actions that POST a question.
+# By method, except for actions that POST a query.
 SCOPE_OF_METHOD: Mapping[str, str] = {
     "GET": READ,
     "HEAD": READ,

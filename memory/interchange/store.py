@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, router, transaction
 
+from memory.contention import retried
 from memory.exceptions import ValidationError
 from memory.models import Document, MemoryItem, UserSession
 from memory.querysets import RecordQuerySet
@@ -51,12 +52,7 @@ def write(entries: Sequence[Entry | Removal], update: bool = False) -> Written:
 
     If another process adds one of the records concurrently, it retries, up to three attempts in total.
     """
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _write_once(entries, update)
-        except IntegrityError:
-            continue
-    return _write_once(entries, update)
+    return retried(lambda: _write_once(entries, update), IntegrityError, ATTEMPTS)
 
 
 def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:

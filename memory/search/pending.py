@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from memory import limits
 from memory.conf import memory_settings
+from memory.contention import retried
 from memory.embedding import model_name
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
@@ -84,12 +85,8 @@ def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str)
     """
     read = {item.pk: _state(item) for item in items}
     _fill(items, embedder, using)
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _write(items, read, using)
-        except OperationalError:  # contention, or the database is not available
-            continue
-    return _write(items, read, using)
+    # An OperationalError is contention, or the database is not available.
+    return retried(lambda: _write(items, read, using), OperationalError, ATTEMPTS)
 
 
 def embed_now(ids: Sequence[str], using: str) -> int:

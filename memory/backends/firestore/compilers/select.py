@@ -377,7 +377,7 @@ class SQLCompiler(compiler.SQLCompiler):
         yield from self.connection.statement(self.explained, lambda: list(describe(self, self.analyzed())))
 
     def analyzed(self) -> RowAnalysis | AggregateAnalysis:
-        """What the query asks."""
+        """The analysis of the query."""
         return analysis.analyze(self, self.setup())
 
     def explained(self) -> Text:
