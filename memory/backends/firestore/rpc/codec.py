@@ -268,7 +268,7 @@ _ENCODERS: Final[Mapping[Kind, Encoder]] = {
     Kind.DECIMAL: _encode_decimal,
     Kind.UUID: _encode_uuid,
     Kind.VECTOR: _encode_vector,
-    Kind.WIRE: lambda message, value: message.CopyFrom(value),
+    Kind.WIRE: pb["Value"].CopyFrom,
 }
 
 _KINDS_OF_TYPES: Final[Mapping[type | tuple[type, ...], Kind]] = {

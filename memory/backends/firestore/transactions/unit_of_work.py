@@ -32,6 +32,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
@@ -664,9 +665,13 @@ def _encoded(write: Write) -> Write:
     """The write with encoded values, so that invalid values raise in the statement and not at the commit."""
     if isinstance(write, Delete):
         return write
-    columns = tuple(Ref(ref.path, Kind.WIRE) for ref in write.columns)
-    values = tuple(codec.value(value, ref.kind) for ref, value in zip(write.columns, write.values, strict=True))
-    return replace(write, columns=columns, values=values)
+    values = tuple([codec.value(value, ref.kind) for ref, value in zip(write.columns, write.values, strict=True)])
+    return replace(write, columns=_wire_columns(write.columns), values=values)
+
+
+@lru_cache(maxsize=1024)
+def _wire_columns(columns: tuple[Ref, ...]) -> tuple[Ref, ...]:
+    return tuple(Ref(ref.path, Kind.WIRE) for ref in columns)
 
 
 def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message | None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from ..query.plan import Create, Delete, Outcome, Put, Update, Write
@@ -271,8 +272,13 @@ def _name(ref: Ref) -> str:
     return ref.path[0]
 
 
+@lru_cache(maxsize=1024)
+def _names(columns: tuple[Ref, ...]) -> tuple[str, ...]:
+    return tuple(map(_name, columns))
+
+
 def _values(write: Create | Put | Update) -> dict[str, Any]:
-    return {_name(ref): value for ref, value in zip(write.columns, write.values, strict=True)}
+    return dict(zip(_names(write.columns), write.values, strict=True))
 
 
 def _write(collection: str, id: str, entry: Entry) -> Write | None:
@@ -293,7 +299,12 @@ def _write(collection: str, id: str, entry: Entry) -> Write | None:
 
 
 def _columns(values: Values) -> tuple[tuple[Ref, ...], tuple[Any, ...]]:
-    return tuple(map(_ref, values)), tuple(values.values())
+    return _refs(tuple(values)), tuple(values.values())
+
+
+@lru_cache(maxsize=1024)
+def _refs(names: tuple[str, ...]) -> tuple[Ref, ...]:
+    return tuple(map(_ref, names))
 
 
 def _ref(name: str) -> Ref:
