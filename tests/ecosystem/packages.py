@@ -45,6 +45,8 @@ class Package:
     that the source distribution does not contain."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Variables of the environment."""
+    parts: tuple[str, ...] = ("",)
+    """Arguments of the runs that a long suite is divided into, so that it can be interrupted. Together they are all."""
     group: str = "common"
     """Packages of a group share a virtual environment."""
 
@@ -69,10 +71,10 @@ PACKAGES: Final = (
     Package(
         "django-celery-results",
         "2.6.0",
-        (*PYTEST, "t"),
+        (*PYTEST, "t/unit"),
         ("pytest-benchmark", "pytz", "psycopg[binary]"),
     ),
-    Package("django-celery-beat", "2.9.0", (*PYTEST, "t/unit"), ("pytest-timeout", "ephem")),
+    Package("django-celery-beat", "2.9.0", (*PYTEST, "-p", "no:timeout", "t/unit"), ("pytest-timeout", "ephem")),
     Package("django-filter", "26.2", ("runtests.py",), ("django-crispy-forms",)),
     Package("django-constance", "4.4.0", (*PYTEST, "tests"), ("redis",), settings="tests.settings"),
     Package("django-ordered-model", "3.7.4", DJANGO_TEST, settings="tests.settings"),
@@ -165,11 +167,27 @@ PACKAGES: Final = (
         path=(".", "tests"),
         settings="ecosystem_comments",
     ),
+    Package(
+        "django-push-notifications",
+        "3.3.0",
+        (*PYTEST, "tests"),
+        ("firebase-admin>=6.2", "pywebpush", "aioapns>=3.1,<3.2"),
+        settings="tests.settings",
+    ),
+    Package("djangorestframework-api-key", "3.1.0", (*PYTEST, "tests"), ("django-dotenv",), path=(".", "src")),
+    Package(
+        "django-simple-captcha",
+        "0.7.0",
+        ("manage.py", "test", "captcha", "--noinput", "--settings=drf_settings"),
+        directory="testproject",
+        path=(".", "testproject"),
+    ),
+    Package("drf-nested-routers", "0.95.3", (*PYTEST, "tests"), settings="rest_framework_nested.runtests.settings"),
     Package("django-dirtyfields", "1.9.9", (*PYTEST, "tests"), ("jsonfield",)),
     Package(
         "wagtail",
         "8.0.1",
-        ("wagtail/test/manage.py", "test", "wagtail", "--noinput"),
+        ("wagtail/test/manage.py", "test", "--noinput"),
         (
             "Jinja2>=3.0,<3.2",
             "boto3",
@@ -182,6 +200,16 @@ PACKAGES: Final = (
             "factory-boy>=3.2",
             "tblib>=3.0,<4.0",
             "polib",
+        ),
+        parts=(
+            "wagtail.users wagtail.embeds wagtail.locales wagtail.project_template wagtail.sites wagtail.test",
+            "wagtail.contrib",
+            "wagtail.api",
+            "wagtail.documents",
+            "wagtail.images",
+            "wagtail.snippets",
+            "wagtail.tests",
+            "wagtail.admin",
         ),
         group="wagtail",
     ),

@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -140,34 +141,47 @@ class Workspace:
         stamp.write_text(wanted, encoding="utf-8")
         return python
 
-    def outcomes(self, package: Package, engine: str) -> Path:
+    def outcomes(self, package: Package, engine: str, part: str) -> Path:
         """The file of one run's outcomes."""
-        return self.root / "outcomes" / f"{package.name}.{engine}.jsonl"
+        name = f"{package.name}-{part.split()[0]}" if part else package.name
+        return self.root / "outcomes" / f"{name}.{engine}.jsonl"
+
+    def has(self, package: Package, engine: str) -> bool:
+        """Whether all parts of a package have run."""
+        return all(self.outcomes(package, engine, part).exists() for part in package.parts)
 
     def read(self, package: Package, engine: str) -> Outcomes:
-        """The outcomes of a run by the test's id."""
-        lines = self.outcomes(package, engine).read_text(encoding="utf-8").splitlines()
-        return {test: (outcome, output) for test, outcome, output in map(json.loads, lines)}
+        """The outcomes by the test's id."""
+        files = (self.outcomes(package, engine, part) for part in package.parts)
+        lines = (json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines())
+        return {test: (outcome, output) for test, outcome, output in lines}
 
-    def run(self, package: Package, engine: str) -> None:
+    def run(self, package: Package, engine: str, part: str) -> None:
         """Run the tests on one engine. The file of outcomes is complete when it has its final name."""
         source, python = self.source(package), self.python(package)
-        final = self.outcomes(package, engine)
-        partial = final.with_suffix(".partial")
+        final = self.outcomes(package, engine, part)
+        partial, log = final.with_suffix(".partial"), final.with_suffix(".log")
         partial.unlink(missing_ok=True)
-        with final.with_suffix(".log").open("w", encoding="utf-8") as log:
-            subprocess.run(
-                [str(python), *package.tests],
+        with log.open("w", encoding="utf-8") as output:
+            done = subprocess.run(
+                [str(python), *package.tests, *part.split()],
                 cwd=source / package.directory,
                 env=environment(package, source, engine, partial, self.libraries),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,
             )
-        if not partial.exists() or not partial.stat().st_size:
-            raise SystemExit(f"{package.name} on {engine} ran no test: {final.with_suffix('.log')}")
+        if not is_complete(done.returncode, log.read_text(encoding="utf-8", errors="replace")):
+            raise SystemExit(f"{package.name} on {engine} did not run all tests: {log}")
         partial.rename(final)
+
+
+def is_complete(status: int, output: str) -> bool:
+    """Whether a test runner came to its end: unittest counts the tests, and pytest's status is 0 or 1."""
+    return bool(re.search(r"^Ran \d+ tests? in ", output, re.MULTILINE)) or (
+        status in (0, 1) and bool(re.search(r"\b\d+ (passed|failed)\b.* in [\d.]+s", output))
+    )
 
 
 def environment(package: Package, source: Path, engine: str, report: Path, libraries: Path) -> dict[str, str]:
@@ -176,7 +190,6 @@ def environment(package: Package, source: Path, engine: str, report: Path, libra
     made = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTEST_", "MEMORY_"))},
         "PYTHONPATH": os.pathsep.join(map(str, [*(source / one for one in package.path), *own])),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ECOSYSTEM_REPORT": str(report),
         **package.variables,
     }
@@ -242,17 +255,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [one for one in PACKAGES if not options.packages or one.name in options.packages]
     results = []
     for package in chosen:
-        done = [engine for engine in ENGINES if work.outcomes(package, engine).exists()]
         if options.only_prepare:
-            work.source(package), work.python(package)
+            work.source(package)
+            work.python(package)
             continue
-        for engine in ENGINES:
-            if options.report or (engine in done and options.again not in (engine, "both")):
+        for engine, part in product(ENGINES, package.parts):
+            ran = work.outcomes(package, engine, part).exists()
+            if options.report or (ran and options.again not in (engine, "both")):
                 continue
             start = time.monotonic()
-            work.run(package, engine)
-            sys.stdout.write(f"{package.name} on {engine}: {time.monotonic() - start:.0f} s\n")
-        if not all(work.outcomes(package, engine).exists() for engine in ENGINES):
+            work.run(package, engine, part)
+            sys.stdout.write(f"{package.name} {part} on {engine}: {time.monotonic() - start:.0f} s\n")
+            sys.stdout.flush()
+        if not all(work.has(package, engine) for engine in ENGINES):
             continue
         result = Result(package, *(work.read(package, engine) for engine in ENGINES))
         sys.stdout.write(_line(package.name, package.version, [result]) + "\n")
