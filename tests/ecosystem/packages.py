@@ -83,6 +83,7 @@ PACKAGES: Final = (
         "5.0.0",
         (*PYTEST, "tests"),
         ("psycopg2-binary", "time-machine"),
+        variables={"SQLITE": "1"},
     ),
     Package("django-reversion", "6.4.0", ("tests/manage.py", "test", "tests", "--noinput")),
     Package(
