@@ -180,10 +180,10 @@ PACKAGES: Final = (
         "django-simple-captcha",
         "0.7.0",
         ("manage.py", "test", "captcha", "--noinput", "--settings=drf_settings"),
+        ("testfixtures",),
         directory="testproject",
         path=(".", "testproject"),
     ),
-    Package("drf-nested-routers", "0.95.3", (*PYTEST, "tests"), settings="rest_framework_nested.runtests.settings"),
     Package("django-dirtyfields", "1.9.9", (*PYTEST, "tests"), ("jsonfield",)),
     Package(
         "wagtail",

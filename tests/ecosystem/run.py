@@ -172,7 +172,7 @@ class Workspace:
                 stderr=subprocess.STDOUT,
                 check=False,
             )
-        if not is_complete(done.returncode, log.read_text(encoding="utf-8", errors="replace")):
+        if not partial.exists() or not is_complete(done.returncode, log.read_text(encoding="utf-8", errors="replace")):
             raise SystemExit(f"{package.name} on {engine} did not run all tests: {log}")
         partial.rename(final)
 
