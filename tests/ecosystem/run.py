@@ -259,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             work.source(package)
             work.python(package)
             continue
-        for engine, part in product(ENGINES, package.parts):
+        for part, engine in product(package.parts, ENGINES):
             ran = work.outcomes(package, engine, part).exists()
             if options.report or (ran and options.again not in (engine, "both")):
                 continue
