@@ -3,6 +3,8 @@
 The emulator's address and a project of this process's own are filled in by `conftest.py`.
 """
 
+from pathlib import Path
+
 SECRET_KEY = "the engine's tests"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -13,6 +15,8 @@ INSTALLED_APPS = [
     "memory.backends.firestore",
     "tests.engine.app",
 ]
+# The indexes of the tests' queries: a query without one fails.
+MANIFEST = Path(__file__).with_name("firestore.indexes.json")
 DATABASES = {
     "default": {
         "ENGINE": "memory.backends.firestore",
@@ -20,7 +24,7 @@ DATABASES = {
         "PROJECT": "engine-tests",
         "HOST": "",
         # "random" as in production: the default of test databases, "sequence", adds calls to the tests that count them.
-        "OPTIONS": {"mirror_limit": 50, "auto_ids": "random"},
+        "OPTIONS": {"mirror_limit": 50, "auto_ids": "random", "require_indexes": MANIFEST},
         "TEST": {"NAME": "engine"},
     },
     "sqlite": {"ENGINE": "memory.backends.sqlite", "NAME": ":memory:"},

@@ -60,7 +60,7 @@ def test_options_are_checked() -> None:
         ({"mirror_limit": None}, "it must be a whole number"),
         (
             {"timout": 3},
-            r"options: timout\. .* auto_ids, credentials_json, credentials_path, mirror_limit, timeout",
+            r"options: timout\. .* auto_ids, credentials_json, credentials_path, mirror_bytes, mirror_limit, require_",
         ),
         (["timeout"], "must be a dict, not a list"),
         ({"credentials_json": b"swordfish"}, "must be a service account key, as a string or a mapping"),

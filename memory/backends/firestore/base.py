@@ -6,6 +6,7 @@ Cursors run plans instead of SQL. Test tools that forbid database access can pat
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -27,7 +28,8 @@ from .cache import ConnectionCache
 from .client import DatabaseClient
 from .creation import DatabaseCreation
 from .features import DatabaseFeatures
-from .indexes import derive
+from .indexes import derive, manifest
+from .indexes.serving import Catalog
 from .introspection import DatabaseIntrospection
 from .mirror import raw_sql
 from .mirror.database import Mirror
@@ -35,7 +37,7 @@ from .mirror.tables import Table, table_of, tables_of
 from .operations import DatabaseOperations
 from .query.plan import Aggregate, Change, Delete, Increments, Merge, Nearest, Outcome, Query, Read, Rpc
 from .rpc import channel
-from .rpc.executor import Executor
+from .rpc.executor import Executor, no_index
 from .schema import DatabaseSchemaEditor
 from .statements import (
     COSTS,
@@ -53,6 +55,7 @@ from .statements import (
 from .transactions import repeat
 from .transactions.unit_of_work import UnitOfWork
 from .validation import DatabaseValidation
+from .values.sizes import ByteBudget
 from .values.types import DOCUMENT_ID, FIELD_KINDS
 
 T = TypeVar("T")
@@ -98,13 +101,19 @@ class Cursor:
         """The rows of a read, lazily."""
         return self._executor.run(read) if (unit := self.unit) is None else unit.run(read)
 
-    def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
-        """A superset of the rows of a read, and the number of rows from Firestore; see `UnitOfWork.superset`."""
+    def superset(
+        self, read: Read, limit: int | None = None, budget: ByteBudget | None = None
+    ) -> tuple[list[tuple[Any, ...]], int]:
+        """A superset of the rows of a read, and the number of rows from Firestore; see `UnitOfWork.superset`.
+
+        Reading stops when the budget is spent, outside of a transaction.
+        """
         if (unit := self.unit) is not None:
             return unit.superset(read, limit)
         if limit is not None and isinstance(read, Query | Merge):
             read = replace(read, limit=limit + 1)
-        rows = list(islice(self._executor.run(read), None if limit is None else limit + 1))
+        found = islice(self._executor.run(read), None if limit is None else limit + 1)
+        rows = list(found if budget is None else budget.take(found))
         return rows, len(rows)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
@@ -112,9 +121,11 @@ class Cursor:
         unit = self.unit
         return self._executor.aggregate(aggregates) if unit is None else unit.aggregate(aggregates)
 
-    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> Iterator[list[tuple[Any, ...]]]:
+    def run_concurrently(
+        self, reads: Sequence[Query | Nearest | Aggregate], budget: ByteBudget | None = None
+    ) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of several reads, outside of any transaction; see `Executor.run_concurrently`."""
-        return self._executor.run_concurrently(reads)
+        return self._executor.run_concurrently(reads, budget)
 
     def commit(
         self, writes: Sequence[Change], *, isolate: bool = False, increments: Increments | None = None
@@ -274,6 +285,22 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         made = self.introspection.catalog.present().values()
         return known | {one.name: table_of(one.name, one.fields, one.key, self) for one in made if one.key}
 
+    def catalog(self, *, around: bool = False) -> Catalog | None:
+        """The indexes of the manifest of `require_indexes`; None if they are not known.
+
+        `around` is for queries that the mirror may answer instead: without a manifest they rely on the indexes that are
+        derived from the models. Raises `ImproperlyConfigured`.
+        """
+        required = self.option("require_indexes")
+        if required is not False:
+            return manifest.catalog_of(manifest.DEFAULT_PATH if required is True else os.fspath(required), self.alias)
+        return self._derived_catalog if around else None
+
+    @cached_property
+    def _derived_catalog(self) -> Catalog:
+        found = [one for one in apps.get_models(include_auto_created=True) if one._meta.managed and not one._meta.proxy]
+        return manifest.of_models(found, manifest.Options()).catalog()
+
     @cached_property
     def mirror(self) -> Mirror:
         """The in-memory SQLite that answers what Firestore cannot."""
@@ -286,12 +313,14 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         return {"target": channel.target(self.settings_dict), "timeout": float(self.option("timeout"))}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Executor:
+        catalog = self.catalog()
         return Executor(
             **conn_params,
             wrap_call=self._wrap_call,
             log=self._log,
             is_logging=lambda: self.queries_logged or bool(COSTS.get()),
             index=derive.required_index,
+            missing=catalog.missing if catalog is not None else no_index,
         )
 
     def init_connection_state(self) -> None:

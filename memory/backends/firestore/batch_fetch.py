@@ -5,6 +5,7 @@ lines, total = fetch([Line.objects.filter(text="a").values_list("id")[:5], Count
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from .query import analysis
 from .query.plan import Aggregate, Function, Nearest, Query
 from .query.planner import plan
 from .statements import Text
+from .values.sizes import ByteBudget
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -61,25 +63,31 @@ class _Prepared:
         return list(self.compiler.results_iter(results=[rows], tuple_expected=True))
 
 
-def fetch(sources: Sequence[Fetchable], *, locks: bool = True) -> list[list[Row] | int]:
+def fetch(
+    sources: Sequence[Fetchable], *, locks: bool = True, budget: ByteBudget | None = None
+) -> list[list[Row] | int]:
     """The results of querysets of one database: rows as tuples, like `values_list()`, and a number for each `Counted`.
 
     Querysets with a single native read run concurrently, the others in sequence. Inside `atomic()` all run in sequence
     and are part of the transaction. With `locks=False`, if the transaction has read and written nothing yet, they run
     concurrently outside of it, so the rows may change before its commit. On other engines they run in sequence.
+
+    Rows beyond the `budget`, if any, are left out: those of the querysets that come first are kept.
     """
+    allowed = budget or ByteBudget(sys.maxsize)
     if not sources:
         return []
     connection: Any = connections[_queryset(sources[0]).db]
     if connection.vendor != VENDOR:
-        return [_fetch_one(one) for one in sources]
+        return [_fetch_one(one, allowed) for one in sources]
     if connection.unit is not None and (locks or not connection.unit.is_untouched):
-        return [_fetch_one(one) for one in sources]
+        return [_fetch_one(one, allowed) for one in sources]
     prepared = [_prepare(one) for one in sources]
     reads = [one.read for one in prepared if one.read is not None]
-    with connection.cursor() as cursor, closing(cursor.run_concurrently(reads)) as found:
+    with connection.cursor() as cursor, closing(cursor.run_concurrently(reads, budget)) as found:
         return [
-            one.answer_from(found, connection) if one.read is not None else _fetch_one(one.source) for one in prepared
+            one.answer_from(found, connection) if one.read is not None else _fetch_one(one.source, allowed)
+            for one in prepared
         ]
 
 
@@ -87,11 +95,11 @@ def _queryset(source: Fetchable) -> QuerySet[Any]:
     return source.queryset if isinstance(source, Counted) else source
 
 
-def _fetch_one(source: Fetchable) -> list[Row] | int:
+def _fetch_one(source: Fetchable, budget: ByteBudget) -> list[Row] | int:
     if isinstance(source, Counted):
         return source.queryset.count()
     compiler = source.query.get_compiler(using=source.db)
-    return list(compiler.results_iter(tuple_expected=True))
+    return list(budget.take(compiler.results_iter(tuple_expected=True)))
 
 
 def _prepare(source: Fetchable) -> _Prepared:
@@ -106,7 +114,8 @@ def _prepare(source: Fetchable) -> _Prepared:
     compiler.copy_select_list()
     if isinstance(source, Counted):
         counted = plan(rows.select)
+        counted = compiler.with_index(counted)
         read = Aggregate(counted, Function.COUNT) if isinstance(counted, Query) else None
         return _Prepared(source, read, compiler, rows)
-    answer = analysis.plan_rows(rows)
+    answer = compiler.with_index(analysis.plan_rows(rows))
     return _Prepared(source, answer if isinstance(answer, Query | Nearest) else None, compiler, rows)

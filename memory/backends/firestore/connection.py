@@ -15,6 +15,7 @@ from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from .cache import ConnectionCache
 from .query.plan import Aggregate, Change, Increments, Outcome, Read
+from .values.sizes import ByteBudget
 
 Row = tuple[Any, ...]
 
@@ -25,7 +26,7 @@ class Cursor(Protocol):
     def run(self, read: Read) -> Iterator[Row]:
         """The rows of a read, lazily."""
 
-    def superset(self, read: Read, limit: int | None = None) -> tuple[list[Row], int]:
+    def superset(self, read: Read, limit: int | None = None, budget: ByteBudget | None = None) -> tuple[list[Row], int]:
         """A superset of the rows of a read, and the number of rows read from Firestore."""
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> Row:

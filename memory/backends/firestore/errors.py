@@ -14,7 +14,7 @@ django.db.DatabaseError
 │   └── MissingIndex     a query needs a composite index; `definition` is its entry for firestore.indexes.json
 ├── InternalError        an internal error of Firestore
 └── NotSupportedError    not supported by Firestore
-    └── QueryTooBroad    the mirror would need more than `mirror_limit` documents
+    └── QueryTooBroad    the mirror would need more than `mirror_limit` documents or `mirror_bytes` bytes
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class MissingIndex(ProgrammingError):  # noqa: N818
 
 
 class QueryTooBroad(NotSupportedError):  # noqa: N818
-    """A query in the mirror would read more documents than `OPTIONS["mirror_limit"]`."""
+    """A query in the mirror would read more than `OPTIONS["mirror_limit"]` documents, or `mirror_bytes` bytes."""
 
 
 class RowsRefused(IntegrityError):  # noqa: N818

@@ -6,6 +6,7 @@ Unknown names are errors, like invalid values, so that a misspelled option is no
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +39,16 @@ OPTIONS: Final[Mapping[str, Option]] = {
         5000,  # documents that one query can load into the mirror
         "a whole number of documents, 0 or more",
         lambda value: _is_number(value) and isinstance(value, int) and value >= 0,
+    ),
+    "mirror_bytes": Option(
+        64 * 1024 * 1024,  # bytes of the rows that one query can load into the mirror
+        "a whole number of bytes, above 0",
+        lambda value: _is_number(value) and isinstance(value, int) and value > 0,
+    ),
+    "require_indexes": Option(
+        False,  # True: firestore.indexes.json in the current directory; or the path of the file
+        "True, False or the path of a manifest of indexes",
+        lambda value: isinstance(value, bool | str | os.PathLike) and value != "",
     ),
     "auto_ids": Option(
         "random",  # how ids of AutoFields are generated: values/auto_ids.py

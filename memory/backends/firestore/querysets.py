@@ -1,4 +1,4 @@
-"""A queryset whose `update_or_create()` is retried on contention on Firestore.
+"""A queryset with `without_index()`, whose `update_or_create()` is retried on contention on Firestore.
 
     class Counter(models.Model):
         name = models.CharField(max_length=50, unique=True)
@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
+
+from .statements import PLANS_AROUND_INDEXES
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -44,6 +46,17 @@ class FirestoreQuerySet(QuerySet[ModelT]):
 
         with connection.optimistic():
             return retry(attempt, attempts=ATTEMPTS, using=self.db)
+
+    def without_index(self) -> Self:
+        """Answers in memory if no index serves the query, where it would otherwise raise `MissingIndex`.
+
+        The rows of the conditions that indexes serve are read, at most `OPTIONS["mirror_limit"]` documents; with more
+        it raises `QueryTooBroad`. The indexes are those of the manifest of `OPTIONS["require_indexes"]`, or else those
+        that the models declare. On other engines this does nothing.
+        """
+        clone: Self = self._chain()  # type: ignore[attr-defined]
+        setattr(clone.query, PLANS_AROUND_INDEXES, True)
+        return clone
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
 

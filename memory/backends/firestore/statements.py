@@ -29,6 +29,9 @@ NATIVE: Final = "native"
 MIRROR: Final = "mirror"
 WRITE: Final = "write"
 
+PLANS_AROUND_INDEXES: Final = "firestore_plans_around_indexes"
+"""The attribute of a `Query` which the mirror answers if it has no index."""
+
 
 def empty_cost() -> dict[str, Any]:
     """The cost in an entry of `connection.queries`, for a statement without RPCs."""

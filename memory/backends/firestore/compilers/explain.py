@@ -13,7 +13,7 @@ from ..query.analysis import AggregateAnalysis, RowAnalysis
 from ..query.ast import TRUE, Select
 from ..query.normalize import filter_of
 from ..query.plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
-from ..query.planner import NoRows, NotNative, SortedGet, plan, superset
+from ..query.planner import NoRows, NotNative, Served, SortedGet, plan, superset
 
 
 def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[str]:
@@ -23,7 +23,7 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
         plans: list[Any] = [compiler.rejected_if_buffered(plan(select)) for select in selects]
     else:
         unsupported, selects = analyzed.select.unsupported, [analyzed.select]
-        plans = [compiler.rejected_if_buffered(analysis.plan_rows(analyzed))]
+        plans = [compiler.with_index(compiler.rejected_if_buffered(analysis.plan_rows(analyzed)))]
     for found in plans:
         if isinstance(found, NotNative):
             unsupported = (*unsupported, *found.unsupported)
@@ -31,12 +31,14 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
         yield "lane: native"
         for found in plans:
             yield from lines(found)
+            if isinstance(found, Query | Merge | Nearest) and compiler.served(found) is None:
+                yield "raises MissingIndex: no index of the manifest serves this"
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(unsupported))}"
     tables = compiler.tables()
     graph = table_refs.join_graph(compiler, compiler.inner.query)
     for load in loads(graph, compiler.page(analyzed)):
-        yield from _load(load, graph, Select(load.table, tables[load.table].key))
+        yield from _load(load, graph, Select(load.table, tables[load.table].key), compiler.served)
     yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
 
 
@@ -59,7 +61,7 @@ def lines(answer: Any) -> Iterator[str]:
             yield f"{limit} nearest by {measure} of {ref.name}: {_query(query)}"
 
 
-def _load(load: Load, graph: JoinGraph, select: Select) -> Iterator[str]:
+def _load(load: Load, graph: JoinGraph, select: Select, served: Served) -> Iterator[str]:
     """The lines for one load of the mirror."""
     if load.page is not None:
         yield from lines(plan(sliced(select, load.page)))
@@ -72,7 +74,7 @@ def _load(load: Load, graph: JoinGraph, select: Select) -> Iterator[str]:
             rest = "" if load.condition == TRUE else f" and {condition(filter_of(load.condition))}"
             yield f"query {load.table} where {values}{rest}"
     else:
-        yield from lines(superset(replace(select, where=load.condition)))
+        yield from lines(superset(replace(select, where=load.condition), served))
 
 
 def _query(query: Query) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -24,8 +24,9 @@ from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULT
 from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.db.transaction import TransactionManagementError
 
+from ..indexes.serving import Catalog
 from ..mirror import table_refs
-from ..mirror.load_plan import Page
+from ..mirror.load_plan import Page, sliced
 from ..mirror.loader import NoSliceError
 from ..mirror.tables import Table, page_table_name, tables_of
 from ..query import analysis, pk_lookup
@@ -41,7 +42,7 @@ from ..query.ast import Select, all_of
 from ..query.lowering import is_composite
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Merge, Nearest, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
-from ..statements import MIRROR, NATIVE, Text
+from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
 from . import claim
@@ -200,7 +201,7 @@ class SQLCompiler(compiler.SQLCompiler):
         """The rows from Firestore, or the reasons why the query is not native."""
         if isinstance(analyzed, AggregateAnalysis):
             return self.native_aggregates(analyzed)
-        read = self.rejected_if_buffered(analysis.plan_rows(analyzed))
+        read = self.with_index(self.rejected_if_buffered(analysis.plan_rows(analyzed)))
         if isinstance(read, NotNative):
             return read
         if isinstance(read, NoRows):
@@ -213,6 +214,23 @@ class SQLCompiler(compiler.SQLCompiler):
         if unit is None or isinstance(answer, NoRows | NotNative | SortedGet) or not unit.touches(answer):
             return answer
         return NotNative(("a query over rows that this transaction wrote",))
+
+    @cached_property
+    def plans_around_indexes(self) -> bool:
+        """Whether the mirror answers this query if it has no index (`FirestoreQuerySet.without_index()`)."""
+        return plans_around_indexes(self.query)
+
+    def served(self, read: Read, aggregated: Sequence[Ref] = ()) -> Read | None:
+        """The read as indexes serve it, or None; as it is, if indexes are not known."""
+        catalog: Catalog | None = self.connection.catalog(around=self.plans_around_indexes)
+        return read if catalog is None else catalog.served(read, aggregated)
+
+    def with_index(self, answer: Any, aggregated: Sequence[Ref] = ()) -> Any:
+        """The plan as indexes serve it; without an index `NotNative` if the mirror may answer, else as it is."""
+        if not isinstance(answer, Query | Merge | Nearest):
+            return answer
+        without = NotNative(("a query without an index",)) if self.plans_around_indexes else answer
+        return self.served(answer, aggregated) or without
 
     def no_rows(self) -> Iterator[Row] | NotNative:
         """The result of an empty query: no rows, or `NotNative` for an aggregate, which has one row."""
@@ -248,6 +266,7 @@ class SQLCompiler(compiler.SQLCompiler):
             source = self.rejected_if_buffered(
                 plan(column.select if column.extreme is None else min_max_select(column))
             )
+            source = self.with_index(source, [column.ref] if column.extreme is None and column.ref else ())
             if not isinstance(source, NotNative) and column.function not in (None, Function.COUNT):
                 source = source if isinstance(source, Query | NoRows) else NotNative(("an aggregate by key",))
             if isinstance(source, NotNative):
@@ -312,9 +331,16 @@ class SQLCompiler(compiler.SQLCompiler):
         if isinstance(analyzed, AggregateAnalysis):
             return self.page_of_extreme(analyzed)
         page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
+        if page is not None and not self.serves_page(page, analyzed):
+            return None
         if page is None or unit is None or not unit.touches(Query(analyzed.select.collection)):
             return page
         return replace(page, limit=page.offset + page.limit, offset=0, with_own_rows=True)
+
+    def serves_page(self, page: Page, analyzed: Any) -> bool:
+        """Whether the read of a slice has its index."""
+        read = plan(replace(sliced(analyzed.select, page), unsupported=()))
+        return not isinstance(read, Query | Merge) or self.served(read) == read
 
     def page_of_extreme(self, analyzed: AggregateAnalysis) -> Page | None:
         """The first row of Firestore for one Min or Max, if this transaction has buffered writes of the table."""
@@ -364,7 +390,7 @@ class SQLCompiler(compiler.SQLCompiler):
         tables = self.tables()
         graph = table_refs.join_graph(self, self.inner.query if among is None else among)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
-            sql, params, tables, graph, unsupported, page=page, versions_of=versions_of
+            sql, params, tables, graph, unsupported, page=page, versions_of=versions_of, served=self.served
         )
         return loaded
 
@@ -384,6 +410,12 @@ class SQLCompiler(compiler.SQLCompiler):
         """The EXPLAIN in SQL."""
         sql, params = self.text()
         return f"{self.connection.ops.explain_prefix} {sql}", params
+
+
+def plans_around_indexes(query: Any) -> bool:
+    """Whether `without_index()` was called on a queryset; a query over a subquery takes it from there."""
+    inner = getattr(query, "inner_query", None)
+    return bool(getattr(query, PLANS_AROUND_INDEXES, False)) or (inner is not None and plans_around_indexes(inner))
 
 
 def min_max_select(column: AggregateColumn) -> Select:

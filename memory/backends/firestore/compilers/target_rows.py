@@ -54,6 +54,7 @@ class TargetRowsCompiler(SQLCompiler):
             raise TypeError("a query for primary keys cannot be an aggregate")
         key = analyzed.select.key
         answer = self.rejected_if_buffered(plan(replace(analyzed.select, columns=(key, VERSION, *columns))))
+        answer = reader.with_index(answer)
         if isinstance(answer, NotNative):
             return self.with_values(self.target_rows_in_mirror(reader, key, answer.unsupported), columns)
         if isinstance(answer, NoRows):

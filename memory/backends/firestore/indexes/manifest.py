@@ -4,6 +4,8 @@
   `__name__`, the last field of every index.
 - An expiration field (by its name, `expiration` by default) gets a TTL policy. Each declared index gets a second one
   for queries that exclude expired documents, with the expiration field at the position that the planner needs.
+- `firestore_indexes` of a model are further lists of field names, as `Index.fields` has them, for Firestore alone. If
+  the model expires, they are for queries that exclude expired documents only.
 - Django's own models get the indexes that its admin needs (`DJANGO_INDEXES`).
 - A vector field gets an index of its own, and one with each first field of another index, for searches among the rows
   of one owner. If the field has `searched_with` (fields that all its searches compare for equality), it gets one with
@@ -20,8 +22,11 @@ import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
 from ..query.ast import Condition, Select, all_of, any_of
@@ -29,7 +34,12 @@ from ..query.plan import And, Compare, Filter, Measure, Merge, Nearest, Op, Orde
 from ..query.planner import plan
 from ..values import document_ids
 from ..values.types import FIELD_KINDS, Kind, Ref
-from .derive import Definition, definition, required_index, sorted_field, vector_field
+from .definitions import Definition, definition, sorted_field, vector_field
+from .derive import required_index
+from .serving import Catalog
+
+DEFAULT_PATH: Final = "firestore.indexes.json"
+"""Relative to the current directory, as for `manage.py firestore_indexes`."""
 
 SOME_TIME: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
@@ -77,6 +87,10 @@ class Manifest:
                 known.add(_key(one))
                 self.indexes.append(one)
 
+    def catalog(self) -> Catalog:
+        """The indexes, for the rules of `serving.py`."""
+        return Catalog(self.indexes, self.overrides)
+
     def missing_from(self, other: Manifest) -> list[Definition]:
         """The entries of this manifest that the other one lacks."""
         return [
@@ -95,6 +109,22 @@ def parse(text: str) -> Manifest:
     ):
         raise ValueError("it must be a JSON object with the lists `indexes` and `fieldOverrides`")
     return Manifest(content.get("indexes", []), content.get("fieldOverrides", []))
+
+
+@lru_cache(maxsize=16)
+def catalog_of(path: str, alias: str) -> Catalog:
+    """The indexes of a file, read once per process, for the option `require_indexes`. Raises `ImproperlyConfigured`."""
+    where = f"DATABASES[{alias!r}]['OPTIONS']['require_indexes'] names {path!r}"
+    try:
+        return parse(Path(path).read_text(encoding="utf-8")).catalog()
+    except FileNotFoundError as error:
+        raise ImproperlyConfigured(
+            f"{where}, which does not exist: write it by `manage.py firestore_indexes`."
+        ) from error
+    except OSError as error:
+        raise ImproperlyConfigured(f"{where}, which cannot be read: {error.strerror}.") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ImproperlyConfigured(f"{where}, which is not a manifest of indexes: {error}.") from error
 
 
 def of_models(found: Iterable[type[models.Model]], options: Options) -> Manifest:
@@ -116,6 +146,9 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
     if ttl is not None:
         override = {"collectionGroup": meta.db_table, "fieldPath": document_ids.field_path((ttl.column,)), "ttl": True}
         manifest.overrides.append({**override, "indexes": [dict(one) for one in AUTOMATIC]})
+    for names in getattr(model, "firestore_indexes", ()):
+        orders = _orders_of(model, names)
+        manifest.add([_declared_index(model, orders) if ttl is None else _unexpired_index(model, orders, ttl)])
     for one in meta.local_concrete_fields:
         if getattr(one, "is_array", False):
             _add_array(manifest, model, one, ttl, lists)
@@ -129,10 +162,7 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
 def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[list[Order]]:
     """The sort keys of each of `Meta.indexes` and `DJANGO_INDEXES`."""
     for fields in DJANGO_INDEXES.get(model._meta.label, ()):
-        yield [
-            Order(_ref(model._meta.get_field(name.lstrip("-"))), name.startswith("-"))  # type: ignore[arg-type]
-            for name in fields
-        ]
+        yield _orders_of(model, fields)
     for index in model._meta.indexes:
         if not index.fields or index.condition is not None or index.expressions:
             manifest.skipped.append(f"{model._meta.label}: index {index.name} has an expression or a condition")
@@ -141,6 +171,12 @@ def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[lis
             Order(_ref(model._meta.get_field(name)), descending=bool(direction))  # type: ignore[arg-type]
             for name, direction in index.fields_orders
         ]
+
+
+def _orders_of(model: type[models.Model], names: Iterable[str]) -> list[Order]:
+    """Sort keys from field names, with `-` for descending ones."""
+    fields = [(model._meta.get_field(name.lstrip("-")), name.startswith("-")) for name in names]
+    return [Order(_ref(field), descending) for field, descending in fields]  # type: ignore[arg-type]
 
 
 def _declared_index(model: type[models.Model], orders: Sequence[Order]) -> Definition | None:
@@ -154,7 +190,8 @@ def _unexpired_index(
     model: type[models.Model], orders: Sequence[Order], ttl: models.Field[Any, Any]
 ) -> Definition | None:
     """The index for the same query over rows that have not expired."""
-    first = next((place for place, order in enumerate(orders) if order.descending), len(orders) - 1)
+    last = max((place for place, order in enumerate(orders) if not order.ref.key), default=0)
+    first = next((place for place, order in enumerate(orders) if order.descending), last)
     if orders[first].ref.path == (ttl.column,):
         return None
     keys = [order for order in orders[first:] if not order.ref.key]

@@ -24,6 +24,7 @@ from memory.backends.sqlite.base import DatabaseOperations as SQLiteOperations
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
+from ..query.planner import Served, as_planned
 from ..statements import MIRROR
 from .converters import to_sqlite
 from .load_plan import JoinGraph, Page, TableRef, loads, restricted_to, with_hidden_refs
@@ -119,12 +120,13 @@ class Mirror:
         *,
         page: Page | None = None,
         versions_of: str | None = None,
+        served: Served = as_planned,
     ) -> Iterator[dict[Any, Any]]:
         """Loads all rows that are relevant to a statement, and empties the tables afterwards.
 
         `graph` is the statement's join graph. With a `page`, only that slice of the first table reference is loaded for
         it, and `page_table()` holds its keys. Yields the update times of the documents of the table `versions_of`, by
-        primary key.
+        primary key. `served` is a read as indexes serve it.
         """
         named = named_tables(sql, tables, graph.table_refs)
         present = {name for name, _ in named}
@@ -136,7 +138,7 @@ class Mirror:
         columns = self._columns_read(sql, params)
         known = with_hidden_refs(restricted_to(graph, present), named)
         loader = Loader(
-            self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of
+            self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of, served
         )
         try:
             with self.outer.lane(MIRROR):

@@ -15,7 +15,8 @@ from ..errors import QueryTooBroad
 from ..query.ast import TRUE, Select, all_of
 from ..query.lowering import column_ref
 from ..query.plan import Compare, Get, Merge, Op, Query, Read
-from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan, superset
+from ..query.planner import Answer, NoRows, NotNative, Served, SortedGet, as_planned, plan, superset
+from ..values.sizes import ByteBudget
 from ..values.types import VERSION, Ref
 from .load_plan import Load, Page, Rank, rank_of, sliced
 from .tables import Table
@@ -80,13 +81,17 @@ class Loader:
         columns: Mapping[str, Collection[str]],
         unsupported: Sequence[str],
         versions_of: str | None = None,
+        served: Served = as_planned,
     ) -> None:
+        """`served` is a read as indexes serve it: the superset of a table is one."""
+        self._served = served
         self.versions: dict[Any, Any] = {}
         self._insert = insert
         self._outer = outer
         self._unsupported = unsupported
         self._versions_of = versions_of
         self._budget: int = outer.option("mirror_limit")
+        self._bytes = ByteBudget(outer.option("mirror_bytes"))
         self._tables = {name: self._loaded_table(tables[name], columns.get(name, ())) for name in tables}
         # The table and the relevant rows of each loaded table reference.
         self._rows_by_ref: dict[int, tuple[LoadedTable, list[Row]]] = {}
@@ -137,7 +142,7 @@ class Loader:
             if len(values) <= MAX_JOINED:
                 where = all_of([where, Compare(link.column, Op.IN, values)])
                 break
-        return self._fetch(loaded, superset(replace(loaded.select, where=where)))
+        return self._fetch(loaded, superset(replace(loaded.select, where=where), self._served))
 
     def _load_by_pk(self, loaded: LoadedTable, values: Sequence[Any]) -> list[Row]:
         """The rows with these keys. Only rows that are not loaded yet are read."""
@@ -172,12 +177,14 @@ class Loader:
             if page is not None and page.with_own_rows:
                 rows, count = cursor.superset(read, min(page.limit, self._budget))
             elif isinstance(read, Query | Merge) and read.limit is not None:
-                rows = list(islice(cursor.run(read), self._budget + 1))
+                rows = list(self._bytes.take(islice(cursor.run(read), self._budget + 1)))
                 count = len(rows)
             else:
-                rows, count = cursor.superset(read, self._budget)
+                rows, count = cursor.superset(read, self._budget, self._bytes)
+        if self._bytes.is_spent:
+            raise self._too_broad(loaded.table.name, f"{self._outer.option('mirror_bytes')} bytes", "mirror_bytes")
         if count > self._budget:
-            raise self._too_broad(loaded.table.name)
+            raise self._too_broad(loaded.table.name, f"{self._outer.option('mirror_limit')} documents", "mirror_limit")
         self._budget -= count
         if versioned:
             for row in rows:
@@ -186,12 +193,12 @@ class Loader:
         self._insert(loaded.table, loaded.fields, loaded.add(rows))
         return rows
 
-    def _too_broad(self, table: str) -> QueryTooBroad:
+    def _too_broad(self, table: str, limit: str, option: str) -> QueryTooBroad:
         return QueryTooBroad(
             f"Firestore does not support {', '.join(self._unsupported) or 'this query'}, and its other filters match "
-            f"more than {self._outer.option('mirror_limit')} documents of {table!r}. "
+            f"more than {limit} of {table!r}. "
             "Add a filter that Firestore supports (an equality, a range, a prefix), or raise "
-            "OPTIONS['mirror_limit']."
+            f"OPTIONS[{option!r}]."
         )
 
 

@@ -8,12 +8,12 @@ Limits: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from ..values.document_ids import SORTED_KINDS, composite_id, document_id
@@ -36,6 +36,7 @@ from .plan import (
     Or,
     Order,
     Query,
+    Read,
     conjuncts,
 )
 
@@ -111,8 +112,20 @@ def plan(select: Select) -> Answer | NotNative:
     return _read(select, branches)
 
 
-def superset(select: Select) -> Answer:
-    """The reads of a superset of the matching rows: the conditions that Firestore supports, unordered and unsliced."""
+Served: TypeAlias = Callable[[Read], Read | None]
+"""The read as indexes serve it, perhaps in another order, or None."""
+
+
+def as_planned(read: Read) -> Read:
+    """The default for `superset`: every read has its index."""
+    return read
+
+
+def superset(select: Select, served: Served = as_planned) -> Answer:
+    """The reads of a superset of the matching rows: the conditions that Firestore supports, unsorted and unsliced.
+
+    Conditions are left out until indexes serve the rest.
+    """
     where = superset_condition(negation_normal_form(select.where))
     if where == FALSE:
         return NoRows()
@@ -121,7 +134,42 @@ def superset(select: Select) -> Answer:
     answer = plan(loose)
     if isinstance(answer, NotNative):
         answer = plan(replace(loose, where=all_of(_narrow(parts_of(where)))))
-    return Query(select.collection, select.columns) if isinstance(answer, NotNative) else answer
+    everything = Query(select.collection, select.columns)
+    if isinstance(answer, NotNative):
+        return everything
+    if isinstance(answer, Query | Merge):
+        return served(answer) or next(_looser(loose, served), everything)  # type: ignore[return-value]
+    return answer
+
+
+def _looser(loose: Select, served: Served) -> Iterator[Query | Merge]:
+    """The reads of fewer conditions that indexes serve, those with most conditions first.
+
+    Equalities are merged. Ranges need one index of all of them, which may have either direction.
+    """
+    parts = list(_narrow(parts_of(loose.where)))
+    ranges = [part for part in parts if _is_unequal(part)]
+    ranges.sort(key=lambda part: not isinstance(part, Compare))  # alternatives such as "null or later" select least
+    equal = [part for part in parts if part not in ranges and _served(replace(loose, where=part), served)]
+    for size in range(min(len(ranges), MAX_INEQUALITY_FIELDS), -1, -1):
+        for some in combinations(ranges, size):
+            where = all_of([*equal, *some])
+            if where == TRUE:
+                continue
+            refs = dict.fromkeys(leaf.ref for leaf in _leaves(filter_of(where)) if leaf.op in INEQUALITIES)
+            for orders in ((), *((Order(ref, descending),) for ref in refs for descending in (True, False))):
+                if read := _served(replace(loose, where=where, orders=orders), served):
+                    yield read
+
+
+def _served(select: Select, served: Served) -> Query | Merge | None:
+    answer = plan(select)
+    found = served(answer) if isinstance(answer, Query | Merge) else None
+    return found if isinstance(found, Query | Merge) else None
+
+
+def _is_unequal(part: Condition) -> bool:
+    return any(leaf.op in INEQUALITIES for leaf in _leaves(filter_of(part)))
 
 
 def _too_long(where: Condition) -> Compare | None:

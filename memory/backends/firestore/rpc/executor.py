@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import itertools
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from ..query.plan import (
 )
 from ..values import document_ids
 from ..values.batching import batches
+from ..values.sizes import ByteBudget
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from . import codec, messages
 from .calls import RpcClient, Stream, batch_get, is_about_database
@@ -76,14 +78,17 @@ class Executor:
         log: Callable[[Rpc], None],
         is_logging: Callable[[], bool] = lambda: True,
         index: IndexOf = no_index,
+        missing: IndexOf = no_index,
     ) -> None:
-        """`index` returns the definition for the error of a missing index.
+        """`index` returns the definition for the error of a missing index. A read for which `missing` returns one is
+        refused before any call.
 
         Each RPC is started by `wrap_call(description, send)`, which returns the result of `send()`. `log(rpc)` is
         called once per RPC when it has ended, also if it failed, while `is_logging()`.
         """
         self._client = RpcClient(target, timeout, wrap_call, log, is_logging)
         self._index = index
+        self._missing = missing
 
     @property
     def target(self) -> Target:
@@ -121,14 +126,17 @@ class Executor:
                 values[position] = answer
         return tuple(values)
 
-    def run_concurrently(self, reads: Sequence[Query | Nearest | Aggregate]) -> Iterator[list[Row]]:
-        """The rows of each read; for an aggregate, one row with one value.
+    def run_concurrently(
+        self, reads: Sequence[Query | Nearest | Aggregate], budget: ByteBudget | None = None
+    ) -> Iterator[list[Row]]:
+        """The rows of each read; for an aggregate, one row with one value. Rows beyond the budget are left out.
 
         Up to `MAX_OPEN_STREAMS` requests run at the same time, outside of any transaction. Nothing is sent before the
         first answer is asked for.
         """
         with contextlib.ExitStack() as begun:
-            calls = [self._prepare(read) for read in reads]
+            allowed = budget or ByteBudget(sys.maxsize)
+            calls = [self._prepare(read, allowed) for read in reads]
             for stream, _ in calls[:MAX_OPEN_STREAMS]:
                 stream.begin()
                 begun.callback(stream.close)
@@ -228,15 +236,16 @@ class Executor:
                 page = replace(page, start_after=(ids[-1],))
         return copied
 
-    def _prepare(self, read: Query | Nearest | Aggregate) -> tuple[Stream, Iterable[Row]]:
-        """The call of a read, and an iterable of its rows."""
+    def _prepare(self, read: Query | Nearest | Aggregate, budget: ByteBudget) -> tuple[Stream, Iterable[Row]]:
+        """The call of a read, and an iterable of its rows within the budget."""
         if isinstance(read, Nearest):
             stream, found = self._nearest_call(read, None)
-            return stream, _nearest_rows(read, stream, found)
+            return stream, budget.take(_nearest_rows(read, stream, found, budget))
         if isinstance(read, Query):
+            self._require_index(read)
             run = _QueryRun(self._client, self._index, read, None, ())
             stream = run.call()
-            return stream, _rows(run.documents(stream), codec.row_decoder(read.columns))
+            return stream, budget.take(_rows(run.documents(stream), codec.row_decoder(read.columns)))
         if isinstance(read.source, Merge):
             raise TypeError("an aggregate over a Merge needs several calls")
         stream = self._aggregate_call(read.source, [read], None)
@@ -246,6 +255,7 @@ class Executor:
 
     def _query(self, query: Query, transaction: bytes | None, extra: Sequence[Ref] = ()) -> Documents:
         if query.limit != 0:
+            self._require_index(query)
             run = _QueryRun(self._client, self._index, query, transaction, extra)
             yield from run.documents(run.call())
 
@@ -291,6 +301,7 @@ class Executor:
 
     def _nearest_call(self, read: Nearest, transaction: bytes | None) -> tuple[Stream, list[Message]]:
         """The call, and the list for its documents. A retry of the call clears the list."""
+        self._require_index(read)
         request = messages.nearest(read, self._client.wire.documents, transaction)
         found: list[Message] = []
 
@@ -313,6 +324,8 @@ class Executor:
         return _aggregate_values(self._aggregate_call(source, aggregates, transaction), len(aggregates))
 
     def _aggregate_call(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> Stream:
+        aggregated = [one.ref for one in aggregates if one.ref is not None]
+        self._require_index(source, aggregated)
         request = messages.aggregation(source, aggregates, self._client.wire.documents, transaction)
         return self._client.stream(
             "RunAggregationQuery",
@@ -321,8 +334,12 @@ class Executor:
             resume=lambda: request,
             documents=_billed_documents,
             transaction=transaction,
-            index=partial(self._index, source, [one.ref for one in aggregates if one.ref is not None]),
+            index=partial(self._index, source, aggregated),
         )
+
+    def _require_index(self, read: Read, aggregated: Sequence[Ref] = ()) -> None:
+        if (definition := self._missing(read, aggregated)) is not None:
+            raise errors.missing_index(messages.describe(read), "require_indexes: nothing was sent", definition)
 
     def _count_merge(self, merge: Merge, transaction: bytes | None) -> int:
         bound = None if merge.limit is None else merge.offset + merge.limit
@@ -409,10 +426,16 @@ def _copy_write(collection: str, id: str, document: Message) -> Put:
     return Put(collection, id, columns, tuple(document.fields.values()))
 
 
-def _nearest_rows(read: Nearest, stream: Stream, found: list[Message]) -> Iterator[Row]:
+def _nearest_rows(
+    read: Nearest, stream: Stream, found: list[Message], budget: ByteBudget | None = None
+) -> Iterator[Row]:
+    size = 0
     for answer in stream:  # `restart` clears `found` when the stream starts again
         if answer.HasField("document"):
-            found.append(answer.document)  # noqa: PERF401
+            size = answer.document.ByteSize() + (size if found else 0)
+            found.append(answer.document)
+        if budget is not None and size > budget.left:
+            break
     decode = codec.row_decoder(read.columns)
     for document in found[read.offset :]:
         distance = document.fields[messages.DISTANCE].double_value
