@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import NotSupportedError, connections
 
 from memory.backends.firestore.base import DatabaseWrapper
+from tests.engine.app.models import Note
 
 
 def wrapper(**settings: Any) -> DatabaseWrapper:
@@ -129,3 +131,13 @@ def test_rows_of_a_test_database_have_ids_from_1(
     assert made.auto_ids == options.get("auto_ids", "random")
     made.creation._create_test_db(0, autoclobber=True)
     assert made.auto_ids == expected
+
+
+def test_use_in_an_event_loop_is_refused() -> None:
+    """Before anything else, also where a test does not allow database access."""
+
+    async def read() -> None:
+        list(Note.objects.all())
+
+    with pytest.raises(SynchronousOnlyOperation):
+        asyncio.run(read())

@@ -20,6 +20,7 @@ from django.db import utils as db_utils
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.validation import BaseDatabaseValidation
 from django.db.backends.utils import CursorWrapper, debug_transaction
+from django.utils.asyncio import async_unsafe
 
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
@@ -329,10 +330,12 @@ class DatabaseWrapper(BaseDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Cursor:
         return Cursor(self, self.connection)
 
+    @async_unsafe
     def plan_cursor(self) -> Cursor:
         """A cursor for the plans of a statement: checked as `cursor()` is, without the wrappers around SQL."""
         self.close_if_health_check_failed()
-        self.ensure_connection()
+        if self.connection is None:
+            self.ensure_connection()
         self.validate_thread_sharing()
         return Cursor(self, self.connection)
 
