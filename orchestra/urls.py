@@ -10,6 +10,9 @@ from django.views.generic import RedirectView
 
 from memory.api.viewsets import UnknownPathView
 
+from .logins import LoginForm
+
+admin.site.login_form = LoginForm
 admin.site.site_header = admin.site.site_title = "Orchestra memory"
 
 
