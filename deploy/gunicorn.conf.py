@@ -26,6 +26,15 @@ max_requests_jitter = 1_000
 # Workers write heartbeats to a file; a container's disk may be slow.
 MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn creates its own file there)
 worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
+
+
+def post_worker_init(worker: object) -> None:
+    """Load models before the worker accepts requests."""
+    from orchestra.warm import warm_up  # needs Django's settings, which the worker has loaded
+
+    warm_up()
+
+
 accesslog = "-"
 # Without the query string and the referrer, since search texts are parameters.
 access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms "%(a)s"'

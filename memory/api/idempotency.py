@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEY = re.compile(r"[!-~]{1,255}")
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(seconds=30)
 """How long a request may run before a repeated one takes over."""
 
 ATTEMPTS = 5

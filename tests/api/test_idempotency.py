@@ -117,7 +117,7 @@ def running(**changed: Any) -> None:
 
 
 def test_a_key_in_use(ada: APIClient) -> None:
-    """409 with Retry-After while the first request runs; after two minutes it counts as lost."""
+    """409 with Retry-After while the first request runs; after 30 seconds it counts as lost."""
     ada.post(ITEMS, ITEM, "json", headers=KEY)
     MemoryItem.objects.all().delete()
     running()

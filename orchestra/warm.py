@@ -1,0 +1,32 @@
+"""Loads what the first requests of a process would load: modules, the embedder's model, the table of associations.
+
+Loading the model takes a second or more, during which Python runs no other thread: not even `live` would be answered.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.urls import get_resolver
+
+from memory.conf import configured_embedder, memory_settings
+from memory.embedding import EmbedderError, is_remote
+from memory.search.associations import associations
+from memory.search.lexicon import lexicon_of
+from memory.search.texts import embed
+
+logger = logging.getLogger(__name__)
+
+
+def warm_up() -> None:
+    """Load them; an error is logged, since the process can serve without."""
+    get_resolver().url_patterns  # noqa: B018  (imports the views)
+    embedder = configured_embedder()
+    if embedder is None or is_remote(embedder):
+        return
+    try:
+        embed(embedder, ["warm"])
+        lexicon_of(embedder)
+    except EmbedderError:
+        logger.exception("The embedder cannot be used.")
+    associations(memory_settings.language)
