@@ -85,7 +85,14 @@ PACKAGES: Final = (
         ("psycopg2-binary", "time-machine"),
         variables={"SQLITE": "1"},
     ),
-    Package("django-reversion", "6.4.0", ("tests/manage.py", "test", "tests", "--noinput")),
+    Package(
+        "django-reversion",
+        "6.4.0",
+        ("manage.py", "test", "--noinput"),
+        directory="tests",
+        path=(".", "tests"),
+        settings="ecosystem_reversion",
+    ),
     Package(
         "django-guardian",
         "3.5.2",
@@ -114,7 +121,7 @@ PACKAGES: Final = (
         ),
     ),
     Package("django-taggit", "5.0.1", DJANGO_TEST, settings="tests.settings"),
-    Package("django-treebeard", "7.0.3", (*PYTEST, "tests")),
+    Package("django-treebeard", "7.0.3", (*PYTEST, "tests"), settings="tests.settings"),
     Package(
         "django-allauth",
         "65.22.1",
@@ -159,6 +166,7 @@ PACKAGES: Final = (
         "django-notifications-hq",
         "1.8.3",
         (*DJANGO_TEST, "notifications"),
+        ("setuptools<81",),
         settings="notifications.tests.settings",
     ),
     Package(
@@ -203,7 +211,7 @@ PACKAGES: Final = (
             "polib",
         ),
         parts=(
-            "wagtail.users wagtail.embeds wagtail.locales wagtail.project_template wagtail.sites wagtail.test",
+            "wagtail.users wagtail.embeds wagtail.locales wagtail.sites wagtail.test",
             "wagtail.contrib",
             "wagtail.api",
             "wagtail.documents",
