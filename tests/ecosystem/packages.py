@@ -32,7 +32,7 @@ class Package:
     name: str
     version: str
     tests: tuple[str, ...]
-    """The arguments of Python that run the tests."""
+    """The arguments of Python that run tests; labels follow."""
     requires: tuple[str, ...] = ()
     """What its tests need beside the package, Django and the engine."""
     extras: str = ""
@@ -45,43 +45,49 @@ class Package:
     that the source distribution does not contain."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Variables of the environment."""
-    parts: tuple[str, ...] = ("",)
-    """Arguments of the runs that a long suite is divided into, so that it can be interrupted. Together they are all."""
+    labels: tuple[str, ...] = ("tests",)
+    """The labels of all tests. Each is a run of its own, so that a long suite can be interrupted."""
+    selects: bool = True
+    """Whether the command accepts labels."""
     group: str = "common"
     """Packages of a group share a virtual environment."""
 
 
 PACKAGES: Final = (
-    Package("django-solo", "2.5.1", (*DJANGO_TEST, "solo"), settings="solo.tests.settings"),
-    Package("django-axes", "8.3.1", (*PYTEST, "tests"), ("pytest-subtests", "django-ipware>=3")),
+    Package("django-solo", "2.5.1", DJANGO_TEST, labels=("solo",), settings="solo.tests.settings"),
+    Package("django-axes", "8.3.1", PYTEST, ("pytest-subtests", "django-ipware>=3")),
     Package(
         "django-otp",
         "1.7.5",
-        (*DJANGO_TEST, "django_otp"),
+        DJANGO_TEST,
         ("freezegun", "qrcode", "segno"),
         path=("src", "test"),
         settings="test_project.settings",
+        labels=("django_otp",),
     ),
     Package(
         "djangorestframework-simplejwt",
         "5.5.1",
-        (*PYTEST, "tests"),
+        PYTEST,
         ("cryptography", "freezegun", "python-jose==3.3.0"),
     ),
     Package(
         "django-celery-results",
         "2.6.0",
-        (*PYTEST, "t/unit"),
+        PYTEST,
         ("pytest-benchmark", "pytz", "psycopg[binary]"),
+        labels=("t/unit",),
     ),
-    Package("django-celery-beat", "2.9.0", (*PYTEST, "-p", "no:timeout", "t/unit"), ("pytest-timeout", "ephem")),
-    Package("django-filter", "26.2", ("runtests.py",), ("django-crispy-forms",)),
-    Package("django-constance", "4.4.0", (*PYTEST, "tests"), ("redis",), settings="tests.settings"),
-    Package("django-ordered-model", "3.7.4", DJANGO_TEST, settings="tests.settings"),
+    Package(
+        "django-celery-beat", "2.9.0", (*PYTEST, "-p", "no:timeout"), ("pytest-timeout", "ephem"), labels=("t/unit",)
+    ),
+    Package("django-filter", "26.2", ("runtests.py",), ("django-crispy-forms",), labels=("",)),
+    Package("django-constance", "4.4.0", PYTEST, ("redis",), settings="tests.settings"),
+    Package("django-ordered-model", "3.7.4", DJANGO_TEST, settings="tests.settings", labels=("",)),
     Package(
         "django-model-utils",
         "5.0.0",
-        (*PYTEST, "tests"),
+        PYTEST,
         ("psycopg2-binary", "time-machine"),
         variables={"SQLITE": "1"},
     ),
@@ -92,13 +98,15 @@ PACKAGES: Final = (
         directory="tests",
         path=(".", "tests"),
         settings="ecosystem_reversion",
+        labels=("",),
     ),
     Package(
         "django-guardian",
         "3.5.2",
-        (*PYTEST, "guardian"),
+        PYTEST,
         ("django-environ",),
         settings="guardian.testapp.testsettings",
+        labels=("guardian",),
     ),
     Package(
         "django-auditlog",
@@ -106,11 +114,12 @@ PACKAGES: Final = (
         ("manage.py", "test", "--noinput"),
         ("freezegun", "psycopg2-binary"),
         directory="auditlog_tests",
+        labels=("",),
     ),
     Package(
         "django-import-export",
         "4.4.3",
-        ("tests/manage.py", "test", "core", "--noinput"),
+        ("tests/manage.py", "test", "--noinput"),
         (
             "tablib[all]>=3.7.0",
             "chardet==5.2.0",
@@ -119,20 +128,21 @@ PACKAGES: Final = (
             "django-extensions",
             "psycopg[binary]",
         ),
+        labels=("core",),
     ),
-    Package("django-taggit", "5.0.1", DJANGO_TEST, settings="tests.settings"),
-    Package("django-treebeard", "7.0.3", (*PYTEST, "tests"), settings="tests.settings"),
+    Package("django-taggit", "5.0.1", DJANGO_TEST, settings="tests.settings", labels=("",)),
+    Package("django-treebeard", "7.0.3", PYTEST, settings="tests.settings"),
     Package(
         "django-allauth",
         "65.22.1",
-        (*PYTEST, "--ds=tests.projects.regular.settings", "tests/"),
+        (*PYTEST, "--ds=tests.projects.regular.settings"),
         ("pytest-asyncio==1.3.0", "Pillow", "pyyaml", "django-ninja>=1.3,<2"),
         extras="[mfa,openid,socialaccount,steam]",
     ),
     Package(
         "djangorestframework",
         "3.18.3",
-        (*PYTEST, "--no-migrations", "tests"),
+        (*PYTEST, "--no-migrations"),
         (
             "dj-database-url",
             "inflection==0.5.1",
@@ -144,55 +154,59 @@ PACKAGES: Final = (
             "uritemplate",
         ),
     ),
-    Package("django-simple-history", "3.13.0", ("runtests.py",)),
+    Package("django-simple-history", "3.13.0", ("runtests.py",), labels=("",), selects=False),
     Package(
         "dj-rest-auth",
         "7.2.0",
-        (*DJANGO_TEST, "dj_rest_auth"),
+        DJANGO_TEST,
         ("pyotp~=2.9.0", "responses"),
         path=(".", "dj_rest_auth/tests"),
         settings="settings",
+        labels=("dj_rest_auth",),
     ),
-    Package("django-parler", "2.4", (*DJANGO_TEST, "parler"), settings="ecosystem_parler"),
-    Package("django-safedelete", "1.5.0", (*DJANGO_TEST, "safedelete"), settings="safedelete.tests.settings"),
+    Package("django-parler", "2.4", DJANGO_TEST, settings="ecosystem_parler", labels=("parler",)),
+    Package("django-safedelete", "1.5.0", DJANGO_TEST, settings="safedelete.tests.settings", labels=("safedelete",)),
     Package(
         "django-organizations",
         "2.7.0",
-        (*PYTEST, "tests"),
+        PYTEST,
         ("django-extensions", "django-autoslug", "mock-django", "mock"),
         path=(".", "organizations"),
     ),
     Package(
         "django-notifications-hq",
         "1.8.3",
-        (*DJANGO_TEST, "notifications"),
+        DJANGO_TEST,
         ("setuptools<81",),
         settings="notifications.tests.settings",
+        labels=("notifications",),
     ),
     Package(
         "django-contrib-comments",
         "2.2.0",
-        (*DJANGO_TEST, "testapp"),
+        DJANGO_TEST,
         path=(".", "tests"),
         settings="ecosystem_comments",
+        labels=("testapp",),
     ),
     Package(
         "django-push-notifications",
         "3.3.0",
-        (*PYTEST, "tests"),
+        PYTEST,
         ("firebase-admin>=6.2", "pywebpush", "aioapns>=3.1,<3.2"),
         settings="tests.settings",
     ),
-    Package("djangorestframework-api-key", "3.1.0", (*PYTEST, "tests"), ("django-dotenv",), path=(".", "src")),
+    Package("djangorestframework-api-key", "3.1.0", PYTEST, ("django-dotenv",), path=(".", "src")),
     Package(
         "django-simple-captcha",
         "0.7.0",
-        ("manage.py", "test", "captcha", "--noinput", "--settings=drf_settings"),
+        ("manage.py", "test", "--noinput", "--settings=drf_settings"),
         ("testfixtures",),
         directory="testproject",
         path=(".", "testproject"),
+        labels=("captcha",),
     ),
-    Package("django-dirtyfields", "1.9.9", (*PYTEST, "tests"), ("jsonfield",)),
+    Package("django-dirtyfields", "1.9.9", PYTEST, ("jsonfield",)),
     Package(
         "wagtail",
         "8.0.1",
@@ -210,7 +224,7 @@ PACKAGES: Final = (
             "tblib>=3.0,<4.0",
             "polib",
         ),
-        parts=(
+        labels=(
             "wagtail.users wagtail.embeds wagtail.locales wagtail.sites wagtail.test",
             "wagtail.contrib",
             "wagtail.api",
