@@ -40,6 +40,8 @@ class Package:
     """The working directory, inside the source distribution."""
     path: tuple[str, ...] = (".",)
     """Directories inside the source distribution that are on `sys.path`."""
+    support: str = ""
+    """A directory of `tests/ecosystem/settings` with modules that the source distribution does not contain."""
     settings: str = ""
     """DJANGO_SETTINGS_MODULE. Modules of `tests/ecosystem/settings` start with `ecosystem_`: they stand in for settings
     that the source distribution does not contain."""
@@ -174,12 +176,13 @@ PACKAGES: Final = (
         path=(".", "organizations"),
     ),
     Package(
-        "django-notifications-hq",
-        "1.8.3",
+        "django-tasks-db",
+        "0.13.0",
         DJANGO_TEST,
-        ("setuptools<81",),
-        settings="notifications.tests.settings",
-        labels=("notifications",),
+        ("django-tasks>=0.12,<0.13",),
+        support="tasks_db",
+        settings="ecosystem_tasks_db",
+        labels=("tests.tests",),
     ),
     Package(
         "django-contrib-comments",

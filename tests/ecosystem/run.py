@@ -63,7 +63,7 @@ class Result:
         """Those of them that do not pass on Firestore: the reason, and the last line of the test's output."""
         found = {test: self.firestore.get(test, ("missing", "not run")) for test in self.expected}
         return {
-            test: (reason(self.package.name, test, outcome, output), last_line(output))
+            test: (reason(self.package.name, test, output), last_line(output))
             for test, (outcome, output) in found.items()
             if outcome != "passed"
         }
@@ -214,7 +214,7 @@ def is_complete(status: int, output: str) -> bool:
 
 def environment(package: Package, source: Path, engine: str, report: Path, libraries: Path) -> dict[str, str]:
     """The variables of a run."""
-    own = [HERE / "site", HERE / "settings", libraries]
+    own = [HERE / "site", HERE / "settings", HERE / "settings" / package.support, libraries]
     made = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTEST_", "MEMORY_"))},
         "PYTHONPATH": os.pathsep.join(map(str, [*(source / one for one in package.path), *own])),
@@ -299,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not all(work.has(package, engine) for engine in ENGINES):
             continue
         result = work.result(package)
-        lost = [test for test, (why, _) in result.lost.items() if not why]
+        lost = [test for test, (why, _) in result.lost.items() if why != RAW_SQL]
         if lost and package.selects and not options.report and not work.repeated(package).exists():
             work.repeat(package, lost)
             result = work.result(package)
