@@ -206,6 +206,15 @@ NAMES: Final = (
 )  # fmt: skip
 
 
+def unrendered(state: ProjectState) -> ProjectState:
+    """A copy of a state without rendered models.
+
+    With them, Django finds relations to models that were deleted: RenameModel raises LookupError, and the editor of
+    SQLite rebuilds their tables.
+    """
+    return ProjectState({key: model.clone() for key, model in state.models.items()})
+
+
 class Side:
     """The tables of one database, as its migrations left them."""
 
@@ -221,7 +230,7 @@ class Side:
 
     def apply(self, *operations: Operation) -> str:
         """Migrate; return the class of the error that it raises."""
-        state = self.state.clone()
+        state = unrendered(self.state)
         made = type("Migration", (Migration,), {"operations": list(operations)})("m", LABEL)
         try:
             with self.connection.schema_editor() as editor:
@@ -232,11 +241,8 @@ class Side:
         return ""
 
     def undo(self, operation: Operation) -> str:
-        """Reverse the last operation.
-
-        From a state without rendered models: with them, Django's SQLite editor rebuilds tables of deleted models.
-        """
-        before = ProjectState({key: model.clone() for key, model in self.states[-2].models.items()})
+        """Reverse the last operation."""
+        before = unrendered(self.states[-2])
         made = type("Migration", (Migration,), {"operations": [operation]})("m", LABEL)
         try:
             with self.connection.schema_editor() as editor:

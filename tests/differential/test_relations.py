@@ -103,11 +103,23 @@ class Story:
     stop: int | None = None
     end: str = "rows"
 
-    def run(self, alias: str) -> Any:
-        """The answer of one database."""
+    def steps_of(self, alias: str) -> QuerySet[Any]:
+        """The query before its order, its slice and its final action."""
         query: QuerySet[Any] = self.model._default_manager.using(alias)
         for name, argument in self.steps:
             query = STEPS[name](query, argument, alias)
+        return query
+
+    def rows(self, alias: str) -> QuerySet[Any]:
+        """The query for rows, in order and sliced."""
+        query = self.steps_of(alias).order_by(*self.orders, "pk")
+        if self.beside:
+            query = query.select_related(*self.beside)
+        return query[self.start : self.stop]
+
+    def run(self, alias: str) -> Any:
+        """The answer of one database."""
+        query = self.steps_of(alias)
         if self.end == "grouped":
             grouped = query.order_by().values(self.beside[0] if self.beside else "pk").annotate(n=Count("pk"))
             return sorted(map(str, grouped))

@@ -6,8 +6,8 @@ import datetime
 from typing import Any
 
 import pytest
-from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db import OperationalError, transaction
+from django.db.models import Avg, Count, Exists, F, Max, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
 from tests.engine.app.models import Coded, CodedPart, Detail, Note
@@ -139,3 +139,52 @@ def test_first_of_a_table_that_the_transaction_wrote_to_is_bounded(calls: Any) -
             assert Detail.objects.exists()
             assert [row.number for row in Detail.objects.order_by("number")[:2]] == [-1, 1]
         assert sum(call["documents_read"] for call in made) <= 4 * 6
+
+
+@pytest.mark.parametrize(
+    ("ask", "most"),
+    [
+        (lambda rows: rows.count(), 4),
+        (lambda rows: rows.filter(stars__gte=10).count(), 4),
+        (lambda rows: rows.order_by("-stars")[3:8].count(), 4),
+        (lambda rows: rows.filter(stars=7)[:1].count(), 4),
+        (lambda rows: rows.aggregate(n=Count("*"), known=Count("stars"), most=Max("stars"), least=Min("stars")), 13),
+        (lambda rows: rows.filter(stars__lt=20).aggregate(total=Sum("stars"), mean=Avg("stars")), 7),
+        (lambda rows: rows.filter(owner="nobody").aggregate(total=Sum("stars"), most=Max("stars"), n=Count("*")), 7),
+        (lambda rows: rows.filter(stars__in=[7, 8, 38, 39]).aggregate(n=Count("*"), total=Sum("stars")), 6),
+        (lambda rows: rows.filter(Q(stars=7) | Q(stars__isnull=True)).count(), 4),
+        (lambda rows: (rows.exists(), rows.filter(stars=100).exists(), rows.order_by("-stars").first().pk), 13),
+    ],
+)
+def test_aggregates_of_a_table_that_the_transaction_wrote_to_are_bounded(
+    notes: None, calls: Any, ask: Any, most: int
+) -> None:
+    """Firestore's aggregates are corrected by the three stored rows that the block changed or deleted. Each call for
+    an aggregate counts as one document."""
+    answers = []
+    for alias in ("sqlite", "default"):
+        rows = Note.objects.using(alias)
+        with transaction.atomic(using=alias):
+            rows.create(id="new", stars=7)
+            rows.create(id="new2")
+            rows.filter(id="39").update(stars=F("stars") - 39)
+            rows.filter(id="08").update(text="x", stars=None)
+            rows.filter(id="38").delete()
+            with calls() as made:
+                answers.append(ask(rows.all()))
+            transaction.set_rollback(True, using=alias)
+    assert answers[1] == answers[0]
+    assert sum(call["documents_read"] for call in made) <= most
+
+
+def test_sums_beyond_64_bits_are_an_error_in_a_block_too(notes: None) -> None:
+    """As on SQLite; sums of floats are computed by SQLite, whose order decides their last digits."""
+    with transaction.atomic():
+        Note.objects.filter(id__in=["01", "02"]).update(stars=2**62)
+        Note.objects.create(id="new", stars=2**62)
+        assert Note.objects.filter(id="new").aggregate(n=Sum("stars"))["n"] == 2**62
+        transaction.set_rollback(True)
+    Note.objects.filter(id__in=["01", "02", "03"]).update(stars=2**62)
+    with transaction.atomic(), pytest.raises(OperationalError, match="overflow"):  # noqa: PT012
+        Note.objects.create(id="new", stars=1)
+        Note.objects.aggregate(n=Sum("stars"))

@@ -110,7 +110,7 @@ def test_an_existing_key_that_a_query_read_is_an_integrity_error(notes: None) ->
     """A query read the row after the statement that creates it, so a retry would not help."""
     with pytest.raises(IntegrityError, match=r"UNIQUE constraint failed: engine_note\.id"), transaction.atomic():
         Note.objects.create(id="n1")
-        assert Note.objects.filter(stars__gte=0).count() == 5
+        assert len(Note.objects.filter(stars__gte=0)) == 5  # not a count, which Firestore answers
     with transaction.atomic():
         with pytest.raises(IntegrityError), transaction.atomic():
             Note.objects.create(id="n1", text="second")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
+
 from ..mirror import table_refs
-from ..mirror.load_plan import JoinGraph, Load, Rank, loads, rank_of, sliced
+from ..mirror.database import graph_of
+from ..mirror.load_plan import JoinGraph, Load, Page, Rank, loads, rank_of, sliced
 from ..query import analysis
 from ..query.analysis import AggregateAnalysis, RowAnalysis
 from ..query.ast import TRUE, Select
@@ -33,13 +36,85 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
             yield from lines(found)
             if isinstance(found, Query | Merge | Nearest) and compiler.served(found) is None:
                 yield "raises MissingIndex: no index of the manifest serves this"
+        bounds = [bound_of(found) for found in plans]
+        if None not in bounds:
+            yield f"reads at most {sum(filter(None, bounds))} documents"
+        return
+    try:
+        sql = compiler.inner.as_sql()[0]
+    except EmptyResultSet:
+        yield from ("lane: native", *lines(NoRows()), "reads at most 0 documents")
         return
     yield f"lane: mirror, because of {', '.join(dict.fromkeys(unsupported))}"
     tables = compiler.tables()
-    graph = table_refs.join_graph(compiler, compiler.inner.query)
-    for load in loads(graph, compiler.page(analyzed)):
+    graph = graph_of(sql, tables, table_refs.join_graph(compiler, compiler.inner.query))
+    page = compiler.page(analyzed)
+    planned = loads(graph, page)
+    for load in planned:
         yield from _load(load, graph, Select(load.table, tables[load.table].key), compiler.served)
-    yield f"reads at most {compiler.connection.option('mirror_limit')} documents, or raises QueryTooBroad"
+    yield _bound(compiler, planned, graph, page)
+
+
+def bound_of(answer: Any) -> int | None:
+    """The most documents that a plan reads; None if it reads all that match."""
+    match answer:
+        case NoRows():
+            return 0
+        case Get(_, ids):
+            return len(ids)
+        case SortedGet(read):
+            return bound_of(read)
+        case Query(limit=None) | Merge(limit=None):
+            return None
+        case Query(limit=limit, offset=offset):
+            return int(limit or 0) + offset
+        case Merge(branches):
+            bounds = [bound_of(branch) for branch in branches]
+            return None if None in bounds else sum(filter(None, bounds))
+        case Nearest(limit=limit):
+            return int(limit)
+    return None
+
+
+def _bound(compiler: Any, planned: Sequence[Load], graph: JoinGraph, page: Page | None) -> str:
+    """The line for the most documents that the mirror reads."""
+    limit: int = compiler.connection.option("mirror_limit")
+    changed = _changed(compiler, {load.table for load in planned})
+    reads = _reads(compiler, planned, changed)
+    again = 2 * sum(changed.values())  # changed rows may be among those read, and are read by key
+    if reads is None or reads > limit:
+        return f"reads at most {limit + again} documents, or raises QueryTooBroad"
+    whole = page is not None and not page.with_own_rows and any(link.required for link in graph.links)
+    otherwise = f", or {reads + limit} if an inner join removes one of the slice" if whole else ""
+    return f"reads at most {reads + again} documents{otherwise}"
+
+
+def _changed(compiler: Any, tables: Collection[str]) -> Mapping[str, int]:
+    """How many rows the transaction has changed, by table."""
+    unit = compiler.connection.unit
+    return dict.fromkeys(tables, 0) if unit is None else {table: unit.changed_count(table) for table in tables}
+
+
+def _reads(compiler: Any, planned: Sequence[Load], changed: Mapping[str, int]) -> int | None:
+    """The most documents that loads read; None if that depends on the stored rows."""
+    rows: dict[int, int] = {}  # of each load, including own rows
+    total = 0
+    tables = compiler.tables()
+    for load in planned:
+        select = Select(load.table, tables[load.table].key)
+        link = load.links[0] if load.links and rank_of(load.condition) > Rank.BY_KEY else None
+        if load.page is not None:
+            most = bound_of(plan(sliced(select, load.page)))
+            most = None if most is None else most + (1 if load.page.with_own_rows else 0)
+        elif link is not None and link.column.key and link.source in rows:
+            most = rows[link.source]
+        else:
+            most = bound_of(superset(replace(select, where=load.condition)))
+        if most is None:
+            return None
+        rows[load.ref_index] = most + changed[load.table]
+        total += most
+    return total
 
 
 def lines(answer: Any) -> Iterator[str]:

@@ -45,7 +45,7 @@ from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
 from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
-from . import claim
+from . import claim, own_aggregates
 from .explain import describe
 
 Row = tuple[Any, ...]
@@ -261,6 +261,10 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def native_aggregates(self, analyzed: AggregateAnalysis) -> Iterator[Row] | NotNative:
         """One row of aggregates, or the reasons why the query is not native."""
+        if self.connection.unit is not None:
+            row = own_aggregates.corrected_row(self, analyzed)
+            if row is not None:
+                return iter([row])
         sources: list[Any] = []
         for column in analyzed.aggregates:
             source = self.rejected_if_buffered(

@@ -128,15 +128,14 @@ class Mirror:
         it, and `page_table()` holds its keys. Yields the update times of the documents of the table `versions_of`, by
         primary key. `served` is a read as indexes serve it.
         """
-        named = named_tables(sql, tables, graph.table_refs)
-        present = {name for name, _ in named}
+        known = graph_of(sql, tables, graph)
+        present = {table_ref.table for table_ref in known.table_refs}
         for name in present:
             self._declare(tables[name])
         listed = None if page is None or page.with_own_rows else page_table(tables[graph.table_refs[0].table])
         if listed is not None:
             self._declare(listed)
         columns = self._columns_read(sql, params)
-        known = with_hidden_refs(restricted_to(graph, present), named)
         loader = Loader(
             self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of, served
         )
@@ -283,6 +282,12 @@ class Mirror:
             finally:
                 raw.set_authorizer(None)
         return {table: frozenset(columns) for table, columns in read.items()}
+
+
+def graph_of(sql: str, tables: Mapping[str, Table], graph: JoinGraph) -> JoinGraph:
+    """The join graph of a statement's text: without what Django left out, and with the tables of raw SQL in it."""
+    named = named_tables(sql, tables, graph.table_refs)
+    return with_hidden_refs(restricted_to(graph, {name for name, _ in named}), named)
 
 
 def _sqlite_settings(outer: Mapping[str, Any]) -> dict[str, Any]:

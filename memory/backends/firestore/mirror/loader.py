@@ -173,6 +173,8 @@ class Loader:
         """Reads within the budget, including this transaction's writes, and inserts new rows into the mirror."""
         versioned = loaded.table.name == self._versions_of
         read = _with_version(read) if versioned else read
+        if isinstance(read, Get) and len(read.ids) > self._budget:  # a missing document is billed, too
+            raise self._too_broad(loaded.table.name, f"{self._outer.option('mirror_limit')} documents", "mirror_limit")
         with self._outer.plan_cursor() as cursor:
             if page is not None and page.with_own_rows:
                 rows, count = cursor.superset(read, min(page.limit, self._budget))
@@ -183,6 +185,8 @@ class Loader:
                 rows, count = cursor.superset(read, self._budget, self._bytes)
         if self._bytes.is_spent:
             raise self._too_broad(loaded.table.name, f"{self._outer.option('mirror_bytes')} bytes", "mirror_bytes")
+        if isinstance(read, Get):
+            count = len(read.ids)
         if count > self._budget:
             raise self._too_broad(loaded.table.name, f"{self._outer.option('mirror_limit')} documents", "mirror_limit")
         self._budget -= count

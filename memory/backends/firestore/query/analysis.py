@@ -72,12 +72,16 @@ class RowAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
-    """One aggregate: a server-side `function`, or the minimum or maximum of a column (`extreme`)."""
+    """One aggregate: a server-side `function`, or the minimum or maximum of a column (`extreme`).
+
+    `counted`: the nullable column whose values are counted, which `select` requires to be there.
+    """
 
     select: Select
     function: Function | None = None
     ref: Ref | None = None
     extreme: Order | None = None
+    counted: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +305,9 @@ def _aggregate_column(lowering: Lowering, base: Select, expression: Any) -> Aggr
         return None
     if type(expression) is Count:
         present = Compare(ref, Op.IS_NOT_NULL)
-        nullable = sources[0].target.null
-        return AggregateColumn(replace(base, where=all_of([base.where, present])) if nullable else base, Function.COUNT)
+        if not sources[0].target.null:
+            return AggregateColumn(base, Function.COUNT)
+        return AggregateColumn(replace(base, where=all_of([base.where, present])), Function.COUNT, counted=ref)
     if type(expression) in (Sum, Avg):
         return AggregateColumn(base, FUNCTIONS[type(expression)], ref) if ref.kind in NUMERIC else None
     if sorts and ref.kind not in UNSORTABLE:

@@ -218,12 +218,45 @@ class UnitOfWork:
         collection = collections_of(read)[0]
         own = {} if isinstance(read, Get) else self._buffer.entries_of(collection)
         if not own:
+            if limit is not None and isinstance(read, Query | Merge):
+                read = replace(read, limit=limit + 1)
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
-        bound = None if limit is None else limit + self._buffer.stored_count(collection)
-        found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
-        theirs = [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
+        theirs = self._others(read, own, limit)
         return [*theirs, *self._own_rows(collection, self._may_match(read, own), read.columns)], len(theirs)
+
+    def _others(self, read: Read, own: Mapping[str, Entry], limit: int | None) -> list[tuple[Any, ...]]:
+        """The rows of a read without buffered writes: at most `limit` + 1."""
+        bound = None if limit is None else limit + self._buffer.stored_count(collections_of(read)[0])
+        found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
+        return [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
+
+    def first_of_others(self, read: Query | Merge) -> list[tuple[Any, ...]]:
+        """The first row of a read, in its order, that has no buffered writes; an empty list if there is none."""
+        self._note_access()
+        own = self._buffer.entries_of(collections_of(read)[0])
+        return self._others(read, own, 0)[:1]
+
+    def changed_count(self, collection: str) -> int:
+        """How many documents have buffered writes."""
+        return len(self._buffer.entries_of(collection))
+
+    def stored_count(self, collection: str) -> int:
+        """How many documents with buffered writes may be stored."""
+        return self._buffer.stored_count(collection)
+
+    def changed_rows(
+        self, read: Query | Merge, columns: tuple[Ref, ...]
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """The documents with buffered writes, as they are stored, and those that may match a read, as they will be
+        after the commit."""
+        self._note_access()
+        collection = collections_of(read)[0]
+        own, decode = self._buffer.entries_of(collection), codec.row_decoder(columns)
+        created = self._buffer.created()
+        stored = self._base_documents([(collection, id) for id in own if (collection, id) not in created])
+        mine = self._own_rows(collection, self._may_match(read, own), columns)
+        return [decode(one) for one in stored.values()], list(mine)
 
     def _may_match(self, read: Read, own: Mapping[str, Entry]) -> Mapping[str, Entry]:
         """The entries of a collection that may match a read, found by its filters of equality."""
