@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import OperationalError, transaction
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, router, transaction
 from django.db.models import Avg, Count, Exists, F, Max, Min, OuterRef, Q, Sum
 from django.utils import timezone
 
-from tests.engine.app.models import Coded, CodedPart, Detail, Note
+from tests.engine.app.models import Coded, CodedPart, Detail, Note, Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
+
+
+@contextmanager
+def override_router(alias: str) -> Iterator[None]:
+    """Validation reads from this database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(router, "db_for_write", lambda model, **hints: alias)
+        patch.setattr(router, "db_for_read", lambda model, **hints: alias)
+        yield
+
 
 START = datetime.datetime(2023, 12, 30, 12, tzinfo=datetime.UTC)
 DAY = datetime.date(2023, 12, 31)
@@ -188,3 +201,61 @@ def test_sums_beyond_64_bits_are_an_error_in_a_block_too(notes: None) -> None:
     with transaction.atomic(), pytest.raises(OperationalError, match="overflow"):  # noqa: PT012
         Note.objects.create(id="new", stars=1)
         Note.objects.aggregate(n=Sum("stars"))
+
+
+@pytest.fixture
+def seats() -> None:
+    """Thirty rows with unique expressions, one of them under a condition."""
+    for alias in ("default", "sqlite"):
+        Seat.objects.using(alias).bulk_create(seat(i) for i in range(30))
+
+
+def seat(number: int, **values: Any) -> Seat:
+    given = {
+        "row": number,
+        "number": number,
+        "slot": number,
+        "name": f"N{number}",
+        "email": f"e{number}",
+        "active": True,
+    }
+    return Seat(**{"id": f"s{number}", "code": f"c{number}"} | given | values)
+
+
+@pytest.mark.parametrize(
+    ("row", "own"),
+    [
+        (lambda: seat(90, name="n7"), ()),
+        (lambda: seat(90, name="zz"), ()),
+        (lambda: seat(90, name="n7"), ("delete",)),
+        (lambda: seat(90, name="ZZ"), ("create",)),
+        (lambda: seat(90, name=None), ()),
+        (lambda: Seat.objects.get(pk="s7"), ()),
+        (lambda: seat(90, email="e7"), ()),
+        (lambda: seat(90, email="e7", active=False), ()),
+        (lambda: seat(90, code="c7"), ()),
+    ],
+)
+def test_unique_expressions_are_validated_by_their_marker(
+    seats: None, calls: Any, row: Callable[[], Seat], own: tuple[str, ...]
+) -> None:
+    """`validate_constraints()` reads no more than the marker and the row that it names, and what SQLite says."""
+    answers = []
+    for alias in ("sqlite", "default"):
+        with transaction.atomic(using=alias):
+            if "delete" in own:
+                Seat.objects.using(alias).filter(pk="s7").delete()
+            if "create" in own:
+                Seat.objects.using(alias).bulk_create([seat(80, name="zZ")])
+            made_row = row()
+            made_row._state.db = alias
+            with calls() as made, override_router(alias):
+                try:
+                    made_row.full_clean()
+                    answers.append("valid")
+                except ValidationError as error:
+                    answers.append(str(sorted(error.message_dict)))
+            transaction.set_rollback(True, using=alias)
+    assert answers[1] == answers[0]
+    assert max(call["documents_read"] for call in made) <= 1
+    assert len(made) <= 12

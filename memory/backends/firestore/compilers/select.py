@@ -45,7 +45,7 @@ from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
 from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
-from . import claim, own_aggregates
+from . import claim, marker_lookup, own_aggregates
 from .explain import describe
 
 Row = tuple[Any, ...]
@@ -393,6 +393,8 @@ class SQLCompiler(compiler.SQLCompiler):
         """The mirror, loaded for a statement. `among` is the expression to compute, if the statement is not a query."""
         tables = self.tables()
         graph = table_refs.join_graph(self, self.inner.query if among is None else among)
+        if among is None and versions_of is None:
+            graph = marker_lookup.narrowed(self, graph)
         loaded: AbstractContextManager[dict[Any, Any]] = self.connection.mirror.loaded(
             sql, params, tables, graph, unsupported, page=page, versions_of=versions_of, served=self.served
         )

@@ -60,17 +60,17 @@ class Collector:
 def join_graph(compiler: Any, expression: Any) -> JoinGraph:
     """The join graph of a query or an expression."""
     collector = Collector(compiler)
-    for query in [expression] if isinstance(expression, Query) and expression.model else _nested(expression):
+    for query in [expression] if isinstance(expression, Query) and expression.model else inner_queries(expression):
         _visit(collector, query, {})
     return JoinGraph(tuple(collector.table_refs), tuple(collector.links))
 
 
 def models(tableless: Query) -> list[Any]:
     """The models of the subqueries of a query without a model."""
-    return [query.model for query in _nested(tableless) if query.model]
+    return [query.model for query in inner_queries(tableless) if query.model]
 
 
-def _nested(expression: Any) -> Iterator[Query]:
+def inner_queries(expression: Any) -> Iterator[Query]:
     """The subqueries of an expression, or of a query without a model."""
     parts = (
         (expression.where, *expression.annotation_select.values()) if isinstance(expression, Query) else (expression,)
@@ -153,7 +153,7 @@ def _join(collector: Collector, query: Query, scope: Scope, alias: str) -> None:
 
 def _where_links(collector: Collector, where: WhereNode, scope: Scope, own: Mapping[str, int]) -> Iterator[Query]:
     """Adds the links of a WHERE. Yields the subqueries that were visited."""
-    for node in _conjuncts(where):
+    for node in conjuncts(where):
         if _compares(node, EQUALITIES) and isinstance(node.lhs, Col) and isinstance(node.rhs, Col):
             _equal(collector, node.lhs, node.rhs, scope, own)
         elif _compares(node, MEMBERSHIPS) and isinstance(node.lhs, Col) and isinstance(node.rhs, Query):
@@ -213,13 +213,13 @@ def _selected_column(query: Query) -> Col | None:
     return columns[0] if simple and len(columns) == 1 and isinstance(columns[0], Col) else None
 
 
-def _conjuncts(where: WhereNode) -> Iterator[Any]:
+def conjuncts(where: WhereNode) -> Iterator[Any]:
     """The conjuncts of a WHERE."""
     if where.negated or where.connector != AND:
         return
     for child in where.children:
         if isinstance(child, WhereNode):
-            yield from _conjuncts(child)
+            yield from conjuncts(child)
         else:
             yield child
 
