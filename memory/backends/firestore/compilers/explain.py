@@ -109,7 +109,7 @@ def _reads(compiler: Any, planned: Sequence[Load], changed: Mapping[str, int]) -
         elif link is not None and link.column.key and link.source in rows:
             most = rows[link.source]
         else:
-            most = bound_of(superset(replace(select, where=load.condition)))
+            most = bound_of(superset(replace(select, where=load.condition), compiler.served))
         if most is None:
             return None
         rows[load.ref_index] = most + changed[load.table]

@@ -20,7 +20,7 @@ from django.db import OperationalError
 
 from ..mirror.tables import Table
 from ..query.analysis import AggregateAnalysis, AggregateColumn
-from ..query.ast import all_of
+from ..query.ast import Select, all_of
 from ..query.lowering import column_ref
 from ..query.plan import Aggregate, Compare, Function, Merge, Op, Query, collections_of
 from ..query.planner import plan
@@ -40,7 +40,7 @@ class Change:
 
 def corrected_row(compiler: Any, analyzed: AggregateAnalysis) -> tuple[Any, ...] | None:
     """The values of aggregates; None if they cannot be corrected, so that the mirror has to read the rows."""
-    sources = [_source(column) for column in analyzed.aggregates]
+    sources = [_source(compiler, column) for column in analyzed.aggregates]
     if analyzed.unsupported or not sources or None in sources:
         return None
     if not compiler.connection.unit.touches(sources[0]):
@@ -53,26 +53,29 @@ def corrected_row(compiler: Any, analyzed: AggregateAnalysis) -> tuple[Any, ...]
     )
 
 
-def _source(column: AggregateColumn) -> Query | Merge | None:
-    """What Firestore aggregates, without a slice."""
+def _source(compiler: Any, column: AggregateColumn) -> Query | Merge | None:
+    """What Firestore aggregates, without a slice; None if the aggregate cannot be corrected."""
     select = replace(column.select, limit=None, offset=0)
-    sliced = select != column.select
+    if column.function is Function.COUNT:
+        return _planned(compiler, select)
+    if select != column.select:
+        return None
     if column.extreme is not None:
-        present = Compare(column.extreme.ref, Op.IS_NOT_NULL)
-        select = replace(
-            select,
-            where=all_of([select.where, present]),
-            columns=(column.extreme.ref,),
-            orders=(column.extreme,),
-            limit=1,
-        )
-    elif column.function is not Function.COUNT and (column.ref is None or column.ref.kind is not Kind.INTEGER):
-        return None  # sums of floats depend on their order
-    found = plan(select)
-    if sliced and column.function is not Function.COUNT:
+        ref = column.extreme.ref
+        return _planned(compiler, replace(_present(select, ref), columns=(ref,), orders=(column.extreme,), limit=1))
+    if column.ref is None or column.ref.kind is not Kind.INTEGER:  # sums of floats depend on their order
         return None
-    if isinstance(found, Merge) and column.function not in (None, Function.COUNT):
-        return None
+    found, present = _planned(compiler, select, [column.ref]), _planned(compiler, _present(select, column.ref))
+    return found if isinstance(found, Query) and isinstance(present, Query) else None
+
+
+def _present(select: Select, ref: Ref) -> Select:
+    """The rows whose column is not null."""
+    return replace(select, where=all_of([select.where, Compare(ref, Op.IS_NOT_NULL)]))
+
+
+def _planned(compiler: Any, select: Select, aggregated: Sequence[Ref] = ()) -> Query | Merge | None:
+    found = compiler.with_index(plan(select), aggregated)
     return found if isinstance(found, Query | Merge) else None
 
 
@@ -130,9 +133,7 @@ def _count(compiler: Any, column: AggregateColumn, source: Any, changed: Change)
 def _sum(compiler: Any, column: AggregateColumn, source: Query, changed: Change) -> tuple[int, int]:
     """The sum, and the number of values that are not null."""
     ref: Any = column.ref
-    present = plan(replace(column.select, where=all_of([column.select.where, Compare(ref, Op.IS_NOT_NULL)])))
-    if not isinstance(present, Query):
-        raise TypeError("a sum needs one query")
+    present: Any = _planned(compiler, _present(column.select, ref))
     total, count = compiler.connection.plan_cursor().aggregate(
         [Aggregate(source, Function.SUM, ref), Aggregate(present, Function.COUNT)]
     )
