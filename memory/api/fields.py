@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.validators import ProhibitNullCharactersValidator
+from django.db import connections, router
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
@@ -14,6 +16,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from .. import limits
 from ..fields import VectorField as VectorModelField
 from ..fields import validate_document_id
+from ..models import MemoryItem
 from .permissions import may_act_for
 
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6
@@ -38,11 +41,25 @@ def parse_timestamp(text: str) -> datetime:
     return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
+def prohibits_nul() -> bool:
+    """Whether the database of the models, such as PostgreSQL, cannot store null characters."""
+    features = connections[router.db_for_write(MemoryItem)].features
+    return features.prohibits_null_characters_in_text_exception is not None
+
+
+def validate_nul(value: str) -> None:
+    """Reject null characters if the database cannot store them."""
+    if "\x00" in value and prohibits_nul():
+        raise ValidationError("Null characters are not allowed.", code="null_characters_not_allowed")
+
+
 class TextField(serializers.CharField):
     """A JSON string, not trimmed; numbers and booleans are invalid."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "trim_whitespace": False})
+        others = [each for each in self.validators if not isinstance(each, ProhibitNullCharactersValidator)]
+        self.validators = [*others, validate_nul]
 
     def to_internal_value(self, data: Any) -> str:
         """Return the string unchanged."""
@@ -51,7 +68,7 @@ class TextField(serializers.CharField):
         return data
 
 
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": limits.MAX_ID_BYTES, "pattern": r"^[^/\u0000]+$"})
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": limits.MAX_ID_BYTES, "pattern": r"^[^/]+$"})
 class IdField(TextField):
     """A document id: at most 1,500 bytes, without a slash."""
 
@@ -103,14 +120,12 @@ class TimestampField(serializers.DateTimeField):
 
 
 class JSONField(serializers.JSONField):
-    """Any JSON value without NUL; the model's validators check the rest."""
-
-    default_error_messages = {"null_characters_not_allowed": "Null characters are not allowed."}
+    """Any JSON value; the model's validators check the rest."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the value unchanged."""
-        if "\x00" in "".join(strings_in(data)):
-            self.fail("null_characters_not_allowed")
+        if prohibits_nul():
+            validate_nul("".join(strings_in(data)))
         return data
 
 

@@ -11,7 +11,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from ..conf import memory_settings
-from .fields import NO_NUL_PATTERN
+from .fields import NO_NUL_PATTERN, prohibits_nul
 from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WITH_KEY, WRITING, Operation
 from .permissions import scope_of
 from .serializers import ErrorSerializer
@@ -187,13 +187,13 @@ def only_own_views(endpoints: list[Any], **kwargs: Any) -> list[Any]:
 
 
 def be_strict(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Forbid other fields and NUL in requests, and mark all fields of responses as required."""
+    """Forbid other fields in requests, and NUL if the database does, and mark all fields of responses as required."""
     components = result["components"]["schemas"]
     for name, component in components.items():
         properties = component.get("properties", {})
         if name.endswith("Request"):
             component["additionalProperties"] = False
-            for schema in filter(_is_free_text, properties.values()):
+            for schema in filter(_is_free_text, properties.values()) if prohibits_nul() else ():
                 schema["pattern"] = NO_NUL_PATTERN
         if "items" in properties:
             properties["items"].update(minItems=1, maxItems=memory_settings.bulk_limit)

@@ -38,7 +38,7 @@ from ..querysets import MemoryItemQuerySet
 from . import filters, serializers
 from .authentication import authentication_classes
 from .errors import Conflict, LengthRequired, exception_handler, naming, printable
-from .fields import id_taken
+from .fields import id_taken, prohibits_nul
 from .idempotency import Claim, once
 from .pagination import CursorPagination, HistoryPagination
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
@@ -188,14 +188,9 @@ class RecordViewSet(
     def get_object(self) -> Any:
         """The record in the URL; 404 for an invalid id."""
         pk = self.kwargs["pk"]
-        if limits.document_id_problem(pk) or ("\x00" in pk and self.prohibits_nul()):
+        if limits.document_id_problem(pk) or ("\x00" in pk and prohibits_nul()):
             raise Http404
         return self.find(pk)
-
-    def prohibits_nul(self) -> bool:
-        """Whether the database, such as PostgreSQL, cannot store null characters."""
-        features = connections[self.alias].features
-        return features.prohibits_null_characters_in_text_exception is not None
 
     def find(self, pk: str) -> Any:
         """The record with this id; raises `Http404` if the principal cannot read it."""

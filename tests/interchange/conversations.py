@@ -25,7 +25,7 @@ def run_import(path: Path, *options: str) -> tuple[int, str]:
 def rejects_of(path: Path) -> list[dict[str, Any]]:
     """The lines of the reject file."""
     file = path.with_name(path.name + ".rejects.jsonl")
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [json.loads(line) for line in file.read_text().split("\n") if line] if file.exists() else []
 
 
 def conversations() -> dict[str, list[str]]:

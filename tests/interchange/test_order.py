@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import router
+from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,11 +23,14 @@ from memory.interchange import order
 from memory.interchange.export import all_records, to_dict
 from memory.interchange.order import ORIGINAL
 from memory.models import MemoryItem, UserSession
+from memory.search.earlier import of_stored_items
+from memory.stores import FirestoreMemoryManager
 
 from .samples import START, conversation, langchain, message, node
 from .test_formats import items
 
 TICK = timedelta(microseconds=1)
+EXAMPLES = int(os.environ.get("MEMORY_TEST_EXAMPLES", "12"))
 
 CLOCKS = (
     st.none()
@@ -44,10 +52,14 @@ def trees(draw: st.DrawFn) -> list[tuple[int | None, Any]]:
 
 def chatgpt(tree: Sequence[tuple[int | None, Any]], shuffled: Sequence[int]) -> bytes:
     nodes = [
-        node(f"n{number}", None if parent is None else f"n{parent}", message("user", str(number), time))
+        node(f"n{number}", None if parent is None else f"n{parent}", message("user", text(number), time))
         for number, (parent, time) in enumerate(tree)
     ]
     return json.dumps([conversation([nodes[place] for place in shuffled])]).encode()
+
+
+def text(number: int) -> str:
+    return f"turn {number}."
 
 
 def imported(path: Path, *options: str) -> str:
@@ -59,6 +71,30 @@ def imported(path: Path, *options: str) -> str:
 def history() -> list[str]:
     """The texts of the only session, oldest first."""
     return [item.text_content for item in reversed(UserSession.objects.get().items())]
+
+
+def in_store() -> list[str | None]:
+    """The texts of the store's history, oldest first."""
+    store = FirestoreMemoryManager()
+    store.initialize()
+    try:
+        items = asyncio.run(store.get_conversation_history("ada", "c1", limit=100))
+    finally:
+        store.close()
+    times = [item.timestamp for item in items]
+    return [item.text_content for item in (items if times == sorted(times) else reversed(items))]
+
+
+def in_admin(client: Client) -> list[str]:
+    """The texts of the admin's page of the conversation, oldest first."""
+    page = client.get("/admin/memory/usersession/ada_3Ac1/conversation/").content.decode()
+    return list(dict.fromkeys(re.findall(r"turn \d+\.", page)))
+
+
+def in_context() -> list[list[str | None]]:
+    """The texts that give each message its context in a search, nearest first."""
+    items = list(reversed(UserSession.objects.get().items()))
+    return of_stored_items(items, router.db_for_read(MemoryItem))
 
 
 def exported() -> list[dict[str, Any]]:
@@ -77,17 +113,18 @@ def chains(tree: Sequence[tuple[int | None, Any]]) -> list[list[str]]:
     for number in range(len(tree)):
         chain, current = [], number
         while current is not None:
-            chain.append(str(current))
+            chain.append(text(current))
             current = tree[current][0]  # type: ignore[assignment]  # None ends the loop
         found.append(chain[::-1])
     return found
 
 
 @pytest.mark.django_db(databases=["default", "memory"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(trees(), st.randoms())
-def test_any_tree(tmp_path: Path, tree: list[tuple[int | None, Any]], random: Any) -> None:
-    """Each chain keeps its order in the history, in an export, and in the import of the export."""
+def test_any_tree(tmp_path: Path, admin_client: Client, tree: list[tuple[int | None, Any]], random: Any) -> None:
+    """Each chain keeps its order in the history (rows, store, admin), in the context of a search, in an export, and in
+    the import of the export."""
     clear()
     shuffled = list(range(len(tree)))
     random.shuffle(shuffled)
@@ -98,6 +135,8 @@ def test_any_tree(tmp_path: Path, tree: list[tuple[int | None, Any]], random: An
     for chain in chains(tree):
         assert [text for text in first if text in chain] == chain
     assert [line["text_content"] for line in lines] == first
+    assert in_admin(admin_client) == first
+    assert in_context() == [first[max(0, place - 3) : place][::-1] for place in range(len(first))]
     assert "added" not in imported(path)
     assert exported() == lines
     call_command("memory_export", output=str(copy), verbosity=0)
@@ -124,6 +163,20 @@ def test_any_list_that_grows(tmp_path: Path, clocks: list[Any], part: int, on_li
 
 def entries(*clocks: Any) -> list[datetime]:
     return [item["timestamp"] for item in items([langchain("human", "x", timestamp=clock) for clock in clocks])]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "memory"])
+@pytest.mark.parametrize(
+    "clocks", [[START] * 6, [None] * 6, [START - n for n in range(6)], [5.0, None, 7e9, None, "", START]]
+)
+def test_the_store(tmp_path: Path, clocks: list[Any]) -> None:
+    """The store's history has the order of the file, too."""
+    path = tmp_path / "conversations.json"
+    path.write_bytes(
+        chatgpt([(number - 1 if number else None, clock) for number, clock in enumerate(clocks)], range(6))
+    )
+    imported(path)
+    assert in_store() == [text(number) for number in range(6)]
 
 
 def test_times_that_fit_are_kept() -> None:
