@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ TYPES = ("text", "input_text", "output_text", "summary_text")
 class Message:
     """A message: `key` identifies it in its conversation, `time` is the value in the file or None.
 
-    `id` is its id in the file; `metadata` are its other fields.
+    `id` is its id in the file; `metadata` are its other fields, and `own` the metadata that the import makes.
     """
 
     key: object
@@ -32,6 +32,7 @@ class Message:
     time: object = None
     metadata: Mapping[str, Any] | None = None
     id: object = None
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ class Conversation:
 
     def outcome(self, message: Message) -> Outcome:
         """The item of the message; empty if it has neither text nor metadata."""
-        if not message.text and not has_content(message.metadata or {}):
+        if not message.text and not has_content([message.metadata or {}, dict(message.own)]):
             return Empty(message.place)
         role = message.role if isinstance(message.role, str) else None
         own = {
+            **message.own,
             "role": role and ROLES.get(role, role),
             "stated_role": role if role in ROLES and role not in PLAIN_ROLES else None,
             "message_id": message.id,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from .entries import Entry, Outcome, Removal, Turn, compact, time_of
+from .entries import Entry, Outcome, Removal, Turn, compact, merged, time_of
 
 TICK = timedelta(microseconds=1)
 # The distance of messages in conversations without any time.
@@ -163,7 +163,7 @@ def _at(entry: Entry, time: datetime, *, untimed: bool = False) -> Entry:
     stated = entry.turn.stated if entry.turn else None
     values = {**entry.values, "timestamp": time}
     if original := original_time(stated, time):
-        values["metadata"] = {**entry.values["metadata"], **original}
+        values["metadata"] = merged(entry.values["metadata"], original)
     known = entry.stated if time_of(stated) is None else entry.stated | {"timestamp"}
     repairs = entry.repairs if untimed else entry.repairs | {"timestamp"}
     return replace(entry, values=values, stated=known, repairs=repairs)

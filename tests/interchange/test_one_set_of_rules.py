@@ -23,7 +23,7 @@ from memory.stores import FirestoreMemoryManager
 
 from .conversations import clear, run_import
 
-EXAMPLES = int(os.environ.get("MEMORY_TEST_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("MEMORY_TEST_EXAMPLES", "15"))
 ODD = [
     "\0",
     "/",

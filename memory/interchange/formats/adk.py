@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memory.interchange.entries import Context, Outcomes, Reject, Value, given, has_content, merged
+from memory.interchange.entries import Context, Outcomes, Reject, Value, given, has_content
 from memory.interchange.entries import time_of as parsed_time
 from memory.interchange.messages import Conversation, Message, inside, session_of, text_in, without
 
@@ -43,7 +43,7 @@ def parse(value: Value, context: Context) -> Outcomes:
         if not text and not kept and not has_content(details, *INCIDENTAL):
             details = {}
         elif author not in (None, "user"):
-            details["name"] = author
+            kept["name"] = author
         yield conversation.outcome(
             Message(
                 key=event.get("id") or position,
@@ -53,8 +53,9 @@ def parse(value: Value, context: Context) -> Outcomes:
                 place=place,
                 raw=event,
                 time=event.get("timestamp"),
-                metadata=merged(details, kept) if details else kept,
+                metadata=details,
                 id=event.get("id"),
+                own=kept,
             )
         )
 

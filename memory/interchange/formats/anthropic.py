@@ -78,8 +78,7 @@ def _message(content: Mapping[str, Any], position: int, value: Value, *, within:
         place=inside(value.place, position) if within else value.place,
         raw=content,
         time=content.get("created_at"),
-        metadata={**without(content, "type", "role", "content", "id", "created_at"), "parts": parts}
-        if text or parts
-        else None,
+        metadata=without(content, "type", "role", "content", "id", "created_at") if text or parts else None,
         id=content.get("id"),
+        own={"parts": parts},
     )

@@ -84,10 +84,10 @@ def _outcome(
     plain = text_in(message, "text") or ""
     if not text and not parts:
         text = plain
-    kept = given({**without(message, "uuid", "text", "content", "sender", "created_at"), "parts": parts})
+    kept = without(message, "uuid", "text", "content", "sender", "created_at")
     if plain not in ("", text):
         kept["text"] = plain
-    if not text and not has_content(kept, *INCIDENTAL):
+    if not text and not parts and not has_content(kept, *INCIDENTAL):
         return Empty(place)
     key, sender = _key(message, position), text_in(message, "sender")
     values = {
@@ -100,6 +100,7 @@ def _outcome(
         "metadata": merged(
             kept,
             {
+                "parts": parts,
                 **given({"message_id": text_in(message, "uuid"), "role": sender and ROLES.get(sender, sender)}),
                 **original_time(message.get("created_at"), time),
                 "source": SOURCE,

@@ -63,8 +63,9 @@ def _message(message: dict[str, Any], position: int, place: Place) -> Message:
         place=place,
         raw=message,
         time=message.get("created_at"),
-        metadata={**details, "parts": parts},
+        metadata=details,
         id=message.get("id"),
+        own={"parts": parts},
     )
 
 

@@ -14,7 +14,6 @@ from memory.interchange.entries import (
     Reject,
     Value,
     derived_id,
-    given,
     merged,
 )
 from memory.interchange.entries import time_of as parsed_time
@@ -85,9 +84,8 @@ def _outcome(memory: Mapping[str, Any], place: Place, context: Context) -> Outco
         "timestamp": time or context.time,
         "text_content": memory["memory"],
         "metadata": merged(
-            own if isinstance(own, dict) else {"metadata": own},
+            merged(own if isinstance(own, dict) else {"metadata": own}, details),
             {
-                **given(details),
                 **original_time(memory.get("created_at"), time or context.time),
                 "memory_id": memory["id"],
                 "source": SOURCE,

@@ -229,9 +229,9 @@ def _outcome(conversation: Conversation, said: Said, key: object, position: int,
     details = without(content, "role", name, "id", *([time] if time else []))
     if kind in ("message", "reasoning"):
         del details["type"]
-    metadata = {**details, **said.around, "parts": parts}
+    own = {**said.around, "parts": parts}
     if is_reasoning and text:
-        text, metadata["reasoning"] = "", text
+        text, own["reasoning"] = "", text
     return conversation.outcome(
         Message(
             key=content.get("id") or key,
@@ -241,7 +241,8 @@ def _outcome(conversation: Conversation, said: Said, key: object, position: int,
             place=place,
             raw=content,
             time=content[time] if time else said.time,
-            metadata=metadata,
+            metadata=details,
             id=content.get("id"),
+            own=own,
         )
     )

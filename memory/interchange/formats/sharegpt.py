@@ -39,8 +39,11 @@ def parse(value: Value, context: Context) -> Outcomes:
             continue
         who, said = form
         text, parts = text_of(message[said])
-        metadata = {**without(message, who, said), "parts": parts}
-        yield conversation.outcome(Message(position, position, message[who], text, place, message, None, metadata))
+        others = without(message, who, said)
+        said_here = Message(
+            position, position, message[who], text, place, message, metadata=others, own={"parts": parts}
+        )
+        yield conversation.outcome(said_here)
 
 
 def _list_of(content: Mapping[str, Any]) -> str | None:

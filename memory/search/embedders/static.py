@@ -15,7 +15,7 @@ import numpy as np
 from memory.embedding import Vectors, normalized
 
 DIMENSION = 256
-BATCH = 256
+BATCH = 64
 # Averages of longer texts have little meaning, and time grows with length: docs/search.md, "Stored data".
 MAX_CHARACTERS = 20_000
 
@@ -52,7 +52,7 @@ def _embed(texts: Sequence[str]) -> Vectors:
     for row, encoding in enumerate(model.tokenizer.encode_batch_fast(cut, add_special_tokens=False)):
         if encoding.ids:
             known = np.minimum(encoding.ids, len(model.embedding) - 1)
-            vectors[row] = model.embedding[known].mean(axis=0)
+            vectors[row] = model.embedding[known].astype(np.float32).mean(axis=0)
     return normalized(vectors)
 
 
@@ -67,6 +67,8 @@ def _model() -> Any:
         logging.root.setLevel(level)
     folder = Path(wordllama.__file__).parent
     model = wordllama.WordLlama.load(dim=DIMENSION, cache_dir=folder, disable_download=True)
+    # As in the package's file: 16 MB instead of 32, without a loss.
+    model.embedding = model.embedding.astype(np.float16)
     model.tokenizer.no_padding()
     # It keeps whole texts, up to 20 MB of them: its "words" are not separated at spaces.
     with suppress(AttributeError):
