@@ -29,7 +29,7 @@ START = [
             ("author", models.ForeignKey(f"{LABEL}.Author", models.CASCADE)),
             ("readers", models.ManyToManyField(f"{LABEL}.Author", related_name="+")),
         ],
-        options={"unique_together": {("title", "pages")}},
+        options={"unique_together": {("title", "pages"), ("title",)}},
     ),
 ]
 LATER: list[Any] = [
@@ -42,6 +42,8 @@ LATER: list[Any] = [
     migrations.AddConstraint("Book", models.UniqueConstraint(fields=["name"], condition=Q(pages="1"), name="one_name")),
     migrations.AddConstraint("Book", models.CheckConstraint(condition=Q(pages__gt="0"), name="some_pages")),
     migrations.RenameModel("Author", "Writer"),
+    migrations.AlterUniqueTogether("Book", {("name", "isbn")}),
+    migrations.AlterUniqueTogether("Book", {("name", "isbn"), ("pages",)}),
     migrations.AlterUniqueTogether("Book", {("name", "isbn")}),
     migrations.RenameIndex("Book", old_name="by_pages", new_name="by_page"),
     migrations.RemoveIndex("Book", "by_lower"),

@@ -128,7 +128,7 @@ def describe(model: Any) -> Described:
     """The table of a model."""
     meta = model._meta
     fields = {one.column: one for one in meta.local_concrete_fields if one.column is not None}
-    alone = {default_name([one]) for one in fields.values()}
+    alone = {default_name([one]) for one in fields.values() if one.unique}  # described with their columns
     named = {key.name: _of_key(key) for key in (*unique_keys(model), *checks(model)) if key.name not in alone} | {
         index.name: of_index(model, index) for index in meta.indexes
     }
@@ -287,7 +287,7 @@ class RecordingEditor(schema.BaseDatabaseSchemaEditor):
         super().alter_unique_together(model, old_unique_together, new_unique_together)
         gone = {unique_together_key(model, names).name: None for names in old_unique_together}
         keys = [unique_together_key(model, names) for names in new_unique_together]
-        self._renamed(model, **{**gone, **{key.name: _of_key(key) for key in keys if len(key.fields) > 1}})
+        self._renamed(model, **{**gone, **{key.name: _of_key(key) for key in keys if not _is_of_field(key)}})
 
     def alter_index_together(self, model: Any, old_index_together: Any, new_index_together: Any) -> None:
         super().alter_index_together(model, old_index_together, new_index_together)
@@ -300,6 +300,11 @@ class RecordingEditor(schema.BaseDatabaseSchemaEditor):
 
 def _columns(model: Any, together: Iterable[Iterable[str]]) -> list[list[str]]:
     return [[model._meta.get_field(name).column for name in names] for names in together]
+
+
+def _is_of_field(key: Any) -> bool:
+    """Whether a constraint is that of a unique column, which is described with the column."""
+    return len(key.fields) == 1 and key.fields[0].unique
 
 
 def _own_links(fields: Iterable[Any]) -> Iterator[Any]:
