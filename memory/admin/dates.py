@@ -1,7 +1,8 @@
 """`date_hierarchy` for large collections: days, months and years with records, read from the index.
 
 Django's admin uses DISTINCT over a function of every row's time. Here each period is one query that reads one row: the
-first one after the preceding period.
+first one after the preceding period. There are at most 31 days or 12 months of one period, and the newest
+`MOST_YEARS` years are listed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from datetime import UTC, date, datetime, time, timedelta
 from functools import wraps
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from django.contrib.admin.views.main import ChangeList
@@ -25,6 +27,8 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 # The year, month and day whose ends are the end of all times.
 LAST = ["9999", "12", "31"]
+# Each costs one query.
+MOST_YEARS = 20
 
 
 def in_utc_if_needed(view: View) -> View:
@@ -85,10 +89,11 @@ class Dates:
         self.records = records
 
     def _first(self, field: str, start: datetime = EARLIEST) -> datetime | None:
-        return self._times(field).filter(**{f"{field}__gte": start}).order_by(field).first()
+        return self._times(field).filter(**{f"{field}__gte": start}).order_by(field, "pk").first()
 
-    def _last(self, field: str) -> datetime | None:
-        return self._times(field).filter(**{f"{field}__lte": LATEST}).order_by(f"-{field}").first()
+    def _last(self, field: str, before: datetime | None = None) -> datetime | None:
+        end = {f"{field}__lte": LATEST} if before is None else {f"{field}__lt": before}
+        return self._times(field).filter(**end).order_by(f"-{field}", "-pk").first()
 
     def _times(self, field: str) -> QuerySet[Any, datetime]:
         times: QuerySet[Any, datetime] = self.records.values_list(field, flat=True)
@@ -100,7 +105,20 @@ class Dates:
         return {"first": self._first(smallest), "last": self._last(largest)}
 
     def datetimes(self, field: str, kind: str) -> Iterator[datetime]:
-        """Like `QuerySet.datetimes`: the first record's time of each period. `kind` is year, month or day."""
+        """Like `QuerySet.datetimes`: a record's time in each period. `kind` is year, month or day."""
+        if kind == "year":
+            return iter(list(islice(self._years(field), MOST_YEARS))[::-1])
+        return self._periods(field, kind)
+
+    def _years(self, field: str) -> Iterator[datetime]:
+        """The last record's time of each year, newest first."""
+        found = self._last(field)
+        while found is not None:
+            local = timezone.localtime(found)
+            yield local
+            found = self._last(field, datetime(local.year, 1, 1, tzinfo=timezone.get_current_timezone()))
+
+    def _periods(self, field: str, kind: str) -> Iterator[datetime]:
         found = self._first(field)
         while found is not None:
             local = timezone.localtime(found)
@@ -119,8 +137,9 @@ class LoadedDates(Dates):
     def _first(self, field: str, start: datetime = EARLIEST) -> datetime | None:
         return min((time for record in self.records if (time := getattr(record, field)) >= start), default=None)
 
-    def _last(self, field: str) -> datetime | None:
-        return max((getattr(record, field) for record in self.records), default=None)
+    def _last(self, field: str, before: datetime | None = None) -> datetime | None:
+        times = (getattr(record, field) for record in self.records)
+        return max((time for time in times if before is None or time < before), default=None)
 
 
 def with_dates(changelist: ChangeList) -> ChangeList:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from ..fields import VectorField
 from ..interchange.export import exported_fields, to_json_line
 
-CHUNK_SIZE = 500
+CHUNK_SIZE = 20  # each record may have 1 MiB
 # Characters with which a spreadsheet starts a formula (https://owasp.org/www-community/attacks/CSV_Injection).
 # The last four are the full-width = + - @.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
