@@ -77,7 +77,8 @@ class RecordAdmin(ModelAdmin):
 
     form = RecordForm
     actions = [delete_limited, export_jsonl, export_csv]
-    list_per_page = 50
+    # Each record may have 1 MiB, so "show all" shows no more than a page.
+    list_per_page = list_max_show_all = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     view_on_site = False

@@ -34,7 +34,7 @@ from .answers import addressed, asked_for, asks_for_several, has_answer
 from .associations import associations
 from .dates import named
 from .passages import Passage, Pool, Question
-from .related import Nearness, nearness, related
+from .related import MOST_ASKED, Nearness, nearness, related
 from .terms import content_words, terms
 
 # BM25: saturation of repeated words, normalisation by length (Robertson & Zaragoza 2009, section 3.4).
@@ -156,6 +156,8 @@ class _View:
         passages, language = self.passages.values(), self.question.language
         sought: dict[str, list[str]] = {}
         for word in content_words(self.question.text, language):
+            if len(sought) == MOST_ASKED:
+                break
             if stems := [stem for stem in terms(word, language) if stem in self.weights]:
                 sought[word] = stems
         same = [[float(not self.distinct[one.id].isdisjoint(stems)) for stems in sought.values()] for one in passages]

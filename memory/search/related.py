@@ -19,6 +19,8 @@ Nearness = NDArray[np.float64]
 
 LEAST_SPREAD = 0.05  # of cosines: smaller differences are not amplified
 MOST_WORDS = 500  # of a passage that are compared
+MOST_DISTINCT = 6_000  # of all passages that are compared, those of the first passages
+MOST_ASKED = 60  # words of a question that are compared
 
 
 def nearness(asked: Sequence[str], said: Sequence[Sequence[str]], lexicon: Lexicon) -> Nearness:
@@ -28,7 +30,7 @@ def nearness(asked: Sequence[str], said: Sequence[Sequence[str]], lexicon: Lexic
     """
     found = np.zeros((len(said), len(asked)))
     places: dict[str, int] = {}
-    rows = [[places.setdefault(word, len(places)) for word in some[:MOST_WORDS]] for some in said]
+    rows = [_places(some[:MOST_WORDS], places) for some in said]
     if not asked or not places:
         return found
     words = lexicon.vectors(list(places)).astype(np.float64)
@@ -37,6 +39,13 @@ def nearness(asked: Sequence[str], said: Sequence[Sequence[str]], lexicon: Lexic
     starts = np.cumsum([0, *(len(rows[place]) for place in speaking[:-1])])
     found[speaking] = np.maximum.reduceat(cosines[[one for row in rows for one in row]], starts)
     return found.clip(0.0, 1.0)
+
+
+def _places(words: Sequence[str], places: dict[str, int]) -> list[int]:
+    """The place of each word; words beyond `MOST_DISTINCT` get none."""
+    if len(places) < MOST_DISTINCT:
+        return [places.setdefault(word, len(places)) for word in words]
+    return [place for word in words if (place := places.get(word)) is not None]
 
 
 def related(near: Nearness, weights: Sequence[float]) -> list[float]:

@@ -16,12 +16,15 @@ from itertools import pairwise
 import Stemmer
 
 from .base_forms import BASE_FORMS
+from .kept import kept_by_text
 
 VERSION = 2
 # A longer run of letters is not a word (a key, a hash); it is truncated, so its beginning is still found.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
 MAX_QUERY_TERMS = 30
+# Of a word that is compared by its vector. A sentence of a script without spaces is one word.
+MAX_WORD_CHARACTERS = 200
 
 # Han, kana, Hangul syllables, Thai, Lao, Myanmar, Khmer: no spaces between words, or words that are phrases.
 _UNSPACED = (
@@ -86,10 +89,11 @@ def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERM
     return ([term for term in every if term not in stops] or every)[:most]
 
 
-@lru_cache(maxsize=10_000)
+@kept_by_text
 def content_words(text: str, language: str = "english") -> tuple[str, ...]:
     """The distinct casefolded words of a text, without stop words."""
-    return tuple(word for word in dict.fromkeys(words(text)) if _is_content(word, language))
+    found = dict.fromkeys(word[:MAX_WORD_CHARACTERS] for word in words(text))
+    return tuple(word for word in found if _is_content(word, language))
 
 
 @lru_cache(maxsize=len(LANGUAGES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -82,6 +83,7 @@ class MemoryManagerStub(MemoryManager):
             if embedder is not None and is_remote(embedder):
                 embedder = None  # its vectors are computed after writes, which needs a database
             memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
+            memory.characters = sys.maxsize  # all items pass through it, not only candidates
             source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
             return answers(memory, source, search.query, search.limit, search.explain)
 

@@ -10,6 +10,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
+from memory.api import pagination
 from memory.models import MemoryItem, UserSession
 
 from .conftest import codes
@@ -143,3 +144,37 @@ def clear_permission_cache(client: APIClient) -> None:
     user = client.handler._force_user
     for name in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
         vars(user).pop(name, None)
+
+
+@pytest.mark.parametrize("ordering", ["timestamp", "-timestamp"])
+def test_pages_are_bounded_by_bytes(ada: APIClient, monkeypatch: pytest.MonkeyPatch, ordering: str) -> None:
+    """A page ends before the record that exceeds the budget, and the cursor continues there."""
+    monkeypatch.setattr(pagination, "PAGE_BYTES", 250_000)
+    expected = store(7, timedelta(0), text_content="x" * 100_000)
+    if ordering.startswith("-"):
+        expected.reverse()
+    pages = walk(ada, f"{ITEMS}?limit=200&ordering={ordering}")
+    assert ids(pages) == expected
+    assert [len(page["results"]) for page in pages] == [2, 2, 2, 1]
+    back = walk(ada, pages[-1]["previous"], "previous")
+    assert ids(back[::-1]) == expected[:6]
+
+
+def test_a_record_above_the_budget_is_a_page(ada: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record is unreachable because of its size."""
+    monkeypatch.setattr(pagination, "PAGE_BYTES", 1_000)
+    expected = store(3, timedelta(0), text_content="x" * 100_000)
+    pages = walk(ada, f"{ITEMS}?ordering=timestamp")
+    assert [len(page["results"]) for page in pages] == [1, 1, 1]
+    assert ids(pages) == expected
+
+
+@pytest.mark.parametrize("url", [f"{ITEMS}search/?q=word&limit=100", "/api/sessions/ada:s/history/?limit=200"])
+def test_searches_and_histories_are_bounded_by_bytes(ada: APIClient, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """The best results, and the newest items, within the budget."""
+    monkeypatch.setattr(pagination, "PAGE_BYTES", 250_000)
+    stored = store(5, timedelta(seconds=1), session_id="s", text_content="word " * 20_000)
+    page = ada.get(url).json()
+    assert len(page["results"]) == 2
+    if "history" in url:
+        assert ids(walk(ada, url)) == stored[::-1]

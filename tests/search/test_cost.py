@@ -77,9 +77,9 @@ def rounds_of(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The queries of each round from now on."""
     found: list[list[Any]] = []
 
-    def fetch(asked: list[Any]) -> Any:
+    def fetch(asked: list[Any], **options: Any) -> Any:
         found.append(asked)
-        return batch_fetch.fetch(asked)
+        return batch_fetch.fetch(asked, **options)
 
     monkeypatch.setattr(firestore, "fetch", fetch)
     return found

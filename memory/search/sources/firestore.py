@@ -1,10 +1,12 @@
 """The source for Firestore: each request is a native query, and a round sends its queries at once.
 
-Firestore compares vectors and terms; they are not transferred.
+Firestore compares vectors and terms; they are not transferred. Filters that no index serves together with them, such as
+a key of a map, are evaluated first: the items that pass are read, and searched in memory.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
@@ -12,13 +14,19 @@ from typing import Any, TypeAlias
 from django.db.models import QuerySet
 
 from memory.backends.firestore.batch_fetch import Counted, fetch
+from memory.backends.firestore.errors import MissingIndex
 from memory.distances import CosineDistance
+from memory.embedding import is_remote
 from memory.models import MemoryItem
+from memory.querysets.scan import CHUNK_SIZE
 from memory.search.candidates import Answer, Around, Count, Nearest, Request, WithTerm
 from memory.search.cosines import DIGITS
+from memory.search.in_memory import InMemorySource
 from memory.search.passages import Question
 
 from .base import Memory, is_alone, of_items, of_neighbours, of_number
+
+logger = logging.getLogger(__name__)
 
 Asked: TypeAlias = "QuerySet[Any] | Counted"
 
@@ -29,11 +37,29 @@ class FirestoreSource:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.names = memory.names
+        self.loaded: InMemorySource | None = None
 
     def fetch(self, requests: Sequence[Request], question: Question) -> list[Answer]:
         """One round: all requests at once."""
+        if self.loaded is None:
+            try:
+                return self._fetch(requests)
+            except MissingIndex as error:
+                logger.info("A search reads all items that pass its filters: %s", error)
+                self.loaded = self._load()
+        return self.loaded.fetch(requests, question)
+
+    def _load(self) -> InMemorySource:
+        """All items that pass the filters, at most `OPTIONS["mirror_limit"]`."""
+        memory = self.memory
+        rows: Any = memory.items.without_index().only(*self.names)
+        passages = [memory.passage(item) for item in memory.budget.take(rows.iterator(chunk_size=CHUNK_SIZE))]
+        embedder = memory.embedder
+        return InMemorySource(passages, None if embedder is None or is_remote(embedder) else embedder)
+
+    def _fetch(self, requests: Sequence[Request]) -> list[Answer]:
         asked = [list(self._asked(request)) for request in requests]
-        found = iter(fetch([one for some in asked for one in some]))
+        found = iter(fetch([one for some in asked for one in some], budget=self.memory.budget))
         return [
             self._answer(request, list(islice(found, len(some)))) for request, some in zip(requests, asked, strict=True)
         ]

@@ -14,6 +14,7 @@ import numpy as np
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
+from memory.backends.firestore.values.sizes import ByteBudget
 from memory.models import MemoryItem
 from memory.search.candidates import Answer, Around, Count, Nearest, Request, WithTerm
 from memory.search.cosines import nearest
@@ -104,6 +105,7 @@ class _Rows:
     def __init__(self, memory: Memory) -> None:
         self.model, self.using = memory.items.model, memory.items.db
         self.names = memory.names
+        self.budget = memory.budget
         self.timestamp = self.model._meta.get_field("timestamp")
         self.connection: Any = connections[self.using]
         self.compiler: Any = memory.items.values_list(*self.names).query.get_compiler(self.using)
@@ -144,16 +146,25 @@ class _Rows:
     def _items(
         self, select: str, tables: str, condition: str, params: Sequence[Any], order: str, limit: int
     ) -> Iterator[MemoryItem]:
-        rows = self._run(select, tables, condition, params, f" ORDER BY {order} LIMIT {limit}")
+        tail = f" ORDER BY {order} LIMIT {limit}"
+        rows: Any = self._run(select, tables, condition, params, tail, self.budget)
         if self.converters:
             rows = self.compiler.apply_converters(rows, self.converters)
         for row in rows:
             yield self.model.from_db(self.using, self.names, row)
 
-    def _run(self, select: str, tables: str, condition: str, params: Sequence[Any], tail: str = "") -> Any:
+    def _run(
+        self,
+        select: str,
+        tables: str,
+        condition: str,
+        params: Sequence[Any],
+        tail: str = "",
+        budget: ByteBudget | None = None,
+    ) -> list[Any]:
         if self.where is None:
             return []
         where, own = self.where
         with self.connection.cursor() as cursor:
             cursor.execute(f"{select} {tables} WHERE {condition} AND {where}{tail}", (*params, *own))
-            return cursor.fetchall()
+            return cursor.fetchall() if budget is None else list(budget.take(cursor))

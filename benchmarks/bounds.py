@@ -1,0 +1,189 @@
+"""What hostile data costs: searches of many distinct words, and pages of items of 1 MB.
+
+    python -m benchmarks.bounds
+
+On a new SQLite file, each case in a process of its own. Prints CPU seconds and the growth of memory (RSS) at its peak,
+and fails if a search takes more than `MOST_CPU_SECONDS` or a case more than `MOST_GROWTH`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import string
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MIB = 1024 * 1024
+MOST_CPU_SECONDS, MOST_GROWTH = 1.0, 200 * MIB
+ASKED = "apple banana cherry grape lemon mango olive peach plum quince"
+LARGE, COUNT = 1_000_000, 200
+HAN = range(0x4E00, 0x9FFF)
+
+
+def words(count: int) -> str:
+    """Words that no other text has."""
+    return " ".join("".join(random.choices(string.ascii_lowercase, k=7)) for _ in range(count))
+
+
+TEXTS: Mapping[str, tuple[int, Callable[[], str]]] = {
+    "distinct words": (400, lambda: f"{ASKED} {words(5_600)}"),
+    "short texts": (2_000, lambda: f"{ASKED} {words(50)}"),
+    "punctuation": (300, lambda: f"{ASKED} {'.' * 45_000}"),
+    "one long word": (300, lambda: f"{ASKED} {'x' * 45_000}"),
+    "no spaces": (300, lambda: f"{ASKED} {''.join(map(chr, random.choices(HAN, k=15_000)))}"),
+}
+"""Kinds of texts: how many, and one of them."""
+
+
+@contextmanager
+def peak() -> Iterator[Callable[[], int]]:
+    """Yields a function that returns the most bytes that the process has taken since the beginning."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before, most, ended = resident(), [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.005):
+            most[0] = max(most[0], resident() - before)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield lambda: most[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def client() -> Any:
+    """A client of the API, and of the admin, of a superuser."""
+    from django.contrib.auth import get_user_model
+    from rest_framework.test import APIClient
+
+    user = get_user_model().objects.create_superuser("u")
+    made = APIClient()
+    made.force_authenticate(user)
+    made.force_login(user)
+    return made
+
+
+def store(count: int, text: Callable[[], str]) -> None:
+    """Items of one user and session, stored by another process: the memory that this takes is not measured."""
+    from django.db import connections
+
+    connections.close_all()
+    if pid := os.fork():
+        assert os.waitpid(pid, 0)[1] == 0
+        return
+    from memory.models import MemoryItem
+
+    for _ in range(0, count, 20):
+        items = [
+            MemoryItem(user_id="u", session_id="s", item_type="message", text_content=text())
+            for _ in range(min(20, count))
+        ]
+        MemoryItem.objects.bulk_create(items)
+    os._exit(0)
+
+
+def search(kind: str, limit: int) -> None:
+    """One search, the first of the process."""
+    from memory.models import MemoryItem
+
+    store(*TEXTS[kind])
+    MemoryItem.objects.for_user("u").search("hello", limit=1)  # loads the model
+    measured(lambda: MemoryItem.objects.for_user("u").search(ASKED, limit=limit))
+
+
+def page(path: str) -> None:
+    """One page, or a stream that is read to its end."""
+    store(COUNT, lambda: "x" * LARGE)
+    browser = client()
+
+    def read() -> int:
+        response = browser.get(path)
+        assert response.status_code == 200, response
+        return len(b"".join(response)) if response.streaming else len(response.content)
+
+    measured(read)
+
+
+def export(path: str) -> None:
+    """The lines of an export."""
+    from memory.interchange.export import json_lines
+
+    store(COUNT, lambda: "x" * LARGE)
+    measured(lambda: sum(map(len, json_lines(["MemoryItem"]))))
+
+
+def measured(work: Callable[[], Any]) -> None:
+    """Prints CPU seconds and the growth of memory."""
+    with peak() as most:
+        started = time.process_time()
+        work()
+        seconds = time.process_time() - started
+    print(f"{seconds:.3f} {most()}")
+
+
+CASES: Mapping[str, Callable[[], None]] = {
+    **{f"search, {kind}, limit {limit}": lambda kind=kind, limit=limit: search(kind, limit)  # type: ignore[misc]
+       for kind in TEXTS for limit in (10, 100)},
+    "API: 200 items of 1 MB": lambda: page("/api/memory-items/?limit=200"),
+    "API: history of 200": lambda: page("/api/sessions/u:s/history/?limit=200"),
+    "admin: list": lambda: page("/admin/memory/memoryitem/"),
+    "admin: show all": lambda: page("/admin/memory/memoryitem/?all="),
+    "export": lambda: export(""),
+}  # fmt: skip
+
+
+def run(case: str) -> None:
+    """One case, in this process."""
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    for alias in ("default", "memory"):
+        call_command("migrate", database=alias, verbosity=0)
+    CASES[case]()
+
+
+def main() -> int:
+    """All cases; the number of those above the bounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", choices=CASES)
+    parser.add_argument("--only", default="", help="the cases whose names contain this")
+    given = parser.parse_args()
+    if given.case:
+        run(given.case)
+        return 0
+    failed = 0
+    for case in CASES:
+        if given.only not in case:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            databases = {
+                name: f"sqlite:////{folder.lstrip('/')}/{name}" for name in ("DATABASE_URL", "MEMORY_DATABASE_URL")
+            }
+            environment = {**os.environ, **databases, "APP_ENV": "test", "DJANGO_SETTINGS_MODULE": "settings"}
+            command = [sys.executable, "-m", "benchmarks.bounds", "--case", case]
+            out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout  # noqa: S603
+        seconds, growth = float(out.split()[-2]), int(out.split()[-1])
+        above = growth > MOST_GROWTH or (case.startswith("search") and seconds > MOST_CPU_SECONDS)
+        failed += above
+        print(f"{case:40} {seconds:6.2f} CPU-s {growth / MIB:6.0f} MiB{'  above' if above else ''}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
