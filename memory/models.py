@@ -242,6 +242,18 @@ class MemoryItem(Record):
     UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
     UNREAD_BYTES = 200_000
 
+    # With these each filter of the API and the admin is served in both orders: Firestore merges indexes that end alike.
+    firestore_indexes = (
+        ("session_id", "-timestamp"),
+        ("item_type", "-timestamp"),
+        ("persona_active", "-timestamp"),
+        ("user_id", "timestamp"),
+        ("session_id", "timestamp"),
+        ("item_type", "timestamp"),
+        ("persona_active", "timestamp"),
+        ("timestamp", "id"),
+    )
+
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
     all_objects = MemoryItemQuerySet.as_manager()
 
@@ -338,6 +350,12 @@ class AgentData(Record):
     content = AnyJSONField(_("content"), null=True, blank=True)
 
     SIZED_FIELDS = frozenset({"metadata", "content"})
+    firestore_indexes = (
+        ("data_type", "-timestamp"),
+        ("agent_id", "timestamp"),
+        ("data_type", "timestamp"),
+        ("timestamp", "id"),
+    )
 
     objects = LiveManager.from_queryset(AgentDataQuerySet)()
     all_objects = AgentDataQuerySet.as_manager()
@@ -370,6 +388,11 @@ class UserSession(Document):
     metadata = MapField(_("metadata"))
 
     CACHED = True
+    firestore_indexes = (
+        ("session_id", "-last_activity"),
+        ("user_id", "last_activity"),
+        ("session_id", "last_activity"),
+    )
 
     objects = UserSessionQuerySet.as_manager()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .environment import database, text
+from .environment import BASE_DIR, database, text
 
 # The emulator isolates projects by name and accepts any name.
 EMULATED_PROJECT = "orchestra-local"
@@ -38,10 +38,11 @@ def firestore() -> dict[str, Any]:
         "credentials_path": text("GCP_SA_KEY_PATH"),
     }
     emulator = text("FIRESTORE_EMULATOR_HOST")
+    options = {name: value for name, value in credentials.items() if value}
     return {
         "ENGINE": "memory.backends.firestore",
         "NAME": text("FIRESTORE_DATABASE", "(default)"),
         "PROJECT": text("GCP_PROJECT_ID", EMULATED_PROJECT if emulator else ""),
         "HOST": emulator,
-        "OPTIONS": {name: value for name, value in credentials.items() if value},
+        "OPTIONS": {**options, "require_indexes": BASE_DIR / "firestore.indexes.json"},
     }

@@ -8,9 +8,10 @@ whole body are reported under `body`. At most `MAX_PROBLEMS` errors are reported
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, cast
@@ -99,6 +100,10 @@ class MissingIndex(Unavailable):
     default_code = "missing_index"
     default_detail = "This query needs an index that the database lacks. Its definition is in the server's log."
 
+    def __init__(self, definition: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.definition = definition
+
 
 class TooLarge(APIException):
     """413: the records exceed the size of one commit."""
@@ -172,7 +177,7 @@ def contended(error: Exception) -> APIException:
 def missing_index(error: Exception) -> APIException:
     """A missing index; the message, which has its definition, is logged."""
     logger.error("A query of the API needs an index: %s", error)
-    return MissingIndex()
+    return MissingIndex(getattr(error, "definition", None))
 
 
 def too_large(error: Exception) -> APIException:
@@ -277,7 +282,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     # DRF's handler sets headers and rolls back. It returns None only for exceptions other than APIException.
     response = cast(Response, drf_exception_handler(known, context))
     response.data = error_body(known)
+    if isinstance(known, MissingIndex) and known.definition and _is_staff(context.get("request")):
+        fields = response.data["error"]["fields"]
+        fields["index"] = [{"code": known.default_code, "message": json.dumps(known.definition)}]
     return response
+
+
+def _is_staff(request: Any) -> bool:
+    return bool(getattr(getattr(request, "user", None), "is_staff", False))
 
 
 def error_body(error: APIException) -> dict[str, Any]:

@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
+from django_filters.utils import translate_validation
 from drf_spectacular.drainage import set_override
 
 from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
+from ..querysets.scan import Matches, has_member, needs_scan, same_value
 from ..search.recall import MOST_CHARACTERS, MOST_RESULTS
 from .fields import NO_NUL_PATTERN, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
 from .pagination import WHOLE_NUMBER
@@ -166,6 +169,21 @@ class QueryFilter(TextFilter):
         super().__init__(**limits, **kwargs)
 
 
+class RecordFilterBackend(filters.DjangoFilterBackend):
+    """Django-filter's backend. The view's `matches` is what the filterset leaves to the pagination."""
+
+    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """The filtered records."""
+        filterset = self.get_filterset(request, queryset, view)
+        if filterset is None:
+            return queryset
+        if not filterset.is_valid():
+            raise cast(Exception, translate_validation(filterset.errors))  # its stub declares another type
+        found: QuerySet[Any] = filterset.qs
+        view.matches = getattr(filterset, "matches", None)
+        return found
+
+
 class ParameterForm(forms.Form):
     """Validates query parameters that depend on each other."""
 
@@ -185,8 +203,18 @@ def validate_key(key: str) -> None:
         raise forms.ValidationError(message, code="too_long")
 
 
+def matches_metadata(record: Any, key: str, wanted: Scalar | None) -> bool:
+    """Whether a record's metadata has the key, and the value if one is wanted."""
+    if not has_member(record.metadata, key):
+        return False
+    return wanted is None or same_value(record.metadata[key], wanted.value)
+
+
 class RecordFilter(filters.FilterSet):
     """Filters by a metadata key, and optionally by its value."""
+
+    # Whether the view reads pages in order, and can so evaluate a filter that has no index.
+    scans: ClassVar[bool] = True
 
     metadata_key = TextFilter(
         method="by_metadata",
@@ -199,9 +227,15 @@ class RecordFilter(filters.FilterSet):
         help_text='The value of `metadata_key` as JSON (`5`, `true`, `null`, `"5"`). Other text is taken as a string.',
     )
 
+    # Evaluates in Python what the queryset does not: `CursorPagination` asks for it.
+    matches: Matches | None = None
+
     def by_metadata(self, queryset: QuerySet[Any], name: str, key: str) -> QuerySet[Any]:
         """Records with the key, and with the value if one is given."""
         wanted = self.form.cleaned_data["metadata_value"]
+        if self.scans and needs_scan(queryset.db):
+            self.matches = partial(matches_metadata, key=key, wanted=wanted)
+            return queryset
         if wanted is None:
             return having_key(queryset, "metadata", key)
         return having_member(queryset, "metadata", key, wanted.value)
@@ -229,6 +263,8 @@ class MemoryItemFilter(RecordFilter):
 
 class MemoryItemSearch(MemoryItemFilter):
     """The parameters of search: the query, and the filters of a list."""
+
+    scans = False
 
     user_id = TextFilter(
         method="applied_by_view",

@@ -1,7 +1,8 @@
 """Cursor pagination by time and id.
 
-A cursor holds the time and id of the last record, not an offset. Records may have equal timestamps, the cost of a page
-does not depend on its depth, and concurrent inserts and deletes shift no records.
+Pages are bounded by their number of records and by `PAGE_BYTES`. A cursor holds the time and id of the last record, not
+an offset. Records may have equal timestamps, the cost of a page does not depend on its depth, and concurrent inserts
+and deletes shift no records.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,11 +24,19 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
 
+from memory.backends.firestore.values.sizes import size_of
+
 from .. import history
 from ..conf import memory_settings
 from ..limits import text_problem
 from ..models import UserSession
+from ..querysets.scan import Matches, streamed
 from .fields import parse_timestamp
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""Bytes of a page's records in memory. A page ends before the record that exceeds them."""
+MOST_SCANNED, SCANNED_BYTES = 1_000, 32 * 1024 * 1024
+"""Records, and their bytes, that one page reads where a filter is evaluated in Python."""
 
 WHOLE_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
@@ -59,6 +68,48 @@ class Cursor:
             raise ValueError("invalid cursor") from error
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """Records from a cursor on, whether there may be more, and the last one that was read if it is not among them."""
+
+    records: list[Any]
+    more: bool = False
+    last: Any = None
+
+
+def up_to(records: Iterable[Any], limit: int) -> Fetched:
+    """At most `limit` records, of at most `PAGE_BYTES` together; the first one whatever its size."""
+    page: list[Any] = []
+    size = 0
+    for record in records:
+        size += size_of(record)
+        if len(page) == limit or (page and size > PAGE_BYTES):
+            return Fetched(page, more=True)
+        page.append(record)
+    return Fetched(page)
+
+
+def matching(records: Iterable[Any], limit: int, matches: Matches) -> Fetched:
+    """The same of the records that match. Ends, perhaps with a short page, after `MOST_SCANNED` records.
+
+    Or after `SCANNED_BYTES`, so that a request is short; the cursor continues there.
+    """
+    page: list[Any] = []
+    size = read = count = 0
+    last = None
+    for record in records:
+        own = size_of(record)
+        if matches(record):
+            size += own
+            if len(page) == limit or (page and size > PAGE_BYTES):
+                return Fetched(page, more=True)
+            page.append(record)
+        last, read, count = record, read + own, count + 1
+        if count == MOST_SCANNED or read > SCANNED_BYTES:
+            return Fetched(page, more=True, last=last)
+    return Fetched(page)
+
+
 def invalid(name: str, message: str, code: str = "invalid") -> ValidationError:
     """The error for one query parameter."""
     return ValidationError({name: [ErrorDetail(message, code=code)]})
@@ -84,16 +135,22 @@ class CursorPagination(BasePagination):
         limit = self.limit(request)
         cursor = self.cursor(request, ordering)
         backwards = cursor is not None and cursor.backwards
-        records = self.fetch(queryset, ordering, cursor, limit + 1)
-        more = len(records) > limit
-        page = records[:limit][::-1] if backwards else records[:limit]
-        self.next = self._link(ordering, page, backwards=False) if more or backwards else None
-        self.previous = self._link(ordering, page, backwards=True) if (more if backwards else cursor) else None
+        found = self.fetch(queryset, ordering, cursor, limit, getattr(view, "matches", None))
+        page = found.records[::-1] if backwards else found.records
+        ahead = [found.last] if found.last is not None else page
+        onward = self._link(ordering, ahead, backwards) if found.more else None
+        back = self._link(ordering, page or ahead, not backwards) if cursor else None
+        self.next, self.previous = (back, onward) if backwards else (onward, back)
         return page
 
-    def fetch(self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, count: int) -> list[Any]:
-        """At most `count` records from the cursor, in its direction."""
-        return list(page_query(queryset, ordering, cursor)[:count])
+    def fetch(
+        self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, limit: int, matches: Matches | None
+    ) -> Fetched:
+        """At most `limit` records from the cursor, in its direction."""
+        records = page_query(queryset, ordering, cursor)
+        if matches is None:
+            return up_to(streamed(records[: limit + 1]), limit)
+        return matching(streamed(records[:MOST_SCANNED]), limit, matches)
 
     def ordering(self, request: Request, view: APIView | None) -> str:
         """The requested ordering."""
@@ -197,11 +254,15 @@ class HistoryPagination(CursorPagination):
         self.session = queryset
         return super().paginate_queryset(queryset.items(), request, view)
 
-    def fetch(self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, count: int) -> list[Any]:
+    def fetch(
+        self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, limit: int, matches: Matches | None
+    ) -> Fetched:
         """Read the first page through the conversation cache."""
         if cursor is None:
-            return history.recent(self.session.user_id, self.session.session_id, count)
-        return super().fetch(queryset, ordering, cursor, count)
+            session = self.session
+            found = history.recent(session.user_id, session.session_id, limit + 1, most_bytes=PAGE_BYTES)
+            return up_to(found, limit)
+        return super().fetch(queryset, ordering, cursor, limit, None)
 
     def ordering(self, request: Request, view: APIView | None) -> str:
         """Always newest first."""

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from django.db import IntegrityError, connections, models, router, transaction
 from django.http import Http404
-from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
 from rest_framework import mixins, status
 from rest_framework.decorators import action
@@ -40,7 +39,7 @@ from .authentication import authentication_classes
 from .errors import Conflict, LengthRequired, exception_handler, naming, printable
 from .fields import id_taken, prohibits_nul
 from .idempotency import Claim, once
-from .pagination import CursorPagination, HistoryPagination
+from .pagination import CursorPagination, HistoryPagination, up_to
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
 from .permissions import HasScope, acts_for_any_user, may_act_for, principal
 from .schema import MemorySchema
@@ -74,7 +73,7 @@ class Endpoint(Uncached, GenericViewSet[Any]):
     content_negotiation_class = HeaderNegotiation
     versioning_class: type[BaseVersioning] | None = None
     metadata_class = None
-    filter_backends = (DjangoFilterBackend,)
+    filter_backends = (filters.RecordFilterBackend,)
     pagination_class: type[CursorPagination] | None = CursorPagination
     filterset_class: ClassVar[type[filters.RecordFilter]]
     schema = MemorySchema()
@@ -408,7 +407,8 @@ class MemoryItemViewSet(RecordViewSet):
         if not may_act_for(request, owner):
             items = items.none()  # the same result as for a user without items
         found = items.search(values["q"], user_id=owner, limit=limit, explain=explain)
-        return Response({"results": self.get_serializer(found, many=True).data})
+        best = up_to(found, limit).records
+        return Response({"results": self.get_serializer(best, many=True).data})
 
 
 class AgentDataViewSet(RecordViewSet):

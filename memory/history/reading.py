@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from itertools import chain, islice
 
 from asgiref.sync import sync_to_async
 from django.db import connections, router
 from django.utils import timezone
 
+from memory.backends.firestore.values.sizes import ByteBudget
+
 from .. import coherence
-from ..cache import Conversation, ConversationCache, Unavailable
+from ..cache import MAX_BYTES, Conversation, ConversationCache, Unavailable
 from ..coherence.rows import cached_item, session_from, session_row
 from ..models import MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
+from ..querysets.scan import streamed
 from ..snapshots import NotASnapshotError, restore, sortable, take
 
 
@@ -21,20 +26,24 @@ def cache_of(using: str) -> ConversationCache | None:
     return coherence.cache_of(using, MemoryItem)
 
 
-def recent(user_id: str, session_id: str | None, limit: int, using: str | None = None) -> list[MemoryItem]:
+def recent(
+    user_id: str, session_id: str | None, limit: int, using: str | None = None, *, most_bytes: int = sys.maxsize
+) -> list[MemoryItem]:
     """The newest `limit` live items of a conversation, newest first, as the database has them.
 
     `session_id=None` returns items of all the user's conversations, which are not cached. `using` is a database alias.
+    With `most_bytes` the list ends with the item by which the items together exceed them in memory.
     """
+    budget = ByteBudget(most_bytes)
     alias = using or router.db_for_write(MemoryItem)
     if session_id is None:
         live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
-        return list(live.for_user(user_id).without_search_data().recent(limit))
+        return list(budget.take(streamed(live.for_user(user_id).without_search_data().recent(limit))))
     conversation, cache = Conversation(user_id, session_id), cache_of(alias)
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
-        return list(_rows(conversation, alias)[:limit])
+        return list(budget.take(streamed(_rows(conversation, alias)[:limit])))
     cached = _cached(cache, conversation, alias, limit)
-    return _read(cache, conversation, alias, limit, cached) if isinstance(cached, str) else cached
+    return _read(cache, conversation, alias, limit, cached, budget) if isinstance(cached, str) else cached
 
 
 def session(user_id: str, session_id: str, using: str | None = None) -> UserSession | None:
@@ -130,17 +139,21 @@ def _with_older(
     return [*items, *(item for item in older if item.pk not in known)][:limit]
 
 
-def _read(cache: ConversationCache, conversation: Conversation, using: str, limit: int, lease: str) -> list[MemoryItem]:
-    """The newest items from the database; with a lease, the cache is filled."""
+def _read(
+    cache: ConversationCache, conversation: Conversation, using: str, limit: int, lease: str, budget: ByteBudget
+) -> list[MemoryItem]:
+    """The newest items from the database; with a lease, the cache is filled with as many as it keeps."""
     rows = _rows(conversation, using)
     if not lease:
-        return list(rows[:limit])
+        return list(budget.take(streamed(rows[:limit])))
     # One more row than the cache holds shows whether the conversation has more.
-    read = list(rows[: max(limit, cache.size) + 1])
+    stream = streamed(rows[: max(limit, cache.size) + 1])
+    kept = ByteBudget(MAX_BYTES)
+    read = list(kept.take(stream))
     with suppress(Unavailable, OverflowError):
         newest = [cached_item(item) for item in read[: cache.size]]
-        cache.fill(conversation, lease, newest, whole=len(read) <= cache.size)
-    return read[:limit]
+        cache.fill(conversation, lease, newest, whole=len(read) <= cache.size and not kept.is_spent)
+    return list(budget.take(islice(chain(read, stream), limit)))
 
 
 def _drop(cache: ConversationCache, conversation: Conversation) -> None:

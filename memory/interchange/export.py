@@ -13,7 +13,7 @@ from memory.models import AgentData, Document, MemoryItem, UserSession
 
 # In export order: sessions with their times and metadata precede the items that update them.
 MODELS: Mapping[str, type[Document]] = {model.__name__: model for model in (UserSession, MemoryItem, AgentData)}
-CHUNK_SIZE = 500
+CHUNK_SIZE = 20  # each record may have 1 MiB
 
 
 def to_dict(record: Document) -> dict[str, Any]:

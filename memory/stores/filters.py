@@ -22,6 +22,7 @@ from ..limits import json_problem, text_problem
 from ..lookups import having_member
 from ..models import MemoryItem
 from ..querysets import MemoryItemQuerySet
+from ..querysets.scan import has_member, same_value
 from .validation import naive_problem
 
 Check = Callable[[object], str]
@@ -93,6 +94,11 @@ class Condition:
         """Whether an item matches."""
         return EVALUATORS[self.lookup](getattr(item, self.field), self.value)
 
+    @property
+    def has_index(self) -> bool:
+        """Whether Firestore has an index for it in every order: not for "is not null"."""
+        return self.lookup != "isnull" or bool(self.value)
+
     def filter(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
         """The matching items."""
         if self.lookup == "exact" and self.value is None:
@@ -103,18 +109,19 @@ class Condition:
 class MemberCondition(Condition):
     """Equality of a map's key, `lookup`, with a value."""
 
+    @property
+    def has_index(self) -> bool:
+        """Firestore has no index of a key and the time."""
+        return False
+
     def matches(self, item: MemoryItem) -> bool:
         """Whether an item matches."""
         members = getattr(item, self.field)
-        return self.lookup in members and _same(members[self.lookup], self.value)
+        return has_member(members, self.lookup) and same_value(members[self.lookup], self.value)
 
     def filter(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
         """The matching items."""
         return having_member(items, self.field, self.lookup, self.value)
-
-
-def _same(one: object, other: object) -> bool:
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def parse(filters: Mapping[str, object] | None) -> tuple[Condition, ...]:

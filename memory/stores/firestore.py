@@ -16,6 +16,7 @@ from ..contention import retry_on_contention
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
 from ..querysets import MemoryItemQuerySet
+from ..querysets.scan import needs_scan, scan
 from .base import MemoryManager, Search
 from .filters import Condition
 from .persona import PersonaConfig
@@ -93,8 +94,18 @@ class FirestoreMemoryManager(MemoryManager):
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
-        items = self._items(user_id, session_id, conditions)
-        return await self._run("Reading a conversation", partial(list, items.without_search_data().recent(limit)))
+        function = partial(self._history, user_id, session_id, limit, conditions)
+        return await self._run("Reading a conversation", function)
+
+    def _history(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        scanned = tuple(one for one in conditions if not one.has_index) if needs_scan(self.alias) else ()
+        items = self._items(user_id, session_id, tuple(one for one in conditions if one not in scanned))
+        items = items.without_search_data()
+        if not scanned:
+            return list(items.recent(limit))
+        return scan(items.newest_first(), lambda item: all(one.matches(item) for one in scanned), limit)
 
     async def _search(self, user_id: str, search: Search) -> list[MemoryItem]:
         items = self._items(user_id, search.session_id, search.conditions)
@@ -116,7 +127,7 @@ class FirestoreMemoryManager(MemoryManager):
         items = MemoryItem.objects.using(self.alias).for_user(user_id)
         if persona is not None:
             items = items.filter(Q(persona_active=persona.name) | Q(persona_active__isnull=True))
-        found = items.without_search_data().nearest(vector, top_k)
+        found = items.without_search_data().without_index().nearest(vector, top_k)
         return await self._run("Searching a memory", partial(list, found))
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
