@@ -92,6 +92,19 @@ def check_counts(raw: bytes, limits: Limits) -> None:
         raise too_many_values(limits)
 
 
+def has_more_values(value: Any, most: int) -> bool:
+    """Whether a parsed value holds more than `most` members of lists and objects, at any depth."""
+    count, pending = 0, [value] if isinstance(value, dict | list) else []
+    while pending:
+        container = pending.pop()
+        members = container.values() if isinstance(container, dict) else container
+        count += len(container)
+        if count > most:
+            return True
+        pending.extend(member for member in members if isinstance(member, dict | list) and member)
+    return False
+
+
 def too_many_values(limits: Limits) -> BodyError:
     """The error of a body that holds more values than `limits` allow."""
     return BodyError(

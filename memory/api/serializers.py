@@ -12,6 +12,7 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
+from rest_framework.settings import api_settings
 
 from ..conf import memory_settings
 from ..fields import AnyJSONField, VectorField
@@ -19,6 +20,7 @@ from ..fields import MapField as MapModelField
 from ..models import AgentData, MemoryItem, UserSession
 from . import fields
 from .errors import MAX_PROBLEMS, printable
+from .parsers import RECORD_VALUES, has_more_values
 from .permissions import principal
 
 UNKNOWN = "This field does not exist or is read-only."
@@ -106,6 +108,30 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         return record
 
 
+class BoundedListSerializer(serializers.ListSerializer[Any]):
+    """Rows of a bulk request: each has at most the values of one record; validation ends when enough is wrong."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Validate; the rows after the first `MAX_PROBLEMS` errors are not looked at, since no more are reported."""
+        self._problems = 0
+        return super().to_internal_value(data)
+
+    def run_child_validation(self, data: Any) -> Any:
+        """As the base, with both limits."""
+        if self._problems >= MAX_PROBLEMS:
+            return {}
+        try:
+            if has_more_values(data, RECORD_VALUES):
+                message = f"The item has more than {RECORD_VALUES} values."
+                raise ValidationError(
+                    {api_settings.NON_FIELD_ERRORS_KEY: [ErrorDetail(message, code="too_many_values")]}
+                )
+            return super().run_child_validation(data)
+        except ValidationError as error:
+            self._problems += len(error.detail)
+            raise
+
+
 class MemoryItemSerializer(RecordSerializer):
     """A message, fact or event in a user's memory."""
 
@@ -116,6 +142,7 @@ class MemoryItemSerializer(RecordSerializer):
 
     class Meta:
         model = MemoryItem
+        list_serializer_class = BoundedListSerializer
         fields: tuple[str, ...] = (
             "id",
             "user_id",

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from memory.api.errors import MAX_PROBLEMS, BodyError
 from memory.api.parsers import Limits, check_counts, parse_json, record_limits
+from memory.api.serializers import MemoryItemSerializer
 from memory.models import MemoryItem
 
 from .conftest import codes
@@ -73,6 +74,36 @@ def test_one_record_has_a_smaller_limit_than_a_bulk(ada: APIClient, settings: An
     assert ada.post(f"{ITEMS}bulk/", {"items": [record]}, format="json").status_code == 201
     settings.MEMORY = {**settings.MEMORY, "MAX_BODY_BYTES": 100}
     assert codes(ada.post(ITEMS, {"item_type": "x" * 200}, format="json")) == {"body": ["body_too_large"]}
+
+
+def test_an_item_of_a_bulk_holds_as_many_values_as_a_record(ada: APIClient) -> None:
+    """However deep they are; a bulk as a whole may hold more."""
+    flat, nested = [0] * 140_001, [[0] * 70_000, {"a": [0] * 70_001}]
+    for values in (flat, nested):
+        body = {"items": [{"item_type": "m"}, {"item_type": "m", "metadata": {"a": values}}]}
+        assert codes(ada.post(f"{ITEMS}bulk/", body, format="json")) == {"items.1": ["too_many_values"]}
+    body = {"items": [{"item_type": "m", "metadata": {"a": [0] * 70_000}}] * 3}
+    assert ada.post(f"{ITEMS}bulk/", body, format="json").status_code == 201
+
+
+def test_validation_ends_when_enough_is_wrong(ada: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than 100 errors are reported, so no more rows are validated; all are reported of fewer."""
+    rows: list[Any] = []
+    validate = MemoryItemSerializer.run_validation
+
+    def watched(serializer: Any, data: Any) -> Any:
+        rows.append(data)
+        return validate(serializer, data)
+
+    monkeypatch.setattr(MemoryItemSerializer, "run_validation", watched)
+    wrong = {f"unknown-{number}": 0 for number in range(30)}
+    response = ada.post(f"{ITEMS}bulk/", {"items": [{"item_type": "m"}, *[wrong] * 400]}, format="json")
+    assert sum(len(found) for found in codes(response).values()) == 100
+    assert len(rows) < 10
+    rows.clear()
+    response = ada.post(f"{ITEMS}bulk/", {"items": [{"item_type": "m"}, {}] * 40}, format="json")
+    assert codes(response) == {f"items.{row}.item_type": ["required"] for row in range(1, 80, 2)}
+    assert len(rows) == 80
 
 
 def test_largest_record_is_accepted(ada: APIClient) -> None:
