@@ -28,6 +28,10 @@ READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 MAX_ZIP_DEPTH = 2
 # Google Takeout's activity of Gemini.
 ACTIVITIES = frozenset({"MyActivity.json", "My Activity.json"})
+NOTHING_IN_ZIP = (
+    "The zip file has no conversations.json or MyActivity.json. If it is from Google Takeout and has MyActivity.html, "
+    "export again with the format JSON."
+)
 HTML = (b"<!doctype", b"<html")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -149,7 +153,7 @@ def refuse_unusable(head: bytes) -> None:
     if text[:16].lower().startswith(HTML):
         raise UnusableError(
             "This is an HTML page. Import the zip file of the export as it is, or its JSON file, such as the "
-            "conversations.json beside chat.html."
+            "conversations.json beside chat.html. For Google's MyActivity.html, export again with the format JSON."
         )
     if text and not text.startswith((b"{", b"[")) and (b"\0" in head or not {b"{"[0], b"["[0]} & set(head)):
         raise UnusableError("The file is neither JSON nor JSON lines.")
@@ -180,7 +184,7 @@ def opened(path: str) -> Iterator[list[Part]]:
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise UnusableError(f"The zip file cannot be read: {error}.") from error
         if not parts:
-            raise UnusableError("The zip file has no conversations.json or MyActivity.json.")
+            raise UnusableError(NOTHING_IN_ZIP)
         yield parts
 
 
