@@ -8,7 +8,7 @@ from typing import Final
 
 RAW_SQL: Final = "raw SQL"
 
-PATTERNS: Final = {RAW_SQL: r"Firestore does not support SQL"}
+PATTERNS: Final = {RAW_SQL: r"Firestore (does not support|has no) SQL"}
 """By what the test prints."""
 
 TESTS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -17,12 +17,25 @@ TESTS: Final[Mapping[str, Mapping[str, str]]] = {
             r"AxesDatabaseHandlerTestCase::test_handler$|test_login_during_lockout_does_reset_cool_off_time$"
         ),
     },
+    "django-tasks-db": {
+        "reads the query plans of PostgreSQL, MySQL and SQLite, and fails on other databases": (
+            r"test_index_scan_for_ready$"
+        ),
+    },
 }
 """By package, and by the test's id."""
 
 
-def reason(package: str, test: str, output: str) -> str:
+def reason(package: str, test: str, outcome: str, output: str) -> str:
     """The reason of a loss; empty if it is unknown."""
+    if outcome == "skipped":
+        return f"skips itself: {skip_reason(output)}"
     found = (why for why, pattern in PATTERNS.items() if re.search(pattern, output))
     named = (why for why, pattern in TESTS.get(package, {}).items() if re.search(pattern, test))
     return next(found, "") or next(named, "")
+
+
+def skip_reason(output: str) -> str:
+    """What a skipped test says: unittest's text, or the last item of pytest's tuple."""
+    match = re.search(r"""['"](?:Skipped: )?([^'"]+)['"]\)$""", output)
+    return match[1] if match else output

@@ -63,7 +63,7 @@ class Result:
         """Those of them that do not pass on Firestore: the reason, and the last line of the test's output."""
         found = {test: self.firestore.get(test, ("missing", "not run")) for test in self.expected}
         return {
-            test: (reason(self.package.name, test, output), last_line(output))
+            test: (reason(self.package.name, test, outcome, output), last_line(output))
             for test, (outcome, output) in found.items()
             if outcome != "passed"
         }
@@ -299,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not all(work.has(package, engine) for engine in ENGINES):
             continue
         result = work.result(package)
-        lost = [test for test, (why, _) in result.lost.items() if why != RAW_SQL]
+        lost = [test for test, (why, _) in result.lost.items() if why != RAW_SQL and not why.startswith("skips")]
         if lost and package.selects and not options.report and not work.repeated(package).exists():
             work.repeat(package, lost)
             result = work.result(package)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ecosystem import run
+from tests.ecosystem import losses, run
 from tests.ecosystem.packages import PACKAGES, Package
 
 SUITE = """
@@ -112,6 +112,13 @@ def test_the_share_leaves_raw_sql_apart() -> None:
     assert set(result.lost) == {"b", "c", "d"}
     assert (result.raw_sql, run.share([result])) == (1, pytest.approx(1 / 3))
     assert "| toys | 1 | 4 | 1 | 1 | 33.3% |" in run.table([result])
+
+
+def test_skipped_tests_give_their_own_reason() -> None:
+    """In the words of unittest and of pytest."""
+    assert losses.reason("toys", "a", "skipped", "SQLite only") == "skips itself: SQLite only"
+    output = "('/tests/test_a.py', 16, 'Skipped: SQLite only')"
+    assert losses.reason("toys", "a", "skipped", output) == "skips itself: SQLite only"
 
 
 def test_each_package_is_there_once() -> None:
