@@ -163,7 +163,7 @@ PACKAGES: Final = (
         DJANGO_TEST,
         ("pyotp~=2.9.0", "responses"),
         path=(".", "dj_rest_auth/tests"),
-        settings="settings",
+        settings="ecosystem_rest_auth",
         labels=("dj_rest_auth",),
     ),
     Package("django-parler", "2.4", DJANGO_TEST, settings="ecosystem_parler", labels=("parler",)),
