@@ -162,7 +162,7 @@ PACKAGES: Final = (
         "7.2.0",
         DJANGO_TEST,
         ("pyotp~=2.9.0", "responses"),
-        path=(".", "dj_rest_auth/tests"),
+        path=(".", "dj_rest_auth"),
         settings="ecosystem_rest_auth",
         labels=("dj_rest_auth",),
     ),
