@@ -7,7 +7,8 @@ WORKDIR /app
 RUN python -m venv /venv
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
-COPY manage.py firestore.indexes.json ./
+COPY manage.py ./
+COPY firestore.indexes.json ./
 COPY settings settings
 COPY orchestra orchestra
 COPY memory memory
