@@ -76,12 +76,13 @@ def environment_of(project: Path, folder: Path, options: argparse.Namespace) -> 
     lines = ["from settings import *"]
     if options.embedder == "none":
         lines.append('MEMORY = {**MEMORY, "EMBEDDER": None}')
-    (folder / f"{SETTINGS}.py").write_text("\n".join(lines))
     databases = {"DATABASE_URL": f"sqlite:///{folder}/default.sqlite3"}
     if options.engine == "sqlite":
         databases["MEMORY_DATABASE_URL"] = f"sqlite:///{folder}/memory.sqlite3"
     else:
-        databases |= {"FIRESTORE_PROJECT_ID": f"import-{uuid.uuid4().hex[:8]}", "GOOGLE_CLOUD_PROJECT": "import"}
+        databases["GCP_PROJECT_ID"] = f"import-{uuid.uuid4().hex[:8]}"
+        lines.append('DATABASES["memory"]["OPTIONS"]["timeout"] = 60')
+    (folder / f"{SETTINGS}.py").write_text("\n".join(lines))
     path = os.pathsep.join([str(folder), str(project)])
     return {**os.environ, **databases, "DJANGO_SETTINGS_MODULE": SETTINGS, "PYTHONPATH": path}
 

@@ -79,7 +79,7 @@ def _new_terms_of(word: str, language: str) -> tuple[str, ...]:
 
 
 # Most words of a text are frequent ones.
-_terms_of = lru_cache(maxsize=20_000)(_new_terms_of)
+_terms_of = lru_cache(maxsize=5_000)(_new_terms_of)
 
 
 def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERMS) -> list[str]:
