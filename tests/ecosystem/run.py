@@ -177,8 +177,12 @@ class Workspace:
         self._run(package, engine, label.split(), self.outcomes(package, engine, label))
 
     def repeat(self, package: Package, tests: Sequence[str]) -> None:
-        """Run single tests once more on the engine."""
-        self._run(package, "firestore", tests, self.repeated(package))
+        """Run single tests once more on the engine. Those that passed in an earlier repetition stay."""
+        file = self.repeated(package)
+        passed = {test: one for test, one in read(file).items() if one[0] == "passed"} if file.exists() else {}
+        self._run(package, "firestore", tests, file)
+        with file.open("a", encoding="utf-8") as output:
+            output.writelines(json.dumps([test, *one]) + "\n" for test, one in passed.items())
 
     def _run(self, package: Package, engine: str, labels: Sequence[str], final: Path) -> None:
         """The file of outcomes is complete when it has its final name."""
@@ -274,7 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "ecosystem", help="the working directory"
     )
-    parser.add_argument("--again", choices=[*ENGINES, "both"], help="run again what has run")
+    parser.add_argument(
+        "--again", choices=[*ENGINES, "both", "lost"], help="run again what has run, or lost tests only"
+    )
     parser.add_argument("--only-prepare", action="store_true", help="download and install, run nothing")
     parser.add_argument("--report", action="store_true", help="run nothing, show what has run")
     parser.add_argument("--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}")
@@ -302,7 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         result = work.result(package)
         lost = [test for test, (why, _) in result.lost.items() if why != RAW_SQL and not why.startswith("skips")]
-        if lost and package.selects and not options.report and not work.repeated(package).exists():
+        again = options.again == "lost" or not work.repeated(package).exists()
+        if lost and package.selects and again and not options.report:
             work.repeat(package, lost)
             result = work.result(package)
         sys.stdout.write(_line(package.name, package.version, [result]) + "\n")
