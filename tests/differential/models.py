@@ -108,3 +108,18 @@ class Labelling(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Coded(models.Model):
+    """Columns with the collations of SQLite; the primary key and a unique column among them."""
+
+    id = models.CharField(primary_key=True, max_length=10, db_collation="nocase")
+    name = models.CharField(max_length=10, db_collation="nocase", null=True)  # noqa: DJ001
+    code = models.CharField(max_length=10, db_collation="nocase", unique=True)
+    tail = models.CharField(max_length=10, db_collation="rtrim")
+    exact = models.CharField(max_length=10, db_collation="binary")
+    number = models.IntegerField(default=0)
+    other = models.ForeignKey("self", models.DO_NOTHING, null=True, db_constraint=False)
+
+    def __str__(self) -> str:
+        return self.id

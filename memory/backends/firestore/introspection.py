@@ -81,6 +81,11 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
         model = self._given.get(table) or self.model_of(table)
         return None if model is None else describe(model)
 
+    def is_known(self, table: str) -> bool:
+        """Whether a table exists, with documents or without: by the schema editors or the applied migrations."""
+        tables = self.catalog.tables
+        return tables[table] is not None if table in tables else table in self.migrated_models()
+
     def model_of(self, table: str) -> Any:
         """The model of a table; None if it is unknown."""
         return ChainMap(dict(self.migrated_models()), _by_table(apps.get_models(include_auto_created=True))).get(table)

@@ -18,7 +18,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from django.core.exceptions import FieldError, ValidationError
-from django.db import DataError, IntegrityError, NotSupportedError
+from django.db import DataError, IntegrityError, NotSupportedError, OperationalError
 from django.db.backends.base import schema
 from django.db.models import NOT_PROVIDED, AutoField, CheckConstraint, UniqueConstraint
 from django.db.models.sql import InsertQuery
@@ -382,6 +382,8 @@ class DocumentEditor(schema.BaseDatabaseSchemaEditor):
         """Copies every document to the new collection, then empties the old one."""
         if old_db_table == new_db_table:
             return
+        if not self.collect_sql and self.connection.introspection.is_known(new_db_table):
+            raise OperationalError(f"there is already another table with this name: {new_db_table}")
         if self._describes(f"move every document of {old_db_table} to {new_db_table}"):
             self._add_markers_in(model, new_db_table)
             return
