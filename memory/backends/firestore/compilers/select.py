@@ -376,7 +376,8 @@ class SQLCompiler(compiler.SQLCompiler):
         # The query of `Q.check()` has no model, but its subqueries may.
         named = [self.query.model] if self.query.model else table_refs.models(self.inner.query)
         registry = named[0]._meta.apps if named else apps
-        models = registry.get_models(include_auto_created=True, include_swapped=True)
+        # Also of models that belong to no installed app, whose registry is one of their own.
+        models = [model for own in registry.all_models.values() for model in own.values()]
         parents = (parent for model in named for parent in model._meta.all_parents)
         return tables_of((*named, *parents, *models), self.connection)
 
