@@ -136,7 +136,8 @@ class Mirror:
         if listed is not None:
             self._declare(listed)
         columns = self._columns_read(sql, params)
-        if unknown := columns.keys() - present - {"" if listed is None else listed.name} - OF_VALUES:
+        loaded = {name.lower() for name in (*present, "" if listed is None else listed.name)} | OF_VALUES
+        if unknown := {name for name in columns if name.lower() not in loaded}:
             raise OperationalError(f"no such table: {min(unknown)}")  # SQLite has it from an earlier statement
         loader = Loader(
             self.outer, self.insert, {name: tables[name] for name in present}, columns, unsupported, versions_of, served
