@@ -29,7 +29,11 @@ worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 
 
 def post_worker_init(worker: object) -> None:
-    """Load models before the worker accepts requests."""
+    """Load models before the worker accepts requests, and let threads take turns more often than every 5 ms.
+
+    A probe takes several turns, and each may wait for all threads that compute.
+    """
+    sys.setswitchinterval(0.0005)
     from orchestra.warm import warm_up  # needs Django's settings, which the worker has loaded
 
     warm_up()

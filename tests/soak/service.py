@@ -132,6 +132,7 @@ class Client:
             (self.add_many, 2),
             (self.change, 3),
             (self.delete, 1),
+            (self.forget, 1),
             (self.read, 5),
             (self.search, 1),
             (self.list, 2),
@@ -238,6 +239,17 @@ class Client:
             self.deleted.add(pk)
         else:
             self.unanswered.add(text)
+
+    def forget(self) -> None:
+        """Delete the oldest of four conversations and more, so that there is always as much stored."""
+        if len(self.known) < 4:
+            return
+        session = min(self.known, key=lambda name: int(name.rpartition("-")[2]))
+        items = self.known.pop(session)
+        if self.expect(self.write("DELETE", f"/api/sessions/user-{self.number}%3A{session}/"), 204, 404):
+            self.deleted.update(items)
+        else:
+            self.unanswered.update(items.values())
 
     def read(self) -> None:
         """A conversation has all that was acknowledged, at most `LATE_SECONDS` later."""
