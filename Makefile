@@ -19,7 +19,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-matrix test-others test-suites test-core test-firestore check format bench wheel changelog lock
+.PHONY: run test test-matrix test-others test-suites test-core test-firestore check audit format bench wheel changelog lock
 
 run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -56,6 +56,9 @@ check: .venv/develop  ## Run the linters, the type checker and the index check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py firestore_indexes --database memory --check
+
+audit: .venv/develop  ## Look up known vulnerabilities of the pinned packages
+	$(BIN)/python -m tests.audit
 
 format: .venv/develop  ## Fix and format the code
 	$(BIN)/ruff check --fix .

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from uuid import uuid4
 
@@ -19,6 +21,9 @@ from django_redis.cache import RedisCache
 from ..conf import memory_settings
 
 TIMEOUT = "timeout"
+LEAST_FREE_BYTES = 32 * 1024 * 1024
+"""A write of the largest request, with its log and indexes."""
+
 ENGINES: Mapping[str, str] = {"sqlite": "embedded SQLite", "firestore": "Firestore", "postgresql": "PostgreSQL"}
 CACHE_ENGINES: Mapping[str, str] = {"RedisCache": "Redis", "LocMemCache": "local memory", "DummyCache": "none"}
 
@@ -118,8 +123,19 @@ class DatabaseCheck:
         return ENGINES.get(vendor, vendor)
 
     def run(self) -> None:
-        """Read at most one row; the table may be empty."""
+        """Read at most one row; the table may be empty. The disk of a database file must have room for writes."""
         self._model()._base_manager.using(self._alias()).exists()
+        check_disk(self._alias())
+
+
+def check_disk(alias: str) -> None:
+    """Raise `UnhealthyError` if the disk of an SQLite file is full: reads succeed and writes fail."""
+    connection: Any = connections[alias]
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        return
+    folder = Path(str(connection.settings_dict["NAME"])).absolute().parent
+    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+        raise UnhealthyError("disk full")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""The audit of pinned packages fails on a known vulnerability, and on nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import audit
+
+CLEAN = {"name": "django", "version": "5.2.19", "vulns": []}
+UNKNOWN = {"name": "mine", "skip_reason": "Dependency not found"}
+WRONG = {"name": "old", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"], "aliases": []}]}
+
+
+@pytest.mark.parametrize(
+    ("packages", "is_clean", "said"),
+    [
+        (None, True, "not audited"),
+        ([CLEAN, UNKNOWN], True, "1 packages audited, 1 unknown"),
+        ([CLEAN, WRONG], False, "old 1.0: PYSEC-1, fixed in 1.1"),
+    ],
+    ids=["no answer", "clean", "vulnerable"],
+)
+def test_report(packages: list[dict[str, Any]] | None, is_clean: bool, said: str) -> None:
+    """Packages that the service does not know are counted."""
+    lines, found = audit.report("requirements.txt", packages)
+    assert found == is_clean
+    assert said in "\n".join(lines)
+
+
+def test_an_audit_that_cannot_run_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here pip-audit itself is missing."""
+    monkeypatch.setattr(audit, "AUDIT", ("-m", "no_such_module"))
+    assert audit.audited("requirements.txt") is None
