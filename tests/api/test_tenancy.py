@@ -1,0 +1,168 @@
+"""No route of the API, page of the admin, or action gives one principal a byte of another: enumerated from the URLconf.
+
+A new route, page or action is requested by itself. One whose URL needs an argument that `ARGUMENTS` lacks, or a command
+that `COMMANDS` lacks, fails here until somebody has decided what it may show.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.core.management import get_commands
+from django.forms.models import model_to_dict
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.test import APIClient
+
+from memory.models import AgentData, MemoryItem, UserSession
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+SECRET = "zeppelin"
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+# By the name of the argument in a URL.
+ARGUMENTS = {
+    "pk": ("of-ada", "ada:chat"),
+    "object_id": ("of-ada", "ada:chat"),
+    "app_label": ("memory",),
+    "url": ("nothing",),
+    "content_type_id": ("1",),
+    "id": ("1",),
+}
+# What a command may read. All need access to the machine, which is that of the operator.
+COMMANDS = {
+    "bootstrap": "development only",
+    "firestore_constraints": "markers, no texts",
+    "firestore_indexes": "definitions",
+    "memory_cache": "counts and ids",
+    "memory_embed": "counts",
+    "memory_evaluate": "files that it is given",
+    "memory_export": "what it is asked for: one user with --user",
+    "memory_import": "files that it is given",
+    "memory_purge": "counts",
+    "memory_reembed": "counts",
+    "memory_tokens": "names and scopes, a new token once",
+}
+OURS = ("memory", "memory.access", "memory.backends.firestore", "orchestra")
+
+
+def routes(patterns: Any, before: str = "") -> Iterator[str]:
+    """The paths below some patterns, as templates: `admin/memory/memoryitem/{object_id}/change/`."""
+    for pattern in patterns:
+        template = pattern.pattern
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, before + made(template))
+        elif isinstance(pattern, URLPattern):
+            yield before + made(template)
+
+
+def made(pattern: Any) -> str:
+    """A pattern as a template, from Django's own way to reverse it."""
+    found = get_template(pattern)
+    return str(found).replace("%(", "{").replace(")s", "}")
+
+
+def get_template(pattern: Any) -> str:
+    from django.utils.regex_helper import normalize
+
+    (template, _), *_ = normalize(pattern.regex.pattern)
+    return template
+
+
+def paths(prefix: str) -> list[str]:
+    """All paths below a prefix, with each of the arguments."""
+    found: list[str] = []
+    for template in dict.fromkeys(routes(get_resolver().url_patterns)):
+        if not template.startswith(prefix):
+            continue
+        names = [name for name in ARGUMENTS if f"{{{name}}}" in template]
+        for values in product(*(ARGUMENTS[name] for name in names)):
+            path = template
+            for name, value in zip(names, values, strict=True):
+                path = path.replace(f"{{{name}}}", value)
+            assert "{" not in path, f"{template}: its argument has no case here"
+            found.append(f"/{path}")
+    return found
+
+
+@pytest.fixture
+def _records() -> Iterator[None]:
+    """Ada's records, which nobody else sees or changes."""
+    MemoryItem.objects.create(
+        id="of-ada", user_id="ada", session_id="chat", item_type="message", text_content=SECRET, metadata={"a": SECRET}
+    )
+    AgentData.objects.create(id="of-ada", agent_id="ada", data_type="plan", content={"a": SECRET})
+    UserSession.objects.filter(pk="ada:chat").update(metadata={"a": SECRET})
+    before = stored()
+    yield
+    assert stored() == before
+
+
+def stored() -> list[Any]:
+    """All of Ada's records."""
+    records = [*MemoryItem.objects.filter(user_id="ada"), *AgentData.objects.filter(agent_id="ada")]
+    return [model_to_dict(record) for record in (*records, *UserSession.objects.filter(user_id="ada"))]
+
+
+BODY = {"item_type": "message", "data_type": "plan", "session_id": "chat", "text_content": SECRET, "user_id": "ada"}
+
+
+def test_there_are_routes() -> None:
+    """The enumeration finds what is known."""
+    assert {"/api/memory-items/", "/api/memory-items/bulk/", "/api/sessions/ada:chat/history/"} <= {
+        path.rstrip("?").rstrip("/") + "/" for path in paths("api/")
+    }
+    assert "/admin/memory/memoryitem/of-ada/change/" in paths("admin/")
+
+
+@pytest.mark.usefixtures("_records")
+@pytest.mark.parametrize("method", METHODS)
+def test_routes_of_the_api(bob: APIClient, method: str) -> None:
+    """Each with each method, by another principal, by query and by body."""
+    for path in paths("api/"):
+        for target in (path, f"{path}?user_id=ada&q={SECRET[:3]}", f"{path}?agent_id=ada", f"{path}?session_id=chat"):
+            response = getattr(bob, method)(target, BODY if method in ("post", "put", "patch") else None, format="json")
+            sent_back = json.dumps(BODY) if response.status_code == 400 else ""
+            assert response.status_code < 500, (method, target)
+            assert SECRET not in response.content.decode(errors="replace") or SECRET in sent_back, (method, target)
+
+
+@pytest.mark.usefixtures("_records")
+def test_pages_of_the_admin(make_user: Any) -> None:
+    """Each page, by staff without permissions, and each action of each of the app's models."""
+    client = Client()
+    client.force_login(make_user("clerk", is_staff=True))
+    for path in paths("admin/"):
+        for response in (client.get(path), client.post(path, {"post": "yes"})):
+            assert response.status_code < 500, path
+            assert SECRET not in getattr(response, "content", b"").decode(errors="replace"), path
+        client.force_login(make_user_again(client))
+    for model in apps.get_app_config("memory").get_models():
+        if model not in admin.site._registry:
+            continue
+        path = f"/admin/memory/{model._meta.model_name}/"
+        request: Any = client.get(path).wsgi_request
+        request.user.is_superuser = True  # to enumerate all actions
+        for name in admin.site._registry[model].get_actions(request):
+            response = client.post(path, {"action": name, "_selected_action": ["of-ada", "ada:chat"], "index": 0})
+            assert response.status_code in (302, 403), name
+            assert SECRET not in b"".join(response).decode(errors="replace"), name
+
+
+def make_user_again(client: Client) -> Any:
+    """The clerk, since one of the pages logs out."""
+    from django.contrib.auth.models import User
+
+    return User.objects.get(username="clerk")
+
+
+def test_every_command_has_a_case() -> None:
+    """A new one fails here, until it is written down what it may read."""
+    ours = {name for name, app in get_commands().items() if app in OURS}
+    assert ours == COMMANDS.keys()
