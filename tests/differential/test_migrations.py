@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pytest
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import DatabaseError, connections, migrations, models, transaction
 from django.db.migrations.migration import Migration
 from django.db.migrations.operations.base import Operation
@@ -245,7 +245,7 @@ class Side:
                 made.apply(state, editor)
         except (DatabaseError, ValueError) as error:
             return "refused" if isinstance(error, DatabaseError) else type(error).__name__
-        except FieldDoesNotExist:
+        except (FieldDoesNotExist, FieldError):
             return UNRESOLVED
         self.states.append(state)
         return ""

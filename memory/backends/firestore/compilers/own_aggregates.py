@@ -75,8 +75,11 @@ def _present(select: Select, ref: Ref) -> Select:
 
 
 def _planned(compiler: Any, select: Select, aggregated: Sequence[Ref] = ()) -> Query | Merge | None:
-    found = compiler.with_index(plan(select), aggregated)
-    return found if isinstance(found, Query | Merge) else None
+    found = plan(select)
+    if not isinstance(found, Query | Merge):
+        return None
+    served: Query | Merge | None = compiler.served(found, aggregated)
+    return served  # without an index the mirror reads the rows by other conditions
 
 
 def _change(compiler: Any, source: Any) -> Change | None:
