@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Sum
 
 from memory.backends.firestore.base import DatabaseWrapper
@@ -180,3 +180,15 @@ def test_true_is_the_file_of_the_command(tmp_path: Path, monkeypatch: pytest.Mon
     settings = {**connections["default"].settings_dict, "OPTIONS": {"require_indexes": True}}
     with pytest.raises(ImproperlyConfigured, match=r"'firestore\.indexes\.json', which does not exist"):
         DatabaseWrapper(settings, "default").catalog()
+
+
+def test_counts_after_a_write_need_no_index(using: Using) -> None:
+    """In a block that wrote to the table, the mirror reads the rows by the conditions that are served."""
+    using()
+    Note.objects.bulk_create(Note(id=f"n{i}", owner="ann", stars=i) for i in range(4))
+    asked = notes().filter(owner="ann", stars__gt=1)
+    with pytest.raises(MissingIndex):
+        asked.count()
+    with transaction.atomic():
+        Note.objects.create(id="new", owner="ann", stars=9)
+        assert asked.count() == 3
