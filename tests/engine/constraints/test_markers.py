@@ -600,12 +600,12 @@ def test_schema_changes_update_markers() -> None:
         assert markers("engine_author") == {}
         pair = model_like(unique_together=[("id", "name")])
         editor.alter_unique_together(pair, set(), {("id", "name")})
-        moved = model_like(unique_together=[("id", "name")], db_table="engine_writer")
-        editor.alter_db_table(moved, "engine_author", "engine_writer")
-        assert (len(markers("engine_author")), len(markers("engine_writer"))) == (0, 2)
-        free = model_like(db_table="engine_writer")
+        moved = model_like(unique_together=[("id", "name")], db_table="engine_renamed_author")
+        editor.alter_db_table(moved, "engine_author", "engine_renamed_author")
+        assert (len(markers("engine_author")), len(markers("engine_renamed_author"))) == (0, 2)
+        free = model_like(db_table="engine_renamed_author")
         editor.alter_unique_together(free, {("id", "name")}, set())
-        assert markers("engine_writer") == {}
+        assert markers("engine_renamed_author") == {}
         editor.delete_model(free)
 
 
