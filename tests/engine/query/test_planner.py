@@ -11,6 +11,7 @@ from memory.backends.firestore.query.normalize import negation_normal_form
 from memory.backends.firestore.query.plan import And, Compare, Get, Merge, Op, Or, Order, Query
 from memory.backends.firestore.query.planner import LEAST, NoRows, NotNative, SortedGet, plan, superset
 from memory.backends.firestore.rpc.codec import value
+from memory.backends.firestore.values.document_ids import document_id
 from memory.backends.firestore.values.types import DOCUMENT_ID, Kind, Ref
 
 KEY = Ref(("id",), Kind.TEXT, key=True)
@@ -102,6 +103,30 @@ def test_key_with_another_filter_uses_the_stored_key() -> None:
     """`__name__` cannot be combined with all filters, the key's own field can."""
     where = all_of([eq("a", KEY), eq(1, N)])
     assert plan(select(where)) == query(And((eq("a", KEY), eq(1, N))))
+
+
+@pytest.mark.parametrize(("key", "value"), [(KEY, "a/b"), (NUMBER_KEY, 7)])
+def test_a_key_that_is_excluded_beside_equalities_is_compared_by_its_name(key: Ref, value: Any) -> None:
+    """As Django validates unique fields: an equality and the document's name need no composite index."""
+    where = all_of([eq(1), Compare(key, Op.NE, value)])
+    planned = plan(select(where, key=key, limit=1))
+    assert isinstance(planned, Query)
+    assert planned.where == And((eq(1), Compare(DOCUMENT_ID, Op.NE, document_id(value, key.kind))))
+
+
+@pytest.mark.parametrize(
+    ("where", "orders"),
+    [
+        (Compare(KEY, Op.NE, "a"), ()),
+        (all_of([Compare(N, Op.GT, 1), Compare(KEY, Op.NE, "a")]), ()),
+        (all_of([eq(1), Compare(KEY, Op.NE, "a")]), (Order(M),)),
+    ],
+)
+def test_other_queries_that_exclude_a_key_compare_its_field(where: Condition, orders: tuple[Order, ...]) -> None:
+    """A range or an order on another field needs a composite index anyway."""
+    planned = plan(select(where, *orders))
+    assert isinstance(planned, Query)
+    assert planned.where == (And(tuple(where.children)) if not isinstance(where, Compare) else where)
 
 
 def test_one_key_with_a_range_needs_the_mirror() -> None:

@@ -106,6 +106,7 @@ def plan(select: Select) -> Answer | NotNative:
         return NotNative((f"{too_long.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)",))
     if _is_row_in_range(where, select.key):
         return NotNative((f"{select.key.name} with a range",))
+    where = _key_as_name(where, select)
     branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
     if branches is None:
         return NotNative(("too many alternatives in the filter",))
@@ -223,6 +224,22 @@ def _is_row_in_range(where: Condition, key: Ref) -> bool:
     parts = parts_of(where)
     pinned = any(isinstance(part, Compare) and part.ref == key and part.op is Op.EQ for part in parts)
     return pinned and any(leaf.op in INEQUALITIES for leaf in _leaves(filter_of(where)))
+
+
+def _key_as_name(where: Condition, select: Select) -> Condition:
+    """Equalities beside a key to exclude, with the document's name for the key: that needs no composite index.
+
+    Django validates unique fields with such a query.
+    """
+    parts = parts_of(where)
+    excluded = next((part for part in parts if isinstance(part, Compare) and part.op is Op.NE), None)
+    if excluded is None or excluded.ref != select.key or select.key.kind not in SORTED_KINDS or select.orders:
+        return where
+    others = [part for part in parts if part is not excluded]
+    if not others or any(_is_unequal(part) for part in others):
+        return where
+    name = _document_id(excluded.value, excluded.ref.kind)
+    return all_of(others if name is None else [*others, Compare(DOCUMENT_ID, Op.NE, name)])
 
 
 def _document_id(value: Any, kind: Kind) -> str | None:
