@@ -31,7 +31,7 @@ TABLES: Final = (
     "ünï",
     "it's",
     "x:y",
-    "sqlite",
+    "main",
     "values",
 )
 COLUMNS: Final = (
