@@ -252,6 +252,7 @@ class MemoryItem(Record):
         ("item_type", "timestamp"),
         ("persona_active", "timestamp"),
         ("timestamp", "id"),
+        ("id",),  # records by id that have not expired
     )
 
     objects = LiveManager.from_queryset(MemoryItemQuerySet)()
@@ -355,6 +356,7 @@ class AgentData(Record):
         ("agent_id", "timestamp"),
         ("data_type", "timestamp"),
         ("timestamp", "id"),
+        ("id",),  # records by id that have not expired
     )
 
     objects = LiveManager.from_queryset(AgentDataQuerySet)()

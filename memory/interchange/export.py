@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Field, QuerySet
+from django.utils import timezone
 
 from memory.models import AgentData, Document, MemoryItem, UserSession
 
@@ -41,16 +42,20 @@ def json_lines(
     models: Iterable[str] = MODELS, user_ids: Iterable[str] = (), include_expired: bool = False
 ) -> Iterator[str]:
     """The lines of all records of these models; `user_ids` restricts them to users and agents."""
-    owners = tuple(user_ids)
+    owners, now = tuple(user_ids), timezone.now()
     for name in models:
-        for record in records_of(MODELS[name], owners, include_expired).iterator(chunk_size=CHUNK_SIZE):
-            yield to_json_line(record)
+        for record in records_of(MODELS[name], owners).iterator(chunk_size=CHUNK_SIZE):
+            expiration = getattr(record, "expiration", None)
+            if include_expired or expiration is None or expiration > now:
+                yield to_json_line(record)
 
 
-def records_of(model: type[Document], user_ids: tuple[str, ...], include_expired: bool) -> QuerySet[Any]:
-    """The records to export, ordered by id, so that exports are reproducible. Agent data is owned by `agent_id`."""
-    records: QuerySet[Any] = all_records(model) if include_expired else model._default_manager.all()
-    records = records.defer(*model.UNREAD_FIELDS)
+def records_of(model: type[Document], user_ids: tuple[str, ...]) -> QuerySet[Any]:
+    """The records ordered by id, so that exports are reproducible. Agent data is owned by `agent_id`.
+
+    Expired records are included: without a condition on `expiration`, the order needs no index on Firestore.
+    """
+    records = all_records(model).defer(*model.UNREAD_FIELDS)
     if user_ids:
         owner = "agent_id" if model is AgentData else "user_id"
         records = records.filter(**{f"{owner}__in": user_ids})
