@@ -32,7 +32,7 @@ def conversations() -> dict[str, list[str]]:
     """The messages of each session, oldest first, and under an empty key the memories without a session."""
     found = {
         session.session_id: [line_of(item) for item in reversed(session.items())]
-        for session in UserSession.objects.order_by("started_at", "session_id")
+        for session in sorted(UserSession.objects.all(), key=lambda one: (one.started_at, one.session_id))
     }
     if alone := list(MemoryItem.objects.filter(session_id=None).order_by("timestamp", "id")):
         found[""] = [item.text_content or "" for item in alone]

