@@ -27,8 +27,11 @@ class SearchIndex:
         return indexing.reserved_values(item)
 
     def embed(self, items: Sequence[MemoryItem], using: str) -> None:
-        """Vectors of the texts without their context; on SQLite, where a write locks the database, the final ones."""
-        if connections[using].vendor == "sqlite":
+        """Vectors of the texts without their context; the final ones on SQLite, where a write locks the database.
+
+        With the conversation cache it is left to the write, which has the turns before from the cache.
+        """
+        if connections[using].vendor == "sqlite" and not MemoryItem.is_cached(using):
             indexing.add_vectors(items, using, final=False)
         else:
             indexing.embed_texts(items)
