@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.db.models import Count, Exists, F, FilteredRelation, Max, OuterRef, Prefetch, Q, Subquery, Window
 from django.db.models.functions import RowNumber
+from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.errors import QueryTooBroad
 from tests.engine.app.models import Book, City, Novel, Remark, Tag, Writer
@@ -219,6 +221,14 @@ def test_a_join_over_too_many_rows_is_refused(library: None) -> None:
     with pytest.raises(QueryTooBroad, match="engine_writer"):
         list(Writer.objects.select_related("city"))
     assert len(Writer.objects.select_related("city").order_by("pk")[:20]) == 20
+
+
+def test_explain_of_a_query_without_rows_while_queries_are_logged() -> None:
+    """The log shows the statement that is explained, which has no SQL."""
+    with CaptureQueriesContext(connection) as logged:
+        text = Book.objects.filter(pk__in=[]).explain()
+    assert "no row can match" in text
+    assert [query["sql"] for query in logged] == ["EXPLAIN"]
 
 
 def test_explain_shows_how_each_table_is_loaded(library: None) -> None:

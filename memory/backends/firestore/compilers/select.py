@@ -414,9 +414,12 @@ class SQLCompiler(compiler.SQLCompiler):
         return analysis.analyze(self, self.setup())
 
     def explained(self) -> Text:
-        """The EXPLAIN in SQL."""
-        sql, params = self.text()
-        return f"{self.connection.ops.explain_prefix} {sql}", params
+        """The EXPLAIN in SQL; without a query where it cannot have rows."""
+        try:
+            sql, params = self.text()
+        except EmptyResultSet:
+            sql, params = "", ()
+        return f"{self.connection.ops.explain_prefix} {sql}".strip(), params
 
 
 def plans_around_indexes(query: Any) -> bool:
