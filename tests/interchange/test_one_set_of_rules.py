@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,7 +78,7 @@ def by_store(values: dict[str, Any], client: APIClient, admin: Client, folder: P
     store = FirestoreMemoryManager()
     store.initialize()
     try:
-        asyncio.run(store.add_memory_item(MemoryItem(user_id="ada", **values)))
+        async_to_sync(store.add_memory_item)(MemoryItem(user_id="ada", **values))
     finally:
         store.close()
 
@@ -152,12 +152,12 @@ def test_an_entrance(
     any_record()
 
 
-@pytest.mark.django_db(transaction=True, databases=["default", "memory"])
+@pytest.mark.django_db(databases=["default", "memory"])
 @pytest.mark.parametrize("pk", [*ODD, *sorted(RESERVED_IDS)])
 def test_the_store(
     pk: str, tmp_path: Path, make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]
 ) -> None:
-    """The same of the store, which writes in threads of its own."""
+    """The same of the store."""
     client = client_for(make_user("ada"))
     values = {"id": pk, "session_id": pk, "item_type": pk, "text_content": pk, "metadata": {pk: pk}}
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.db import router
 from django.test import Client
@@ -78,7 +78,7 @@ def in_store() -> list[str | None]:
     store = FirestoreMemoryManager()
     store.initialize()
     try:
-        items = asyncio.run(store.get_conversation_history("ada", "c1", limit=100))
+        items = async_to_sync(store.get_conversation_history)("ada", "c1", limit=100)
     finally:
         store.close()
     times = [item.timestamp for item in items]
@@ -165,7 +165,7 @@ def entries(*clocks: Any) -> list[datetime]:
     return [item["timestamp"] for item in items([langchain("human", "x", timestamp=clock) for clock in clocks])]
 
 
-@pytest.mark.django_db(transaction=True, databases=["default", "memory"])
+@pytest.mark.django_db(databases=["default", "memory"])
 @pytest.mark.parametrize(
     "clocks", [[START] * 6, [None] * 6, [START - n for n in range(6)], [5.0, None, 7e9, None, "", START]]
 )
