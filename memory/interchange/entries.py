@@ -203,13 +203,17 @@ def has_content(value: object, *ignored: str) -> bool:
 def merged(fields: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata of a file's `fields` and of the import's `own` keys, without empty values.
 
-    Fields whose name is an own key with another value are in the map `fields`.
+    Fields whose name is an own key with another value are in the map `fields`, or `fields_` if that is an own key too.
     """
     fields, own = given(fields), given(own)
-    taken = {name: value for name, value in fields.items() if name in own and own[name] != value}
-    if taken and "fields" in fields:
-        taken["fields"] = fields["fields"]
-    return {**fields, **own, **given({"fields": taken})}
+    # As JSON, since 0, 0.0 and False are equal in Python.
+    taken = {name: value for name, value in fields.items() if name in own and compact(own[name]) != compact(value)}
+    place = "fields"
+    while place in own:
+        place += "_"
+    if taken and place in fields:
+        taken[place] = fields[place]
+    return {**fields, **own, **given({place: taken})}
 
 
 def compact(value: object) -> str:
