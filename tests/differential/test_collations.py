@@ -13,9 +13,10 @@ from typing import Any, Final
 import pytest
 from django.db import transaction
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from .examples import examples
 from .models import Coded
 from .queries import outcome
 
@@ -139,12 +140,7 @@ writes: Final = st.tuples(st.just("write"), conditions, st.sampled_from(sorted(W
 class TestCollations:
     """Comparisons, order, groups and writes under SQLite's collations, committed and in a block."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(rows=stored(), steps=st.lists(reads | reads | writes, min_size=10, max_size=10), block=st.booleans())
     def test_same_answer(self, rows: list[dict[str, Any]], steps: list[tuple[Any, ...]], block: bool) -> None:
         """The same values, rows and numbers, or the same class of error."""

@@ -15,12 +15,13 @@ import pytest
 from django.apps import apps
 from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory.backends.firestore.errors import QueryTooBroad
 from memory.backends.firestore.testing import CaptureRPCsContext
 
+from .examples import examples
 from .models import Label, Person, Place, Work
 from .test_relations import FORWARD, Story, World, stories, worlds
 from .test_subqueries import Tree, trees
@@ -126,12 +127,7 @@ def checked(query: QuerySet[Any], connection: Any, absent: int) -> None:
 class TestExplain:
     """The bound of `explain()`, with and without a transaction's own rows."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(
         world=worlds(),
         queries=st.lists(plain() | plain() | stories() | trees(), min_size=QUERIES, max_size=QUERIES),

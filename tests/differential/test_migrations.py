@@ -16,8 +16,10 @@ from django.db.migrations.migration import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import CASCADE, Q
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from .examples import examples
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "12"))
 
@@ -323,12 +325,7 @@ class Side:
 class TestMigrations:
     """Sequences of operations, forwards and backwards."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(
         steps=st.lists(
             st.tuples(st.sampled_from(NAMES), st.lists(st.integers(0, 59), min_size=4, max_size=4)), max_size=5

@@ -13,9 +13,10 @@ from django.apps.registry import Apps
 from django.db import connections, models, transaction
 from django.db.models import CASCADE, Count, Exists, F, Max, OuterRef, Q, Window
 from django.db.models.functions import Concat, Rank
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from .examples import examples
 from .queries import outcome
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "15"))
@@ -108,12 +109,7 @@ def drop_left(alias: str, tables: list[str]) -> None:
 class TestNames:
     """Words of SQL, names of SQLite's own, upper case, quotes, spaces and dots."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(
         tables=st.lists(st.sampled_from(TABLES), min_size=2, max_size=2, unique=True),
         columns=st.lists(st.sampled_from(COLUMNS), min_size=5, max_size=5, unique_by=str.lower),

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from django.db.models import Q
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 
+from .examples import examples
 from .models import Everything
 from .queries import STORIES, Story, outcome, rows
 
@@ -35,12 +36,7 @@ def fill(alias: str, records: list[dict[str, Any]]) -> None:
 class TestQueries:
     """Reads and writes of a model with every field type."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(records=rows(), story=STORIES)
     # An id outside ASCII made a header that gRPC refuses.
     @example(records=[ROW], story=Story((("filter", Q(id="é")),), (), None, "get"))

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from django.db.models import Avg, Count, Max, Min, Q, QuerySet
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memory.lookups import having_key, having_member
 from memory.models import AgentData, MemoryItem, UserSession
 
+from .examples import examples
 from .queries import JSON, TEXT, comparable, outcome, plain
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "300")) // 3
@@ -143,12 +144,7 @@ def fill(alias: str, model: type[Any], records: list[dict[str, Any]]) -> None:
 class TestRecords:
     """Items, agents' data and sessions."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(story=stories())
     @example(
         # An id outside ASCII made a header that gRPC refuses.

@@ -13,9 +13,10 @@ from typing import Any, Final
 import pytest
 from django.db import models
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from .examples import examples
 from .models import Label, Labelling, Person, Place, Work
 from .queries import outcome
 
@@ -233,12 +234,7 @@ def stories(draw: st.DrawFn) -> Story:
 class TestRelations:
     """Joins, subqueries and counts over relations, forwards and backwards."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(world=worlds(), stories=st.lists(stories(), min_size=4, max_size=4))
     def test_same_answer(self, world: World, stories: list[Story]) -> None:
         """The same rows, numbers and counts, or the same class of error."""

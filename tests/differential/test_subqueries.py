@@ -15,9 +15,10 @@ import pytest
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from .examples import examples
 from .models import Label, Labelling, Person, Place, Work
 from .queries import outcome
 from .test_relations import World, worlds
@@ -226,12 +227,7 @@ def rows_of(alias: str) -> list[Any]:
 class TestSubqueries:
     """Reads and writes of committed rows, chosen by subqueries up to four deep."""
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
+    @examples(EXAMPLES)
     @given(
         world=worlds(),
         stories=st.lists(trees(), min_size=TREES, max_size=TREES),
