@@ -74,7 +74,11 @@ class Database:
     DatabaseError = db_utils.DatabaseError
     InterfaceError = db_utils.InterfaceError
     Error = db_utils.Error
-    Binary = bytes
+
+    @staticmethod
+    def Binary(value: Any) -> bytes:  # noqa: N802 - the name in PEP 249
+        """The bytes of a buffer. Raises `TypeError` for other values, of which `bytes()` would make zeros or text."""
+        return bytes(memoryview(value))
 
 
 class Cursor:

@@ -64,6 +64,17 @@ def test_values_are_those_of_djangos_calls(field: Any, value: Any) -> None:
     assert quick == usual
 
 
+@pytest.mark.parametrize("value", [3, [1, 2], "text"])
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+@pytest.mark.django_db(databases=["default", "sqlite"])
+def test_only_buffers_are_binary(alias: str, value: Any) -> None:
+    """Three is not three zero bytes."""
+    with pytest.raises(TypeError):
+        Everything.objects.using(alias).create(binary=value)
+    with pytest.raises(TypeError):
+        Everything.objects.using(alias).filter(binary=value).exists()
+
+
 @pytest.mark.parametrize("value", [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2020, 1, 1)])  # noqa: DTZ001
 def test_datetimes_without_time_zones(value: dt.datetime) -> None:
     """An aware datetime is refused if USE_TZ is False, a naive one is stored."""
