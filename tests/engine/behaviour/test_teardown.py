@@ -14,6 +14,8 @@ from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from memory.backends.firestore.creation import flush_emulator
+from memory.backends.firestore.rpc import channel
 from memory.backends.firestore.testing import CaptureRPCsContext
 from tests.engine.app.models import Note, Seat
 from tests.engine.conftest import rows_of_post_migrate
@@ -23,7 +25,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def rows_of_a_project(transactional_db: None) -> Iterator[None]:
-    """Permissions and content types exist, and each flush writes them again."""
+    """Permissions and content types exist, and each flush writes them again. No other test has left documents."""
+    flush_emulator(channel.target(connection.settings_dict))
     with rows_of_post_migrate(written=True):
         flush()
         if not ContentType.objects.exists():  # a flush of an empty database sends no post_migrate
