@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import sqlite3
+import threading
 from collections.abc import Callable
 
 import pytest
+from django.db import connections
 from django.db.models import F, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,3 +56,20 @@ def test_json_keys_fold_too(make_item: Callable[..., MemoryItem]) -> None:
     assert MemoryItem.objects.filter(metadata__city__icontains="ÉVO").exists()
     assert not MemoryItem.objects.filter(metadata__city__startswith="évo").exists()
     assert MemoryItem.objects.annotate(x=Value("ABC")).filter(x__icontains="b").exists()
+
+
+def test_the_in_memory_connection_of_a_thread_is_closed_after_its_end() -> None:
+    """Python 3.13 warns of connections that nothing has closed. Django's `close()` leaves in-memory databases open."""
+    opened: list[sqlite3.Connection] = []
+
+    def use() -> None:
+        connections["memory"].ensure_connection()
+        opened.append(connections["memory"].connection)
+        connections.close_all()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")

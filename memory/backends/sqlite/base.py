@@ -6,6 +6,7 @@ Firestore. On this engine LIKE is case-sensitive (and can use an index), and cas
 """
 
 import re
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -74,7 +75,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """An in-memory database is closed by the finalizer of its wrapper: `close()` leaves it open, so nothing else
+        closes it when a thread ends."""
         connection = super().get_new_connection(conn_params)
+        if self.is_in_memory_db():
+            weakref.finalize(self, connection.close)
         connection.create_function("MEMORY_CASEFOLD", 1, casefold, deterministic=True)
         connection.create_function("MATCH", 2, matches, deterministic=True)
         connection.execute("PRAGMA case_sensitive_like = ON")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import sqlite3
 import uuid
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -72,14 +71,12 @@ class MirrorWrapper(SQLiteWrapper):
         self._outer = outer
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Closed by the finalizer of its wrapper, since nothing else closes it when a thread ends."""
         connection = super().get_new_connection(conn_params)
         connection.create_function(UUID_FUNCTION, 1, as_uuid, deterministic=True)
         for name, make in UUID_FUNCTIONS.items():
             connection.create_function(name, 0, make)
         for name in OF_VALUES:  # SQLite declares their columns at the first use, which raw SQL has no permission for
             connection.execute(f"SELECT 1 FROM {name}('[]')")  # noqa: S608
-        weakref.finalize(self, connection.close)
         return connection
 
     @property
