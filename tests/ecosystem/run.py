@@ -92,7 +92,8 @@ class Workspace:
         for directory in (self.archives, self.libraries, root / "outcomes"):
             directory.mkdir(parents=True, exist_ok=True)
         link = self.libraries / "memory"  # the engine, without anything else of this repository
-        if not link.exists():
+        if link.resolve() != (ROOT / "memory").resolve():  # another checkout's, or none
+            link.unlink(missing_ok=True)
             link.symlink_to(ROOT / "memory")
 
     def source(self, package: Package) -> Path:

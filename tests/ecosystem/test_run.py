@@ -124,3 +124,11 @@ def test_skipped_tests_give_their_own_reason() -> None:
 def test_each_package_is_there_once() -> None:
     """With one version."""
     assert len({package.name for package in PACKAGES}) == len(PACKAGES) >= 25
+
+
+def test_the_engine_is_that_of_this_checkout(tmp_path: Path) -> None:
+    """Also where an earlier run, of a checkout that is gone, left its link."""
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / "memory").symlink_to(tmp_path / "gone")
+    engine = run.Workspace(tmp_path).libraries / "memory"
+    assert engine.resolve() == run.ROOT / "memory"

@@ -28,6 +28,7 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
             "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict",
             "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict_overlap_keys",
             "backends.tests.LastExecutedQueryTest.test_last_executed_query_with_duplicate_params",
+            "inspectdb.tests.InspectDBTransactionalTests.test_include_views",
             "introspection.tests.IntrospectionTests.test_django_table_names",
             "introspection.tests.IntrospectionTests.test_table_names_with_views",
             "migrations.test_multidb.MultiDBOperationTests.test_run_sql_migrate_foo_router_with_hints",
@@ -45,6 +46,7 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
     # https://firebase.google.com/docs/firestore/data-model
     "the first document makes a collection: unknown tables are empty, and known ones can be made": frozenset(
         {
+            "inspectdb.tests.InspectDBTestCase.test_introspection_errors",
             "migrations.test_commands.MigrateTests.test_migrate_fake_initial",
             "migrations.test_commands.MigrateTests.test_migrate_initial_false",
             "migrations.test_executor.ExecutorTests.test_soft_apply",
