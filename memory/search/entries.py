@@ -1,0 +1,126 @@
+"""Makes the entry of an item: all that the index knows about its text. Pure.
+
+    read = read_text(text)                  language, flags, terms of pieces
+    vectors = embed(read.texts)             of the text and of its pieces
+    entry = entry_of(read, vectors, id=..., time=..., ...)
+
+A text is cut into pieces of some 60 words at line and sentence ends, since the mean of a long text's words has little
+meaning, and a long text has some of any question's words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from memory.embedding import Vectors
+
+from .answers import KINDS
+from .corpus import ASKS, HAS_NAME, HAS_NUMBER, HAS_TIME, HIDDEN, MARKUP, Entry
+from .terms import stop_terms, terms
+from .texts import readable
+
+WORDS = 60
+"""Words of a piece. A character of a script without spaces is half a word."""
+
+MOST_PIECES = 64
+"""Pieces of a text. Longer texts have longer pieces."""
+
+_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")  # noqa: RUF001
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0eff]{1,2}|[^\W_]+")
+_MARKUP = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|.*\|)", re.MULTILINE)
+_QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a text says of itself. `texts` are to be embedded: the text, then its pieces if there are several."""
+
+    texts: tuple[str, ...]
+    digest: bytes
+    language: str
+    flags: int
+    counts: tuple[int, ...]
+    pieces: tuple[Mapping[str, int], ...]
+
+
+def read_text(text: str | None, language: str = "english") -> Read:
+    """All that an entry has of a text. An empty text has no pieces and no texts."""
+    said = readable(text)
+    cut = pieces_of(said)
+    counted = tuple(counts for piece in cut if (counts := Counter(terms(piece, language))))
+    distinct = set().union(*counted) - stop_terms(language)
+    texts = () if not said.strip() else (said,) if len(cut) < 2 else (said, *cut)
+    return Read(
+        texts,
+        hashlib.sha256(said.encode(errors="surrogatepass")).digest()[:8],
+        language,
+        _flags(said, language),
+        (len(_WORDS.findall(said)), len(distinct)),
+        counted if len(cut) < 2 else tuple(Counter(terms(piece, language)) for piece in cut),
+    )
+
+
+def entry_of(
+    read: Read,
+    vectors: Vectors,
+    *,
+    id: str,
+    time: int,
+    expiration: int = 0,
+    session: str = "",
+    speaker: str = "",
+    role: str = "",
+    hidden: bool = False,
+) -> Entry:
+    """The entry of an item. `vectors` are those of `read.texts`, or only the first of them, or no rows."""
+    flags = read.flags | (HIDDEN if hidden else 0)
+    said = (read.digest, read.language, flags, read.counts, read.pieces)
+    return Entry(id, time, expiration, session, speaker, role, *said, vectors)
+
+
+def pieces_of(text: str) -> list[str]:
+    """A text in pieces of some 60 words; at most 64. An empty text has none."""
+    parts = [(part, len(_WORDS.findall(part))) for part in _parts(text)]
+    size = max(WORDS, -(-sum(count for _, count in parts) // (MOST_PIECES // 2)))
+    found: list[str] = []
+    piece: list[str] = []
+    held = 0
+    for part, count in parts:
+        if piece and held + count > size:
+            found.append("\n".join(piece))
+            piece, held = [], 0
+        piece.append(part)
+        held += count
+    return [*found, "\n".join(piece)] if piece else found
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The sentences and lines of a text; those that are too long are cut between words."""
+    for part in _ENDS.split(text):
+        if not part.strip():
+            continue
+        places = [match.end() for match in _WORDS.finditer(part)]
+        if len(places) <= WORDS:
+            yield part
+            continue
+        starts = [0, *places[WORDS - 1 : -1 : WORDS], len(part)]
+        yield from (part[start:end] for start, end in pairwise(starts))
+
+
+def _flags(text: str, language: str) -> int:
+    found = ASKS if _ends_asking(text) else 0
+    for kind, flag in zip(KINDS.get(language, ()), (HAS_TIME, HAS_NUMBER, HAS_NAME), strict=False):
+        if kind.has.search(text):
+            found |= flag
+    return found | (MARKUP if _MARKUP.search(text) else 0)
+
+
+def _ends_asking(text: str) -> bool:
+    """Whether no letter or digit follows the last question mark."""
+    last = next((mark for mark in reversed(text) if mark.isalnum() or mark in _QUESTION_MARKS), "")
+    return last in _QUESTION_MARKS
