@@ -15,8 +15,9 @@ from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 
 from ..mirror.converters import from_sqlite
-from ..query.plan import Change, Create, Get, optional
+from ..query.plan import Change, Create, Get, Increments, optional
 from ..statements import WRITE, Text
+from ..values import server_time
 from ..values.document_ids import document_key, is_shortened
 from ..values.types import DOCUMENT_ID
 from .field_values import Source
@@ -32,10 +33,12 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
     query: Any
     has_expressions = False
     claim_calls: Callable[[], None] | None = None
+    computed: Increments
 
     def execute_sql(self, returning_fields: Sequence[Any] | None = None) -> list[Row]:  # type: ignore[override]
         """The values of `returning_fields` for each object."""
         shape = insertion(self.query.model, self.query.fields, self.connection)
+        self.computed = {}
         rows = self.rows_to_insert(shape)
         if shape.numbered:
             # Ids are chosen before the statement, whose text contains them. The calls for that are the statement's.
@@ -77,8 +80,21 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         updated = self.insert(shape, rows)
         if not returning:
             return []
+        rows = [self.with_computed(shape, row) for row in rows]
         self.read_updated(shape, rows, updated, returning)
         return self.returned(returning, shape.fields, rows)
+
+    def with_computed(self, shape: Insertion, row: list[Any]) -> list[Any]:
+        """A row with the times that the server set. In a transaction they are not known yet, and stay estimates."""
+        places = server_time.places(row)
+        if not places:
+            return row
+        computed = self.computed.get((shape.table, shape.document_id(row)), {})
+        names = [column.path[0] for column in shape.columns]
+        return [
+            computed.get(names[place], server_time.estimated(value)) if place in places else value
+            for place, value in enumerate(row)
+        ]
 
     def returned(self, wanted: Sequence[Any], fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
         """The values of inserted columns. Generated columns are read by a query."""
@@ -116,8 +132,12 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
         for field, attname, is_attribute, unchanged, prepare in sources:
             value = getattr(obj, attname) if raw or is_attribute else field.pre_save(obj, add=True)
             if value.__class__ not in unchanged:
-                computed = hasattr(value, "resolve_expression")
-                value = self.prepare_value(field, value) if computed else prepare(value)
+                if not hasattr(value, "resolve_expression"):
+                    value = prepare(value)
+                elif server_time.is_server_time(value):
+                    value = server_time.server_time()
+                else:
+                    value = self.prepare_value(field, value)
                 self.has_expressions = self.has_expressions or hasattr(value, "as_sql")
             row.append(value)
         return row
@@ -182,7 +202,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
 
     def create(self, changes: Sequence[Change], ignore: bool) -> None:
         """Creates documents. With `ignore`, existing ones are skipped."""
-        self.connection.plan_cursor().commit(list(map(optional, changes)) if ignore else changes, isolate=ignore)
+        sent = list(map(optional, changes)) if ignore else changes
+        self.connection.plan_cursor().commit(sent, isolate=ignore, increments=self.computed)
 
 
 def upserting(upsert: Upsert, writes: Sequence[Create], query: Any, shape: Insertion) -> Callable[[], None]:

@@ -21,6 +21,7 @@ from ..mirror.converters import from_sqlite
 from ..query.lowering import Lowering, column_ref, key_fields, key_ref
 from ..query.plan import Compare, Get, Increments, Op, Outcome, Update, rows_of
 from ..statements import Text
+from ..values import server_time
 from ..values.document_ids import document_id, document_key, is_shortened
 from ..values.types import Ref
 from .document_keys import id_of_key
@@ -96,6 +97,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
 
     def value(self, field: Any, value: Any) -> Any:
         """A database value, or a resolved expression."""
+        if server_time.is_server_time(value):
+            return server_time.server_time()
         if hasattr(value, "resolve_expression"):
             value = value.resolve_expression(self.query, allow_joins=False, for_save=True)
             _refuse_expression(field, value)
@@ -139,11 +142,14 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
 
     def cases_by_pk(self, values: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, Any]] | None:
         """The values by document id for an update like `bulk_update()`, whose values are Cases of constants by primary
-        key; None for other updates."""
+        key; None for other updates. A server time is a value of every row."""
         rows: dict[str, dict[Any, Any]] = {}
+        times = {field: value for field, value in values if server_time.places([value])}
         lowering = Lowering(self, self.query.base_table)
         key = self.query.get_meta().pk
         for field, value in values:
+            if field in times:
+                continue
             if not isinstance(value, Case) or not isinstance(value.default, Value) or value.default.value is not None:
                 return None
             for when in value.cases:
@@ -155,7 +161,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
                     constant = field.get_db_prep_save(when.result.value, connection=self.connection)
                 else:  # JSONNull, which is not the same as its value
                     constant = lowering.expression(when.result)
-                rows.setdefault(name, {}).setdefault(field, constant)
+                rows.setdefault(name, dict(times)).setdefault(field, constant)
         return rows
 
     def update_each(self, rows: dict[str, dict[Any, Any]]) -> int:
@@ -256,10 +262,15 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         return [row if len(row) > 1 else row[0] for row in rows]
 
 
-def _new_values(row: Any, increments: Increments) -> dict[str, Any]:
-    values = {ref.path[0]: value for ref, value in zip(row.columns, row.values, strict=True)}
-    added = increments.get((row.collection, row.id), ())  # none inside a transaction, or if the response was lost
-    return values | {ref.path[0]: value for (ref, _), value in zip(row.increments, added, strict=False)}
+def _new_values(row: Any, computed: Increments) -> dict[str, Any]:
+    """The values that are known: what the server computes is not inside a transaction, or if the response was lost."""
+    times = server_time.places(row.values)
+    values = {
+        ref.path[0]: value
+        for place, (ref, value) in enumerate(zip(row.columns, row.values, strict=True))
+        if place not in times
+    }
+    return values | dict(computed.get((row.collection, row.id), {}))
 
 
 def _refuse_expression(field: Any, value: Any) -> None:

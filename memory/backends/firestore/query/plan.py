@@ -8,7 +8,7 @@ decodes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -279,8 +279,8 @@ def rows_of(change: Change) -> tuple[Write, ...]:
     return change.rows if isinstance(change, Group) else (change,)
 
 
-Increments: TypeAlias = dict[tuple[str, str], tuple[int | float, ...]]
-"""The results of the increments of an `Update`, in their order, by collection and id."""
+Increments: TypeAlias = dict[tuple[str, str], Mapping[str, Any]]
+"""The values that the server computed (increments, times of the commit) by column, for each collection and id."""
 
 
 class Outcome(StrEnum):

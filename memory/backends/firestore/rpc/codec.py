@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import UnreadableValue
 from ..values.document_ids import MAX_KEY_BYTES, document_key, escape_key, id_from_name, unescape_key
+from ..values.server_time import ServerTime
 from ..values.sortable_text import (
     INT64,
     MICROSECOND,
@@ -584,6 +585,8 @@ def incremented(message: Message | None, amount: float) -> Message:
 
 def token(message: Message) -> Hashable | None:
     """A value that is the same for values that Firestore's filters take for equal; None if there is no simple one."""
+    if type(message) is ServerTime:
+        return None
     kind = message.WhichOneof("value_type")
     if kind is None or kind == "null_value":
         return ("null",)

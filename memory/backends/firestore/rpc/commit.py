@@ -42,9 +42,10 @@ from memory.backends import clock
 
 from .. import errors
 from ..query.plan import Change, Create, Delete, Increments, Outcome, Put, Update, Write, parts
-from ..values import document_ids
+from ..values import document_ids, server_time
 from ..values.auto_ids import random_token
 from ..values.marker_collections import holds_markers
+from ..values.types import Ref
 from . import codec, messages
 from .calls import Deadline, RpcClient, batch_get_at, is_about_database
 from .channel import Message, pb
@@ -260,7 +261,7 @@ class Committer:
         description = self._description if count == len(self._writes) else describe(batch.writes)
         answer = self._client.attempt("Commit", request, description, timeout, written=count)
         if self._increments is not None:
-            self._increments.update(_incremented(batch.writes, answer.write_results))
+            self._increments.update(_computed(batch.writes, answer.write_results))
 
     def _message(self, batch: Batch, write: Write) -> Message:
         marked = needs_mark(write) or (self._transaction is not None and isinstance(write, Update))
@@ -370,8 +371,11 @@ class Committer:
         if to_seconds(since) < began:
             return Evidence.NOT_APPLIED
         if isinstance(write, Create | Put):
-            ours = serialized_fields(messages.write(write, self._documents).update)
-            return Evidence.APPLIED if serialized_fields(document) == ours else Evidence.NONE
+            message = messages.write(write, self._documents)
+            for place in server_time.places(write.values):
+                document.fields.pop(document_ids.escape_key(write.columns[place].path[0]), None)
+            same = serialized_fields(document) == serialized_fields(message.update)
+            return Evidence.APPLIED if same else Evidence.NONE
         marked = document.fields[messages.MARK].string_value == batch.mark
         return Evidence.APPLIED if marked else Evidence.NONE
 
@@ -427,15 +431,23 @@ OUTCOMES: Final[Mapping[Code, Outcome]] = {
 }
 
 
-def _incremented(writes: Sequence[Write], results: Sequence[Message]) -> Increments:
-    return {
-        (write.collection, write.id): tuple(
-            codec.decode(value, ref.kind)
-            for value, (ref, _) in zip(result.transform_results, write.increments, strict=True)
-        )
-        for write, result in zip(writes, results, strict=True)
-        if isinstance(write, Update) and write.increments
-    }
+def _computed(writes: Sequence[Write], results: Sequence[Message]) -> Increments:
+    """What the server computed. The results of a write are in the order of its transforms: server times come first."""
+    computed: Increments = {}
+    for write, result in zip(writes, results, strict=True):
+        if result.transform_results and not isinstance(write, Delete):
+            values = result.transform_results
+            computed[write.collection, write.id] = {
+                ref.path[0]: codec.decode(value, ref.kind)
+                for ref, value in zip(_transformed(write), values, strict=True)
+            }
+    return computed
+
+
+def _transformed(write: Create | Put | Update) -> list[Ref]:
+    """The columns of a write's transforms, in their order in the message."""
+    times = [write.columns[place] for place in server_time.places(write.values)]
+    return [*times, *(ref for ref, _ in write.increments)] if isinstance(write, Update) else times
 
 
 def serialized_fields(document: Message) -> bytes:

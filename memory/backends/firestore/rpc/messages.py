@@ -31,7 +31,7 @@ from ..query.plan import (
     Update,
     Write,
 )
-from ..values import document_ids
+from ..values import document_ids, server_time
 from ..values.types import DOCUMENT_ID, FIELDS, VERSION, Kind, Ref
 from . import codec
 from .channel import Message, pb
@@ -41,6 +41,7 @@ _UnaryFilter: Final = pb["StructuredQuery"].UnaryFilter
 _CompositeFilter: Final = pb["StructuredQuery"].CompositeFilter
 _Direction: Final = pb["StructuredQuery"].Direction
 _FindNearest: Final = pb["StructuredQuery"].FindNearest
+_FieldTransform: Final = pb["DocumentTransform"].FieldTransform
 
 FIELD_OPERATORS: Final[Mapping[Op, int]] = {
     Op.EQ: _FieldFilter.EQUAL,
@@ -294,14 +295,25 @@ def _write_put(change: Put, name: str, mark: str) -> Message:
 def _write_document(change: Create | Put | Update, name: str) -> Message:
     made = pb["Write"]()
     made.update.name = name
-    codec.row_writer(change.columns)(made.update.fields, change.values)
+    columns, values = change.columns, change.values
+    if replaced := server_time.places(values):
+        for place in replaced:
+            transform = made.update_transforms.add()
+            transform.field_path = document_ids.field_path(columns[place].path)
+            transform.set_to_server_value = _FieldTransform.REQUEST_TIME
+        columns = tuple(ref for place, ref in enumerate(columns) if place not in replaced)
+        values = tuple(value for place, value in enumerate(values) if place not in replaced)
+    codec.row_writer(columns)(made.update.fields, values)
     return made
 
 
 def _write_update(change: Update, name: str, mark: str) -> Message:
     made = _write_document(change, name)
     made.update_mask.SetInParent()  # an empty mask changes nothing; without a mask the document would be replaced
-    made.update_mask.field_paths.extend(document_ids.field_path(ref.path) for ref in change.columns)
+    replaced = server_time.places(change.values)
+    made.update_mask.field_paths.extend(
+        document_ids.field_path(ref.path) for place, ref in enumerate(change.columns) if place not in replaced
+    )
     for ref, amount in change.increments:
         transform = made.update_transforms.add()
         transform.field_path = document_ids.field_path(ref.path)

@@ -91,7 +91,7 @@ def _advance(executor: Executor, table: str, size: int) -> int:
         added: Increments = {}
         [outcome] = executor.commit([Update(SEQUENCES, id, increments=((LAST, size),))], isolate=True, increments=added)
         if (SEQUENCES, id) in added:
-            return int(added[SEQUENCES, id][0])
+            return int(added[SEQUENCES, id][LAST.path[0]])
         if outcome is Outcome.MISSING:
             [outcome] = executor.commit([Create(SEQUENCES, id, (LAST,), (size,))], isolate=True)
             if outcome is Outcome.APPLIED:

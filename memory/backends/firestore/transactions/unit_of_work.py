@@ -72,6 +72,7 @@ from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_option
 from ..values.batching import connected_components
 from ..values.document_ids import document_id, escape_key
 from ..values.marker_collections import SEQUENCES
+from ..values.server_time import ServerTime
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
 from .leases import Leases
 from .write_buffer import Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Values
@@ -695,10 +696,18 @@ def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tup
 
 
 def _encoded(write: Write) -> Write:
-    """The write with encoded values, so that invalid values raise in the statement and not at the commit."""
+    """The write with encoded values, so that invalid values raise in the statement and not at the commit.
+
+    A time that the server sets stays what it is.
+    """
     if isinstance(write, Delete):
         return write
-    values = tuple([codec.value(value, ref.kind) for ref, value in zip(write.columns, write.values, strict=True)])
+    values = tuple(
+        [
+            value if type(value) is ServerTime else codec.value(value, ref.kind)
+            for ref, value in zip(write.columns, write.values, strict=True)
+        ]
+    )
     return replace(write, columns=_wire_columns(write.columns), values=values)
 
 
@@ -729,4 +738,5 @@ def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message |
 
 def _fill(document: Message, values: Values) -> None:
     for name, value in values.items():
-        document.fields[escape_key(name)].CopyFrom(value)
+        encoded = codec.value(value, Kind.DATETIME) if type(value) is ServerTime else value
+        document.fields[escape_key(name)].CopyFrom(encoded)
