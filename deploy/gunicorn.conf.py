@@ -6,16 +6,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.probes import ProbeWorker
-from settings.environment import ConfigurationError, integer, refuse_implicit_development
+from settings.environment import ConfigurationError, integer, port, refuse_implicit_development
+
+MAX_WORKERS = 1_000
 
 try:
     refuse_implicit_development()
+    bind = f"0.0.0.0:{port('PORT', 8000)}"
+    workers = integer("WEB_CONCURRENCY", 2, least=1, most=MAX_WORKERS)  # processes
+    threads = integer("WEB_THREADS", 4, least=1, most=MAX_WORKERS)  # in each process
 except ConfigurationError as error:
     sys.exit(f"Configuration error: {error}")
 
-bind = f"0.0.0.0:{integer('PORT', 8000, least=1)}"
-workers = integer("WEB_CONCURRENCY", 2, least=1)  # processes
-threads = integer("WEB_THREADS", 4, least=1)  # in each process
 worker_class = ProbeWorker  # gthread, with threads of their own for the health endpoints
 timeout = 30  # seconds without a heartbeat after which a worker is replaced
 graceful_timeout = 20  # seconds for requests to finish when the service stops

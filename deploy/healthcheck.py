@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from settings.environment import integer, words
+from settings.environment import port, words
 
 SECONDS = 5
 
@@ -22,7 +22,7 @@ def served_host() -> str:
 
 def main() -> None:
     """Request `/api/health/ready`; exit with a message if it fails."""
-    connection = http.client.HTTPConnection("127.0.0.1", integer("PORT", 8000, least=1), timeout=SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port("PORT", 8000), timeout=SECONDS)
     try:
         connection.request("GET", "/api/health/ready", headers={"Host": served_host()})
         answer = connection.getresponse()

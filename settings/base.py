@@ -4,7 +4,19 @@ from typing import Any
 
 from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
-from .environment import BASE_DIR, app_env, boolean, integer, level, rate, text, words
+from .environment import (
+    BASE_DIR,
+    MAX_SECONDS,
+    app_env,
+    boolean,
+    fernet_keys,
+    hosts,
+    integer,
+    level,
+    origins,
+    rate,
+    text,
+)
 from .firestore import MEMORY as MEMORY_ALIAS
 from .firestore import databases, firestore
 from .redis import redis_cache
@@ -12,8 +24,8 @@ from .redis import redis_cache
 APP_ENV = app_env()
 DEBUG = False
 SECRET_KEY = text("SECRET_KEY")
-ALLOWED_HOSTS = words("ALLOWED_HOSTS")
-CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = hosts("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -67,7 +79,7 @@ DATABASES: dict[str, dict[str, Any]] = databases(deployed=APP_ENV in ("staging",
 DATABASE_ROUTERS = ["memory.routers.MemoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHE_TTL = integer("CACHE_TTL", 3600, least=1)
+CACHE_TTL = integer("CACHE_TTL", 3600, least=1, most=MAX_SECONDS)
 CACHES: dict[str, dict[str, Any]] = {
     "default": redis_cache(CACHE_TTL)
     or {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "TIMEOUT": CACHE_TTL}
@@ -78,7 +90,7 @@ MEMORY: dict[str, Any] = {
     "CACHE": "default",
     "CACHE_TTL": CACHE_TTL,
     "FIRESTORE": firestore(),
-    "ENCRYPTION_KEYS": words("ENCRYPTION_KEYS"),
+    "ENCRYPTION_KEYS": fernet_keys("ENCRYPTION_KEYS"),
 }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -3,6 +3,8 @@
 Every variable is described in `.env.example`.
 """
 
+import base64
+import json
 import os
 import re
 from pathlib import Path
@@ -20,6 +22,12 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
 # As `check --deploy` has it.
 KEY_LENGTH, KEY_CHARACTERS = 50, 5
+MAX_PORT = 65_535
+MAX_SECONDS = 10 * 365 * 86_400
+HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+ORIGIN = re.compile(r"https?://[^/\s@]+")
+ADDRESS = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
+FERNET_KEY_BYTES = 32
 
 
 class ConfigurationError(Exception):
@@ -83,14 +91,80 @@ def rate(name: str, default: str) -> str:
     return value
 
 
-def integer(name: str, default: int, least: int = 0) -> int:
-    """An integer of at least `least`."""
+def integer(name: str, default: int, least: int = 0, most: int | None = None) -> int:
+    """An integer of at least `least`, and at most `most` if given."""
     try:
         value = int(text(name, str(default)))
     except ValueError:
         value = least - 1
-    if value < least:
-        raise ConfigurationError(f"{name} must be a whole number of at least {least}.")
+    if value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigurationError(f"{name} must be a whole number {bounds}.")
+    return value
+
+
+def port(name: str, default: int) -> int:
+    """A TCP port."""
+    return integer(name, default, least=1, most=MAX_PORT)
+
+
+def address(name: str) -> str:
+    """`host:port`, or an empty text."""
+    value = text(name)
+    found = ADDRESS.fullmatch(value)
+    if value and not (found and 0 < int(found[2]) <= MAX_PORT):
+        raise ConfigurationError(f"{name} must have the form host:port.")
+    return value
+
+
+def hosts(name: str) -> list[str]:
+    """Host names without scheme and port, as Django's `ALLOWED_HOSTS`."""
+    found = words(name)
+    if not all(HOST.fullmatch(host) for host in found):
+        raise ConfigurationError(f"{name} must be host names without scheme, port and path: memory.example.org.")
+    return found
+
+
+def origins(name: str) -> list[str]:
+    """Origins with their scheme, as Django's `CSRF_TRUSTED_ORIGINS`."""
+    found = words(name)
+    if not all(ORIGIN.fullmatch(origin) for origin in found):
+        raise ConfigurationError(f"{name} must be origins with a scheme and no path: https://memory.example.org.")
+    return found
+
+
+def fernet_keys(name: str) -> list[str]:
+    """Keys of `cryptography.fernet`."""
+    found = words(name)
+    if not all(map(_is_fernet_key, found)):
+        raise ConfigurationError(f"{name} must be Fernet keys, separated by commas.")
+    return found
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(key.encode("ascii"))) == FERNET_KEY_BYTES
+    except ValueError:
+        return False
+
+
+def json_object(name: str) -> str:
+    """The text of a JSON object, or an empty one."""
+    value = text(name)
+    try:
+        valid = not value or isinstance(json.loads(value), dict)
+    except ValueError:
+        valid = False
+    if not valid:  # raised without its cause, whose text is the value
+        raise ConfigurationError(f"{name} must be the JSON text of a key file.")
+    return value
+
+
+def file(name: str) -> str:
+    """The path of a file that exists, or an empty text."""
+    value = text(name)
+    if value and not Path(value).is_file():
+        raise ConfigurationError(f"{name} must be the path of a file that this process can read.")
     return value
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .environment import BASE_DIR, database, text
+from .environment import BASE_DIR, address, database, file, json_object, text
 
 # The emulator isolates projects by name and accepts any name.
 EMULATED_PROJECT = "orchestra-local"
@@ -34,10 +34,10 @@ def memory_database(deployed: bool) -> dict[str, Any]:
 def firestore() -> dict[str, Any]:
     """The Firestore database of `GCP_PROJECT_ID`, with credentials in the engine's documented order."""
     credentials = {
-        "credentials_json": text("GCP_SA_KEY_JSON"),
-        "credentials_path": text("GCP_SA_KEY_PATH"),
+        "credentials_json": json_object("GCP_SA_KEY_JSON"),
+        "credentials_path": file("GCP_SA_KEY_PATH"),
     }
-    emulator = text("FIRESTORE_EMULATOR_HOST")
+    emulator = address("FIRESTORE_EMULATOR_HOST")
     options = {name: value for name, value in credentials.items() if value}
     return {
         "ENGINE": "memory.backends.firestore",

@@ -2,7 +2,7 @@
 
 from .base import *  # noqa: F403
 from .base import APP_ENV, MEMORY
-from .environment import ConfigurationError, boolean, integer, required, secret_key, text, words
+from .environment import ConfigurationError, boolean, hosts, integer, required, secret_key, text
 
 if APP_ENV == "production" and text("FIRESTORE_EMULATOR_HOST"):
     raise ConfigurationError("FIRESTORE_EMULATOR_HOST must not be set: production never uses the emulator.")
@@ -10,7 +10,7 @@ if APP_ENV == "production" and text("FIRESTORE_EMULATOR_HOST"):
 SECRET_KEY = secret_key(f"{APP_ENV} needs a random key of at least 50 characters")
 GCP_PROJECT_ID = required("GCP_PROJECT_ID", f"{APP_ENV} needs the Google Cloud project that holds its data")
 required("ALLOWED_HOSTS", f"{APP_ENV} needs the host names that it serves, separated by commas")
-ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+ALLOWED_HOSTS = hosts("ALLOWED_HOSTS")
 
 MEMORY = {**MEMORY, "MANAGER": "memory.stores.ConcreteMemoryManager"}
 

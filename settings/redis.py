@@ -6,13 +6,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
-from .environment import ConfigurationError, integer, text
+from .environment import MAX_PORT, ConfigurationError, port, text
 
 # In seconds. A slow Redis must not delay requests.
 TIMEOUT_SECONDS = 0.2
-MAX_PORT = 65_535
 SERVERS, SENTINEL, CLUSTER = "", "sentinel", "cluster"
 SCHEMES = (
     *("redis", "rediss", "unix"),
@@ -81,7 +81,7 @@ def one_server(location: Location) -> tuple[str, dict[str, Any]]:
 def watched_by_sentinel(location: Location) -> tuple[str, dict[str, Any]]:
     """`redis+sentinel://sentinel1:26379,sentinel2:26379/service/0`; the Sentinels use `REDIS_SENTINEL_PASSWORD`."""
     service, _, database = location.path.strip("/").partition("/")
-    if not service or not re.fullmatch(r"\d*", database, re.ASCII):
+    if not service or not re.fullmatch(r"\d{0,4}", database, re.ASCII):
         raise ConfigurationError("REDIS_URL must name Sentinel's service: redis+sentinel://host:26379/service/0.")
     tls = {"ssl": True} if location.tls else {}
     sentinel_timeout = TIMEOUT_SECONDS / len(location.hosts)
@@ -117,7 +117,7 @@ def redis_url() -> str | None:
     if url := text("REDIS_URL"):
         return url
     if host := text("REDIS_HOST"):
-        return f"redis://{host}:{integer('REDIS_PORT', 6379, least=1)}/0"
+        return f"redis://{host}:{port('REDIS_PORT', 6379)}/0"
     return None
 
 
@@ -130,15 +130,19 @@ def parsed(url: str) -> Location:
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(f"REDIS_URL must start with one of: {', '.join(f'{name}://' for name in SCHEMES)}.")
     transport, _, kind = parts.scheme.partition("+")
-    if transport != "unix" and kind != SENTINEL and not re.fullmatch(r"/?|/\d+", parts.path, re.ASCII):
+    if transport == "unix":
+        if not parts.path.strip("/"):
+            raise ConfigurationError("REDIS_URL must have the path of a socket: unix:///run/redis.sock?db=0.")
+    elif kind != SENTINEL and not re.fullmatch(r"/?|/\d{1,4}", parts.path, re.ASCII):
         raise ConfigurationError("REDIS_URL must end with the number of a database: redis://host:port/0.")
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     if transport != "unix" and not all(
-        host and re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= MAX_PORT
+        host and re.fullmatch(r"\d{1,5}", port, re.ASCII) and 0 < int(port) <= MAX_PORT
         for host, port in map(_host_and_port, hosts.split(","))
     ):
         raise ConfigurationError("REDIS_URL must have the form redis://host:port/0.")
+    check_query(parts.query)
     return Location(
         transport=transport,
         kind=kind,
@@ -148,6 +152,14 @@ def parsed(url: str) -> Location:
         path=parts.path,
         query=parts.query,
     )
+
+
+def check_query(query: str) -> None:
+    """Raise `ConfigurationError` for parameters that redis-py cannot convert, such as `?socket_timeout=soon`."""
+    try:
+        parse_url(f"redis://host:6379/0?{query}")
+    except ValueError as error:
+        raise ConfigurationError("REDIS_URL has a parameter with an invalid value.") from error
 
 
 def no_retries() -> Retry:
@@ -162,4 +174,4 @@ def _partition(host: str) -> tuple[str, str, str]:
 
 def _host_and_port(host: str) -> tuple[str, str]:
     name, _, port = _partition(host)
-    return name, port or "0"
+    return name, port or "6379"

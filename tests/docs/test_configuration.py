@@ -15,7 +15,10 @@ from memory import health
 from memory.conf import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {"text", "integer", "boolean", "words", "required", "database", "level", "rate"}
+READERS = {
+    *("text", "integer", "boolean", "words", "required", "database", "level", "rate"),
+    *("address", "fernet_keys", "file", "hosts", "json_object", "origins", "port"),
+}
 # Read by Google's library.
 READ_ELSEWHERE = {"GOOGLE_APPLICATION_CREDENTIALS"}
 # No default of the code's: required, or made by another variable's value.

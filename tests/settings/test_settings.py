@@ -40,12 +40,23 @@ def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> o
         ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache:99999/0"}, "REDIS_URL"),
         ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache/zero"}, "REDIS_URL"),
         ({"APP_ENV": "development", "REDIS_URL": "redis+sentinel://:hunter2@cache/main/zero"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "70000"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "70000"}, "REDIS_PORT"),
         ({"APP_ENV": "development", "CACHE_TTL": "0"}, "CACHE_TTL"),
         ({"APP_ENV": "development", "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
         ({"APP_ENV": "development", "THROTTLE_USER": "many"}, "THROTTLE_USER"),
         ({"APP_ENV": "development", "THROTTLE_ANONYMOUS": "0/min"}, "THROTTLE_ANONYMOUS"),
         ({"APP_ENV": "development", "THROTTLE_ANONYMOUS": "60/fortnight"}, "THROTTLE_ANONYMOUS"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache:0/0"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache/99999999999999999999"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "redis://cache/0?socket_timeout=hunter2"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "REDIS_URL": "unix://"}, "REDIS_URL"),
+        ({"APP_ENV": "development", "CACHE_TTL": "9" * 15}, "CACHE_TTL"),
+        ({"APP_ENV": "development", "ENCRYPTION_KEYS": "hunter2"}, "ENCRYPTION_KEYS"),
+        ({"APP_ENV": "development", "CSRF_TRUSTED_ORIGINS": "memory.example.org"}, "CSRF_TRUSTED_ORIGINS"),
+        ({"APP_ENV": "development", "GCP_SA_KEY_JSON": "{hunter2"}, "GCP_SA_KEY_JSON"),
+        ({"APP_ENV": "development", "GCP_SA_KEY_PATH": "/nowhere/hunter2.json"}, "GCP_SA_KEY_PATH"),
+        ({"APP_ENV": "development", "FIRESTORE_EMULATOR_HOST": "localhost"}, "FIRESTORE_EMULATOR_HOST"),
+        ({"APP_ENV": "production", **DEPLOYED, "ALLOWED_HOSTS": "https://memory.example.org"}, "ALLOWED_HOSTS"),
         ({"APP_ENV": "production", **DEPLOYED, "SECRET_KEY": "hunter2"}, "SECRET_KEY"),
         ({"APP_ENV": "staging", **DEPLOYED, "SECRET_KEY": "k" * 60}, "SECRET_KEY"),
         ({"APP_ENV": "production", **DEPLOYED, "SECURE_HSTS_PRELOAD": "perhaps"}, "SECURE_HSTS_PRELOAD"),
@@ -209,6 +220,18 @@ def test_gunicorn_needs_an_explicit_environment() -> None:
     done = run("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--check-config", "orchestra.wsgi")
     assert done.returncode == 1
     assert done.stderr.startswith("Configuration error: APP_ENV is missing")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "many"), ("PORT", "70000"), ("WEB_CONCURRENCY", "0"), ("WEB_THREADS", "9999")]
+)
+def test_gunicorns_variables_are_checked(name: str, value: str) -> None:
+    """One sentence, as for the settings."""
+    variables = {"APP_ENV": "production", **DEPLOYED, name: value}
+    done = run("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--check-config", "orchestra.wsgi", **variables)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Configuration error: {name} must be")
     assert len(done.stderr.splitlines()) == 1
 
 
