@@ -157,7 +157,7 @@ def parsed(url: str) -> Location:
 def check_query(query: str) -> None:
     """Raise `ConfigurationError` for parameters that redis-py cannot convert, such as `?socket_timeout=soon`."""
     try:
-        parse_url(f"redis://host:6379/0?{query}")
+        parse_url(f"redis://host:6379/0?{query}")  # type: ignore[no-untyped-call]
     except ValueError as error:
         raise ConfigurationError("REDIS_URL has a parameter with an invalid value.") from error
 

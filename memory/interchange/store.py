@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, connections, router, transaction
 
 from memory.contention import retried
 from memory.exceptions import ValidationError
+from memory.fields import content_hash
 from memory.models import Document, MemoryItem, UserSession
 from memory.querysets import RecordQuerySet
 
@@ -58,15 +59,35 @@ def write(entries: Sequence[Entry | Removal], update: bool = False) -> Written:
 def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:
     written = Written()
     entries, removed = _remaining(outcomes)
-    with transaction.atomic(using=router.db_for_write(UserSession)):
+    checked = {name: list(_checked((entry for entry in entries if entry.model == name), written)) for name in MODELS}
+    using = router.db_for_write(UserSession)
+    embedded = _embed([candidate.record for candidate in checked[MemoryItem.__name__]], using)
+    with transaction.atomic(using=using):
         if removed:
             all_records(MemoryItem).filter(pk__in=removed).delete()
             written.removed["MemoryItem"] = len(removed)
         for name, model in MODELS.items():
-            candidates = list(_checked((entry for entry in entries if entry.model == name), written))
-            if candidates:
-                _write_model(model, candidates, update, written)
+            if checked[name]:
+                _write_model(model, checked[name], update, written, embedded)
     return written
+
+
+def _embed(items: Sequence[MemoryItem], using: str) -> frozenset[str]:
+    """Compute the vectors of texts that are not stored, before the transaction, which locks an SQLite database.
+
+    Returns the ids of these items.
+    """
+    if connections[using].vendor != "sqlite" or not items:
+        return frozenset()
+    rows = all_records(MemoryItem).filter(pk__in=[item.pk for item in items]).values_list("pk", "content_hash")
+    stored = dict(rows)
+    new = [item for item in items if _is_new_text(item, stored)]
+    MemoryItem.before_transaction(new, using)
+    return frozenset(item.pk for item in new)
+
+
+def _is_new_text(item: MemoryItem, stored: Mapping[str, str | None]) -> bool:
+    return item.text_content is not None and stored.get(item.pk) != content_hash(item.text_content)
 
 
 def _remaining(outcomes: Sequence[Entry | Removal]) -> tuple[list[Entry], set[str]]:
@@ -101,7 +122,9 @@ def _sentence(error: ValidationError) -> str:
     return " ".join(f"{name}: {message}" for name, messages in error.message_dict.items() for message in messages)
 
 
-def _write_model(model: type[Document], candidates: Sequence[_Candidate], update: bool, written: Written) -> None:
+def _write_model(
+    model: type[Document], candidates: Sequence[_Candidate], update: bool, written: Written, embedded: Set[str]
+) -> None:
     records = all_records(model)
     stored: dict[Any, Any] = records.in_bulk([candidate.record.pk for candidate in candidates])
     fresh: dict[Any, Any] = {}
@@ -113,6 +136,8 @@ def _write_model(model: type[Document], candidates: Sequence[_Candidate], update
             fresh[key] = candidate.record
             written.added[candidate.entry.model] += 1
         elif _merge(known, candidate, update, written) and key in stored:
+            if key in embedded:
+                known.take_derived_fields(candidate.record)
             changed[key] = known
     unchecked = records.already_checked() if isinstance(records, RecordQuerySet) else records
     unchecked.bulk_create(list(fresh.values()))

@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from memory.interchange.entries import Entry, Place
+from memory.interchange.store import write
 from memory.models import MemoryItem
 from memory.search.embedders import Vectors
 from memory.testing.embedders import DeterministicEmbedder
@@ -108,6 +111,33 @@ def test_changes_of_texts_lock_nothing_while_texts_are_embedded(calls: list[tupl
     again.text_content = "updated"
     again.save()
     assert found == (again.text_content, again.terms, again.text_embedding)
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("update", [False, True])
+def test_imports_lock_nothing_while_texts_are_embedded(calls: list[tuple[bool, int]], update: bool) -> None:
+    """Neither new texts nor changed ones are embedded in the transaction, and a stored text is not embedded again."""
+
+    now = timezone.now()
+
+    def entry(number: int, text: str) -> Entry:
+        values = {"id": f"i{number}", "user_id": "ada", "item_type": "m", "session_id": "s", "text_content": text}
+        return Entry("MemoryItem", {**values, "timestamp": now}, frozenset({"text_content"}), Place(number), None)
+
+    first = [entry(number, f"text {number}") for number in range(40)]
+    assert write(first).added["MemoryItem"] == 40
+    assert (inside(calls), sum(count for _, count in calls)) == (0, 40)
+    calls.clear()
+    again = [*first[:39], entry(39, "another text"), entry(40, "a new text")]
+    written = write(again, update=update)
+    assert written.added["MemoryItem"] == 1
+    assert written.updated["MemoryItem"] == int(update)
+    assert inside(calls) == 0
+    stored = MemoryItem.objects.get(pk="i39")
+    assert stored.text_content == ("another text" if update else "text 39")
+    alone = MemoryItem(user_id="bob", item_type="m", session_id="s", text_content=stored.text_content)
+    alone.save()
+    assert (stored.terms, stored.embedding_model) == (alone.terms, alone.embedding_model)
 
 
 @pytest.mark.embedded
