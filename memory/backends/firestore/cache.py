@@ -17,7 +17,7 @@ class ConnectionCache:
     """Columns by field (`query/lowering.py`)."""
 
     row_shapes: dict[Any, Any] = field(default_factory=dict)
-    """By model: its `Shape`, or None if the fast path does not apply to it (`query/pk_lookup.py`)."""
+    """By model and deferred fields: the `Shape`, or None if the fast path does not apply (`query/pk_lookup.py`)."""
 
     insertions: dict[Hashable, Any] = field(default_factory=dict)
     """By model and field names: the `Insertion` (`compilers/insert_columns.py`)."""

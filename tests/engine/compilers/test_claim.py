@@ -201,7 +201,7 @@ def test_a_claim_takes_no_locks_of_the_server(notes: None) -> None:
         job.text = "done"
         job.save(update_fields=["text"])
     methods = [call["method"] for call in calls]
-    assert methods == ["RunQuery", "BatchGetDocuments", "Commit", "RunQuery", "Commit"]
+    assert methods == ["RunQuery", "BatchGetDocuments", "Commit", "GetDocument", "Commit"]
 
 
 def in_bulk() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, models
-from django.db.models import F, Value
+from django.db.models import F, Q, Value
 from django.db.models.sql import DeleteQuery, UpdateQuery
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -55,17 +55,23 @@ QUICK = [
     lambda: Note.objects.filter(pk="a"),
     lambda: Note.objects.filter(id="a").order_by("-stars"),
     lambda: Note.objects.filter(id="a")[:1],
+    lambda: Note.objects.filter(pk="a").only("stars"),
+    lambda: Note.objects.filter(pk="a").defer("stars"),
+    lambda: Note.objects.filter(pk="a", stars=1),
+    lambda: Note.objects.exclude(stars__lte=1).filter(pk="a"),
+    lambda: Note.objects.filter(Q(stars=1) | Q(text__startswith="x"), pk="a"),
+    lambda: Note.objects.filter(pk="a").filter(pk="b"),
 ]
 COMPILED = [
     lambda: Note.objects.all(),
     lambda: Note.objects.exclude(pk="a"),
-    lambda: Note.objects.filter(pk="a", stars=1),
     lambda: Note.objects.filter(owner="a"),
+    lambda: Note.objects.filter(pk="a", text__icontains="b"),
+    lambda: Note.objects.filter(pk="a", stars__in=[]),
+    lambda: Note.objects.filter(pk="a").only("text").filter(stars=1),
     lambda: Note.objects.filter(pk__in=["a"]),
     lambda: Note.objects.filter(pk=F("owner")),
     lambda: Note.objects.filter(pk=Value("a")),
-    lambda: Note.objects.filter(pk="a").only("stars"),
-    lambda: Note.objects.filter(pk="a").defer("stars"),
     lambda: Note.objects.filter(pk="a").values("stars"),
     lambda: Note.objects.filter(pk="a").values_list("stars"),
     lambda: Note.objects.filter(pk="a").annotate(one=Value(1)),
@@ -84,7 +90,7 @@ COMPILED = [
 @pytest.mark.parametrize("queryset", QUICK)
 def test_queries_with_the_fast_path(queryset: Callable[[], Any]) -> None:
     """One condition on the primary key, with any ordering."""
-    found = pk_lookup.match_select(queryset().query, connection)
+    found = pk_lookup.match_select(queryset().query.get_compiler(connection=connection))
     assert found is not None
     assert found[1].ids == ("a",)
 
@@ -92,7 +98,7 @@ def test_queries_with_the_fast_path(queryset: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("queryset", COMPILED)
 def test_queries_without_the_fast_path(queryset: Callable[[], Any]) -> None:
     """Queries with any other feature are compiled."""
-    assert pk_lookup.match_select(queryset().query, connection) is None
+    assert pk_lookup.match_select(queryset().query.get_compiler(connection=connection)) is None
 
 
 def test_absent_and_impossible_keys_are_not_found() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from memory.backends.firestore.query.ast import FALSE, TRUE, Condition, Not, Opaque, Select, all_of, any_of
+from memory.backends.firestore.query.evaluate import columns_of
 from memory.backends.firestore.query.normalize import negation_normal_form
 from memory.backends.firestore.query.plan import And, Compare, Get, Merge, Op, Or, Order, Query
 from memory.backends.firestore.query.planner import LEAST, NoRows, NotNative, SortedGet, plan, superset
@@ -88,7 +89,7 @@ def test_a_long_key_is_a_get_and_not_a_filter() -> None:
     """Firestore takes no filter on a value of more than 1,500 bytes, but ids are shortened."""
     key = "k" * 2_000
     assert isinstance(plan(select(eq(key, KEY))), Get)
-    assert isinstance(plan(select(all_of([eq(key, KEY), eq(1, N)]))), NotNative)
+    assert isinstance(plan(select(all_of([eq(key, KEY), eq(1, N)]))), SortedGet)
     assert isinstance(superset(select(all_of([eq(key, KEY), eq(1, N)]))), Get)
     assert superset(select(any_of([eq(key, KEY), eq(1, N)]))) == Query("things", (KEY,))
 
@@ -96,13 +97,35 @@ def test_a_long_key_is_a_get_and_not_a_filter() -> None:
 def test_documents_by_key_are_sorted_by_the_caller() -> None:
     """A batch get has no order, so its rows include the sort keys."""
     answer = plan(select(Compare(KEY, Op.IN, ("b", "a")), Order(N, descending=True), limit=1))
-    assert answer == SortedGet(Get("things", ("a", "b"), (KEY, N)), ((1, True),), 1, 0)
+    assert answer == SortedGet(Get("things", ("a", "b"), (KEY, N)), ((1, True),), 1, 0, 1)
 
 
-def test_key_with_another_filter_uses_the_stored_key() -> None:
-    """`__name__` cannot be combined with all filters, the key's own field can."""
-    where = all_of([eq("a", KEY), eq(1, N)])
-    assert plan(select(where)) == query(And((eq("a", KEY), eq(1, N))))
+@pytest.mark.parametrize(
+    "residue",
+    [
+        eq(1),
+        Compare(N, Op.GT, 1),
+        any_of([Compare(N, Op.IS_NULL), Compare(M, Op.GE, 2)]),
+        all_of([Compare(TEXT, Op.GE, "a"), Compare(TEXT, Op.LT, "b")]),
+        Compare(KEY, Op.IN, ("a", "c")),
+        eq(1, PATH),
+    ],
+)
+def test_a_key_beside_other_conditions_is_a_get(residue: Condition) -> None:
+    """The caller evaluates them on the row, so it includes the columns that they compare."""
+    answer = plan(select(all_of([eq("a", KEY), residue])))
+    assert isinstance(answer, SortedGet)
+    assert answer.read.ids == ("a",)
+    assert (answer.width, answer.residue) == (1, residue)
+    compared = {Ref(("data",), Kind.JSON)} if residue == eq(1, PATH) else set(columns_of(residue))
+    assert compared <= set(answer.read.columns)
+
+
+def test_a_key_beside_a_condition_that_is_not_evaluated_needs_the_mirror() -> None:
+    """The mirror reads the one document."""
+    where = all_of([eq("a", KEY), Opaque("text__icontains")])
+    assert plan(select(where)) == NotNative(("text__icontains",))
+    assert superset(select(where)) == Get("things", ("a",), (KEY,))
 
 
 @pytest.mark.parametrize(("key", "value"), [(KEY, "a/b"), (NUMBER_KEY, 7)])
@@ -127,13 +150,6 @@ def test_other_queries_that_exclude_a_key_compare_its_field(where: Condition, or
     planned = plan(select(where, *orders))
     assert isinstance(planned, Query)
     assert planned.where == (And(tuple(where.children)) if not isinstance(where, Compare) else where)
-
-
-def test_one_key_with_a_range_needs_the_mirror() -> None:
-    """A query would need a composite index for at most one document."""
-    where = all_of([eq("a", KEY), Compare(N, Op.GT, 1)])
-    assert plan(select(where)) == NotNative(("id with a range",))
-    assert superset(select(where)) == Get("things", ("a",), (KEY,))
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,9 @@ def lines(answer: Any) -> Iterator[str]:
             yield "no read: no row can match"
         case Get(collection, ids):
             yield f"get {len(ids)} from {collection}"
-        case SortedGet(read):
-            yield from lines(read)
+        case SortedGet(read, residue=residue):
+            filtered = "" if residue == TRUE else f", and keep those where {condition(filter_of(residue))}"
+            yield f"{next(lines(read))}{filtered}"
         case Query():
             yield _query(answer)
         case Merge(branches, _, limit):

@@ -38,10 +38,12 @@ from ..query.analysis import (
     OutputColumn,
     RowAnalysis,
 )
-from ..query.ast import Select, all_of
+from ..query.ast import TRUE, Condition, Select, all_of
+from ..query.evaluate import holds
 from ..query.lowering import is_composite
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Merge, Nearest, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
+from ..rpc import codec
 from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
@@ -174,7 +176,7 @@ class SQLCompiler(compiler.SQLCompiler):
     def rows_of(self, query: Any) -> Iterator[Row]:
         """The rows of a query, in select order, which becomes the compiler's query."""
         self.query = query
-        found = pk_lookup.match_select(query, self.connection)
+        found = pk_lookup.match_select(self)
         if found is not None:
             return self.row_by_pk(*found)
         inner = self.setup()
@@ -190,12 +192,13 @@ class SQLCompiler(compiler.SQLCompiler):
         self.lane = NATIVE
         return answer
 
-    def row_by_pk(self, shape: pk_lookup.Shape, read: Get) -> Iterator[Row]:
+    def row_by_pk(self, shape: pk_lookup.Shape, read: Get, residue: Condition) -> Iterator[Row]:
         """The row of a query with the fast path (`pk_lookup`)."""
         self.shape = shape
         self.select, self.klass_info, self.annotation_col_map = shape.select, shape.klass_info(), {}
         self.col_count, self.has_extra_select = len(shape.select), False
-        return iter(self.connection.plan_cursor().run(read))
+        rows = self.connection.plan_cursor().run(read)
+        return iter(rows) if residue == TRUE else filter(holds(residue, shape.columns, codec.as_read), rows)
 
     def native(self, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[Row] | NotNative:
         """The rows from Firestore, or the reasons why the query is not native."""
@@ -242,11 +245,12 @@ class SQLCompiler(compiler.SQLCompiler):
         if not isinstance(read, SortedGet):
             return iter(cursor.run(read))
         rows = list(cursor.run(read.read))
+        if read.residue != TRUE:
+            rows = list(filter(holds(read.residue, read.read.columns, codec.as_read), rows))
         for position, descending in reversed(read.orders):
             rows.sort(key=lambda row: nulls_first(row[position]), reverse=descending)
         stop = None if read.limit is None else read.offset + read.limit
-        width = len(read.read.columns) - len(read.orders)
-        return iter([row[:width] for row in rows[read.offset : stop]])
+        return iter([row[: read.width] for row in rows[read.offset : stop]])
 
     def output_rows(self, analyzed: RowAnalysis, rows: Iterator[Row]) -> Iterator[Row]:
         """Rows in select order."""

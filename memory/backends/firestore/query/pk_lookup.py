@@ -1,8 +1,8 @@
 """A fast path for queries by primary key: `get(pk=...)`, and updates and deletes of one row, without compiling.
 
-Compiling such a query takes more time than the RPC. The fast path applies if the query selects all columns of one
-model, its only condition is that the primary key equals a value, and no other feature is used. All other queries are
-compiled.
+Compiling such a query takes more time than the RPC. The fast path applies if the query selects columns of one model,
+the primary key must equal a value, and no other feature is used. Other conditions, such as "not expired", are evaluated
+on the row (`evaluate.py`). All other queries are compiled.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Any, Final, cast
 from django.db.models import lookups
 from django.db.models.expressions import Col
 from django.db.models.sql import Query as DjangoQuery
+from django.db.models.sql.where import AND
 
 from ..values.document_ids import SORTED_KINDS, document_id
 from ..values.types import Ref
-from .lowering import collation_of, column_ref
+from .ast import FALSE, TRUE, Condition, all_of
+from .evaluate import columns_of, is_evaluable
+from .lowering import Lowering, collation_of, column_ref
+from .normalize import negation_normal_form
 from .plan import Get
 
 EXACT_LOOKUPS: Final = frozenset({lookups.Exact, lookups.IntegerFieldExact})
-ALL_FIELDS: Final[tuple[frozenset[str], bool]] = (frozenset(), True)
-"""`Query.deferred_loading` of a query without deferred fields."""
-
 FEATURES: Final = attrgetter(
     "annotations", "combinator", "distinct", "extra", "extra_tables", "group_by", "low_mark", "select",
     "select_for_update", "select_related", "values_select",
@@ -31,17 +32,18 @@ FEATURES: Final = attrgetter(
 
 
 class Shape:
-    """All columns of a model, in the form of Django's iterators.
+    """The columns of a model that a query loads, in the form of Django's iterators.
 
     `converters` are set on first use in a time zone of the connection, which decides on those of datetimes.
     """
 
-    def __init__(self, model: Any, connection: Any) -> None:
-        fields = model._meta.concrete_fields
+    def __init__(self, model: Any, loaded: Any, connection: Any) -> None:
+        fields = [field for field in model._meta.concrete_fields if not loaded or field in loaded]
         alias = model._meta.db_table
         self.model = model
         self.select = [(field.get_col(alias), ("", ()), None) for field in fields]
         self.columns: tuple[Ref, ...] = tuple(column_ref(field, connection) for field in fields)
+        self.column_set = frozenset(self.columns)
         self.key = column_ref(model._meta.pk, connection)
         self.converters: dict[Any, dict[int, Any]] = {}
 
@@ -50,58 +52,75 @@ class Shape:
         return {"model": self.model, "select_fields": list(range(len(self.select)))}
 
 
-def match_select(query: Any, connection: Any) -> tuple[Shape, Get] | None:
-    """The shape and the read of a query for one row by its primary key; None for any other query."""
-    if query.__class__ is not DjangoQuery or not query.default_cols or query.deferred_loading != ALL_FIELDS:
+def match_select(compiler: Any) -> tuple[Shape, Get, Condition] | None:
+    """The shape, the read and the condition on the row, of a query for one row by its primary key; None for others."""
+    query, connection = compiler.query, compiler.connection
+    if query.__class__ is not DjangoQuery or not query.default_cols:
         return None
     found = _match(query, connection)
     if found is None:
         return None
-    shape, id = found
-    return shape, Get(shape.model._meta.db_table, (id,), shape.columns)
+    shape, id, others = found
+    residue: Condition = TRUE
+    if others:
+        lowering = Lowering(compiler, shape.model._meta.db_table)
+        residue = negation_normal_form(all_of(map(lowering.condition, others)))
+        known = is_evaluable(residue) and residue != FALSE
+        if not known or not shape.column_set.issuperset(columns_of(residue)):
+            return None
+    return shape, Get(shape.model._meta.db_table, (id,), shape.columns), residue
 
 
 def match_write(query: Any, connection: Any) -> str | None:
     """The document id of an UPDATE or DELETE of one row by its primary key; None for any other query."""
     found = _match(query, connection)
-    return None if found is None else found[1]
+    return None if found is None or found[2] else found[1]
 
 
-def _match(query: Any, connection: Any) -> tuple[Shape, str] | None:
+def _match(query: Any, connection: Any) -> tuple[Shape, str, list[Any]] | None:
+    """The shape, the document id, and the other conditions."""
     if any(FEATURES(query)) or query.high_mark == 0 or len(query.alias_map) != 1:
         return None
-    lookup, model = _only_condition(query.where), cast("Any", query.model)
-    if lookup is None or lookup.lhs.target is not model._meta.pk:
+    where, model = query.where, cast("Any", query.model)
+    if where.negated or where.connector != AND:
         return None
-    shape = _shape(model, connection)
+    lookup = next((node for node in where.children if _is_exact(node) and node.lhs.target is model._meta.pk), None)
+    if lookup is None:
+        return None
+    others = [node for node in where.children if node is not lookup]
+    shape = _shape(query, connection)
     if shape is None:
         return None
     try:
         _, (value,) = lookup.get_db_prep_lookup(lookup.rhs, connection)
-        return shape, document_id(value, shape.key.kind)
+        return shape, document_id(value, shape.key.kind), others
     except (ValueError, OverflowError):
         return None  # not a valid document id; the planner handles it
 
 
-def _only_condition(where: Any) -> Any:
-    """The only condition, if it compares a column for equality with a plain value."""
-    if where.negated or len(where.children) != 1:
-        return None
-    lookup = where.children[0]
-    if type(lookup) not in EXACT_LOOKUPS or type(lookup.lhs) is not Col or lookup.bilateral_transforms:
-        return None
-    return None if lookup.rhs is None or hasattr(lookup.rhs, "resolve_expression") else lookup
+def _is_exact(node: Any) -> bool:
+    """Whether a condition compares a column for equality with a plain value."""
+    if type(node) not in EXACT_LOOKUPS or type(node.lhs) is not Col or node.bilateral_transforms:
+        return False
+    return node.rhs is not None and not hasattr(node.rhs, "resolve_expression")
 
 
-def _shape(model: Any, connection: Any) -> Shape | None:
-    """The shape of a model, cached per connection; None for a model whose rows are in several collections."""
+def _shape(query: Any, connection: Any) -> Shape | None:
+    """The shape of a query's rows, cached per connection; None for a model whose rows are in several collections."""
     known: dict[Any, Shape | None] = connection.cache.row_shapes
-    if model not in known:
-        meta = model._meta
-        simple = (
-            not collation_of(meta.pk) and not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
-        )
-        stored = not any(field.generated for field in meta.concrete_fields)  # SQLite computes generated columns
-        shape = Shape(model, connection) if simple and stored else None
-        known[model] = shape if shape is not None and shape.key.kind in SORTED_KINDS else None
-    return known[model]
+    names, is_deferred = query.deferred_loading
+    key = (query.model, frozenset(names), is_deferred)
+    if key not in known:
+        known[key] = _new_shape(query, connection)
+    return known[key]
+
+
+def _new_shape(query: Any, connection: Any) -> Shape | None:
+    model, meta = query.model, query.model._meta
+    simple = (
+        not collation_of(meta.pk) and not meta.parents and meta.concrete_model is model and not meta.is_composite_pk
+    )
+    stored = not any(field.generated for field in meta.concrete_fields)  # SQLite computes generated columns
+    if not simple or not stored or column_ref(meta.pk, connection).kind not in SORTED_KINDS:
+        return None
+    return Shape(model, query.get_select_mask(), connection)

@@ -19,6 +19,7 @@ from uuid import UUID
 from ..values.document_ids import SORTED_KINDS, composite_id, document_id
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from .ast import FALSE, TRUE, AnyOf, Condition, Select, all_of
+from .evaluate import columns_of, is_evaluable
 from .normalize import filter_of, is_too_long, negation_normal_form, parts_of, superset_condition, unsupported_parts
 from .plan import (
     MAX_DISJUNCTIONS,
@@ -74,12 +75,18 @@ class NoRows:
 
 @dataclass(frozen=True, slots=True)
 class SortedGet:
-    """Documents by id, which the caller sorts and slices. `orders` are pairs of (position in the row, descending)."""
+    """Documents by id, which the caller filters, sorts and slices.
+
+    `orders` are pairs of (position in the row, descending). `residue` is the condition on the rows, in negation normal
+    form (`query/evaluate.py`). The first `width` columns are those of the select.
+    """
 
     read: Get
     orders: tuple[tuple[int, bool], ...]
     limit: int | None
     offset: int
+    width: int
+    residue: Condition = TRUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +107,10 @@ def plan(select: Select) -> Answer | NotNative:
     unsupported = (*select.unsupported, *unsupported_parts(where), *_unsortable(select.orders))
     if unsupported:
         return NotNative(tuple(dict.fromkeys(unsupported)))
-    if (ids := _ids(where, select)) is not None:
-        return _by_id(select, ids)
+    if (named := _ids_and_residue(where, select)) is not None:
+        return _by_id(select, *named)
     if (too_long := _too_long(where)) is not None:
         return NotNative((f"{too_long.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)",))
-    if _is_row_in_range(where, select.key):
-        return NotNative((f"{select.key.name} with a range",))
     where = _key_as_name(where, select)
     branches = _split(None if where == TRUE else filter_of(where), len(select.orders))
     if branches is None:
@@ -188,6 +193,26 @@ def _unsortable(orders: Iterable[Order]) -> Iterator[str]:
 # --- documents by id ---
 
 
+def _ids_and_residue(where: Condition, select: Select) -> tuple[tuple[str, ...], Condition] | None:
+    """The document ids, and the condition on their rows; None if no conjunct selects rows by their primary key."""
+    if (ids := _ids(where, select)) is not None:
+        return ids, TRUE
+    parts = parts_of(where)
+    for named in _conditions_on_key(parts, select):
+        residue = all_of(part for part in parts if part not in named)
+        if (ids := _ids(all_of(named), select)) is not None and is_evaluable(residue):
+            return ids, residue
+    return None
+
+
+def _conditions_on_key(parts: Sequence[Condition], select: Select) -> Iterator[Sequence[Condition]]:
+    """The conjuncts that may select rows by their primary key."""
+    yield from ([part] for part in parts)
+    if select.key_parts:
+        equal = {part.ref: part for part in parts if isinstance(part, Compare) and part.op is Op.EQ}
+        yield [equal[ref] for ref in select.key_parts if ref in equal]
+
+
 def _ids(where: Condition, select: Select) -> tuple[str, ...] | None:
     """The document ids, if the condition is only on the primary key; otherwise None."""
     key = select.key
@@ -219,13 +244,6 @@ def _composite_ids(where: Condition, key_parts: tuple[Ref, ...]) -> tuple[str, .
         return ()
 
 
-def _is_row_in_range(where: Condition, key: Ref) -> bool:
-    """Whether a condition is a primary key and a range: as a query, it would need a composite index."""
-    parts = parts_of(where)
-    pinned = any(isinstance(part, Compare) and part.ref == key and part.op is Op.EQ for part in parts)
-    return pinned and any(leaf.op in INEQUALITIES for leaf in _leaves(filter_of(where)))
-
-
 def _key_as_name(where: Condition, select: Select) -> Condition:
     """Equalities beside a key to exclude, with the document's name for the key: that needs no composite index.
 
@@ -249,17 +267,20 @@ def _document_id(value: Any, kind: Kind) -> str | None:
         return None  # not a valid document id, so no document matches
 
 
-def _by_id(select: Select, ids: tuple[str, ...]) -> Answer:
+def _by_id(select: Select, ids: tuple[str, ...], residue: Condition) -> Answer:
     if not ids:
         return NoRows()
-    if len(ids) == 1 and not select.offset:
-        return Get(select.collection, ids, select.columns)
-    if not select.orders and not select.offset and (select.limit is None or select.limit >= len(ids)):
-        return Get(select.collection, tuple(sorted(ids)), select.columns)
-    hidden = tuple(order.ref for order in select.orders)
-    columns = select.columns + hidden
-    orders = tuple((len(select.columns) + i, order.descending) for i, order in enumerate(select.orders))
-    return SortedGet(Get(select.collection, tuple(sorted(ids)), columns), orders, select.limit, select.offset)
+    if residue == TRUE:
+        if len(ids) == 1 and not select.offset:
+            return Get(select.collection, ids, select.columns)
+        if not select.orders and not select.offset and (select.limit is None or select.limit >= len(ids)):
+            return Get(select.collection, tuple(sorted(ids)), select.columns)
+    compared = (ref for ref in columns_of(residue) if ref not in select.columns)
+    columns = (*select.columns, *(order.ref for order in select.orders), *dict.fromkeys(compared))
+    width = len(select.columns)
+    orders = tuple((width + i, order.descending) for i, order in enumerate(select.orders))
+    read = Get(select.collection, tuple(sorted(ids)), columns)
+    return SortedGet(read, orders, select.limit, select.offset, width, residue)
 
 
 # --- queries ---

@@ -603,3 +603,21 @@ def value(content: Any, kind: Kind, depth: int = 0) -> Message:
     message = pb["Value"]()
     encode(message, content, kind, depth)
     return message
+
+
+_READ_AS_GIVEN: Final[Mapping[Kind, type]] = {
+    Kind.BOOLEAN: bool,
+    Kind.INTEGER: int,
+    Kind.FLOAT: float,
+    Kind.TEXT: str,
+}
+"""Kinds whose values of this very type are read as they are given."""
+
+
+def as_read(content: Any, kind: Kind) -> Any:
+    """A value as a row holds it that is read after the value was stored."""
+    if type(content) is _READ_AS_GIVEN.get(kind):
+        return content
+    if kind is Kind.DATETIME and content.tzinfo is dt.UTC:
+        return content
+    return decode(value(content, kind), kind)
