@@ -8,6 +8,7 @@ from cryptography.fernet import Fernet
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, make_embedder
@@ -22,6 +23,8 @@ POSITIVE_INTEGERS = (
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
 SLOWEST_REDIS_SECONDS = 0.25
+DEFAULT_SQLITE_SECONDS = 5
+LOCKED_MODES = ("IMMEDIATE", "EXCLUSIVE")
 
 
 @register("memory")
@@ -49,6 +52,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_router(values),
         *_access(values),
         *_redis(values),
+        *_sqlite(values),
     ]
 
 
@@ -212,3 +216,27 @@ def _redis(values: dict[str, Any]) -> Iterator[CheckMessage]:
                 hint=f"Set OPTIONS[{name!r}] to at most {SLOWEST_REDIS_SECONDS} seconds.",
                 id="memory.W002",
             )
+
+
+def _sqlite(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    """Options of SQLite by which concurrent writers fail, though the app's transactions begin with the lock."""
+    alias = values["DATABASE"]
+    if alias not in connections or connections[alias].vendor != "sqlite":
+        return
+    configured = connections[alias].settings_dict
+    options = configured.get("OPTIONS", {})
+    seconds = options.get("timeout", DEFAULT_SQLITE_SECONDS)
+    if not isinstance(seconds, Real) or float(seconds) < DEFAULT_SQLITE_SECONDS:
+        yield Warning(
+            f"DATABASES[{alias!r}] has the timeout {seconds!r}: writes fail with 'database is locked' if others take "
+            "longer.",
+            hint=f"Set OPTIONS['timeout'] to {DEFAULT_SQLITE_SECONDS} seconds or more, or remove it.",
+            id="memory.W005",
+        )
+    if configured.get("ATOMIC_REQUESTS") and str(options.get("transaction_mode")).upper() not in LOCKED_MODES:
+        yield Warning(
+            f"DATABASES[{alias!r}] has ATOMIC_REQUESTS: a request that reads before it writes fails with 'database is "
+            "locked' if another one has written meanwhile.",
+            hint="Set OPTIONS['transaction_mode'] to 'IMMEDIATE', or remove ATOMIC_REQUESTS.",
+            id="memory.W006",
+        )

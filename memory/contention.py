@@ -1,16 +1,19 @@
-"""Contention and unknown outcomes of writes; retries after contention on Firestore (docs/transactions.md)."""
+"""Contention and unknown outcomes of writes: transactions that take SQLite's lock at their beginning, and retries after
+contention on Firestore (docs/transactions.md).
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from django.db import connections, router
+from django.db import OperationalError, connections, router, transaction
 from django.db.models import Model
 
 if TYPE_CHECKING:
@@ -22,7 +25,8 @@ ResultT = TypeVar("ResultT")
 # By a hash of the conversation. Reentrant, since a write's `on_commit` hook may write too.
 TURNS = tuple(RLock() for _ in range(64))
 LONGEST_TURN = 20.0
-"""Seconds that a writer waits for the others of its process. After that it tries without its turn."""
+"""Seconds that a writer waits for others: on Firestore for those of its process, after which it tries without its turn;
+on SQLite for the lock of the database."""
 
 ATTEMPTS = 10
 """Attempts of one write. Of writers that contend for one session's row, one or two succeed per attempt."""
@@ -70,6 +74,41 @@ def retried(function: Callable[[], ResultT], error: type[Exception], attempts: i
         with suppress(error):
             return function()
     return function()
+
+
+@contextmanager
+def write_transaction(using: str, *, savepoint: bool = True) -> Iterator[None]:
+    """`atomic()` for writes. On SQLite it takes the lock of the database at its beginning.
+
+    By default SQLite takes the lock at the first write. If the transaction has read before, and another writer has
+    committed since, that fails at once, whatever the timeout. A transaction of the caller stays as it is.
+    """
+    block = transaction.atomic(using=using, savepoint=savepoint)
+    connection = connections[using]
+    with ExitStack() as stack:
+        if connection.vendor == "sqlite" and not in_transaction(connection):
+            _enter_locked(stack, block, connection)
+        else:
+            stack.enter_context(block)
+        yield
+
+
+def _enter_locked(stack: ExitStack, block: transaction.Atomic, connection: Any) -> None:
+    """Begin a transaction with SQLite's lock, waiting for it up to `LONGEST_TURN` seconds in all."""
+    connection.ensure_connection()  # which sets the mode
+    configured, until = connection.transaction_mode, monotonic() + LONGEST_TURN
+    connection.transaction_mode = "EXCLUSIVE" if configured == "EXCLUSIVE" else "IMMEDIATE"
+    try:
+        while True:
+            try:
+                stack.enter_context(block)
+            except OperationalError as error:  # each attempt has waited for OPTIONS["timeout"]
+                if not is_contention(error) or monotonic() > until:
+                    raise
+            else:
+                return
+    finally:
+        connection.transaction_mode = configured
 
 
 @contextmanager

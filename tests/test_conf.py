@@ -14,6 +14,7 @@ from memory.conf import DEFAULTS, memory_settings
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
 from memory.testing.embedders import DeterministicEmbedder
+from tests import databases
 
 
 def found(**values: Any) -> set[str]:
@@ -168,3 +169,20 @@ def test_a_redis_that_may_hold_requests_up(options: dict[str, float], ids: set[s
     config = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://nowhere:1/0", "OPTIONS": options}
     with override_settings(CACHES={"default": config}):
         assert found() == ids
+
+
+@pytest.mark.parametrize(
+    ("database", "ids"),
+    [
+        ({}, set()),
+        ({"OPTIONS": {"timeout": 20}}, set()),
+        ({"OPTIONS": {"timeout": 1}}, {"memory.W005"}),
+        ({"ATOMIC_REQUESTS": True}, {"memory.W006"}),
+        ({"ATOMIC_REQUESTS": True, "OPTIONS": {"transaction_mode": "IMMEDIATE"}}, set()),
+    ],
+)
+def test_an_sqlite_whose_parallel_writers_may_fail(database: dict[str, Any], ids: set[str]) -> None:
+    """The checks warn of its options."""
+    settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", **database}
+    with databases.added("other", settings):
+        assert found(DATABASE="other") == ids

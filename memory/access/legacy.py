@@ -6,8 +6,9 @@ from typing import Any
 
 from django.apps.registry import Apps
 from django.contrib.auth import get_user_model
-from django.db import connections, models, router, transaction
+from django.db import connections, models, router
 
+from ..contention import write_transaction
 from .models import SCOPES, digest_of
 
 TABLE = "authtoken_token"
@@ -23,7 +24,7 @@ def adopt(using: str, tokens: Any, keep: bool = False) -> int:
     if TABLE not in connections[using].introspection.table_names():
         return 0
     clear = clear_tokens()._base_manager.using(using)
-    with transaction.atomic(using=using):
+    with write_transaction(using):
         found = {digest_of(row.key): row for row in clear.all()}
         known = set(tokens._base_manager.using(using).values_list("pk", flat=True))
         tokens._base_manager.using(using).bulk_create(

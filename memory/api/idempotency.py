@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from ..contention import write_transaction
 from ..fields import new_id
 from ..models import IdempotencyKey
 from .errors import OutcomeUnknown
@@ -149,7 +150,7 @@ def claimed(using: str, key: str, asked: str, sent: Mapping[str, Any]) -> Claim 
         token, now = new_id(), timezone.now()
         values = {"fingerprint": asked, "claim": token, "until": now + LEASE, "created": now}
         try:
-            with transaction.atomic(using=using):
+            with write_transaction(using):
                 rows.create(pk=key, **values)
         except IntegrityError:
             known = rows.filter(pk=key).first()

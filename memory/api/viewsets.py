@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
-from django.db import IntegrityError, connections, models, router, transaction
+from django.db import IntegrityError, connections, models, router
 from django.http import Http404
 from django_filters.utils import translate_validation
 from rest_framework import mixins, status
@@ -30,7 +30,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from .. import history, limits
-from ..contention import in_transaction, retried_on_contention
+from ..contention import in_transaction, retried_on_contention, write_transaction
 from ..fields import new_id
 from ..models import AgentData, MemoryItem, Record, UserSession
 from ..querysets import MemoryItemQuerySet
@@ -204,9 +204,9 @@ class RecordViewSet(
         """The alias of the model's database for writes."""
         return router.db_for_write(self.model)
 
-    def in_transaction(self) -> transaction.Atomic:
-        """A transaction on the model's database."""
-        return transaction.atomic(using=self.alias)
+    def in_transaction(self) -> AbstractContextManager[None]:
+        """A transaction for writes on the model's database."""
+        return write_transaction(self.alias)
 
     def inside_a_callers(self) -> AbstractContextManager[Any]:
         """A savepoint where the project runs requests in a transaction, else nothing.

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from ..batches import Place
 from ..cache import ITEMS_CHANGED, SESSION_CHANGED, Conversation, ConversationCache, Operation, add, remove
+from ..contention import write_transaction
 from ..snapshots import NotASnapshotError, restore
 from . import marking
 from .rows import Tables, cache_of, cached_item, conversation_of, session_from, session_row
@@ -24,7 +25,7 @@ def writing(using: str, tables: Tables, savepoint: bool = False, cached: bool = 
     """`atomic()`, which also updates the conversation cache on commit. `cached=False`: the rows are not cached."""
     changes = Changes(cache_of(using, tables.items) if cached else None, using, tables)
     try:
-        with transaction.atomic(using=using, savepoint=savepoint):
+        with write_transaction(using, savepoint=savepoint):
             yield changes
     finally:
         if changes.active:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, connections, router
 
-from memory.contention import retried
+from memory.contention import retried, write_transaction
 from memory.exceptions import ValidationError
 from memory.fields import content_hash
 from memory.models import Document, MemoryItem, UserSession
@@ -62,7 +62,7 @@ def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:
     checked = {name: list(_checked((entry for entry in entries if entry.model == name), written)) for name in MODELS}
     using = router.db_for_write(UserSession)
     embedded = _embed([candidate.record for candidate in checked[MemoryItem.__name__]], using)
-    with transaction.atomic(using=using):
+    with write_transaction(using):
         if removed:
             all_records(MemoryItem).filter(pk__in=removed).delete()
             written.removed["MemoryItem"] = len(removed)

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from django.db import connections, models, transaction
+from django.db import connections, models
 from django.db.models.expressions import Expression
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -17,7 +17,7 @@ from memory.backends.firestore.querysets import FirestoreQuerySet
 from memory.backends.firestore.values.batching import batches
 
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
-from ..contention import retry_on_contention
+from ..contention import retry_on_contention, write_transaction
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -225,7 +225,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             raise TypeError("Cannot update a query once a slice has been taken.")
         everything = self.model._base_manager.using(self.db)
         twins = self._twins(values)
-        with transaction.atomic(using=self.db):
+        with write_transaction(self.db):
             # Ids are read first: a changed value must not make the filter match a record twice.
             ids = list(self.order_by().values_list("pk", flat=True))
             found = [self.order_by().filter(pk__in=some) for some in batches(ids, ROWS_AT_ONCE)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.db.models import QuerySet
 
 from memory import limits
 from memory.conf import memory_settings
-from memory.contention import retried
+from memory.contention import retried, write_transaction
 from memory.embedding import model_name
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
@@ -127,7 +127,7 @@ def _fit(item: MemoryItem) -> None:
 
 def _write(items: Sequence[MemoryItem], read: Mapping[str, tuple[str, str, str]], using: str) -> int:
     rows: QuerySet[MemoryItem] = QuerySet(type(items[0]), using=using)
-    with transaction.atomic(using=using):
+    with write_transaction(using):
         now = rows.select_for_update().filter(pk__in=list(read)).only(*STATE)
         states = {row.pk: _state(row) for row in now}
         unchanged = [item for item in items if states.get(item.pk) == read[item.pk]]

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
 from django.utils import timezone
 
 from ..conf import memory_settings
-from ..contention import retry_on_contention
+from ..contention import retry_on_contention, write_transaction
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
 from ..querysets import MemoryItemQuerySet
@@ -85,7 +85,7 @@ class FirestoreMemoryManager(MemoryManager):
     @retry_on_contention
     def _create(self, model: type[MemoryItem] | type[AgentData], records: list[Any], *, using: str) -> None:
         # A savepoint inside of a caller's transaction: a rejected record must not break it.
-        with transaction.atomic(using=using):
+        with write_transaction(using):
             model.objects.using(using).bulk_create(records)
 
     async def _get_memory_item(self, item_id: str) -> MemoryItem | None:
