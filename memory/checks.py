@@ -18,8 +18,9 @@ from .search.terms import LANGUAGES
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = (
     *("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "MAX_RECORD_BYTES"),
-    *("HISTORY_SIZE", "CACHE_TTL"),
+    *("HISTORY_SIZE", "CACHE_TTL", "INDEX_AFTER", "SEARCH_CACHE_BYTES"),
 )
+OPTIONAL = {"INDEX_AFTER"}
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
 SLOWEST_REDIS_SECONDS = 0.25
@@ -69,9 +70,10 @@ def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
     for key, setting, check_id in (
         ("DATABASE", "DATABASES", "memory.E003"),
         ("CACHE", "CACHES", "memory.E004"),
+        ("SEARCH_CACHE", "CACHES", "memory.E004"),
     ):
         alias, known = values[key], getattr(settings, setting)
-        if alias not in known and (key, alias) != ("CACHE", None):
+        if alias not in known and (alias is not None or key == "DATABASE"):
             yield Error(
                 f"MEMORY[{key!r}] is {alias!r}, which is not in {setting}.",
                 hint=f"Add {alias!r} to {setting}, or use one of: {', '.join(sorted(known)) or '(none)'}.",
@@ -82,6 +84,8 @@ def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
 def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
     for key in POSITIVE_INTEGERS:
         value = values[key]
+        if value is None and key in OPTIONAL:
+            continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             yield _not_a_number(key, value, "an integer of at least 1")
     timeout = values["HEALTH_TIMEOUT"]

@@ -36,6 +36,9 @@ DEFAULTS: Mapping[str, Any] = {
     "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
     "LANGUAGE": "english",
     "SPEAKER": "memory.search.speakers.speaker_of",
+    "INDEX_AFTER": 12,
+    "SEARCH_CACHE": None,
+    "SEARCH_CACHE_BYTES": 256 * 1024 * 1024,
 }
 
 
@@ -165,6 +168,29 @@ class MemorySettings:
         """
         function: Callable[[Any], str] = import_string(self._get("SPEAKER"))
         return function
+
+    @property
+    def index_after(self) -> int | None:
+        """`INDEX_AFTER`: a search that finds more unindexed items of a user indexes them afterwards. Default 12.
+
+        None: only `manage.py memory_index` does.
+        """
+        number = self._get("INDEX_AFTER")
+        return None if number is None else int(number)
+
+    @property
+    def search_cache(self) -> str | None:
+        """`SEARCH_CACHE`: alias in `CACHES` of a django-redis cache for the parts of search indexes. Default None.
+
+        They are kept for `CACHE_TTL` seconds.
+        """
+        alias = self._get("SEARCH_CACHE")
+        return None if alias is None else str(alias)
+
+    @property
+    def search_cache_bytes(self) -> int:
+        """`SEARCH_CACHE_BYTES`: how much of search indexes each process keeps in memory. Default 256 MiB."""
+        return int(self._get("SEARCH_CACHE_BYTES"))
 
 
 def make_embedder(path: Any) -> Embedder:

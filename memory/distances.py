@@ -6,7 +6,9 @@ On SQLite numpy computes them. Engines with vector search recognise them by `mea
 missing vector, for a vector of another dimension than the query's, and for the cosine of a zero vector.
 """
 
+import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +18,12 @@ from django.db.models import Expression, FloatField, Func, Value
 from django.db.models.sql.compiler import SQLCompiler
 from numpy.typing import NDArray
 
-from .fields import COMPACT, VectorField
+from memory.backends.clock import real_time
+
+from .fields import COMPACT, WRITE_TIME, VectorField
 
 Vector = NDArray[np.float64]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class VectorDistance(Func):
@@ -103,3 +108,17 @@ def register_functions(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
         for name, distance in FUNCTIONS.items():
             connection.connection.create_function(name, 2, _on_packed(distance), deterministic=True)
+        connection.connection.create_function(WRITE_TIME, 0, _write_time)
+
+
+_last = 0
+_lock = threading.Lock()
+
+
+def _write_time() -> str:
+    """The time as SQLite stores it. Rows of this process have different times, in the order of their writes."""
+    global _last
+    with _lock:
+        _last = max(_last + 1, int(real_time() * 1_000_000))
+        moment = _last
+    return f"{EPOCH + timedelta(microseconds=moment):%Y-%m-%d %H:%M:%S.%f}"

@@ -13,6 +13,7 @@ from django.core import checks
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Now
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +24,9 @@ from .exceptions import StorageError
 
 NUMBERS = {int, float}
 COMPACT = b"\x01"
+WRITE_TIME = "memory_write_time"
+"""A function of SQLite that `memory.distances` registers."""
+
 MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value IN ({marks}))"
 
 
@@ -350,6 +354,38 @@ class HasAny(Has):
 
     lookup_name = "has_any"
     array_operator = "array-contains-any"
+
+
+class WriteTime(Now):
+    """The time at which a row is written, by the database's clock: no two processes' clocks are compared.
+
+    On Firestore it is the time of the commit, on other databases that of the statement.
+    """
+
+    # Engines that set columns to the time of the commit recognise the expression by this.
+    is_server_time = True
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        """A function of this process: SQLite's clock is that of the machine, and its `NOW` has milliseconds only."""
+        return self.as_sql(compiler, connection, template=f"{WRITE_TIME}()", **context)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        """Not the start of the transaction, which may be long before."""
+        return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **context)
+
+
+class WriteTimeField(models.DateTimeField):  # type: ignore[type-arg]
+    """The time of the row's last write by `save()`, `create()` or `bulk_create()`; see `WriteTime`.
+
+    Objects do not have the new value until they are read again. `update()` and `bulk_update()` must set it themselves.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs |= {"null": True, "blank": True, "editable": False}
+        super().__init__(*args, **kwargs)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> WriteTime:
+        return WriteTime()
 
 
 def content_hash(text: str | None) -> str:

@@ -33,6 +33,8 @@ from .fields import (
     NameField,
     TermsField,
     VectorField,
+    WriteTime,
+    WriteTimeField,
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
@@ -140,6 +142,11 @@ class Record(Document):
         return list(fields)
 
     @classmethod
+    def stamps(cls) -> dict[str, Any]:
+        """Values that every write of a stored record sets, by field."""
+        return {}
+
+    @classmethod
     def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
         """Whether a write of these fields (None: all) includes those that `before_write` computes."""
         return names is None
@@ -167,8 +174,10 @@ class Record(Document):
     @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`; raises `ValidationError` for values beyond the limits."""
-        if kwargs.get("update_fields") is not None:
-            kwargs["update_fields"] = self.with_derived_fields(kwargs["update_fields"])
+        if kwargs.get("update_fields"):
+            kwargs["update_fields"] = [*self.with_derived_fields(kwargs["update_fields"]), *self.stamps()]
+        for name in self.stamps():  # Django does not write fields that were not loaded
+            vars(self).setdefault(name, None)
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         whole = kwargs.get("update_fields") is None and self.is_whole()
@@ -233,13 +242,15 @@ class MemoryItem(Record):
         _("embedding of the text"), null=True, blank=True, editable=False, serialize=False
     )
     embedding_model = NameField(_("model of the embedding"), default="", blank=True, editable=False, serialize=False)
+    # What the segments of the search index do not have yet is found by it: memory/search/reading.py.
+    written = WriteTimeField(_("written"), serialize=False)
 
     CACHED = True
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
     # Derived from the text and written with it.
     TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
     SOURCES_OF_TEXT_FIELDS = ("text_content", "user_id", "session_id", "timestamp")
-    UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model"})
+    UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model", "written"})
     UNREAD_BYTES = 200_000
 
     # With these each filter of the API and the admin is served in both orders: Firestore merges indexes that end alike.
@@ -274,6 +285,7 @@ class MemoryItem(Record):
             models.Index(fields=["user_id", "content_hash", "item_type"], name="memory_items_user_content"),
             models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
             models.Index(fields=["expiration"], name="memory_items_expiration"),
+            models.Index(fields=["user_id", "written"], name="memory_items_user_written"),
         )
 
     def __str__(self) -> str:
@@ -285,6 +297,11 @@ class MemoryItem(Record):
         """The speaker's role: `metadata["role"]` (user, assistant, ...), or an empty string."""
         role = self.metadata.get("role", "")
         return role if isinstance(role, str) else ""
+
+    @classmethod
+    def stamps(cls) -> dict[str, Any]:
+        """The time of the write."""
+        return {"written": WriteTime()}
 
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
@@ -326,7 +343,9 @@ class MemoryItem(Record):
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
         values = super()._values(without)
-        return values if set(without) >= self.UNREAD_FIELDS else {**values, **text_index().reserved_values(self)}
+        if set(without) >= self.UNREAD_FIELDS:
+            return values
+        return {**values, **text_index().reserved_values(self), "written": self.timestamp}
 
     @property
     def conversation(self) -> Conversation | None:
@@ -475,6 +494,60 @@ def refuse_session(user_id: str, session_id: str) -> None:
     """Raise `ValidationError` if the two do not form a valid document id of a session."""
     if problem := limits.document_id_problem(UserSession.make_id(user_id, session_id)):
         raise ValidationError({"session_id": _("With the user's id: %s") % problem})
+
+
+def id_of_user(user_id: str) -> str:
+    """A user's id as a document id, unambiguous since `%`, `/` and `:` in it are percent-encoded."""
+    user: str = user_id.translate(ESCAPES)
+    if user.startswith("__"):  # an id that starts and ends with two underscores is reserved
+        return f"%5F{user[1:]}"
+    return user.replace(".", "%2E") if user in (".", "..") else user
+
+
+class SearchIndex(models.Model):
+    """The directory of a user's search index: its segments, and from when on items are read one by one.
+
+    `memory.search.packing` writes it and `memory.search.reading` reads it. Every change increments `generation`.
+    """
+
+    id = DocumentIdField(editable=False)
+    user_id = NameField(_("user"))
+    generation = models.BigIntegerField(default=0)
+    segments = AnyJSONField(default=list, blank=True)
+    # Microseconds since 1970 by the database's clock: items written later may not be in the segments. Null: all items.
+    since = models.BigIntegerField(null=True)
+    newest = models.BigIntegerField(default=0)  # when the last item in a segment was written
+    claimed = WriteTimeField()
+
+    firestore_unindexed = ("segments",)
+
+    class Meta:
+        db_table = "memory_search_indexes"
+        verbose_name = _("search index")
+        verbose_name_plural = _("search indexes")
+        indexes = (models.Index(fields=["user_id"], name="memory_search_indexes_user"),)
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
+class SearchSegment(models.Model):
+    """A part of a user's search index, below 1 MiB; it never changes. `memory.search.segments` has its form."""
+
+    id = DocumentIdField(default=new_id, editable=False)
+    user_id = NameField(_("user"))
+    data = models.BinaryField()
+
+    firestore_unindexed = ("data",)
+
+    class Meta:
+        db_table = "memory_search_segments"
+        verbose_name = _("segment of a search index")
+        verbose_name_plural = _("segments of search indexes")
+        indexes = (models.Index(fields=["user_id"], name="memory_search_segments_user"),)
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class IdempotencyKey(models.Model):

@@ -28,6 +28,7 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 
 EPOCH = datetime(1, 1, 1)  # noqa: DTZ001  (aware times are moved to UTC first)
 MICROSECOND = timedelta(microseconds=1)
+UNIX_EPOCH = (datetime(1970, 1, 1) - EPOCH) // MICROSECOND  # noqa: DTZ001
 DIGITS = 18  # year 9999 in microseconds has 18
 NEVER = "9" * DIGITS
 
@@ -49,6 +50,16 @@ def moment(count: int) -> datetime:
     """The inverse of `microseconds`."""
     value = EPOCH + count * MICROSECOND
     return value.replace(tzinfo=UTC) if settings.USE_TZ else value
+
+
+def epoch_microseconds(value: datetime) -> int:
+    """Microseconds since 1970; aware times in UTC."""
+    return microseconds(value) - UNIX_EPOCH
+
+
+def epoch_moment(count: int) -> datetime:
+    """The inverse of `epoch_microseconds`."""
+    return moment(count + UNIX_EPOCH)
 
 
 def sortable(value: datetime | None) -> str:

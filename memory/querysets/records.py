@@ -110,7 +110,9 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         records = list(objs)
         if not self._checked:
             _check_all(records)
-        updated = self.model.with_derived_fields(update_fields) if update_fields else update_fields
+        updated = update_fields
+        if update_fields:
+            updated = [*self.model.with_derived_fields(update_fields), *self.model.stamps()]
         options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
         return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
 
@@ -166,7 +168,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         Changes of text, maps or vectors are written record by record, since the size limit is one of whole documents.
         """
         if self._checked:
-            return super().update(**values)
+            return super().update(**{**self.model.stamps(), **values})
         if self.model.SIZED_FIELDS.isdisjoint(values):
             self._check_values(values)
             return self._update_at_once(values)
@@ -192,6 +194,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _update_at_once(self, values: Mapping[str, Any]) -> int:
+        values = {**self.model.stamps(), **values}
         if not self.model.is_cached(self.db) or self._is_not_plain():
             return super().update(**values)
         changed = 0

@@ -14,7 +14,7 @@ import numpy as np
 
 from memory.conf import configured_embedder, memory_settings
 from memory.embedding import is_remote, model_name
-from memory.fields import content_hash
+from memory.fields import WriteTime, content_hash
 from memory.models import MemoryItem
 from memory.text_index import Newest
 
@@ -139,6 +139,7 @@ def _in_context(embedder: Embedder, items: Sequence[MemoryItem], before: Sequenc
 def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
     """Receiver of `pre_save`: `loaddata` bypasses the models' `save()`, and fixtures have no fields of search."""
     if raw:
+        instance.written = WriteTime()
         prepare([instance])
         add_vectors([instance], using)
 

@@ -17,6 +17,7 @@ from memory import limits
 from memory.conf import memory_settings
 from memory.contention import retried, write_transaction
 from memory.embedding import model_name
+from memory.fields import WriteTime
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 STATE = ("content_hash", "terms_version", "embedding_model")
-WRITTEN = ("terms", "terms_version", "text_embedding", "embedding_model")
+WRITTEN = ("terms", "terms_version", "text_embedding", "embedding_model", "written")
 
 
 def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[MemoryItemQuerySet]:
@@ -131,6 +132,8 @@ def _write(items: Sequence[MemoryItem], read: Mapping[str, tuple[str, str, str]]
         now = rows.select_for_update().filter(pk__in=list(read)).only(*STATE)
         states = {row.pk: _state(row) for row in now}
         unchanged = [item for item in items if states.get(item.pk) == read[item.pk]]
+        for item in unchanged:
+            item.written = WriteTime()  # so the search index notices
         # An attempt whose outcome was lost may have written some of them.
         done = sum(states.get(item.pk) == _state(item) != read[item.pk] for item in items)
         return done + (rows.bulk_update(unchanged, WRITTEN) if unchanged else 0)

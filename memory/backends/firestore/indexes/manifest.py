@@ -149,6 +149,9 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
     for names in getattr(model, "firestore_indexes", ()):
         orders = _orders_of(model, names)
         manifest.add([_declared_index(model, orders) if ttl is None else _unexpired_index(model, orders, ttl)])
+    for name in getattr(model, "firestore_unindexed", ()):
+        path = document_ids.field_path((str(meta.get_field(name).column),))  # type: ignore[union-attr]
+        manifest.overrides.append({"collectionGroup": meta.db_table, "fieldPath": path, "indexes": []})
     for one in meta.local_concrete_fields:
         if getattr(one, "is_array", False):
             _add_array(manifest, model, one, ttl, lists)

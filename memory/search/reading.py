@@ -1,0 +1,172 @@
+"""Reads the index of a user's memory for a search: the segments that are not known yet, and the tail.
+
+    directory -> unknown segments (cache, then database) -> items written since -> one corpus
+
+A packer may delete segments between the first two steps; then the directory is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from memory.backends.firestore.values.batching import batches
+from memory.models import SearchSegment
+from memory.snapshots import epoch_microseconds
+
+from . import directory as directories
+from . import shared
+from .corpus import Corpus
+from .directory import Directory
+from .known import EMPTY, Base, Known, cache
+from .segments import Segment, UnreadableSegment, unpack
+from .tail import Maker, Stored, stored_entries
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+ENTRIES_AT_ONCE = 2_000
+MOST_KEPT = 200
+"""Entries of a tail that are kept for the next search."""
+
+
+class SegmentMissing(Exception):  # noqa: N818
+    """A directory lists a segment that does not exist: a packer has replaced it meanwhile."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A user's whole memory as a search sees it: an entry of each item. `tail` items are in no segment."""
+
+    user_id: str
+    using: str
+    directory: Directory
+    corpus: Corpus
+    tail: int
+    known: Known
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """The entries whose items have not expired, and exist as far as is known."""
+        found = ~has_expired(self.corpus)
+        for place in self.known.base.places_of(self.known.gone).values():
+            if place < len(found) and self.corpus.ids[place] in self.known.gone:
+                found[place] = False
+        return found
+
+    def not_found(self, ids: Iterable[str]) -> None:
+        """The items of these entries do not exist any more: the next packer of this process leaves them out."""
+        self.known.gone.update(ids)
+
+
+def has_expired(corpus: Corpus) -> NDArray[np.bool_]:
+    """The entries of items that have expired."""
+    found: NDArray[np.bool_] = (corpus.expiration > 0) & (corpus.expiration <= epoch_microseconds(timezone.now()))
+    return found
+
+
+def read_memory(user_id: str, using: str, maker: Maker) -> Memory:
+    """Read the index and the items that it lacks. Without an index, or if it is damaged, all items are read."""
+    owner = (using, user_id, maker.model)
+    known = cache.get(owner)
+    found, base = read_base(user_id, using, maker.model, known.base)
+    tail, made = _tail(user_id, using, found, base, known, maker)
+    of_tail = frozenset(zip(tail.corpus.ids, tail.written.tolist(), strict=True))
+    if known.corpus is not None and known.base is base and known.of_tail == of_tail:
+        corpus = known.corpus
+    else:
+        corpus = _joined(base, tail.corpus)
+    gone = {one for one in base.places_of(known.gone) if one not in set(tail.corpus.ids)}
+    fresh = Known(base, made, corpus, of_tail, gone)
+    cache.put(owner, fresh)
+    return Memory(user_id, using, found, corpus, len(tail), fresh)
+
+
+def read_base(user_id: str, using: str, model: str, known: Base = EMPTY) -> tuple[Directory, Base]:
+    """The directory and the entries of its segments; an empty one if the index is damaged or does not exist.
+
+    Entries have vectors of this model or none.
+    """
+    found = directories.EMPTY
+    for _ in range(ATTEMPTS):
+        found = directories.read(user_id, using) or directories.EMPTY
+        if not found.generation:
+            return found, EMPTY
+        try:
+            return found, _base(found, using, model, known)
+        except SegmentMissing:
+            continue
+        except UnreadableSegment as error:
+            logger.warning("The search index of a user is not read, since it is not valid: %s", error)
+            return Directory(found.generation, (), None, 0, found.claimed), EMPTY
+    logger.error("The search index of a user is not read: it lacks segments. Run manage.py memory_index --rebuild.")
+    return Directory(found.generation, (), None, 0, found.claimed), EMPTY
+
+
+def _base(found: Directory, using: str, model: str, known: Base) -> Base:
+    if known.ids == found.ids:
+        return known
+    kept = known.within(found.ids)
+    missing = [one for one in found.segments if one.id not in kept.ids]
+    segments = read_segments([one.id for one in missing], using)
+    for one in missing:
+        if one.model != model:
+            segments[one.id] = segments[one.id].without_vectors()
+    return kept.with_segments(segments)
+
+
+def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:
+    """Segments by id, from the shared cache and the database. Raises `SegmentMissing` and `UnreadableSegment`."""
+    if not ids:
+        return {}
+    data = shared.get(ids)
+    if missing := [one for one in ids if one not in data]:
+        rows = SearchSegment.objects.using(using).filter(pk__in=missing).values_list("pk", "data")
+        read = {pk: bytes(content) for pk, content in rows}
+        shared.put(read)
+        data |= read
+    if len(data) < len(ids):
+        raise SegmentMissing
+    return {one: unpack(data[one]) for one in ids}
+
+
+def _tail(
+    user_id: str, using: str, found: Directory, base: Base, known: Known, maker: Maker
+) -> tuple[Segment, dict[str, Stored]]:
+    """The entries of items that are not in the base, and those of them to be kept for the next search."""
+    reused: list[Stored] = []
+
+    def is_known(identity: str, written: int) -> bool:
+        if base.has(identity, written):
+            return True
+        one = known.tail.get(identity)
+        if one is None or not written or one.written != written:
+            return False
+        reused.append(one)
+        return True
+
+    parts: list[Segment] = []
+    kept: dict[str, Stored] = {}
+    for some in batches(stored_entries(user_id, using, found.since, is_known, maker), ENTRIES_AT_ONCE):
+        parts.append(segment_of(some))
+        kept = {one.entry.id: one for one in some} if len(parts) == 1 and len(some) <= MOST_KEPT else {}
+    kept |= {one.entry.id: one for one in reused}
+    return Segment.concat([segment_of(reused), *parts]), kept
+
+
+def segment_of(some: Sequence[Stored]) -> Segment:
+    """The segment of entries."""
+    return Segment.of([one.entry for one in some], [one.written for one in some])
+
+
+def _joined(base: Base, tail: Corpus) -> Corpus:
+    """The corpus of both. Entries of the tail replace those of the base."""
+    if not len(tail):
+        return base.segment.corpus
+    replaced = base.places_of(tail.ids)
+    rest = base.without(np.fromiter(replaced.values(), np.intp, len(replaced))) if replaced else base
+    return Corpus.concat([rest.segment.corpus, tail])

@@ -1,0 +1,71 @@
+"""Segments in Redis, for all processes: optional (`MEMORY["SEARCH_CACHE"]`), and for `CACHE_TTL` seconds.
+
+A key holds the stored form of one segment, which never changes. While Redis is down the database is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from memory.breaker import Unavailable
+from memory.conf import memory_settings
+from memory.redis import FAILURES, breaker_of, raw_client, redis_cache
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "memory:segment:"
+
+ResultT = TypeVar("ResultT")
+
+
+def get(ids: Sequence[str]) -> dict[str, bytes]:
+    """The segments that Redis has, by id."""
+
+    def read(client: Any, keys: Sequence[str]) -> list[bytes | None]:
+        return list(client.mget(keys))
+
+    found = _call(read, ids) or [None] * len(ids)
+    return {one: bytes(data) for one, data in zip(ids, found, strict=True) if data is not None}
+
+
+def put(segments: Mapping[str, bytes]) -> None:
+    """Keep segments."""
+
+    def write(client: Any, keys: Sequence[str]) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for key, data in zip(keys, segments.values(), strict=True):
+            pipeline.set(key, data, ex=memory_settings.cache_ttl)
+        pipeline.execute()
+
+    _call(write, list(segments))
+
+
+def forget(ids: Iterable[str]) -> None:
+    """Drop segments."""
+
+    def drop(client: Any, keys: Sequence[str]) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.unlink(key)
+        pipeline.execute()
+
+    _call(drop, list(ids), drops=True)
+
+
+def _call(action: Callable[[Any, Sequence[str]], ResultT], ids: Sequence[str], drops: bool = False) -> ResultT | None:
+    """The result; None without a cache, or while Redis does not answer."""
+    alias = memory_settings.search_cache
+    cache = None if alias is None or not ids else redis_cache(alias)
+    if cache is None:
+        return None
+    keys = [cache.make_key(f"{PREFIX}{one}") for one in ids]
+    try:
+        client = raw_client(cache)
+        return breaker_of(client).call(lambda: action(client, keys), keys if drops else ())
+    except (Unavailable, redis.RedisError, *FAILURES):
+        logger.debug("Segments of search indexes are read from the database.", exc_info=True)
+        return None

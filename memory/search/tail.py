@@ -1,0 +1,136 @@
+"""Reads items of a user and makes their entries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from django.db import connections
+
+from memory.backends.firestore.values.batching import batches
+from memory.conf import configured_embedder, memory_settings
+from memory.embedding import Embedder, EmbedderError, Vectors, is_remote, model_name
+from memory.models import MemoryItem
+from memory.snapshots import epoch_microseconds, epoch_moment
+
+from .corpus import Entry
+from .entries import Read, entry_of, read_text
+from .texts import embed
+
+logger = logging.getLogger(__name__)
+
+UNUSED: Final = ("embedding", "terms", "terms_version")
+AT_ONCE: Final = 500
+ALONE: Final = "\0"
+"""The first character of the session of an entry whose item has none. No session id contains it."""
+
+Known: TypeAlias = Callable[[str, int], bool]
+"""Whether the item of this id, written at this time (0: unknown), need not be read."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An entry, and when its item was written."""
+
+    entry: Entry
+    written: int
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes entries for a language and an embedder; `strict` raises `EmbedderError` instead of leaving out vectors."""
+
+    language: str
+    embedder: Embedder | None
+    strict: bool = False
+
+    @property
+    def model(self) -> str:
+        """The stored name of the embedder; "" without one."""
+        return "" if self.embedder is None else model_name(self.embedder)
+
+    def entries(self, items: Sequence[MemoryItem]) -> list[Entry]:
+        """The entries of items, in their order."""
+        read = [read_text(item.text_content, self.language) for item in items]
+        vectors = self._vectors(items, read)
+        return [self._entry(*each) for each in zip(items, read, vectors, strict=True)]
+
+    def _entry(self, item: MemoryItem, read: Read, vectors: Vectors) -> Entry:
+        return entry_of(
+            read,
+            vectors,
+            id=item.pk,
+            time=epoch_microseconds(item.timestamp),
+            expiration=0 if item.expiration is None else epoch_microseconds(item.expiration),
+            session=f"{ALONE}{item.pk}" if item.session_id is None else item.session_id,
+            speaker=memory_settings.speaker(item),
+            role=item.role,
+            hidden=bool(item.metadata.get("hidden")),
+        )
+
+    def _vectors(self, items: Sequence[MemoryItem], read: Sequence[Read]) -> list[Vectors]:
+        """For each item the vectors of its text and of its pieces; the text's alone if the embedder is remote."""
+        stored = [self._stored(item) for item in items]
+        if self.embedder is None or is_remote(self.embedder):
+            return stored
+        missing = [one.texts[len(vectors) :] for one, vectors in zip(read, stored, strict=True)]
+        texts = [text for some in missing for text in some]
+        if not texts:
+            return stored
+        try:
+            made = embed(self.embedder, texts)
+        except EmbedderError:
+            if self.strict:
+                raise
+            logger.exception("%d items are searched without vectors.", len(items))
+            return stored
+        ends = np.cumsum([len(some) for some in missing])
+        return [
+            np.concatenate([vectors, made[end - len(some) : end]]) if some else vectors
+            for vectors, some, end in zip(stored, missing, ends, strict=True)
+        ]
+
+    def _stored(self, item: MemoryItem) -> Vectors:
+        dimension = 0 if self.embedder is None else self.embedder.dimension
+        vector = item.text_embedding
+        if self.embedder is None or vector is None or item.embedding_model != self.model or len(vector) != dimension:
+            return np.zeros((0, dimension), np.float32)
+        return np.asarray([vector], np.float32)
+
+
+def configured_maker(strict: bool = False) -> Maker:
+    """The maker of the configured language and embedder."""
+    embedder = memory_settings.embedder if strict else configured_embedder()
+    return Maker(memory_settings.language, embedder, strict)
+
+
+def read_items(user_id: str, using: str, since: int | None, known: Known) -> Iterator[list[MemoryItem]]:
+    """A user's items written after `since` (None: all), in lists, without those that are `known` by id and time."""
+    items = MemoryItem.all_objects.using(using).for_user(user_id).order_by()
+    if since is not None:
+        items = items.filter(written__gt=epoch_moment(since)).order_by("written")
+    if connections[using].vendor == "firestore":  # a row costs the same with fewer columns
+        rows = _with_columns(items).iterator(chunk_size=AT_ONCE)
+        yield from batches((item for item in rows if not known(item.pk, _time_of(item.written))), AT_ONCE)
+        return
+    unknown = [pk for pk, written in items.values_list("pk", "written") if not known(pk, _time_of(written))]
+    for some in batches(unknown, AT_ONCE):
+        yield list(_with_columns(MemoryItem.all_objects.using(using).filter(pk__in=some)))
+
+
+def stored_entries(user_id: str, using: str, since: int | None, known: Known, maker: Maker) -> Iterator[Stored]:
+    """The entries of the items that `read_items` reads."""
+    for items in read_items(user_id, using, since, known):
+        for item, entry in zip(items, maker.entries(items), strict=True):
+            yield Stored(entry, _time_of(item.written))
+
+
+def _with_columns(items: Any) -> Any:
+    return items.defer(None).defer(*UNUSED)
+
+
+def _time_of(written: Any) -> int:
+    return 0 if written is None else epoch_microseconds(written)
