@@ -33,9 +33,10 @@ HIDDEN = 16  # metadata `hidden`: not found unless asked for
 FIRST_PERSON = 32
 SECOND_PERSON = 64
 MARKUP = 128  # headings, lists, tables, code
+HAS_DIGIT = 256
 
-COUNTS = ("words", "content")
-"""What `Entry.counts` counts: words, and distinct terms that are not stop words."""
+COUNTS = ("words", "distinct", "you")
+"""What `Entry.counts` counts: words, distinct terms, and how often the text addresses the reader (at most 3)."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,22 @@ class Corpus:
         """The place of each term in `terms`."""
         return {term: place for place, term in enumerate(self.terms)}
 
+    def terms_of(self, places: Places) -> tuple[Integers, Integers]:
+        """The terms of these entries one after the other, and where those of each begin (one more than places)."""
+        starts, terms = self._terms_by_entry
+        return terms[_within(starts, places)], _starts(np.diff(starts)[places])
+
+    @cached_property
+    def _terms_by_entry(self) -> tuple[Integers, Integers]:
+        entries = self.piece_entries[self.posting_pieces]
+        order = np.argsort(entries, kind="stable")
+        return _starts(np.bincount(entries, minlength=len(self))), self.posting_terms[order]
+
+    @cached_property
+    def word_cache(self) -> dict[str, Any]:
+        """Vectors of terms by model: what `features` has computed."""
+        return {}
+
     @cached_property
     def piece_entries(self) -> NDArray[np.int32]:
         """The entry of each piece."""
@@ -226,8 +243,53 @@ class Corpus:
 
     @cached_property
     def _by_session(self) -> Places:
-        order: Places = np.lexsort((np.array(self.ids), self.time, self.session)) if self.ids else np.zeros(0, np.intp)
-        return order
+        order: Places = np.lexsort((self.time, self.session))
+        same = (np.diff(self.session[order]) == 0) & (np.diff(self.time[order]) == 0)
+        if not same.any():
+            return order
+        # Ids are compared only where times are equal: strings are slow to sort.
+        tied = order[np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))]
+        ties = np.zeros(len(self), np.int64)
+        ties[tied[np.argsort(np.array([self.ids[place] for place in tied.tolist()]), kind="stable")]] = range(len(tied))
+        ordered: Places = np.lexsort((ties, self.time, self.session))
+        return ordered
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The first row of `vectors` of each entry; -1 without vectors."""
+        return np.where(np.diff(self.vector_starts) > 0, self.vector_starts[:-1], -1)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """The number of terms of each entry."""
+        return np.bincount(self.piece_entries, self.piece_lengths, len(self)).astype(np.int64)
+
+    @cached_property
+    def mean_vector(self) -> NDArray[np.float32]:
+        """The mean of the entries' own vectors, of shape (dimension,)."""
+        rows = self.rows[self.rows >= 0]
+        if not len(rows):
+            return np.zeros(self.vectors.shape[1], np.float32)
+        weights = np.zeros(len(self.scales), np.float32)
+        weights[rows] = self.scales[rows]
+        total = np.zeros(self.vectors.shape[1], np.float32)
+        for start in range(0, len(weights), _ROWS):
+            some = slice(start, start + _ROWS)
+            total += weights[some] @ self.vectors[some].astype(np.float32)
+        return total / np.float32(len(rows))
+
+    @cached_property
+    def signs(self) -> NDArray[np.uint64]:
+        """The signs of the vectors minus the mean vector, as bits: shape (rows, dimension / 64)."""
+        mean = self.mean_vector
+        parts = [
+            np.packbits(self.vectors[start : start + _ROWS] * self.scales[start : start + _ROWS, None] > mean, axis=1)
+            for start in range(0, len(self.vectors), _ROWS)
+        ]
+        bits = np.concatenate([*parts, np.zeros((0, -(-len(mean) // 8)), np.uint8)])
+        padded = np.zeros((len(bits), -(-bits.shape[1] // 8) * 8), np.uint8)
+        padded[:, : bits.shape[1]] = bits
+        return padded.view(np.uint64)
 
 
 def quantised(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -241,6 +303,7 @@ _NUMBERED = {"sessions": "session", "speakers": "speaker", "roles": "role", "lan
 _NAMES = (*_NUMBERED, "terms")
 _OF_ENTRIES = ("time", "expiration", "digest", "flags", "counts")
 _JOINED = (*_OF_ENTRIES, "piece_lengths", "scales")
+_ROWS = 4_096  # of vectors that are widened at once
 _BYTES_OF_A_NAME = 57  # of a str and of its place in a tuple
 
 

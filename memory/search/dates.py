@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from .passages import Question
-
 _NAMES = "January February March April May June July August September October November December"
 _MONTHS = {name: number for number, name in enumerate(_NAMES.split(), start=1)}
 # Capitalised and not at the beginning: "May I", "march" and "august" are not months.
@@ -28,13 +26,13 @@ class Named:
         return self.month in (None, time.month) and self.year in (None, time.year)
 
 
-def named(question: Question) -> tuple[Named, ...]:
+def named(text: str, language: str) -> tuple[Named, ...]:
     """The months and years that a question names; empty unless the language is English."""
-    if question.language != "english":
+    if language != "english":
         return ()
-    months = list(_MONTH_NAMED.finditer(question.text))
+    months = list(_MONTH_NAMED.finditer(text))
     found = [Named(_MONTHS[one["month"]], int(one["year"]) if one["year"] else None) for one in months]
-    rest = _MONTH_NAMED.sub(" ", question.text)
+    rest = _MONTH_NAMED.sub(" ", text)
     years = [int(year) for year in _YEAR_NAMED.findall(rest)]
     if len(found) == len(years) == 1 and found[0].year is None:  # "in 2024, at the end of June"
         return (Named(found[0].month, years[0]),)

@@ -20,9 +20,11 @@ from itertools import pairwise
 from memory.embedding import Vectors
 
 from .answers import KINDS
-from .corpus import ASKS, HAS_NAME, HAS_NUMBER, HAS_TIME, HIDDEN, MARKUP, Entry
-from .terms import stop_terms, terms
+from .corpus import ASKS, FIRST_PERSON, HAS_DIGIT, HAS_NAME, HAS_NUMBER, HAS_TIME, HIDDEN, MARKUP, Entry
+from .languages import detected
+from .terms import index_terms
 from .texts import readable
+from .wording import FIRST, MOST_ADDRESSED, SECOND
 
 WORDS = 60
 """Words of a piece. A character of a script without spaces is half a word."""
@@ -33,6 +35,13 @@ MOST_PIECES = 64
 _ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")  # noqa: RUF001
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0eff]{1,2}|[^\W_]+")
 _MARKUP = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|.*\|)", re.MULTILINE)
+# Times, numbers and names are written alike in many languages: digits, capitals.
+_PATTERNS = (
+    *zip((HAS_TIME, HAS_NUMBER, HAS_NAME), (kind.has for kind in KINDS["english"]), strict=True),
+    (HAS_DIGIT, re.compile(r"\d")),
+    (FIRST_PERSON, FIRST),
+    (MARKUP, _MARKUP),
+)
 _QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
 
 
@@ -48,20 +57,20 @@ class Read:
     pieces: tuple[Mapping[str, int], ...]
 
 
-def read_text(text: str | None, language: str = "english") -> Read:
-    """All that an entry has of a text. An empty text has no pieces and no texts."""
+def read_text(text: str | None, language: str | None = None) -> Read:
+    """All that an entry has of a text. An empty text has no pieces and no texts. `language` None: it is detected."""
     said = readable(text)
+    language = language or detected(said)
     cut = pieces_of(said)
-    counted = tuple(counts for piece in cut if (counts := Counter(terms(piece, language))))
-    distinct = set().union(*counted) - stop_terms(language)
-    texts = () if not said.strip() else (said,) if len(cut) < 2 else (said, *cut)
+    counted = tuple(Counter(index_terms(piece, language)) for piece in cut)
+    distinct = set().union(*counted)
     return Read(
-        texts,
+        () if not said.strip() else (said,) if len(cut) < 2 else (said, *cut),
         hashlib.sha256(said.encode(errors="surrogatepass")).digest()[:8],
         language,
-        _flags(said, language),
-        (len(_WORDS.findall(said)), len(distinct)),
-        counted if len(cut) < 2 else tuple(Counter(terms(piece, language)) for piece in cut),
+        _flags(said),
+        (len(_WORDS.findall(said)), len(distinct), min(MOST_ADDRESSED, len(SECOND.findall(said)))),
+        counted if distinct else (),
     )
 
 
@@ -112,12 +121,9 @@ def _parts(text: str) -> Iterator[str]:
         yield from (part[start:end] for start, end in pairwise(starts))
 
 
-def _flags(text: str, language: str) -> int:
-    found = ASKS if _ends_asking(text) else 0
-    for kind, flag in zip(KINDS.get(language, ()), (HAS_TIME, HAS_NUMBER, HAS_NAME), strict=False):
-        if kind.has.search(text):
-            found |= flag
-    return found | (MARKUP if _MARKUP.search(text) else 0)
+def _flags(text: str) -> int:
+    found = [flag for flag, pattern in _PATTERNS if pattern.search(text)]
+    return sum(found) | (ASKS if _ends_asking(text) else 0)
 
 
 def _ends_asking(text: str) -> bool:

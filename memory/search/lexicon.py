@@ -44,6 +44,14 @@ class Lexicon:
         made = np.array([found[word] for word in words], np.float32)
         return made.reshape(len(words), self.embedder.dimension)
 
+    def embed(self, words: Sequence[str]) -> Vectors:
+        """Vectors as `vectors` returns them, without a cache."""
+        try:
+            return document_vectors(self.embedder, words)
+        except EmbedderError as error:
+            logger.warning("Words are compared without vectors: %s", error)
+            return np.zeros((len(words), self.embedder.dimension), np.float32)
+
 
 _lexicons: dict[str, Lexicon] = {}
 _embedded = cache(StaticEmbedder)

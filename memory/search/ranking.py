@@ -148,7 +148,7 @@ class _View:
         self.newest = max((passage.time.timestamp() for passage in pool.passages.values()), default=0.0)
         self.asked_for = asked_for(question)
         self.words_count = OF_SEVERAL if asks_for_several(question) else 1.0
-        self.dates = named(question)
+        self.dates = named(question.text, question.language)
 
     @cached_property
     def related(self) -> Mapping[str, float]:

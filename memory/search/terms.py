@@ -36,6 +36,7 @@ _MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.categ
 _RUN = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}_])[\w{_MARKS}])+(?:'(?:(?![{_UNSPACED}_])\w)+)?)"
 )
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
 _CLITIC = re.compile(r"'(?:s|ll|re|ve|d|m)$")
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc", "'"))
@@ -75,11 +76,26 @@ def terms(text: str, language: str = "english") -> list[str]:
 def _new_terms_of(word: str, language: str) -> tuple[str, ...]:
     if _is_unspaced(word):
         return tuple(_pairs(word))
-    return (_stem(_CLITIC.sub("", word)[:MAX_TERM_CHARACTERS], language),)
+    word = _CLITIC.sub("", word)[:MAX_TERM_CHARACTERS]
+    return (_stem(word, language) if language in LANGUAGES else word,)
 
 
 # Most words of a text are frequent ones.
 _terms_of = lru_cache(maxsize=5_000)(_new_terms_of)
+
+
+def index_terms(text: str, language: str = "english") -> list[str]:
+    """The terms of a text in the index: `terms`, and each Chinese character by itself. Any language may be named.
+
+    Many Chinese words are one character, and pairs cross the borders of words.
+    """
+    found: list[str] = []
+    for word in words(text):
+        known = len(word) <= MAX_TERM_CHARACTERS
+        found += _terms_of(word, language) if known else _new_terms_of(word, language)
+        if _is_unspaced(word):
+            found += _HAN.findall(word) if len(word) > 1 else ()
+    return found
 
 
 def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERMS) -> list[str]:

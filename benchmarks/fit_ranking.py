@@ -1,0 +1,263 @@
+"""Fits the weights of the search's ranking on the tuning halves of the labelled memories, and measures them.
+
+    python -m benchmarks.fit_ranking              leave each kind out in turn, and print recall@10
+    python -m benchmarks.fit_ranking --write      and write memory/search/weights.py
+    python -m benchmarks.fit_ranking --heldout    measure the written weights on the held-out halves
+
+The fit is a conditional logit (McFadden 1974): each turn of the evidence against all other candidates. Every kind has
+about the same weight, whatever the number of its questions. Weights for the shapes of memories are penalised more, so
+that a shape only counts where the data are clear about it. A kind is left out with all that was written with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.search.corpus import Corpus
+from memory.search.embedders.static import StaticEmbedder
+from memory.search.entries import entry_of, read_text
+from memory.search.features import FEATURES, LONG, SHORT, View, asked, features
+from memory.search.relevance import SHAPES, shapes
+from memory.search.weights import WEIGHTS
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "search" / "data"
+WRITTEN = ROOT / "memory" / "search" / "weights.py"
+KINDS = ("assistant", "chinese", "facts", "german", "japanese", "mixed", "support", "tools")
+FILES = {
+    "tuning": ("friends.json", "tuning.json", *(f"kinds/{kind}_tuning.json" for kind in KINDS)),
+    "heldout": ("friends_heldout.json", "heldout.json", *(f"kinds/{kind}_heldout.json" for kind in KINDS)),
+}
+TOGETHER = {"oblique": "plain"}  # kinds whose questions are about the same conversations
+PENALTY = 4.0
+PENALTIES = {"every": 1.0, "equals": 4.0, "unspaced": 10.0}
+BALANCE = 0.7  # 1: every kind has the same weight; 0: every question
+ROUNDS = 80
+DIGITS = 3
+
+HEAD = '''"""The weights of the features: written by `python -m benchmarks.fit_ranking --write`."""
+
+WEIGHTS: dict[str, dict[str, float]] = {'''
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A question, its candidates' features and shapes, and which of them are evidence."""
+
+    kind: str
+    question: str
+    places: NDArray[Any]
+    evidence: frozenset[int]
+    values: Floats
+    shapes: Floats
+    bm25: tuple[frozenset[int], ...]
+
+    def found(self, places: Iterable[int]) -> float:
+        """The share of the evidence among these places."""
+        return len(self.evidence.intersection(places)) / len(self.evidence)
+
+    @property
+    def columns(self) -> NDArray[np.float32]:
+        """The features once for every shape."""
+        return np.concatenate([self.values * share for share in self.shapes], axis=1).astype(np.float32)
+
+
+def measured(half: str) -> list[Measured]:
+    """All questions of a half."""
+    return [one for file in FILES[half] for one in _of_file(json.loads((DATA / file).read_text("utf-8")))]
+
+
+def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: StaticEmbedder) -> Corpus:
+    """The turns of a conversation as the index keeps them."""
+    entries = []
+    for number, turn in enumerate(turns):
+        read = read_text(turn["text"])
+        vectors = embedder.embed_documents(list(read.texts))
+        time = int(datetime.fromisoformat(turn["time"]).replace(tzinfo=UTC).timestamp()) * 1_000_000 + number
+        named = {name: turn.get(name) or "" for name in ("session", "speaker", "role")}
+        entries.append(entry_of(read, vectors, id=turn["id"], time=time, **named))
+    return Corpus.of(entries)
+
+
+def _of_file(data: Mapping[str, Any]) -> list[Measured]:
+    embedder = StaticEmbedder()
+    found = []
+    for conversation in data["conversations"]:
+        corpus = corpus_of(conversation["turns"], embedder)
+        places = {identity: place for place, identity in enumerate(corpus.ids)}
+        for question in conversation["questions"]:
+            view = View(asked(question["question"], embedder), corpus)
+            evidence = frozenset(places[one] for one in question["evidence"] if one in places)
+            kind = question["category"].split("/")[0]
+            plain = tuple(_first_ten(view.words.scores(how)) for how in (SHORT, LONG))
+            one = Measured(kind, question["question"], view.places, evidence, features(view), shapes(view), plain)
+            found += [one] if evidence or question["category"].endswith("unanswerable") else []
+    return found
+
+
+def _first_ten(scores: Floats) -> frozenset[int]:
+    order = np.argsort(-scores, kind="stable")[:10]
+    return frozenset(order[scores[order] > 0].tolist())
+
+
+class Fit:
+    """The loss of weights on some questions, and its minimum."""
+
+    def __init__(self, questions: Sequence[Measured]) -> None:
+        self.questions = [one for one in questions if np.isin(one.places, list(one.evidence)).any()]
+        rows = [one.columns for one in self.questions]
+        self.rows = np.concatenate(rows)
+        self.lengths = np.array([len(one) for one in rows])
+        self.evidence = np.concatenate([np.isin(one.places, list(one.evidence)) for one in self.questions])
+        self.kinds = np.array([one.kind for one in self.questions])
+        spread = np.sqrt((self.rows.astype(np.float64) ** 2).mean(axis=0))
+        penalties = np.repeat([PENALTIES[shape] for shape in SHAPES], len(FEATURES)) ** 0.5
+        self.scale = (1 / (np.maximum(spread, 1e-3) * penalties)).astype(np.float32)
+
+    def minimum(self, without: str | None = None) -> Floats:
+        """The best weights, fitted without a kind."""
+        used = np.array([TOGETHER.get(kind, kind) != without for kind in self.kinds.tolist()])
+        kinds, counts = np.unique(self.kinds[used], return_counts=True)
+        share = dict(zip(kinds.tolist(), (counts**-BALANCE).tolist(), strict=True))
+        weight = np.array([share[kind] for kind in self.kinds[used].tolist()])
+        rows = self.rows[np.repeat(used, self.lengths)] * self.scale
+        evidence = self.evidence[np.repeat(used, self.lengths)]
+        loss = _loss(rows, evidence, self.lengths[used], weight * 1_000 / weight.sum())
+        return minimised(loss, np.zeros(rows.shape[1])) * self.scale
+
+
+def _loss(
+    rows: NDArray[np.float32], evidence: NDArray[np.bool_], lengths: NDArray[Any], weight: Floats
+) -> Callable[[Floats], tuple[float, Floats]]:
+    """The penalised negative log-likelihood of weights, and its gradient."""
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    of = np.repeat(np.arange(len(lengths)), lengths)
+    each = (weight / np.add.reduceat(evidence.astype(np.float64), starts))[of]
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        scores = (rows @ weights.astype(np.float32)).astype(np.float64)
+        high = np.exp(scores - np.maximum.reduceat(scores, starts)[of])
+        others = np.add.reduceat(np.where(evidence, 0.0, high), starts)[of]
+        share = np.where(evidence, high / np.maximum(high + others, 1e-300), 1.0)
+        pull = np.add.reduceat(np.where(evidence, each / np.maximum(high + others, 1e-300), 0.0), starts)[of]
+        slope = np.where(evidence, (share - 1) * each, high * pull)
+        value = -(np.log(np.maximum(share, 1e-300)) * each).sum() + PENALTY / 2 * weights @ weights
+        return float(value), (rows.T @ slope.astype(np.float32)).astype(np.float64) + PENALTY * weights
+
+    return loss
+
+
+def minimised(loss: Callable[[Floats], tuple[float, Floats]], start: Floats, memory: int = 10) -> Floats:
+    """The minimum of a smooth convex function by L-BFGS (Nocedal & Wright 2006, algorithm 7.5)."""
+    at, (value, slope) = start, loss(start)
+    steps: list[tuple[Floats, Floats]] = []
+    for _ in range(ROUNDS):
+        direction, held = -slope, []
+        for step, change in reversed(steps):
+            factor = step @ direction / (step @ change)
+            held.append(factor)
+            direction = direction - factor * change
+        if steps:
+            step, change = steps[-1]
+            direction = direction * (step @ change / (change @ change))
+        for (step, change), factor in zip(steps, reversed(held), strict=True):
+            direction = direction + step * (factor - change @ direction / (step @ change))
+        length = 1.0 if steps else min(1.0, 1 / np.abs(slope).sum())
+        while True:
+            new = at + length * direction
+            new_value, new_slope = loss(new)
+            if new_value <= value + 1e-4 * length * (slope @ direction) or length < 1e-10:
+                break
+            length /= 2
+        if value - new_value < 1e-7 * abs(value):
+            return new
+        if (new - at) @ (new_slope - slope) > 0:
+            steps = [*steps, (new - at, new_slope - slope)][-memory:]
+        at, value, slope = new, new_value, new_slope
+    return at
+
+
+def recall(one: Measured, weights: Floats, cut: int = 10) -> float:
+    """The share of a question's evidence among the first `cut` candidates."""
+    order = np.argsort(-(one.columns @ weights), kind="stable")[:cut]
+    return one.found(one.places[order].tolist())
+
+
+def by_kind(questions: Sequence[Measured], value: Callable[[Measured], float]) -> dict[str, float]:
+    """The mean of a value over the answerable questions of each kind, in percent."""
+    found: dict[str, list[float]] = {}
+    for one in questions:
+        if one.evidence:
+            found.setdefault(one.kind, []).append(value(one))
+    return {kind: 100 * float(np.mean(values)) for kind, values in sorted(found.items())}
+
+
+def table_of(weights: Floats) -> dict[str, dict[str, float]]:
+    """The weights by feature and shape, without zeros."""
+    rounded = weights.reshape(len(SHAPES), len(FEATURES)).round(DIGITS)
+    return {
+        name: {shape: float(rounded[row, column]) for row, shape in enumerate(SHAPES) if rounded[row, column]}
+        for column, name in enumerate(FEATURES)
+    }
+
+
+def stored() -> Floats:
+    """The weights in memory/search/weights.py."""
+    return np.array([WEIGHTS.get(name, {}).get(shape, 0.0) for shape in SHAPES for name in FEATURES])
+
+
+def shown(columns: Mapping[str, Mapping[str, float]]) -> None:
+    """Print a table of kinds, the worst of the last column first."""
+    last = list(columns)[-1]
+    print(f"{'kind':10}", *(f"{name:>12}" for name in columns))
+    for kind in sorted(columns[last], key=lambda kind: columns[last][kind]):
+        print(f"{kind:10}", *(f"{values[kind]:12.1f}" for values in columns.values()))
+    print(f"{'mean':10}", *(f"{np.mean(list(values.values())):12.1f}" for values in columns.values()))
+
+
+def plain(questions: Sequence[Measured]) -> dict[str, dict[str, float]]:
+    """Recall@10 of exhaustive BM25 in both settings, and the share of the evidence among the candidates."""
+    return {
+        f"BM25 {SHORT[0]}/{SHORT[1]}": by_kind(questions, lambda one: one.found(one.bm25[0])),
+        f"BM25 {LONG[0]}/{LONG[1]}": by_kind(questions, lambda one: one.found(one.bm25[1])),
+        "candidates": by_kind(questions, lambda one: one.found(one.places.tolist())),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--heldout", action="store_true")
+    options = parser.parse_args()
+    if options.heldout:
+        questions = measured("heldout")
+        shown({**plain(questions), "ranking": by_kind(questions, lambda one: recall(one, stored()))})
+        return
+    questions = measured("tuning")
+    fit = Fit(questions)
+    every = fit.minimum()
+    left_out: dict[str, float] = {}
+    for group in sorted({TOGETHER.get(one.kind, one.kind) for one in questions}):
+        weights = fit.minimum(without=group)
+        some = [one for one in questions if TOGETHER.get(one.kind, one.kind) == group]
+        left_out |= by_kind(some, lambda one, weights=weights: recall(one, weights))
+    fitted = by_kind(questions, lambda one: recall(one, every))
+    shown({**plain(questions), "fitted": fitted, "left out": left_out})
+    if options.write:
+        rows = (f'    "{name}": {json.dumps(row)},' for name, row in table_of(every).items() if row)
+        WRITTEN.write_text("\n".join((HEAD, *rows, "}", "")))
+
+
+if __name__ == "__main__":
+    main()

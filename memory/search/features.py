@@ -1,0 +1,485 @@
+"""The features of the best candidates for a question: numbers from which `relevance` makes a score. Pure, with numpy.
+
+A first pass scores every entry by words (BM25), by the words of its neighbours, and by vectors. The best `CONSIDERED`
+are candidates, and only these have features. Raw values of memories of different kinds are not comparable, so a
+feature is used as its standard score among the candidates (`z`), as its ratio to the best candidate (`m`), or as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.embedding import Embedder, Vectors
+
+from .answers import KINDS, MOST_READ
+from .corpus import ASKS, FIRST_PERSON, HAS_DIGIT, HAS_NAME, HAS_NUMBER, HAS_TIME, Corpus, Integers, Places
+from .dates import Named, named
+from .embedders.checked import query_vector
+from .languages import ENGLISH, detected
+from .lexicon import Lexicon, lexicon_of
+from .related import MOST_ASKED
+from .terms import MAX_QUERY_TERMS, index_terms, stop_terms, words
+from .wording import AMOUNT, FIRST, NOW
+
+CONSIDERED = 300
+EXACT_ROWS = 3_000
+"""Vectors that are compared exactly. Of more, the signs select the nearest ones."""
+
+# BM25: saturation and normalisation by length, of a turn and of a piece (Robertson & Zaragoza 2009, section 3.4).
+SHORT, LONG, PIECE, SESSION = (1.2, 0.3), (1.5, 0.75), (1.2, 0.5), (1.5, 0.75)
+# The share of a turn's word counts that is added to its neighbours at this distance.
+LENT = ((-2, 0.3), (-1, 0.5), (1, 0.3), (2, 0.2))
+LENT_BY_A_QUESTION = 0.5
+CONTEXT = (1.0, 0.8, 0.6, 0.4)  # shares of a turn and of the turns before it
+LEAST_SHARE = 0.05  # of a language's entries, whose stems a question is searched with
+MOST_LANGUAGES = 4
+WORD_DIMENSIONS = 64  # of the vectors of single words: enough to compare words, and fast
+LEAST_SPREAD = 0.05
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question: its text and language, and its vectors as it is and without stop words (None without an embedder)."""
+
+    text: str
+    language: str
+    vector: Vectors | None
+    content_vector: Vectors | None
+    lexicon: Lexicon | None
+
+
+def asked(text: str, embedder: Embedder | None = None, language: str | None = None) -> Asked:
+    """Prepare a question. `language` None: it is detected. Raises `EmbedderError`."""
+    language = language or detected(text)
+    if embedder is None:
+        return Asked(text, language, None, None, None)
+    stops = stop_terms(ENGLISH)
+    content = " ".join(word for word in words(text) if not stops.issuperset(index_terms(word, language)))
+    vector = query_vector(embedder, text)
+    other = query_vector(embedder, content) if content else vector
+    return Asked(text, language, vector, other, lexicon_of(embedder))
+
+
+class View:
+    """A question and a corpus: what all features share."""
+
+    def __init__(self, question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None) -> None:
+        self.question, self.corpus = question, corpus
+        self.speakers, self.terms = self._sought()
+        self.words = _Postings(corpus, self.terms)
+        self.open = np.ones(len(corpus), bool) if allowed is None else allowed
+        self.places = self._candidates()
+
+    def _sought(self) -> tuple[frozenset[int], tuple[str, ...]]:
+        """The speakers that the question names, and its terms in the languages of the corpus."""
+        corpus, text = self.corpus, self.question.text
+        often = np.bincount(corpus.language, minlength=len(corpus.languages))
+        common = [corpus.languages[place] for place in np.argsort(-often)[:MOST_LANGUAGES].tolist()]
+        common = [one for one in common if often[corpus.languages.index(one)] >= LEAST_SHARE * len(corpus)]
+        every: dict[str, None] = {}
+        for language in dict.fromkeys((self.question.language, *common)):
+            every |= dict.fromkeys(index_terms(text, language))
+        called = {
+            place: name
+            for place, speaker in enumerate(corpus.speakers)
+            if (name := set(index_terms(speaker, self.question.language))) and name <= every.keys()
+        }
+        stops = stop_terms(ENGLISH)
+        sought = [term for term in every if term not in stops] or list(every)
+        names = set[str]().union(*called.values())
+        sought = [term for term in sought if term not in names] or sought
+        return frozenset(called), tuple(sought[: 2 * MAX_QUERY_TERMS])
+
+    # The first pass, over all entries.
+
+    @cached_property
+    def own(self) -> Floats:
+        """BM25 of every entry."""
+        return self.words.scores(SHORT)
+
+    @cached_property
+    def rough(self) -> Floats:
+        """The centred cosine of every entry's nearest vector; an estimate if there are many."""
+        corpus, vector = self.corpus, self.question.vector
+        found = np.zeros(len(corpus))
+        if vector is None or not len(corpus.vectors):
+            return found
+        if len(corpus.vectors) <= EXACT_ROWS:
+            every = _centred(_wide(corpus, np.arange(len(corpus.vectors))), corpus.mean_vector) @ _unit(
+                vector - corpus.mean_vector
+            )
+        else:
+            bits = np.packbits(vector > corpus.mean_vector)
+            padded = np.zeros(corpus.signs.shape[1] * 8, np.uint8)
+            padded[: len(bits)] = bits
+            apart = np.bitwise_count(corpus.signs ^ padded.view(np.uint64)).sum(axis=1, dtype=np.int32)
+            every = np.cos(np.pi * apart / len(vector))
+        has = np.flatnonzero(corpus.rows >= 0)
+        if len(has):
+            found[has] = np.maximum.reduceat(every, corpus.vector_starts[has])
+        return found
+
+    def _candidates(self) -> Places:
+        corpus, own = self.corpus, self.own
+        around = own + 0.5 * _at(own, corpus.before) + 0.3 * _at(own, corpus.after)
+        rough = self.rough.clip(0)
+        ways = (own, around, rough, _ratio(own) + _ratio(around) + _ratio(rough))
+        shares = (0.2, 0.2, 0.2, 1.0)
+        found: set[int] = set()
+        for way, share in zip(ways, shares, strict=True):
+            most = int(CONSIDERED * share)
+            places = np.flatnonzero(self.open & (way > 0))
+            if len(places) > most:
+                places = places[np.argpartition(-way[places], most)[:most]]
+            found.update(places.tolist())
+        return np.array(sorted(found), np.intp)
+
+    # What is near the candidates.
+
+    def beside(self, distance: int) -> Places:
+        """The entries at this distance from the candidates; -1 for none."""
+        step = self.corpus.before if distance < 0 else self.corpus.after
+        places = self.places
+        for _ in range(abs(distance)):
+            places = np.where(places >= 0, step[places], -1)
+        return places
+
+    @cached_property
+    def counts(self) -> Mapping[int, Floats]:
+        """The counts of the terms in candidates and, by distance, in their neighbours, by length."""
+        b = SHORT[1]
+        lengths = self.corpus.lengths
+        norm = 1 - b + b * lengths / max(1.0, lengths.mean())
+        found = {}
+        for distance in (0, *(distance for distance, _ in LENT)):
+            places = self.beside(distance)
+            found[distance] = self.words.counts(places) / norm[places][:, None]
+        return found
+
+    @cached_property
+    def own_vectors(self) -> Vectors:
+        """The vectors of the candidates; zeros for none."""
+        return self.vectors_of(self.places)
+
+    def vectors_of(self, places: Places) -> Vectors:
+        """The entries' own vectors; zeros for -1 and for entries without a vector."""
+        rows = np.where(places >= 0, self.corpus.rows[places], -1)
+        found = np.zeros((len(places), self.corpus.vectors.shape[1]), np.float32)
+        found[rows >= 0] = _wide(self.corpus, rows[rows >= 0])
+        return found
+
+    @cached_property
+    def piece_vectors(self) -> tuple[Vectors, Places]:
+        """The vectors of the candidates' pieces (of a short text its own), and their candidates."""
+        starts, ends = self.corpus.vector_starts[self.places], self.corpus.vector_starts[self.places + 1]
+        firsts = np.where(ends - starts > 1, starts + 1, starts)
+        lengths = ends - firsts
+        rows = np.repeat(firsts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
+        return _wide(self.corpus, rows), np.repeat(np.arange(len(self.places)), lengths)
+
+    @cached_property
+    def asks(self) -> Floats:
+        return _has(self.corpus, self.places, ASKS)
+
+    @cached_property
+    def asked_before(self) -> Floats:
+        return _has(self.corpus, self.beside(-1), ASKS)
+
+    @cached_property
+    def answer_flag(self) -> int:
+        """The flag of the kind of answer that the question asks for; 0 for none."""
+        flags = (HAS_TIME, HAS_NUMBER, HAS_NAME)
+        text = self.question.text[:MOST_READ]
+        return next((flag for kind, flag in zip(KINDS[ENGLISH], flags, strict=True) if kind.asks.search(text)), 0)
+
+    @cached_property
+    def dates(self) -> tuple[Named, ...]:
+        return named(self.question.text, self.question.language)
+
+
+class _Postings:
+    """The postings of a question's terms in all entries: a count for each term and entry that has it."""
+
+    def __init__(self, corpus: Corpus, terms: Sequence[str]) -> None:
+        self.corpus = corpus
+        self.known = [term for term in terms if term in corpus.term_places]
+        known = [corpus.term_places[term] for term in self.known]
+        place = np.array(known, np.int64)
+        starts, ends = corpus.posting_starts[place], corpus.posting_starts[place + 1]
+        spans = [np.arange(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        at = np.concatenate([*spans, np.zeros(0, np.int64)]).astype(np.int64)
+        self.piece, self.piece_count = corpus.posting_pieces[at], corpus.posting_counts[at].astype(np.float64)
+        self.piece_term = np.repeat(np.arange(len(known)), ends - starts)
+        self.size = len(known)
+        # Pieces are in order of their entries, so those of one entry and term are adjacent.
+        entry = corpus.piece_entries[self.piece]
+        changes = (np.diff(entry) != 0) | (np.diff(self.piece_term) != 0)
+        first = np.flatnonzero(np.concatenate([[True], changes])[: len(entry)])
+        self.entry, self.term = entry[first], self.piece_term[first]
+        self.count = np.add.reduceat(self.piece_count, first) if len(first) else np.zeros(0)
+        total, often = len(corpus), np.bincount(self.term, minlength=self.size)
+        self.rarity = np.log(1 + (total - often + 0.5) / (often + 0.5))
+        self.unknown = float(np.log(1 + (total + 0.5) / 0.5))
+        self.whole = float(self.rarity.sum() + self.unknown * (len(terms) - len(known))) or 1.0
+
+    def scores(self, how: tuple[float, float]) -> Floats:
+        """BM25 of every entry."""
+        lengths = self.corpus.lengths
+        return _bm25(self.count, self.term, self.entry, lengths, self.rarity, how)
+
+    def piece_scores(self) -> Floats:
+        """BM25 of every entry's best piece."""
+        pieces = _bm25(self.piece_count, self.piece_term, self.piece, self.corpus.piece_lengths, self.rarity, PIECE)
+        found = np.zeros(len(self.corpus))
+        np.maximum.at(found, self.corpus.piece_entries[self.piece], pieces[self.piece])
+        return found
+
+    def session_scores(self) -> tuple[Any, Any]:
+        """For each session the share of the terms' weight that it has, and its BM25."""
+        corpus, sessions = self.corpus, len(self.corpus.sessions)
+        key = corpus.session[self.entry].astype(np.int64) * max(1, self.size) + self.term
+        distinct, place = np.unique(key, return_inverse=True)
+        session, term = distinct // max(1, self.size), distinct % max(1, self.size)
+        count = np.bincount(place, self.count, len(distinct))
+        lengths = np.bincount(corpus.session, corpus.lengths, sessions)
+        covered = np.bincount(session, self.rarity[term], sessions)
+        return covered, _bm25(count, term, session, lengths, self.rarity, SESSION)
+
+    def counts(self, places: Integers) -> Floats:
+        """The counts of the terms in these entries, of shape (places, terms); 0 for the place -1."""
+        inverse = np.full(len(self.corpus) + 1, -1)
+        distinct = np.unique(places[places >= 0])
+        inverse[distinct] = np.arange(len(distinct))
+        at = inverse[self.entry]
+        table: Floats = np.zeros((len(distinct) + 1, self.size))
+        table[at[at >= 0], self.term[at >= 0]] = self.count[at >= 0]
+        found: Floats = table[np.where(places >= 0, inverse[places], len(distinct))]
+        return found
+
+
+def _bm25(
+    count: Integers, term: Integers, of: Integers, lengths: Integers, rarity: Floats, how: tuple[float, float]
+) -> Floats:
+    k1, b = how
+    norm = 1 - b + b * lengths / max(1.0, lengths.mean() if len(lengths) else 0)
+    shares = rarity[term] * count * (k1 + 1) / (count + k1 * norm[of])
+    return np.asarray(np.bincount(of, shares, len(lengths)), np.float64)
+
+
+# The features, each of shape (candidates,).
+
+
+def _lexical(view: View) -> dict[str, Floats]:
+    places, words_, whole = view.places, view.words, view.words.whole
+    counts, k1 = view.counts, SHORT[0]
+    lent = sum(share * counts[distance] for distance, share in LENT)
+    lent = lent + LENT_BY_A_QUESTION * counts[-1] * view.asked_before[:, None]
+    saturated = [(some * (k1 + 1) / (some + k1)) @ words_.rarity for some in (counts[0], counts[0] + lent)]
+    covered, session = words_.session_scores()
+    of = view.corpus.session[places]
+    own = view.own
+    before = _at(own, view.beside(-1))
+    return {
+        "short": own[places] / whole,
+        "long": words_.scores(LONG)[places] / whole,
+        "piece": words_.piece_scores()[places] / whole,
+        "cover": (counts[0] > 0) @ words_.rarity / whole,
+        "gain": (saturated[1] - saturated[0]) / whole,
+        "before": before / whole,
+        "answering": before * view.asked_before / whole,
+        "after": _at(own, view.beside(1)) / whole,
+        "session_cover": covered[of] / whole,
+        "session": session[of] / whole,
+    }
+
+
+def _vectors(view: View) -> dict[str, Floats]:
+    corpus, question = view.corpus, view.question
+    if question.vector is None or question.content_vector is None or not len(corpus.vectors):
+        return dict.fromkeys(VECTORS, np.zeros(len(view.places)))
+    mean = corpus.mean_vector
+    own, (pieces, of) = view.own_vectors, view.piece_vectors
+    before, after = view.vectors_of(view.beside(-1)), view.vectors_of(view.beside(1))
+    earlier = [own, before, view.vectors_of(view.beside(-2)), view.vectors_of(view.beside(-3))]
+    in_context = _unit(np.sum([share * some for share, some in zip(CONTEXT, earlier, strict=True)], axis=0))
+    with_before = _unit(own + 0.5 * before)
+    centred, centred_pieces = _centred(own, mean), _centred(pieces, mean)
+    session = corpus.session[view.places]
+    found: dict[str, Vectors] = {}
+    for name, vector in (("", question.vector), ("_content", question.content_vector)):
+        toward = _unit(vector - mean)
+        cosines = centred @ toward
+        best = np.full(len(corpus.sessions), -1.0)
+        np.maximum.at(best, session, cosines)
+        found |= {
+            f"own{name}": own @ vector,
+            f"part{name}": _best(pieces @ vector, of, len(own)),
+            f"centred{name}": cosines,
+            f"centred_part{name}": _best(centred_pieces @ toward, of, len(own)),
+            f"context{name}": in_context @ vector,
+            f"with_before{name}": with_before @ vector,
+            f"near_before{name}": _centred(before, mean) @ toward,
+            f"near_after{name}": _centred(after, mean) @ toward,
+            f"near_session{name}": best[session],
+        }
+    return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def _related(view: View) -> dict[str, Floats]:
+    """How near the nearest word of a candidate is to each word of the question: two means over the words."""
+    question, corpus, words_ = view.question, view.corpus, view.words
+    sought: dict[str, list[str]] = {}
+    known = set(view.terms)
+    for word in words(question.text):
+        if len(sought) < MOST_ASKED and (
+            stems := [one for one in index_terms(word, question.language) if one in known]
+        ):
+            sought[word] = stems
+    if not sought or not len(view.places):
+        return dict.fromkeys(("related", "related_raw"), np.zeros(len(view.places)))
+    terms, starts = corpus.terms_of(view.places)
+    distinct, number = np.unique(terms, return_inverse=True)
+    near = np.zeros((len(distinct), len(sought)))
+    if question.lexicon is not None:
+        asked_for = _unit(question.lexicon.vectors(list(sought))[:, :WORD_DIMENSIONS])
+        near = (_word_vectors(corpus, distinct, question.lexicon) @ asked_for.T).astype(np.float64)
+    weights = []
+    rarity = dict(zip(words_.known, words_.rarity.tolist(), strict=True))
+    for column, stems in enumerate(sought.values()):
+        same = [place for stem in stems if (place := corpus.term_places.get(stem)) is not None]
+        near[np.isin(distinct, same), column] = 1.0
+        weights.append(max(rarity.get(stem, words_.unknown) for stem in stems))
+    best = np.zeros((len(view.places), len(sought)))
+    has = np.flatnonzero(np.diff(starts))
+    if len(has):
+        best[has] = np.maximum.reduceat(near[number], starts[has], axis=0).clip(0, 1)
+    share = np.array(weights) / sum(weights)
+    standard = (best - best.mean(axis=0)) / (best.std(axis=0) + LEAST_SPREAD)
+    return {"related": standard @ share, "related_raw": best**2 @ share}
+
+
+def _said(view: View) -> dict[str, Floats]:
+    corpus, places, text = view.corpus, view.places, view.question.text
+    role = np.array([corpus.roles.index(one) if one in corpus.roles else -1 for one in ("user", "tool", "system")])
+    user = (corpus.role[places] == role[0]).astype(np.float64)
+    speaker = corpus.speaker[places]
+    counts = corpus.counts[places].astype(np.float64)
+    order = np.empty(len(corpus))
+    order[np.lexsort((corpus.session, corpus.time))] = np.arange(len(corpus)) / max(1, len(corpus))
+    late = order[places]
+    dates = np.zeros(len(places))
+    if view.dates:
+        times = [np.datetime64(int(one), "us").astype(object) for one in corpus.time[places]]
+        dates = np.array([float(any(date.has(time) for date in view.dates)) for time in times])
+    return {
+        "user": user,
+        "user_first": user * (FIRST.search(text) is not None),
+        "tool": np.isin(corpus.role[places], role[1:][role[1:] >= 0]).astype(np.float64),
+        "named": (len(view.speakers) == 1) * np.isin(speaker, list(view.speakers)).astype(np.float64),
+        "reply": view.asked_before,
+        "asks": view.asks,
+        "you": counts[:, 2],
+        "words": np.log1p(counts[:, 0]),
+        "distinct": np.log1p(np.minimum(counts[:, 1], 16)),
+        "answer": _has(corpus, places, view.answer_flag),
+        "amount": _has(corpus, places, HAS_DIGIT) * (AMOUNT.search(text) is not None),
+        "dates": dates,
+        "late": late,
+        "late_now": late * (NOW.search(text) is not None),
+        "first": _has(corpus, places, FIRST_PERSON),
+        "digits": _has(corpus, places, HAS_DIGIT),
+    }
+
+
+LEXICAL = (*("short", "long", "piece", "cover", "gain", "before", "answering", "after", "session_cover", "session"),)
+VECTORS = tuple(
+    f"{name}{which}"
+    for which in ("", "_content")
+    for name in (
+        *("own", "part", "centred", "centred_part", "context", "with_before"),
+        *("near_before", "near_after", "near_session"),
+    )
+)
+RELATED = ("related", "related_raw")
+SAID = (
+    *("user", "user_first", "tool", "named", "reply", "asks", "you", "words", "distinct", "answer", "amount", "dates"),
+    *("late", "late_now", "first", "digits"),
+)
+FEATURES = (
+    *(f"z:{name}" for name in (*LEXICAL, *VECTORS, *RELATED)),
+    *(f"m:{name}" for name in LEXICAL),
+    *SAID,
+)
+"""The columns of `features`: `z:` standard scores among the candidates, `m:` ratios to the best, others as they are."""
+
+
+def features(view: View) -> Floats:
+    """The features of the candidates, of shape (candidates, FEATURES)."""
+    raw = {**_lexical(view), **_vectors(view), **_related(view), **_said(view)}
+    columns = [_standard(raw[name]) for name in (*LEXICAL, *VECTORS, *RELATED)]
+    columns += [_ratio(raw[name]) for name in LEXICAL]
+    columns += [raw[name] for name in SAID]
+    return np.stack(columns, axis=1)
+
+
+def _standard(values: Floats) -> Floats:
+    spread = values.std() if len(values) else 0.0
+    return (values - values.mean()) / spread if spread > 1e-9 else np.zeros(len(values))
+
+
+def _ratio(values: Floats) -> Floats:
+    most = values.max(initial=0.0)
+    return values / most if most > 0 else np.zeros(len(values))
+
+
+def _has(corpus: Corpus, places: Integers, flag: int) -> Floats:
+    """1 for entries with a flag; 0 for the place -1."""
+    return ((places >= 0) & ((corpus.flags[places] & flag) > 0)).astype(np.float64)
+
+
+def _at(values: Floats, places: Integers) -> Floats:
+    return np.where(places >= 0, values[places], 0.0)
+
+
+def _wide(corpus: Corpus, rows: Places) -> Vectors:
+    """Rows of quantised vectors as floats of length 1."""
+    wide: Vectors = corpus.vectors[rows].astype(np.float32) * corpus.scales[rows, None]
+    return _unit(wide)
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
+    return unit
+
+
+def _centred(vectors: Vectors, mean: Vectors) -> Vectors:
+    """The vectors minus the mean, of length 1; zeros stay zeros."""
+    return _unit((vectors - mean) * (vectors != 0).any(axis=-1, keepdims=True))
+
+
+def _best(values: Vectors, of: Integers, count: int) -> Vectors:
+    best: Vectors = np.full(count, -1.0, np.float32)
+    np.maximum.at(best, of, values)
+    return best
+
+
+def _word_vectors(corpus: Corpus, terms: Places, lexicon: Lexicon) -> Vectors:
+    """Vectors of terms of the corpus, cached there."""
+    count = len(corpus.terms)
+    empty = np.zeros((count, WORD_DIMENSIONS), np.float32), np.zeros(count, bool)
+    made, has = corpus.word_cache.setdefault(lexicon.embedder.name, empty)
+    if len(new := terms[~has[terms]]):
+        vectors = lexicon.embed([corpus.terms[place] for place in new.tolist()])[:, :WORD_DIMENSIONS]
+        made[new, : vectors.shape[1]] = _unit(vectors)
+        has[new] = True
+    found: Vectors = made[terms]
+    return found
