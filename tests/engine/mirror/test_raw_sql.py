@@ -156,6 +156,9 @@ def test_reads_are_bounded() -> None:
         ("PRAGMA table_info(engine_note)", "refused"),
         ("ATTACH 'x.db' AS x", "refused"),
         ("SELECT load_extension('x')", "refused"),
+        ("SELECT id FROM engine_note FOR UPDATE", r"select_for_update\(\)"),
+        ("SELECT id FROM engine_note WHERE id = 'n1' for no key update of engine_note", r"select_for_update\(\)"),
+        ("SELECT id FROM engine_note LIMIT 1 FOR UPDATE SKIP LOCKED;", r"select_for_update\(\)"),
         ("SELECT 1; SELECT 2", "single SELECT"),
         ("SELECT 1; DROP TABLE engine_note", "single SELECT"),
     ],
@@ -168,7 +171,16 @@ def test_all_else_is_refused_before_any_call(sql: str, reason: str) -> None:
     assert Note.objects.count() == 6
 
 
-@pytest.mark.parametrize("sql", ["SELECT * FROM nothing", "SELECT nothing FROM engine_note", "SELEKT", ""])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'x' FROM FROM engine_note -- for update(1)",
+        "SELECT * FROM nothing",
+        "SELECT nothing FROM engine_note",
+        "SELEKT",
+        "",
+    ],
+)
 def test_errors_are_those_of_sqlite(sql: str) -> None:
     """Unknown names and syntax errors raise before any call, and later statements work."""
     with CaptureRPCsContext(connection) as calls, pytest.raises((OperationalError, NotSupportedError)):

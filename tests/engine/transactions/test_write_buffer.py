@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.backends.firestore.query.plan import Create, Delete, Outcome, Put, Update, Write
-from memory.backends.firestore.transactions.write_buffer import Buffer, Deleted, Patch, Precondition, Row
+from memory.backends.firestore.transactions.write_buffer import BY_ID, Buffer, Deleted, Patch, Precondition, Row
 from memory.backends.firestore.values.types import Kind, Ref
 
 Store = dict[str, dict[str, int]]
@@ -82,16 +82,27 @@ def laid_over(buffer: Buffer, stored: Store) -> Store:
 
 
 def check_index(buffer: Buffer, model: Store) -> None:
-    """Each row with a value is found by it, and no row that is known to have another."""
+    """Each row with a value is found by it and by ranges around it, and no row that is known to have another."""
     own = buffer.entries_of("t")
     for value in (0, 3, 9):
-        found = buffer.find("t", "x", [value])
+        found = buffer.index("t", "x").find([("number", value)])
         assert len(set(found)) == len(found)
         assert {id for id in own if id in model and model[id].get("x") == value} <= set(found)
         for id in found:
             state = own[id].state
             assert not isinstance(state, Deleted)
             assert state.values.get("x", value) == value
+    for low, high in ((2, 5), (None, 4), (6, None), (5, 2)):
+        found = buffer.index("t", "x").between(*(None if end is None else ("number", end) for end in (low, high)))
+        within = range(low or 0, 1000 if high is None else high + 1)
+        assert len(set(found)) == len(found)
+        assert {id for id in own if id in model and model[id].get("x") in within} <= set(found)
+        for id in found:
+            state = own[id].state
+            assert not isinstance(state, Deleted)
+            assert "x" not in state.values or state.values["x"] in within
+    alive = {id for id in own if not isinstance(own[id].state, Deleted)}
+    assert set(buffer.index("t", BY_ID).between(("id", "b"), None)) == alive - {"a"}
     assert buffer.stored_count("t") == sum(entry.precondition is not Precondition.ABSENT for entry in own.values())
 
 
@@ -106,7 +117,7 @@ def sent(buffer: Buffer) -> Sequence[Write]:
 @given(STORES, STEPS)
 def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
     """Outcomes, reads, rollbacks to savepoints, and the documents after the commit agree with the model."""
-    buffer = Buffer(add, token=lambda value: value)
+    buffer = Buffer(add, lambda value: ("number", value))
     model: Store = {id: dict(row) for id, row in stored.items()}
     marks: list[tuple[int, Store]] = [(buffer.mark(), dict(model))]
     for step in steps:

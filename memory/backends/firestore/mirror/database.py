@@ -28,7 +28,7 @@ from ..statements import MIRROR
 from .converters import to_sqlite
 from .load_plan import JoinGraph, Page, TableRef, loads, restricted_to, with_hidden_refs
 from .loader import Loader
-from .raw_sql import OF_VALUES, Authorizer, Read, ambiguous, bound_all, refusal
+from .raw_sql import OF_VALUES, Authorizer, Read, ambiguous, bound_all, refusal_of
 from .sql_text import named_tables
 from .sqlite_compiler import UUID_FUNCTION, as_uuid
 from .tables import Table, page_table
@@ -190,9 +190,10 @@ class Mirror:
                 cursor.execute(sql, params)
                 return cursor.fetchall(), cursor.description, authorizer.read
             except (DatabaseError, sqlite3.Warning) as error:
-                if authorizer.refused or isinstance(error, sqlite3.Warning) or "one statement" in str(error):
-                    raise refusal(sql.removeprefix("EXPLAIN "), authorizer.refused) from error
-                raise
+                refused = refusal_of(sql.removeprefix("EXPLAIN "), error, authorizer.refused)
+                if refused is None:
+                    raise
+                raise refused from error
             finally:
                 raw.set_authorizer(None)
 

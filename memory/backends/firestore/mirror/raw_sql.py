@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 import sqlite3
 import uuid
 from collections import Counter
@@ -51,6 +52,11 @@ OF_VALUES: Final = frozenset({"json_each", "json_tree"})
 
 REFUSED_FUNCTIONS: Final = frozenset({"load_extension"})
 
+LOCKS: Final = re.compile(r"\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b[^'()]*$", re.IGNORECASE)
+"""The clause that locks rows, at the end of a statement that SQLite does not parse."""
+
+NO_LOCKS: Final = "SQL locks no rows here; use the queryset's select_for_update(), or raw() without the clause"
+
 Read = dict[str, set[str]]
 
 
@@ -89,6 +95,15 @@ def refusal(sql: Any, reason: str = "") -> NotSupportedError:
         f"Firestore has no SQL; only a single SELECT over tables of models is supported, and runs in memory. "
         f"{str(sql)[:100]!r} is refused: {reason}."
     )
+
+
+def refusal_of(sql: str, error: Exception, refused: str) -> NotSupportedError | None:
+    """The refusal of a statement that failed with `error` in SQLite; None if the error is the statement's own."""
+    if "syntax error" in str(error) and LOCKS.search(sql):
+        return refusal(sql, NO_LOCKS)
+    if refused or isinstance(error, sqlite3.Warning) or "one statement" in str(error):
+        return refusal(sql, refused)
+    return None
 
 
 def is_refused(sql: Any) -> bool:

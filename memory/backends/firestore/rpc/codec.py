@@ -17,7 +17,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
@@ -583,8 +583,11 @@ def incremented(message: Message | None, amount: float) -> Message:
     return made
 
 
-def token(message: Message) -> Hashable | None:
-    """A value that is the same for values that Firestore's filters take for equal; None if there is no simple one."""
+def token(message: Message) -> tuple[Any, ...] | None:
+    """A type and parts that are the same for values that Firestore's filters take for equal, and in their order.
+
+    None if there is no simple one.
+    """
     if type(message) is ServerTime:
         return None
     kind = message.WhichOneof("value_type")

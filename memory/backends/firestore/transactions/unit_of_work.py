@@ -70,12 +70,12 @@ from ..rpc.executor import Executor
 from ..rpc.sequences import LAST, counter_id
 from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_optional
 from ..values.batching import connected_components
-from ..values.document_ids import document_id, escape_key
+from ..values.document_ids import SORTED_KINDS, document_id, escape_key
 from ..values.marker_collections import SEQUENCES
 from ..values.server_time import ServerTime
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
 from .leases import Leases
-from .write_buffer import Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Values
+from .write_buffer import BY_ID, Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Token, Values
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,8 @@ MAX_IDLE_SECONDS: Final = 60.0
 """Firestore's time limits of a transaction, in total and between calls. https://firebase.google.com/docs/firestore/quotas"""
 
 VERSIONED: Final = (DOCUMENT_ID, VERSION)
+LOWER, UPPER = frozenset({Op.GT, Op.GE}), frozenset({Op.LT, Op.LE})
+RANGES: Final = LOWER | UPPER
 
 Statement: TypeAlias = Callable[[], None]
 
@@ -213,7 +215,7 @@ class UnitOfWork:
     def superset(self, read: Read, limit: int | None = None) -> tuple[list[tuple[Any, ...]], int]:
         """A superset of the rows of a read, and the number of rows read from Firestore: at most `limit` + 1.
 
-        It contains every row with buffered writes that may match: those that fulfil the filters of equality.
+        It contains every row with buffered writes that may match: those that fulfil its equalities, or a range.
         """
         self._note_access()
         collection = collections_of(read)[0]
@@ -260,7 +262,7 @@ class UnitOfWork:
         return [decode(one) for one in stored.values()], list(mine)
 
     def _may_match(self, read: Read, own: Mapping[str, Entry]) -> Mapping[str, Entry]:
-        """The entries of a collection that may match a read, found by its filters of equality."""
+        """The entries of a collection that may match a read, found by its filters of equality and ranges."""
         filters = (
             [query.where for query in read.branches] if isinstance(read, Merge) else [getattr(read, "where", None)]
         )
@@ -276,14 +278,32 @@ class UnitOfWork:
                     return list(values)
                 if ref.key:
                     return [id for one in values if (id := _id_or_none(one, ref.kind)) is not None]
-                tokens = [codec.token(codec.value(one, ref.kind)) for one in values]
-                return None if None in tokens else self._buffer.find(collection, ref.path[0], tokens)
+                tokens = [token for one in values if (token := codec.token(codec.value(one, ref.kind))) is not None]
+                known = len(tokens) == len(values)
+                return self._buffer.index(collection, ref.path[0]).find(tokens) if known else None
+            case Compare(_, op) if op in RANGES:
+                return self._between(collection, [where])
             case And(children):
-                found = [ids for child in children if (ids := self._ids(collection, child)) is not None]
-                return min(found, key=len, default=None)
+                ranges, others = _by_column(children)
+                found = [self._between(collection, one) for one in ranges]
+                found += [self._ids(collection, child) for child in others]
+                return min((ids for ids in found if ids is not None), key=len, default=None)
             case Or(children):
                 return _either([self._ids(collection, child) for child in children])
         return None
+
+    def _between(self, collection: str, bounds: Sequence[Compare]) -> Collection[str] | None:
+        """The ids of documents that may be in the range of a column; None if any may."""
+        ref = bounds[0].ref
+        if len(ref.path) != 1 or (ref.key and ref.kind not in SORTED_KINDS):
+            return None
+        by_id = ref.key or ref.path == DOCUMENT_ID.path
+        low, high = (
+            next((_bound(one, by_id) for one in bounds if one.op in operators), None) for operators in (LOWER, UPPER)
+        )
+        if low is None and high is None:
+            return None
+        return self._buffer.index(collection, BY_ID if by_id else ref.path[0]).between(low, high)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value per aggregate, over collections without buffered writes."""
@@ -676,6 +696,26 @@ def _id_or_none(value: Any, kind: Kind) -> str | None:
         return document_id(value, kind)
     except ValueError:
         return None
+
+
+def _by_column(filters: Iterable[Filter]) -> tuple[Collection[Sequence[Compare]], Sequence[Filter]]:
+    """The ranges among filters, by column, and the others."""
+    ranges: dict[Ref, list[Compare]] = {}
+    others: list[Filter] = []
+    for one in filters:
+        if isinstance(one, Compare) and one.op in RANGES:
+            ranges.setdefault(one.ref, []).append(one)
+        else:
+            others.append(one)
+    return ranges.values(), others
+
+
+def _bound(bound: Compare, by_id: bool) -> Token | None:
+    """The token of a range's end; None for a value that has no order."""
+    if not by_id:
+        return codec.token(codec.value(bound.value, bound.ref.kind))
+    id = bound.value if bound.ref.path == DOCUMENT_ID.path else _id_or_none(bound.value, bound.ref.kind)
+    return None if id is None else ("id", id)
 
 
 def _either(found: Sequence[Collection[str] | None]) -> Collection[str] | None:

@@ -13,8 +13,8 @@ One write is sent per document, however often it was written:
 Nothing is sent for a row that was created and deleted. `Precondition` is the first write's requirement on the stored
 document; the commit checks it.
 
-An index by a column's values finds the rows that a filter of equality may match, without a look at the others. It is
-made by the first such filter, and kept from then on.
+An index by a column's values finds the rows that a filter of equality or a range may match, without a look at the
+others. It is made by the first such filter, and kept from then on.
 
 A journal keeps the entry that each write replaced: a savepoint is a position in the journal, and a rollback undoes the
 entries after it.
@@ -22,10 +22,12 @@ entries after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from ..query.plan import Create, Delete, Outcome, Put, Update, Write
@@ -82,41 +84,77 @@ DELETED: Final = Deleted()
 Add: TypeAlias = Callable[[Any, Any], Any]
 """Adds an increment to a column's value (None if the column is missing)."""
 
-Token: TypeAlias = Callable[[Any], Hashable | None]
-"""A value that is the same for equal values of columns; None for a value that may equal others."""
+Token: TypeAlias = tuple[Any, ...]
+"""The type and the parts of a value, for comparisons: only values of one type are in an order."""
+
+Tokenize: TypeAlias = Callable[[Any], Token | None]
+"""The same token for equal values of columns; None for a value that may equal others."""
+
+BY_ID: Final = ""
+"""Instead of a column: the documents' ids."""
 
 
 class ColumnIndex:
     """The documents of a collection by the token of a column. Documents whose value is unknown match every token."""
 
-    def __init__(self, column: str, token: Token) -> None:
+    def __init__(self, column: str, tokenize: Tokenize) -> None:
         self._column = column
-        self._token = token
-        self._by_token: dict[Hashable | None, dict[str, None]] = {}
-        self._tokens: dict[str, Hashable | None] = {}
+        self._tokenize = tokenize
+        self._by_token: dict[Token | None, dict[str, None]] = {}
+        self._tokens: dict[str, Token | None] = {}
+        self._sorted: dict[Any, list[tuple[Token, str]]] | None = None
 
     def add(self, id: str, entry: Entry | None) -> None:
         """Replaces the entry of a document; None: it has no more buffered writes."""
         if id in self._tokens:
-            del self._by_token[self._tokens.pop(id)][id]
+            self._remove(id, self._tokens.pop(id))
         if entry is None or isinstance(entry.state, Deleted):
             return
-        values = entry.state.values
-        token = self._token(values[self._column]) if self._column in values else None
+        token = self._token(id, entry.state.values)
         self._tokens[id] = token
         self._by_token.setdefault(token, {})[id] = None
+        if self._sorted is not None and token is not None:
+            insort(self._sorted.setdefault(token[0], []), (token, id))
 
-    def find(self, tokens: Collection[Hashable]) -> list[str]:
+    def _token(self, id: str, values: Values) -> Token | None:
+        if self._column == BY_ID:
+            return ("id", id)
+        return self._tokenize(values[self._column]) if self._column in values else None
+
+    def _remove(self, id: str, token: Token | None) -> None:
+        del self._by_token[token][id]
+        if self._sorted is not None and token is not None:
+            ordered = self._sorted[token[0]]
+            del ordered[bisect_left(ordered, (token, id))]
+
+    def find(self, tokens: Collection[Token]) -> list[str]:
         """The documents whose column may have one of these tokens."""
         return [id for token in (*dict.fromkeys(tokens), None) for id in self._by_token.get(token, ())]
+
+    def between(self, low: Token | None, high: Token | None) -> list[str]:
+        """The documents whose column may be in a range, both ends included. None is no bound; one must be given."""
+        bound = low or high
+        if bound is None:
+            raise TypeError("a range needs a bound")
+        if self._sorted is None:
+            self._sorted = {}
+            for id, token in self._tokens.items():
+                if token is not None:
+                    self._sorted.setdefault(token[0], []).append((token, id))
+            for ordered in self._sorted.values():
+                ordered.sort()
+        ordered = self._sorted.get(bound[0], [])
+        start = 0 if low is None else bisect_left(ordered, low, key=itemgetter(0))
+        stop = len(ordered) if high is None else bisect_right(ordered, high, key=itemgetter(0))
+        return [*(id for _, id in ordered[start:stop]), *self._by_token.get(None, ())]
 
 
 class Buffer:
     """The writes of one transaction."""
 
-    def __init__(self, add: Add, token: Token = lambda value: None) -> None:
+    def __init__(self, add: Add, tokenize: Tokenize = lambda value: None) -> None:
         self._add = add
-        self._token = token
+        self._tokenize = tokenize
         self._entries: dict[str, dict[str, Entry]] = {}
         self._stored: dict[str, int] = {}
         self._indexes: dict[str, dict[str, ColumnIndex]] = {}
@@ -134,14 +172,14 @@ class Buffer:
         """How many documents with buffered writes may be stored."""
         return self._stored.get(collection, 0)
 
-    def find(self, collection: str, column: str, tokens: Collection[Hashable]) -> list[str]:
-        """The documents of a collection whose column, after the commit, may have one of these tokens."""
+    def index(self, collection: str, column: str) -> ColumnIndex:
+        """The documents of a collection by a column, or by `BY_ID`, as they will be after the commit."""
         indexes = self._indexes.setdefault(collection, {})
         if column not in indexes:
-            indexes[column] = ColumnIndex(column, self._token)
+            indexes[column] = ColumnIndex(column, self._tokenize)
             for id, entry in self.entries_of(collection).items():
                 indexes[column].add(id, entry)
-        return indexes[column].find(tokens)
+        return indexes[column]
 
     def collections(self) -> set[str]:
         """The collections that will contain a document because of buffered writes."""
