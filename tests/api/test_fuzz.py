@@ -106,7 +106,7 @@ def own_records(case: schemathesis.Case, user: str) -> None:
 
 
 def valid_ids(case: schemathesis.Case, user: str) -> None:
-    """Ids are limited in bytes, some are reserved or taken, and they are unique in a request; sessions derive theirs."""
+    """Ids are limited in bytes, some are reserved or taken, and unique in a request; sessions derive theirs."""
     seen = {"known"}
     for record in records_of(case):
         for name in ("user_id", "session_id"):
