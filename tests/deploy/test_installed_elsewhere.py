@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copy, copytree, ignore_patterns
 
 import pytest
 import requests
@@ -22,39 +21,19 @@ from tests import live
 from tests.docs.snippets import below
 from tests.waiting import wait_until
 
+from .wheels import build, run
+
 ROOT = Path(__file__).resolve().parents[2]
 README, INSTALL = ROOT / "README.md", ROOT / "docs/install.md"
 HEADING = "Install it into your project"
 PASSWORD = "a-password-for-tests"
-SECONDS = 600  # for pip, on a slow line
-
-
-def run(command: str, cwd: Path, **variables: str) -> str:
-    """Run a command of a shell; its output. Only the path and pip's own configuration are this process'."""
-    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PIP_")}
-    home = {"HOME": os.environ.get("HOME", str(cwd))}  # pip's cache
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=cwd,
-        env={**kept, **home, **variables},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the wheel's sources, with the wheel in `dist/`, built by the command of `make wheel`."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        copy(ROOT / name, folder / name)
-    copytree(ROOT / "memory", folder / "memory", ignore=ignore_patterns("__pycache__"))
-    (rule,) = re.findall(r"^wheel:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    run(f"{sys.executable} {rule}", folder)
+    build(folder)
     return folder
 
 
