@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db import connections, models
@@ -31,6 +33,39 @@ def places_of(rows: models.QuerySet[Any], lock: bool = True) -> list[list[Place]
         for pk, user_id, session_id in rows.values_list("pk", "user_id", "session_id")
     ]
     return list(batches(found, ROWS_AT_ONCE)) or [[]]
+
+
+def activities_of(rows: models.QuerySet[Any]) -> tuple[list[list[Place]], list[Activity]]:
+    """As `places_of`, for items; and the times of the rows in each session."""
+    if connections[rows.db].features.has_select_for_update:
+        rows = rows.select_for_update()
+    found = list(rows.values_list("pk", "user_id", "session_id", "timestamp"))
+    places = [
+        (pk, None if session_id is None else Conversation(user_id, session_id)) for pk, user_id, session_id, _ in found
+    ]
+    return list(batches(places, ROWS_AT_ONCE)) or [[]], activities(row[1:] for row in found)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The times of the first and last of some items of a session."""
+
+    user_id: str
+    session_id: str
+    first: datetime
+    last: datetime
+
+
+def activities(items: Iterable[tuple[str, str | None, datetime]]) -> list[Activity]:
+    """One `Activity` for each session; items are given as user, session and time."""
+    found: dict[tuple[str, str], Activity] = {}
+    for user_id, session_id, time in items:
+        if session_id is None:
+            continue
+        key = (user_id, session_id)
+        known = found.get(key, Activity(*key, first=time, last=time))
+        found[key] = Activity(*key, first=min(known.first, time), last=max(known.last, time))
+    return list(found.values())
 
 
 def transactions_of(records: Sequence[RowT], using: str) -> Iterator[list[RowT]]:

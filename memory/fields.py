@@ -126,6 +126,16 @@ class MapField(AnyJSONField):
         super().__init__(*args, **kwargs)
 
 
+class BoundField(models.DateTimeField):  # type: ignore[type-arg]
+    """A time that `FirestoreQuerySet.widen()` can move. On Firestore it is stored as microseconds since 1970.
+
+    Firestore's maximum and minimum are those of numbers. Timestamps of earlier versions are read too.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        return "moment" if connection.vendor == "firestore" else super().db_type(connection)
+
+
 class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
     """Any JSON value, stored as a ciphertext of `memory.encryption`; None is stored as NULL.
 

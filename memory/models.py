@@ -18,13 +18,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import limits
-from .batches import ROWS_AT_ONCE, Place, places_of
+from .batches import ROWS_AT_ONCE, Activity, Place, activities, places_of
 from .cache import Conversation
 from .coherence import Changes, Tables, cache_of, conversation_of, writing
 from .contention import retry_on_contention
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
+    BoundField,
     CompactVectorField,
     ContentHashField,
     DocumentIdField,
@@ -171,6 +172,13 @@ class Record(Document):
     def after_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
         """Update other rows in the transaction that wrote these records."""
 
+    def activities(self) -> list[Activity]:
+        """The time of the record in its session, if it has one."""
+        return []
+
+    def after_delete(self, using: str) -> None:
+        """Update other rows in the transaction that deleted this record."""
+
     @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`; raises `ValidationError` for values beyond the limits."""
@@ -201,13 +209,14 @@ class Record(Document):
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         using = using or router.db_for_write(type(self), instance=self)
-        if not self.is_cached(using):
+        if not self.is_cached(using) and not self.activities():
             return super().delete(using, keep_parents)
         with self.writing(using) as changes:
-            old = self._places(using)
+            old = self._places(using) if changes.active else []
             changes.expect(conversation for _, conversation in old)
             deleted = super().delete(using, keep_parents)
             changes.removed(old)
+            self.after_delete(using)
         return deleted
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -358,8 +367,21 @@ class MemoryItem(Record):
 
         Where the cache has the row, its times may lag by a minute (docs/cache.md).
         """
-        UserSession.objects.using(using).touch(changes.to_touch(records))
+        cls.sessions(using).touch(changes.to_touch(records))
         text_index().written(records, using)
+
+    def activities(self) -> list[Activity]:
+        """As `Record.activities`."""
+        return activities([(self.user_id, self.session_id, self.timestamp)])
+
+    def after_delete(self, using: str) -> None:
+        """Correct the times of the session."""
+        self.sessions(using).narrow(self.activities())
+
+    @classmethod
+    def sessions(cls, using: str) -> UserSessionQuerySet:
+        """All sessions on the database `using`."""
+        return UserSession.objects.using(using)
 
 
 class AgentData(Record):
@@ -404,8 +426,8 @@ class UserSession(Document):
     id = DocumentIdField(editable=False)
     user_id = NameField(_("user"))
     session_id = NameField(_("session"))
-    started_at = models.DateTimeField(_("started"), default=timezone.now)
-    last_activity = models.DateTimeField(_("last activity"), default=timezone.now)
+    started_at = BoundField(_("started"), default=timezone.now)
+    last_activity = BoundField(_("last activity"), default=timezone.now)
     metadata = MapField(_("metadata"))
 
     CACHED = True
@@ -429,6 +451,14 @@ class UserSession(Document):
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.session_id}"
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> UserSession:
+        """As Django's. A row that an item created on Firestore has no metadata."""
+        session = super().from_db(*args, **kwargs)
+        if session.__dict__.get("metadata", session) is None:
+            session.metadata = {}
+        return session
 
     @staticmethod
     def make_id(user_id: str, session_id: str) -> str:

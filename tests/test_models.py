@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core import serializers
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import IntegrityError, connections
-from django.db.models import F, Value
+from django.db import IntegrityError, connections, transaction
+from django.db.models import F, Max, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
@@ -410,10 +411,98 @@ def test_a_sessions_times_move_in_one_update(
     make_item(session_id="s", timestamp=NOON)
     days = [NOON + timedelta(days=number) for number in (-2, -1, 1, 2)]
     items = [MemoryItem(user_id="ada", session_id="s", item_type="m", timestamp=day) for day in days]
-    with django_assert_num_queries(4, using="memory"):
+    with django_assert_num_queries(2, using="memory"):
         MemoryItem.objects.bulk_create(items)
     row = UserSession.objects.get()
     assert (row.started_at, row.last_activity) == (days[0], days[-1])
+
+
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda items: [item.delete() for item in items],
+        lambda items: MemoryItem.objects.filter(pk__in=[item.pk for item in items]).delete(),
+    ],
+)
+@pytest.mark.parametrize(("gone", "first", "last"), [((2,), 0, 1), ((0,), 1, 2), ((1,), 0, 2), ((1, 2), 0, 0)])
+def test_deleting_items_corrects_the_times_of_their_session(
+    make_item: Callable[..., MemoryItem], delete: Callable[[Any], Any], gone: tuple[int, ...], first: int, last: int
+) -> None:
+    """They are those of the first and the last item that is left."""
+    times = [NOON + timedelta(hours=number) for number in range(3)]
+    items = [make_item(session_id="s", timestamp=time) for time in times]
+    other = make_item(session_id="t", timestamp=NOON)
+    delete([items[number] for number in gone])
+    row = UserSession.objects.get(pk="ada:s")
+    assert MemoryItem.objects.in_session("s").count() == 3 - len(gone)
+    assert (row.started_at, row.last_activity) == (times[first], times[last])
+    assert UserSession.objects.get(pk="ada:t").last_activity == other.timestamp
+
+
+def test_a_session_without_items_keeps_its_times(make_item: Callable[..., MemoryItem]) -> None:
+    """Those of the items that were deleted last."""
+    item = make_item(session_id="s", timestamp=NOON)
+    item.delete()
+    row = UserSession.objects.get()
+    assert (row.started_at, row.last_activity) == (NOON, NOON)
+
+
+def test_a_purge_corrects_the_times_of_sessions(make_item: Callable[..., MemoryItem]) -> None:
+    """Of those whose last item has expired."""
+    make_item(session_id="s", timestamp=NOON)
+    expired = timezone.now() - timedelta(seconds=1)
+    make_item(session_id="s", timestamp=NOON + timedelta(hours=1), expiration=expired)
+    assert MemoryItem.all_objects.purge() == 1
+    assert UserSession.objects.get().last_activity == NOON
+
+
+def test_an_item_keeps_the_metadata_of_its_session(make_item: Callable[..., MemoryItem]) -> None:
+    """Also in the transaction that changed them; a session that an item created has none."""
+    make_item(session_id="s", timestamp=NOON)
+    session = UserSession.objects.get()
+    assert session.metadata == {}
+    with transaction.atomic(using="memory"):
+        make_item(session_id="s", timestamp=NOON + timedelta(hours=1))
+        session.metadata = {"title": "Concert"}
+        session.save(update_fields=["metadata"])
+        make_item(session_id="s", timestamp=NOON - timedelta(hours=1))
+        inside = UserSession.objects.get()
+    for found in (inside, UserSession.objects.get()):
+        assert found.metadata == {"title": "Concert"}
+        assert (found.started_at, found.last_activity) == (NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+
+
+def test_sessions_are_found_and_sorted_by_their_times(make_item: Callable[..., MemoryItem]) -> None:
+    """Those that items created and those that were saved."""
+    make_item(session_id="a", timestamp=NOON)
+    UserSession.objects.create(user_id="ada", session_id="b", started_at=NOON, last_activity=NOON + timedelta(hours=1))
+    make_item(session_id="c", timestamp=NOON + timedelta(hours=2))
+    sessions = UserSession.objects.for_user("ada")
+    assert [row.session_id for row in sessions.newest_first()] == ["c", "b", "a"]
+    later = sessions.filter(last_activity__gt=NOON).order_by("last_activity")
+    assert [row.session_id for row in later] == ["b", "c"]
+    assert sessions.filter(last_activity__date=NOON.date()).count() == 3
+    assert sessions.aggregate(Max("last_activity"))["last_activity__max"] == NOON + timedelta(hours=2)
+
+
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+def test_parallel_writers_of_a_session_do_not_meet(make_item: Callable[..., MemoryItem]) -> None:
+    """None of fifty fails, and the session's times are those of all items."""
+    if connections["memory"].vendor == "sqlite":
+        pytest.skip("an SQLite in memory has one connection; tests/api/test_parallel_writers.py uses a file")
+    times = [NOON + timedelta(minutes=number) for number in range(50)]
+
+    def write(time: datetime) -> None:
+        try:
+            make_item(session_id="s", timestamp=time)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(write, times))
+    row = UserSession.objects.get()
+    assert (row.started_at, row.last_activity) == (times[0], times[-1])
+    assert MemoryItem.objects.in_session("s").count() == 50
 
 
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
@@ -462,12 +551,12 @@ def test_more_than_a_transaction_can_hold_is_written_in_several(make_item: Calla
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:
-    """An item of a known session: the turns before it, its insert, the session's upsert, a read of it, its update.
+    """An item of a known session: the turns before it, its insert, the session's upsert.
 
     The begin and the commit of the transaction are counted, on both engines.
     """
     make_item(session_id="s", timestamp=NOON)
-    with django_assert_num_queries(7, using="memory"):
+    with django_assert_num_queries(5, using="memory"):
         make_item(session_id="s", timestamp=NOON + timedelta(1))
     with django_assert_num_queries(3, using="memory"):
         make_item(session_id=None)

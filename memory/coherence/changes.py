@@ -14,7 +14,7 @@ from ..cache import ITEMS_CHANGED, SESSION_CHANGED, Conversation, ConversationCa
 from ..contention import write_transaction
 from ..snapshots import NotASnapshotError, restore
 from . import marking
-from .rows import Tables, cache_of, cached_item, conversation_of, session_from, session_row
+from .rows import Tables, cache_of, cached_item, conversation_of, session_from, session_row, times_from, touched_row
 
 # How far a session's last_activity may lag behind its newest item where the cache knows the session's row.
 TOUCH_AFTER = timedelta(minutes=1)
@@ -84,15 +84,43 @@ class Changes:
             operation = self._cache.session_row(session_row(session))
             self._record([(Conversation(session.user_id, session.session_id), operation)])
 
+    def sessions_touched(self, rows: Iterable[Any]) -> None:
+        """The times of the sessions include those of these rows; their other fields are unchanged."""
+        if self._cache is None:
+            return
+        for row in rows:
+            conversation = Conversation(row.user_id, row.session_id)
+            known = self._session_value(conversation)
+            session = session_from(known, self._tables.sessions, self._using)
+            times = times_from(known, self._tables.sessions, self._using)
+            first, last = row.started_at, row.last_activity
+            if times is not None:
+                first, last = min(first, times[0]), max(last, times[1])
+            if session is None:
+                self._record([(conversation, self._cache.session_row(touched_row(first, last)))])
+                continue
+            session.started_at, session.last_activity = first, last
+            self.session_saved(session)
+
     def sessions_changed(self, conversations: Iterable[Conversation | None]) -> None:
         """The rows of these sessions changed or were deleted."""
         self._record([(each, SESSION_CHANGED) for each in conversations if each is not None])
 
     def session(self, conversation: Conversation) -> Any:
-        """The `UserSession` that the cache held when the conversation was marked; None if it held none."""
+        """The `UserSession` as this transaction will leave it in the cache; None if it is not known."""
+        return session_from(self._session_value(conversation), self._tables.sessions, self._using)
+
+    def _session_value(self, conversation: Conversation) -> bytes | None:
+        """The session's cached value: the last of this transaction, or the one at the time of the mark."""
         current = None if self._cache is None else marking.known(self._using)
-        mark = None if current is None else current.marks.get(conversation)
-        return None if mark is None else session_from(mark.session, self._tables.sessions, self._using)
+        if current is None:
+            return None
+        for change in reversed(current.changes):
+            for changed, (word, value, _) in reversed(change.operations):
+                if changed == conversation and word == SESSION_CHANGED[0]:
+                    return value.encode() or None
+        mark = current.marks.get(conversation)
+        return None if mark is None else mark.session
 
     def newest(self, conversation: Conversation) -> list[Any] | None:
         """The conversation's newest items when it was marked, newest first, up to `embedding.EARLIER` of them.
@@ -109,7 +137,7 @@ class Changes:
             return None
 
     def to_touch(self, items: Sequence[Any]) -> Sequence[Any]:
-        """The items whose sessions' rows must be widened now; for the others the cached row is recent enough."""
+        """The items whose sessions' rows must be widened now; for the others the cached times are recent enough."""
         if self._cache is None:
             return items
         recent = {item.pk for item in items if self._is_recent(item)}
@@ -118,8 +146,10 @@ class Changes:
 
     def _is_recent(self, item: Any) -> bool:
         conversation = conversation_of(item)
-        row = None if conversation is None else self.session(conversation)
-        return row is not None and row.started_at <= item.timestamp < row.last_activity + TOUCH_AFTER
+        if conversation is None:
+            return False
+        times = times_from(self._session_value(conversation), self._tables.sessions, self._using)
+        return times is not None and times[0] <= item.timestamp < times[1] + TOUCH_AFTER
 
     def _record(self, operations: list[tuple[Conversation, Operation]]) -> None:
         if self._cache is None or not operations:

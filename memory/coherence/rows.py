@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections, models
@@ -12,7 +13,7 @@ from django.db import connections, models
 from ..cache import Conversation, ConversationCache, Item
 from ..conf import memory_settings
 from ..redis import redis_cache
-from ..snapshots import NotASnapshotError, form_of, restore, sortable, take
+from ..snapshots import NotASnapshotError, form_of, moment, restore, sortable, take
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -62,6 +63,25 @@ def conversation_of(item: Any) -> Conversation | None:
 def session_row(session: models.Model) -> str:
     """The cached value of a session."""
     return form_of(type(session)) + take(session)
+
+
+TOUCHED = "~"
+"""Begins the cached value of a session whose row is not known, but times that it includes are (`lua/session.lua`)."""
+
+
+def touched_row(started_at: datetime, last_activity: datetime) -> str:
+    """The cached value of a session of which only times are known."""
+    return f"{TOUCHED}{sortable(started_at)}{sortable(last_activity)}"
+
+
+def times_from(row: bytes | None, model: type[Any], using: str) -> tuple[datetime, datetime] | None:
+    """The first and last time of a cached session, whether its row is known or not."""
+    text = (row or b"").decode(errors="replace")
+    digits = text.removeprefix(TOUCHED)
+    if text.startswith(TOUCHED) and len(digits) == 36 and digits.isascii() and digits.isdigit():
+        return moment(int(digits[:18])), moment(int(digits[18:]))
+    known = session_from(row, model, using)
+    return None if known is None else (known.started_at, known.last_activity)
 
 
 def session_from(row: bytes | None, model: type[SessionT], using: str) -> SessionT | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asgiref.sync import sync_to_async
 
+from ..batches import activities_of
 from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
@@ -92,3 +93,21 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         return self._update_records(values)
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    @retry_on_contention
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """As `RecordQuerySet.delete`; the times of sessions whose first or last item is deleted are corrected."""
+        if self._is_not_plain():
+            return super().delete()
+        with self.model.writing(self.db) as changes:
+            places, gone = activities_of(self.order_by())
+            deleted = self._delete_places(places, changes)
+            self.model.sessions(self.db).narrow(gone)
+        return deleted
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def delete_with_sessions(self) -> tuple[int, dict[str, int]]:
+        """Delete items whose sessions are deleted in the same transaction."""
+        return super().delete()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql.compiler import SQLCompiler
 
+    from ..coherence import Changes
     from ..models import Record
 
     RecordT = TypeVar("RecordT", bound=Record)
@@ -181,17 +182,21 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         """Django's `delete`."""
         if not self.model.is_cached(self.db) or self._is_not_plain():
             return super().delete()
-        counts: Counter[str] = Counter()
         with self.model.writing(self.db) as changes:
-            for old in places_of(self.order_by()):
-                changes.expect(conversation for _, conversation in old)
-                some = self.order_by().filter(pk__in=[pk for pk, _ in old])
-                counts.update(super(RecordQuerySet, some).delete()[1])
-                changes.removed(old)
-        return counts.total(), dict(counts)
+            return self._delete_places(places_of(self.order_by()), changes)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _delete_places(self, places: Iterable[Sequence[Place]], changes: Changes) -> tuple[int, dict[str, int]]:
+        """Delete these records of the queryset."""
+        counts: Counter[str] = Counter()
+        for old in places:
+            changes.expect(conversation for _, conversation in old)
+            some = self.order_by().filter(pk__in=[pk for pk, _ in old])
+            counts.update(models.QuerySet.delete(some)[1])
+            changes.removed(old)
+        return counts.total(), dict(counts)
 
     def _update_at_once(self, values: Mapping[str, Any]) -> int:
         values = {**self.model.stamps(), **values}

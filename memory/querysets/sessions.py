@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from memory.backends.firestore.querysets import FirestoreQuerySet
+from memory.backends.firestore.values.batching import batches
 
-from ..batches import places_of
+from ..batches import ROWS_AT_ONCE, Activity, activities, places_of
 from ..cache import Conversation
 from ..contention import retry_on_contention
 
 if TYPE_CHECKING:
     from ..models import MemoryItem, UserSession
-
-
-@dataclass(frozen=True)
-class Activity:
-    """The times of a session's first and last item."""
-
-    user_id: str
-    session_id: str
-    first: datetime
-    last: datetime
-
-
-def activities(items: Iterable[MemoryItem]) -> list[Activity]:
-    """One `Activity` for each session that the items belong to."""
-    found: dict[tuple[str, str], Activity] = {}
-    for item in items:
-        if item.session_id is None:
-            continue
-        key = (item.user_id, item.session_id)
-        known = found.get(key, Activity(*key, first=item.timestamp, last=item.timestamp))
-        found[key] = Activity(*key, first=min(known.first, item.timestamp), last=max(known.last, item.timestamp))
-    return list(found.values())
 
 
 class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
@@ -59,57 +36,43 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
     def touch(self, items: Iterable[MemoryItem]) -> None:
         """Create the missing rows of the items' sessions, and widen the times of the others to include the items.
 
-        Safe with concurrent writers: rows are inserted if missing, and times only move outwards.
+        One write without a read, so concurrent writers of a session do not meet.
         """
-        seen = {self.model.make_id(found.user_id, found.session_id): found for found in activities(items)}
-        if not seen:
-            return
-        with self.model.writing(self.db) as changes:
-            conversations = {pk: Conversation(found.user_id, found.session_id) for pk, found in seen.items()}
-            changes.expect(conversations.values())
-            known = [changes.session(conversation) for conversation in conversations.values()]
-            widened = {row.pk: row for row in known if row is not None and self._widen(row, seen[row.pk])}
-            unknown = [found for pk, found in seen.items() if pk not in widened]
-            for row in self._make_missing(unknown):
-                if self._widen(row, seen[row.pk]):
-                    widened[row.pk] = row
-            for row in widened.values():
-                changes.session_saved(row)
-            changes.sessions_changed(conversations[pk] for pk in seen.keys() - widened.keys())
-
-    def _make_missing(self, wanted: Sequence[Activity]) -> list[UserSession]:
-        """The rows of the sessions; missing ones are created."""
         rows = [
             self.model(
-                user_id=found.user_id, session_id=found.session_id, started_at=found.first, last_activity=found.last
+                id=self.model.make_id(found.user_id, found.session_id),
+                user_id=found.user_id,
+                session_id=found.session_id,
+                started_at=found.first,
+                last_activity=found.last,
             )
-            for found in wanted
+            for found in activities((item.user_id, item.session_id, item.timestamp) for item in items)
         ]
-        for row in rows:
-            row.check_limits()
-        if rows:
-            super().bulk_create(rows, ignore_conflicts=True)
-        return list(self.filter(pk__in=[row.pk for row in rows])) if rows else []
+        if not rows:
+            return
+        with self.model.writing(self.db) as changes:
+            changes.expect(row.conversation for row in rows)
+            for some in batches(rows, ROWS_AT_ONCE):
+                self.widen(some, same=("user_id", "session_id"), least=("started_at",), greatest=("last_activity",))
+            changes.sessions_touched(rows)
 
-    def _widen(self, row: UserSession, found: Activity) -> bool:
-        """Move the row's times outwards, in the database and in memory; False if another writer moved them."""
-        wider: dict[str, Any] = {}
-        unmoved: dict[str, Any] = {}
-        if found.last > row.last_activity:
-            wider["last_activity"] = unmoved["last_activity__lt"] = found.last
-        if found.first < row.started_at:
-            wider["started_at"] = unmoved["started_at__gt"] = found.first
-        if not wider:
-            return True
-        for name, value in wider.items():
-            setattr(row, name, value)
-        mine = self.filter(pk=row.pk)
-        if super(UserSessionQuerySet, mine.filter(**unmoved)).update(**wider):
-            return True
-        if len(wider) == 2:  # one of the two may still have to move
-            super(UserSessionQuerySet, mine.filter(last_activity__lt=found.last)).update(last_activity=found.last)
-            super(UserSessionQuerySet, mine.filter(started_at__gt=found.first)).update(started_at=found.first)
-        return False
+    def narrow(self, deleted: Iterable[Activity]) -> None:
+        """Correct the times of sessions of which items were deleted. Call it in the transaction that deleted them.
+
+        Only a first or last item matters. A session without items keeps its times. The rows are locked, so that items
+        which are added meanwhile widen them afterwards.
+        """
+        gone = {self.model.make_id(each.user_id, each.session_id): each for each in deleted}
+        for some in batches(list(gone), ROWS_AT_ONCE):
+            for row in self.filter(pk__in=some).select_for_update():
+                each = gone[row.pk]
+                if each.first > row.started_at and each.last < row.last_activity:
+                    continue
+                left = self.model.stored_items(self.db).for_user(row.user_id).in_session(row.session_id)
+                times = left.order_by("timestamp").values_list("timestamp", flat=True)
+                first, last = times.first(), times.reverse().first()
+                if first is not None and (first, last) != (row.started_at, row.last_activity):
+                    self.filter(pk=row.pk).update(started_at=first, last_activity=last)
 
     @retry_on_contention
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
@@ -150,7 +113,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
             changes.expect(conversations)
             for conversation in conversations:
                 some = items.for_user(conversation.user_id).in_session(conversation.session_id)
-                counts.update(some.delete()[1])
+                counts.update(some.delete_with_sessions()[1])
             counts.update(super().delete()[1])
             changes.sessions_changed(conversations)
         return counts.total(), dict(counts)

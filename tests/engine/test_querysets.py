@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from django.db import NotSupportedError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.querysets import FirestoreManager, FirestoreQuerySet
-from tests.engine.app.models import Note
+from memory.backends.firestore.testing import CaptureRPCsContext
+from tests.engine.app.models import Note, Seat
 
 UNPATCHED = """
 import django
@@ -57,3 +60,54 @@ def test_the_manager_has_the_querysets_method() -> None:
     manager = FirestoreManager()
     manager.model = Note
     assert isinstance(manager.get_queryset(), FirestoreQuerySet)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWiden:
+    """`widen()`: rows are created, or bounds of existing ones move outwards."""
+
+    @staticmethod
+    def widen(*notes: Note) -> None:
+        FirestoreQuerySet(Note).widen(notes, same=["owner"], least=["stars"], greatest=["reads"])
+
+    def test_it_is_one_commit_without_a_read(self) -> None:
+        """New and known rows alike; other fields of known rows stay, and new rows lack them."""
+        Note.objects.create(id="a", owner="ann", text="kept", stars=3, reads=3)
+        with CaptureQueriesContext(connection) as captured:
+            self.widen(Note(id="a", owner="ann", stars=1, reads=9), Note(id="b", owner="bob", stars=5, reads=6))
+        (entry,) = captured.captured_queries
+        assert "ON CONFLICT" in entry["sql"]
+        assert [(rpc["method"], rpc["documents_read"], rpc["documents_written"]) for rpc in entry["rpcs"]] == [
+            ("Commit", 0, 2)
+        ]
+        rows = {row[0]: row[1:] for row in Note.objects.values_list("id", "owner", "text", "stars", "reads")}
+        assert rows == {"a": ("ann", "kept", 1, 9), "b": ("bob", None, 5, 6)}
+        self.widen(Note(id="a", owner="ann", stars=2, reads=8))
+        assert Note.objects.values_list("stars", "reads").get(pk="a") == (1, 9)
+
+    def test_in_a_transaction(self) -> None:
+        """Own writes are seen before the commit, and are one write of each row."""
+        Note.objects.create(id="a", owner="ann", stars=3, reads=3)
+        with CaptureRPCsContext(connection) as calls, transaction.atomic():
+            self.widen(Note(id="a", owner="ann", stars=2, reads=2))
+            self.widen(Note(id="a", owner="ann", stars=4, reads=5), Note(id="b", owner="bob", stars=1, reads=1))
+        assert [(call["method"], call["documents_written"]) for call in calls] == [("Commit", 2)]
+        with transaction.atomic():
+            self.widen(Note(id="a", owner="ann", stars=0, reads=0), Note(id="c", owner="cy", stars=0, reads=0))
+            inside = list(Note.objects.order_by("pk").values_list("id", "stars", "reads"))
+            Note.objects.filter(pk="c").update(reads=7)
+            self.widen(Note(id="c", owner="cy", stars=1, reads=8))
+        assert inside == [("a", 0, 5), ("b", 1, 1), ("c", 0, 0)]
+        assert Note.objects.values_list("stars", "reads").get(pk="c") == (0, 8)
+
+    def test_a_rollback_discards_it(self) -> None:
+        """As every write."""
+        with transaction.atomic():
+            self.widen(Note(id="a", owner="ann", stars=1, reads=1))
+            transaction.set_rollback(True)
+        assert not Note.objects.exists()
+
+    def test_constraints_are_refused(self) -> None:
+        """Markers of unique values would need a read."""
+        with pytest.raises(NotSupportedError, match="constraints"):
+            FirestoreQuerySet(Seat).widen([Seat()])

@@ -105,6 +105,40 @@ def test_agent_data_by_its_key_is_one_read() -> None:
     cost.assert_calls(GET)
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_creating_an_item_is_one_commit(make_item: Callable[..., MemoryItem], known: bool) -> None:
+    """The item and the row of its session, whether the session is new or known: nothing is read."""
+    if known:
+        make_item(session_id="s")
+    item = MemoryItem(user_id="ada", session_id="s", item_type="m")
+    with Cost() as cost:
+        item.save()
+    cost.assert_calls(("Commit", 0, 2))
+    with Cost() as cost:
+        MemoryItem.objects.bulk_create(
+            MemoryItem(user_id="ada", session_id=session, item_type="m") for session in ("s", "s", "t", None)
+        )
+    cost.assert_calls(("Commit", 0, 6))
+
+
+@pytest.mark.parametrize("fields", [None, ["metadata"]])
+def test_changing_an_item_is_a_lookup_and_a_commit(make_item: Callable[..., MemoryItem], fields: Any) -> None:
+    """`save()` must know whether the row exists."""
+    item = make_item(session_id="s")
+    item.metadata = {"n": 1}
+    with Cost() as cost:
+        item.save(update_fields=fields)
+    cost.assert_calls(("BatchGetDocuments", 1, 0), ("Commit", 0, 2))
+
+
+def test_items_without_a_session_and_agent_data_are_one_write() -> None:
+    """They have no other row."""
+    for record in (MemoryItem(user_id="ada", item_type="m"), AgentData(agent_id="a", data_type="t")):
+        with Cost() as cost:
+            record.save()
+        cost.assert_calls(("Commit", 0, 1))
+
+
 @isolate_apps("memory")
 def test_managers_of_other_databases_and_models_do_not_share_querysets(make_item: Callable[..., MemoryItem]) -> None:
     """Managers keep a queryset to copy."""

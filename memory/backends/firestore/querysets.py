@@ -11,14 +11,16 @@ inside a transaction, this queryset behaves like Django's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
+from django.db.models.sql import InsertQuery
 
 from .statements import PLANS_AROUND_INDEXES
+from .widening import conflict_clause
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -59,6 +61,44 @@ class FirestoreQuerySet(QuerySet[ModelT]):
         return clone
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
+
+    def widen(
+        self,
+        objs: Iterable[ModelT],
+        *,
+        same: Collection[str] = (),
+        least: Collection[str] = (),
+        greatest: Collection[str] = (),
+    ) -> None:
+        """Creates rows, or moves bounds of existing ones outwards: one statement without a read.
+
+        Of an existing row, fields in `least` get the object's value if it is less, those in `greatest` if it is
+        greater, and the others stay. Rows are found by their primary keys, and concurrent calls do not conflict.
+
+        On Firestore the bounds must be numbers, for example a `memory.fields.BoundField`, and `same` names the fields
+        that depend on the key alone. A new document has these and the bounds; it lacks the other fields, which are read
+        as None. `save()` and its signals are not used. Raises `NotSupportedError` on Oracle.
+        """
+        self._for_write = True
+        connection: Any = connections[self.db]
+        meta: Any = self.model._meta
+        query = InsertQuery(self.model)
+        query.insert_values(meta.local_concrete_fields, list(objs))
+        if not query.objs:
+            return
+        bounds = [[meta.get_field(name) for name in names] for names in (least, greatest)]
+        if connection.vendor == "firestore":
+            from .compilers.widen import widen  # imports grpc, which is not needed on other engines
+
+            widen(connection, query, {meta.get_field(name).column for name in same}, *bounds)
+            return
+        clause = conflict_clause(connection, self.model, *bounds)
+        compiler: Any = query.get_compiler(using=self.db)
+        with connection.cursor() as cursor:
+            for sql, params in compiler.as_sql():
+                cursor.execute(f"{sql} {clause}", params)
+
+    widen.alters_data = True  # type: ignore[attr-defined]
 
 
 FirestoreManager = Manager.from_queryset(FirestoreQuerySet)

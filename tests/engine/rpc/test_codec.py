@@ -44,6 +44,7 @@ ROUND_TRIPS = {
     Kind.TEXT: TEXT,
     Kind.BINARY: st.binary(),
     Kind.DATETIME: AWARE,
+    Kind.MOMENT: AWARE,
     Kind.DATE: st.dates(),
     Kind.TIME: st.times(),
     Kind.DURATION: DURATIONS,
@@ -54,7 +55,9 @@ ROUND_TRIPS = {
     Kind.ANY: st.one_of(st.booleans(), INT64, TEXT, AWARE, st.binary()),
     Kind.WIRE: TEXT.map(lambda text: pb["Value"](string_value=text)),
 }
-ORDERED = {kind: ROUND_TRIPS[kind] for kind in (Kind.DATE, Kind.TIME, Kind.DURATION, Kind.DECIMAL, Kind.UUID)}
+ORDERED = {
+    kind: ROUND_TRIPS[kind] for kind in (Kind.MOMENT, Kind.DATE, Kind.TIME, Kind.DURATION, Kind.DECIMAL, Kind.UUID)
+}
 
 
 def stored(value: Any, kind: Kind) -> Any:
@@ -81,6 +84,12 @@ def same(a: Any, b: Any) -> bool:
 def test_every_kind_has_a_round_trip_test() -> None:
     """So that a new kind cannot be forgotten."""
     assert set(ROUND_TRIPS) == set(Kind)
+
+
+def test_a_moment_may_be_a_timestamp() -> None:
+    """As earlier versions stored the times of sessions."""
+    time = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    assert codec.decode(stored(time, Kind.DATETIME), Kind.MOMENT) == time
 
 
 @pytest.mark.parametrize("kind", ROUND_TRIPS, ids=str)

@@ -35,8 +35,11 @@ def writes(draw: st.DrawFn) -> Write:
         return Create("t", id, columns, values)
     if kind is Put:
         return Put("t", id, columns, values, must_exist=draw(st.booleans()))
-    added = tuple((ref, draw(NUMBERS)) for ref in REFS if ref not in columns and draw(st.booleans()))
-    return Update("t", id, columns, values, added)
+    # Each column has one kind of transform, since transforms of different kinds cannot be merged.
+    added, low, high = (
+        tuple((ref, draw(NUMBERS)) for ref in [ref] if ref not in columns and draw(st.booleans())) for ref in REFS
+    )
+    return Update("t", id, columns, values, added, least=low, greatest=high, upsert=draw(st.booleans()))
 
 
 STORES = st.dictionaries(st.sampled_from(IDS), st.dictionaries(st.sampled_from("xyz"), NUMBERS))
@@ -47,21 +50,29 @@ def add(value: Any, amount: int) -> int:
     return (value or 0) + amount
 
 
+def widened(value: Any, bound: int, *, greatest: bool) -> int:
+    return bound if value is None else (max if greatest else min)(value, bound)
+
+
 def apply(store: Store, write: Write) -> Outcome:
     """Applies one write to documents like Firestore."""
     there = write.id in store
     if isinstance(write, Create) and there:
         return Outcome.EXISTS
-    must_exist = isinstance(write, Update) or (isinstance(write, Put | Delete) and write.must_exist)
+    must_exist = (isinstance(write, Update) and not write.upsert) or (
+        isinstance(write, Put | Delete) and write.must_exist
+    )
     if must_exist and not there:
         return Outcome.MISSING
     if isinstance(write, Delete):
         store.pop(write.id, None)
         return Outcome.APPLIED
-    row = dict(store[write.id]) if isinstance(write, Update) else {}
+    row = dict(store.get(write.id, {})) if isinstance(write, Update) else {}
     row |= {ref.name: value for ref, value in zip(write.columns, write.values, strict=True)}
     if isinstance(write, Update):
         row |= {ref.name: add(row.get(ref.name), amount) for ref, amount in write.increments}
+        row |= {ref.name: widened(row.get(ref.name), bound, greatest=False) for ref, bound in write.least}
+        row |= {ref.name: widened(row.get(ref.name), bound, greatest=True) for ref, bound in write.greatest}
     store[write.id] = row
     return Outcome.APPLIED
 
@@ -75,8 +86,10 @@ def laid_over(buffer: Buffer, stored: Store) -> Store:
                 seen.pop(id, None)
             case Row(values):
                 seen[id] = dict(values)
-            case Patch(values, increments):
-                row = {**stored[id], **values}
+            case Patch(values, increments, least, greatest):
+                row = {**stored.get(id, {}), **values}
+                row |= {name: widened(row.get(name), bound, greatest=False) for name, bound in least.items()}
+                row |= {name: widened(row.get(name), bound, greatest=True) for name, bound in greatest.items()}
                 seen[id] = row | {name: add(row.get(name), amount) for name, amount in increments.items()}
     return seen
 
@@ -117,7 +130,7 @@ def sent(buffer: Buffer) -> Sequence[Write]:
 @given(STORES, STEPS)
 def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
     """Outcomes, reads, rollbacks to savepoints, and the documents after the commit agree with the model."""
-    buffer = Buffer(add, lambda value: ("number", value))
+    buffer = Buffer(add, lambda value: ("number", value), widened)
     model: Store = {id: dict(row) for id, row in stored.items()}
     marks: list[tuple[int, Store]] = [(buffer.mark(), dict(model))]
     for step in steps:
@@ -144,7 +157,7 @@ def test_it_does_what_the_writes_would(stored: Store, steps: list[Any]) -> None:
 def test_the_commit_checks_assumptions(stored: Store, steps: list[Write]) -> None:
     """A write to an unknown document is assumed to succeed. If it does not, the commit fails, unless the row was
     deleted in between, which the caller has to check."""
-    buffer, model = Buffer(add), {id: dict(row) for id, row in stored.items()}
+    buffer, model = Buffer(add, widened=widened), {id: dict(row) for id, row in stored.items()}
     first: dict[str, Outcome] = {}
     for step in steps:
         assumed = buffer.apply(step)
@@ -216,3 +229,11 @@ def test_a_part_of_a_column_cannot_be_written() -> None:
     """The buffer holds whole columns."""
     with pytest.raises(TypeError, match=r"data\.key is a path inside a column"):
         Buffer(add).apply(Update("t", "a", (Ref(("data", "key"), Kind.JSON),), (1,)))
+
+
+def test_different_transforms_of_a_column_are_refused() -> None:
+    """Firestore would apply them in another order than that of the statements."""
+    buffer = Buffer(add, widened=widened)
+    buffer.apply(Update("t", "a", increments=((REFS[0], 1),)))
+    with pytest.raises(TypeError, match="x"):
+        buffer.apply(Update("t", "a", greatest=((REFS[0], 1),)))

@@ -209,6 +209,7 @@ _SAMPLES: Final[dict[Kind, Any]] = {
     Kind.INTEGER: 1,
     Kind.FLOAT: 1.0,
     Kind.DATETIME: SOME_TIME,
+    Kind.MOMENT: SOME_TIME,
     Kind.DATE: SOME_TIME.date(),
     Kind.TIME: SOME_TIME.time(),
 }

@@ -35,7 +35,7 @@ def to_sqlite(field: Field[Any, Any], outer: Connection, inner: SQLiteWrapper) -
         return lambda value: inner.ops.adapt_decimalfield_value(
             value, getattr(field, "max_digits", None), getattr(field, "decimal_places", None)
         )
-    if kind is Kind.DATETIME:
+    if kind in (Kind.DATETIME, Kind.MOMENT):
         return lambda value: str(_naive(value, inner.timezone))
     return TO_SQLITE.get(kind)
 
@@ -49,7 +49,7 @@ def from_sqlite(field: Any, outer: Connection, inner: SQLiteWrapper) -> Convert 
             getattr(field, "max_digits", None),
             getattr(field, "decimal_places", None),
         )
-    if kind is Kind.DATETIME:
+    if kind in (Kind.DATETIME, Kind.MOMENT):
         return lambda value: _instant(parse_datetime(str(value)), inner.timezone)
     if kind in (Kind.VECTOR, Kind.ANY):
         return lambda value: field.get_db_prep_save(field.to_python(value), connection=outer)

@@ -224,6 +224,9 @@ class Update:
 
     The outcome is `MISSING` if the document does not exist, and `STALE` if `version` is given and the document was
     written after it was read. `increments` add constants on the server; their columns are not among `columns`.
+
+    `least` and `greatest` replace numbers by smaller and greater ones only. With `upsert` a missing document is
+    created, with these columns and no others.
     """
 
     collection: str
@@ -232,6 +235,9 @@ class Update:
     values: tuple[Any, ...] = ()
     increments: tuple[tuple[Ref, int | float], ...] = ()
     version: Any = None
+    least: tuple[tuple[Ref, Any], ...] = ()
+    greatest: tuple[tuple[Ref, Any], ...] = ()
+    upsert: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ LEAST: Final[dict[Kind, Any]] = {
     Kind.TEXT: "",
     Kind.BINARY: b"",
     Kind.DATETIME: datetime.min.replace(tzinfo=UTC),
+    Kind.MOMENT: datetime.min.replace(tzinfo=UTC),
     Kind.DATE: date.min,
     Kind.TIME: time.min,
     Kind.DURATION: timedelta(microseconds=-(2**63)),  # stored as 64 bits

@@ -100,6 +100,10 @@ def _encode_datetime(message: Message, value: dt.datetime) -> None:
     message.timestamp_value.nanos = since.microseconds * 1000
 
 
+def _encode_moment(message: Message, value: dt.datetime) -> None:
+    message.integer_value = ((value if value.tzinfo is dt.UTC else utc(value)) - EPOCH) // MICROSECOND
+
+
 def _encode_date(message: Message, value: dt.date) -> None:
     message.string_value = value.isoformat()[:10]
 
@@ -263,6 +267,7 @@ _ENCODERS: Final[Mapping[Kind, Encoder]] = {
     Kind.TEXT: _encode_text,
     Kind.BINARY: _encode_binary,
     Kind.DATETIME: _encode_datetime,
+    Kind.MOMENT: _encode_moment,
     Kind.DATE: _encode_date,
     Kind.TIME: _encode_time,
     Kind.DURATION: _encode_duration,
@@ -403,6 +408,12 @@ def _decode_datetime(message: Message) -> Any:
     return EPOCH + dt.timedelta(0, stamp.seconds, stamp.nanos // 1000)
 
 
+def _decode_moment(message: Message) -> Any:
+    return (
+        EPOCH + message.integer_value * MICROSECOND if message.HasField("integer_value") else _decode_datetime(message)
+    )
+
+
 def _from_text(make: Callable[[str], Any]) -> Decoder:
     """A decoder of a form that is text."""
 
@@ -444,6 +455,7 @@ _DECODERS: Final[Mapping[Kind, Decoder]] = {
     Kind.TEXT: _decode_text,
     Kind.BINARY: _plain("bytes_value"),
     Kind.DATETIME: _decode_datetime,
+    Kind.MOMENT: _decode_moment,
     Kind.DATE: _from_text(dt.date.fromisoformat),
     Kind.TIME: _from_text(dt.time.fromisoformat),
     Kind.DURATION: _decode_duration,
@@ -583,6 +595,16 @@ def incremented(message: Message | None, amount: float) -> Message:
     return made
 
 
+def widened(message: Message | None, bound: Message, *, greatest: bool) -> Message:
+    """The result of Firestore's maximum or minimum: the bound itself if the value is not a number."""
+    names = ("integer_value", "double_value")
+    kind = None if message is None else message.WhichOneof("value_type")
+    if message is None or kind not in names:
+        return bound
+    before, given = getattr(message, kind), getattr(bound, str(bound.WhichOneof("value_type")))
+    return bound if (given > before if greatest else given < before) else message
+
+
 def token(message: Message) -> tuple[Any, ...] | None:
     """A type and parts that are the same for values that Firestore's filters take for equal, and in their order.
 
@@ -621,6 +643,6 @@ def as_read(content: Any, kind: Kind) -> Any:
     """A value as a row holds it that is read after the value was stored."""
     if type(content) is _READ_AS_GIVEN.get(kind):
         return content
-    if kind is Kind.DATETIME and content.tzinfo is dt.UTC:
+    if kind in (Kind.DATETIME, Kind.MOMENT) and content.tzinfo is dt.UTC:
         return content
     return decode(value(content, kind), kind)

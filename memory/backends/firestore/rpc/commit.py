@@ -57,6 +57,7 @@ from .writes import (
     has_precondition,
     is_idempotent,
     is_optional,
+    is_upsert,
     needs_mark,
     predicted_outcome,
 )
@@ -264,7 +265,8 @@ class Committer:
             self._increments.update(_computed(batch.writes, answer.write_results))
 
     def _message(self, batch: Batch, write: Write) -> Message:
-        marked = needs_mark(write) or (self._transaction is not None and isinstance(write, Update))
+        in_transaction = self._transaction is not None and isinstance(write, Update) and not write.upsert
+        marked = needs_mark(write) or in_transaction
         return messages.write(write, self._documents, batch.mark if marked else "")
 
     def _applied(self, batch: Batch) -> None:
@@ -367,6 +369,8 @@ class Committer:
         document = found.get(messages.document_name(write, self._documents))
         if document is None:
             return Evidence.APPLIED if isinstance(write, Delete) else Evidence.NOT_APPLIED
+        if is_upsert(write):  # without an effect, it does not change the update time
+            return Evidence.NONE
         since = document.create_time if isinstance(write, Create | Delete) else document.update_time
         if to_seconds(since) < began:
             return Evidence.NOT_APPLIED
@@ -447,7 +451,9 @@ def _computed(writes: Sequence[Write], results: Sequence[Message]) -> Increments
 def _transformed(write: Create | Put | Update) -> list[Ref]:
     """The columns of a write's transforms, in their order in the message."""
     times = [write.columns[place] for place in server_time.places(write.values)]
-    return [*times, *(ref for ref, _ in write.increments)] if isinstance(write, Update) else times
+    if not isinstance(write, Update):
+        return times
+    return [*times, *(ref for ref, _ in (*write.increments, *write.least, *write.greatest))]
 
 
 def serialized_fields(document: Message) -> bytes:

@@ -318,10 +318,16 @@ def _write_update(change: Update, name: str, mark: str) -> Message:
         transform = made.update_transforms.add()
         transform.field_path = document_ids.field_path(ref.path)
         codec.encode(transform.increment, amount, Kind.ANY)
+    for bounds, name_of in ((change.least, "minimum"), (change.greatest, "maximum")):
+        for ref, bound in bounds:
+            transform = made.update_transforms.add()
+            transform.field_path = document_ids.field_path(ref.path)
+            codec.encode(getattr(transform, name_of), bound, ref.kind)
     if mark:
         made.update.fields[MARK].string_value = mark
         made.update_mask.field_paths.append(document_ids.quoted(MARK))
-    _set_precondition(made, change.version)
+    if not change.upsert:
+        _set_precondition(made, change.version)
     return made
 
 

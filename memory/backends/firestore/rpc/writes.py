@@ -25,7 +25,12 @@ def is_idempotent(write: Write) -> bool:
 
 
 def _is_unconditional_put(write: Write) -> bool:
-    return isinstance(write, Put) and not write.must_exist
+    return (isinstance(write, Put) and not write.must_exist) or is_upsert(write)
+
+
+def is_upsert(write: Write) -> bool:
+    """Whether a write creates the document or updates it."""
+    return isinstance(write, Update) and write.upsert
 
 
 def _is_unconditional_delete(write: Write) -> bool:

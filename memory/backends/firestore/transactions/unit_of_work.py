@@ -68,7 +68,7 @@ from ..rpc import codec
 from ..rpc.channel import Message, pb
 from ..rpc.executor import Executor
 from ..rpc.sequences import LAST, counter_id
-from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_optional
+from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_optional, is_upsert
 from ..values.batching import connected_components
 from ..values.document_ids import SORTED_KINDS, document_id, escape_key
 from ..values.marker_collections import SEQUENCES
@@ -110,7 +110,7 @@ class UnitOfWork:
         self._blocks = blocks
         self._retry = retry
         self._optimistic = optimistic
-        self._buffer = Buffer(codec.incremented, codec.token)
+        self._buffer = Buffer(codec.incremented, codec.token, codec.widened)
         self._id: bytes | None = None
         self._began = self._last = 0.0
         self._aborted = ""
@@ -440,7 +440,7 @@ class UnitOfWork:
             return key if isinstance(write, Delete) and entry.precondition is Precondition.ABSENT else None
         if isinstance(write, Create):
             return key if isolate or self._never_committed() else None
-        unconditional = isinstance(write, Put | Delete) and not write.must_exist
+        unconditional = (isinstance(write, Put | Delete) and not write.must_exist) or is_upsert(write)
         return None if unconditional else key
 
     def _look_up(self, keys: Sequence[Key]) -> None:
@@ -573,7 +573,7 @@ class UnitOfWork:
     def _with_precondition(self, write: Write) -> Write | None:
         """A write that fails if its document was changed after it was read; None if there is no such write."""
         key = (write.collection, write.id)
-        if key not in self._read or (isinstance(write, Create) and key not in self._seen):
+        if key not in self._read or is_upsert(write) or (isinstance(write, Create) and key not in self._seen):
             return write
         if isinstance(write, Update | Delete) and key in self._seen:
             return replace(write, version=self._seen[key])
@@ -582,7 +582,7 @@ class UnitOfWork:
     def _with_version(self, write: Write) -> Write:
         """The write, with the version that an optimistic transaction read as a precondition."""
         version = self._versions.get((write.collection, write.id))
-        if version is None or not isinstance(write, Update | Delete) or write.version is not None:
+        if version is None or not isinstance(write, Update | Delete) or write.version is not None or is_upsert(write):
             return write
         return replace(write, version=version)
 
@@ -748,7 +748,15 @@ def _encoded(write: Write) -> Write:
             for ref, value in zip(write.columns, write.values, strict=True)
         ]
     )
-    return replace(write, columns=_wire_columns(write.columns), values=values)
+    wire = _wire_columns(write.columns)
+    if not isinstance(write, Update) or not (write.least or write.greatest):
+        return replace(write, columns=wire, values=values)
+    low, high = _encoded_bounds(write.least), _encoded_bounds(write.greatest)
+    return replace(write, columns=wire, values=values, least=low, greatest=high)
+
+
+def _encoded_bounds(bounds: Sequence[tuple[Ref, Any]]) -> tuple[tuple[Ref, Any], ...]:
+    return tuple((Ref(ref.path, Kind.WIRE), codec.value(bound, ref.kind)) for ref, bound in bounds)
 
 
 @lru_cache(maxsize=1024)
@@ -764,11 +772,16 @@ def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message |
             return None
         case Row(values):
             _fill(made, values)
-        case Patch(values, increments):
-            if stored is None:
+        case Patch(values, increments, least, greatest):
+            if stored is None and entry.precondition is not Precondition.ANY:
                 return None
+            stored = pb["Document"]() if stored is None else stored
             made.fields.MergeFrom(stored.fields)
             _fill(made, values)
+            for bounds, is_greatest in ((least, False), (greatest, True)):
+                for name, bound in bounds.items():
+                    known = stored.fields.get(escape_key(name))
+                    _fill(made, {name: codec.widened(known, bound, greatest=is_greatest)})
             _fill(
                 made,
                 {name: codec.incremented(stored.fields.get(escape_key(name)), n) for name, n in increments.items()},

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from ..query.plan import Create, Delete, Outcome, Put, Update, Write
 from ..values.types import Kind, Ref
@@ -57,10 +57,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Some columns of a stored document; the others are unchanged."""
+    """Some columns of a stored document; the others are unchanged. For `least` and `greatest` see `plan.Update`.
+
+    With the precondition ANY, a missing document is created.
+    """
 
     values: Values
     increments: Values = field(default_factory=dict)
+    least: Values = field(default_factory=dict)
+    greatest: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,17 @@ DELETED: Final = Deleted()
 
 Add: TypeAlias = Callable[[Any, Any], Any]
 """Adds an increment to a column's value (None if the column is missing)."""
+
+
+class Widened(Protocol):
+    """The wider of a column's value (None if the column is missing) and a bound."""
+
+    def __call__(self, value: Any, bound: Any, /, *, greatest: bool) -> Any: ...
+
+
+def _bound(value: Any, bound: Any, *, greatest: bool) -> Any:
+    return bound
+
 
 Token: TypeAlias = tuple[Any, ...]
 """The type and the parts of a value, for comparisons: only values of one type are in an order."""
@@ -152,9 +168,10 @@ class ColumnIndex:
 class Buffer:
     """The writes of one transaction."""
 
-    def __init__(self, add: Add, tokenize: Tokenize = lambda value: None) -> None:
+    def __init__(self, add: Add, tokenize: Tokenize = lambda value: None, widened: Widened = _bound) -> None:
         self._add = add
         self._tokenize = tokenize
+        self._widened = widened
         self._entries: dict[str, dict[str, Entry]] = {}
         self._stored: dict[str, int] = {}
         self._indexes: dict[str, dict[str, ColumnIndex]] = {}
@@ -257,27 +274,39 @@ class Buffer:
 
     def _update(self, entry: Entry | None, write: Update, stored: bool | None) -> _Applied:
         if entry is None:
-            if stored is False:
+            if stored is False and not write.upsert:
                 return Outcome.MISSING, None
-            added = {_name(ref): amount for ref, amount in write.increments}
-            return Outcome.APPLIED, Entry(Precondition.PRESENT, Patch(_values(write), added), write.version)
+            added, *bounds = ({_name(ref): value for ref, value in pairs} for pairs in _computed(write))
+            before = Precondition.ANY if write.upsert else Precondition.PRESENT
+            return Outcome.APPLIED, Entry(before, Patch(_values(write), added, *bounds), write.version)
         if isinstance(entry.state, Deleted):
+            if write.upsert:
+                return Outcome.APPLIED, replace(entry, state=self._changed(Row({}), write))
             return Outcome.MISSING, None
         return Outcome.APPLIED, replace(entry, state=self._changed(entry.state, write))
 
     def _changed(self, state: Row | Patch, write: Update) -> Row | Patch:
         """A row or a patch after an update. An increment of a known value is computed at once."""
         values = {**state.values, **_values(write)}
-        increments = dict(state.increments) if isinstance(state, Patch) else {}
+        increments, *bounds = _transforms(state)
         for name in _values(write):
-            increments.pop(name, None)
+            for pending in (increments, *bounds):
+                pending.pop(name, None)
+        for pending, given, greatest in zip(bounds, (write.least, write.greatest), (False, True), strict=True):
+            for ref, bound in given:
+                name = _name(ref)
+                target = values if isinstance(state, Row) or name in values else pending
+                target[name] = self._widened(target.get(name), bound, greatest=greatest)
         for ref, amount in write.increments:
             name = _name(ref)
             if isinstance(state, Row) or name in values:
                 values[name] = self._add(values.get(name), amount)
             else:
                 increments[name] = increments.get(name, 0) + amount
-        return Row(values) if isinstance(state, Row) else Patch(values, increments)
+        if isinstance(state, Row):
+            return Row(values)
+        _refuse_mixed(increments, *bounds)
+        return Patch(values, increments, *bounds)
 
     def _delete(self, entry: Entry | None, write: Delete, stored: bool | None) -> _Applied:
         conditional = write.must_exist or write.version is not None
@@ -298,6 +327,25 @@ _APPLY: Final[Mapping[type, Callable[..., _Applied]]] = {
     Update: Buffer._update,
     Delete: Buffer._delete,
 }
+
+
+def _computed(write: Update) -> tuple[tuple[tuple[Ref, Any], ...], ...]:
+    """What the server computes: increments, least and greatest values."""
+    return write.increments, write.least, write.greatest
+
+
+def _refuse_mixed(*transforms: Mapping[str, Any]) -> None:
+    """Raises for a column with transforms of several kinds, whose order would be lost."""
+    names = [name for pending in transforms for name in pending]
+    if mixed := {name for name in names if names.count(name) > 1}:
+        raise TypeError(f"a transaction can either add to {sorted(mixed)[0]!r} or widen one bound of it, not both")
+
+
+def _transforms(state: Row | Patch) -> tuple[dict[str, Any], ...]:
+    """Copies of the same of a patch; of a row, which has all of its values, nothing."""
+    if isinstance(state, Row):
+        return {}, {}, {}
+    return dict(state.increments), dict(state.least), dict(state.greatest)
 
 
 def _may_be_stored(entry: Entry | None) -> bool:
@@ -330,10 +378,13 @@ def _write(collection: str, id: str, entry: Entry) -> Write | None:
             if entry.precondition is Precondition.ABSENT:
                 return Create(collection, id, columns, contents, entry.refusal)
             return Put(collection, id, columns, contents, must_exist=entry.precondition is Precondition.PRESENT)
-        case Patch(values, increments):
+        case Patch(values, increments, least, greatest):
             columns, contents = _columns(values)
-            added = tuple((_ref(name), amount) for name, amount in increments.items())
-            return Update(collection, id, columns, contents, added, entry.version)
+            added, low, high = (
+                tuple((_ref(name), value) for name, value in pairs.items()) for pairs in (increments, least, greatest)
+            )
+            upsert = entry.precondition is Precondition.ANY
+            return Update(collection, id, columns, contents, added, entry.version, low, high, upsert)
 
 
 def _columns(values: Values) -> tuple[tuple[Ref, ...], tuple[Any, ...]]:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     Python types of the kinds:
 
         BOOLEAN bool · INTEGER int (int64) · FLOAT float · TEXT str · BINARY bytes · DATETIME aware datetime (UTC)
+        MOMENT the same as DATETIME, stored as a number
         DATE date · TIME time (naive) · DURATION timedelta · DECIMAL Decimal · UUID uuid.UUID
         JSON any JSON value · VECTOR list[float] · ANY the Python type of the stored type
         WIRE a value that is already encoded
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     TEXT = "text"
     BINARY = "binary"
     DATETIME = "datetime"
+    MOMENT = "moment"
     DATE = "date"
     TIME = "time"
     DURATION = "duration"
