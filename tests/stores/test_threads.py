@@ -271,7 +271,10 @@ def test_beside_djangos_own_async_calls(manager: FirestoreMemoryManager) -> None
 
     async def main() -> bool:
         pk = await manager.add_memory_item(item())
-        return await sync_to_async(MemoryItem.objects.using(manager.alias).filter(pk=pk).exists)()
+        try:
+            return await sync_to_async(MemoryItem.objects.using(manager.alias).filter(pk=pk).exists)()
+        finally:  # asgiref's thread stays, and would keep its connection open
+            await sync_to_async(connections.close_all)()
 
     assert asyncio.run(main())
 
