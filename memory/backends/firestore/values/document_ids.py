@@ -174,16 +174,19 @@ def is_shortened(id: str) -> bool:
     return _SHORTENED.search(id) is not None
 
 
+_TIME: Final[tuple[Callable[[Any], str], Callable[[str], Any]]] = (
+    lambda value: utc(value).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+    dt.datetime.fromisoformat,
+)
+
 _ID_TEXT: Final[Mapping[Kind, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
     Kind.INTEGER: (integer_text, text_integer),
     Kind.UUID: (str, uuid.UUID),
     Kind.BOOLEAN: ({False: "false", True: "true"}.__getitem__, {"false": False, "true": True}.__getitem__),
     Kind.FLOAT: (lambda value: decimal_text(Decimal(value)), lambda text: float(text_decimal(text))),
     Kind.BINARY: (lambda value: bytes(value).hex(), bytes.fromhex),
-    Kind.DATETIME: (
-        lambda value: utc(value).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
-        dt.datetime.fromisoformat,
-    ),
+    Kind.DATETIME: _TIME,
+    Kind.MOMENT: _TIME,
     Kind.DATE: (dt.date.isoformat, dt.date.fromisoformat),
     Kind.TIME: (time_text, dt.time.fromisoformat),
     Kind.DURATION: (
