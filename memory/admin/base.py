@@ -68,6 +68,8 @@ class RecordChangeList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         found: Any = super().get_queryset(request, exclude_parameters)
         found = found.without_index()
+        if self.query:  # words in any text: bounded, and too broad a search shows a message
+            found.query.expects_mirror = True
         # All admins here are RecordAdmins. Columns and filters that no index serves are evaluated over a bounded read.
         return cast(QuerySet[Any], found.defer(*self.model_admin.deferred_fields))  # type: ignore[attr-defined]
 

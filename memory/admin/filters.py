@@ -25,7 +25,9 @@ def values_of(model: type[Model], field: str) -> list[str]:
     """
     rows = model._base_manager.order_by(field).values_list(field, flat=True)
     if connections[rows.db].vendor != "firestore":
-        return list(rows.filter(**{f"{field}__gt": ""}).distinct()[:MAX_CHOICES])
+        stored = rows.filter(**{f"{field}__gt": ""}).distinct()
+        stored.query.expects_mirror = True  # type: ignore[attr-defined]
+        return list(stored[:MAX_CHOICES])
     found: list[str] = []
     while len(found) < MAX_CHOICES:
         following = rows.filter(**{f"{field}__gt": found[-1] if found else ""}).first()

@@ -43,6 +43,13 @@ def test_a_query_for_the_mirror_warns_with_the_reasons() -> None:
     assert "GROUP BY" in message
 
 
+def test_an_expected_query_does_not_warn() -> None:
+    """The attribute survives clones and slices."""
+    notes = Note.objects.using("sqlite").filter(text__icontains="expected")
+    notes.query.expects_mirror = True
+    assert warned(notes.order_by("pk")[:5]) == []
+
+
 def test_a_write_warns_if_its_target_rows_need_the_mirror() -> None:
     """Writes whose target rows are selected natively do not warn."""
     notes = Note.objects.using("sqlite")

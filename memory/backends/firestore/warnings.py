@@ -4,6 +4,9 @@
 
 After that, a query for a model of these apps that would need the mirror in production issues a warning with the
 reasons, once per line of code. It uses the same planner as in production. Nothing is sent, and the query runs as usual.
+
+A query whose `queryset.query.expects_mirror` is True issues no warning: its code is made for the mirror's limits, or
+runs another query on Firestore.
 """
 
 from __future__ import annotations
@@ -74,7 +77,8 @@ class WarningCompiler:
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Warns if needed, and executes the statement."""
-        if self.query.get_meta().app_label in self.connection.watched_apps:
+        expected = getattr(self.query, "expects_mirror", False)
+        if not expected and self.query.get_meta().app_label in self.connection.watched_apps:
             self.warn_once()
         return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
