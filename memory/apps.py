@@ -1,7 +1,15 @@
 """The app's configuration: its label, and what is registered when Django starts."""
 
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from .text_index import TextIndex
 
 
 class MemoryConfig(AppConfig):
@@ -21,16 +29,36 @@ class MemoryConfig(AppConfig):
         from . import checks, text_index  # noqa: F401
         from .distances import register_functions
         from .history import receivers
-        from .search import indexing
-        from .search.index import SearchIndex
-        from .search.sources import matrix
 
-        text_index.install(SearchIndex())
+        text_index.install(_search_index)
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
-        post_migrate.connect(matrix.matrices.clear, sender=self, dispatch_uid="memory.search.matrices")
+        post_migrate.connect(_clear_matrices, sender=self, dispatch_uid="memory.search.matrices")
         post_migrate.connect(receivers.clear_cache, sender=self, dispatch_uid="memory.history")
-        pre_save.connect(indexing.before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
+        pre_save.connect(_before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
         for name in ("MemoryItem", "UserSession"):
             pre_save.connect(receivers.before_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
             post_save.connect(receivers.after_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
+
+
+# Search imports numpy and a stemmer, so it is imported when it is first used.
+
+
+def _search_index() -> TextIndex:
+    from .search.index import SearchIndex  # slow to import
+
+    return SearchIndex()
+
+
+def _clear_matrices(**kwargs: Any) -> None:
+    """Receiver of `post_migrate`: drop the vectors in memory, if there are any."""
+    if (matrix := sys.modules.get("memory.search.sources.matrix")) is not None:
+        matrix.matrices.clear(**kwargs)
+
+
+def _before_raw_save(raw: bool, **kwargs: Any) -> None:
+    """Receiver of `pre_save`: items of fixtures get the fields that search uses."""
+    if raw:
+        from .search.indexing import before_raw_save  # slow to import
+
+        before_raw_save(raw=raw, **kwargs)

@@ -17,6 +17,9 @@ from typing import TypeVar
 
 from memory.backends import clock
 
+KEYS_AT_ONCE = 500
+"""Keys of Redis in one round trip."""
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)

@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache as memoize
 from importlib.resources import files
-from typing import Any
-
-import redis
-from django_redis.cache import RedisCache
+from typing import TYPE_CHECKING, Any
 
 from memory.backends.firestore.values.batching import batches
 
-from .breaker import Breaker, Unavailable
-from .redis import KEYS_AT_ONCE, Client, breaker_of, raw_client
+from .breaker import KEYS_AT_ONCE, Breaker, Unavailable
+
+if TYPE_CHECKING:
+    from django_redis.cache import RedisCache
+
+    from .redis import Client
 
 __all__ = ["Conversation", "ConversationCache", "Found", "Item", "Operation", "Stats", "Unavailable", "add", "remove"]
 
@@ -141,6 +142,8 @@ class ConversationCache:
     breaker: Breaker = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        from .redis import breaker_of, raw_client  # slow to import, and not used without a cache
+
         object.__setattr__(self, "client", raw_client(self.cache))
         object.__setattr__(self, "breaker", breaker_of(self.client))
 
@@ -280,21 +283,25 @@ class ConversationCache:
         return self.breaker.call(lambda: self._evaluate_all(script, keys, arguments), states)
 
     def _evaluate(self, script: str, keys: _Keys, arguments: tuple[Any, ...]) -> Any:
+        from redis.exceptions import NoScriptError
+
         execute = getattr(self.client, "execute_unguarded", self.client.execute_command)
         try:
             return execute("EVALSHA", _sha(script), 2, keys.state, keys.order, *arguments)
-        except redis.exceptions.NoScriptError:
+        except NoScriptError:
             return execute("EVAL", _source(script), 2, keys.state, keys.order, *arguments)
 
     def _evaluate_all(
         self, script: str, keys: Sequence[_Keys], arguments: Sequence[tuple[Any, ...]]
     ) -> list[list[Any]]:
+        from redis.exceptions import NoScriptError
+
         pipeline = self.client.pipeline(transaction=False)
         for each, given in zip(keys, arguments, strict=True):
             pipeline.execute_command("EVALSHA", _sha(script), 2, each.state, each.order, *given)
         answers = pipeline.execute(raise_on_error=False)
         for position, answer in enumerate(answers):
-            if isinstance(answer, redis.exceptions.NoScriptError):
+            if isinstance(answer, NoScriptError):
                 answers[position] = self._evaluate(script, keys[position], arguments[position])
             elif isinstance(answer, Exception):
                 raise answer
@@ -336,7 +343,9 @@ def _checked(script: str, answer: Any) -> list[Any]:
         word = _text(answer[0])
         if _REPLIES[script].get(word) == len(answer) - 1:
             return [word, *answer[1:]]
-    raise redis.InvalidResponse(f"Unexpected reply to the script {script!r}.")
+    from redis.exceptions import InvalidResponse
+
+    raise InvalidResponse(f"Unexpected reply to the script {script!r}.")
 
 
 @memoize

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
-from cryptography.fernet import Fernet
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -13,7 +12,6 @@ from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, make_embedder
 from .embedding import EmbedderError, NoEmbedderError
-from .search.terms import LANGUAGES
 
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = (
@@ -125,6 +123,8 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
         ("SPEAKER", "memory.E013", "a function that takes a MemoryItem and returns its speaker as a string"),
     ):
         path = values[key]
+        if path == DEFAULTS[key]:  # not imported before it is needed
+            continue
         try:
             found = import_string(path)
         except (ImportError, AttributeError, TypeError, ValueError):
@@ -138,15 +138,21 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
-    language = values["LANGUAGE"]
+    if values["LANGUAGE"] != DEFAULTS["LANGUAGE"]:
+        yield from _language(values["LANGUAGE"])
+    if values["EMBEDDER"] is not None:
+        yield from _embedder(values["EMBEDDER"])
+
+
+def _language(language: object) -> Iterator[CheckMessage]:
+    from .search.terms import LANGUAGES  # slow to import: the stemmer
+
     if language not in LANGUAGES:
         yield Error(
             f"MEMORY['LANGUAGE'] is {language!r}, which has no stemmer.",
             hint=f"Use one of: {', '.join(sorted(LANGUAGES))}.",
             id="memory.E011",
         )
-    if values["EMBEDDER"] is not None:
-        yield from _embedder(values["EMBEDDER"])
 
 
 def _embedder(path: object) -> Iterator[CheckMessage]:
@@ -178,6 +184,10 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
     if not isinstance(keys, list | tuple):
         yield Error("MEMORY['ENCRYPTION_KEYS'] must be a list of keys.", hint=hint, id="memory.E014")
         return
+    if not keys:
+        return
+    from cryptography.fernet import Fernet  # slow to import
+
     for position, key in enumerate(keys):
         try:
             Fernet(key)

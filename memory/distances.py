@@ -6,23 +6,30 @@ On SQLite numpy computes them. Engines with vector search recognise them by `mea
 missing vector, for a vector of another dimension than the query's, and for the cosine of a zero vector.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import numpy as np
 from django.db import NotSupportedError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Expression, FloatField, Func, Value
 from django.db.models.sql.compiler import SQLCompiler
-from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
 
 from .fields import COMPACT, WRITE_TIME, VectorField
 
-Vector = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float64]
+else:
+    Vector = Any
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,11 +75,15 @@ class MaxInnerProduct(VectorDistance):
 
 
 def _cosine(one: Vector, other: Vector) -> float | None:
+    import numpy as np  # slow to import, and not used without vectors
+
     norms = float(np.linalg.norm(one) * np.linalg.norm(other))
     return 1.0 - float(one @ other) / norms if norms else None
 
 
 def _l2(one: Vector, other: Vector) -> float:
+    import numpy as np  # slow to import, and not used without vectors
+
     return float(np.linalg.norm(one - other))
 
 
@@ -98,6 +109,8 @@ def _on_packed(distance: Callable[[Vector, Vector], float | None]) -> Callable[[
 
 
 def _unpacked(packed: bytes) -> Vector:
+    import numpy as np  # slow to import, and not used without vectors
+
     if len(packed) % 8 == 0:
         return np.frombuffer(packed, "<f8")
     return np.frombuffer(packed, "<f4", offset=len(COMPACT)).astype(np.float64)

@@ -3,13 +3,18 @@
 `memory.search.embedders` has the embedders themselves.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+    Vectors: TypeAlias = NDArray[np.float32]
+else:
+    Vectors = Any  # numpy is slow to import
 CONTEXT = "context1"
 """The version of `memory/search/context.py`, which turns vectors of texts into the vectors that are stored."""
 
@@ -64,6 +69,8 @@ class NoEmbedderError(EmbedderError):
 
 def normalized(vectors: Vectors) -> Vectors:
     """Each row scaled to length 1. Zeros, and rows with NaN or infinities, become zeros."""
+    import numpy as np
+
     finite = np.where(np.isfinite(vectors).all(axis=-1, keepdims=True), vectors, 0).astype(np.float32)
     lengths = np.linalg.norm(finite, axis=-1, keepdims=True)
     result: Vectors = np.divide(finite, lengths, out=np.zeros_like(finite), where=lengths > 0)

@@ -11,13 +11,15 @@ can copy it to another one (https://cryptography.io/en/latest/fernet/).
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.core.exceptions import ImproperlyConfigured
 
 from .conf import memory_settings
 from .exceptions import StorageError, ValidationError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 __all__ = ["PREFIX", "decrypt", "encrypt", "is_encrypted", "rotate"]
 
@@ -42,6 +44,8 @@ def decrypt(text: str) -> Any:
 
     Raises `StorageError` if it was altered, or encrypted with a key that is not in `MEMORY["ENCRYPTION_KEYS"]`.
     """
+    from cryptography.fernet import InvalidToken  # slow to import
+
     try:
         data = _cipher().decrypt(_token(text))
     except InvalidToken as error:
@@ -51,6 +55,8 @@ def decrypt(text: str) -> Any:
 
 def rotate(text: str) -> str:
     """Encrypt the value of a ciphertext again, with the first key."""
+    from cryptography.fernet import InvalidToken
+
     try:
         return PREFIX + _cipher().rotate(_token(text)).decode("ascii")
     except InvalidToken as error:
@@ -77,6 +83,8 @@ def _unreadable() -> StorageError:
 
 
 def _cipher() -> MultiFernet:
+    from cryptography.fernet import Fernet, MultiFernet
+
     keys = memory_settings.encryption_keys
     if not keys:
         raise ImproperlyConfigured("MEMORY['ENCRYPTION_KEYS'] is empty: set it to a list of Fernet keys.")

@@ -14,14 +14,15 @@ hosts, users and values.
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import TypeAlias
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import utils as db
 from django.db.transaction import TransactionManagementError
-from django_redis.exceptions import CompressorError, ConnectionInterrupted
-from redis import exceptions as redis
 
 from .contention import is_contention, is_outcome_unknown
 from .embedding import EmbedderError, NoEmbedderError
@@ -43,7 +44,9 @@ class ValidationError(DjangoValidationError):
 
 AppError = type[StorageError] | type[ValidationError]
 
-TRANSLATIONS: tuple[tuple[type[Exception], AppError, str], ...] = (
+Translation: TypeAlias = tuple[type[Exception], AppError, str]
+
+DATABASE_TRANSLATIONS: tuple[Translation, ...] = (
     (db.InterfaceError, ConnectionError, "the database cannot be reached; check that it runs, then try again"),
     (db.OperationalError, ConnectionError, "the database is not available; check that it runs, then try again"),
     (db.IntegrityError, StorageError, "a record with this id already exists; use another id for a new record"),
@@ -58,26 +61,59 @@ TRANSLATIONS: tuple[tuple[type[Exception], AppError, str], ...] = (
     (db.Error, StorageError, "the database failed; see the cause"),
     (NoEmbedderError, StorageError, "MEMORY['EMBEDDER'] is not a valid embedder; run manage.py check"),
     (EmbedderError, ConnectionError, "the embedder does not answer; try again"),
-    (redis.MaxConnectionsError, ConnectionError, "all connections to Redis are in use; try again"),
-    (redis.AuthenticationError, ConnectionError, "Redis rejected the password; check REDIS_PASSWORD"),
-    (redis.ConnectionError, ConnectionError, "Redis cannot be reached; check host and port, then try again"),
-    (redis.TimeoutError, ConnectionError, "Redis timed out; try again"),
-    (redis.ClusterDownError, ConnectionError, "the Redis cluster is down; try again"),
-    (redis.SlotNotCoveredError, ConnectionError, "part of the Redis cluster is down; try again"),
-    (redis.DataError, ValidationError, "Redis cannot store a value of this type; use JSON"),
-    (redis.RedisError, StorageError, "Redis rejected the operation; see the cause"),
-    (redis.RedisClusterException, StorageError, "the Redis cluster rejected the operation; see the cause"),
-    (
-        redis.ChildDeadlockedError,
-        StorageError,
-        "the connection to Redis was made before a fork; connect in the child process",
-    ),
-    (redis.IncorrectPolicyType, StorageError, "Redis is misconfigured; see the cause"),
-    (CompressorError, StorageError, "a value in Redis cannot be decompressed; delete its key"),
 )
-"""A driver's error, the app's error for it, and its message; the most specific first."""
+"""A driver's error, the app's error for it, and its message; the most specific first. For Redis: `_of_redis`."""
 
-DRIVERS = (*(driver_error for driver_error, _, _ in TRANSLATIONS), ConnectionInterrupted)
+
+def translations() -> tuple[Translation, ...]:
+    """Those of databases and, once a client of Redis is loaded, those of Redis."""
+    return (*DATABASE_TRANSLATIONS, *(_of_redis() if "redis" in sys.modules else ()))
+
+
+def drivers() -> tuple[type[Exception], ...]:
+    """The errors that are translated."""
+    kinds = tuple(error for error, _, _ in translations())
+    return (*kinds, _interrupted()) if "django_redis" in sys.modules else kinds
+
+
+@cache
+def _of_redis() -> tuple[Translation, ...]:
+    from redis import exceptions as redis  # slow to import, and only for errors that it has raised
+
+    return (
+        (redis.MaxConnectionsError, ConnectionError, "all connections to Redis are in use; try again"),
+        (redis.AuthenticationError, ConnectionError, "Redis rejected the password; check REDIS_PASSWORD"),
+        (redis.ConnectionError, ConnectionError, "Redis cannot be reached; check host and port, then try again"),
+        (redis.TimeoutError, ConnectionError, "Redis timed out; try again"),
+        (redis.ClusterDownError, ConnectionError, "the Redis cluster is down; try again"),
+        (redis.SlotNotCoveredError, ConnectionError, "part of the Redis cluster is down; try again"),
+        (redis.DataError, ValidationError, "Redis cannot store a value of this type; use JSON"),
+        (redis.RedisError, StorageError, "Redis rejected the operation; see the cause"),
+        (redis.RedisClusterException, StorageError, "the Redis cluster rejected the operation; see the cause"),
+        (
+            redis.ChildDeadlockedError,
+            StorageError,
+            "the connection to Redis was made before a fork; connect in the child process",
+        ),
+        (redis.IncorrectPolicyType, StorageError, "Redis is misconfigured; see the cause"),
+        *_of_django_redis(),
+    )
+
+
+def _of_django_redis() -> tuple[Translation, ...]:
+    try:
+        from django_redis.exceptions import CompressorError
+    except ImportError:  # without the extra "redis"
+        return ()
+    return ((CompressorError, StorageError, "a value in Redis cannot be decompressed; delete its key"),)
+
+
+@cache
+def _interrupted() -> type[Exception]:
+    from django_redis.exceptions import ConnectionInterrupted
+
+    found: type[Exception] = ConnectionInterrupted
+    return found
 
 
 def translated(error: Exception, operation: str) -> StorageError | ValidationError:
@@ -85,14 +121,16 @@ def translated(error: Exception, operation: str) -> StorageError | ValidationErr
 
     `operation` names the operation and starts the message: "Storing a memory item".
     """
-    if isinstance(error, ConnectionInterrupted):  # django-redis wraps the error
+    if "django_redis" in sys.modules and isinstance(error, _interrupted()):  # django-redis wraps the error
+        from redis.exceptions import ConnectionError as RedisConnectionError
+
         cause = error.__cause__
-        return translated(cause if isinstance(cause, DRIVERS) else redis.ConnectionError(), operation)
+        return translated(cause if isinstance(cause, drivers()) else RedisConnectionError(), operation)
     if is_outcome_unknown(error):
         return StorageError(f"{operation}: the response was lost; read the records before you write them again.")
     if is_contention(error):
         return ConnectionError(f"{operation} failed: other writers changed the same records; nothing was written.")
-    for driver_error, app_error, meaning in TRANSLATIONS:
+    for driver_error, app_error, meaning in translations():
         if isinstance(error, driver_error):
             return app_error(f"{operation} failed: {meaning}.")
     raise TypeError(f"{type(error).__name__} is not an error of a database or of Redis") from error
@@ -103,5 +141,5 @@ def storage_errors(operation: str) -> Iterator[None]:
     """Raise the app's error for a driver's error inside; others pass."""
     try:
         yield
-    except DRIVERS as error:
+    except drivers() as error:
         raise translated(error, operation) from error

@@ -26,7 +26,7 @@ from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from memory.backends.firestore.values.batching import batches
 
-from .breaker import Breaker, Unavailable
+from .breaker import KEYS_AT_ONCE, Breaker, Unavailable
 
 # Errors of redis-py if the server is down or is not a Redis; its parser and handshake raise the last four for garbage.
 FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, LookupError, AttributeError)
@@ -34,7 +34,6 @@ FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeErro
 REFUSALS = ("LOADING", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ")
 READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING", "INFO", "TYPE", "STRLEN", "TIME"})
 PROBE_KEY = "memory:probe"
-KEYS_AT_ONCE = 500
 # A key of a cached conversation: the cache's prefix and version, the app's prefix, a digest in braces.
 CONVERSATION_KEY = re.compile(r"(.*memory:h:)\{[^{}]*\}:(?:state|order)", re.DOTALL)
 GLOB = re.compile(r"[\\*?\[\]^-]")

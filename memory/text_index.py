@@ -7,6 +7,7 @@ write of items and for `MemoryItemQuerySet.search()`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 from django.core.exceptions import AppRegistryNotReady
@@ -39,16 +40,16 @@ class TextIndex(Protocol):
         """The items of a `MemoryItemQuerySet` that answer `query` best, best first."""
 
 
-_installed: list[TextIndex] = []
+_makers: list[Callable[[], TextIndex]] = []
 
 
-def install(index: TextIndex) -> None:
-    """Make `index` the one that the models use. Called once, by the app's `ready()`."""
-    _installed[:] = [index]
+def install(make: Callable[[], TextIndex]) -> None:
+    """Make what `make()` returns the index that the models use. Called once, by the app's `ready()`."""
+    _makers[:] = [cache(make)]
 
 
 def text_index() -> TextIndex:
-    """The installed index. Raises `AppRegistryNotReady` before `django.setup()` has completed."""
-    if not _installed:
+    """The installed index, made at the first use. Raises `AppRegistryNotReady` before `django.setup()` completed."""
+    if not _makers:
         raise AppRegistryNotReady("The app 'memory' is not ready: call django.setup() first.")
-    return _installed[0]
+    return _makers[0]()

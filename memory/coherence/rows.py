@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.core.cache import caches
 from django.db import connections, models
 
 from ..cache import Conversation, ConversationCache, Item
 from ..conf import memory_settings
-from ..redis import redis_cache
 from ..snapshots import NotASnapshotError, form_of, moment, restore, sortable, take
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django_redis.cache import RedisCache
 
 SessionT = TypeVar("SessionT", bound=models.Model)
 
@@ -37,10 +39,21 @@ def cache_of(using: str, items: type[models.Model]) -> ConversationCache | None:
     `items` is the model of the items: cached values of another version of it are not read.
     """
     alias = memory_settings.history_cache
-    cache = None if alias is None else redis_cache(alias)
+    cache = None if alias is None or not _is_of_redis(alias) else _redis_cache(alias)
     if cache is None or (database := _identity(connections[using])) is None:
         return None
     return ConversationCache(cache, database, form_of(items), memory_settings.history_size, memory_settings.cache_ttl)
+
+
+def _is_of_redis(alias: str) -> bool:
+    """Whether the cache may be django-redis's: a cache loads the module of its class."""
+    return caches[alias] is not None and "django_redis.cache" in sys.modules
+
+
+def _redis_cache(alias: str) -> RedisCache | None:
+    from ..redis import redis_cache  # slow to import, and not used without a cache
+
+    return redis_cache(alias)
 
 
 def _identity(connection: BaseDatabaseWrapper) -> str | None:

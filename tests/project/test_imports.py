@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -68,3 +70,50 @@ def test_the_old_name_of_the_embedding_module_warns() -> None:
         old = importlib.import_module("memory.search.embedders.base")
     new = importlib.import_module("memory.embedding")
     assert all(getattr(old, name) is getattr(new, name) for name in old.__all__)
+
+
+SLOW = (
+    "cryptography",
+    "django_redis",
+    "google",
+    "grpc",
+    "numpy",
+    "py3langid",
+    "redis",
+    "Stemmer",
+    "tokenizers",
+    "wordllama",
+)
+STARTED = """
+import json, sys
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "memory"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    MEMORY={"EMBEDDER": None},
+)
+django.setup()
+from django.core.management import call_command
+from django.db import connection
+
+call_command("check")
+from memory.models import AgentData, MemoryItem, UserSession
+
+with connection.schema_editor() as editor:
+    for model in (MemoryItem, AgentData, UserSession):
+        editor.create_model(model)
+list(MemoryItem.objects.recent(10))
+AgentData.objects.create(agent_id="a", data_type="t")
+print(json.dumps(sorted(set(sys.argv[1:]) & set(sys.modules))))
+"""
+
+
+def test_nothing_slow_is_imported_before_it_is_needed() -> None:
+    """Start, checks, lists and agent data of a project on SQLite without a cache need none of these."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, *SLOW], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == []
