@@ -7,6 +7,7 @@ import re
 import sys
 from itertools import groupby
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +37,7 @@ root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**.md"]
 exclude_patterns = [".*", *(path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "docs")]
 templates_path = ["templates"]
+html_extra_path = ["../llms.txt"]
 html_additional_pages = {"index": "redirect.html"}
 language = "en"
 # Headings of docs/ecosystem.md, which a script writes.
@@ -101,6 +103,14 @@ def on_docstring(app: Any, what: str, name: str, documented: Any, options: Any, 
         lines += fields_of(documented)
 
 
+def on_build_finished(app: Any, error: Exception | None) -> None:
+    """Put the pages' sources beside the pages, where the links of `llms.txt` find them."""
+    if error is None:
+        for name in app.env.found_docs:
+            copy(app.env.doc2path(name), app.outdir / f"{name}.md")
+
+
 def setup(app: Any) -> None:
-    """Connect `on_docstring`."""
+    """Connect the functions above."""
     app.connect("autodoc-process-docstring", on_docstring)
+    app.connect("build-finished", on_build_finished)

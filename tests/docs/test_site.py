@@ -83,6 +83,13 @@ def test_every_document_is_a_page(site: Path, pages: dict[Path, Page]) -> None:
     assert ("a", "href", "docs/index.html") in pages[site / "index.html"].addresses
 
 
+def test_the_links_of_llms_txt_work_on_the_site(site: Path) -> None:
+    """The file is at the root, and the sources of the pages are beside the pages."""
+    links = re.findall(r"\]\(([^)]+)\)", (site / "llms.txt").read_text())
+    assert links
+    assert [link for link in links if (site / link).read_text() != (ROOT / link).read_text()] == []
+
+
 def external(pages: dict[Path, Page]) -> Iterator[str]:
     for file, page in pages.items():
         for tag, name, value in page.addresses:
