@@ -6,7 +6,7 @@ import math
 import struct
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.core import checks
@@ -124,6 +124,15 @@ class MapField(AnyJSONField):
         kwargs.setdefault("default", dict)
         kwargs.setdefault("blank", True)
         super().__init__(*args, **kwargs)
+
+
+class SparseMapField(MapField):
+    """A map that documents may lack: they have an empty one (`FirestoreQuerySet.widen()`)."""
+
+    absent_value: ClassVar[Mapping[str, Any]] = {}
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        return {} if value is None else super().from_db_value(value, expression, connection)
 
 
 class BoundField(models.DateTimeField):  # type: ignore[type-arg]

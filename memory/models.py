@@ -32,6 +32,7 @@ from .fields import (
     LongTextField,
     MapField,
     NameField,
+    SparseMapField,
     TermsField,
     VectorField,
     WriteTime,
@@ -428,7 +429,7 @@ class UserSession(Document):
     session_id = NameField(_("session"))
     started_at = BoundField(_("started"), default=timezone.now)
     last_activity = BoundField(_("last activity"), default=timezone.now)
-    metadata = MapField(_("metadata"))
+    metadata = SparseMapField(_("metadata"))
 
     CACHED = True
     firestore_indexes = (
@@ -451,14 +452,6 @@ class UserSession(Document):
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.session_id}"
-
-    @classmethod
-    def from_db(cls, *args: Any, **kwargs: Any) -> UserSession:
-        """As Django's. A row that an item created on Firestore has no metadata."""
-        session = super().from_db(*args, **kwargs)
-        if session.__dict__.get("metadata", session) is None:
-            session.metadata = {}
-        return session
 
     @staticmethod
     def make_id(user_id: str, session_id: str) -> str:

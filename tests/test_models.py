@@ -461,6 +461,8 @@ def test_an_item_keeps_the_metadata_of_its_session(make_item: Callable[..., Memo
     make_item(session_id="s", timestamp=NOON)
     session = UserSession.objects.get()
     assert session.metadata == {}
+    for found in (UserSession.objects.filter(metadata={}), UserSession.objects.exclude(metadata={"title": "x"})):
+        assert list(found.values_list("metadata", flat=True)) == [{}]
     with transaction.atomic(using="memory"):
         make_item(session_id="s", timestamp=NOON + timedelta(hours=1))
         session.metadata = {"title": "Concert"}

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import migrations
 from django.utils import timezone
 
-from memory.fields import BoundField
+from memory.fields import BoundField, SparseMapField
 
 SESSIONS_AT_ONCE = 300
 
@@ -29,5 +29,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterField("usersession", "started_at", BoundField("started", default=timezone.now)),
         migrations.AlterField("usersession", "last_activity", BoundField("last activity", default=timezone.now)),
+        migrations.AlterField("usersession", "metadata", SparseMapField("metadata")),
         migrations.RunPython(rewrite, migrations.RunPython.noop),
     ]

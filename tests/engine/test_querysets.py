@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from django.db import NotSupportedError, connection, transaction
@@ -11,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.querysets import FirestoreManager, FirestoreQuerySet
 from memory.backends.firestore.testing import CaptureRPCsContext
-from tests.engine.app.models import Note, Seat
+from tests.engine.app.models import Note, Seat, Span
 
 UNPATCHED = """
 import django
@@ -67,47 +68,71 @@ class TestWiden:
     """`widen()`: rows are created, or bounds of existing ones move outwards."""
 
     @staticmethod
-    def widen(*notes: Note) -> None:
-        FirestoreQuerySet(Note).widen(notes, same=["owner"], least=["stars"], greatest=["reads"])
+    def widen(*spans: Span) -> None:
+        FirestoreQuerySet(Span).widen(spans, same=["owner"], least=["low"], greatest=["high"])
 
     def test_it_is_one_commit_without_a_read(self) -> None:
-        """New and known rows alike; other fields of known rows stay, and new rows lack them."""
-        Note.objects.create(id="a", owner="ann", text="kept", stars=3, reads=3)
+        """New and known rows alike; other fields of known rows stay, and new rows have their absent values."""
+        Span.objects.create(id="a", owner="ann", extras={"a": 1}, low=3, high=3)
         with CaptureQueriesContext(connection) as captured:
-            self.widen(Note(id="a", owner="ann", stars=1, reads=9), Note(id="b", owner="bob", stars=5, reads=6))
+            self.widen(Span(id="a", owner="ann", low=1, high=9), Span(id="b", owner="bob", low=5, high=6))
         (entry,) = captured.captured_queries
         assert "ON CONFLICT" in entry["sql"]
         assert [(rpc["method"], rpc["documents_read"], rpc["documents_written"]) for rpc in entry["rpcs"]] == [
             ("Commit", 0, 2)
         ]
-        rows = {row[0]: row[1:] for row in Note.objects.values_list("id", "owner", "text", "stars", "reads")}
-        assert rows == {"a": ("ann", "kept", 1, 9), "b": ("bob", None, 5, 6)}
-        self.widen(Note(id="a", owner="ann", stars=2, reads=8))
-        assert Note.objects.values_list("stars", "reads").get(pk="a") == (1, 9)
+        rows = {row[0]: row[1:] for row in Span.objects.values_list("id", "owner", "extras", "low", "high")}
+        assert rows == {"a": ("ann", {"a": 1}, 1, 9), "b": ("bob", {}, 5, 6)}
+        self.widen(Span(id="a", owner="ann", low=2, high=8))
+        assert Span.objects.values_list("low", "high").get(pk="a") == (1, 9)
 
     def test_in_a_transaction(self) -> None:
         """Own writes are seen before the commit, and are one write of each row."""
-        Note.objects.create(id="a", owner="ann", stars=3, reads=3)
+        Span.objects.create(id="a", owner="ann", low=3, high=3)
         with CaptureRPCsContext(connection) as calls, transaction.atomic():
-            self.widen(Note(id="a", owner="ann", stars=2, reads=2))
-            self.widen(Note(id="a", owner="ann", stars=4, reads=5), Note(id="b", owner="bob", stars=1, reads=1))
+            self.widen(Span(id="a", owner="ann", low=2, high=2))
+            self.widen(Span(id="a", owner="ann", low=4, high=5), Span(id="b", owner="bob", low=1, high=1))
         assert [(call["method"], call["documents_written"]) for call in calls] == [("Commit", 2)]
         with transaction.atomic():
-            self.widen(Note(id="a", owner="ann", stars=0, reads=0), Note(id="c", owner="cy", stars=0, reads=0))
-            inside = list(Note.objects.order_by("pk").values_list("id", "stars", "reads"))
-            Note.objects.filter(pk="c").update(reads=7)
-            self.widen(Note(id="c", owner="cy", stars=1, reads=8))
+            self.widen(Span(id="a", owner="ann", low=0, high=0), Span(id="c", owner="cy", low=0, high=0))
+            inside = list(Span.objects.order_by("pk").values_list("id", "low", "high"))
+            Span.objects.filter(pk="c").update(high=7)
+            self.widen(Span(id="c", owner="cy", low=1, high=8))
         assert inside == [("a", 0, 5), ("b", 1, 1), ("c", 0, 0)]
-        assert Note.objects.values_list("stars", "reads").get(pk="c") == (0, 8)
+        assert Span.objects.values_list("low", "high").get(pk="c") == (0, 8)
 
     def test_a_rollback_discards_it(self) -> None:
         """As every write."""
         with transaction.atomic():
-            self.widen(Note(id="a", owner="ann", stars=1, reads=1))
+            self.widen(Span(id="a", owner="ann", low=1, high=1))
             transaction.set_rollback(True)
-        assert not Note.objects.exists()
+        assert not Span.objects.exists()
 
     def test_constraints_are_refused(self) -> None:
         """Markers of unique values would need a read."""
         with pytest.raises(NotSupportedError, match="constraints"):
             FirestoreQuerySet(Seat).widen([Seat()])
+
+    def test_fields_that_a_new_row_would_lack_are_refused(self) -> None:
+        """Filters would not find it."""
+        with pytest.raises(NotSupportedError, match="owner"):
+            FirestoreQuerySet(Span).widen([Span(id="a", low=1, high=1)], least=["low"], greatest=["high"])
+        assert not Span.objects.exists()
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            Span.objects.filter(extras={}),
+            Span.objects.exclude(extras={"a": 1}),
+            Span.objects.filter(extras__isnull=False),
+            Span.objects.filter(extras__a__isnull=True),
+            Span.objects.exclude(extras__has_key="a"),
+            Span.objects.order_by("extras"),
+        ],
+        ids=["equal", "excluded", "isnull", "key", "has_key", "order"],
+    )
+    def test_a_new_row_is_found_by_its_absent_value(self, rows: Any) -> None:
+        """A field with an absent value is compared as if it were stored."""
+        self.widen(Span(id="a", owner="ann", low=1, high=1))
+        assert list(rows.values_list("id", "extras")) == [("a", {})]
+        assert not Span.objects.filter(extras__isnull=True).exists()

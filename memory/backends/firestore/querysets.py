@@ -76,8 +76,10 @@ class FirestoreQuerySet(QuerySet[ModelT]):
         greater, and the others stay. Rows are found by their primary keys, and concurrent calls do not conflict.
 
         On Firestore the bounds must be numbers, for example a `memory.fields.BoundField`, and `same` names the fields
-        that depend on the key alone. A new document has these and the bounds; it lacks the other fields, which are read
-        as None. `save()` and its signals are not used. Raises `NotSupportedError` on Oracle.
+        that depend on the key alone. A new document has these and the bounds. It lacks the other fields, whose classes
+        must have an `absent_value`, as `memory.fields.SparseMapField`: it is read and compared in their place.
+        `save()` and its signals are not used. Raises `NotSupportedError` for other fields, for constraints, and on
+        Oracle.
         """
         self._for_write = True
         connection: Any = connections[self.db]

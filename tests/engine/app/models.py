@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import functions
@@ -49,6 +50,31 @@ class Author(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Extras(models.JSONField):
+    """A map; documents that lack it have an empty one."""
+
+    absent_value: ClassVar[dict[str, Any]] = {}
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return {} if value is None else super().from_db_value(value, expression, connection)
+
+
+class Span(models.Model):
+    """Bounds that `widen()` moves."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    owner = models.CharField(max_length=50)
+    low = models.IntegerField()
+    high = models.IntegerField()
+    extras = Extras(default=dict)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class Note(models.Model):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.db.models import Avg, Count, F, Max, Min, Q, Sum, TextField, Value
-from django.db.models.functions import Concat, Lower
+from django.db.models.functions import Concat, Lower, TruncDate
 
 from memory.backends.firestore.errors import QueryTooBroad
 from tests.engine.app.models import Author, Everything, Note
@@ -289,3 +289,19 @@ def test_a_sum_beyond_64_bits_is_refused(alias: str) -> None:
         rows.aggregate(Sum("big"))
     rows.filter(pk=rows.first().pk).update(big=-(2**62))
     assert rows.aggregate(Sum("big"), Avg("big")) == {"big__sum": 0, "big__avg": 0}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda: Note.objects.exclude(data__has_key="a"),
+        lambda: Note.objects.filter(data__has_keys=["a", "b"], data__has_any_keys=["c"]),
+        lambda: Note.objects.filter(text__iregex="x", at__year=2020),
+        lambda: Note.objects.filter(pk__in=Note.objects.filter(data__has_key="a").values("pk")),
+        lambda: Note.objects.filter(text__icontains="x").union(Note.objects.filter(data__has_key="a")),
+        lambda: Note.objects.annotate(day=TruncDate("at")).values("day").annotate(n=Count("pk")),
+    ],
+)
+def test_a_query_as_text(rows: Callable[[], Any]) -> None:
+    """`str(queryset.query)` needs no call, and is SQLite's text for every lookup."""
+    assert str(rows().query).startswith("SELECT ")

@@ -148,14 +148,14 @@ class SQLCompiler(compiler.SQLCompiler):
         return first_row
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-        """The query in SQL, for `str(queryset.query)`: never refused because of locks."""
-        return self.text() if self.query.select_for_update else super().as_sql(*args, **kwargs)
+        """The query in SQL, for `str(queryset.query)`: in SQLite's dialect, and never refused because of locks."""
+        return self.text(*args, **kwargs)
 
-    def text(self) -> Text:
+    def text(self, *args: Any, **kwargs: Any) -> Text:
         """The query in SQL. Raises EmptyResultSet where it cannot have rows."""
         query = self.query
         inner = self.connection.mirror.compiler(query.clone(), self.elide_empty)
-        sql, params = inner.as_sql()
+        sql, params = inner.as_sql(*args, **kwargs)
         if not query.select_for_update:
             return sql, params
         locks = self.connection.ops.for_update_sql(

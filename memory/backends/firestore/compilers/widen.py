@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import NotSupportedError
 
+from ..query.lowering import absent_value
 from ..query.plan import Update
 from ..statements import WRITE, Text
 from ..widening import conflict_clause
@@ -20,6 +21,17 @@ def widen(connection: Any, query: Any, same: Collection[str], least: Sequence[An
     shape = insertion(query.model, query.fields, connection)
     if shape.has_constraints:
         raise NotSupportedError(f"widen() does not support the constraints of {shape.table!r}.")
+    written = {*same, *(field.column for field in (*least, *greatest))}
+    lacked = [
+        field.name
+        for field in shape.fields
+        if field.column not in written and not field.primary_key and absent_value(field) is None
+    ]
+    if lacked:
+        raise NotSupportedError(
+            f"A row that widen() creates would lack {', '.join(lacked)}, and filters would not find it: "
+            "name the fields in `same`, or give their field classes an `absent_value`."
+        )
     rows = compiler.rows_to_insert(shape)
     kept = {*same, query.model._meta.pk.column}
     writes = [_write(shape, row, kept, least, greatest) for row in rows]

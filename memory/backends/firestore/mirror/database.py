@@ -23,6 +23,7 @@ from memory.backends.sqlite.base import DatabaseOperations as SQLiteOperations
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from ..connection import Connection
+from ..query.lowering import absent_value
 from ..query.planner import Served, as_planned
 from ..statements import MIRROR
 from .converters import to_sqlite
@@ -230,6 +231,9 @@ class Mirror:
         if not rows:
             return
         convert = [to_sqlite(field, self.outer, self.connection) for field in fields]
+        for place, absent in enumerate(map(absent_value, fields)):
+            if absent is not None:
+                rows = [[*row[:place], absent if row[place] is None else row[place], *row[place + 1 :]] for row in rows]
         values = [
             tuple(value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True))
             for row in rows

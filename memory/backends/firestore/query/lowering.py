@@ -104,6 +104,19 @@ def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
     return known[field]
 
 
+def absent_value(field: Any) -> Any:
+    """The value of a column for documents that lack it, as a field declares it; None: they have null.
+
+    Firestore's filters do not find such documents, so the mirror answers conditions on the column.
+    """
+    return getattr(field, "absent_value", None)
+
+
+def _may_be_absent(expression: Any) -> bool:
+    """Whether an expression is a column that documents may lack."""
+    return isinstance(expression, Col) and absent_value(expression.target) is not None
+
+
 def key_ref(model: Any, connection: Any) -> Ref:
     """The primary key of a model: its column or, of a composite key, the document id."""
     return COMPOSITE_KEY if is_composite(model) else column_ref(model._meta.pk, connection)
@@ -164,7 +177,7 @@ class Lowering:
             return Opaque(describe(node))
         if self.implied is not None and self.implied(node):
             return TRUE
-        rule = _rule(node)
+        rule = None if _may_be_absent(node.lhs) else _rule(node)
         if rule is None:
             return Opaque(describe(node))
         try:
@@ -178,7 +191,7 @@ class Lowering:
 
     def comparable(self, expression: Any) -> Ref | None:
         """The field path of an expression that Firestore compares and sorts like SQL, without a collation."""
-        if isinstance(expression, Col) and collation_of(expression.target):
+        if isinstance(expression, Col) and (collation_of(expression.target) or _may_be_absent(expression)):
             return None
         return self.ref(expression)
 
