@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import redis.connection
 from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from memory import history
@@ -102,6 +104,20 @@ def test_a_turn_reads_nothing_and_writes_its_items(
         assert bill.calls == {"Commit": commits}
         assert 0 < bill.round_trips <= 6
         assert [item.pk for item in found] == [item.pk for item in items[::-1][:20]]
+
+
+@pytest.mark.parametrize(("take", "sessions"), [(save_at_once, 1), (save_one_by_one, 2)])
+def test_a_turn_without_the_cache_reads_its_history_only(
+    bill: Bill, take: Callable[[list[MemoryItem]], list[MemoryItem]], sessions: int
+) -> None:
+    """Twenty reads; the session's row is written with each commit. docs/production.md works out what that costs."""
+    items = settle(bill, save_at_once)
+    with override_settings(MEMORY={**settings.MEMORY, "CACHE": None}):
+        bill.clear()
+        found = take(items := [*items, *turn(40)][-2:])
+    assert [item.pk for item in found[:2]] == [item.pk for item in items[::-1]]
+    assert bill.read == 20
+    assert sorted(bill.written) == ["memory_items"] * 2 + ["user_sessions"] * sessions
 
 
 def test_a_turn_by_the_store_costs_no_more(bill: Bill) -> None:

@@ -140,6 +140,17 @@ def test_the_wheel_has_the_whole_app_and_nothing_else(checkout: Path) -> None:
     assert any(name.startswith("memory/static/") for name in inside)
 
 
+def test_the_description_has_no_link_that_a_package_index_breaks(checkout: Path) -> None:
+    """Links to files are text, and pictures are left out, since the repository has no public address."""
+    (wheel,) = (checkout / "dist").glob("orchestra_memory-*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        (name,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata, _, description = opened.read(name).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in metadata
+    assert "The tutorial writes an agent" in description
+    assert re.findall(r"\]\((?!https://)[^)]*\)", description) == []
+
+
 def test_the_project_is_sound(project: Project) -> None:
     """Checks find nothing, no migration is missing, and the schema of the API is made without a warning."""
     assert "no issues" in project.run("python -W error manage.py check --fail-level WARNING")

@@ -33,7 +33,7 @@ def run(command: str, cwd: Path, **variables: str) -> str:
 
 def build(folder: Path) -> None:
     """Copy the wheel's sources and build it in `dist/`, by the command of `make wheel`."""
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         copy(ROOT / name, folder / name)
     copytree(ROOT / "memory", folder / "memory", ignore=ignore_patterns("__pycache__"))
     (rule,) = re.findall(r"^wheel:.*\n\t\$\(BIN\)/python (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
