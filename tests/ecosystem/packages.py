@@ -137,7 +137,13 @@ PACKAGES: Final = (
     Package(
         "django-allauth",
         "65.22.1",
-        (*PYTEST, "--ds=tests.projects.regular.settings"),
+        # The deselected test skips itself on SQLite, and waits forever on other databases: the request that redeems the
+        # code looks it up once more after its commit, where the test's barrier waits for all eight threads again.
+        (
+            *PYTEST,
+            "--ds=tests.projects.regular.settings",
+            "--deselect=tests/apps/idp/oidc/test_authorization.py::test_authorization_code_concurrent_redemption",
+        ),
         ("pytest-asyncio==1.3.0", "Pillow", "pyyaml", "django-ninja>=1.3,<2"),
         extras="[mfa,openid,socialaccount,steam]",
     ),
