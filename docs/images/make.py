@@ -53,7 +53,7 @@ TALK = (
         "that do more than bacalhau: Mouraria has good Goan and Mozambican kitchens.",
     ),
     ("lisbon", 0, "system", "fact", "Ada walks stairs with difficulty. Ada does not eat fish."),
-    ("lisbon", 1560, "user", "message", "Booked! 12 to 16 May 🎉 What do I pack?"),
+    ("lisbon", 1560, "user", "message", "Booked! 12 to 16 May. What do I pack?"),
     (
         "lisbon",
         1,
