@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.search.confidence import SIGNALS, common, signals
 from memory.search.corpus import Corpus
 from memory.search.embedders.static import StaticEmbedder
 from memory.search.entries import entry_of, read_text
 from memory.search.features import FEATURES, LONG, SHORT, View, asked, features
 from memory.search.relevance import SHAPES, shapes
-from memory.search.weights import WEIGHTS
+from memory.search.weights import CONFIDENCE, NOTHING_BELOW, WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "search" / "data"
@@ -38,15 +39,30 @@ FILES = {
     "heldout": ("friends_heldout.json", "heldout.json", *(f"kinds/{kind}_heldout.json" for kind in KINDS)),
 }
 TOGETHER = {"oblique": "plain"}  # kinds whose questions are about the same conversations
-PENALTY = 4.0
+PENALTY = 2.0
 PENALTIES = {"every": 1.0, "equals": 4.0, "unspaced": 10.0}
 BALANCE = 0.7  # 1: every kind has the same weight; 0: every question
-ROUNDS = 80
+CUT = 10
+ROUNDS = 60
+HARDEST = 160  # candidates beside the evidence that a question is fitted with
+STRANGERS = 2  # questions of each file that are asked of all conversations of the others
+SHARE_OF_STRANGERS = 0.25
+NONSENSE = ("zzz qqq", "asdf jkl", "xqwv brrt plok", "lorem ipsum dolor", "ßßß ŋŋŋ")
+SHOWN = (0.03, 0.05, 0.1, 0.2, 0.3)  # least scores
+KEPT = 0.95  # share of the found evidence at or above the default `min_score`
 DIGITS = 3
 
 HEAD = '''"""The weights of the features: written by `python -m benchmarks.fit_ranking --write`."""
 
 WEIGHTS: dict[str, dict[str, float]] = {'''
+MIDDLE = """}
+
+CONFIDENCE: dict[str, float] = {"""
+TAIL = '''}}
+
+NOTHING_BELOW = {least}
+"""The documented default of `min_score`."""
+'''
 
 Floats = NDArray[np.float64]
 
@@ -62,6 +78,8 @@ class Measured:
     values: Floats
     shapes: Floats
     bm25: tuple[frozenset[int], ...]
+    common: Floats
+    asked_of_others: bool = False
 
     def found(self, places: Iterable[int]) -> float:
         """The share of the evidence among these places."""
@@ -74,8 +92,20 @@ class Measured:
 
 
 def measured(half: str) -> list[Measured]:
-    """All questions of a half."""
-    return [one for file in FILES[half] for one in _of_file(json.loads((DATA / file).read_text("utf-8")))]
+    """All questions of a half, and some that are asked of memories of other kinds."""
+    files = {file: json.loads((DATA / file).read_text("utf-8")) for file in FILES[half]}
+    some = {file: _some_questions(data) for file, data in files.items()}
+    return [
+        one
+        for file, data in files.items()
+        for one in _of_file(data, [text for other, texts in some.items() if other != file for text in texts])
+    ]
+
+
+def _some_questions(data: Mapping[str, Any]) -> list[str]:
+    """Questions that most other memories cannot answer."""
+    texts = [question["question"] for one in data["conversations"] for question in one["questions"]]
+    return texts[:: max(1, len(texts) // STRANGERS)][:STRANGERS]
 
 
 def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: StaticEmbedder) -> Corpus:
@@ -90,7 +120,8 @@ def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: StaticEmbedder) -> C
     return Corpus.of(entries)
 
 
-def _of_file(data: Mapping[str, Any]) -> list[Measured]:
+def _of_file(data: Mapping[str, Any], strangers: Sequence[str]) -> list[Measured]:
+    """The questions of a file, and `strangers` and nonsense asked of each of its conversations."""
     embedder = StaticEmbedder()
     found = []
     for conversation in data["conversations"]:
@@ -100,10 +131,19 @@ def _of_file(data: Mapping[str, Any]) -> list[Measured]:
             view = View(asked(question["question"], embedder), corpus)
             evidence = frozenset(places[one] for one in question["evidence"] if one in places)
             kind = question["category"].split("/")[0]
-            plain = tuple(_first_ten(view.words.scores(how)) for how in (SHORT, LONG))
-            one = Measured(kind, question["question"], view.places, evidence, features(view), shapes(view), plain)
-            found += [one] if evidence or question["category"].endswith("unanswerable") else []
+            if evidence or question["category"].endswith("unanswerable"):
+                found.append(_measured(kind, view, evidence))
+        for text in (*strangers, *NONSENSE):
+            view = View(asked(text, embedder), corpus)
+            found.append(replace(_measured(found[-1].kind, view, frozenset()), asked_of_others=True))
     return found
+
+
+def _measured(kind: str, view: View, evidence: frozenset[int]) -> Measured:
+    made = features(view)
+    bm25 = tuple(_first_ten(view.words.scores(how)) for how in (SHORT, LONG))
+    values = made.values.astype(np.float32)
+    return Measured(kind, view.question.text, view.places, evidence, values, shapes(view), bm25, common(view, made))
 
 
 def _first_ten(scores: Floats) -> frozenset[int]:
@@ -116,16 +156,18 @@ class Fit:
 
     def __init__(self, questions: Sequence[Measured]) -> None:
         self.questions = [one for one in questions if np.isin(one.places, list(one.evidence)).any()]
-        rows = [one.columns for one in self.questions]
-        self.rows = np.concatenate(rows)
-        self.lengths = np.array([len(one) for one in rows])
-        self.evidence = np.concatenate([np.isin(one.places, list(one.evidence)) for one in self.questions])
+        chosen = [_hardest(one) for one in self.questions]
+        self.rows = np.concatenate([one.columns[some] for one, some in zip(self.questions, chosen, strict=True)])
+        self.lengths = np.array([len(some) for some in chosen])
+        self.evidence = np.concatenate(
+            [np.isin(one.places[some], list(one.evidence)) for one, some in zip(self.questions, chosen, strict=True)]
+        )
         self.kinds = np.array([one.kind for one in self.questions])
         spread = np.sqrt((self.rows.astype(np.float64) ** 2).mean(axis=0))
         penalties = np.repeat([PENALTIES[shape] for shape in SHAPES], len(FEATURES)) ** 0.5
         self.scale = (1 / (np.maximum(spread, 1e-3) * penalties)).astype(np.float32)
 
-    def minimum(self, without: str | None = None) -> Floats:
+    def minimum(self, without: str | None = None, start: Floats | None = None) -> Floats:
         """The best weights, fitted without a kind."""
         used = np.array([TOGETHER.get(kind, kind) != without for kind in self.kinds.tolist()])
         kinds, counts = np.unique(self.kinds[used], return_counts=True)
@@ -134,7 +176,15 @@ class Fit:
         rows = self.rows[np.repeat(used, self.lengths)] * self.scale
         evidence = self.evidence[np.repeat(used, self.lengths)]
         loss = _loss(rows, evidence, self.lengths[used], weight * 1_000 / weight.sum())
-        return minimised(loss, np.zeros(rows.shape[1])) * self.scale
+        at = np.zeros(rows.shape[1]) if start is None else start / self.scale
+        return minimised(loss, at) * self.scale
+
+
+def _hardest(one: Measured) -> NDArray[Any]:
+    """The evidence and the other candidates that simple features find most."""
+    columns = [FEATURES.index(name) for name in ("m:short", "m:gain", "z:centred", "z:related")]
+    order = np.argsort(-one.values[:, columns].sum(axis=1), kind="stable")
+    return np.union1d(order[:HARDEST], np.flatnonzero(np.isin(one.places, list(one.evidence))))
 
 
 def _loss(
@@ -188,10 +238,89 @@ def minimised(loss: Callable[[Floats], tuple[float, Floats]], start: Floats, mem
     return at
 
 
-def recall(one: Measured, weights: Floats, cut: int = 10) -> float:
-    """The share of a question's evidence among the first `cut` candidates."""
-    order = np.argsort(-(one.columns @ weights), kind="stable")[:cut]
-    return one.found(one.places[order].tolist())
+def ranked(one: Measured, weights: Floats) -> tuple[NDArray[Any], Floats]:
+    """The first candidates, best first, and their signals."""
+    scores = one.columns @ weights
+    order = np.argsort(-scores, kind="stable")[:CUT]
+    return order, signals(one.common, scores.astype(np.float64))[order]
+
+
+def recall(one: Measured, weights: Floats) -> float:
+    """The share of a question's evidence among the first candidates."""
+    return one.found(one.places[ranked(one, weights)[0]].tolist())
+
+
+@dataclass(frozen=True)
+class Results:
+    """The first results of many questions: their signals, whether they are evidence, and their questions."""
+
+    signals: Floats
+    evidence: NDArray[np.bool_]
+    of: NDArray[Any]
+    kinds: NDArray[Any]
+    asked_of_others: NDArray[np.bool_]
+    answerable: NDArray[np.bool_]
+
+    @classmethod
+    def of_questions(cls, questions: Sequence[Measured], weights: Floats) -> Results:
+        found = [(number, one, *ranked(one, weights)) for number, one in enumerate(questions)]
+        return cls(
+            np.concatenate([some for *_, some in found]),
+            np.concatenate([np.isin(one.places[order], list(one.evidence)) for _, one, order, _ in found]),
+            np.concatenate([np.full(len(order), number) for number, _, order, _ in found]),
+            np.concatenate([np.full(len(order), one.kind) for _, one, order, _ in found]),
+            np.concatenate([np.full(len(order), one.asked_of_others) for _, one, order, _ in found]),
+            np.concatenate([np.full(len(order), bool(one.evidence)) for _, one, order, _ in found]),
+        )
+
+    def calibrated(self) -> Floats:
+        """The weights of the signals: a logistic regression in which every kind has the same weight."""
+        weight = np.zeros(len(self.of))
+        for kind in np.unique(self.kinds):
+            ours, others = (self.kinds == kind) & ~self.asked_of_others, (self.kinds == kind) & self.asked_of_others
+            weight[ours] = (1 - SHARE_OF_STRANGERS) / max(1, ours.sum())
+            weight[others] = SHARE_OF_STRANGERS / max(1, others.sum())
+        weight *= 1_000 / weight.sum()
+        spread = np.maximum(self.signals.std(axis=0), 1e-3)
+        spread[-1] = 1.0  # the constant
+        rows, penalty = self.signals / spread, np.where(np.arange(len(SIGNALS)) == len(SIGNALS) - 1, 0.0, 1.0)
+
+        def loss(weights: Floats) -> tuple[float, Floats]:
+            sums = rows @ weights
+            value = (weight * (np.logaddexp(0, sums) - self.evidence * sums)).sum() + (penalty * weights**2).sum() / 2
+            slope = weight * (1 / (1 + np.exp(-sums)) - self.evidence)
+            return float(value), rows.T @ slope + penalty * weights
+
+        return minimised(loss, np.zeros(len(SIGNALS))) / spread
+
+    def measures(self, weights: Floats, least: float | None = None) -> dict[str, float]:
+        """How well scores are calibrated, and what a least score refuses and loses (default: one that keeps `KEPT`)."""
+        scores = 1 / (1 + np.exp(-(self.signals @ weights)))
+        ours = ~self.asked_of_others
+        least = float(np.quantile(scores[self.evidence & ours], 1 - KEPT)) if least is None else least
+        tenth = np.minimum((scores * 10).astype(int), 9)
+        gaps = [
+            abs(scores[some].mean() - self.evidence[some].mean()) * some.sum()
+            for some in (ours & (tenth == one) for one in range(10))
+            if some.any()
+        ]
+        best = np.zeros(self.of.max() + 1)
+        np.maximum.at(best, self.of, scores)
+        first = np.unique(self.of, return_index=True)[1]
+        kept = ours & (scores >= least)
+        none = ours[first] & ~self.answerable[first]
+        return {
+            "least": least,
+            "calibration error": float(sum(gaps) / ours.sum()),
+            "evidence lost": _mean(scores[self.evidence & ours] < least),
+            "precision": _mean(self.evidence[kept]),
+            "refused": _mean(best[none] < least),
+            "others refused": _mean(best[self.asked_of_others[first]] < least),
+        }
+
+
+def _mean(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def by_kind(questions: Sequence[Measured], value: Callable[[Measured], float]) -> dict[str, float]:
@@ -243,20 +372,42 @@ def main() -> None:
     if options.heldout:
         questions = measured("heldout")
         shown({**plain(questions), "ranking": by_kind(questions, lambda one: recall(one, stored()))})
+        confident = np.array([CONFIDENCE.get(name, 0.0) for name in SIGNALS])
+        _show_scores(questions, stored(), confident, NOTHING_BELOW)
         return
     questions = measured("tuning")
     fit = Fit(questions)
     every = fit.minimum()
     left_out: dict[str, float] = {}
+    unseen: list[dict[str, float]] = []
     for group in sorted({TOGETHER.get(one.kind, one.kind) for one in questions}):
-        weights = fit.minimum(without=group)
+        weights = fit.minimum(without=group, start=every)
         some = [one for one in questions if TOGETHER.get(one.kind, one.kind) == group]
+        rest = Results.of_questions([one for one in questions if TOGETHER.get(one.kind, one.kind) != group], weights)
         left_out |= by_kind(some, lambda one, weights=weights: recall(one, weights))
+        confident = rest.calibrated()
+        unseen.append(Results.of_questions(some, weights).measures(confident, rest.measures(confident)["least"]))
     fitted = by_kind(questions, lambda one: recall(one, every))
     shown({**plain(questions), "fitted": fitted, "left out": left_out})
+    print("left out:", {name: round(float(np.nanmean([one[name] for one in unseen])), 3) for name in unseen[0]})
+    results = Results.of_questions(questions, every)
+    confident = results.calibrated()
+    least = float(f"{results.measures(confident)['least']:.2g}")
+    _show_scores(questions, every, confident, least)
     if options.write:
         rows = (f'    "{name}": {json.dumps(row)},' for name, row in table_of(every).items() if row)
-        WRITTEN.write_text("\n".join((HEAD, *rows, "}", "")))
+        scores = (f'    "{name}": {value:.4g},' for name, value in zip(SIGNALS, confident.tolist(), strict=True))
+        WRITTEN.write_text("\n".join((HEAD, *rows, MIDDLE, *scores, TAIL.format(least=least))))
+
+
+def _show_scores(questions: Sequence[Measured], weights: Floats, confident: Floats, least: float) -> None:
+    for kind in ("", *sorted({one.kind for one in questions})):
+        some = [one for one in questions if kind in ("", one.kind)]
+        measures = Results.of_questions(some, weights).measures(confident, least)
+        print(f"{kind or 'all':10}", {name: round(value, 3) for name, value in measures.items()})
+    for other in (least, *SHOWN):
+        measures = Results.of_questions(questions, weights).measures(confident, other)
+        print({name: round(value, 3) for name, value in measures.items()})
 
 
 if __name__ == "__main__":

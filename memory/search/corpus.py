@@ -280,7 +280,7 @@ class Corpus:
 
     @cached_property
     def signs(self) -> NDArray[np.uint64]:
-        """The signs of the vectors minus the mean vector, as bits: shape (rows, dimension / 64)."""
+        """The signs of the vectors minus the mean vector, as bits: shape (dimension / 64, rows)."""
         mean = self.mean_vector
         parts = [
             np.packbits(self.vectors[start : start + _ROWS] * self.scales[start : start + _ROWS, None] > mean, axis=1)
@@ -289,7 +289,19 @@ class Corpus:
         bits = np.concatenate([*parts, np.zeros((0, -(-len(mean) // 8)), np.uint8)])
         padded = np.zeros((len(bits), -(-bits.shape[1] // 8) * 8), np.uint8)
         padded[:, : bits.shape[1]] = bits
-        return padded.view(np.uint64)
+        return np.ascontiguousarray(padded.view(np.uint64).T)
+
+    @cached_property
+    def lateness(self) -> NDArray[np.float32]:
+        """The share of the entries before each entry, by time."""
+        found = np.empty(len(self), np.float32)
+        found[np.lexsort((self.session, self.time))] = np.arange(len(self), dtype=np.float32) / max(1, len(self))
+        return found
+
+    @cached_property
+    def used_roles(self) -> frozenset[str]:
+        """The roles that an entry has."""
+        return frozenset(self.roles[place] for place in np.unique(self.role).tolist())
 
 
 def quantised(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

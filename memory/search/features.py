@@ -68,35 +68,36 @@ def asked(text: str, embedder: Embedder | None = None, language: str | None = No
     return Asked(text, language, vector, other, lexicon_of(embedder))
 
 
+def sought_terms(question: Asked, corpus: Corpus) -> tuple[frozenset[int], tuple[str, ...]]:
+    """The speakers that the question names, and its terms in the languages of the corpus."""
+    text = question.text
+    often = np.bincount(corpus.language, minlength=len(corpus.languages))
+    common = [corpus.languages[place] for place in np.argsort(-often)[:MOST_LANGUAGES].tolist()]
+    common = [one for one in common if often[corpus.languages.index(one)] >= LEAST_SHARE * len(corpus)]
+    every: dict[str, None] = {}
+    for language in dict.fromkeys((question.language, *common)):
+        every |= dict.fromkeys(index_terms(text, language))
+    called = {
+        place: name
+        for place, speaker in enumerate(corpus.speakers)
+        if (name := set(index_terms(speaker, question.language))) and name <= every.keys()
+    }
+    stops = stop_terms(ENGLISH)
+    sought = [term for term in every if term not in stops] or list(every)
+    names = set[str]().union(*called.values())
+    sought = [term for term in sought if term not in names] or sought
+    return frozenset(called), tuple(sought[: 2 * MAX_QUERY_TERMS])
+
+
 class View:
     """A question and a corpus: what all features share."""
 
     def __init__(self, question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None) -> None:
         self.question, self.corpus = question, corpus
-        self.speakers, self.terms = self._sought()
-        self.words = _Postings(corpus, self.terms)
+        self.speakers, self.terms = sought_terms(question, corpus)
+        self.words = Postings(corpus, self.terms)
         self.open = np.ones(len(corpus), bool) if allowed is None else allowed
         self.places = self._candidates()
-
-    def _sought(self) -> tuple[frozenset[int], tuple[str, ...]]:
-        """The speakers that the question names, and its terms in the languages of the corpus."""
-        corpus, text = self.corpus, self.question.text
-        often = np.bincount(corpus.language, minlength=len(corpus.languages))
-        common = [corpus.languages[place] for place in np.argsort(-often)[:MOST_LANGUAGES].tolist()]
-        common = [one for one in common if often[corpus.languages.index(one)] >= LEAST_SHARE * len(corpus)]
-        every: dict[str, None] = {}
-        for language in dict.fromkeys((self.question.language, *common)):
-            every |= dict.fromkeys(index_terms(text, language))
-        called = {
-            place: name
-            for place, speaker in enumerate(corpus.speakers)
-            if (name := set(index_terms(speaker, self.question.language))) and name <= every.keys()
-        }
-        stops = stop_terms(ENGLISH)
-        sought = [term for term in every if term not in stops] or list(every)
-        names = set[str]().union(*called.values())
-        sought = [term for term in sought if term not in names] or sought
-        return frozenset(called), tuple(sought[: 2 * MAX_QUERY_TERMS])
 
     # The first pass, over all entries.
 
@@ -118,10 +119,12 @@ class View:
             )
         else:
             bits = np.packbits(vector > corpus.mean_vector)
-            padded = np.zeros(corpus.signs.shape[1] * 8, np.uint8)
+            padded = np.zeros(corpus.signs.shape[0] * 8, np.uint8)
             padded[: len(bits)] = bits
-            apart = np.bitwise_count(corpus.signs ^ padded.view(np.uint64)).sum(axis=1, dtype=np.int32)
-            every = np.cos(np.pi * apart / len(vector))
+            apart = np.zeros(len(corpus.vectors), np.uint16)
+            for ours, theirs in zip(padded.view(np.uint64), corpus.signs, strict=True):
+                apart += np.bitwise_count(theirs ^ ours)
+            every = np.cos(np.arange(len(vector) + 1) * (np.pi / len(vector)))[apart]
         has = np.flatnonzero(corpus.rows >= 0)
         if len(has):
             found[has] = np.maximum.reduceat(every, corpus.vector_starts[has])
@@ -201,11 +204,17 @@ class View:
         return next((flag for kind, flag in zip(KINDS[ENGLISH], flags, strict=True) if kind.asks.search(text)), 0)
 
     @cached_property
+    def unspaced(self) -> float:
+        """The share of the question's letters that are of a script without spaces."""
+        letters = [character for character in self.question.text if character.isalnum()]
+        return sum(character >= "\u3040" for character in letters) / max(1, len(letters))
+
+    @cached_property
     def dates(self) -> tuple[Named, ...]:
         return named(self.question.text, self.question.language)
 
 
-class _Postings:
+class Postings:
     """The postings of a question's terms in all entries: a count for each term and entry that has it."""
 
     def __init__(self, corpus: Corpus, terms: Sequence[str]) -> None:
@@ -286,16 +295,12 @@ def _lexical(view: View) -> dict[str, Floats]:
     covered, session = words_.session_scores()
     of = view.corpus.session[places]
     own = view.own
-    before = _at(own, view.beside(-1))
     return {
         "short": own[places] / whole,
         "long": words_.scores(LONG)[places] / whole,
         "piece": words_.piece_scores()[places] / whole,
         "cover": (counts[0] > 0) @ words_.rarity / whole,
         "gain": (saturated[1] - saturated[0]) / whole,
-        "before": before / whole,
-        "answering": before * view.asked_before / whole,
-        "after": _at(own, view.beside(1)) / whole,
         "session_cover": covered[of] / whole,
         "session": session[of] / whole,
     }
@@ -350,7 +355,8 @@ def _related(view: View) -> dict[str, Floats]:
     near = np.zeros((len(distinct), len(sought)))
     if question.lexicon is not None:
         asked_for = _unit(question.lexicon.vectors(list(sought))[:, :WORD_DIMENSIONS])
-        near = (_word_vectors(corpus, distinct, question.lexicon) @ asked_for.T).astype(np.float64)
+        vectors = _word_vectors(corpus, distinct, question.lexicon)[:, : asked_for.shape[1]]
+        near = (vectors @ asked_for.T).astype(np.float64)
     weights = []
     rarity = dict(zip(words_.known, words_.rarity.tolist(), strict=True))
     for column, stems in enumerate(sought.values()):
@@ -372,9 +378,7 @@ def _said(view: View) -> dict[str, Floats]:
     user = (corpus.role[places] == role[0]).astype(np.float64)
     speaker = corpus.speaker[places]
     counts = corpus.counts[places].astype(np.float64)
-    order = np.empty(len(corpus))
-    order[np.lexsort((corpus.session, corpus.time))] = np.arange(len(corpus)) / max(1, len(corpus))
-    late = order[places]
+    late = corpus.lateness[places].astype(np.float64)
     dates = np.zeros(len(places))
     if view.dates:
         times = [np.datetime64(int(one), "us").astype(object) for one in corpus.time[places]]
@@ -399,7 +403,7 @@ def _said(view: View) -> dict[str, Floats]:
     }
 
 
-LEXICAL = (*("short", "long", "piece", "cover", "gain", "before", "answering", "after", "session_cover", "session"),)
+LEXICAL = ("short", "long", "piece", "cover", "gain", "session_cover", "session")
 VECTORS = tuple(
     f"{name}{which}"
     for which in ("", "_content")
@@ -421,13 +425,21 @@ FEATURES = (
 """The columns of `features`: `z:` standard scores among the candidates, `m:` ratios to the best, others as they are."""
 
 
-def features(view: View) -> Floats:
-    """The features of the candidates, of shape (candidates, FEATURES)."""
+@dataclass(frozen=True)
+class Features:
+    """The features of the candidates, of shape (candidates, FEATURES), and the raw values by name."""
+
+    values: Floats
+    raw: Mapping[str, Floats]
+
+
+def features(view: View) -> Features:
+    """The features of the candidates of a question."""
     raw = {**_lexical(view), **_vectors(view), **_related(view), **_said(view)}
     columns = [_standard(raw[name]) for name in (*LEXICAL, *VECTORS, *RELATED)]
     columns += [_ratio(raw[name]) for name in LEXICAL]
     columns += [raw[name] for name in SAID]
-    return np.stack(columns, axis=1)
+    return Features(np.stack(columns, axis=1), raw)
 
 
 def _standard(values: Floats) -> Floats:
@@ -450,9 +462,9 @@ def _at(values: Floats, places: Integers) -> Floats:
 
 
 def _wide(corpus: Corpus, rows: Places) -> Vectors:
-    """Rows of quantised vectors as floats of length 1."""
+    """Rows of quantised vectors as floats; their length is 1 but for rounding."""
     wide: Vectors = corpus.vectors[rows].astype(np.float32) * corpus.scales[rows, None]
-    return _unit(wide)
+    return wide
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -1,19 +1,19 @@
 """Ranks the entries of a corpus by how well they answer a question. Pure, with numpy.
 
-A score is the logistic function of a sum: of each feature (`features`) times its weight (`weights`), and a constant.
-The weights depend on the shape of the memory, which is seen in the data: whether it is a dialogue of equals or a person
-with an assistant, and whether the question is in a script without spaces.
+The order is that of a sum: each feature (`features`) times its weight (`weights`). The weights depend on the shape of
+the memory, which is seen in the data: whether it is a dialogue of equals or a person with an assistant, and whether the
+question is in a script without spaces. The score says how likely a result is evidence (`confidence`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .confidence import common, confidence, signals
 from .corpus import Corpus
 from .features import FEATURES, Asked, Floats, View, asked, features
 from .weights import WEIGHTS
@@ -28,9 +28,10 @@ _OTHERS = ("assistant", "tool", "system")
 
 @dataclass(frozen=True)
 class Ranked:
-    """A place in the corpus, its score from 0 to 1, and the parts of it.
+    """A place in the corpus, its score from 0 to 1, and the parts of its order.
 
-    The logistic function of the parts' sum is the score. `same` are the places of other allowed entries with this text.
+    Results are in the order of the sums of their parts, and so are their scores. `same` are the places of other allowed
+    entries with this text.
     """
 
     place: int
@@ -47,21 +48,22 @@ def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = No
     if not len(corpus):
         return []
     view = View(question, corpus, allowed)
-    values = features(view)
-    parts = values * weights(view)
-    scores = parts.sum(axis=1)
+    found = features(view)
+    parts = found.values * weights(view)
+    sums = parts.sum(axis=1)
+    scores = confidence(signals(common(view, found), sums))
     order = sorted(
-        range(len(scores)),
-        key=lambda at: (-scores[at], -corpus.time[view.places[at]], corpus.ids[view.places[at]]),
+        range(len(sums)),
+        key=lambda at: (-sums[at], -corpus.time[view.places[at]], corpus.ids[view.places[at]]),
     )
-    found: dict[int, list[int]] = {}
+    texts: dict[int, list[int]] = {}
     for at in order:
-        found.setdefault(int(corpus.digest[view.places[at]]), []).append(at)
-    best = list(found.values())[:limit]
+        texts.setdefault(int(corpus.digest[view.places[at]]), []).append(at)
+    best = list(texts.values())[:limit]
     return [
         Ranked(
             int(view.places[at]),
-            1 / (1 + math.exp(-float(scores[at]))),
+            float(scores[at]),
             {name: float(part) for name, part in zip(FEATURES, parts[at], strict=True) if part},
             tuple(int(view.places[other]) for other in others),
         )
@@ -71,14 +73,13 @@ def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = No
 
 def shapes(view: View) -> Floats:
     """How much of each of `SHAPES` a question and a memory have: 0 to 1."""
-    roles = {view.corpus.roles[place] for place in np.unique(view.corpus.role).tolist()}
-    letters = [character for character in view.question.text if character.isalnum()]
-    unspaced = sum(character >= "\u3040" for character in letters) / max(1, len(letters))
-    return np.array([1.0, float(roles.isdisjoint(_OTHERS)), unspaced])
+    return np.array([1.0, float(view.corpus.used_roles.isdisjoint(_OTHERS)), view.unspaced])
 
 
 def weights(view: View) -> Floats:
     """The weight of each feature for this question and memory."""
-    table = np.array([[WEIGHTS.get(name, {}).get(shape, 0.0) for name in FEATURES] for shape in SHAPES])
-    mixed: Floats = shapes(view) @ table
+    mixed: Floats = shapes(view) @ _TABLE
     return mixed
+
+
+_TABLE = np.array([[WEIGHTS.get(name, {}).get(shape, 0.0) for name in FEATURES] for shape in SHAPES])

@@ -1,0 +1,134 @@
+"""The ranking of a corpus: what its features see, and what its scores say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from memory.search.confidence import COMMON, SIGNALS, confidence, signals
+from memory.search.corpus import Corpus
+from memory.search.embedders.static import StaticEmbedder
+from memory.search.entries import entry_of, read_text
+from memory.search.features import FEATURES, View, asked, features
+from memory.search.relevance import rank, shapes
+from memory.search.weights import CONFIDENCE, NOTHING_BELOW, WEIGHTS
+
+EMBEDDER = StaticEmbedder()
+CHAT = [
+    ("s1", "Ada", "user", "What a week. I sprained my ankle on the stairs of the station."),
+    ("s1", "assistant", "assistant", "I am sorry to hear that. Did you see a doctor?"),
+    ("s1", "Ada", "user", "Yes, she gave me a bandage and told me to rest until Friday."),
+    ("s2", "Ada", "user", "For the kitchen I chose oak shelves, 120 cm wide."),
+    ("s2", "assistant", "assistant", "Oak is a durable choice. Which colour will the walls be?"),
+    ("s2", "Ada", "user", "Sage green."),
+    ("s3", "Ada", "user", "My sister Clara plays the oboe in the youth orchestra."),
+    ("s3", "assistant", "assistant", "How long has she been playing?"),
+    ("s3", "Ada", "user", "Since she was nine."),
+]
+
+
+def corpus_of(turns: list[tuple[str, str, str, str]]) -> Corpus:
+    entries = []
+    for place, (session, speaker, role, text) in enumerate(turns):
+        read = read_text(text)
+        vectors = EMBEDDER.embed_documents(list(read.texts))
+        entries.append(
+            entry_of(read, vectors, id=f"i{place:04d}", time=place, session=session, speaker=speaker, role=role)
+        )
+    return Corpus.of(entries)
+
+
+def found(question: str, turns: list[tuple[str, str, str, str]], limit: int = 3) -> list[str]:
+    return [turns[one.place][3] for one in rank(asked(question, EMBEDDER), corpus_of(turns), limit=limit)]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How did I hurt my foot?", 0),
+        ("Which wood did I take for the kitchen?", 3),
+        ("What colour will the kitchen be painted?", 5),
+        ("Which instrument does my sister play?", 6),
+        ("Since when has Clara played?", 8),
+    ],
+)
+def test_answers_are_found_in_other_words_and_after_a_question(question: str, answer: int) -> None:
+    assert CHAT[answer][3] in found(question, CHAT)
+
+
+SPOKEN = {
+    "german": ["Gestern haben wir die Häuser gestrichen.", "Morgen regnet es wieder.", "Der Hund heißt Bello."],
+    "chinese": ["昨天买了三斤茶叶", "明天要下雨", "小狗叫豆豆"],
+    "japanese": ["昨日お茶を三箱買いました", "明日は雨です", "犬の名前は豆太です"],
+    "spanish": ["Ayer pintamos las casas del puerto.", "Mañana llueve otra vez.", "El perro se llama Bruno."],
+    "hindi": ["कल मैंने तीन किताबें खरीदीं", "कल बारिश होगी", "कुत्ते का नाम मोती है"],
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "place"),
+    [
+        ("Welches Haus wurde gestrichen?", "german", 0),
+        ("买茶了吗", "chinese", 0),
+        ("お茶はいくつ買った", "japanese", 0),
+        ("¿Qué casa se pintó?", "spanish", 0),
+        ("कितनी किताब खरीदी?", "hindi", 0),
+    ],
+)
+def test_a_mixed_memory_is_searched_in_each_language(question: str, language: str, place: int) -> None:
+    """Without a setting, and among texts of all languages."""
+    turns = [("s", "me", "user", text) for texts in SPOKEN.values() for text in texts]
+    assert found(question, turns, limit=1) == [SPOKEN[language][place]]
+
+
+def test_features_have_one_column_each_and_no_odd_values() -> None:
+    view = View(asked("How did I hurt my foot?", EMBEDDER), corpus_of(CHAT))
+    values = features(view).values
+    assert values.shape == (len(view.places), len(FEATURES))
+    assert np.isfinite(values).all()
+    assert WEIGHTS.keys() <= set(FEATURES)
+    assert CONFIDENCE.keys() == set(SIGNALS)
+
+
+@pytest.mark.parametrize("question", ["", "?!", "zzz", "🎉", "a" * 10_000, "the of and", "\x00"])
+@pytest.mark.parametrize("embedder", [EMBEDDER, None])
+def test_odd_questions_have_scores(question: str, embedder: StaticEmbedder | None) -> None:
+    assert all(0 <= one.score <= 1 for one in rank(asked(question, embedder), corpus_of(CHAT)))
+
+
+def test_the_shape_of_a_memory_is_seen() -> None:
+    equals = [(session, speaker, "", text) for session, speaker, _, text in CHAT]
+    assert shapes(View(asked("What?", None), corpus_of(CHAT))).tolist() == [1, 0, 0]
+    assert shapes(View(asked("What?", None), corpus_of(equals))).tolist() == [1, 1, 0]
+    assert shapes(View(asked("什么", None), corpus_of(CHAT))).tolist() == [1, 0, 1]
+
+
+def test_scores_are_in_the_order_of_the_ranking() -> None:
+    results = rank(asked("Which instrument does my sister play?", EMBEDDER), corpus_of(CHAT), limit=9)
+    assert [one.score for one in results] == sorted((one.score for one in results), reverse=True)
+    sums = [sum(one.parts.values()) for one in results]
+    assert sums == sorted(sums, reverse=True)
+
+
+def test_nonsense_and_questions_about_something_else_score_low() -> None:
+    """So that a `min_score` can return nothing."""
+    memory = corpus_of(CHAT)
+    best = rank(asked("Which instrument does my sister play?", EMBEDDER), memory)[0].score
+    for nonsense in ("zzz qqq", "How high is the interest rate of the central bank of Brazil?"):
+        results = rank(asked(nonsense, EMBEDDER), memory)
+        assert all(one.score < best / 2 for one in results)
+    assert best > NOTHING_BELOW
+
+
+def test_the_signals_of_one_question_differ_in_the_share_only() -> None:
+    made = signals(np.arange(len(COMMON), dtype=float), np.array([3.0, 1.0, -4.0]))
+    assert (made[:, 1:] == made[0, 1:]).all()
+    assert np.exp(made[:, 0]).sum() == pytest.approx(1.0)
+    scores = confidence(made)
+    assert (np.diff(scores) < 0).all()
+
+
+def test_many_entries_are_compared_by_signs_first() -> None:
+    """Beyond `EXACT_ROWS` vectors the nearest are selected by signs, and what is found stays the same."""
+    fillers = [("f", "Bo", "user", f"Order {number} was shipped to depot {number % 97}.") for number in range(4_000)]
+    assert CHAT[0][3] in found("How did I hurt my foot?", [*fillers, *CHAT])
