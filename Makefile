@@ -69,6 +69,8 @@ docs: .venv/develop  ## Build the documentation site in build/docs/
 
 bench: .venv/develop  ## Measure the engine, the cache and search: docs/performance.md
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
+	$(BIN)/python -m benchmarks.verbs
+	$(BIN)/python -m benchmarks.api
 	$(BIN)/python -m benchmarks.cache
 	$(BIN)/python -m benchmarks.search
 
