@@ -30,10 +30,10 @@ class MemoryConfig(AppConfig):
         from .distances import register_functions
         from .history import receivers
 
-        text_index.install(_search_index)
+        text_index.install(_text_search)
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
-        post_migrate.connect(_clear_matrices, sender=self, dispatch_uid="memory.search.matrices")
+        post_migrate.connect(_clear_known, sender=self, dispatch_uid="memory.search.known")
         post_migrate.connect(receivers.clear_cache, sender=self, dispatch_uid="memory.history")
         pre_save.connect(_before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
         for name in ("MemoryItem", "UserSession"):
@@ -44,16 +44,16 @@ class MemoryConfig(AppConfig):
 # Search imports numpy and a stemmer, so it is imported when it is first used.
 
 
-def _search_index() -> TextIndex:
-    from .search.index import SearchIndex  # slow to import
+def _text_search() -> TextIndex:
+    from .search.index import TextSearch  # slow to import
 
-    return SearchIndex()
+    return TextSearch()
 
 
-def _clear_matrices(**kwargs: Any) -> None:
-    """Receiver of `post_migrate`: drop the vectors in memory, if there are any."""
-    if (matrix := sys.modules.get("memory.search.sources.matrix")) is not None:
-        matrix.matrices.clear(**kwargs)
+def _clear_known(**kwargs: Any) -> None:
+    """Receiver of `post_migrate`: drop what is known of search indexes, if anything is."""
+    if (known := sys.modules.get("memory.search.known")) is not None:
+        known.cache.clear(**kwargs)
 
 
 def _before_raw_save(raw: bool, **kwargs: Any) -> None:

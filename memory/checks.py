@@ -138,7 +138,7 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
-    if values["LANGUAGE"] != DEFAULTS["LANGUAGE"]:
+    if values["LANGUAGE"] is not None:
         yield from _language(values["LANGUAGE"])
     if values["EMBEDDER"] is not None:
         yield from _embedder(values["EMBEDDER"])
@@ -150,7 +150,7 @@ def _language(language: object) -> Iterator[CheckMessage]:
     if language not in LANGUAGES:
         yield Error(
             f"MEMORY['LANGUAGE'] is {language!r}, which has no stemmer.",
-            hint=f"Use one of: {', '.join(sorted(LANGUAGES))}.",
+            hint=f"Use None, or one of: {', '.join(sorted(LANGUAGES))}.",
             id="memory.E011",
         )
 

@@ -34,7 +34,7 @@ DEFAULTS: Mapping[str, Any] = {
     "FIRESTORE": {},
     "ENCRYPTION_KEYS": [],
     "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
-    "LANGUAGE": "english",
+    "LANGUAGE": None,
     "SPEAKER": "memory.search.speakers.speaker_of",
     "INDEX_AFTER": 12,
     "SEARCH_CACHE": None,
@@ -156,9 +156,13 @@ class MemorySettings:
         return None if path is None else make_embedder(path)
 
     @property
-    def language(self) -> str:
-        """`LANGUAGE`: the language of the stemmer, one of `memory.search.terms.LANGUAGES`. Default "english"."""
-        return str(self._get("LANGUAGE"))
+    def language(self) -> str | None:
+        """`LANGUAGE`: the language of the stemmer, one of `memory.search.terms.LANGUAGES`.
+
+        Default None: the language of each text and question is detected.
+        """
+        name = self._get("LANGUAGE")
+        return None if name is None else str(name)
 
     @property
     def speaker(self) -> Callable[[Any], str]:

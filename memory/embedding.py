@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     Vectors: TypeAlias = NDArray[np.float32]
 else:
     Vectors = Any  # numpy is slow to import
-CONTEXT = "context1"
-"""The version of `memory/search/context.py`, which turns vectors of texts into the vectors that are stored."""
-
-EARLIER = 3
-"""How many turns before a turn belong to its context."""
 
 
 @runtime_checkable
@@ -50,8 +45,11 @@ class Embedder(Protocol):
 
 
 def model_name(embedder: Embedder) -> str:
-    """The name that is stored with a vector: `name@version:dimension`, and the version of `context.py`."""
-    return f"{embedder.name}@{embedder.version}:{embedder.dimension}+{CONTEXT}"
+    """The name that is stored with a vector: `name@version:dimension`.
+
+    Up to version 0.2 it ended in `+context1`: vectors were mixed with those of earlier turns.
+    """
+    return f"{embedder.name}@{embedder.version}:{embedder.dimension}"
 
 
 def is_remote(embedder: Embedder) -> bool:

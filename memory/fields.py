@@ -19,7 +19,6 @@ from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
 from . import encryption, limits
-from .conf import configured_embedder
 from .exceptions import StorageError
 
 NUMBERS = {int, float}
@@ -316,14 +315,8 @@ def unpack(packed: bytes | memoryview) -> list[float]:
 class CompactVectorField(VectorField):
     """A vector made by a model, at single precision on engines without a vector type."""
 
-    # Further fields of its Firestore index: vectors of different models are never compared.
-    searched_with = ("embedding_model",)
-
-    @property
-    def index_dimension(self) -> int | None:
-        """The dimension of `MEMORY["EMBEDDER"]`; None without an embedder."""
-        embedder = configured_embedder()
-        return None if embedder is None else embedder.dimension
+    # No query compares it, so engines derive no index for it.
+    is_searched = False
 
     @staticmethod
     def packed(vector: Sequence[float]) -> bytes:

@@ -33,7 +33,6 @@ from .fields import (
     MapField,
     NameField,
     SparseMapField,
-    TermsField,
     VectorField,
     WriteTime,
     WriteTimeField,
@@ -246,8 +245,6 @@ class MemoryItem(Record):
     embedding = VectorField(_("embedding"), null=True, blank=True)
     content_hash = ContentHashField(source="text_content")
     # Computed from the text for search: memory/search/indexing.py.
-    terms = TermsField(_("terms"), editable=False, serialize=False)
-    terms_version = NameField(_("version of the terms"), default="", blank=True, editable=False, serialize=False)
     text_embedding = CompactVectorField(
         _("embedding of the text"), null=True, blank=True, editable=False, serialize=False
     )
@@ -258,9 +255,9 @@ class MemoryItem(Record):
     CACHED = True
     SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
     # Derived from the text and written with it.
-    TEXT_FIELDS = ("content_hash", "terms", "terms_version", "text_embedding", "embedding_model")
-    SOURCES_OF_TEXT_FIELDS = ("text_content", "user_id", "session_id", "timestamp")
-    UNREAD_FIELDS = frozenset({"terms", "terms_version", "text_embedding", "embedding_model", "written"})
+    TEXT_FIELDS = ("content_hash", "text_embedding", "embedding_model")
+    SOURCES_OF_TEXT_FIELDS = ("text_content",)
+    UNREAD_FIELDS = frozenset({"text_embedding", "embedding_model", "written"})
     UNREAD_BYTES = 200_000
 
     # With these each filter of the API and the admin is served in both orders: Firestore merges indexes that end alike.
@@ -338,18 +335,18 @@ class MemoryItem(Record):
     @classmethod
     def before_transaction(cls, records: Sequence[MemoryItem], using: str) -> None:
         """Compute the vectors of the texts."""
-        text_index().embed(records, using)
+        text_index().embed(records)
 
     def take_derived_fields(self, other: MemoryItem) -> None:
-        """As `Record.take_derived_fields`: a vector depends on the text and on the item's place in its session."""
+        """As `Record.take_derived_fields`: a vector depends on the text."""
         if all(getattr(self, name) == getattr(other, name) for name in self.SOURCES_OF_TEXT_FIELDS):
             for name in self.TEXT_FIELDS:
                 setattr(self, name, getattr(other, name))
 
     @classmethod
     def before_write(cls, records: Sequence[MemoryItem], using: str, changes: Changes) -> None:
-        """Compute the vectors of new texts, each in the context of the turns before it."""
-        text_index().add_vectors(records, using, changes.newest)
+        """Compute the vectors of new texts that still lack one."""
+        text_index().add_vectors(records)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
         values = super()._values(without)

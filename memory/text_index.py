@@ -8,14 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from django.core.exceptions import AppRegistryNotReady
-
-from .cache import Conversation
-
-Newest: TypeAlias = "Callable[[Conversation], Sequence[Any] | None]"
-"""Returns a conversation's newest items where they are known without a read of the database, newest first."""
 
 
 class TextIndex(Protocol):
@@ -27,10 +22,10 @@ class TextIndex(Protocol):
     def reserved_values(self, item: Any) -> Mapping[str, Any]:
         """Values as large as those that `add_vectors` will set, by field: they count in the document's size."""
 
-    def embed(self, items: Sequence[Any], using: str) -> None:
+    def embed(self, items: Sequence[Any]) -> None:
         """Compute vectors before the transaction that writes the items; `add_vectors` then need not."""
 
-    def add_vectors(self, items: Sequence[Any], using: str, newest: Newest) -> None:
+    def add_vectors(self, items: Sequence[Any]) -> None:
         """Set the vectors that a local embedder makes, inside the transaction that writes the items."""
 
     def written(self, items: Sequence[Any], using: str) -> None:

@@ -12,6 +12,7 @@ from django.urls import get_resolver
 from memory.conf import configured_embedder, memory_settings
 from memory.embedding import EmbedderError, is_remote
 from memory.search.associations import associations
+from memory.search.languages import ENGLISH, detected
 from memory.search.lexicon import lexicon_of
 from memory.search.texts import embed
 
@@ -29,4 +30,5 @@ def warm_up() -> None:
         lexicon_of(embedder)
     except EmbedderError:
         logger.exception("The embedder cannot be used.")
-    associations(memory_settings.language)
+    associations(memory_settings.language or ENGLISH)
+    detected("warm")

@@ -14,6 +14,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-MEMORY = {**MEMORY, "MANAGER": "memory.stores.MemoryManagerStub"}
+# A thread that indexes in the background would meet the locks of a database in memory.
+MEMORY = {**MEMORY, "MANAGER": "memory.stores.MemoryManagerStub", "INDEX_AFTER": None}
 # Static files are found without collectstatic.
 WHITENOISE_AUTOREFRESH = True

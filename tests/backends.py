@@ -3,8 +3,11 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 from memory.testing import emulator
+
+from . import postgres
 
 
 def chromium() -> str | None:
@@ -25,10 +28,16 @@ def firestore_emulator() -> str | None:
     return None if emulator.unavailable_reason() else os.environ.get("FIRESTORE_EMULATOR_HOST") or "gcloud"
 
 
+def postgresql() -> str | None:
+    """The folder of PostgreSQL's programs, and the package that Django needs for it."""
+    return str(postgres.programs()) if postgres.programs() and find_spec("psycopg") else None
+
+
 BACKENDS: Mapping[str, Callable[[], str | None]] = {
     "chromium": chromium,
     "redis": redis_server,
     "firestore_emulator": firestore_emulator,
+    "postgresql": postgresql,
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import dj_database_url
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from memory.models import AgentData, MemoryItem
@@ -31,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("MEMORY_TEST_ENGINE") == "firestore" and "firestore_emulator" in backends.missing():
         pytest.exit("No Firestore emulator here: the tests on Firestore are skipped", returncode=0)
 
+    if os.environ.get("MEMORY_TEST_ENGINE") == "postgresql" and "postgresql" in backends.missing():
+        pytest.exit("No PostgreSQL here: the tests on PostgreSQL are skipped", returncode=0)
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     if missing := backends.missing():
@@ -51,6 +57,17 @@ def django_db_modify_db_settings_xdist_suffix(request: pytest.FixtureRequest) ->
     for database in settings.DATABASES.values():
         if worker and "sqlite" not in database["ENGINE"]:
             database["TEST"]["NAME"] = f"test-{worker}"
+
+
+@pytest.fixture(scope="session")
+def postgresql(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The alias of an empty PostgreSQL with the app's tables. Mark the test `postgresql` too."""
+    from . import databases, postgres
+
+    options = dj_database_url.parse(postgres.url())
+    with django_db_blocker.unblock(), databases.added("postgresql", {**options}):
+        call_command("migrate", database="postgresql", verbosity=0)
+        yield "postgresql"
 
 
 @pytest.fixture

@@ -553,12 +553,12 @@ def test_more_than_a_transaction_can_hold_is_written_in_several(make_item: Calla
 def test_saving_costs_a_constant_number_of_queries(
     make_item: Callable[..., MemoryItem], django_assert_num_queries: Any
 ) -> None:
-    """An item of a known session: the turns before it, its insert, the session's upsert.
+    """An item of a known session: its insert, the session's upsert.
 
     The begin and the commit of the transaction are counted, on both engines.
     """
     make_item(session_id="s", timestamp=NOON)
-    with django_assert_num_queries(5, using="memory"):
+    with django_assert_num_queries(4, using="memory"):
         make_item(session_id="s", timestamp=NOON + timedelta(1))
     with django_assert_num_queries(3, using="memory"):
         make_item(session_id=None)

@@ -12,7 +12,6 @@ from django.db import transaction
 from ..batches import Place
 from ..cache import ITEMS_CHANGED, SESSION_CHANGED, Conversation, ConversationCache, Operation, add, remove
 from ..contention import write_transaction
-from ..snapshots import NotASnapshotError, restore
 from . import marking
 from .rows import Tables, cache_of, cached_item, conversation_of, session_from, session_row, times_from, touched_row
 
@@ -121,20 +120,6 @@ class Changes:
                     return value.encode() or None
         mark = current.marks.get(conversation)
         return None if mark is None else mark.session
-
-    def newest(self, conversation: Conversation) -> list[Any] | None:
-        """The conversation's newest items when it was marked, newest first, up to `embedding.EARLIER` of them.
-
-        None where the cache did not know them, or where this transaction has changed items since.
-        """
-        current = None if self._cache is None else marking.known(self._using)
-        mark = None if current is None else current.marks.get(conversation)
-        if mark is None or mark.newest is None or current is None or current.changes:
-            return None
-        try:
-            return [restore(self._tables.items, snapshot, self._using) for snapshot in mark.newest]
-        except NotASnapshotError:
-            return None
 
     def to_touch(self, items: Sequence[Any]) -> Sequence[Any]:
         """The items whose sessions' rows must be widened now; for the others the cached times are recent enough."""

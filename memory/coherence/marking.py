@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from django.db import connections
-from django.utils import timezone
 
 from ..cache import (
     ITEMS_CHANGED,
@@ -22,8 +21,6 @@ from ..cache import (
     Written,
 )
 from ..contention import in_transaction
-from ..embedding import EARLIER
-from ..snapshots import sortable
 from .rows import Tables, conversation_of
 
 if TYPE_CHECKING:
@@ -59,7 +56,7 @@ class Transaction:
         # Recorded first: if marking fails halfway, they are dropped when the transaction ends.
         self.marks.update(dict.fromkeys(new, Mark()))
         with suppress(Unavailable):
-            self.marks.update(self.cache.mark(new, EARLIER, sortable(timezone.now())))
+            self.marks.update(self.cache.mark(new))
 
     def commit(self, change: Change) -> None:
         """A write was committed; after the last of the transaction, apply all of them to the cache."""

@@ -29,7 +29,7 @@ def to_dict(record: Document) -> dict[str, Any]:
 
 def exported_fields(model: type[Document]) -> list[Field[Any, Any]]:
     """All fields except for derived ones."""
-    derived = getattr(model, "TEXT_FIELDS", ())
+    derived = {*getattr(model, "TEXT_FIELDS", ()), *model.UNREAD_FIELDS}
     return [field for field in model._meta.concrete_fields if field.name not in derived]
 
 

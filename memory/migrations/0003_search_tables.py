@@ -1,11 +1,11 @@
 from django.db import migrations
 
-from memory.search.sources.side_tables import SearchTables
-
 
 class Migration(migrations.Migration):
+    """Made tables and triggers for search on SQLite up to version 0.2; migration 0006 drops them."""
+
     dependencies = [
         ("memory", "0002_search"),
     ]
 
-    operations = [SearchTables()]
+    operations = []

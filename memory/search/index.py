@@ -5,40 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
-from memory.text_index import Newest
 
 from . import indexing, recall
 from .later import embed_later
 
 
-class SearchIndex:
-    """`memory.text_index.TextIndex` by terms and vectors; see there for the methods."""
+class TextSearch:
+    """`memory.text_index.TextIndex` by segments; see there for the methods."""
 
     def prepare(self, items: Sequence[MemoryItem]) -> None:
-        """Terms, and what made them."""
+        """The hash of the text, and whether it needs a vector."""
         indexing.prepare(items)
 
     def reserved_values(self, item: MemoryItem) -> Mapping[str, Any]:
         """The size of the vector that an item waits for."""
         return indexing.reserved_values(item)
 
-    def embed(self, items: Sequence[MemoryItem], using: str) -> None:
-        """Vectors of the texts without their context; the final ones on SQLite, where a write locks the database.
+    def embed(self, items: Sequence[MemoryItem]) -> None:
+        """Vectors of a local embedder, before the transaction."""
+        indexing.add_vectors(items, final=False)
 
-        With the conversation cache it is left to the write, which has the turns before from the cache.
-        """
-        if connections[using].vendor == "sqlite" and not MemoryItem.is_cached(using):
-            indexing.add_vectors(items, using, final=False)
-        else:
-            indexing.embed_texts(items)
-
-    def add_vectors(self, items: Sequence[MemoryItem], using: str, newest: Newest) -> None:
-        """Vectors of a local embedder."""
-        indexing.add_vectors(items, using, newest)
+    def add_vectors(self, items: Sequence[MemoryItem]) -> None:
+        """Vectors of a local embedder that are still missing."""
+        indexing.add_vectors(items)
 
     def written(self, items: Sequence[MemoryItem], using: str) -> None:
         """Vectors of a remote embedder are made after the commit."""

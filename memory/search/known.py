@@ -25,8 +25,8 @@ from .tail import Stored
 Owner: TypeAlias = tuple[str, str, str]
 """An alias of a database, a user, and the model of the vectors."""
 
-DERIVED_BYTES: Final = 48
-"""About the bytes of what is derived of an entry: its neighbours, the terms of its postings, its place by id."""
+DERIVED_BYTES: Final = 400
+"""About the bytes of what ranking derives of an entry, and of a term: neighbours, signs, postings, word vectors."""
 ENTRY_BYTES: Final = 4_000
 
 
@@ -92,7 +92,7 @@ class Base:
     @property
     def nbytes(self) -> int:
         """About the bytes in memory."""
-        return self.segment.corpus.nbytes + len(self.segment) * DERIVED_BYTES
+        return _bytes_of(self.segment.corpus)
 
     @cached_property
     def _hashes(self) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
@@ -118,6 +118,10 @@ class Base:
         return self.without(gone)
 
 
+def _bytes_of(corpus: Corpus) -> int:
+    return corpus.nbytes + (len(corpus) + len(corpus.terms)) * DERIVED_BYTES
+
+
 EMPTY: Final = Base((), Segment.of([], []), np.zeros(0, np.int32))
 
 
@@ -135,7 +139,7 @@ class Known:
     @property
     def nbytes(self) -> int:
         """About the bytes in memory."""
-        own = 0 if self.corpus is None or self.corpus is self.base.segment.corpus else self.corpus.nbytes
+        own = 0 if self.corpus is None or self.corpus is self.base.segment.corpus else _bytes_of(self.corpus)
         return self.base.nbytes + own + len(self.tail) * ENTRY_BYTES
 
 

@@ -1,8 +1,11 @@
-"""Computes vectors of remote embedders after the commit of the write, which they neither delay nor fail.
+"""Work that neither delays nor fails the write or the search that it follows.
 
-They are computed by Django's tasks if the project has a backend that runs them elsewhere, otherwise by one thread of
-this process with a bounded queue. Items that are dropped (the queue is full, the embedder fails, the process ends) stay
-pending in the database, and `manage.py memory_embed` completes them.
+- Vectors of remote embedders, after the commit of the write.
+- The index of a user whose search found many items that are not in it.
+
+Django's tasks do it if the project has a backend that runs them elsewhere, otherwise one thread of this process for
+each kind, with a bounded queue. What is dropped (the queue is full, the embedder fails, the process ends) stays to be
+done in the database: `manage.py memory_embed` and `manage.py memory_index` complete it, and so does the next search.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
+from .packing import Lost, pack
 from .pending import embed_now
 
 logger = logging.getLogger(__name__)
@@ -43,28 +47,54 @@ def embed_later(ids: Sequence[str], using: str) -> None:
         enqueue(list(ids[start : start + BATCH]), using)
 
 
-def task() -> Callable[[list[str], str], Any] | None:
-    """The function that enqueues the task; None without tasks, or if they run in the calling thread."""
+def index_later(user_id: str, using: str) -> None:
+    """Schedule the index of a user's items. Returns at once and raises nothing: the search has its results."""
+    enqueue = task("index_memory")
+    if enqueue is None:
+        packing_thread.put([user_id], using)
+        return
+    try:
+        enqueue(user_id, using)
+    except Exception:  # of any task backend
+        logger.exception("A search index waits for manage.py memory_index: the task was not accepted.")
+
+
+def index_now(user_id: str, using: str) -> int:
+    """Index a user's items, unless another process does. Returns how many were added."""
+    try:
+        return pack(user_id, using).added
+    except Lost:
+        return 0
+
+
+def task(name: str = "embed_items") -> Callable[..., Any] | None:
+    """The function that enqueues a task; None without tasks, or if they run in the calling thread."""
     backend = getattr(settings, "TASKS", {}).get("default", {}).get("BACKEND", "")
     if not backend or backend.endswith(IN_PLACE):
         return None
-    return _enqueue()
+    return _enqueue(name)
 
 
 @cache
-def _enqueue() -> Callable[[list[str], str], Any] | None:
+def _enqueue(name: str) -> Callable[..., Any] | None:
     try:
-        from memory.tasks import embed_items  # an optional extra: needs Django's tasks
+        from memory import tasks  # an optional extra: needs Django's tasks
     except ImportError:
         return None
-    enqueue: Callable[[list[str], str], Any] = embed_items.enqueue
+    enqueue: Callable[..., Any] = getattr(tasks, name).enqueue
     return enqueue
 
 
-class EmbeddingThread:
-    """A queue of ids and the daemon thread that completes the items; one per process, started at the first id."""
+class BackgroundThread:
+    """A queue of ids and the daemon thread that works on them; one per process, started at the first id.
 
-    def __init__(self, most: int = MOST_QUEUED) -> None:
+    `work` gets a list of ids and an alias; `todo` is the command that does what is left undone.
+    """
+
+    def __init__(self, name: str, work: Callable[[list[str], str], Any], todo: str, most: int = MOST_QUEUED) -> None:
+        self.name = name
+        self.work = work
+        self.todo = todo
         self.most = most
         self.reset()
 
@@ -79,13 +109,14 @@ class EmbeddingThread:
         """Queue as many ids as there is room for; the other items stay pending in the database."""
         with self._changed:
             room = 0 if self._ending else self.most - len(self._queue)
-            self._queue.extend((using, one) for one in ids[:room])
+            waiting = set(self._queue)
+            self._queue.extend((using, one) for one in ids[:room] if (using, one) not in waiting)
             if self._queue and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="embedding-of-memory", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         if len(ids) > room:
-            logger.warning("%d items wait for manage.py memory_embed: the queue is full.", len(ids) - room)
+            logger.warning("%d wait for manage.py %s: the queue is full.", len(ids) - room, self.todo)
 
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until the queue is empty and idle. Returns whether it is."""
@@ -105,9 +136,9 @@ class EmbeddingThread:
         while batch := self._next_batch():
             using, ids = batch
             try:
-                embed_now(ids, using)
+                self.work(ids, using)
             except Exception:  # the thread must survive any error of an embedder or database
-                logger.exception("%d items wait for manage.py memory_embed: no vectors were made.", len(ids))
+                logger.exception("%d wait for manage.py %s, since this failed.", len(ids), self.todo)
             finally:
                 connections[using].close()
                 with self._changed:
@@ -129,6 +160,13 @@ class EmbeddingThread:
             return using, ids
 
 
-thread = EmbeddingThread()
-atexit.register(thread.end)
-os.register_at_fork(after_in_child=thread.reset)
+def _index_all(user_ids: Sequence[str], using: str) -> None:
+    for user_id in user_ids:
+        index_now(user_id, using)
+
+
+thread = BackgroundThread("embedding-of-memory", lambda ids, using: embed_now(ids, using), "memory_embed")
+packing_thread = BackgroundThread("index-of-memory", _index_all, "memory_index")
+for _one in (thread, packing_thread):
+    atexit.register(_one.end)
+    os.register_at_fork(after_in_child=_one.reset)

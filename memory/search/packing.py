@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from django.db import IntegrityError, OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections
 from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
 from memory.backends.firestore.values.batching import batches
-from memory.contention import in_transaction, is_contention
+from memory.contention import in_transaction, is_contention, write_transaction
 from memory.fields import new_id
 from memory.models import SearchIndex, SearchSegment, id_of_user
 
@@ -37,7 +37,6 @@ from .known import Base, cache
 from .reading import ENTRIES_AT_ONCE, has_expired, read_base, segment_of
 from .segments import MOST_BYTES, Segment, packed_in_parts
 from .tail import Maker, configured_maker, stored_entries
-from .texts import terms_version
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +67,17 @@ class Packed:
 
 
 def pack(
-    user_id: str, using: str, *, rebuild: bool = False, gone: Collection[str] = (), lease: float = LEASE_SECONDS
+    user_id: str,
+    using: str,
+    *,
+    rebuild: bool = False,
+    mend: bool = False,
+    gone: Collection[str] = (),
+    lease: float = LEASE_SECONDS,
 ) -> Packed:
     """Index a user's items. With `rebuild` all entries are made anew. `gone` are ids of items that do not exist.
+
+    With `mend` every segment with an entry that must be left out is written anew, not only those with many.
 
     A packer that began less than `lease` seconds ago is not disturbed. Raises `Lost`, `EmbedderError`, and errors of
     the database; `RuntimeError` inside a transaction.
@@ -84,16 +91,17 @@ def pack(
     found, base = read_base(user_id, using, maker.model, known.base)
     if found.generation != claimed:
         raise Lost
-    is_new = rebuild or not found.segments or _is_outdated(found, maker)
+    is_new = rebuild or not found.segments or is_outdated(found, maker)
     since = None if is_new else found.since
     new = _new_entries(user_id, using, since, Base.of({}) if is_new else base, maker)
     stale = np.arange(len(base.segment)) if is_new else _stale(base, new, {*gone, *known.gone})
-    return _Work(user_id, using, found, base.without(stale), maker, sweeps=is_new).store(new, before=base)
+    work = _Work(user_id, using, found, base.without(stale), maker, sweeps=is_new, most_stale=0 if mend else MOST_STALE)
+    return work.store(new, before=base)
 
 
 def erase(user_id: str, using: str) -> None:
     """Delete a user's whole index at once, also from caches. A search makes a new one of the items that remain."""
-    with transaction.atomic(using=using):
+    with write_transaction(using):
         segments = SearchSegment.objects.using(using).filter(user_id=user_id)
         ids = list(segments.values_list("pk", flat=True))
         SearchIndex.objects.using(using).filter(pk=id_of_user(user_id)).delete()
@@ -118,16 +126,18 @@ def _claim(user_id: str, using: str, lease: float) -> int:
     raise Lost
 
 
-def _is_outdated(found: Directory, maker: Maker) -> bool:
-    made = (terms_version(maker.language), maker.model)
+def is_outdated(found: Directory, maker: Maker) -> bool:
+    """Whether other rules or another model made a segment."""
+    made = (maker.rules, maker.model)
     return any((one.rules, one.model) != made for one in found.segments)
 
 
 def _new_entries(user_id: str, using: str, since: int | None, base: Base, maker: Maker) -> Segment:
-    """The entries of items that are not in the base, oldest first."""
+    """The entries of items that are not in the base and have not expired, oldest first."""
     stored = stored_entries(user_id, using, since, base.has, maker)
     whole = Segment.concat([segment_of(some) for some in batches(stored, ENTRIES_AT_ONCE)])
-    return whole.take(np.argsort(whole.corpus.time, kind="stable")) if len(whole) else whole
+    places = np.argsort(whole.corpus.time, kind="stable")
+    return whole.take(places[~has_expired(whole.corpus)[places]]) if len(whole) else whole
 
 
 def _stale(base: Base, new: Segment, gone: Collection[str]) -> NDArray[np.intp]:
@@ -151,6 +161,7 @@ class _Work:
     base: Base
     maker: Maker
     sweeps: bool = False
+    most_stale: float = MOST_STALE
 
     def store(self, new: Segment, before: Base) -> Packed:
         """Write the new segments, in several transactions if they are many. Raises `Lost`."""
@@ -183,13 +194,13 @@ class _Work:
         for one in sorted(self.found.segments, key=lambda each: each.items):
             had, has = entries[place[one.id]], left[place[one.id]]
             is_small = one.bytes < MOST_BYTES / 2 and has <= GROWTH * number
-            if is_small or one.items - has > MOST_STALE * one.items or had == 0:
+            if is_small or one.items - has > self.most_stale * one.items or had == 0:
                 merged.append(one)
                 number += int(has)
         return merged
 
     def _rows(self, parts: Sequence[tuple[Segment, bytes]]) -> tuple[list[Listed], list[SearchSegment]]:
-        rules, model = terms_version(self.maker.language), self.maker.model
+        rules, model = self.maker.rules, self.maker.model
         rows = [SearchSegment(pk=new_id(), user_id=self.user_id, data=data) for _, data in parts]
         listed = [
             Listed(row.pk, len(segment), len(data), rules, model)
@@ -211,7 +222,7 @@ class _Work:
 
     def _commit(self, directory: Directory, rows: Sequence[SearchSegment], replaced: Sequence[str]) -> None:
         try:
-            with transaction.atomic(using=self.using):
+            with write_transaction(self.using):
                 if not directories.replace(self.user_id, self.using, directory):
                     raise Lost
                 SearchSegment.objects.using(self.using).bulk_create(rows)

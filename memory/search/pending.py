@@ -1,8 +1,7 @@
-"""Pending items: their terms or vectors are not of the configured language or embedder. Finds and completes them.
+"""Pending items: their vectors are not of the configured embedder. Finds and completes them.
 
-An item waits for terms if `terms_version` is not the configured one, and for a vector if `embedding_model` is not the
-embedder's name. Vectors are computed without locks. They are written only if text and model have not changed since, so
-concurrent writes and deletions are preserved.
+An item waits for a vector if `embedding_model` is not the embedder's name. Vectors are computed without locks. They are
+written only if text and model have not changed since, so concurrent writes and deletions are preserved.
 """
 
 from __future__ import annotations
@@ -22,40 +21,33 @@ from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 
 from .embedders import Embedder
-from .indexing import vectors_of
-from .texts import distinct_terms, terms_version
+from .texts import embed
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-STATE = ("content_hash", "terms_version", "embedding_model")
-WRITTEN = ("terms", "terms_version", "text_embedding", "embedding_model", "written")
+STATE = ("content_hash", "embedding_model")
+WRITTEN = ("text_embedding", "embedding_model", "written")
 
 
 def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[MemoryItemQuerySet]:
-    """Disjoint querysets of the items that wait for terms, then of those that wait only for a vector of `embedder`.
+    """Disjoint querysets of the items that wait for a vector of `embedder`; without one no item does.
 
-    Reads one row for each stored version and model. Without an embedder no item waits for a vector.
+    Reads one row for each stored model.
     """
+    if embedder is None:
+        return []
     everything = items.model.all_objects.using(items.db)
-    found = []
-    for field, current in _current(embedder).items():
-        found += [items.filter(**{field: value}) for value in _values(everything, field) if value != current]
-        items = items.filter(**{field: current})
-    return found
+    models = [value for value in values_of(everything, "embedding_model") if value != model_name(embedder)]
+    return [items.filter(embedding_model=value) for value in models]
 
 
 def waits(item: MemoryItem, embedder: Embedder | None) -> bool:
-    """Whether an item waits for terms or for a vector."""
-    return any(getattr(item, field) != current for field, current in _current(embedder).items())
+    """Whether an item waits for a vector."""
+    return embedder is not None and item.embedding_model != model_name(embedder)
 
 
-def _current(embedder: Embedder | None) -> dict[str, str]:
-    found = {"terms_version": terms_version(memory_settings.language)}
-    return found if embedder is None else {**found, "embedding_model": model_name(embedder)}
-
-
-def _values(items: MemoryItemQuerySet, field: str) -> Iterator[str]:
+def values_of(items: MemoryItemQuerySet, field: str) -> Iterator[str]:
     """The distinct values of a field, in order. Firestore has no DISTINCT; each value costs one read."""
     rows = items.order_by(field).values_list(field, flat=True)
     value = rows.first()
@@ -85,7 +77,7 @@ def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str)
     `EmbedderError` and errors of the database.
     """
     read = {item.pk: _state(item) for item in items}
-    _fill(items, embedder, using)
+    _fill(items, embedder)
     # An OperationalError is contention, or the database is not available.
     return retried(lambda: _write(items, read, using), OperationalError, ATTEMPTS)
 
@@ -98,35 +90,29 @@ def embed_now(ids: Sequence[str], using: str) -> int:
     return complete(waiting, embedder, using) if waiting else 0
 
 
-def _state(item: MemoryItem) -> tuple[str, str, str]:
-    return item.content_hash, item.embedding_model, item.terms_version
+def _state(item: MemoryItem) -> tuple[str, str]:
+    return item.content_hash, item.embedding_model
 
 
-def _fill(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) -> None:
-    language = memory_settings.language
-    for item in items:
-        item.terms = distinct_terms(item.text_content, language)
-        item.terms_version = terms_version(language)
+def _fill(items: Sequence[MemoryItem], embedder: Embedder | None) -> None:
     if embedder is not None:
-        vectors = vectors_of(embedder, items, using)
+        vectors = embed(embedder, [item.text_content for item in items])
         for item, vector in zip(items, vectors, strict=True):
-            item.text_embedding = vector
+            item.text_embedding = vector.tolist() if vector.any() else None
             item.embedding_model = model_name(embedder)
     for item in items:
         _fit(item)
 
 
 def _fit(item: MemoryItem) -> None:
-    """Drop the vector, then the terms, from an item that would exceed the size of a document."""
-    for name, nothing in (("text_embedding", None), ("terms", [])):
-        values = {field.name: field.value_from_object(item) for field in item._meta.concrete_fields}
-        if limits.document_size(item._meta.db_table, item.pk, values) <= limits.MAX_DOCUMENT_BYTES:
-            return
-        logger.warning("Item %r is too large to store its %s, so search finds it less well.", item.pk, name)
-        setattr(item, name, nothing)
+    """Drop the vector of an item that would exceed the size of a document."""
+    values = {field.name: field.value_from_object(item) for field in item._meta.concrete_fields}
+    if limits.document_size(item._meta.db_table, item.pk, values) > limits.MAX_DOCUMENT_BYTES:
+        logger.warning("Item %r is too large to store its vector, so search finds it less well.", item.pk)
+        item.text_embedding = None
 
 
-def _write(items: Sequence[MemoryItem], read: Mapping[str, tuple[str, str, str]], using: str) -> int:
+def _write(items: Sequence[MemoryItem], read: Mapping[str, tuple[str, str]], using: str) -> int:
     rows: QuerySet[MemoryItem] = QuerySet(type(items[0]), using=using)
     with write_transaction(using):
         now = rows.select_for_update().filter(pk__in=list(read)).only(*STATE)

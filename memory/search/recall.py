@@ -1,57 +1,84 @@
-"""Search of one user's items: from a query to items, best first."""
+"""Search of one user's items: from a query to items, best first.
+
+whole memory (reading) -> known filters -> rank -> results, read as items in the order of their scores
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any, SupportsIndex
 
-from django.utils import timezone
+import numpy as np
+from django.db import connections
 
+from memory.backends.clock import real_time
 from memory.conf import memory_settings
+from memory.contention import in_transaction
+from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 
-from .candidates import Source, gather
+from . import directory as directories
+from .corpus import Corpus
+from .features import CONSIDERED
+from .known_filters import known_filters
+from .later import index_later
 from .owner import one_user_of
-from .passages import ask
-from .ranking import rank
-from .sources import Memory, source_for
+from .reading import Memory, read_memory
+from .relevance import Asked, Ranked, asked, rank
+from .tail import Maker
+from .texts import readable
 
 MOST_RESULTS = 100
 MOST_CHARACTERS = 10_000  # of a query
+MOST_READ_IN_VAIN = 3
+"""Times `limit` that items are read which turn out not to pass the filters, before all that pass are looked up."""
+
+FindItems = Callable[[Sequence[str]], Iterable[MemoryItem]]
+"""The items among these ids that pass the filters."""
 
 
 def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
     """The items of one user that answer `query` best, best first, each with its `score` (a float).
 
-    With `explain` each has `score_parts`, which add up to the score; otherwise None. Raises `ValueError` for a limit
-    outside 1..100, for a query over 10,000 characters, and unless `items` are restricted to one user. A query without
-    letters, digits or anything that the embedder knows has no results.
+    With `explain` each has `score_parts`, otherwise None. Raises `ValueError` for a limit outside 1..100, for a query
+    over 10,000 characters, and unless `items` are restricted to one user. A query without letters, digits or anything
+    that the embedder knows has no results.
     """
     text = readable_question(query)
     if not isinstance(limit, SupportsIndex):
         raise TypeError(f"limit must be an integer from 1 to {MOST_RESULTS}, not {limit!r}.")
     if not 1 <= (limit := index(limit)) <= MOST_RESULTS:
         raise ValueError(f"limit must be 1 to {MOST_RESULTS}, not {limit}.")
-    one_user_of(items)
-    memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
-    return answers(memory, source_for(memory), text, limit, explain)
+    user_id = one_user_of(items)
+    maker = Maker(memory_settings.language, memory_settings.embedder)
+    question = asked(text, maker.embedder, maker.language)
+    if not text:
+        return []
+    memory = read_memory(user_id, items.db, maker)
+    found = _results(items, memory, question, limit)
+    _index_if_needed(memory)
+    return [_scored(*result, explain) for result in found]
 
 
-def answers(memory: Memory, source: Source, text: str, limit: int, explain: bool) -> list[MemoryItem]:
-    """The items of a memory that answer a question best, as `search` returns them."""
-    question = ask(text, memory.language, memory.embedder)
-    gathered = gather(source, question, limit)
-    now, best = timezone.now(), []
-    for ranked in rank(gathered.question, gathered.pool):
-        item: Any = memory.found[ranked.passage.id]
-        if item.expiration is not None and item.expiration <= now:
-            continue
-        item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
-        best.append(item)
-        if len(best) == limit:
-            break
-    return best
+def search_items(
+    items: Sequence[MemoryItem], passing: Collection[str], text: str, limit: int, explain: bool
+) -> list[MemoryItem]:
+    """As `search`, in items of one user that are in memory. Only those with ids in `passing` are found.
+
+    Vectors of a remote embedder are not computed.
+    """
+    embedder = memory_settings.embedder
+    maker = Maker(memory_settings.language, None if embedder is None or is_remote(embedder) else embedder)
+    question = asked(text, maker.embedder, maker.language)
+    if not text:
+        return []
+    corpus = Corpus.of(maker.entries(items))
+    allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
+    return [_scored(items[one.place], one, explain) for one in rank(question, corpus, allowed, limit)]
 
 
 def readable_question(query: str) -> str:
@@ -61,3 +88,100 @@ def readable_question(query: str) -> str:
     if len(query) > MOST_CHARACTERS:
         raise ValueError(f"The query must have at most {MOST_CHARACTERS} characters, not {len(query)}.")
     return query.replace("\0", " ").encode(errors="replace").decode().strip()
+
+
+def _results(items: MemoryItemQuerySet, memory: Memory, question: Asked, limit: int) -> list[tuple[MemoryItem, Ranked]]:
+    filters, corpus = known_filters(items), memory.corpus
+    allowed = memory.allowed() & filters.mask(corpus)
+    columns = items.only(*_columns(items))
+
+    def find(ids: Sequence[str]) -> Iterable[MemoryItem]:
+        return columns.filter(pk__in=ids)
+
+    picking = Picking(corpus, find, limit, None if filters.complete else MOST_READ_IN_VAIN * limit)
+    if picking.pick(rank(question, corpus, allowed, CONSIDERED), int(allowed.sum())):
+        if filters.complete:
+            memory.not_found(picking.missing)
+        return picking.found
+    # Too few of the best pass the filters: rank only what does.
+    passing = set(items.values_list("pk", flat=True))
+    allowed &= np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
+    rest = Picking(corpus, find, limit, items=picking.items)
+    rest.pick(rank(question, corpus, allowed, CONSIDERED), int(allowed.sum()))
+    return rest.found
+
+
+@dataclass
+class Picking:
+    """Reads ranked entries as items, best first, until there are `limit`.
+
+    An item that does not pass the filters, or whose text is not the one that was ranked, is replaced by the next, or by
+    another one with the same text. `most` are the items that may be read in vain (None: any number).
+    """
+
+    corpus: Corpus
+    find: FindItems
+    limit: int
+    most: int | None = None
+    items: dict[str, MemoryItem] = field(default_factory=dict)
+    found: list[tuple[MemoryItem, Ranked]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def pick(self, ranked: Sequence[Ranked], allowed: int) -> bool:
+        """Fill `found`. False if some of the `allowed` entries that were not ranked, or not read, may belong to it."""
+        waiting = list(ranked)
+        while waiting and len(self.found) < self.limit:
+            if self.most is not None and len(self.missing) > self.most:
+                return False
+            wanted = self.limit - len(self.found) + len(self.missing)
+            some, waiting = waiting[:wanted], waiting[wanted:]
+            waiting = [*self._read(some), *waiting]
+        is_full = len(self.found) >= self.limit
+        del self.found[self.limit :]
+        return is_full or not self.missing or sum(1 + len(one.same) for one in ranked) >= allowed
+
+    def _read(self, some: Sequence[Ranked]) -> Iterator[Ranked]:
+        """Read items; return what must be looked at again: those with the same text as a missing one, and the rest."""
+        ids = [self.corpus.ids[one.place] for one in some]
+        if unread := [one for one in ids if one not in self.items]:
+            self.items |= {item.pk: item for item in self.find(unread)}
+        for at, (identity, one) in enumerate(zip(ids, some, strict=True)):
+            item = self.items.get(identity)
+            if item is not None and digest_of(item.text_content) == int(self.corpus.digest[one.place]):
+                self.found.append((item, one))
+                continue
+            if item is None:
+                self.missing.append(identity)
+            if one.same:
+                yield Ranked(one.same[0], one.score, one.parts, one.same[1:])
+                yield from some[at + 1 :]
+                return
+
+
+def digest_of(text: str | None) -> int:
+    """As in an entry."""
+    said = readable(text).encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big")
+
+
+def _columns(items: MemoryItemQuerySet) -> list[str]:
+    """The columns of results: all but vectors and fields that only search reads."""
+    unread = {*items.model.UNREAD_FIELDS, "embedding"}
+    return [one.attname for one in items.model._meta.concrete_fields if one.name not in unread]
+
+
+def _scored(item: Any, ranked: Ranked, explain: bool) -> MemoryItem:
+    item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
+    found: MemoryItem = item
+    return found
+
+
+def _index_if_needed(memory: Memory) -> None:
+    after = memory_settings.index_after
+    connection = connections[memory.using]
+    if after is None or in_transaction(connection):
+        return
+    directory, now = memory.directory, real_time() * directories.SECOND
+    may_settle = bool(directory.segments) and not directory.is_settled()
+    if memory.tail > after or (may_settle and now > directory.newest + directories.margin(connection.vendor)):
+        index_later(memory.user_id, memory.using)

@@ -1,4 +1,4 @@
-"""Stores labelled conversations in a database for an evaluation by the real sources."""
+"""Stores labelled conversations in a database for an evaluation by the search that users get."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from memory.conf import memory_settings
+from django.db import connections
+
+from memory.contention import in_transaction
 from memory.models import MemoryItem, UserSession
 
-from .candidates import Source
+from .corpus import Corpus
+from .evaluation import role_of
 from .labelled import Conversation
+from .packing import erase, pack
 from .passages import Passage
-from .sources import Memory, source_for
+from .reading import read_memory
+from .tail import configured_maker
 
 
 @contextmanager
-def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[tuple[Conversation, Source]]]:
-    """Each conversation with its source, stored as the memory of a user with new ids, and deleted at the end.
+def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[tuple[Conversation, Corpus]]]:
+    """Each conversation with its corpus, stored as the memory of a user with new ids, and deleted at the end.
 
-    Terms and vectors are computed as for any item, with the configured language and embedder.
+    They are indexed as any memory, with the configured language and embedder.
     """
     token = secrets.token_hex(8)
     renamed = [_renamed(one, f"memory-evaluate-{token}-{number}") for number, one in enumerate(conversations)]
     try:
         for conversation in renamed:
             MemoryItem.objects.using(using).bulk_create(items_of(conversation.passages, conversation.id))
-        yield [(conversation, _source(conversation.id, using)) for conversation in renamed]
+        yield [(conversation, _indexed(conversation.id, using)) for conversation in renamed]
     finally:
         for conversation in renamed:
+            erase(conversation.id, using)
             UserSession.objects.using(using).for_user(conversation.id).delete()
             MemoryItem.all_objects.using(using).for_user(conversation.id).delete()
 
@@ -58,11 +64,11 @@ def items_of(passages: Iterable[Passage], user_id: str) -> Iterator[MemoryItem]:
             item_type="message",
             timestamp=passage.time,
             text_content=passage.text,
-            metadata={"speaker": passage.speaker},
+            metadata={"speaker": passage.speaker, "role": role_of(passage.speaker)},
         )
 
 
-def _source(user_id: str, using: str) -> Source:
-    items = MemoryItem.objects.using(using).for_user(user_id)
-    memory = Memory(items, memory_settings.language, memory_settings.embedder, memory_settings.speaker)
-    return source_for(memory)
+def _indexed(user_id: str, using: str) -> Corpus:
+    if not in_transaction(connections[using]):
+        pack(user_id, using)
+    return read_memory(user_id, using, configured_maker()).corpus

@@ -18,12 +18,13 @@ from memory.snapshots import epoch_microseconds, epoch_moment
 
 from .corpus import Entry
 from .entries import Read, entry_of, read_text
+from .terms import VERSION
 from .texts import embed
 
 logger = logging.getLogger(__name__)
 
-UNUSED: Final = ("embedding", "terms", "terms_version")
-AT_ONCE: Final = 500
+UNUSED: Final = ("embedding",)
+AT_ONCE: Final = 100
 ALONE: Final = "\0"
 """The first character of the session of an entry whose item has none. No session id contains it."""
 
@@ -41,9 +42,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes entries for a language and an embedder; `strict` raises `EmbedderError` instead of leaving out vectors."""
+    """Makes entries for an embedder, and a language (None: that of each text).
 
-    language: str
+    `strict` raises `EmbedderError` instead of leaving out vectors.
+    """
+
+    language: str | None
     embedder: Embedder | None
     strict: bool = False
 
@@ -51,6 +55,11 @@ class Maker:
     def model(self) -> str:
         """The stored name of the embedder; "" without one."""
         return "" if self.embedder is None else model_name(self.embedder)
+
+    @property
+    def rules(self) -> str:
+        """The version of the entries: of the rules for words, and their language."""
+        return f"{self.language or 'any'}@{VERSION}"
 
     def entries(self, items: Sequence[MemoryItem]) -> list[Entry]:
         """The entries of items, in their order."""

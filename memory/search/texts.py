@@ -9,7 +9,6 @@ import numpy as np
 from memory.embedding import Embedder, Vectors, normalized
 
 from .embedders.checked import document_vectors
-from .terms import VERSION, terms
 
 # Characters of a text that search reads.
 MAX_CHARACTERS = 50_000
@@ -22,16 +21,6 @@ PIECE_CHARACTERS, SHARED_CHARACTERS = 2_000, 200
 def readable(text: str | None) -> str:
     """The part of a text that search reads."""
     return "" if text is None else text[:MAX_CHARACTERS]
-
-
-def terms_version(language: str) -> str:
-    """The version of stored terms: the language and the version of the rules."""
-    return f"{language}@{VERSION}"
-
-
-def distinct_terms(text: str | None, language: str) -> list[str]:
-    """The stored terms of a text: distinct, in order, at most 1,000."""
-    return list(dict.fromkeys(terms(readable(text), language)))[:MAX_TERMS]
 
 
 def pieces(text: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -12,14 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from django.utils import timezone
 
-from ..conf import memory_settings
 from ..distances import FUNCTIONS, CosineDistance
-from ..embedding import is_remote
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
-from ..search.in_memory import InMemorySource
-from ..search.recall import answers
-from ..search.sources import Memory
+from ..search.recall import search_items
 from .base import MemoryManager, Search
 from .filters import Condition
 from .persona import PersonaConfig
@@ -79,13 +74,7 @@ class MemoryManagerStub(MemoryManager):
             items = copy.deepcopy(self._live_items(user_id))
             found = {item.pk for item in self._matching(user_id, search.session_id, search.conditions)}
         with storage_errors("Searching a memory"):
-            embedder = memory_settings.embedder
-            if embedder is not None and is_remote(embedder):
-                embedder = None  # its vectors are computed after writes, which needs a database
-            memory = Memory(MemoryItem.objects.none(), memory_settings.language, embedder, memory_settings.speaker)
-            memory.characters = sys.maxsize  # all items pass through it, not only candidates
-            source = InMemorySource([memory.passage(item) for item in items], embedder, among=found)
-            return answers(memory, source, search.query, search.limit, search.explain)
+            return search_items(items, found, search.query, search.limit, search.explain)
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int

@@ -1,4 +1,4 @@
-"""The labelled conversations, searched on SQLite, on Firestore and in memory: the same items in the same order.
+"""The labelled conversations on SQLite, PostgreSQL and Firestore, and in memory: the same items in the same order.
 
 `DIFFERENTIAL_QUESTIONS=0 pytest tests/differential/test_search.py` asks all questions of all conversations, which takes
 the emulator more than an hour, `DIFFERENTIAL_QUESTIONS=20` twenty of each; a few of the first one are the default.
@@ -13,17 +13,17 @@ from dataclasses import replace
 import pytest
 from django.db import connections
 
-from memory.conf import memory_settings
 from memory.models import MemoryItem
-from memory.search.candidates import gather
-from memory.search.in_memory import InMemorySource
 from memory.search.labelled import Conversation, read_conversations
-from memory.search.passages import ask
-from memory.search.ranking import rank
+from memory.search.packing import pack
+from memory.search.recall import search_items
 from memory.search.stored import items_of
 from tests.search.data import build
 
-pytestmark = pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True)
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True),
+]
 
 EVERYWHERE = "DIFFERENTIAL_QUESTIONS" in os.environ
 QUESTIONS = int(os.environ.get("DIFFERENTIAL_QUESTIONS", "6"))
@@ -43,11 +43,10 @@ def remember(alias: str, conversation: Conversation) -> None:
     MemoryItem.objects.using(alias).bulk_create(items_of(named, conversation.id))
 
 
-def in_memory(source: InMemorySource, question: str) -> list[str]:
+def in_memory(items: list[MemoryItem], question: str) -> list[str]:
     """The ids that the same ranking returns without a database."""
-    asked = ask(question, memory_settings.language, memory_settings.embedder)
-    gathered = gather(source, asked, LIMIT)
-    return [one.passage.id for one in rank(gathered.question, gathered.pool)[:LIMIT]]
+    found = search_items(items, {item.pk for item in items}, question, LIMIT, explain=False)
+    return [item.pk for item in found]
 
 
 def ids(found: Iterable[MemoryItem], conversation: Conversation) -> list[str]:
@@ -55,22 +54,27 @@ def ids(found: Iterable[MemoryItem], conversation: Conversation) -> list[str]:
 
 
 @pytest.mark.parametrize("conversation", conversations(), ids=lambda one: one.id)
-def test_the_same_order_everywhere(conversation: Conversation) -> None:
-    """Ids, and scores to eight digits."""
-    vendors = [connections[alias].vendor for alias in ("memory", "firestore")]
-    assert vendors == ["sqlite", "firestore"], "unset FIRESTORE_EMULATOR_HOST: the settings keep the memory there"
-    for alias in ("memory", "firestore"):
+def test_the_same_order_everywhere(conversation: Conversation, postgresql: str) -> None:
+    """Ids, and scores to six digits; from items, and from segments that have all, or some, of them."""
+    aliases = ["memory", "firestore", postgresql]
+    vendors = [connections[alias].vendor for alias in aliases]
+    assert vendors[:2] == ["sqlite", "firestore"], "unset FIRESTORE_EMULATOR_HOST: the settings keep the memory there"
+    for alias in aliases:
         MemoryItem.objects.using(alias).filter(user_id=conversation.id).delete()
         remember(alias, conversation)
-    source = InMemorySource(conversation.passages, memory_settings.embedder)
+    items = list(items_of(conversation.passages, conversation.id))
     labels = conversation.labels[:: max(1, len(conversation.labels) // QUESTIONS)] if QUESTIONS else conversation.labels
-    for label in labels:
+    for number, label in enumerate(labels):
+        if number == 1:
+            pack(conversation.id, "firestore")
+        if number == 2:
+            for alias in aliases:
+                pack(conversation.id, alias)
         found = {
             alias: MemoryItem.objects.using(alias).search(label.question, user_id=conversation.id, limit=LIMIT)
-            for alias in ("memory", "firestore")
+            for alias in aliases
         }
-        orders = {alias: ids(items, conversation) for alias, items in found.items()}
-        assert orders["firestore"] == orders["memory"], label.question
-        assert orders["memory"] == in_memory(source, label.question), label.question
-        scores = [[item.score for item in items] for items in found.values()]
-        assert scores[0] == pytest.approx(scores[1], abs=1e-8)
+        expected = in_memory(items, label.question)
+        for alias, some in found.items():
+            assert ids(some, conversation) == expected, (alias, label.question)
+            assert [one.score for one in some] == pytest.approx([one.score for one in found["memory"]], abs=1e-6)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import call_command
@@ -23,7 +24,8 @@ from memory.interchange import order
 from memory.interchange.export import all_records, to_dict
 from memory.interchange.order import ORIGINAL
 from memory.models import MemoryItem, UserSession
-from memory.search.earlier import of_stored_items
+from memory.search.reading import read_memory
+from memory.search.tail import configured_maker
 from memory.stores import FirestoreMemoryManager
 
 from .samples import START, conversation, langchain, message, node
@@ -91,10 +93,16 @@ def in_admin(client: Client) -> list[str]:
     return list(dict.fromkeys(re.findall(r"turn \d+\.", page)))
 
 
-def in_context() -> list[list[str | None]]:
-    """The texts that give each message its context in a search, nearest first."""
-    items = list(reversed(UserSession.objects.get().items()))
-    return of_stored_items(items, router.db_for_read(MemoryItem))
+def in_index() -> list[str]:
+    """The texts in the order in which search takes them for neighbours."""
+    session = UserSession.objects.get()
+    corpus = read_memory(session.user_id, router.db_for_read(MemoryItem), configured_maker()).corpus
+    texts = {item.pk: item.text_content for item in session.items()}
+    place, found = int(np.flatnonzero(corpus.before < 0)[0]), []
+    while place >= 0:
+        found.append(texts[corpus.ids[place]])
+        place = int(corpus.after[place])
+    return found
 
 
 def exported() -> list[dict[str, Any]]:
@@ -136,7 +144,7 @@ def test_any_tree(tmp_path: Path, admin_client: Client, tree: list[tuple[int | N
         assert [text for text in first if text in chain] == chain
     assert [line["text_content"] for line in lines] == first
     assert in_admin(admin_client) == first
-    assert in_context() == [first[max(0, place - 3) : place][::-1] for place in range(len(first))]
+    assert in_index() == first
     assert "added" not in imported(path)
     assert exported() == lines
     call_command("memory_export", output=str(copy), verbosity=0)

@@ -14,8 +14,6 @@ from memory.backends.firestore.values.sizes import ByteBudget
 from memory.models import MemoryItem
 from memory.search import related
 from memory.search.kept import kept_by_text
-from memory.search.sources import base
-from memory.search.sources.base import Memory
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -41,31 +39,8 @@ def test_texts_of_many_distinct_words_cost_little(make_item: Callable[..., Memor
     seconds, (_, most) = time.process_time() - started, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(found) == 60
-    assert most < 100 * MIB
+    assert most < 150 * MIB
     assert seconds < 5  # with the tracing, which takes most of it
-
-
-def test_a_long_text_is_compared_by_a_share_of_the_budget(make_item: Callable[..., MemoryItem]) -> None:
-    """The first long texts are read further than later ones; each is read at least at its start, and alike again."""
-    memory = Memory(MemoryItem.objects.all(), "english", None, lambda item: "")
-    items = [make_item(text_content="word " * 10_000) for _ in range(80)]
-    lengths = [len(memory.passage(item).text) for item in items]
-    assert lengths[0] == base.MOST_CHARACTERS // base.LARGEST_SHARE
-    assert lengths == sorted(lengths, reverse=True)
-    assert min(lengths) >= base.LEAST_CHARACTERS
-    assert sum(lengths) <= base.MOST_CHARACTERS + 80 * base.LEAST_CHARACTERS
-    assert len(memory.passage(items[0]).text) == lengths[0]
-
-
-def test_items_beyond_the_budget_of_bytes_are_left_out(
-    make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A search of large items reads some of them."""
-    for number in range(10):
-        make_item(text_content=f"{ASKED} {number} " + "x " * 20_000)
-    monkeypatch.setattr(base, "MOST_BYTES", 100_000)
-    found = MemoryItem.objects.for_user("ada").search(ASKED, limit=10)
-    assert 1 <= len(found) < 10
 
 
 def test_words_beyond_the_most_are_not_compared_by_their_vectors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The cost of a search on Firestore: two rounds, a bounded number of documents, and deployed indexes."""
+"""The cost of a search on Firestore, counted on the wire: documents and calls, cold and warm, and of a write."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import random
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
-from memory.backends.firestore import batch_fetch
-from memory.backends.firestore.indexes import derive, manifest
-from memory.backends.firestore.query.plan import Aggregate
-from memory.models import MemoryItem
-from memory.search.candidates import budget
-from memory.search.sources import firestore
+from memory.models import MemoryItem, SearchIndex
+from memory.search.known import cache
+from memory.search.packing import pack
 from tests import databases
 from tests.faults.meter import Meter
 
@@ -46,6 +43,12 @@ QUESTIONS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def by_hand(settings: Any) -> None:
+    """Nothing is indexed in the background."""
+    settings.MEMORY = {**settings.MEMORY, "INDEX_AFTER": None}
+
+
 @pytest.fixture
 def meter(firestore_emulator: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Meter]:
     """The calls between the engine and an empty database."""
@@ -54,7 +57,9 @@ def meter(firestore_emulator: str, django_db_blocker: DjangoDbBlocker) -> Iterat
         Meter(firestore_emulator) as meter,
         databases.firestore(ALIAS, meter.address, f"cost-{uuid.uuid4().hex[:12]}", timeout=60),
     ):
+        cache.clear()
         yield meter
+        cache.clear()
 
 
 def remember(count: int, start: int = 0) -> None:
@@ -73,104 +78,83 @@ def remember(count: int, start: int = 0) -> None:
     )
 
 
-def rounds_of(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
-    """The queries of each round from now on."""
-    found: list[list[Any]] = []
-
-    def fetch(asked: list[Any], **options: Any) -> Any:
-        found.append(asked)
-        return batch_fetch.fetch(asked, **options)
-
-    monkeypatch.setattr(firestore, "fetch", fetch)
-    return found
+def settle() -> None:
+    """As if the margin had passed since the items were written."""
+    SearchIndex.objects.using(ALIAS).update(since=F("newest"))
 
 
-def test_two_rounds_and_a_bounded_number_of_documents(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most 15 reads per result, counted on the wire, and no more calls for five times the memory."""
-    rounds = rounds_of(monkeypatch)
-    costs = []
-    for size in (300, 1_200):
-        remember(size, start=300 if size > 300 else 0)
-        for query in QUESTIONS:
-            rounds.clear()
-            meter.bill.clear()
-            found = MemoryItem.objects.using(ALIAS).search(query, user_id="ada")
-            assert len(found) == 10
-            assert len(rounds) <= 2
-            assert meter.bill.read <= budget(10) == 150
-            assert not meter.bill.written
-            costs.append((sum(meter.bill.calls.values()), meter.bill.read))
-    assert max(calls for calls, _ in costs) <= 100
-    assert max(calls for calls, _ in costs[3:]) <= 1.3 * max(calls for calls, _ in costs[:3])
+def cost(meter: Meter, narrow: Callable[[Any], Any] = lambda items: items) -> tuple[int, int]:
+    """The documents and the calls of the dearest of some searches."""
+    found = []
+    for question in QUESTIONS:
+        meter.bill.clear()
+        assert len(narrow(MemoryItem.objects.using(ALIAS).for_user("ada")).search(question)) == 10
+        assert not meter.bill.written
+        found.append((meter.bill.read, sum(meter.bill.calls.values())))
+    return max(read for read, _ in found), max(calls for _, calls in found)
 
 
-def test_no_vector_comes_back(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither vectors nor terms are selected; results have their texts without another call."""
-    remember(60)
-    answers: list[bytes] = []
-    stream = Meter._stream
+def test_a_cold_search_reads_segments_and_results(meter: Meter) -> None:
+    """Two thousand items are a few segments; the rest are results, and items that were written since."""
+    remember(2_000)
+    pack("ada", ALIAS)
+    settle()
+    remember(12, start=2_000)
+    meter.bill.clear()
+    assert len(MemoryItem.objects.using(ALIAS).search(QUESTIONS[0], user_id="ada")) == 10
+    assert meter.bill.read <= 1 + 3 + 12 + 10
+    assert sum(meter.bill.calls.values()) <= 4
 
-    def kept(self: Meter, path: str, request: bytes, context: Any) -> Iterator[bytes]:
-        for answer in stream(self, path, request, context):
-            answers.append(answer)
-            yield answer
 
-    monkeypatch.setattr(Meter, "_stream", kept)
-    found = MemoryItem.objects.using(ALIAS).search(QUESTIONS[0], user_id="ada")
-    calls = sum(meter.bill.calls.values())
-    assert all(item.text_content and item.metadata for item in found)
-    assert sum(meter.bill.calls.values()) == calls
-    assert any(b"text_content" in answer for answer in answers)
-    assert not any(b"text_embedding" in answer or b"__vector__" in answer or b"terms" in answer for answer in answers)
+def test_a_warm_search_reads_the_directory_the_tail_and_results(meter: Meter) -> None:
+    """Whatever the size of the memory."""
+    remember(2_000)
+    pack("ada", ALIAS)
+    settle()
+    remember(12, start=2_000)
+    MemoryItem.objects.using(ALIAS).search(QUESTIONS[0], user_id="ada")
+    documents, calls = cost(meter)
+    assert documents <= 1 + 12 + 10
+    assert calls <= 3
 
 
 @pytest.mark.parametrize(
     "narrow",
     [
-        lambda q: q,
         lambda q: q.in_session("s1"),
-        lambda q: q.filter(item_type="message"),
         lambda q: q.between(START, START + timedelta(days=1)),
         lambda q: q.in_session("s1").between(START),
+        lambda q: q.filter(metadata__speaker="Ada"),
     ],
-    ids=["user", "session", "type", "time", "session and time"],
+    ids=["session", "time", "session and time", "metadata"],
 )
-def test_every_query_has_its_index(meter: Meter, monkeypatch: pytest.MonkeyPatch, narrow: Callable[[Any], Any]) -> None:
-    """All indexes that a search needs are in `firestore.indexes.json` or can be merged from those."""
-    remember(60)
-    rounds = rounds_of(monkeypatch)
-    narrow(MemoryItem.objects.using(ALIAS).for_user("ada")).search(QUESTIONS[0])
-    deployed = manifest.parse((Path(__file__).parents[2] / "firestore.indexes.json").read_text())
-    known = [keys(one) for one in deployed.indexes]
-    asked = [one for some in rounds for one in some]
-    assert {type(one).__name__ for one in asked} == {"MemoryItemQuerySet", "Counted"}
-    for one in asked:
-        read: Any = batch_fetch._prepare(one).read
-        needed = derive.required_index(read.source if isinstance(read, Aggregate) else read)
-        assert needed is None or merged(keys(needed), known), needed
+def test_filters_cost_no_more_reads(meter: Meter, narrow: Callable[[Any], Any]) -> None:
+    """Those that the index knows, and others that many items pass."""
+    remember(300)
+    pack("ada", ALIAS)
+    settle()
+    MemoryItem.objects.using(ALIAS).search(QUESTIONS[0], user_id="ada")
+    documents, calls = cost(meter, narrow)
+    assert documents <= 40
+    assert calls <= 5
 
 
-Keys = tuple[tuple[str, str], ...]
+def test_a_write_reads_nothing_for_search(meter: Meter) -> None:
+    """No turn before it, and no document of the index; one document is written for an item."""
+    remember(30)
+    meter.bill.clear()
+    MemoryItem.objects.using(ALIAS).create(user_id="ada", item_type="fact", text_content="They painted a parrot.")
+    assert meter.bill.read == 0
+    assert meter.bill.written == ["memory_items"]
 
 
-def keys(definition: dict[str, Any]) -> Keys:
-    """The fields of an index, each with how it is indexed."""
-    return tuple(
-        (one["fieldPath"], str(one.get("order") or one.get("arrayConfig") or one["vectorConfig"]["dimension"]))
-        for one in definition["fields"]
-    )
-
-
-def merged(needed: Keys, known: list[Keys]) -> bool:
-    """Whether indexes that end alike serve all the equalities together.
-
-    https://firebase.google.com/docs/firestore/query-data/index-overview#taking_advantage_of_index_merging
-    """
-    if needed in known:
-        return True
-    for length in range(1, len(needed)):
-        end, equal = needed[-length:], set(needed[:-length])
-        serving = [set(one[:-length]) for one in known if one[-length:] == end and set(one[:-length]) <= equal]
-        if set().union(*serving) == equal:
-            return True
-    return False
+def test_packing_costs_the_new_items_and_a_few_documents(meter: Meter) -> None:
+    """It reads the directory, the items and the segments that it merges, and writes a segment and the directory."""
+    remember(100)
+    pack("ada", ALIAS)
+    settle()
+    remember(20, start=100)
+    meter.bill.clear()
+    pack("ada", ALIAS)
+    assert meter.bill.read <= 20 + 8
+    assert len(meter.bill.written) <= 5

@@ -122,18 +122,6 @@ def test_counting_completes_nothing(make_item: Callable[..., MemoryItem], by_han
     assert embed(check=True) == "No items are pending.\n"
 
 
-def test_what_waits_for_two_things_is_counted_once(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """An item without terms and without a vector counts once, beside those that lack one of them."""
-    for pk, version in {"a": "klingon@1", "b": "english@0", "c": "english@0"}.items():
-        make_item(id=pk)
-        MemoryItem.objects.filter(pk=pk).update(terms_version=version)
-    make_item(id="d")
-    with pytest.raises(CommandError, match=r"^4 items are pending"):
-        embed(check=True)
-    assert "4 items indexed" in embed()
-    assert "No items are pending" in embed(check=True)
-
-
 @pytest.mark.parametrize("command", ["memory_embed", "memory_reembed"])
 def test_an_unknown_database_is_one_sentence(command: str) -> None:
     """The error is one sentence, not a traceback."""
@@ -188,19 +176,16 @@ def test_what_changes_or_goes_meanwhile_is_not_overwritten(
     assert [len(call) for call in Remote.calls[:2]] == [3, 1]
 
 
-def test_terms_of_earlier_days_are_made(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
-    """Rows from before search existed, and of another language, get current terms, also without a model."""
-    old, new = make_item(id="old", text_content="a painted boat"), make_item(id="new", text_content="a boat")
-    with override_settings(MEMORY={**memory(), "EMBEDDER": None}):
-        raw = MemoryItem.all_objects.filter(pk=old.pk)
-        raw._checked = True
-        raw.update(terms=[], terms_version="")
-        assert [item.pk for item in MemoryItem.objects.search("painting", user_id="ada")] == []
-        assert "1 items indexed" in embed()
-        assert [item.pk for item in MemoryItem.objects.search("painting", user_id="ada")] == ["old"]
-    with override_settings(MEMORY={**memory(), "EMBEDDER": None, "LANGUAGE": "german"}):
-        assert "2 items indexed" in embed()
-        assert MemoryItem.objects.get(pk=new.pk).terms_version.startswith("german@")
+def test_vectors_of_earlier_versions_are_replaced(make_item: Callable[..., MemoryItem], by_hand: list[str]) -> None:
+    """They were mixed with those of earlier turns, and are told apart by the name of their model."""
+    make_item(id="old")
+    embed()
+    MemoryItem.objects.filter(pk="old").update(embedding_model=f"{REMOTE}+context1", text_embedding=[1.0] * 64)
+    with pytest.raises(CommandError, match="1 items are pending"):
+        embed(check=True)
+    embed()
+    assert models() == {"old": REMOTE}
+    assert MemoryItem.objects.get(pk="old").text_embedding != [1.0] * 64
 
 
 def memory() -> dict[str, Any]:
@@ -239,7 +224,6 @@ def test_a_memory_moves_to_another_model(
     assert found() == everything
     make_item(id="late")
     with override_settings(MEMORY={**memory(), "EMBEDDER": f"{HERE}Other"}):
-        # On Firestore the manifest has no index for 64 dimensions: the search reads all items, and embeds them itself.
         assert found() - {"late"} == everything
         assert "1 items indexed" in embed()
         assert set(models().values()) == {OTHER}
@@ -315,15 +299,16 @@ def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pyt
     """Items beyond the limit are dropped and logged, and nothing waits for them."""
     done: list[str] = []
     gate = threading.Event()
-    monkeypatch.setattr(later, "embed_now", lambda ids, using: gate.wait(20) and done.extend(ids))
-    thread = later.EmbeddingThread(most=3)
+    thread = later.BackgroundThread(
+        "test", lambda ids, using: gate.wait(20) and done.extend(ids), "memory_embed", most=3
+    )
     thread.put(["first"], "memory")
     for _ in range(200):  # until the thread has taken it
         if not thread._queue:
             break
         threading.Event().wait(0.01)
     thread.put(list("abcde"), "memory")
-    assert "2 items wait for manage.py memory_embed: the queue is full" in caplog.text
+    assert "2 wait for manage.py memory_embed: the queue is full" in caplog.text
     gate.set()
     assert thread.wait(20)
     assert done == ["first", "a", "b", "c"]
@@ -333,9 +318,8 @@ def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pyt
 def test_a_process_that_ends_drops_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process waits a moment for the current batch, and starts no other."""
     gate = threading.Event()
-    monkeypatch.setattr(later, "embed_now", lambda ids, using: gate.wait(20))
     monkeypatch.setattr(later, "LAST_SECONDS", 0.05)
-    thread = later.EmbeddingThread()
+    thread = later.BackgroundThread("test", lambda ids, using: gate.wait(20), "memory_embed")
     thread.put(["a"], "memory")
     thread.end()
     thread.put(["b"], "memory")

@@ -205,5 +205,5 @@ def test_times_of_sessions_alone_lose_nothing_of_the_order(tmp_path: Path) -> No
             question["evidence"] = [renamed if one == turn["id"] else one for one in question["evidence"]]
         turn["id"] = renamed
     again, _ = evaluated({"conversations": [first]}, tmp_path / "b.json", embedder="none")
-    for name in ("recall@5", "recall@10", "recall@20", "reach"):
+    for name in ("recall@5", "recall@10", "recall@20"):
         assert again["all"][name] == table["all"][name]

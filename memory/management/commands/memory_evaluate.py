@@ -17,7 +17,7 @@ from tqdm import tqdm
 from memory.conf import memory_settings
 from memory.embedding import is_remote
 from memory.management.embedding import load_embedder
-from memory.search.candidates import Source
+from memory.search.corpus import Corpus
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.evaluation import Found, evaluate, grouped, in_memory, measures
 from memory.search.labelled import Conversation, EvaluationError, Label, read_conversations
@@ -49,7 +49,7 @@ class Report:
 
 
 STATIC = "memory.search.embedders.static.StaticEmbedder"
-ENGLISH, NONE = "english", "none"
+NONE = "none"
 MAX_REPORTED = 10  # skipped entries
 WIDTH = 20
 
@@ -58,9 +58,8 @@ class Command(BaseCommand):
     """Evaluates in memory, unless `--database` is given."""
 
     help = (
-        "Measure search on labelled conversations: recall@5/10/20, any-hit@10 and reach (the share of the evidence "
-        "among the candidates) as means over questions, and the maximum of documents read, rounds and milliseconds per "
-        "search. Results are shown with and without each part of the ranking, by kind of question, and by category."
+        "Measure search on labelled conversations: recall@5/10/20 and any-hit@10 as means over questions, and the "
+        "milliseconds of a search. Results are shown by kind of question, and by category."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -73,7 +72,7 @@ class Command(BaseCommand):
             "--embedder", metavar="PATH", help=f"Dotted path of the embedder, or none. Default: {STATIC}"
         )
         parser.add_argument(
-            "--language", choices=sorted(LANGUAGES), metavar="NAME", help=f"Language of the text. Default: {ENGLISH}"
+            "--language", choices=sorted(LANGUAGES), metavar="NAME", help="Language of the text. Default: detected"
         )
         parser.add_argument(
             "--database",
@@ -98,10 +97,10 @@ class Command(BaseCommand):
             self._show(report)
 
     def _from_memory(self, options: dict[str, Any]) -> Report:
-        language, path = options["language"] or ENGLISH, options["embedder"] or STATIC
+        language, path = options["language"], options["embedder"] or STATIC
         embedder = None if path == NONE else load_embedder(path, "--embedder")
-        conversations = self._conversations(options["file"], language)
-        return self._measured(in_memory(conversations, embedder), embedder, language)
+        conversations = self._conversations(options["file"])
+        return self._measured(in_memory(conversations, embedder, language), embedder, language)
 
     def _from_database(self, options: dict[str, Any]) -> Report:
         language, embedder, using = memory_settings.language, memory_settings.embedder, options["database"]
@@ -109,16 +108,16 @@ class Command(BaseCommand):
             raise CommandError(f"--database {using}: unknown alias, not in DATABASES.")
         if embedder is not None and is_remote(embedder):
             raise CommandError("--database does not support remote embedders, which compute vectors after the write.")
-        conversations = self._conversations(options["file"], language)
+        conversations = self._conversations(options["file"])
         try:
             with stored(conversations, using) as memories:
                 return self._measured(memories, embedder, language)
         except ValidationError as error:
             raise EvaluationError(f"A turn cannot be stored: {' '.join(error.messages)}") from error
 
-    def _conversations(self, file: Path, language: str) -> list[Conversation]:
+    def _conversations(self, file: Path) -> list[Conversation]:
         """Read the file; report skipped entries on stderr, up to MAX_REPORTED individually."""
-        conversations = read_conversations(file.read_text("utf-8-sig"), language)
+        conversations = read_conversations(file.read_text("utf-8-sig"))
         left_out = [one for conversation in conversations for one in conversation.left_out]
         for one in left_out[:MAX_REPORTED]:
             self.stderr.write(f"Skipped: {one}")
@@ -129,7 +128,7 @@ class Command(BaseCommand):
         return conversations
 
     def _measured(
-        self, memories: list[tuple[Conversation, Source]], embedder: Embedder | None, language: str
+        self, memories: list[tuple[Conversation, Corpus]], embedder: Embedder | None, language: str | None
     ) -> Report:
         conversations = [conversation for conversation, _ in memories]
         questions = sum(len(one.labels) for one in conversations)

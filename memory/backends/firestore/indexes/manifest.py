@@ -155,6 +155,8 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
     for one in meta.local_concrete_fields:
         if getattr(one, "is_array", False):
             _add_array(manifest, model, one, ttl, lists)
+        if not getattr(one, "is_searched", True):
+            continue
         if one.get_internal_type() == "VectorField" and (others := getattr(one, "searched_with", ())):
             _add_searched_vector(manifest, model, one, others, ttl, lists, options)
         elif one.get_internal_type() == "VectorField":

@@ -1,0 +1,105 @@
+"""The filters of a queryset that the index knows: by session and by time. They apply before the ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from django.db.models.expressions import Col
+from django.db.models.lookups import (
+    Exact,
+    GreaterThan,
+    GreaterThanOrEqual,
+    IsNull,
+    LessThan,
+    LessThanOrEqual,
+)
+from django.db.models.sql.where import AND, WhereNode
+from numpy.typing import NDArray
+
+from memory.querysets import MemoryItemQuerySet
+from memory.snapshots import epoch_microseconds
+
+from .corpus import Corpus
+from .tail import ALONE
+
+Mask = NDArray[np.bool_]
+
+COMPARISONS: Final[Mapping[type, Callable[[Any, int], Any]]] = {
+    GreaterThan: np.greater,
+    GreaterThanOrEqual: np.greater_equal,
+    LessThan: np.less,
+    LessThanOrEqual: np.less_equal,
+    Exact: np.equal,
+}
+
+
+@dataclass(frozen=True)
+class KnownFilters:
+    """The filters that the index knows. `complete`: there are no others, besides user and expiration."""
+
+    lookups: tuple[Any, ...]
+    complete: bool
+
+    def mask(self, corpus: Corpus) -> Mask:
+        """The entries that satisfy the known filters."""
+        found = np.ones(len(corpus), bool)
+        for lookup in self.lookups:
+            found &= _mask(lookup, corpus)
+        return found
+
+
+def known_filters(items: MemoryItemQuerySet) -> KnownFilters:
+    """The known filters of a queryset."""
+    leaves = list(_leaves(items.query.where))
+    lookups = tuple(leaf for leaf in leaves if _is_known(leaf))
+    rest = [leaf for leaf in leaves if not _is_known(leaf)]
+    return KnownFilters(lookups, all(_is_of_user(leaf) or _is_of_expiration(leaf) for leaf in rest))
+
+
+def _leaves(where: Any) -> Iterator[Any]:
+    """The conditions that every row satisfies."""
+    if where.negated or where.connector != AND:
+        yield where
+        return
+    for child in where.children:
+        if isinstance(child, WhereNode):
+            yield from _leaves(child)
+        else:
+            yield child
+
+
+def _is_known(lookup: Any) -> bool:
+    name = _column(lookup)
+    if name == "session_id":
+        return isinstance(lookup, IsNull) or (isinstance(lookup, Exact) and isinstance(lookup.rhs, str))
+    return name == "timestamp" and type(lookup) in COMPARISONS and isinstance(lookup.rhs, datetime)
+
+
+def _is_of_user(lookup: Any) -> bool:
+    return isinstance(lookup, Exact) and _column(lookup) == "user_id"
+
+
+def _is_of_expiration(where: Any) -> bool:
+    """Whether it is the condition of `live()`."""
+    if not isinstance(where, WhereNode):
+        return False
+    return all(_is_of_expiration(child) or _column(child) == "expiration" for child in where.children)
+
+
+def _column(lookup: Any) -> str:
+    left = getattr(lookup, "lhs", None)
+    return left.target.name if isinstance(left, Col) else ""
+
+
+def _mask(lookup: Any, corpus: Corpus) -> Mask:
+    if _column(lookup) == "timestamp":
+        return np.asarray(COMPARISONS[type(lookup)](corpus.time, epoch_microseconds(lookup.rhs)))
+    if isinstance(lookup, IsNull):
+        alone = np.array([name.startswith(ALONE) for name in corpus.sessions], bool)
+        return alone[corpus.session] == bool(lookup.rhs) if len(corpus) else np.zeros(0, bool)
+    places = [place for place, name in enumerate(corpus.sessions) if name == lookup.rhs]
+    return np.isin(corpus.session, places)
