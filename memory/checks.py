@@ -86,9 +86,10 @@ def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             yield _not_a_number(key, value, "an integer of at least 1")
-    timeout = values["HEALTH_TIMEOUT"]
-    if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout <= 0:
-        yield _not_a_number("HEALTH_TIMEOUT", timeout, "a positive number of seconds")
+    for key in ("HEALTH_TIMEOUT", "RERANKER_TIMEOUT"):
+        timeout = values[key]
+        if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout <= 0:
+            yield _not_a_number(key, timeout, "a positive number of seconds")
     for key, largest in LARGEST.items():
         if isinstance(value := values[key], int) and value > largest:
             yield _not_a_number(key, value, f"at most {largest}")
@@ -142,6 +143,8 @@ def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
         yield from _language(values["LANGUAGE"])
     if values["EMBEDDER"] is not None:
         yield from _embedder(values["EMBEDDER"])
+    if values["RERANKER"] is not None:
+        yield from _reranker(values["RERANKER"])
 
 
 def _language(language: object) -> Iterator[CheckMessage]:
@@ -152,6 +155,19 @@ def _language(language: object) -> Iterator[CheckMessage]:
             f"MEMORY['LANGUAGE'] is {language!r}, which has no stemmer.",
             hint=f"Use None, or one of: {', '.join(sorted(LANGUAGES))}.",
             id="memory.E011",
+        )
+
+
+def _reranker(path: object) -> Iterator[CheckMessage]:
+    from .search.reranking import RerankerError, make_reranker  # not imported before it is needed
+
+    try:
+        make_reranker(path)
+    except RerankerError as error:
+        yield Error(
+            f"MEMORY['RERANKER']: {error}",
+            hint="Set it to the dotted path of a reranker class, or of a function that returns one, or to None.",
+            id="memory.E015",
         )
 
 

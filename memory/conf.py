@@ -36,6 +36,8 @@ DEFAULTS: Mapping[str, Any] = {
     "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
     "LANGUAGE": None,
     "SPEAKER": "memory.search.speakers.speaker_of",
+    "RERANKER": None,
+    "RERANKER_TIMEOUT": 1.0,
     "INDEX_AFTER": 12,
     "SEARCH_CACHE": None,
     "SEARCH_CACHE_BYTES": 256 * 1024 * 1024,
@@ -163,6 +165,19 @@ class MemorySettings:
         """
         name = self._get("LANGUAGE")
         return None if name is None else str(name)
+
+    @property
+    def reranker(self) -> Any:
+        """`RERANKER`: dotted path of the class, or function, that returns a reranker of search results, or None.
+
+        Default None. `memory.search.reranking.make_reranker` makes it.
+        """
+        return self._get("RERANKER")
+
+    @property
+    def reranker_timeout(self) -> float:
+        """`RERANKER_TIMEOUT`: the time that a reranker has for a search, in seconds. Default 1.0."""
+        return float(self._get("RERANKER_TIMEOUT"))
 
     @property
     def speaker(self) -> Callable[[Any], str]:

@@ -80,6 +80,9 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"EMBEDDER": "tests.test_conf.failing"}, {"memory.E012"}),
         ({"EMBEDDER": "tests.test_conf.without_its_package"}, {"memory.W003"}),
         ({"SPEAKER": "no.such.function"}, {"memory.E013"}),
+        ({"RERANKER": "no.such.Reranker"}, {"memory.E015"}),
+        ({"RERANKER": "builtins.dict"}, {"memory.E015"}),
+        ({"RERANKER_TIMEOUT": 0}, {"memory.E005"}),
     ],
 )
 def test_checks(values: dict[str, Any], ids: set[str]) -> None:

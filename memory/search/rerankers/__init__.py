@@ -1,0 +1,1 @@
+"""Rerankers for `MEMORY["RERANKER"]`; see `memory.search.reranking` for the protocol."""
