@@ -7,10 +7,24 @@ write of items and for `MemoryItemQuerySet.search()`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
 from django.core.exceptions import AppRegistryNotReady
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What a search returns: at most `limit` items with at least `min_score` (0 to 1), `hidden` ones too if wanted.
+
+    With `explain` each has the parts of its score.
+    """
+
+    limit: int = 10
+    min_score: float = 0.0
+    hidden: bool = False
+    explain: bool = False
 
 
 class TextIndex(Protocol):
@@ -31,8 +45,8 @@ class TextIndex(Protocol):
     def written(self, items: Sequence[Any], using: str) -> None:
         """Schedule what must follow the commit of these items. Called inside the transaction."""
 
-    def search(self, items: Any, query: str, limit: int, explain: bool) -> list[Any]:
-        """The items of a `MemoryItemQuerySet` that answer `query` best, best first."""
+    def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[list[Any]]:
+        """For each query the items of a `MemoryItemQuerySet` that answer it best, best first."""
 
 
 _makers: list[Callable[[], TextIndex]] = []

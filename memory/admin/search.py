@@ -1,6 +1,7 @@
 """The search box of memory items: ranked search in one user's memory, keyword search in all.
 
-The user is given by a prefix, `user:ada what did she paint?` (quoted if the name has spaces), or by the filter.
+The user is given by a prefix, `user:ada what did she paint?` (quoted if the name has spaces), or by the filter. Then
+`min_score:0.3` leaves out results with a lower score, and `hidden:yes` finds hidden items, too.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now
 
 from ..models import MemoryItem
+from ..search import MIN_SCORE
 from ..search.embedders import EmbedderError
 from .base import RecordChangeList
 
 NAMED = re.compile(r'\s*user:(?:"(?P<quoted>[^"]+)"|(?P<plain>\S+))(?P<rest>.*)', re.DOTALL)
+OPTION = re.compile(
+    r"\s*(?:min_score:(?P<score>0?\.\d{1,6}|[01](?:\.0{1,6})?)|(?P<hidden>hidden:yes))(?=\s|$)", re.ASCII
+)
 MAX_RESULTS = 50
 
 
@@ -32,13 +37,25 @@ class MemoryQuery:
 
     user_id: str
     text: str
+    min_score: float = 0.0
+    hidden: bool = False
 
 
 def parse_query(search_text: str, selected_user: str | None) -> MemoryQuery | None:
     """Parse the search text, with the user of the filter if any. None if no user is given."""
     if named := NAMED.fullmatch(search_text):
-        return MemoryQuery(named["quoted"] or named["plain"], named["rest"].strip())
-    return MemoryQuery(selected_user, search_text.strip()) if selected_user else None
+        return with_options(named["quoted"] or named["plain"], named["rest"])
+    return with_options(selected_user, search_text) if selected_user else None
+
+
+def with_options(user_id: str, text: str) -> MemoryQuery:
+    """The search of a text that may begin with options."""
+    min_score, hidden = 0.0, False
+    while option := OPTION.match(text):
+        text = text[option.end() :]
+        min_score = float(option["score"]) if option["score"] else min_score
+        hidden = hidden or option["hidden"] is not None
+    return MemoryQuery(user_id, text.strip(), min_score, hidden)
 
 
 def search_results(
@@ -56,7 +73,13 @@ def search_results(
 
 def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list[MemoryItem] | None:
     try:
-        found: list[MemoryItem] = items.search(memory_query.text, limit=MAX_RESULTS, explain=True)
+        found: list[MemoryItem] = items.search(
+            memory_query.text,
+            limit=MAX_RESULTS,
+            explain=True,
+            min_score=memory_query.min_score,
+            hidden=memory_query.hidden,
+        )
     except ValueError as error:  # too long
         messages.error(request, str(error))
         return []
@@ -64,6 +87,10 @@ def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list
         text = now("The embedding model is unavailable, so only keywords were searched: %s")
         messages.warning(request, text % error)
         return None
+    if all(item.score < MIN_SCORE for item in found):  # type: ignore[attr-defined]
+        text = now("Nothing found: no item has a score of at least %(score)s.")
+        nearest = now("The nearest are listed.") if found else ""
+        messages.info(request, f"{text % {'score': MIN_SCORE}} {nearest}".strip())
     return found
 
 
@@ -92,4 +119,5 @@ def score_cell(item: Any) -> SafeString | None:
     if score is None:
         return None
     parts = ", ".join(f"{name} {value:.2f}" for name, value in item.score_parts.items())
-    return format_html('<span title="{}">{}</span>', parts, f"{score:.2f}")
+    same = f" x{1 + len(item.same)}" if item.same else ""
+    return format_html('<span title="{}">{}</span>', parts, f"{score:.2f}{same}")

@@ -17,6 +17,7 @@ from .. import limits
 from ..fields import VectorField as VectorModelField
 from ..fields import validate_document_id
 from ..models import MemoryItem
+from ..search.recall import MOST_CHARACTERS
 from .permissions import may_act_for
 
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6
@@ -117,6 +118,82 @@ class TimestampField(serializers.DateTimeField):
     def to_representation(self, value: datetime) -> str:
         """ISO 8601 with `Z`, and with microseconds unless they are zero."""
         return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+QUESTION = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MOST_CHARACTERS,
+    "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
+}
+"""The schema of a search query."""
+
+
+@extend_schema_field(QUESTION)
+class QuestionField(TextField):
+    """A search query: not blank, without null characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MOST_CHARACTERS, **kwargs)
+        self.validators = [*self.validators, ProhibitNullCharactersValidator(), validate_question]
+
+
+def validate_question(value: str) -> None:
+    """Reject a query that consists of white space."""
+    if not value.strip():
+        raise ValidationError("Enter a search query.", code="blank")
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """A JSON integer; texts, booleans and fractions are invalid."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number."""
+        if isinstance(data, float) and data.is_integer():
+            data = int(data)  # 5.0 is an integer in JSON Schema
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class StrictNumberField(serializers.FloatField):
+    """A JSON number; texts and booleans are invalid."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """Return the number."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """True or false; texts and numbers are invalid."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return the flag."""
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+@extend_schema_field({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}], "nullable": True})
+class ScalarField(serializers.Field[Any, Any, Any, Any]):
+    """A JSON text, number, true, false or null."""
+
+    default_error_messages = {"invalid": "Enter a string, a number, true, false or null, not a list or an object."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_null=True, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the value."""
+        if isinstance(data, list | dict):
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        """Return the value."""
+        return value
 
 
 class JSONField(serializers.JSONField):

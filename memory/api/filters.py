@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +19,9 @@ from drf_spectacular.drainage import set_override
 from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets.scan import Matches, has_member, needs_scan, same_value
+from ..search import MIN_SCORE
 from ..search.recall import MOST_CHARACTERS, MOST_RESULTS
-from .fields import NO_NUL_PATTERN, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
+from .fields import NO_NUL_PATTERN, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
 from .pagination import WHOLE_NUMBER
 from .parsers import parse_finite, reject_constant
 
@@ -27,6 +29,7 @@ DEFAULT_RESULTS = 10
 # A path in a query has at most 1,500 bytes: the column's name, a dot and two quotes are part of it, and a quote or a
 # backslash in the key takes two.
 MAX_FILTER_KEY_BYTES = 700
+SHARE = re.compile(r"0|1|[01]\.0*|0\.\d+|\d+(\.\d+)?e-\d{1,3}", re.ASCII | re.IGNORECASE)
 TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL_PATTERN}
 FLAGS = {"true": True, "false": False}
 
@@ -153,6 +156,25 @@ class FlagFilter(ShapedFilter):
     field_class = FlagFormField
 
 
+class ScoreFormField(forms.Field):
+    """A number from 0 to 1."""
+
+    def to_python(self, value: Any) -> float | None:
+        """Return the number, or None if the parameter is absent."""
+        if not value:
+            return None
+        if not SHARE.fullmatch(value):
+            raise forms.ValidationError("Enter a number from 0 to 1.", code="invalid")
+        return float(value)
+
+
+class ScoreFilter(ShapedFilter):
+    """The least score of results, which the view applies."""
+
+    SHAPE = {"type": "number", "minimum": 0, "maximum": 1, "default": 0}
+    field_class = ScoreFormField
+
+
 def validate_not_blank(value: str) -> None:
     """Reject a query that consists of white space."""
     if not value.strip():
@@ -162,7 +184,7 @@ def validate_not_blank(value: str) -> None:
 class QueryFilter(TextFilter):
     """The search query, which the view applies."""
 
-    SHAPE = {**TEXT, "maxLength": MOST_CHARACTERS, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+    SHAPE = QUESTION
 
     def __init__(self, **kwargs: Any) -> None:
         limits = {"required": True, "max_length": MOST_CHARACTERS, "validators": [validate_not_blank]}
@@ -276,10 +298,23 @@ class MemoryItemSearch(MemoryItemFilter):
         help_text=f"Maximum number of results, 1 to {MOST_RESULTS}; default: {DEFAULT_RESULTS}.",
     )
     explain = FlagFilter(method="applied_by_view", help_text="Whether to include the parts of each score.")
+    min_score = ScoreFilter(
+        method="applied_by_view",
+        help_text=f"Leave out results with a lower score, 0 to 1; below {MIN_SCORE} there is probably no answer.",
+    )
+    hidden = FlagFilter(
+        method="applied_by_view", help_text="Whether to find items whose metadata has a true `hidden`, too."
+    )
 
     def applied_by_view(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
         """No-op: the view passes these to the search."""
         return queryset
+
+
+class MemoryItemQuestions(MemoryItemSearch):
+    """The filters of a search of several questions, whose serializer validates the rest."""
+
+    q = None  # type: ignore[assignment]  # removes the filter
 
 
 class AgentDataFilter(RecordFilter):

@@ -22,8 +22,9 @@ ITEM = {
 }
 SEARCH_RESULT = {
     **{name: value for name, value in ITEM.items() if name != "embedding"},
-    "score": 1.62,
-    "parts": {"lexical": 0.25, "neighbours": 0.71, "vector": 0.31, "substance": 0.35},
+    "score": 0.81,
+    "count": 1,
+    "parts": {"z:short": 0.52, "z:own": 0.21, "user": 0.72},
 }
 AGENT_DATA = {
     "id": "5d4e3f2a1b0f8e6c1b2a3d4e5f8a7b6c",
@@ -136,8 +137,22 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             "Full-text and semantic search in one user's memory, best match first: in yours, unless you may "
             "act for others and name another user.",
             response=serializers.FoundSerializer,
-            response_example={"results": [SEARCH_RESULT]},
+            response_example={"results": [SEARCH_RESULT], "nothing_found": False},
             errors=(405,),
+        ),
+        "search_many": Operation(
+            "Search memory items for several questions",
+            "As the search by GET, for up to 10 questions, each with results of its own. The questions are in the "
+            "body, so no log of URLs has them.",
+            request=serializers.QuestionsSerializer,
+            response=serializers.AnswersSerializer,
+            request_example={"questions": ["Does she prefer trains?", "Where does she live?"], "min_score": 0.2},
+            response_example={
+                "searches": [
+                    {"q": "Does she prefer trains?", "results": [SEARCH_RESULT], "nothing_found": False},
+                    {"q": "Where does she live?", "results": [], "nothing_found": True},
+                ]
+            },
         ),
     },
     "agent-data": crud("agent data", "agent data", AGENT_DATA, NEW_AGENT_DATA, {"metadata": {"model": "planner-3"}}),

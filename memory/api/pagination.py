@@ -77,13 +77,14 @@ class Fetched:
     last: Any = None
 
 
-def up_to(records: Iterable[Any], limit: int) -> Fetched:
-    """At most `limit` records, of at most `PAGE_BYTES` together; the first one whatever its size."""
+def up_to(records: Iterable[Any], limit: int, most_bytes: int | None = None) -> Fetched:
+    """At most `limit` records, of at most `most_bytes` (`PAGE_BYTES`) together; the first one whatever its size."""
+    most = PAGE_BYTES if most_bytes is None else most_bytes
     page: list[Any] = []
     size = 0
     for record in records:
         size += size_of(record)
-        if len(page) == limit or (page and size > PAGE_BYTES):
+        if len(page) == limit or (page and size > most):
             return Fetched(page, more=True)
         page.append(record)
     return Fetched(page)

@@ -26,7 +26,7 @@ SCOPE_OF_METHOD: Mapping[str, str] = {
     "PATCH": WRITE,
     "DELETE": FORGET,
 }
-SCOPE_OF_ACTION: Mapping[str, str] = {"check_duplicate": READ}
+SCOPE_OF_ACTION: Mapping[str, str] = {"check_duplicate": READ, "search_many": READ}
 
 
 class InsufficientScope(APIException):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -18,11 +20,15 @@ from ..conf import memory_settings
 from ..fields import AnyJSONField, VectorField
 from ..fields import MapField as MapModelField
 from ..models import AgentData, MemoryItem, UserSession
+from ..search import MIN_SCORE
+from ..search.recall import MOST_RESULTS
 from . import fields
 from .errors import MAX_PROBLEMS, printable
+from .filters import DEFAULT_RESULTS
 from .parsers import RECORD_VALUES, has_more_values
 from .permissions import principal
 
+MOST_QUESTIONS = 10
 UNKNOWN = "This field does not exist or is read-only."
 
 
@@ -282,24 +288,98 @@ class DuplicateQuerySerializer(OwnedSerializer):
 class FoundItemSerializer(MemoryItemSerializer):
     """A search result: a memory item without its vector."""
 
-    score = serializers.FloatField(read_only=True, help_text="Relevance; comparable only within one search.")
+    score = serializers.FloatField(
+        read_only=True, help_text="The estimated probability, 0 to 1, that the item belongs to the answer."
+    )
+    count = serializers.SerializerMethodField(help_text="The number of items with this text; one of them is returned.")
     parts = serializers.DictField(
         source="score_parts",
         child=serializers.FloatField(),
         read_only=True,
         allow_null=True,
         default=None,
-        help_text="The summands of the score by name, see docs/search.md. Null unless `explain` is true.",
+        help_text="The parts of the score by name, see docs/search.md. Null unless `explain` is true.",
     )
 
     class Meta(MemoryItemSerializer.Meta):
-        fields = (*(name for name in MemoryItemSerializer.Meta.fields if name != "embedding"), "score", "parts")
+        fields = (
+            *(name for name in MemoryItemSerializer.Meta.fields if name != "embedding"),
+            *("score", "count", "parts"),
+        )
+
+    def get_count(self, item: Any) -> int:
+        """With this one."""
+        return 1 + len(item.same)
 
 
 class FoundSerializer(serializers.Serializer[Any]):
     """Search results, best first."""
 
     results = FoundItemSerializer(many=True)
+    nothing_found = serializers.BooleanField(
+        help_text=f"Whether no result has a score of at least {MIN_SCORE}: the memory has probably no answer."
+    )
+
+
+class AnsweredSerializer(FoundSerializer):
+    """The results of one of several questions."""
+
+    q = serializers.CharField(help_text="The question.")
+
+
+class AnswersSerializer(serializers.Serializer[Any]):
+    """The results of several questions, in their order."""
+
+    searches = AnsweredSerializer(many=True)
+
+
+class QuestionsSerializer(StrictSerializer):
+    """Questions to one user's memory, with the filters of a list."""
+
+    questions = serializers.ListField(
+        child=fields.QuestionField(),
+        min_length=1,
+        max_length=MOST_QUESTIONS,
+        help_text=f"1 to {MOST_QUESTIONS} questions, or keywords. Each has results of its own.",
+    )
+    user_id = fields.TextField(required=False, help_text="The user whose memory is searched; default: yourself.")
+    limit = fields.StrictIntegerField(
+        default=DEFAULT_RESULTS,
+        min_value=1,
+        max_value=MOST_RESULTS,
+        help_text="Maximum number of results for each question.",
+    )
+    min_score = fields.StrictNumberField(
+        default=0.0, min_value=0, max_value=1, help_text=f"Leave out results with a lower score, such as {MIN_SCORE}."
+    )
+    hidden = fields.StrictBooleanField(
+        default=False, help_text="Whether to find items whose metadata has a true `hidden`, too."
+    )
+    explain = fields.StrictBooleanField(default=False, help_text="Whether to include the parts of each score.")
+    session_id = fields.TextField(required=False, help_text="The session.")
+    item_type = fields.TextField(required=False, help_text="The type.")
+    persona_active = fields.TextField(required=False, help_text="The persona.")
+    since = fields.TimestampField(required=False, help_text="At or after this time.")
+    until = fields.TimestampField(required=False, help_text="Before this time.")
+    metadata_key = fields.TextField(required=False, help_text="Items whose `metadata` has this top-level key.")
+    metadata_value = fields.ScalarField(
+        required=False, help_text="The value of `metadata_key`: a text, a number, true, false or null."
+    )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The filters, as the query parameters of a list have them."""
+        values = {name: value for name, value in self.validated_data.items() if name in FILTERS}
+        return {name: _parameter(value) for name, value in values.items() if name != "metadata_value"} | (
+            {"metadata_value": json.dumps(values["metadata_value"])} if "metadata_value" in values else {}
+        )
+
+
+FILTERS = frozenset({"session_id", "item_type", "persona_active", "since", "until", "metadata_key", "metadata_value"})
+
+
+def _parameter(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 class DuplicateSerializer(serializers.Serializer[Any]):

@@ -34,12 +34,13 @@ from ..contention import in_transaction, retried_on_contention, write_transactio
 from ..fields import new_id
 from ..models import AgentData, MemoryItem, Record, UserSession
 from ..querysets import MemoryItemQuerySet
+from ..search import MIN_SCORE
 from . import filters, serializers
 from .authentication import authentication_classes
 from .errors import Conflict, LengthRequired, exception_handler, naming, printable
 from .fields import id_taken, prohibits_nul
 from .idempotency import Claim, once
-from .pagination import CursorPagination, HistoryPagination, up_to
+from .pagination import PAGE_BYTES, CursorPagination, HistoryPagination, up_to
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
 from .permissions import HasScope, acts_for_any_user, may_act_for, principal
 from .schema import MemorySchema
@@ -401,14 +402,50 @@ class MemoryItemViewSet(RecordViewSet):
         if not filterset.is_valid():
             raise cast(ValidationError, translate_validation(filterset.errors))  # its stub declares another type
         values = filterset.form.cleaned_data
-        owner = values["user_id"] or principal(request)
-        limit, explain = values["limit"] or filters.DEFAULT_RESULTS, bool(values["explain"])
-        items = cast(MemoryItemQuerySet, filterset.qs)
-        if not may_act_for(request, owner):
-            items = items.none()  # the same result as for a user without items
-        found = items.search(values["q"], user_id=owner, limit=limit, explain=explain)
-        best = up_to(found, limit).records
-        return Response({"results": self.get_serializer(best, many=True).data})
+        limit = values["limit"] or filters.DEFAULT_RESULTS
+        found = self.searched(filterset, values["user_id"]).search(
+            values["q"],
+            limit=limit,
+            min_score=values["min_score"] or 0.0,
+            hidden=bool(values["hidden"]),
+            explain=bool(values["explain"]),
+        )
+        return Response(self.found(found, limit))
+
+    @search.mapping.post
+    def search_many(self, request: Request) -> Response:
+        """Search one user's memory for several questions. They are in no log."""
+        serializer = serializers.QuestionsSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        items = MemoryItem.objects.all()
+        filterset = filters.MemoryItemQuestions(serializer.parameters, queryset=items, request=request)
+        if not filterset.is_valid():
+            raise cast(ValidationError, translate_validation(filterset.errors))
+        options = {name: values[name] for name in ("limit", "min_score", "hidden", "explain")}
+        questions = values["questions"]
+        every = self.searched(filterset, values.get("user_id")).search_many(questions, **options)
+        bytes_of_each = PAGE_BYTES // len(questions)
+        searches = [
+            {"q": question, **self.found(found, values["limit"], bytes_of_each)}
+            for question, found in zip(questions, every, strict=True)
+        ]
+        return Response({"searches": searches})
+
+    def searched(self, filterset: filters.MemoryItemSearch, user_id: str | None) -> MemoryItemQuerySet:
+        """The filtered items of a user, by default of the principal."""
+        owner = user_id or principal(self.request)
+        items = cast(MemoryItemQuerySet, filterset.qs).for_user(owner)
+        # Of others there are none, as for a user without items.
+        return items if may_act_for(self.request, owner) else items.none()
+
+    def found(self, results: Sequence[MemoryItem], limit: int, most_bytes: int | None = None) -> dict[str, Any]:
+        """The response of one search."""
+        best = up_to(results, limit, most_bytes).records
+        return {
+            "results": serializers.FoundItemSerializer(best, many=True).data,
+            "nothing_found": all(one.score < MIN_SCORE for one in cast(Any, best)),
+        }
 
 
 class AgentDataViewSet(RecordViewSet):

@@ -11,7 +11,7 @@ from ..batches import activities_of
 from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
-from ..text_index import text_index
+from ..text_index import SearchOptions, text_index
 from .records import RecordQuerySet
 
 if TYPE_CHECKING:
@@ -49,26 +49,55 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         session_id: str | None = None,
         item_type: str | None = None,
         limit: int = 10,
+        min_score: float = 0.0,
+        hidden: bool = False,
         explain: bool = False,
     ) -> list[MemoryItem]:
-        """The items that answer `query` best, by words and by meaning, best first, each with its `score`.
+        """The items that answer `query` best, by words and by meaning, best first.
 
         The search covers one user's items: pass `user_id` or filter by it. All filters of the queryset apply; its order
-        does not. With `explain` each item has `score_parts`, a dict whose values add up to the score.
+        does not. Items without text, and those whose metadata has a true `hidden` (unless `hidden` is True), are not
+        found; of items with the same text one is.
 
-        Raises `ValueError` unless exactly one user is selected, for a limit outside 1..100, and for a query over 10,000
-        characters; `TypeError` for a sliced, grouped or `values()` queryset, a limit that is not an integer, and a
-        query that is not a string; `EmbedderError` if the query cannot be embedded.
+        Each result has `score`, the estimated probability (0 to 1) that it belongs to the answer, and `same`, the ids
+        of other items with its text. Results below `min_score` are left out; `memory.search.MIN_SCORE` is a good value.
+        With `explain` each has `score_parts`, a dict of the parts of its score.
+
+        Raises `ValueError` unless exactly one user is selected, for a limit outside 1..100, a `min_score` outside 0..1,
+        and a query over 10,000 characters; `TypeError` for a sliced, grouped or `values()` queryset, a limit that is
+        not an integer, and a query that is not a string; `EmbedderError` if the query cannot be embedded.
         """
-        if self._is_not_plain() or self.query.group_by is not None:
-            raise TypeError("search() needs a queryset without slices, combinators, grouping, distinct() or values().")
-        wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
-        items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
-        return text_index().search(items.order_by(), query, limit, explain)
+        names = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
+        [found] = self.search_many([query], **names, limit=limit, min_score=min_score, hidden=hidden, explain=explain)
+        return found
 
     async def asearch(self, query: str, **options: Any) -> list[MemoryItem]:
         """As `search`."""
         return await sync_to_async(self.search)(query, **options)
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        item_type: str | None = None,
+        limit: int = 10,
+        min_score: float = 0.0,
+        hidden: bool = False,
+        explain: bool = False,
+    ) -> list[list[MemoryItem]]:
+        """The results of `search` for each of several queries; the memory is read once."""
+        if self._is_not_plain() or self.query.group_by is not None:
+            raise TypeError("search() needs a queryset without slices, combinators, grouping, distinct() or values().")
+        wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
+        items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
+        options = SearchOptions(limit, min_score, hidden, explain)
+        return text_index().search(items.order_by(), queries, options)
+
+    async def asearch_many(self, queries: Sequence[str], **options: Any) -> list[list[MemoryItem]]:
+        """As `search_many`."""
+        return await sync_to_async(self.search_many)(queries, **options)
 
     def without_search_data(self) -> Self:
         """Defer the fields that only search reads (terms, vector, their versions): they are larger than most texts.

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
+from memory.text_index import SearchOptions
 
 from . import indexing, recall
 from .later import embed_later
@@ -39,6 +40,8 @@ class TextSearch:
             # Robust: an embedder's error must not reach a caller whose write was committed.
             transaction.on_commit(lambda: embed_later(ids, using), using=using, robust=True)
 
-    def search(self, items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
-        """One user's items, ranked."""
-        return recall.search(items, query, limit, explain)
+    def search(
+        self, items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions
+    ) -> list[list[MemoryItem]]:
+        """One user's items, ranked for each query."""
+        return recall.search(items, queries, options)

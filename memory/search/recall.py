@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any, SupportsIndex
 
 import numpy as np
 from django.db import connections
+from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
 from memory.conf import memory_settings
@@ -20,15 +21,17 @@ from memory.contention import in_transaction
 from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
+from memory.text_index import SearchOptions
 
 from . import directory as directories
-from .corpus import Corpus
+from .corpus import HIDDEN, Corpus
 from .features import CONSIDERED
 from .known_filters import known_filters
 from .later import index_later
 from .owner import one_user_of
 from .reading import Memory, read_memory
 from .relevance import Asked, Ranked, asked, rank
+from .reranking import MOST_RERANKED, reranked
 from .tail import Maker
 from .texts import readable
 
@@ -37,48 +40,70 @@ MOST_CHARACTERS = 10_000  # of a query
 MOST_READ_IN_VAIN = 3
 """Times `limit` that items are read which turn out not to pass the filters, before all that pass are looked up."""
 
+MOST_SAME = 100
+"""Other items with the text of a result of which it is looked up whether they pass the filters."""
+
 FindItems = Callable[[Sequence[str]], Iterable[MemoryItem]]
 """The items among these ids that pass the filters."""
 
 
-def search(items: MemoryItemQuerySet, query: str, limit: int, explain: bool) -> list[MemoryItem]:
-    """The items of one user that answer `query` best, best first, each with its `score` (a float).
+def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions) -> list[list[MemoryItem]]:
+    """For each query the items of one user that answer it best, best first.
 
-    With `explain` each has `score_parts`, otherwise None. Raises `ValueError` for a limit outside 1..100, for a query
-    over 10,000 characters, and unless `items` are restricted to one user. A query without letters, digits or anything
-    that the embedder knows has no results.
+    Each has its `score` from 0 to 1, `same`, the ids of other items with its text, and with `explain` `score_parts`,
+    otherwise None. Raises `ValueError` for a limit outside 1..100, for a query over 10,000 characters, and unless
+    `items` are restricted to one user. A query without letters, digits or anything that the embedder knows has no
+    results.
     """
-    text = readable_question(query)
-    if not isinstance(limit, SupportsIndex):
-        raise TypeError(f"limit must be an integer from 1 to {MOST_RESULTS}, not {limit!r}.")
-    if not 1 <= (limit := index(limit)) <= MOST_RESULTS:
-        raise ValueError(f"limit must be 1 to {MOST_RESULTS}, not {limit}.")
+    options = checked(options)
+    texts = [readable_question(query) for query in queries]
     user_id = one_user_of(items)
     maker = Maker(memory_settings.language, memory_settings.embedder)
-    question = asked(text, maker.embedder, maker.language)
-    if not text:
-        return []
+    questions = [asked(text, maker.embedder, maker.language) for text in texts]
+    if not any(texts):
+        return [[] for _ in texts]
     memory = read_memory(user_id, items.db, maker)
-    found = _results(items, memory, question, limit)
+    found = [
+        _results(items, memory, question, options) if text else []
+        for text, question in zip(texts, questions, strict=True)
+    ]
     _index_if_needed(memory)
-    return [_scored(*result, explain) for result in found]
+    return [
+        [_scored(item, one, memory.corpus, options.explain) for item, one in some][: options.limit] for some in found
+    ]
 
 
 def search_items(
-    items: Sequence[MemoryItem], passing: Collection[str], text: str, limit: int, explain: bool
+    items: Sequence[MemoryItem], passing: Collection[str], text: str, options: SearchOptions
 ) -> list[MemoryItem]:
     """As `search`, in items of one user that are in memory. Only those with ids in `passing` are found.
 
     Vectors of a remote embedder are not computed.
     """
+    options = checked(options)
     embedder = memory_settings.embedder
     maker = Maker(memory_settings.language, None if embedder is None or is_remote(embedder) else embedder)
     question = asked(text, maker.embedder, maker.language)
     if not text:
         return []
     corpus = Corpus.of(maker.entries(items))
-    allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
-    return [_scored(items[one.place], one, explain) for one in rank(question, corpus, allowed, limit)]
+    allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
+    ranked = _above(rank(question, corpus, allowed, _wanted(options)), options.min_score)
+    found = in_last_order(question, [(items[one.place], one) for one in ranked])
+    return [_scored(item, one, corpus, options.explain) for item, one in found][: options.limit]
+
+
+def checked(options: SearchOptions) -> SearchOptions:
+    """The options with an int as limit. Raises `TypeError` and `ValueError`."""
+    if not isinstance(options.limit, SupportsIndex):
+        raise TypeError(f"limit must be an integer from 1 to {MOST_RESULTS}, not {options.limit!r}.")
+    if not 1 <= (limit := index(options.limit)) <= MOST_RESULTS:
+        raise ValueError(f"limit must be 1 to {MOST_RESULTS}, not {limit}.")
+    if isinstance(options.min_score, bool) or not isinstance(options.min_score, int | float):
+        raise TypeError(f"min_score must be a number from 0 to 1, not {options.min_score!r}.")
+    if not 0 <= options.min_score <= 1:
+        raise ValueError(f"min_score must be 0 to 1, not {options.min_score}.")
+    return replace(options, limit=limit)
 
 
 def readable_question(query: str) -> str:
@@ -90,25 +115,70 @@ def readable_question(query: str) -> str:
     return query.replace("\0", " ").encode(errors="replace").decode().strip()
 
 
-def _results(items: MemoryItemQuerySet, memory: Memory, question: Asked, limit: int) -> list[tuple[MemoryItem, Ranked]]:
+def visible(corpus: Corpus, hidden: bool) -> NDArray[np.bool_]:
+    """The entries with a text that are not hidden, unless hidden ones are wanted."""
+    has_text: NDArray[np.bool_] = corpus.digest != np.uint64(NO_TEXT)
+    return has_text if hidden else has_text & (corpus.flags & HIDDEN == 0)
+
+
+def in_last_order(question: Asked, found: Sequence[tuple[MemoryItem, Ranked]]) -> list[tuple[MemoryItem, Ranked]]:
+    """The results in the order of the configured reranker."""
+    return reranked(question.text, found, [item.text_content or "" for item, _ in found])
+
+
+def _wanted(options: SearchOptions) -> int:
+    """How many results are needed: a reranker sees more than are returned."""
+    return options.limit if memory_settings.reranker is None else max(options.limit, MOST_RERANKED)
+
+
+def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
+    return [one for one in ranked if one.score >= min_score]
+
+
+def _results(
+    items: MemoryItemQuerySet, memory: Memory, question: Asked, options: SearchOptions
+) -> list[tuple[MemoryItem, Ranked]]:
     filters, corpus = known_filters(items), memory.corpus
-    allowed = memory.allowed() & filters.mask(corpus)
+    allowed = memory.allowed() & filters.mask(corpus) & visible(corpus, options.hidden)
     columns = items.only(*_columns(items))
+    limit = _wanted(options)
 
     def find(ids: Sequence[str]) -> Iterable[MemoryItem]:
         return columns.filter(pk__in=ids)
 
+    def best(allowed: NDArray[np.bool_]) -> list[Ranked]:
+        return rank(question, corpus, allowed, CONSIDERED)
+
+    ranked = best(allowed)
+    above = _above(ranked, options.min_score)
+    # Those below the least score need not be looked for.
+    most = int(allowed.sum()) if len(above) == len(ranked) else 0
     picking = Picking(corpus, find, limit, None if filters.complete else MOST_READ_IN_VAIN * limit)
-    if picking.pick(rank(question, corpus, allowed, CONSIDERED), int(allowed.sum())):
+    if picking.pick(above, most):
         if filters.complete:
             memory.not_found(picking.missing)
-        return picking.found
-    # Too few of the best pass the filters: rank only what does.
-    passing = set(items.values_list("pk", flat=True))
-    allowed &= np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
-    rest = Picking(corpus, find, limit, items=picking.items)
-    rest.pick(rank(question, corpus, allowed, CONSIDERED), int(allowed.sum()))
-    return rest.found
+    else:
+        # Too few of the best pass the filters: rank only what does.
+        passing = set(items.values_list("pk", flat=True))
+        allowed &= np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
+        picking = Picking(corpus, find, limit, items=picking.items)
+        picking.pick(_above(best(allowed), options.min_score), 0)
+    found = picking.found if filters.complete else _with_passing(picking.found, corpus, items)
+    return in_last_order(question, found)
+
+
+def _with_passing(
+    found: Sequence[tuple[MemoryItem, Ranked]], corpus: Corpus, items: MemoryItemQuerySet
+) -> list[tuple[MemoryItem, Ranked]]:
+    """The results, whose others with the same text pass the filters, as far as `MOST_SAME` of them tell."""
+    ids = [corpus.ids[place] for _, one in found for place in one.same][:MOST_SAME]
+    if not ids:
+        return list(found)
+    passing = set(items.filter(pk__in=ids).values_list("pk", flat=True))
+    return [
+        (item, replace(one, same=tuple(place for place in one.same if corpus.ids[place] in passing)))
+        for item, one in found
+    ]
 
 
 @dataclass
@@ -164,14 +234,18 @@ def digest_of(text: str | None) -> int:
     return int.from_bytes(hashlib.sha256(said).digest()[:8], "big")
 
 
+NO_TEXT = digest_of(None)
+
+
 def _columns(items: MemoryItemQuerySet) -> list[str]:
     """The columns of results: all but vectors and fields that only search reads."""
     unread = {*items.model.UNREAD_FIELDS, "embedding"}
     return [one.attname for one in items.model._meta.concrete_fields if one.name not in unread]
 
 
-def _scored(item: Any, ranked: Ranked, explain: bool) -> MemoryItem:
+def _scored(item: Any, ranked: Ranked, corpus: Corpus, explain: bool) -> MemoryItem:
     item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
+    item.same = tuple(corpus.ids[place] for place in ranked.same)
     found: MemoryItem = item
     return found
 

@@ -14,9 +14,18 @@ from typing import Any, ClassVar
 from ..exceptions import StorageError, ValidationError
 from ..models import AgentData, MemoryItem
 from ..search.recall import MOST_RESULTS
+from ..text_index import SearchOptions
 from .filters import Condition, parse
 from .persona import PersonaConfig
-from .validation import check_count, check_id, check_name, validated_query, validated_records, validated_vector
+from .validation import (
+    check_count,
+    check_id,
+    check_name,
+    check_share,
+    validated_query,
+    validated_records,
+    validated_vector,
+)
 
 MAX_TOP_K = 1_000
 """Firestore's limit: https://firebase.google.com/docs/firestore/vector-search#limitations"""
@@ -28,9 +37,8 @@ class Search:
 
     query: str
     session_id: str | None
-    limit: int
     conditions: tuple[Condition, ...]
-    explain: bool
+    options: SearchOptions
 
 
 class MemoryManager(ABC):
@@ -98,20 +106,27 @@ class MemoryManager(ABC):
         limit: int = 10,
         filters: Mapping[str, object] | None = None,
         explain: bool = False,
+        min_score: float = 0.0,
+        hidden: bool = False,
     ) -> list[MemoryItem]:
         """Full-text and semantic search: the user's `limit` (1 to 100) best unexpired items, best first.
 
-        Each item has a `score` and, with `explain`, its summands as `score_parts`. `filters` are those of the history.
-        Raises `ConnectionError` if a remote embedder is unavailable.
+        Each item has a `score` from 0 to 1, `same`, the ids of other items with its text, and, with `explain`,
+        `score_parts`. Items with a score below `min_score` are left out, and those whose metadata has a true `hidden`
+        unless `hidden` is True. `filters` are those of the history. Raises `ConnectionError` if a remote embedder is
+        unavailable.
         """
         self._require_ready()
         check_name("user_id", user_id)
         if session_id is not None:
             check_name("session_id", session_id)
         check_count("limit", limit, MOST_RESULTS)
-        if not isinstance(explain, bool):
-            raise ValidationError({"explain": "This must be True or False."})
-        search = Search(validated_query("query", query), session_id, limit, parse(filters), explain)
+        for name, flag in (("explain", explain), ("hidden", hidden)):
+            if not isinstance(flag, bool):
+                raise ValidationError({name: "This must be True or False."})
+        check_share("min_score", min_score)
+        options = SearchOptions(limit, float(min_score), hidden, explain)
+        search = Search(validated_query("query", query), session_id, parse(filters), options)
         return await self._search(user_id, search)
 
     async def semantic_search(

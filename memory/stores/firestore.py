@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -109,7 +110,7 @@ class FirestoreMemoryManager(MemoryManager):
 
     async def _search(self, user_id: str, search: Search) -> list[MemoryItem]:
         items = self._items(user_id, search.session_id, search.conditions)
-        function = partial(items.search, search.query, limit=search.limit, explain=search.explain)
+        function = partial(items.search, search.query, **asdict(search.options))
         return await self._run("Searching a memory", function)
 
     def _items(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> MemoryItemQuerySet:

@@ -74,7 +74,7 @@ class MemoryManagerStub(MemoryManager):
             items = copy.deepcopy(self._live_items(user_id))
             found = {item.pk for item in self._matching(user_id, search.session_id, search.conditions)}
         with storage_errors("Searching a memory"):
-            return search_items(items, found, search.query, search.limit, search.explain)
+            return search_items(items, found, search.query, search.options)
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int

@@ -70,6 +70,12 @@ def check_count(argument: str, value: object, most: int | None = None) -> None:
         )
 
 
+def check_share(argument: str, value: object) -> None:
+    """Validate a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValidationError({argument: "This must be a number from 0 to 1."})
+
+
 def validated_query(argument: str, value: object) -> str:
     """The value as a search query."""
     try:

@@ -410,9 +410,26 @@ class MemoryManagerContract:
         assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
         explained: list[Any] = wait(manager.search, user, "which train did I take at night?", explain=True)
         assert [one.pk for one in explained] == [one.pk for one in found]
-        for one in explained:
-            assert sum(one.score_parts.values()) == pytest.approx(one.score)
+        sums = [sum(one.score_parts.values()) for one in explained]
+        assert sums == sorted(sums, reverse=True)
         assert [one.pk for one in wait(manager.search, user, "night train", limit=1)] == [found[0].pk]
+
+    def test_results_are_above_the_least_score_and_not_hidden(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Hidden items are found if asked for, those without text never; of equal texts one, with the others' ids."""
+        texts = ["a red lighthouse", "a red lighthouse", "the lighthouse keeper", "", None]
+        items = [item(text_content=text, session_id="s") for text in texts]
+        items.append(item(text_content="an old lighthouse", metadata={"hidden": True}))
+        wait(manager.add_memory_items, items)
+        found: list[Any] = wait(manager.search, user, "the red lighthouse")
+        assert sorted(str(one.text_content) for one in found) == ["a red lighthouse", "the lighthouse keeper"]
+        repeated = next(one for one in found if one.same)
+        assert {repeated.pk, *repeated.same} == {items[0].pk, items[1].pk}
+        every: list[Any] = wait(manager.search, user, "the red lighthouse", hidden=True)
+        assert {one.pk for one in every} == {*(one.pk for one in found), items[5].pk}
+        best: list[Any] = wait(manager.search, user, "the red lighthouse", min_score=found[0].score)
+        assert [one.pk for one in best] == [found[0].pk]
 
     def test_a_question_stays_with_the_user(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
@@ -472,7 +489,8 @@ class MemoryManagerContract:
         "arguments",
         [{"query": query} for query in (None, 5, b"x", "x" * 10_001)]
         + [{"limit": limit} for limit in (0, 101, "5")]
-        + [{"session_id": ""}, {"explain": "yes"}, {"user_id": ""}],
+        + [{"min_score": score} for score in (-0.1, 1.1, float("nan"), "0.5", True)]
+        + [{"session_id": ""}, {"explain": "yes"}, {"hidden": 1}, {"user_id": ""}],
     )
     def test_a_question_that_makes_no_sense_is_refused(
         self, manager: MemoryManager, user: str, arguments: dict[str, Any]

@@ -72,6 +72,10 @@ def ids(client: Client, url: str, **query: str) -> list[str]:
         ("the user:ada", None, None),
         ("user:", None, None),
         ('user:"" x', None, search.MemoryQuery('""', "x")),
+        ("user:ada min_score:0.3 night", None, search.MemoryQuery("ada", "night", min_score=0.3)),
+        ("hidden:yes  min_score:1 a train", "ada", search.MemoryQuery("ada", "a train", min_score=1.0, hidden=True)),
+        ("min_score:2 night", "ada", search.MemoryQuery("ada", "min_score:2 night")),
+        ("hidden:yesterday", "ada", search.MemoryQuery("ada", "hidden:yesterday")),
     ],
 )
 def test_parse_query(search_text: str, selected_user: str | None, expected: search.MemoryQuery | None) -> None:
@@ -93,7 +97,7 @@ def test_search_of_one_user_is_ranked(superuser: Client, url: Url, stored: None,
     page = response.content.decode()
     best = response.context["cl"].result_list[0]
     assert f">{best.score:.2f}</span>" in page
-    assert f"lexical {best.score_parts['lexical']:.2f}" in page
+    assert all(f"{name} {part:.2f}" in page for name, part in best.score_parts.items())
 
 
 def test_search_of_all_users_matches_words(superuser: Client, url: Url, stored: None) -> None:
@@ -143,6 +147,25 @@ def test_date_hierarchy_has_the_dates_of_the_results(superuser: Client, url: Url
     page = superuser.get(url("memoryitem"), {"q": "user:ada train", "item_type": "message"}).content.decode()
     assert "timestamp__day=1" in page
     assert "timestamp__day=2&" not in page.replace("&amp;", "&")
+
+
+def test_nothing_found_is_said(superuser: Client, url: Url, stored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no result has the score of an answer; weaker ones are listed, unless they are left out."""
+    assert "Nothing found" not in superuser.get(url("memoryitem"), {"q": "user:ada night train"}).content.decode()
+    monkeypatch.setattr(search, "MIN_SCORE", 1.0)
+    assert "The nearest are listed." in superuser.get(url("memoryitem"), {"q": "user:ada night"}).content.decode()
+    assert ids(superuser, url("memoryitem"), q="user:ada min_score:1 night train") == []
+    assert "Nothing found" in superuser.get(url("memoryitem"), {"q": "user:ada min_score:1 night"}).content.decode()
+
+
+def test_hidden_and_repeated_items(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Hidden items are found only if the query asks for them; a repeated text is one result, with its number."""
+    make_item(id="h", text_content="The night train was late.", metadata={"hidden": True})
+    for number in range(3):
+        make_item(id=f"s{number}", text_content="The night train was early.")
+    assert len(ids(superuser, url("memoryitem"), q="user:ada night train")) == 1
+    assert "x3</span>" in superuser.get(url("memoryitem"), {"q": "user:ada night train"}).content.decode()
+    assert "h" in ids(superuser, url("memoryitem"), q="user:ada hidden:yes night train")
 
 
 @pytest.mark.parametrize("query", ["👩‍👩‍👧‍👦", "?!", "x" * 10_001, "京都", "%", "'--"])

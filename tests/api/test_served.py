@@ -111,6 +111,8 @@ def test_questions_are_not_in_the_access_log(service: live.Service, headers: dic
     referrer = {"Referer": f"http://localhost/?q={secret}"}
     for path in ("search/", ""):
         service.request(f"{ITEMS}{path}?q={secret}", headers={**headers, **referrer})
+    asked = service.request(f"{ITEMS}search/", "POST", json={"questions": [secret]}, headers=headers)
+    assert asked.json()["searches"][0]["q"] == secret
     # gunicorn logs a request after its answer was sent.
     wait_until(lambda: f'"GET {ITEMS}search/ HTTP/1.1" 200' in service.log)
     wait_until(lambda: f'"GET {ITEMS} HTTP/1.1" 400' in service.log)

@@ -45,6 +45,7 @@ COMMANDS = {
     "memory_evaluate": "files that it is given",
     "memory_export": "what it is asked for: one user with --user",
     "memory_import": "files that it is given",
+    "memory_index": "counts and ids of users",
     "memory_purge": "counts",
     "memory_reembed": "counts",
     "memory_tokens": "names and scopes, a new token once",
@@ -131,6 +132,16 @@ def test_routes_of_the_api(bob: APIClient, method: str) -> None:
             sent_back = json.dumps(BODY) if response.status_code == 400 else ""
             assert response.status_code < 500, (method, target)
             assert SECRET not in response.content.decode(errors="replace") or SECRET in sent_back, (method, target)
+
+
+@pytest.mark.usefixtures("_records")
+def test_search_by_a_body(bob: APIClient) -> None:
+    """A valid body finds nothing of another principal, whatever it names."""
+    for more in ({}, {"user_id": "ada"}, {"session_id": "chat"}, {"metadata_key": "a"}, {"hidden": True}):
+        response = bob.post("/api/memory-items/search/", {"questions": [SECRET[:7], "a"], **more}, format="json")
+        assert response.status_code == 200, more
+        assert [one["results"] for one in response.json()["searches"]] == [[], []]
+        assert SECRET not in response.content.decode(), more
 
 
 @pytest.mark.usefixtures("_records")
