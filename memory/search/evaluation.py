@@ -13,26 +13,34 @@ from memory.snapshots import epoch_microseconds
 from .corpus import Corpus
 from .embedders import Embedder
 from .entries import entry_of, read_text
+from .features import LONG, SHORT, Postings, sought_terms
 from .labelled import Conversation, Label
 from .passages import Passage
 from .relevance import asked, rank
 from .texts import embed
+from .weights import NOTHING_BELOW
 
 CUTS = (5, 10, 20)
+BM25 = {f"BM25 {how[0]}/{how[1]}": how for how in (SHORT, LONG)}
 ROLES = frozenset({"user", "assistant", "system", "tool"})
 
 
 @dataclass(frozen=True)
 class Found:
-    """The result of one question: ranked ids and seconds."""
+    """The result of one question: ranked ids, their scores (none for BM25), and seconds."""
 
     label: Label
     ids: tuple[str, ...]
     seconds: float
+    scores: tuple[float, ...] = ()
 
     def recall(self, cut: int) -> float:
         """The share of the evidence among the first `cut`, 0..1."""
         return len(self.label.evidence.intersection(self.ids[:cut])) / len(self.label.evidence)
+
+    def kept(self, least: float, cut: int = 10) -> tuple[str, ...]:
+        """The first `cut` results with at least this score."""
+        return tuple(one for one, score in zip(self.ids[:cut], self.scores, strict=False) if score >= least)
 
 
 def role_of(speaker: str) -> str:
@@ -56,7 +64,7 @@ def corpus_of(passages: Sequence[Passage], embedder: Embedder | None, language: 
                 time=epoch_microseconds(passage.time),
                 session=passage.session,
                 speaker=passage.speaker,
-                role=role_of(passage.speaker),
+                role=passage.role or role_of(passage.speaker),
             )
             for one, passage, end in zip(read, passages, ends, strict=True)
         ]
@@ -73,28 +81,55 @@ def in_memory(
 def evaluate(
     memories: Sequence[tuple[Conversation, Corpus]], embedder: Embedder | None, language: str | None = None
 ) -> Iterator[dict[str, Found]]:
-    """For each question the result of every ranking, by the ranking's name."""
+    """For each question the result of the search, and of BM25 over all turns in two settings, by the ranking's name."""
     for conversation, corpus in memories:
         for label in conversation.labels:
-            yield {"all": _found(label, corpus, embedder, language)}
+            start = time.perf_counter()
+            question = asked(label.question, embedder, language)
+            ranked = rank(question, corpus, None, max(CUTS))
+            seconds = time.perf_counter() - start
+            ids = tuple(corpus.ids[one.place] for one in ranked)
+            found = {"all": Found(label, ids, seconds, tuple(one.score for one in ranked))}
+            words = Postings(corpus, sought_terms(question, corpus)[1])
+            yield found | {name: _by_words(label, corpus, words, how) for name, how in BM25.items()}
 
 
-def _found(label: Label, corpus: Corpus, embedder: Embedder | None, language: str | None) -> Found:
+def _by_words(label: Label, corpus: Corpus, words: Postings, how: tuple[float, float]) -> Found:
     start = time.perf_counter()
-    ranked = rank(asked(label.question, embedder, language), corpus, None, max(CUTS))
-    return Found(label, tuple(corpus.ids[one.place] for one in ranked), time.perf_counter() - start)
+    scores = words.scores(how)
+    order = np.argsort(-scores, kind="stable")[: max(CUTS)].tolist()
+    return Found(label, tuple(corpus.ids[place] for place in order if scores[place] > 0), time.perf_counter() - start)
 
 
 def measures(found: Sequence[Found]) -> Mapping[str, float]:
-    """The number of questions, means (recall@5/10/20, any-hit@10: 0..1), and milliseconds."""
+    """The number of questions, means (recall@5/10/20, any-hit@10: 0..1), and milliseconds.
+
+    Of the search also, at the default `min_score`: the precision (the share of the first ten results that are
+    evidence), the share of the found evidence that is lost, and that of the unanswerable questions without a result.
+    """
+    answerable = [one for one in found if one.label.evidence]
     milliseconds = [1_000 * one.seconds for one in found]
     return {
         "questions": float(len(found)),
-        **{f"recall@{cut}": float(np.mean([one.recall(cut) for one in found])) for cut in CUTS},
-        "any@10": float(np.mean([one.recall(10) > 0 for one in found])),
+        **{f"recall@{cut}": _mean([one.recall(cut) for one in answerable]) for cut in CUTS},
+        "any@10": _mean([one.recall(10) > 0 for one in answerable]),
+        **(_at_least(found, NOTHING_BELOW) if any(one.scores for one in found) else {}),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
     }
+
+
+def _at_least(found: Sequence[Found], least: float) -> dict[str, float]:
+    kept = [len(one.kept(least)) for one in found]
+    right = [len(one.label.evidence.intersection(one.kept(least))) for one in found]
+    all_found = sum(len(one.label.evidence.intersection(one.ids[:10])) for one in found)
+    none = [not one.kept(least) for one in found if not one.label.evidence]
+    measured = {"precision": sum(right) / max(1, sum(kept)), "lost": (all_found - sum(right)) / max(1, all_found)}
+    return measured | ({"refused": _mean(none)} if none else {})
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
 
 
 def grouped(found: Sequence[Found], name: Callable[[Label], str]) -> dict[str, list[Found]]:

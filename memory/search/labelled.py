@@ -25,6 +25,8 @@ from typing import Any
 from .passages import Passage
 from .terms import terms
 
+# The last part of the category of questions that nothing answers.
+UNANSWERABLE = "unanswerable"
 # The time of turns before the first one with a time.
 START = datetime(2000, 1, 1, tzinfo=UTC)
 # The session of turns without one: they are one conversation.
@@ -51,7 +53,7 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Label:
-    """A question, and the ids of the turns that answer it."""
+    """A question, and the ids of the turns that answer it; none for an unanswerable question."""
 
     question: str
     evidence: frozenset[str]
@@ -124,7 +126,8 @@ def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Pa
         text = _name(turn, "text", where, default="")
         session = _name(turn, "session", where, default="") or ONE_SESSION
         speaker = _name(turn, "speaker", where, default="")
-        found[identity] = Passage(identity, session, speaker, time, text, tuple(terms(text, language)))
+        role = _name(turn, "role", where, default="")
+        found[identity] = Passage(identity, session, speaker, time, text, tuple(terms(text, language)), role=role)
     return tuple(found.values()), problems
 
 
@@ -158,6 +161,8 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
     problem = f"names no turn by {_shown(unknown)}; the rest of its evidence counts." if unknown else ""
     if not question.strip():
         return None, "asks nothing."
+    if not evidence and category.endswith(UNANSWERABLE):
+        return Label(question, frozenset(), category), ""
     if len(unknown) == len(evidence):
         return None, f"has evidence that is not a turn: {_shown(unknown)}." if unknown else "has no evidence."
     return Label(question, frozenset(evidence) & known, category), problem

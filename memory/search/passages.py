@@ -27,6 +27,7 @@ class Passage:
     text: str
     terms: tuple[str, ...]
     similarity: float | None = None
+    role: str = ""
 
 
 @dataclass(frozen=True)

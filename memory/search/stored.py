@@ -64,7 +64,7 @@ def items_of(passages: Iterable[Passage], user_id: str) -> Iterator[MemoryItem]:
             item_type="message",
             timestamp=passage.time,
             text_content=passage.text,
-            metadata={"speaker": passage.speaker, "role": role_of(passage.speaker)},
+            metadata={"speaker": passage.speaker, "role": passage.role or role_of(passage.speaker)},
         )
 
 

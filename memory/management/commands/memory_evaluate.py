@@ -58,8 +58,9 @@ class Command(BaseCommand):
     """Evaluates in memory, unless `--database` is given."""
 
     help = (
-        "Measure search on labelled conversations: recall@5/10/20 and any-hit@10 as means over questions, and the "
-        "milliseconds of a search. Results are shown by kind of question, and by category."
+        "Measure search on labelled conversations: recall@5/10/20 and any-hit@10 as means over questions; precision, "
+        "lost evidence and refused unanswerable questions at the default min_score; the milliseconds of a search. BM25 "
+        "over all turns is shown beside it. Results are shown by kind, the worst first, and by category."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -123,7 +124,7 @@ class Command(BaseCommand):
             self.stderr.write(f"Skipped: {one}")
         if len(left_out) > MAX_REPORTED:
             self.stderr.write(f"Skipped: {len(left_out) - MAX_REPORTED} more.")
-        if not any(conversation.labels for conversation in conversations):
+        if not any(label.evidence for one in conversations for label in one.labels):
             raise EvaluationError("The conversations have no questions with evidence.")
         return conversations
 
@@ -155,23 +156,25 @@ class Command(BaseCommand):
     def _show(self, report: Report) -> None:
         self.stdout.write(", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in report.size.items()))
         self._show_table("", report.all)
-        for kind, table in report.kinds.items():
+        for kind, table in sorted(report.kinds.items(), key=lambda one: one[1]["all"]["recall@10"]):
             self._show_table(kind, table)
         if len(report.categories) > 1:
             self._show_table("by category", report.categories)
 
     def _show_table(self, title: str, table: Table) -> None:
-        names = list(next(iter(table.values())))
+        names = list(dict.fromkeys(name for values in table.values() for name in values))
         width = max(WIDTH, *(len(name) + 1 for name in (title, *table)))
         self.stdout.write(f"{title:{width}}" + "".join(f"{name:>11}" for name in names))
         for row, values in table.items():
-            self.stdout.write(f"{row:{width}}" + "".join(f"{_formatted(name, values[name]):>11}" for name in names))
+            self.stdout.write(f"{row:{width}}" + "".join(f"{_formatted(name, values.get(name)):>11}" for name in names))
 
 
 def _category(label: Label) -> str:
     return label.category
 
 
-def _formatted(name: str, value: float) -> str:
-    digits = 3 if "@" in name or name == "reach" else 1 if name.endswith("_ms") else 0
+def _formatted(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    digits = 0 if name == "questions" else 1 if name.endswith("_ms") else 3
     return f"{value:.{digits}f}"
