@@ -14,6 +14,7 @@ from memory.embedding import EmbedderError, is_remote
 from memory.search.associations import associations
 from memory.search.languages import ENGLISH, detected
 from memory.search.lexicon import lexicon_of
+from memory.search.reranking import RerankerError, make_reranker
 from memory.search.texts import embed
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 def warm_up() -> None:
     """Load them; an error is logged, since the process can serve without."""
     get_resolver().url_patterns  # noqa: B018  (imports the views)
+    warm_reranker()
     embedder = configured_embedder()
     if embedder is None or is_remote(embedder):
         return
@@ -32,3 +34,12 @@ def warm_up() -> None:
         logger.exception("The embedder cannot be used.")
     associations(memory_settings.language or ENGLISH)
     detected("warm")
+
+
+def warm_reranker() -> None:
+    """Load the reranker's model: the first search would wait for it."""
+    try:
+        if memory_settings.reranker is not None:
+            make_reranker(memory_settings.reranker)
+    except RerankerError:
+        logger.exception("The reranker cannot be used.")
