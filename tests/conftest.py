@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -60,13 +61,14 @@ def django_db_modify_db_settings_xdist_suffix(request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture(scope="session")
-def postgresql(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+def postgresql(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The alias of an empty PostgreSQL with the app's tables. Mark the test `postgresql` too."""
     from . import databases, postgres
 
     options = dj_database_url.parse(postgres.url())
     with django_db_blocker.unblock(), databases.added("postgresql", {**options}):
-        call_command("migrate", database="postgresql", verbosity=0)
+        with override_settings(MEMORY={**settings.MEMORY, "DATABASE": "postgresql"}):  # which the router asks
+            call_command("migrate", database="postgresql", verbosity=0)
         yield "postgresql"
 
 

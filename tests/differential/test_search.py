@@ -22,7 +22,7 @@ from tests.search.data import build
 
 pytestmark = [
     pytest.mark.postgresql,
-    pytest.mark.django_db(databases=["default", "memory", "firestore"], transaction=True),
+    pytest.mark.django_db(databases=["default", "memory", "firestore", "postgresql"], transaction=True),
 ]
 
 EVERYWHERE = "DIFFERENTIAL_QUESTIONS" in os.environ
