@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Max, Min, Q, Sum
 
 from memory.backends.firestore.query.lowering import column_ref
 from memory.backends.firestore.query.plan import And, Compare, Filter, Op, Or, Query
-from tests.engine.app.models import Author, Note
+from tests.engine.app.models import Author, Everything, Note
 
 # ruff: noqa: PT012 - the tests are about blocks that fail
 
@@ -144,3 +144,21 @@ def test_the_results_are_those_of_sqlite() -> None:
         return seen
 
     assert change("default") == change("sqlite")
+
+
+def test_aggregates_of_rows_that_were_not_written_in_the_order_of_their_keys() -> None:
+    """Each row's own values decide whether it matches."""
+    values = {3: 1, 1: 50, 2: 9}
+    with transaction.atomic():
+        for id, positive in values.items():
+            Everything.objects.create(id=id, positive=positive)
+        for query in (Q(positive__gt=5), Q(positive__lte=9), Q(positive__in=[1, 50]), ~Q(positive=9), Q(positive=50)):
+            own = Everything.objects.filter(query)
+            found = [row.positive for row in own]
+            assert own.aggregate(Sum("positive"), Min("positive"), Max("positive"), Count("id")) == {
+                "positive__sum": sum(found),
+                "positive__min": min(found),
+                "positive__max": max(found),
+                "id__count": len(found),
+            }, query
+        assert Everything.objects.filter(positive__gt=5).aggregate(Sum("positive")) == {"positive__sum": 59}

@@ -12,6 +12,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db import DatabaseError, NotSupportedError, OperationalError
@@ -211,14 +212,17 @@ class Mirror:
     def computed(
         self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
     ) -> list[tuple[Any, ...]]:
-        """The values of expressions for rows that need not be stored. `rows` are codec values by column."""
+        """The values of expressions for rows that need not be stored, in the order of these codec values by column."""
         fields = [field for field in table.fields.values() if not field.generated]
-        self._declare(table)
+        # In a table whose key is an integer, SQLite's row id is the key, and not the place of the row.
+        unkeyed = replace(table, name=f"{table.name}:computed", keyed=False) if table.keyed else table
+        self._declare(unkeyed)
         try:
-            self.insert(table, fields, [[row.get(str(field.column)) for field in fields] for row in rows])
-            return self.returning(f'SELECT {expressions} FROM "{table.name}" ORDER BY {table.position}', params)  # noqa: S608
+            self.insert(unkeyed, fields, [[row.get(str(field.column)) for field in fields] for row in rows])
+            source = f'"{unkeyed.name}" AS "{table.name}"'
+            return self.returning(f"SELECT {expressions} FROM {source} ORDER BY {unkeyed.position}", params)  # noqa: S608
         finally:
-            self._execute(f'DELETE FROM "{table.name}"')  # noqa: S608
+            self._execute(f'DELETE FROM "{unkeyed.name}"')  # noqa: S608
 
     def try_index(self, table: Table, sql: str, name: str) -> None:
         """Raises SQLite's errors for the definition of an index."""
