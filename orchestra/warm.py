@@ -1,4 +1,4 @@
-"""Loads what the first requests of a process would load: modules, the embedder's model, the table of associations.
+"""Loads what the first requests of a process would load: modules, the models of the embedder and of languages.
 
 Loading the model takes a second or more, during which Python runs no other thread: not even `live` would be answered.
 """
@@ -11,8 +11,7 @@ from django.urls import get_resolver
 
 from memory.conf import configured_embedder, memory_settings
 from memory.embedding import EmbedderError, is_remote
-from memory.search.associations import associations
-from memory.search.languages import ENGLISH, detected
+from memory.search.languages import detected
 from memory.search.lexicon import lexicon_of
 from memory.search.reranking import RerankerError, make_reranker
 from memory.search.texts import embed
@@ -24,6 +23,7 @@ def warm_up() -> None:
     """Load them; an error is logged, since the process can serve without."""
     get_resolver().url_patterns  # noqa: B018  (imports the views)
     warm_reranker()
+    detected("warm")
     embedder = configured_embedder()
     if embedder is None or is_remote(embedder):
         return
@@ -32,8 +32,6 @@ def warm_up() -> None:
         lexicon_of(embedder)
     except EmbedderError:
         logger.exception("The embedder cannot be used.")
-    associations(memory_settings.language or ENGLISH)
-    detected("warm")
 
 
 def warm_reranker() -> None:

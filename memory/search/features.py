@@ -23,11 +23,11 @@ from .dates import Named, named
 from .embedders.checked import query_vector
 from .languages import ENGLISH, detected
 from .lexicon import Lexicon, lexicon_of
-from .related import MOST_ASKED
 from .terms import MAX_QUERY_TERMS, index_terms, stop_terms, words
 from .wording import AMOUNT, FIRST, NOW
 
 CONSIDERED = 300
+MOST_ASKED = 60  # words of a question that are compared with those of candidates by their vectors
 EXACT_ROWS = 3_000
 """Vectors that are compared exactly. Of more, the signs select the nearest ones."""
 

@@ -23,7 +23,6 @@ from functools import partial
 from typing import Any
 
 from .passages import Passage
-from .terms import terms
 
 # The last part of the category of questions that nothing answers.
 UNANSWERABLE = "unanswerable"
@@ -127,7 +126,7 @@ def _passages(turns: Sequence[Any], place: str, language: str) -> tuple[tuple[Pa
         session = _name(turn, "session", where, default="") or ONE_SESSION
         speaker = _name(turn, "speaker", where, default="")
         role = _name(turn, "role", where, default="")
-        found[identity] = Passage(identity, session, speaker, time, text, tuple(terms(text, language)), role=role)
+        found[identity] = Passage(identity, session, speaker, time, text, role)
     return tuple(found.values()), problems
 
 

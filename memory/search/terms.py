@@ -16,15 +16,12 @@ from itertools import pairwise
 import Stemmer
 
 from .base_forms import BASE_FORMS
-from .kept import kept_by_text
 
 VERSION = 2
 # A longer run of letters is not a word (a key, a hash); it is truncated, so its beginning is still found.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
 MAX_QUERY_TERMS = 30
-# Of a word that is compared by its vector. A sentence of a script without spaces is one word.
-MAX_WORD_CHARACTERS = 200
 
 # Han, kana, Hangul syllables, Thai, Lao, Myanmar, Khmer: no spaces between words, or words that are phrases.
 _UNSPACED = (
@@ -105,22 +102,10 @@ def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERM
     return ([term for term in every if term not in stops] or every)[:most]
 
 
-@kept_by_text
-def content_words(text: str, language: str = "english") -> tuple[str, ...]:
-    """The distinct casefolded words of a text, without stop words."""
-    found = dict.fromkeys(word[:MAX_WORD_CHARACTERS] for word in words(text))
-    return tuple(word for word in found if _is_content(word, language))
-
-
 @lru_cache(maxsize=len(LANGUAGES))
 def stop_terms(language: str) -> frozenset[str]:
     """The stop words of a language, as terms; empty without a list."""
     return frozenset(term for word in STOP_WORDS.get(language, ()) for term in terms(word, language))
-
-
-@lru_cache(maxsize=20_000)
-def _is_content(word: str, language: str) -> bool:
-    return not stop_terms(language).issuperset(terms(word, language))
 
 
 def _is_unspaced(word: str) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memory.search.terms import LANGUAGES, MAX_QUERY_TERMS, MAX_TERM_CHARACTERS, content_words, query_terms, terms
+from memory.search.terms import LANGUAGES, MAX_QUERY_TERMS, MAX_TERM_CHARACTERS, query_terms, terms
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,3 @@ def test_any_text_has_terms_that_can_be_stored(text: str, language: str) -> None
     asked = query_terms(text, language)
     assert len(asked) == len(set(asked)) <= MAX_QUERY_TERMS
     assert set(asked) <= set(found)
-
-
-def test_content_words_are_as_they_are_written() -> None:
-    """Folded and distinct, not stemmed; conjunctions and question words are omitted, also with a clitic."""
-    assert content_words("She's PAINTING what she'd painted, painting by the harbour") == (
-        "painting",
-        "painted",
-        "harbour",
-    )
-    assert content_words("What is it?") == ()
-    assert content_words("Was ist es?", "german") == ("was", "ist", "es")
