@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .entries import Context, Empty, Entry, Outcome, Place, Turn, Value, derived_id, given, has_content, merged
+from .entries import Context, Empty, Entry, Outcome, Place, Turn, Value, derived_id, given, has_content, merged, time_of
 
 METADATA = frozenset({"metadata"})
 ROLES: Mapping[str, str] = {"human": "user", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
@@ -84,6 +84,11 @@ class Conversation:
             "metadata": merged(metadata, {"source": self.source}),
         }
         return Entry("UserSession", values, METADATA, place, given(metadata), repairs=METADATA)
+
+
+def start_of(times: Iterable[object], context: Context) -> datetime:
+    """The earliest of the messages' times as they are stated; the file's time if none is known."""
+    return min((time for time in map(time_of, times) if time is not None), default=context.time)
 
 
 def session_of(value: Value, context: Context) -> str:

@@ -227,3 +227,23 @@ def test_few_entries_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     found = entries(*[None] * 7, "2020-01-01T00:00:00Z", None)
     assert found == sorted(found)
     assert len(set(found)) == 9
+
+
+SAID = {"role": "user", "content": "a", "created_at": 1e9}
+HUMAN = {"type": "human", "data": {"content": "a", "timestamp": 1e9}}
+
+
+@pytest.mark.django_db(databases=["default", "memory"])
+@pytest.mark.parametrize(
+    "conversation",
+    [{"title": "Tides", "messages": [one, one]} for one in (SAID, HUMAN)],
+    ids=["openai", "langchain"],
+)
+def test_a_session_with_metadata_has_the_times_of_its_messages(conversation: Any, tmp_path: Path) -> None:
+    """Not that of the file, which counts only if no message has a time."""
+    (file := tmp_path / "tides.json").write_text(json.dumps(conversation))
+    assert "1 UserSession added" in imported(file)
+    session = UserSession.objects.get()
+    assert session.metadata["title"] == "Tides"
+    assert session.started_at == datetime.fromtimestamp(1e9, UTC)
+    assert session.last_activity - session.started_at <= TICK

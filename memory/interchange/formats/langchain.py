@@ -28,7 +28,7 @@ from memory.interchange.entries import (
     merged,
     time_of,
 )
-from memory.interchange.messages import Conversation, text_of, without
+from memory.interchange.messages import Conversation, start_of, text_of, without
 
 SOURCE = "langchain"
 ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant"}
@@ -70,7 +70,9 @@ def parse(value: Value, context: Context) -> Outcomes:
         yield _outcome(value.content, position, session_id, place, context)
         return
     if isinstance(value.content, dict) and (about := _about(value.content)):
-        yield Conversation(SOURCE, context.required_user_id(), session_id).session(context.time, about, place)
+        messages = filter(None, map(_normal, members))
+        start = start_of((_stated_time(one.row) or _stated_time(one.data) for one in messages), context)
+        yield Conversation(SOURCE, context.required_user_id(), session_id).session(start, about, place)
     for position, member in enumerate(members):
         inside = Place(place.line, place.index, f"message {position}")
         yield _outcome(member, position, session_id, inside, context)

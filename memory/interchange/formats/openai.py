@@ -17,6 +17,7 @@ from memory.interchange.messages import (
     inside,
     position_of,
     session_of,
+    start_of,
     text_in,
     text_of,
     without,
@@ -85,7 +86,7 @@ def parse(value: Value, context: Context) -> Outcomes:
         session_id = f"{context.session_id}-{talk.suffix}"
     conversation = Conversation(SOURCE, context.required_user_id(), session_id)
     if about := given(talk.about):
-        yield conversation.session(context.time, about, value.place)
+        yield conversation.session(start_of(map(_stated_time, talk.said), context), about, value.place)
     is_alone = not isinstance(value.content, list) and talk.is_part and len(talk.said) == 1
     for number, said in enumerate(talk.said):
         position = position_of(value) if is_alone else number
@@ -219,13 +220,22 @@ def _transcript(content: Mapping[str, Any]) -> str | None:
     return text_in(audio, "transcript") if isinstance(audio := content.get("audio"), dict) else None
 
 
+def _time_key(content: Mapping[str, Any]) -> str | None:
+    return next((time for time in TIMES if content.get(time)), None)
+
+
+def _stated_time(said: Said) -> object:
+    key = _time_key(said.content) if isinstance(said.content, dict) else None
+    return said.content[key] if key else said.time
+
+
 def _outcome(conversation: Conversation, said: Said, key: object, position: int, place: Place) -> Outcome:
     content = said.content
     kind = content.get("type")
     is_reasoning = kind == "reasoning"
     name = "summary" if is_reasoning else "content" if "content" in content else "output"
     text, parts = text_of(content.get(name))
-    time = next((time for time in TIMES if content.get(time)), None)
+    time = _time_key(content)
     details = without(content, "role", name, "id", *([time] if time else []))
     if kind in ("message", "reasoning"):
         del details["type"]
@@ -240,7 +250,7 @@ def _outcome(conversation: Conversation, said: Said, key: object, position: int,
             text=text or text_in(content, "refusal") or _transcript(content) or "",
             place=place,
             raw=content,
-            time=content[time] if time else said.time,
+            time=_stated_time(said),
             metadata=details,
             id=content.get("id"),
             own=own,
