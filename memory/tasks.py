@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-from memory.search.later import index_now
+from memory.search.packing import index_now
 from memory.search.pending import embed_now
 
 task = import_module("django.tasks" if find_spec("django.tasks") else "django_tasks").task

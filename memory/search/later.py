@@ -22,7 +22,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
-from .packing import Lost, pack
+from .packing import index_now
 from .pending import embed_now
 
 logger = logging.getLogger(__name__)
@@ -57,14 +57,6 @@ def index_later(user_id: str, using: str) -> None:
         enqueue(user_id, using)
     except Exception:  # of any task backend
         logger.exception("A search index waits for manage.py memory_index: the task was not accepted.")
-
-
-def index_now(user_id: str, using: str) -> int:
-    """Index a user's items, unless another process does. Returns how many were added."""
-    try:
-        return pack(user_id, using).added
-    except Lost:
-        return 0
 
 
 def task(name: str = "embed_items") -> Callable[..., Any] | None:

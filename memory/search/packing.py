@@ -232,3 +232,11 @@ class _Work:
             if is_contention(error):
                 raise Lost from error
             raise
+
+
+def index_now(user_id: str, using: str) -> int:
+    """Index a user's items, unless another process does. Returns how many were added."""
+    try:
+        return pack(user_id, using).added
+    except Lost:
+        return 0
