@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -76,7 +77,8 @@ class Reader:
         if "curl" in text:
             with self.serving():
                 printed = self.shell(text)
-            assert "green tea" in printed[: printed.index("}")]
+            texts = [found["text_content"] for found in json.loads(printed)["results"]]
+            assert "My favourite drink is green tea." in texts[:3]
         elif SERVER in text:
             self.shell(text.replace(SERVER, ""))
             with self.serving():
