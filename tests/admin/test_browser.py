@@ -208,7 +208,7 @@ def test_search_of_one_users_memory(
         assert page.input_value("#searchbar") == "user:ada which trains go at night?"
         scores = [float(text) for text in page.locator("td.field-score").all_inner_texts()]
         assert scores == sorted(scores, reverse=True)
-        assert "lexical" in page.get_attribute("td.field-score span >> nth=0", "title")
+        assert "words" in page.get_attribute("td.field-score span >> nth=0", "title")
         assert page.query_selector("td.field-score span").evaluate(CONTRAST) >= MIN_CONTRAST
         assert page.get_by_text("bob", exact=True).count() == 0
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
