@@ -113,6 +113,8 @@ class View:
         found = np.zeros(len(corpus))
         if vector is None or not len(corpus.vectors):
             return found
+        if len(corpus) == 1:  # nothing to centre by
+            return np.array([float((_wide(corpus, np.arange(len(corpus.vectors))) @ _unit(vector)).max())])
         if len(corpus.vectors) <= EXACT_ROWS:
             every = _centred(_wide(corpus, np.arange(len(corpus.vectors))), corpus.mean_vector) @ _unit(
                 vector - corpus.mean_vector

@@ -84,7 +84,7 @@ def test_a_search_by_metadata_finds_what_passes(ada: APIClient) -> None:
             id=f"i{number}",
             user_id="ada",
             item_type="m",
-            text_content="the boat in the harbour",
+            text_content=f"the boat in harbour {number}",
             metadata={"c": colour},
         )
     MemoryItem.objects.create(user_id="bob", item_type="m", text_content="the boat", metadata={"c": "blue"})

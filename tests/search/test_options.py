@@ -111,3 +111,9 @@ def test_a_reranker_orders_results(said: None, settings: Any) -> None:
     settings.MEMORY = {**settings.MEMORY, "RERANKER": None}
     scores = {one.pk: one.score for one in items.search("Who sleeps near the lake?")}  # type: ignore[attr-defined]
     assert {one.pk: one.score for one in found} == pytest.approx({one.pk: scores[one.pk] for one in found})
+
+
+def test_the_only_item_is_found_by_meaning(make_item: Callable[..., MemoryItem]) -> None:
+    """A question that shares no word with it."""
+    make_item(text_content="I like tea.")
+    assert len(MemoryItem.objects.for_user("ada").search("what does she drink?")) == 1

@@ -256,7 +256,7 @@ def test_a_conversation_is_kept_and_given_back(client: RedisClient) -> None:
     assert wait(client.get_history, "ada", "s") is None
     assert wait(client.set_history, "ada", "s", items[::-1], ttl=60)
     found = wait(client.get_history, "ada", "s")
-    derived = MemoryItem.TEXT_FIELDS
+    derived = {*MemoryItem.TEXT_FIELDS, *MemoryItem.UNREAD_FIELDS}
     names = [field.name for field in MemoryItem._meta.concrete_fields if field.name not in derived]
     assert [[getattr(one, name) for name in names] for one in found] == [
         [getattr(one, name) for name in names] for one in items
