@@ -81,7 +81,7 @@ def client() -> Any:
     return made
 
 
-def store(count: int, text: Callable[[], str]) -> None:
+def store(count: int, text: Callable[[], str], *, indexed: bool = False) -> None:
     """Items of one user and session, stored by another process: the memory that this takes is not measured."""
     from django.db import connections
 
@@ -96,15 +96,19 @@ def store(count: int, text: Callable[[], str]) -> None:
             MemoryItem(user_id="u", session_id="s", item_type="message", text_content=text()) for _ in range(BATCH)
         ]
         MemoryItem.objects.bulk_create(items)
+    if indexed:
+        from memory.search.packing import pack
+
+        pack("u", MemoryItem.objects.db)
     os._exit(0)
 
 
-def search(kind: str, limit: int) -> None:
-    """One search, the first of the process."""
+def search(kind: str, limit: int, indexed: bool) -> None:
+    """One search, the first of this memory in the process."""
     from memory.models import MemoryItem
 
-    store(*TEXTS[kind])
-    MemoryItem.objects.for_user("u").search("hello", limit=1)  # loads the model
+    store(*TEXTS[kind], indexed=indexed)
+    MemoryItem.objects.for_user("nobody").search("hello", limit=1)  # loads the model
     measured(lambda: MemoryItem.objects.for_user("u").search(ASKED, limit=limit))
 
 
@@ -139,8 +143,9 @@ def measured(work: Callable[[], Any]) -> None:
 
 
 CASES: Mapping[str, Callable[[], None]] = {
-    **{f"search, {kind}, limit {limit}": lambda kind=kind, limit=limit: search(kind, limit)  # type: ignore[misc]
-       for kind in TEXTS for limit in (10, 100)},
+    **{f"search, {kind}, {state}, limit {limit}":
+       lambda kind=kind, state=state, limit=limit: search(kind, limit, state == "indexed")  # type: ignore[misc]
+       for kind in TEXTS for state in ("indexed", "new") for limit in (10, 100)},
     "API: 200 items of 1 MB": lambda: page("/api/memory-items/?limit=200"),
     "API: history of 200": lambda: page("/api/sessions/u:s/history/?limit=200"),
     "admin: list": lambda: page("/admin/memory/memoryitem/"),

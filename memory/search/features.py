@@ -39,6 +39,7 @@ LENT_BY_A_QUESTION = 0.5
 CONTEXT = (1.0, 0.8, 0.6, 0.4)  # shares of a turn and of the turns before it
 LEAST_SHARE = 0.05  # of a language's entries, whose stems a question is searched with
 MOST_LANGUAGES = 4
+MOST_WORDS = 20_000  # of all candidates, that are compared by their vectors: about 0.3 s of CPU the first time
 WORD_DIMENSIONS = 64  # of the vectors of single words: enough to compare words, and fast
 LEAST_SPREAD = 0.05
 
@@ -352,7 +353,8 @@ def _related(view: View) -> dict[str, Floats]:
             sought[word] = stems
     if not sought or not len(view.places):
         return dict.fromkeys(("related", "related_raw"), np.zeros(len(view.places)))
-    terms, starts = corpus.terms_of(view.places)
+    matched = [corpus.term_places[stem] for stems in sought.values() for stem in stems if stem in corpus.term_places]
+    terms, starts = _some_terms(*corpus.terms_of(view.places), matched)
     distinct, number = np.unique(terms, return_inverse=True)
     near = np.zeros((len(distinct), len(sought)))
     if question.lexicon is not None:
@@ -486,14 +488,27 @@ def _best(values: Vectors, of: Integers, count: int) -> Vectors:
     return best
 
 
+def _some_terms(terms: Places, starts: Places, always: Sequence[int]) -> tuple[Places, Places]:
+    """The terms of the candidates, and where those of each begin: at most `MOST_WORDS`, and those in `always`."""
+    if len(terms) <= MOST_WORDS or len(np.unique(terms)) <= MOST_WORDS:
+        return terms, starts
+    lengths = np.diff(starts)
+    within = np.arange(len(terms)) - np.repeat(starts[:-1], lengths)
+    kept = (within < MOST_WORDS // len(lengths)) | np.isin(terms, always)
+    return terms[kept], np.concatenate([[0], np.cumsum(kept)])[starts]
+
+
 def _word_vectors(corpus: Corpus, terms: Places, lexicon: Lexicon) -> Vectors:
     """Vectors of terms of the corpus, cached there."""
-    count = len(corpus.terms)
-    empty = np.zeros((count, WORD_DIMENSIONS), np.float32), np.zeros(count, bool)
-    made, has = corpus.word_cache.setdefault(lexicon.embedder.name, empty)
-    if len(new := terms[~has[terms]]):
+    name, none = lexicon.embedder.name, (np.full(len(corpus.terms), -1, np.int32), np.zeros((0, WORD_DIMENSIONS)))
+    rows, made = corpus.word_cache.get(name, none)
+    if len(new := terms[rows[terms] < 0]):
         vectors = lexicon.embed([corpus.terms[place] for place in new.tolist()])[:, :WORD_DIMENSIONS]
-        made[new, : vectors.shape[1]] = _unit(vectors)
-        has[new] = True
-    found: Vectors = made[terms]
+        more = np.zeros((len(new), WORD_DIMENSIONS), np.float32)
+        more[:, : vectors.shape[1]] = _unit(vectors)
+        rows = rows.copy()  # another thread may read it
+        rows[new] = np.arange(len(made), len(made) + len(new))
+        made = np.concatenate([made, more]).astype(np.float32, copy=False)
+        corpus.word_cache[name] = rows, made
+    found: Vectors = made[rows[terms]]
     return found

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 ENTRIES_AT_ONCE = 2_000
+MOST_CHARACTERS = 200_000
+"""Characters of texts that are not indexed yet which a search reads whole: about half a second of CPU. Of further long
+texts it reads the beginning, until a packer has indexed them."""
 MOST_KEPT = 200
 """Entries of a tail that are kept for the next search."""
 
@@ -151,9 +154,11 @@ def _tail(
 
     parts: list[Segment] = []
     kept: dict[str, Stored] = {}
-    for some in batches(stored_entries(user_id, using, found.since, is_known, maker), ENTRIES_AT_ONCE):
+    stored = stored_entries(user_id, using, found.since, is_known, maker, MOST_CHARACTERS)
+    for some in batches(stored, ENTRIES_AT_ONCE):
         parts.append(segment_of(some))
-        kept = {one.entry.id: one for one in some} if len(parts) == 1 and len(some) <= MOST_KEPT else {}
+        whole = [one for one in some if not one.is_partial]
+        kept = {one.entry.id: one for one in whole} if len(parts) == 1 and len(whole) <= MOST_KEPT else {}
     kept |= {one.entry.id: one for one in reused}
     return Segment.concat([segment_of(reused), *parts]), kept
 

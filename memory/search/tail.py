@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -17,9 +17,9 @@ from memory.models import MemoryItem
 from memory.snapshots import epoch_microseconds, epoch_moment
 
 from .corpus import Entry
-from .entries import Read, entry_of, read_text
+from .entries import BEGINNING, Read, entry_of, read_text
 from .terms import VERSION
-from .texts import embed
+from .texts import embed, readable
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,11 @@ Known: TypeAlias = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry, and when its item was written."""
+    """An entry, and when its item was written. `is_partial`: of its text only the beginning was read."""
 
     entry: Entry
     written: int
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,11 @@ class Maker:
         """The version of the entries: of the rules for words, and their language."""
         return f"{self.language or 'any'}@{VERSION}"
 
-    def entries(self, items: Sequence[MemoryItem]) -> list[Entry]:
-        """The entries of items, in their order."""
-        read = [read_text(item.text_content, self.language) for item in items]
+    def entries(self, items: Sequence[MemoryItem], partial: Collection[int] = ()) -> list[Entry]:
+        """The entries of items, in their order. Of the items at the places in `partial`, only the beginning is read."""
+        read = [
+            read_text(item.text_content, self.language, begins=place in partial) for place, item in enumerate(items)
+        ]
         vectors = self._vectors(items, read)
         return [self._entry(*each) for each in zip(items, read, vectors, strict=True)]
 
@@ -130,11 +133,23 @@ def read_items(user_id: str, using: str, since: int | None, known: Known) -> Ite
         yield list(_with_columns(MemoryItem.all_objects.using(using).filter(pk__in=some)))
 
 
-def stored_entries(user_id: str, using: str, since: int | None, known: Known, maker: Maker) -> Iterator[Stored]:
-    """The entries of the items that `read_items` reads."""
+def stored_entries(
+    user_id: str, using: str, since: int | None, known: Known, maker: Maker, most_characters: int | None = None
+) -> Iterator[Stored]:
+    """The entries of the items that `read_items` reads. After `most_characters` of texts (None: all), long texts are
+    read in part.
+    """
+    read = 0
     for items in read_items(user_id, using, since, known):
-        for item, entry in zip(items, maker.entries(items), strict=True):
-            yield Stored(entry, _time_of(item.written))
+        partial = set()
+        for place, item in enumerate(items):
+            length = len(readable(item.text_content))
+            if most_characters is not None and length > BEGINNING and read + length > most_characters:
+                partial.add(place)
+            else:
+                read += length
+        for place, (item, entry) in enumerate(zip(items, maker.entries(items, partial), strict=True)):
+            yield Stored(entry, _time_of(item.written), place in partial)
 
 
 def _with_columns(items: Any) -> Any:
