@@ -18,6 +18,7 @@ from memory.search.labelled import Conversation, read_conversations
 from memory.search.packing import pack
 from memory.search.recall import search_items
 from memory.search.stored import items_of
+from memory.text_index import SearchOptions
 from tests.search.data import build
 
 pytestmark = [
@@ -45,7 +46,7 @@ def remember(alias: str, conversation: Conversation) -> None:
 
 def in_memory(items: list[MemoryItem], question: str) -> list[str]:
     """The ids that the same ranking returns without a database."""
-    found = search_items(items, {item.pk for item in items}, question, LIMIT, explain=False)
+    found = search_items(items, {item.pk for item in items}, question, SearchOptions(limit=LIMIT))
     return [item.pk for item in found]
 
 
