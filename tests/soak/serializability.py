@@ -21,7 +21,7 @@ from tests.serializability.history import Append, Operation, Read, Status, Trans
 from .fleet import Fleet, Journal, Outcome, Plan, configure, main
 
 KEYS = tuple("abcdefgh")
-STATUSES = {"Contention": Status.FAILED, "OperationalError": Status.UNKNOWN}
+STATUSES = {"Contention": Status.FAILED, "OperationalError": Status.UNKNOWN, "OutcomeUnknown": Status.UNKNOWN}
 
 
 def run(plan: Plan) -> Outcome:

@@ -324,8 +324,8 @@ class Worker:
         self._end(rows, states)
 
     def _accept(self, answer: Any, status: int) -> None:
-        if answer.status_code == 503:
-            raise OperationalError("503")
+        if answer.status_code == 503 or (answer.status_code == 500 and b"outcome_unknown" in answer.content):
+            raise OperationalError(str(answer.status_code))
         if answer.status_code != status:
             raise AssertionError(f"{answer.status_code} instead of {status}: {answer.content[:500]!r}")
 
