@@ -85,7 +85,7 @@ def measure(contest: Contest, rounds: int) -> Result:
         bar=contest.bar,
         engine=statistics.median(engine for engine, _ in pairs),
         sdk=statistics.median(sdk for _, sdk in pairs),
-        unit="CPU" if contest.clock is time.process_time else "time",
+        unit="time" if contest.clock is time.perf_counter else "CPU",
     )
 
 
@@ -244,9 +244,11 @@ def peak_mb() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def report(results: Sequence[Result], iterated: dict[str, float] | None) -> str:
+def report(
+    results: Sequence[Result], iterated: dict[str, float] | None, sides: tuple[str, str] = ("engine", "SDK")
+) -> str:
     """Format the results as a table."""
-    lines = [f"{'':48} {'engine':>9} {'SDK':>9}        {'ratio':>6} {'bar':>5}"]
+    lines = [f"{'':48} {sides[0]:>9} {sides[1]:>9}        {'ratio':>6} {'bar':>5}"]
     for one in results:
         figures = f"{one.engine:8.3f}s {one.sdk:8.3f}s {one.unit:>5} {one.ratio:7.2f}x {one.bar:4.2f}x"
         lines.append(f"{one.name:48} {figures} {'' if one.met else ' MISSED'}")

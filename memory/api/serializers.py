@@ -6,7 +6,9 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -80,6 +82,10 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         VectorField: fields.VectorField,
     }
 
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Copies of the class' fields, which take a third of the time that it takes to make them from the model."""
+        return deepcopy(_fields_of(type(self)))
+
     def validate_id(self, value: str) -> str:
         """Reject a change of the id."""
         if self.instance is not None and value != self.instance.pk:
@@ -112,6 +118,11 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         record.check_limits(record.with_derived_fields(self.validated_data))
         record.before_transaction([record], record._state.db)
         return record
+
+
+@cache
+def _fields_of(serializer: type[RecordSerializer]) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    return serializers.ModelSerializer.get_fields(serializer())
 
 
 class BoundedListSerializer(serializers.ListSerializer[Any]):

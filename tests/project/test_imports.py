@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import grimp
@@ -70,6 +72,14 @@ def test_the_old_name_of_the_embedding_module_warns() -> None:
         old = importlib.import_module("memory.search.embedders.base")
     new = importlib.import_module("memory.embedding")
     assert all(getattr(old, name) is getattr(new, name) for name in old.__all__)
+
+
+def test_the_benchmarks_of_make_bench_exist() -> None:
+    """Each command of the rule is a module that can be found."""
+    rule = (ROOT / "Makefile").read_text().partition("\nbench:")[2].partition("\n\n")[0]
+    named = re.findall(r"-m (benchmarks\.\w+)", rule)
+    assert len(named) >= 5
+    assert [name for name in named if find_spec(name) is None] == []
 
 
 SLOW = (
