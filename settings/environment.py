@@ -7,6 +7,10 @@ import base64
 import json
 import os
 import re
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 SQLITE = "django.db.backends.sqlite3"  # as URLs name it
 ENVIRONMENTS = ("development", "test", "staging", "production")
 
-
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
+RATE = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
 # As `check --deploy` has it.
 KEY_LENGTH, KEY_CHARACTERS = 50, 5
 MAX_PORT = 65_535
@@ -28,14 +31,37 @@ HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 ORIGIN = re.compile(r"https?://[^/\s@]+")
 ADDRESS = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
 FERNET_KEY_BYTES = 32
+# An id, a domain's id (`example.org:id`), or a number.
+PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]*", re.ASCII)
+# https://cloud.google.com/firestore/docs/reference/rpc/google.firestore.admin.v1#createdatabaserequest
+FIRESTORE_DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]", re.ASCII)
+# By engine: modules of which Django needs one.
+DRIVERS = {
+    "django.db.backends.postgresql": ("psycopg", "psycopg2"),
+    "django.contrib.gis.db.backends.postgis": ("psycopg", "psycopg2"),
+    "django.db.backends.mysql": ("MySQLdb",),
+    "django.contrib.gis.db.backends.mysql": ("MySQLdb",),
+    "django.db.backends.oracle": ("oracledb", "cx_Oracle"),
+}
 
 
 class ConfigurationError(Exception):
     """The message names the variable, the problem and the fix, but not the value."""
 
 
-# No interpolation, since passwords may contain `$`. Existing variables are not overridden.
-load_dotenv(os.environ.get("ENV_FILE") or BASE_DIR / ".env", interpolate=False)
+@cache
+def read_env_file() -> None:
+    """Add the variables of `ENV_FILE`, or of `.env`, that the process does not have."""
+    given = os.environ.get("ENV_FILE", "")
+    path = Path(given or BASE_DIR / ".env")
+    if given and (path.is_dir() or not path.exists()):
+        raise ConfigurationError("ENV_FILE must be the path of a file that this process can read.")
+    try:
+        # No interpolation, since passwords may contain `$`.
+        load_dotenv(path, interpolate=False)
+    except (OSError, ValueError):  # raised without its cause, whose text may hold secrets
+        name = "ENV_FILE" if given else "The file .env"
+        raise ConfigurationError(f"{name} must be a text file in UTF-8 that this process can read.") from None
 
 
 def app_env() -> str:
@@ -48,14 +74,43 @@ def app_env() -> str:
 
 def text(name: str, default: str = "") -> str:
     """A stripped variable; an empty one counts as missing."""
+    read_env_file()
     return os.environ.get(name, "").strip() or default
 
 
-def required(name: str, why: str) -> str:
-    """A required variable."""
-    if value := text(name):
+def required(name: str, why: str, read: Callable[[str], str] = text) -> str:
+    """A required variable, read and checked by `read`."""
+    if value := read(name):
         return value
     raise ConfigurationError(f"{name} is missing: {why}.")
+
+
+def project(name: str) -> str:
+    """The id of a Google Cloud project, or an empty text."""
+    value = text(name)
+    if value and not PROJECT.fullmatch(value):
+        raise ConfigurationError(
+            f"{name} must be the id of a Google Cloud project: lower-case letters, digits and hyphens."
+        )
+    return value
+
+
+def firestore_database(name: str) -> str:
+    """The id of a Firestore database; `(default)` by default."""
+    value = text(name, "(default)")
+    if not FIRESTORE_DATABASE.fullmatch(value):
+        raise ConfigurationError(
+            f"{name} must be (default), or 4 to 63 lower-case letters, digits and hyphens that begin with a letter."
+        )
+    return value
+
+
+def host(name: str) -> str:
+    """One host name or address without scheme and port, or an empty text."""
+    value = text(name)
+    if value and not (HOST.fullmatch(value) and value.strip(".") == value and value != "*"):
+        raise ConfigurationError(f"{name} must be a host name without scheme, port and path: cache.example.org.")
+    return value
 
 
 def refuse_implicit_development() -> None:
@@ -148,24 +203,33 @@ def _is_fernet_key(key: str) -> bool:
         return False
 
 
-def json_object(name: str) -> str:
-    """The text of a JSON object, or an empty one."""
+def key_text(name: str) -> str:
+    """The JSON text of a key file of Google Cloud, or an empty text."""
     value = text(name)
-    try:
-        valid = not value or isinstance(json.loads(value), dict)
-    except ValueError:
-        valid = False
-    if not valid:  # raised without its cause, whose text is the value
+    if value and not _is_key(value):  # raised without its cause, whose text is the value
         raise ConfigurationError(f"{name} must be the JSON text of a key file.")
     return value
 
 
-def file(name: str) -> str:
-    """The path of a file that exists, or an empty text."""
+def key_file(name: str) -> str:
+    """The path of a key file of Google Cloud, or an empty text."""
     value = text(name)
-    if value and not Path(value).is_file():
-        raise ConfigurationError(f"{name} must be the path of a file that this process can read.")
+    try:
+        content = Path(value).read_text(encoding="utf-8") if value else ""
+    except (OSError, ValueError):
+        raise ConfigurationError(f"{name} must be the path of a file that this process can read.") from None
+    if value and not _is_key(content):
+        raise ConfigurationError(f"{name} must be the path of a key file, whose content is JSON.")
     return value
+
+
+def _is_key(content: str) -> bool:
+    """Whether this is an object with a `type`, as all of google-auth's kinds of credentials."""
+    try:
+        key = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(key, dict) and isinstance(key.get("type"), str)
 
 
 def boolean(name: str, default: bool) -> bool:
@@ -188,9 +252,36 @@ def database(name: str, default: str) -> dict[str, Any]:
         config: dict[str, Any] = {**dj_database_url.parse(text(name, default))}
     except (dj_database_url.ParseError, dj_database_url.UnknownSchemeError, ValueError):
         config = {}
-    if not config.get("ENGINE"):  # raised without its cause, whose text contains the URL's password
+    # Raised without their causes, whose texts contain the URL's password.
+    if not config.get("ENGINE"):
         raise ConfigurationError(f"{name} must be a database URL such as sqlite:///data/db.sqlite3.")
-    return embedded(config["NAME"]) if config["ENGINE"] == SQLITE else config
+    if not (config.get("NAME") or config.get("OPTIONS", {}).get("service")):
+        raise ConfigurationError(f"{name} must name a database: postgres://user:password@host/name.")
+    if config["ENGINE"] == SQLITE:
+        return embedded(config["NAME"])
+    if wanted := missing_module(config["ENGINE"]):
+        raise ConfigurationError(f"{name} needs a package that is not installed: {wanted}.")
+    return config
+
+
+def missing_module(engine: str) -> str:
+    """What a database engine needs and cannot import; empty if there is nothing."""
+    try:
+        found = find_spec(engine)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        return engine
+    drivers = DRIVERS.get(engine, ())
+    return "" if not drivers or any(map(_can_import, drivers)) else " or ".join(drivers)
+
+
+def _can_import(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError:  # psycopg raises it, too, if it is installed without libpq
+        return False
+    return True
 
 
 def embedded(name: str) -> dict[str, Any]:

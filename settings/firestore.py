@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from .environment import BASE_DIR, address, database, file, json_object, text
+from .environment import BASE_DIR, address, database, firestore_database, key_file, key_text, project, text
 
 # The emulator isolates projects by name and accepts any name.
 EMULATED_PROJECT = "orchestra-local"
 # Value of DATABASE_URL: all data is in the Firestore database of GCP_PROJECT_ID and FIRESTORE_DATABASE.
 EVERYTHING = "firestore:"
 RELATIONAL, MEMORY = "default", "memory"
+ENGINE = "memory.backends.firestore"
 
 
 def databases(deployed: bool) -> dict[str, dict[str, Any]]:
@@ -16,6 +17,14 @@ def databases(deployed: bool) -> dict[str, dict[str, Any]]:
 
     There is a Firestore where the service is `deployed` (staging, production), and where an emulator is named.
     """
+    chosen = chosen_databases(deployed)
+    if any(map(uses_default_credentials, chosen.values())):
+        key_file("GOOGLE_APPLICATION_CREDENTIALS")  # google-auth reads it at the first request
+    return chosen
+
+
+def chosen_databases(deployed: bool) -> dict[str, dict[str, Any]]:
+    """`databases()`, without the check of the default credentials."""
     if text("DATABASE_URL") != EVERYTHING:
         relational = database("DATABASE_URL", "sqlite:///data/orchestra.sqlite3")
         return {RELATIONAL: relational, MEMORY: memory_database(deployed)}
@@ -31,18 +40,24 @@ def memory_database(deployed: bool) -> dict[str, Any]:
     return database("MEMORY_DATABASE_URL", "sqlite:///data/memory.sqlite3")
 
 
+def uses_default_credentials(config: dict[str, Any]) -> bool:
+    """Whether this is a Firestore that no variable of the service has a key for."""
+    is_remote = config["ENGINE"] == ENGINE and not config["HOST"]
+    return is_remote and not {"credentials_json", "credentials_path"} & config["OPTIONS"].keys()
+
+
 def firestore() -> dict[str, Any]:
     """The Firestore database of `GCP_PROJECT_ID`, with credentials in the engine's documented order."""
     credentials = {
-        "credentials_json": json_object("GCP_SA_KEY_JSON"),
-        "credentials_path": file("GCP_SA_KEY_PATH"),
+        "credentials_json": key_text("GCP_SA_KEY_JSON"),
+        "credentials_path": key_file("GCP_SA_KEY_PATH"),
     }
     emulator = address("FIRESTORE_EMULATOR_HOST")
     options = {name: value for name, value in credentials.items() if value}
     return {
-        "ENGINE": "memory.backends.firestore",
-        "NAME": text("FIRESTORE_DATABASE", "(default)"),
-        "PROJECT": text("GCP_PROJECT_ID", EMULATED_PROJECT if emulator else ""),
+        "ENGINE": ENGINE,
+        "NAME": firestore_database("FIRESTORE_DATABASE"),
+        "PROJECT": project("GCP_PROJECT_ID") or (EMULATED_PROJECT if emulator else ""),
         "HOST": emulator,
         "OPTIONS": {**options, "require_indexes": BASE_DIR / "firestore.indexes.json"},
     }

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from .environment import MAX_PORT, ConfigurationError, port, text
+from .environment import MAX_PORT, ConfigurationError, host, port, text
 
 # In seconds. A slow Redis must not delay requests.
 TIMEOUT_SECONDS = 0.2
@@ -116,8 +116,8 @@ def redis_url() -> str | None:
     """`REDIS_URL`, or a URL of `REDIS_HOST` and `REDIS_PORT`."""
     if url := text("REDIS_URL"):
         return url
-    if host := text("REDIS_HOST"):
-        return f"redis://{host}:{port('REDIS_PORT', 6379)}/0"
+    if name := host("REDIS_HOST"):
+        return f"redis://{name}:{port('REDIS_PORT', 6379)}/0"
     return None
 
 

@@ -13,29 +13,11 @@ import pytest
 
 from memory import health
 from memory.conf import DEFAULTS
+from tests.settings.variables import variables_read
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {
-    *("text", "integer", "boolean", "words", "required", "database", "level", "rate"),
-    *("address", "fernet_keys", "file", "hosts", "json_object", "origins", "port"),
-}
-# Read by Google's library.
-READ_ELSEWHERE = {"GOOGLE_APPLICATION_CREDENTIALS"}
 # No default of the code's: required, or made by another variable's value.
 PER_ENVIRONMENT = {"ALLOWED_HOSTS": "this machine; required in staging and production", "ENV_FILE": ".env"}
-
-
-def variables_read() -> set[str]:
-    """The names that settings and the server's configuration read from the environment."""
-    names = set()
-    for file in [*ROOT.glob("settings/*.py"), *ROOT.glob("deploy/*.py")]:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
-                continue
-            called = ast.unparse(node.func)
-            if called in READERS | {"os.environ.get"}:
-                names.add(str(node.args[0].value))
-    return names
 
 
 def example_lines() -> dict[str, str]:
@@ -56,7 +38,7 @@ def table(file: str, heading: str) -> dict[str, list[str]]:
 
 def test_every_variable_is_in_the_example_and_none_else() -> None:
     """The variables that the code reads are those in `.env.example`."""
-    assert set(example_lines()) == variables_read() | READ_ELSEWHERE
+    assert set(example_lines()) == variables_read()
 
 
 def test_every_variable_is_in_the_docs_with_the_examples_default() -> None:

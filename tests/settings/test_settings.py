@@ -32,36 +32,10 @@ def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> o
     ("variables", "named"),
     [
         ({"APP_ENV": "prod"}, "APP_ENV"),
-        ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "many"}, "REDIS_PORT"),
         ({"APP_ENV": "development", "REDIS_URL": "http://:hunter2@cache"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@[cache"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis+sentinel://:hunter2@cache"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache:99999/0"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache/zero"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis+sentinel://:hunter2@cache/main/zero"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_HOST": "localhost", "REDIS_PORT": "70000"}, "REDIS_PORT"),
-        ({"APP_ENV": "development", "CACHE_TTL": "0"}, "CACHE_TTL"),
-        ({"APP_ENV": "development", "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
-        ({"APP_ENV": "development", "THROTTLE_USER": "many"}, "THROTTLE_USER"),
-        ({"APP_ENV": "development", "THROTTLE_ANONYMOUS": "0/min"}, "THROTTLE_ANONYMOUS"),
-        ({"APP_ENV": "development", "THROTTLE_ANONYMOUS": "60/fortnight"}, "THROTTLE_ANONYMOUS"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache:0/0"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://:hunter2@cache/99999999999999999999"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "redis://cache/0?socket_timeout=hunter2"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "REDIS_URL": "unix://"}, "REDIS_URL"),
-        ({"APP_ENV": "development", "CACHE_TTL": "9" * 15}, "CACHE_TTL"),
-        ({"APP_ENV": "development", "ENCRYPTION_KEYS": "hunter2"}, "ENCRYPTION_KEYS"),
-        ({"APP_ENV": "development", "CSRF_TRUSTED_ORIGINS": "memory.example.org"}, "CSRF_TRUSTED_ORIGINS"),
-        ({"APP_ENV": "development", "GCP_SA_KEY_JSON": "{hunter2"}, "GCP_SA_KEY_JSON"),
-        ({"APP_ENV": "development", "GCP_SA_KEY_PATH": "/nowhere/hunter2.json"}, "GCP_SA_KEY_PATH"),
-        ({"APP_ENV": "development", "FIRESTORE_EMULATOR_HOST": "localhost"}, "FIRESTORE_EMULATOR_HOST"),
-        ({"APP_ENV": "production", **DEPLOYED, "ALLOWED_HOSTS": "https://memory.example.org"}, "ALLOWED_HOSTS"),
-        ({"APP_ENV": "production", **DEPLOYED, "SECRET_KEY": "hunter2"}, "SECRET_KEY"),
-        ({"APP_ENV": "staging", **DEPLOYED, "SECRET_KEY": "k" * 60}, "SECRET_KEY"),
-        ({"APP_ENV": "production", **DEPLOYED, "SECURE_HSTS_PRELOAD": "perhaps"}, "SECURE_HSTS_PRELOAD"),
         ({"APP_ENV": "development", "DATABASE_URL": "mystery://user:hunter2@host/name"}, "DATABASE_URL"),
-        ({"APP_ENV": "development", "BEHIND_PROXY": "perhaps"}, "BEHIND_PROXY"),
+        ({"APP_ENV": "development", "ENV_FILE": "/nowhere/hunter2"}, "ENV_FILE"),
+        ({"APP_ENV": "staging", **DEPLOYED, "SECRET_KEY": "hunter2"}, "SECRET_KEY"),
         ({"APP_ENV": "production", **DEPLOYED, "FIRESTORE_EMULATOR_HOST": "localhost:1"}, "FIRESTORE_EMULATOR_HOST"),
         *(
             ({"APP_ENV": name, **{key: value for key, value in DEPLOYED.items() if key != missing}}, missing)
@@ -71,8 +45,13 @@ def setting(expression: str, env_file: str = "/dev/null", **variables: str) -> o
     ],
 )
 def test_bad_configuration_is_one_sentence_and_exit_code_1(variables: dict[str, str], named: str) -> None:
-    """A wrong or missing variable is reported by name in one line, without a traceback or any secret."""
-    done = run("manage.py", "check", **variables)
+    """A wrong or missing variable is reported by name in one line, without a traceback or any secret.
+
+    `test_variables.py` has each variable.
+    """
+    environment = {"env_file": "/dev/null", **variables}
+    environment["env_file"] = environment.pop("ENV_FILE", environment["env_file"])
+    done = run("manage.py", "check", **environment)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("Configuration error: ")
