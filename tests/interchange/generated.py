@@ -344,6 +344,35 @@ def gemini(draw: st.DrawFn) -> File:
 
 
 @st.composite
+def aistudio(draw: st.DrawFn) -> File:
+    """A prompt of AI Studio."""
+    make = Maker(draw)
+
+    def chunk(position: int) -> dict[str, Any]:
+        return {
+            "role": pick(make, "user", "model"),
+            "text": make.word(),
+            "isThought": draw(st.booleans()),
+            "createTime": make.time(),
+            "tokenCount": 1_000_000 + position,
+            "driveImage": {"id": make.word()},
+            "parts": [{"text": make.word(), "thoughtSignature": make.word()}],
+            **make.more(),
+        }
+
+    chunks, units, rejected = make.messages(chunk)
+    about = {
+        "runSettings": {"model": make.word(), "temperature": make.value()},
+        "chunkedPrompt": {"pendingInputs": [{"text": make.word(), "role": make.word()}], **make.more()},
+        **make.more(),
+    }
+    system = {"systemInstruction": {"text": make.word()}}
+    content = {**about, **system, "chunkedPrompt": {**about["chunkedPrompt"], "chunks": chunks}}
+    renamed = {"text": {"text_content", "thinking"}, "createTime": {"original_time"}}
+    return File(content, [Unit(about), Unit(system["systemInstruction"], -1), *units], rejected, renamed)
+
+
+@st.composite
 def claude(draw: st.DrawFn) -> File:
     """Conversations in a list or a tree."""
     make = Maker(draw)
@@ -502,5 +531,5 @@ def langchain(draw: st.DrawFn) -> File:
 
 FORMATS: dict[str, st.SearchStrategy[File]] = {
     make.__name__: make()
-    for make in (openai, responses, anthropic, sharegpt, adk, letta, mem0, gemini, claude, chatgpt, langchain)
+    for make in (openai, responses, anthropic, sharegpt, adk, letta, mem0, gemini, aistudio, claude, chatgpt, langchain)
 }

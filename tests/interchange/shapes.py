@@ -70,8 +70,10 @@ def thread_message(number: int, role: str, words: str) -> dict[str, Any]:
 
 CHATGPT = "https://github.com/mitkury/chatgpt-export-parser/blob/main/docs/chatgpt-data-export-format.md"
 CLAUDE = "https://github.com/Sinity/polylogue/blob/main/docs/providers/claude-ai.md"
-OPENAI = "https://raw.githubusercontent.com/openai/openai-node/HEAD/src/resources/"
-ANTHROPIC = "https://docs.anthropic.com/en/api/messages"
+# Readers of exports, which state the types of their fields.
+NEXUS = "https://github.com/Superkikim/nexus-ai-chat-importer/blob/main/src/providers/"
+OPENAI = "https://github.com/openai/openai-node/blob/master/src/resources/"
+ANTHROPIC = "https://github.com/anthropics/anthropic-sdk-typescript/blob/main/src/resources/messages/"
 LANGCHAIN = "https://github.com/langchain-ai/langchain/tree/master/libs/core/langchain_core/messages"
 ADK = "https://google.github.io/adk-docs/events"
 LETTA = "https://github.com/letta-ai/letta/blob/main/letta/schemas/agent_file.py"
@@ -111,26 +113,27 @@ SHAPES: dict[str, Shape] = {
         ],
         {"c1": ["system: []", "user: Hello"]},
     ),
-    "chatgpt: a text document beside the chat": Shape(
-        "https://github.com/YuanpingSong/chatgpt-analytics",
+    "chatgpt: an uploaded document": Shape(
+        f"{NEXUS}chatgpt/chatgpt-types.ts",
         [
             chat(
-                said("q", "r", "user", text("Write a list")),
                 said(
-                    "a",
                     "q",
-                    "assistant",
-                    {"content_type": "code", "language": "json", "text": '{"name": "List"}'},
-                    recipient="canmore.create_textdoc",
-                    create_time=T + 1,
+                    "r",
+                    "user",
+                    text("What does it say?"),
+                    metadata={"attachments": [{"id": "f1", "name": "tides.pdf", "size": 9}]},
                 ),
-                said("t", "a", "tool", text("Created"), metadata={"canvas": {"textdoc_id": "d1"}}, create_time=T + 2),
+                said("a", "q", "assistant", text("High tide is at 6."), create_time=T + 1),
+                gizmo_id="g-1",
+                is_archived=True,
+                memory_scope="global_enabled",
             )
         ],
-        {"c1": ["user: Write a list", 'assistant: {"name": "List"}', "tool: Created"]},
+        {"c1": ["user: What does it say?", "assistant: High tide is at 6."]},
     ),
     "chatgpt: an image that was made": Shape(
-        "https://github.com/jack-driscoll/chatgpt-dataexport",
+        f"{NEXUS}chatgpt/chatgpt-types.ts",
         [
             chat(
                 said("q", "r", "user", text("Draw a buoy")),
@@ -155,7 +158,7 @@ SHAPES: dict[str, Shape] = {
         {"c1": ["user: Draw a buoy", "tool: [dalle.text2im]"]},
     ),
     "claude: messages with parents": Shape(
-        "https://pkg.go.dev/go.kenn.io/agentsview",
+        "https://github.com/Emnolope/claude-conversation-export",
         [
             claude(
                 {"uuid": "b", "parent_message_uuid": "a", "sender": "assistant", "index": 1, "text": "At 6."},
@@ -188,7 +191,7 @@ SHAPES: dict[str, Shape] = {
         {"k1": ["assistant: Looking."]},
     ),
     "claude: only an attachment": Shape(
-        "https://github.com/withLinda/claude-conversation-exporter",
+        f"{NEXUS}claude/claude-types.ts",
         [
             claude(
                 {
@@ -246,7 +249,7 @@ SHAPES: dict[str, Shape] = {
         {"file": ["system: Be calm.", *BOTH]},
     ),
     "openai: a page of a thread, newest first": Shape(
-        "https://raw.githubusercontent.com/openai/openai-node/HEAD/src/resources/beta/threads/messages.ts",
+        f"{OPENAI}beta/threads/messages.ts",
         [
             {
                 "object": "list",
@@ -272,7 +275,7 @@ SHAPES: dict[str, Shape] = {
         {"file-r1": [BOTH[0]], "file-r2": [BOTH[0]]},
     ),
     "openai: a line of a batch's output": Shape(
-        "https://camel.apache.org/components/next/others/openai-batch.md",
+        "https://docs.rs/crate/openai-client-base/0.8.1/source/docs/BatchRequestOutput.md",
         [
             {
                 "id": "batch_1",
@@ -295,7 +298,7 @@ SHAPES: dict[str, Shape] = {
         {"file": [*BOTH, "*assistant: No."]},
     ),
     "openai: a rejected response beside the messages": Shape(
-        "https://docs.simplismart.ai/training-suite/llms/dpo-llm",
+        "https://docs.simplismart.ai/training-suite/llms/dpo-llm.md",
         [{"messages": [ASK, TELL], "rejected_response": "No."}],
         {"file": BOTH},
     ),
@@ -332,7 +335,7 @@ SHAPES: dict[str, Shape] = {
         {"file": BOTH},
     ),
     "anthropic: an image and a tool's result": Shape(
-        ANTHROPIC,
+        f"{ANTHROPIC}messages.ts",
         [
             {
                 "model": "m",
@@ -362,7 +365,7 @@ SHAPES: dict[str, Shape] = {
         {"file": ["user: What is this?", "assistant: []", "user: []"]},
     ),
     "anthropic: a search on the server": Shape(
-        "https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/web-search-tool",
+        f"{ANTHROPIC}messages.ts",
         [
             {
                 "type": "message",
@@ -380,7 +383,7 @@ SHAPES: dict[str, Shape] = {
         {"file": [BOTH[1]]},
     ),
     "anthropic: a line of a batch's results": Shape(
-        "https://docs.anthropic.com/en/docs/build-with-claude/batch-processing",
+        f"{ANTHROPIC}batches.ts",
         [
             {
                 "custom_id": "r1",
@@ -396,7 +399,15 @@ SHAPES: dict[str, Shape] = {
                 },
             }
         ],
-        {"file": [BOTH[1]]},
+        {"file-r1": [BOTH[1]]},
+    ),
+    "anthropic: a line of a batch": Shape(
+        f"{ANTHROPIC}batches.ts",
+        [
+            {"custom_id": f"r{number}", "params": {"model": "m", "max_tokens": 9, "messages": [ASK]}}
+            for number in (1, 2)
+        ],
+        {"file-r1": [BOTH[0]], "file-r2": [BOTH[0]]},
     ),
     "langchain: the output of dumps": Shape(
         "https://github.com/vercel/ai/blob/main/packages/langchain/src/__fixtures__/langgraph.ts",
@@ -421,7 +432,7 @@ SHAPES: dict[str, Shape] = {
         {"file": BOTH},
     ),
     "langchain: the state of a graph": Shape(
-        "https://langchain-ai.github.io/langgraph/concepts/persistence/",
+        "https://reference.langchain.com/python/langgraph/types/StateSnapshot",
         [
             {
                 "values": {"messages": [{"type": "human", "content": "When is high tide?"}], "step": 0},
@@ -492,6 +503,20 @@ SHAPES: dict[str, Shape] = {
         ],
         {"file": BOTH},
     ),
+    "langchain: all messages that were removed": Shape(
+        "https://github.com/langchain-ai/langgraph/blob/main/libs/langgraph/langgraph/graph/message.py",
+        [
+            {
+                "messages": [
+                    {"type": "human", "data": {"content": "When is low tide?", "id": "h0"}},
+                    {"type": "remove", "data": {"content": "", "id": "__remove_all__"}},
+                    {"type": "human", "data": {"content": "When is high tide?", "id": "h1"}},
+                    {"type": "ai", "data": {"content": "At 6.", "id": "a2"}},
+                ]
+            }
+        ],
+        {"file": BOTH},
+    ),
     "sharegpt: a system message and tools": Shape(
         AXOLOTL,
         [
@@ -507,13 +532,8 @@ SHAPES: dict[str, Shape] = {
         {"file": ["system: Be calm.", *BOTH]},
     ),
     "sharegpt: roles and contents": Shape(AXOLOTL, [{"conversations": [ASK, TELL]}], {"file": BOTH}),
-    "sharegpt: items": Shape(
-        "https://huggingface.co/datasets/flydust/ShareGPT-Vicuna-unfiltered-axolotl",
-        [{"id": "s1", "items": [{"from": "human", "value": "When is high tide?"}, {"from": "bing", "value": "At 6."}]}],
-        {"s1": ["user: When is high tide?", "bing: At 6."]},
-    ),
     "sharegpt: names as roles": Shape(
-        "https://huggingface.co/datasets/kingbri/PIPPA-shareGPT",
+        "https://huggingface.co/datasets/kingbri/PIPPA-shareGPT/blob/main/README.md",
         [{"conversations": [{"from": "CHARACTER", "value": "Ahoy."}, {"from": "USER", "value": "Hello."}]}],
         {"file": ["CHARACTER: Ahoy.", "USER: Hello."]},
     ),
@@ -623,7 +643,7 @@ SHAPES: dict[str, Shape] = {
         {"agent-0": [BOTH[0], "assistant: [tides]", "tool: 6"], "": ["A sailor."]},
     ),
     "mem0: memories and relations": Shape(
-        "https://docs.mem0.ai/open-source/features/graph-memory",
+        "https://github.com/mem0ai/mem0/blob/main/mem0/memory/graph_memory.py",
         [
             {
                 "results": [
@@ -638,10 +658,13 @@ SHAPES: dict[str, Shape] = {
                         "score": 0.5,
                     }
                 ],
-                "relations": [{"source": "ada", "relationship": "sails_with", "target": "bo"}],
+                "relations": [
+                    {"source": "ada", "relationship": "sails_with", "target": "bo"},
+                    {"source": "ada", "relationship": "lives_in", "destination": "brest"},
+                ],
             }
         ],
-        {"": ["Sails on Sundays.", "ada sails with bo"]},
+        {"": ["Sails on Sundays.", "ada sails with bo", "ada lives in brest"]},
     ),
     "mem0: a run's memories in a list": Shape(
         "https://docs.mem0.ai/api-reference/memory/get-memories",
@@ -649,7 +672,7 @@ SHAPES: dict[str, Shape] = {
         {"trip": [": Sails on Sundays."]},
     ),
     "gemini: activities that name their conversation": Shape(
-        "https://github.com/jetpack3331/ai-chat-history-manager/blob/main/GEMINI.md",
+        f"{NEXUS}gemini/gemini-types.ts",
         [
             {
                 "header": "Gemini Apps",
@@ -664,17 +687,43 @@ SHAPES: dict[str, Shape] = {
         ],
         {"a1b2": BOTH},
     ),
-    "gemini: the prompt in the subtitles": Shape(
-        "https://github.com/Louisjo/gemini-chat-exporter",
+    "gemini: an uploaded image": Shape(
+        f"{NEXUS}gemini/gemini-types.ts",
         [
             {
-                "header": "Gemini",
-                "title": "Asked Gemini",
+                "header": "Gemini Apps",
+                "title": "Prompted When is high tide?",
                 "time": "2026-01-02T03:04:05Z",
-                "subtitles": [{"name": "User", "value": "When is high tide?"}],
+                "subtitles": [{"name": "Attached 1 file", "url": "https://example.org/i"}],
+                "imageFile": "chart.png",
+                "products": ["Gemini Apps"],
+                "locationInfos": [{"name": "About this area"}],
                 "safeHtmlItem": [{"html": "At 6."}],
             }
         ],
         {"file": BOTH},
+    ),
+    "ai studio: a prompt with thoughts": Shape(
+        "https://github.com/mshafiee/aistudio2md/blob/main/aistudio2md.py",
+        [
+            {
+                "runSettings": {"model": "models/m", "temperature": 1.0},
+                "systemInstruction": {"parts": [{"text": "Be calm."}]},
+                "chunkedPrompt": {
+                    "chunks": [
+                        {"text": "When is high tide?", "role": "user", "tokenCount": 5},
+                        {"text": "The moon is full.", "role": "model", "isThought": True, "tokenCount": 4},
+                        {
+                            "text": "At 6.",
+                            "role": "model",
+                            "finishReason": "STOP",
+                            "parts": [{"text": "At "}, {"text": "6."}],
+                        },
+                    ],
+                    "pendingInputs": [{"text": "", "role": "user"}],
+                },
+            }
+        ],
+        {"file": ["system: Be calm.", BOTH[0], "assistant: []", BOTH[1]]},
     ),
 }

@@ -18,10 +18,10 @@ from .conversations import clear, rejects_of, run_import
 from .generated import FORMATS, File, Unit
 
 # Keys whose values are the message's role or kind: tested with the tables of files.
-CONSTANT = frozenset({"type", "role", "sender", "thought"})
+CONSTANT = frozenset({"type", "role", "sender", "thought", "isThought"})
 # Content types of ChatGPT that are not stored.
 PLAIN = ("text", "multimodal_text")
-TIMES = frozenset({"created_at", "create_time", "timestamp", "time"})
+TIMES = frozenset({"created_at", "create_time", "timestamp", "time", "createTime"})
 # More by command: MEMORY_TEST_EXAMPLES=300 pytest tests/interchange/test_nothing_lost.py
 EXAMPLES = int(os.environ.get("MEMORY_TEST_EXAMPLES", "5"))
 

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from hypothesis import HealthCheck, given, settings
 
-from memory.interchange.entries import Empty, Entry, Reject
+from memory.interchange.entries import Empty, Entry, Reject, Removal
 from memory.interchange.formats.gemini import plain_text
 from memory.models import MemoryItem
 
@@ -119,6 +119,18 @@ MEM0 = {
             "hash": "h",
         }
     ]
+}
+AISTUDIO = {
+    "runSettings": {"model": "models/m"},
+    "systemInstruction": {"parts": [{"text": "Be kind."}]},
+    "chunkedPrompt": {
+        "chunks": [
+            {"text": "When?", "role": "user", "driveImage": {"id": "i1"}},
+            {"text": "Tides.", "role": "model", "isThought": True},
+            {"text": "At 6.", "role": "model", "finishReason": "STOP", "parts": [{"text": "At "}, {"text": "6."}]},
+        ],
+        "pendingInputs": [{"text": "And low?", "role": "user"}],
+    },
 }
 GEMINI = {
     "header": "Gemini Apps",
@@ -242,12 +254,64 @@ def test_objects_on_lines_are_conversations() -> None:
     assert [item["timestamp"] for item in first + second] == [FILE_TIME, FILE_TIME + timedelta(milliseconds=1)]
 
 
+def test_prompts_of_ai_studio() -> None:
+    """Thoughts are metadata, settings are the session's, and pieces of a text are not repeated."""
+    found = outcomes(AISTUDIO)
+    session = next(each for each in found if isinstance(each, Entry) and each.model == "UserSession")
+    assert dict(session.values["metadata"]) == {
+        "source": "aistudio",
+        "runSettings": {"model": "models/m"},
+        "chunkedPrompt": {"pendingInputs": [{"text": "And low?", "role": "user"}]},
+    }
+    system, asked, thought, told = items(AISTUDIO)
+    assert [each["text_content"] for each in (system, asked, thought, told)] == ["Be kind.", "When?", None, "At 6."]
+    assert asked["metadata"] == {"role": "user", "source": "aistudio", "driveImage": {"id": "i1"}}
+    assert thought["metadata"]["thinking"] == "Tides."
+    assert told["metadata"] == {
+        "role": "assistant",
+        "stated_role": "model",
+        "source": "aistudio",
+        "finishReason": "STOP",
+    }
+
+
+def test_a_removal_of_all_messages() -> None:
+    """It applies in an object with `messages`; alone, it is rejected with advice."""
+    said = [{"type": "human", "data": {"content": name, "id": name}} for name in "abc"]
+    clear = {"type": "remove", "data": {"content": "", "id": "__remove_all__"}}
+    a, b, c = (item["id"] for item in items({"messages": said}))
+    found = outcomes({"messages": [said[0], clear, said[1], clear, said[2], said[1]]})
+    removed = [each.id for each in found if isinstance(each, Removal)]
+    assert removed == [a]
+    assert [each.values["id"] for each in found if isinstance(each, Entry)] == [c, b]
+    (reject,) = outcomes(clear)
+    assert isinstance(reject, Reject)
+    assert "delete it and the messages before it" in reject.reason
+
+
+def test_variants() -> None:
+    """ShareGPT's list by another name, and relations of a search in mem0."""
+    spoken = {"id": "s1", "items": [{"from": "bing", "value": "At 6."}]}
+    assert [(item["text_content"], item["metadata"]["role"]) for item in items(spoken)] == [("At 6.", "bing")]
+    relation = {"source": "ada", "relationship": "lives_in", "destination": "brest"}
+    assert items({**MEM0, "relations": [relation]})[-1]["text_content"] == "ada lives in brest"
+
+
+def test_a_batch_of_anthropic() -> None:
+    """A request and its answer have one session, named by the request."""
+    request = {"custom_id": "r1", "params": {"model": "m", "messages": [{"role": "user", "content": "When?"}]}}
+    answer = {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "text", "text": "At 6."}]}
+    result = {"custom_id": "r1", "result": {"type": "succeeded", "message": {**answer, "stop_reason": "end_turn"}}}
+    assert [item["session_id"] for item in items(request) + items(result)] == ["notes-r1", "notes-r1"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
         {"type": "reasoning", "id": "r", "summary": []},
         {"role": "assistant", "content": ""},
         {"conversations": [{"from": "gpt", "value": ""}]},
+        {"chunkedPrompt": {"chunks": [{"text": "", "role": "model", "finishReason": "STOP"}]}},
         {**CLAUDE, "chat_messages": [{"uuid": "m", "text": "", "content": [], "sender": "human"}]},
     ],
 )
@@ -268,6 +332,7 @@ def test_messages_that_say_nothing(content: Any) -> None:
         {"agents": [{"messages": [5]}]},
         {"results": [{"id": "m", "memory": "x"}, 5]},
         {**GEMINI, "time": "soon"},
+        {"chunkedPrompt": {"chunks": [{"text": "x", "role": "user"}, 5]}},
     ],
 )
 def test_what_is_no_message(content: Any) -> None:
@@ -300,6 +365,7 @@ def test_anything_can_stand_anywhere(content: Any, kind: Any, key: Any) -> None:
             {"agents": [{"messages": [message, content], "name": kind}, content], "blocks": body},
             {"results": [{**message, "id": "m", "memory": "x", "user_id": kind}, content]},
             {**GEMINI, "safeHtmlItem": body, "title": "x", "other": content},
+            {"chunkedPrompt": {"chunks": [message, {"parts": body}, content]}, "systemInstruction": {"parts": body}},
         ):
             outcomes(value)
 
@@ -307,7 +373,7 @@ def test_anything_can_stand_anywhere(content: Any, kind: Any, key: Any) -> None:
 @pytest.mark.django_db(databases=["default", "memory"])
 def test_files(tmp_path: Path) -> None:
     """All formats in one file: nothing is rejected, a second import adds nothing, and an export comes back equal."""
-    contents = [CLAUDE, OPENAI, RESPONSES, ANTHROPIC, SHAREGPT, ADK, LETTA, MEM0, GEMINI]
+    contents = [CLAUDE, OPENAI, RESPONSES, ANTHROPIC, SHAREGPT, ADK, LETTA, MEM0, GEMINI, AISTUDIO]
     path, copy = tmp_path / "all.jsonl", tmp_path / "copy.jsonl"
     path.write_text("\n".join(map(json.dumps, contents)))
     first, second = io.StringIO(), io.StringIO()

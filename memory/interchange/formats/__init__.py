@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from memory.interchange.entries import Context, Empty, Entry, Outcome, Outcomes, Place, Reject, Removal, Value
 from memory.interchange.frames import Frame
 
-from . import adk, anthropic, chatgpt, claude, gemini, langchain, letta, mem0, openai, own, sharegpt
+from . import adk, aistudio, anthropic, chatgpt, claude, gemini, langchain, letta, mem0, openai, own, sharegpt
 from .unknown import description_of
 
 Parser = Callable[[Value, Context], Outcomes]
@@ -26,6 +26,7 @@ FORMATS: Mapping[Callable[[object], bool], Parser] = {
     letta.recognises: letta.parse,
     mem0.recognises: mem0.parse,
     gemini.recognises: gemini.parse,
+    aistudio.recognises: aistudio.parse,
 }
 __all__ = ["FORMATS", "Context", "Empty", "Entry", "Outcome", "Place", "Reject", "Removal", "parse"]
 

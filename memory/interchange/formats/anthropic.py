@@ -1,4 +1,4 @@
-"""Anthropic's messages: an answer of the API, or a request with a `system` prompt and `messages`."""
+"""Anthropic's messages: an answer of the API, a request with a `system` prompt and `messages`, or a batch of either."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ def recognises(content: object) -> bool:
     """Detect an answer with `stop_reason`, or `messages` with a `system` prompt or blocks of Anthropic's."""
     if not isinstance(content, dict):
         return False
-    if (answer := _batched(content)) is not None:
-        content = answer
+    if (batched := _batched(content)) is not None:
+        content = batched
     if content.get("type") == "message" and "role" in content and isinstance(content.get("content"), list):
         return "stop_reason" in content or _has_blocks(content)
     messages = content.get("messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         return False
-    return bool(messages) and ("system" in content or any(map(_has_blocks, messages)))
+    return bool(messages) and (batched is not None or "system" in content or any(map(_has_blocks, messages)))
 
 
 def parse(value: Value, context: Context) -> Outcomes:
     """Yield an entry per message; the system prompt is the first."""
     content, user_id = value.content, context.required_user_id()
-    if (answer := _batched(content)) is not None:
-        content = {**answer, "custom_id": content["custom_id"]}
+    batch_session = None
+    if (batched := _batched(content)) is not None:
+        batch_session = f"{context.session_id}-{content['custom_id']}"
+        content = {**batched, "custom_id": content["custom_id"]}
     if "messages" not in content:
-        conversation = Conversation(SOURCE, user_id, context.session_id)
+        conversation = Conversation(SOURCE, user_id, batch_session or context.session_id)
         yield conversation.outcome(_message(content, position_of(value), value))
         return
-    conversation = Conversation(SOURCE, user_id, session_of(value, context))
+    conversation = Conversation(SOURCE, user_id, batch_session or session_of(value, context))
     if about := given(without(content, "messages", "system")):
         yield conversation.session(context.time, about, value.place)
     system = [{"role": "system", "content": content["system"]}] if content.get("system") else []
@@ -55,10 +57,12 @@ def parse(value: Value, context: Context) -> Outcomes:
 
 
 def _batched(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answer in a line of a batch's results."""
+    """The request in a line of a batch, or the answer in a line of its results."""
+    if not isinstance(content.get("custom_id"), str):
+        return None
     result = content.get("result")
-    answer = result.get("message") if isinstance(result, dict) and isinstance(content.get("custom_id"), str) else None
-    return answer if isinstance(answer, dict) else None
+    found = result.get("message") if isinstance(result, dict) else content.get("params")
+    return found if isinstance(found, dict) else None
 
 
 def _has_blocks(message: Mapping[str, Any]) -> bool:

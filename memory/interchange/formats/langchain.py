@@ -7,7 +7,7 @@ histories also state their session, id and time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -41,8 +41,12 @@ MAPS = ("additional_kwargs", "response_metadata")
 EXCLUDED = frozenset({"content", "type", "role"})
 # Fields without which a message is empty.
 INCIDENTAL = ("response_metadata", "id", "name", "example")
-# The id of a removal of all messages.
+# The id of LangGraph's removal of all messages.
 ALL = "__remove_all__"
+ALL_REASON = (
+    "A removal of all messages is applied only in an object with `messages`. "
+    "In this file, delete it and the messages before it."
+)
 # The keys of the session and the message in rows of SQL and of MongoDB.
 ROWS = (("session_id", "message"), ("SessionId", "History"))
 # Fields of a history's row that are stored elsewhere.
@@ -73,9 +77,29 @@ def parse(value: Value, context: Context) -> Outcomes:
         messages = filter(None, map(_normal, members))
         start = start_of((_stated_time(one.row) or _stated_time(one.data) for one in messages), context)
         yield Conversation(SOURCE, context.required_user_id(), session_id).session(start, about, place)
-    for position, member in enumerate(members):
-        inside = Place(place.line, place.index, f"message {position}")
-        yield _outcome(member, position, session_id, inside, context)
+    yield from _without_removed(members, session_id, place, context)
+
+
+def _without_removed(members: Sequence[Any], session_id: str, place: Place, context: Context) -> Outcomes:
+    """The outcomes of a list's members. Messages before the last removal of all messages become removals."""
+    clearing = {position for position, member in enumerate(members) if _removes_all(member)}
+    outcomes = [
+        _outcome(member, position, session_id, Place(place.line, place.index, f"message {position}"), context)
+        for position, member in enumerate(members)
+        if position not in clearing
+    ]
+    before = max(clearing, default=-1) + 1 - len(clearing)
+    kept = {outcome.values["id"] for outcome in outcomes[before:] if isinstance(outcome, Entry)}
+    for number, outcome in enumerate(outcomes):
+        if number >= before or not isinstance(outcome, Entry):
+            yield outcome
+        elif (id := outcome.values["id"]) not in kept:
+            yield Removal(id, outcome.place)
+
+
+def _removes_all(content: object) -> bool:
+    message = _normal(content)
+    return message is not None and _kind(message.kind) == "remove" and message.data.get("id") == ALL
 
 
 def _about(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +220,7 @@ def _removal(id: object, user_id: str, session_id: str, place: Place, raw: objec
     if not id:
         return Reject(place, "A removal must have the id of a message.", raw)
     if id == ALL:
-        return Reject(place, "A removal of all messages cannot be imported: remove those before it from the file.", raw)
+        return Reject(place, ALL_REASON, raw)
     return Removal(derived_id(SOURCE, user_id, session_id, id), place)
 
 

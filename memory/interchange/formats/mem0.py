@@ -21,7 +21,8 @@ from memory.interchange.messages import METADATA, text_in, without
 from memory.interchange.order import original_time
 
 SOURCE = "mem0"
-RELATION = ("source", "relationship", "target")
+# The keys of a relation's parts; results of a search call the target `destination`.
+RELATION = (("source",), ("relationship",), ("target", "destination"))
 
 
 def recognises(content: object) -> bool:
@@ -49,8 +50,8 @@ def parse(value: Value, context: Context) -> Outcomes:
 
 def _relation(relation: object, place: Place, context: Context) -> Outcome:
     """The item of a relation between two entities, as a sentence."""
-    names = [relation.get(name) for name in RELATION] if isinstance(relation, dict) else []
-    if not isinstance(relation, dict) or not names or not all(isinstance(name, str) and name for name in names):
+    names = [text_in(relation, *keys) for keys in RELATION] if isinstance(relation, dict) else []
+    if not isinstance(relation, dict) or not all(names):
         return Reject(place, "This is not a relation with `source`, `relationship` and `target`.", relation)
     user_id = context.required_user_id()
     values = {

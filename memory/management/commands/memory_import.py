@@ -56,9 +56,9 @@ class Command(BaseCommand):
 
     help = (
         "Import JSON lines of memory_export, data exports of ChatGPT, Claude and Gemini (JSON or the zip), messages of "
-        "LangChain, OpenAI, Anthropic and ShareGPT, sessions of ADK, agents of Letta, or memories of mem0. The import "
-        "is idempotent. Rejected entries are written to FILE.rejects.jsonl with their position "
-        "and the reason, and the exit code is 1. It is 2 if a file could not be used."
+        "LangChain, OpenAI, Anthropic and ShareGPT, prompts of Google AI Studio, sessions of ADK, agents of Letta, or "
+        "memories of mem0. The import is idempotent. Rejected entries are written to FILE.rejects.jsonl with their "
+        "position and the reason, and the exit code is 1. It is 2 if a file could not be used."
     )
 
     # Without those of URLs and templates, which import the whole API: 17 MB.
