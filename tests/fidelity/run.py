@@ -158,10 +158,14 @@ class Result:
 
     @property
     def unexplained(self) -> Iterator[str]:
-        """Tests that pass though they are expected to fail, and tests that fail without a known reason."""
+        """Tests that pass though they are expected to fail, that crash, or that fail without a known reason."""
         yield from (test for test, (outcome, _) in self.firestore.items() if outcome == "unexpected success")
         known = frozenset().union(*EXPECTED_FAILURES.values())
-        yield from (test for test, (outcome, _) in self.lost.items() if outcome != "skipped" and test not in known)
+        yield from (
+            test
+            for test, (outcome, _) in self.lost.items()
+            if outcome == "crashed" or (outcome != "skipped" and test not in known)
+        )
 
 
 def source(given: str | None) -> Path:
