@@ -162,3 +162,51 @@ def test_aggregates_of_rows_that_were_not_written_in_the_order_of_their_keys() -
                 "id__count": len(found),
             }, query
         assert Everything.objects.filter(positive__gt=5).aggregate(Sum("positive")) == {"positive__sum": 59}
+
+
+class Odd(str):
+    """Text that equals numbers, as the keys of some custom fields do."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return other == 5
+
+    def __hash__(self) -> int:
+        return hash(5)
+
+
+class OddNumber(int):
+    """A number that equals nothing."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+def test_values_of_subclasses_are_compared_by_what_is_stored(alias: str) -> None:
+    """As SQL databases compare them, whatever the `__eq__` of the subclass says."""
+    notes = Note.objects.using(alias)
+    with transaction.atomic(alias):
+        notes.create(id=Odd("a"), owner="o", stars=OddNumber(3))
+        notes.create(id="b", owner=Odd("o"))
+        notes.filter(pk="b").update(stars=OddNumber(3), text=Odd("t"))
+        for condition, count in (
+            (Q(owner=Odd("o")), 2),
+            (Q(owner__in=[Odd("o"), Odd("p")]), 2),
+            (Q(owner__startswith=Odd("o")), 2),
+            (Q(owner__range=(Odd("a"), Odd("p"))), 2),
+            (Q(owner="o", stars=3), 2),
+            (Q(stars=OddNumber(3)), 2),
+            (Q(pk=Odd("a")), 1),
+            (Q(pk__in=[Odd("a"), "b"]), 2),
+            (Q(pk="a", stars=OddNumber(3)), 1),
+            (Q(text="t"), 1),
+        ):
+            assert notes.filter(condition).count() == len(notes.filter(condition)) == count, condition
+        assert notes.get(pk=Odd("b")).text == "t"
+    assert notes.filter(owner=Odd("o"), stars=OddNumber(3)).count() == 2

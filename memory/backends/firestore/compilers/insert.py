@@ -19,7 +19,7 @@ from ..query.plan import Change, Create, Get, Increments, optional
 from ..statements import WRITE, Text
 from ..values import server_time
 from ..values.document_ids import document_key, is_shortened
-from ..values.types import DOCUMENT_ID
+from ..values.types import DOCUMENT_ID, plain
 from .field_values import Source
 from .insert_columns import Insertion, insertion
 from .select import Row
@@ -133,7 +133,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, TargetRowsCompiler):
             value = getattr(obj, attname) if raw or is_attribute else field.pre_save(obj, add=True)
             if value.__class__ not in unchanged:
                 if not hasattr(value, "resolve_expression"):
-                    value = prepare(value)
+                    value = plain(prepare(value))
                 elif server_time.is_server_time(value):
                     value = server_time.server_time()
                 else:

@@ -23,7 +23,7 @@ from ..query.plan import Compare, Get, Increments, Op, Outcome, Update, rows_of
 from ..statements import Text
 from ..values import server_time
 from ..values.document_ids import document_id, document_key, is_shortened
-from ..values.types import Ref
+from ..values.types import Ref, plain
 from .document_keys import id_of_key
 from .insert_columns import refuse_invalid
 from .returning import returned
@@ -109,7 +109,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
                     f"Use a value compatible with {field.__class__.__name__}."
                 )
             value = value.prepare_database_save(field)
-        return field.get_db_prep_save(value, connection=self.connection)
+        return plain(field.get_db_prep_save(value, connection=self.connection))
 
     def update_natively(self, constants: Sequence[tuple[Any, Any]], increments: dict[Any, int | float]) -> int:
         """Updates with constants and increments, which do not depend on stored values."""
@@ -158,7 +158,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
                 ):
                     return None
                 if type(when.result) is Value:
-                    constant = field.get_db_prep_save(when.result.value, connection=self.connection)
+                    constant = plain(field.get_db_prep_save(when.result.value, connection=self.connection))
                 else:  # JSONNull, which is not the same as its value
                     constant = lowering.expression(when.result)
                 rows.setdefault(name, dict(times)).setdefault(field, constant)

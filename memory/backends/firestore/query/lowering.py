@@ -37,7 +37,7 @@ from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, Wh
 from django.utils import deprecation, timezone
 
 from ..values.sortable_text import INT64
-from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref
+from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref, plain
 from .ast import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
 from .plan import Compare, Op, Order
 
@@ -214,7 +214,7 @@ class Lowering:
             return self.expression(value)
         several = getattr(lookup, "get_db_prep_lookup_value_is_iterable", False)
         _, params = lookup.get_db_prep_lookup([value] if several else value, self.connection)
-        return params[0]
+        return plain(params[0])
 
     def expression(self, expression: Any) -> Any:
         """The value of an expression without columns that compiles to one parameter. Raises NotConstantError."""
@@ -223,7 +223,7 @@ class Lowering:
         sql, params = self.compiler.compile(expression)
         if sql != "%s" or len(params) != 1:
             raise NotConstantError
-        return params[0]
+        return plain(params[0])
 
 
 def _rule(lookup: Any) -> Rule | None:
@@ -462,8 +462,9 @@ def _starts_with(lowering: Lowering, lookup: Any) -> Condition | None:
         return None
     if not lookup.rhs:
         return Compare(ref, Op.IS_NOT_NULL)
-    after = successor(lookup.rhs)
-    low = Compare(ref, Op.GE, lookup.rhs)
+    prefix = plain(lookup.rhs)
+    after = successor(prefix)
+    low = Compare(ref, Op.GE, prefix)
     return low if after is None else all_of([low, Compare(ref, Op.LT, after)])
 
 

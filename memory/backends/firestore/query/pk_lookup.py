@@ -16,7 +16,7 @@ from django.db.models.sql import Query as DjangoQuery
 from django.db.models.sql.where import AND
 
 from ..values.document_ids import SORTED_KINDS, document_id
-from ..values.types import Ref
+from ..values.types import Ref, plain
 from .ast import FALSE, TRUE, Condition, all_of
 from .evaluate import columns_of, is_evaluable
 from .lowering import Lowering, collation_of, column_ref
@@ -93,7 +93,7 @@ def _match(query: Any, connection: Any) -> tuple[Shape, str, list[Any]] | None:
         return None
     try:
         _, (value,) = lookup.get_db_prep_lookup(lookup.rhs, connection)
-        return shape, document_id(value, shape.key.kind), others
+        return shape, document_id(plain(value), shape.key.kind), others
     except (ValueError, OverflowError):
         return None  # not a valid document id; the planner handles it
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -123,3 +123,21 @@ VERSION: Final = Ref(("__version__",), Kind.ANY)
 
 # As a column of a read: all fields of the document, as a mapping of raw names to encoded values.
 FIELDS: Final = Ref(("__fields__",), Kind.WIRE)
+
+
+def plain(value: Any) -> Any:
+    """A text or a number without the methods of its subclass, as drivers of SQL databases bind it.
+
+    Own rows are compared in Python, where a subclass's `__eq__` and `__hash__` would decide which it equals.
+    """
+    for exact, copy in _COPIES:
+        if isinstance(value, exact):
+            return value if type(value) in (exact, bool) else copy(value)
+    return value
+
+
+_COPIES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+)
