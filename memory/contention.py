@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from threading import RLock
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import Model
+
+from .backends import clock
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -96,14 +97,14 @@ def write_transaction(using: str, *, savepoint: bool = True) -> Iterator[None]:
 def _enter_locked(stack: ExitStack, block: transaction.Atomic, connection: Any) -> None:
     """Begin a transaction with SQLite's lock, waiting for it up to `LONGEST_TURN` seconds in all."""
     connection.ensure_connection()  # which sets the mode
-    configured, until = connection.transaction_mode, monotonic() + LONGEST_TURN
+    configured, until = connection.transaction_mode, clock.monotonic() + LONGEST_TURN
     connection.transaction_mode = "EXCLUSIVE" if configured == "EXCLUSIVE" else "IMMEDIATE"
     try:
         while True:
             try:
                 stack.enter_context(block)
             except OperationalError as error:  # each attempt has waited for OPTIONS["timeout"]
-                if not is_contention(error) or monotonic() > until:
+                if not is_contention(error) or clock.monotonic() > until:
                     raise
             else:
                 return
