@@ -44,7 +44,7 @@ class Package:
     """A directory of `tests/ecosystem/settings` with modules that the source distribution does not contain."""
     settings: str = ""
     """DJANGO_SETTINGS_MODULE. Modules of `tests/ecosystem/settings` start with `ecosystem_`: they stand in for settings
-    that the source distribution does not contain."""
+    that the source distribution does not contain, or change those that cannot be used."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Variables of the environment."""
     labels: tuple[str, ...] = ("tests",)
@@ -243,6 +243,7 @@ PACKAGES: Final = (
             "wagtail.tests",
             "wagtail.admin",
         ),
+        settings="ecosystem_wagtail",
         group="wagtail",
     ),
 )
