@@ -123,3 +123,39 @@ class Coded(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Entry(models.Model):
+    """What a transaction's own rows are aggregated by; each subclass has a primary key of another type."""
+
+    number = models.IntegerField(null=True)
+    size = models.IntegerField()
+    real = models.FloatField(null=True)
+    name = models.CharField(max_length=10)
+    truth = models.BooleanField(null=True)
+    moment = models.DateTimeField(null=True)
+    parent = models.ForeignKey("self", models.DO_NOTHING, null=True, db_constraint=False, related_name="children")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class Numbered(Entry):
+    """With an integer for a key."""
+
+    id = models.IntegerField(primary_key=True)
+
+
+class Named(Entry):
+    """With a text for a key."""
+
+    id = models.CharField(primary_key=True, max_length=10)
+
+
+class Identified(Entry):
+    """With a UUID for a key."""
+
+    id = models.UUIDField(primary_key=True)

@@ -14,7 +14,8 @@ from typing import Any, Final
 import pytest
 from django.apps import apps
 from django.db import connections, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models.functions import Length, Lower
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,11 +23,14 @@ from memory.backends.firestore.errors import QueryTooBroad
 from memory.backends.firestore.testing import CaptureRPCsContext
 
 from .examples import examples
-from .models import Label, Person, Place, Work
+from .models import Everything, Label, Person, Place, Work
+from .queries import CONDITIONS, ORDERED, leaf, outcome, rows
+from .test_queries import fill
 from .test_relations import FORWARD, Story, World, stories, worlds
 from .test_subqueries import Tree, trees
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "15"))
+EXAMPLES_OF_ONE_TABLE = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "6"))
 
 LIMIT: Final = 8
 """The mirror's limit, which some of these queries exceed."""
@@ -64,6 +68,53 @@ def plain(draw: st.DrawFn) -> Plain:
     return Plain(model, condition, order, start, stop)
 
 
+SHAPES: Final[dict[str, Callable[[QuerySet[Any]], QuerySet[Any]]]] = {
+    "rows": lambda query: query,
+    "some columns": lambda query: query.values_list("text", "instant"),
+    "deferred": lambda query: query.only("name", "exact"),
+    "a function": lambda query: query.annotate(lower=Lower("name")),
+    "by a function": lambda query: query.order_by(Length("name"), "pk"),
+    "distinct": lambda query: query.order_by("number").values("number").distinct(),
+    "groups": lambda query: query.order_by("number").values("number").annotate(n=Count("pk"), m=Max("name")),
+    "a condition on groups": lambda query: query.order_by().values("name").annotate(n=Count("pk")).filter(n__gt=1),
+    "among": lambda query: query.model._default_manager.using(query.db).filter(pk__in=query.order_by().values("pk")),
+    "without an index": lambda query: query.filter(pk__gt="").order_by("number", "-name"),
+}
+"""What is made of a filtered query of `Everything`."""
+
+
+@dataclass(frozen=True)
+class OfOneTable:
+    """Filters and exclusions of every lookup, an order, a shape and a slice."""
+
+    steps: tuple[tuple[str, Q], ...]
+    order: tuple[str, ...]
+    shape: str
+    start: int
+    stop: int | None
+
+    def rows(self, alias: str) -> QuerySet[Any]:
+        """The queryset of one database."""
+        query: QuerySet[Any] = Everything.objects.using(alias)
+        for method, condition in self.steps:
+            query = getattr(query, method)(condition)
+        return SHAPES[self.shape](query.order_by(*self.order, "pk"))[self.start : self.stop]
+
+
+@st.composite
+def of_one_table(draw: st.DrawFn) -> OfOneTable:
+    """Mostly one condition, so that many are native."""
+    condition = leaf() | leaf() | CONDITIONS
+    start = draw(st.sampled_from([0, 0, 0, 2]))
+    return OfOneTable(
+        tuple(draw(st.lists(st.tuples(st.sampled_from(["filter", "filter", "exclude"]), condition), max_size=2))),
+        tuple(draw(st.lists(st.sampled_from([*ORDERED, *(f"-{name}" for name in ORDERED)]), max_size=1))),
+        draw(st.sampled_from(["rows", "rows", *SHAPES])),
+        start,
+        draw(st.none() | st.integers(1, 4).map(lambda size: start + size)),
+    )
+
+
 def create(alias: str) -> None:
     Work.objects.using(alias).create(id="own", person_id=1, year=2001)
     Person.objects.using(alias).create(id=9, home_id="p0")
@@ -78,6 +129,15 @@ def change(alias: str) -> None:
 def delete(alias: str) -> None:
     Work.objects.using(alias).filter(person__gte=2)._raw_delete(alias)  # type: ignore[attr-defined]
     Label.objects.using(alias).filter(pk="a")._raw_delete(alias)  # type: ignore[attr-defined]
+
+
+def change_one_table(alias: str) -> None:
+    """An update of known values, one that is computed, a deletion and a new row."""
+    everything = Everything.objects.using(alias)
+    everything.filter(number__lt=0).update(text="own")
+    everything.filter(number__gte=2).update(number=F("number") - 1)
+    everything.filter(truth=True).delete()
+    everything.create(id="own", number=2, name="own", moment="2025-01-01T00:00Z")
 
 
 OWN: Final[tuple[Callable[[str], None], ...]] = (create, change, delete)
@@ -149,3 +209,39 @@ class TestExplain:
                     query.query("firestore") if isinstance(query, Tree) else query.rows("firestore"), connection, absent
                 )
             transaction.set_rollback(True, "firestore")
+
+    @examples(EXAMPLES_OF_ONE_TABLE)
+    @given(
+        records=rows(size=12),
+        queries=st.lists(of_one_table(), min_size=QUERIES, max_size=QUERIES),
+        own=st.booleans(),
+    )
+    def test_reads_of_one_table_are_bounded(
+        self, records: list[dict[str, Any]], queries: list[OfOneTable], own: bool
+    ) -> None:
+        """Of every lookup and type of column; and counting and looking for a row read no more than the rows."""
+        connection = connections["firestore"]
+        fill("firestore", records)
+        with pytest.MonkeyPatch.context() as patch, transaction.atomic("firestore"):
+            if own:
+                change_one_table("firestore")
+            patch.setitem(connection.settings_dict["OPTIONS"], "mirror_limit", LIMIT)
+            for query in queries:
+                checked(query.rows("firestore"), connection, 0)
+                for end in (QuerySet.count, QuerySet.exists):
+                    bounded(query.rows("firestore"), end, connection)
+            transaction.set_rollback(True, "firestore")
+
+
+def bounded(query: QuerySet[Any], end: Callable[[QuerySet[Any]], Any], connection: Any) -> None:
+    """Asserts that a count, or the look for a row, reads at most what the rows do; one for each empty result."""
+    bound = BOUND.search(text := query.explain())
+    with CaptureRPCsContext(connection) as calls:
+        outcome(lambda: end(query))
+    if bound is not None:
+        slack = len(calls) + ("QueryTooBroad" in text)
+        assert sum(call["documents_read"] for call in calls) <= int(bound[1]) + slack, (
+            text,
+            end,
+            calls.captured_queries,
+        )
