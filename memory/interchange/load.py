@@ -29,8 +29,8 @@ MAX_ZIP_DEPTH = 2
 # Google Takeout's activity of Gemini.
 ACTIVITIES = frozenset({"MyActivity.json", "My Activity.json"})
 NOTHING_IN_ZIP = (
-    "The zip file has no conversations.json or MyActivity.json. If it is from Google Takeout and has MyActivity.html, "
-    "export again with the format JSON."
+    "The zip file has no conversations.json or MyActivity.json. If a JSON file in it has another name, unpack it and "
+    "import that file. If it is from Google Takeout and has MyActivity.html, export again with the format JSON."
 )
 HTML = (b"<!doctype", b"<html")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.batch_fetch import Counted, fetch
 from memory.backends.firestore.testing import CaptureRPCsContext, NumRPCsMixin, assert_num_rpcs
-from tests.engine.app.models import Author, Hall, Note
+from tests.engine.app.models import Author, Hall, Note, Point
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +66,14 @@ def test_values_are_in_the_text(notes: None) -> None:
         Author(id=7, name="bob").save(force_insert=True)
     assert "\"text\" = 'it''s'" in captured[0]["sql"]
     assert "VALUES (7, 'bob')" in captured[1]["sql"]
+
+
+def test_long_vectors_are_shortened_in_the_text() -> None:
+    """Writing out hundreds of numbers per row would cost more than the row's write."""
+    with CaptureQueriesContext(connection) as captured:
+        Point.objects.create(id="p", owner="ada", vector=[0.5, 1.5, *[2.0] * 300])
+    assert "'[0.5, 1.5, ...]'" in captured.captured_queries[0]["sql"]
+    assert "2.0" not in captured.captured_queries[0]["sql"]
 
 
 def test_a_statement_that_cannot_have_rows_is_not_sent() -> None:

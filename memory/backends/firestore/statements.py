@@ -173,6 +173,9 @@ def as_entry(rpc: Rpc, lane: str) -> dict[str, Any]:
     }
 
 
+MAX_LOGGED_MEMBERS: Final = 32
+
+
 def interpolated(sql: str, params: Sequence[Any] | Mapping[str, Any] | None) -> str:
     """SQL with its parameters as literals, for logs."""
     if isinstance(params, Mapping):
@@ -187,6 +190,8 @@ def _literal(value: Any) -> str:
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"X'{bytes(value).hex()}'"
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) > MAX_LOGGED_MEMBERS:
+        return f"'[{value[0]}, {value[1]}, ...]'"  # a vector of hundreds of numbers
     return "'" + str(value).replace("'", "''") + "'"
 
 
