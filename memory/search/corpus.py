@@ -186,7 +186,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """The bytes of the arrays, and about those of the names."""
         values = (getattr(self, field.name) for field in fields(self))

@@ -171,25 +171,13 @@ class View:
         return found
 
     @cached_property
-    def own_vectors(self) -> Vectors:
-        """The vectors of the candidates; zeros for none."""
-        return self.vectors_of(self.places)
-
-    def vectors_of(self, places: Places) -> Vectors:
-        """The entries' own vectors; zeros for -1 and for entries without a vector."""
-        rows = np.where(places >= 0, self.corpus.rows[places], -1)
-        found = np.zeros((len(places), self.corpus.vectors.shape[1]), np.float32)
-        found[rows >= 0] = _wide(self.corpus, rows[rows >= 0])
-        return found
-
-    @cached_property
-    def piece_vectors(self) -> tuple[Vectors, Places]:
-        """The vectors of the candidates' pieces (of a short text its own), and their candidates."""
+    def piece_rows(self) -> tuple[Places, Places]:
+        """The rows of the vectors of the candidates' pieces (of a short text its own), and their candidates."""
         starts, ends = self.corpus.vector_starts[self.places], self.corpus.vector_starts[self.places + 1]
         firsts = np.where(ends - starts > 1, starts + 1, starts)
         lengths = ends - firsts
         rows = np.repeat(firsts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
-        return _wide(self.corpus, rows), np.repeat(np.arange(len(self.places)), lengths)
+        return rows, np.repeat(np.arange(len(self.places)), lengths)
 
     @cached_property
     def asks(self) -> Floats:
@@ -313,29 +301,30 @@ def _vectors(view: View) -> dict[str, Floats]:
     corpus, question = view.corpus, view.question
     if question.vector is None or question.content_vector is None or not len(corpus.vectors):
         return dict.fromkeys(VECTORS, np.zeros(len(view.places)))
-    mean = corpus.mean_vector
-    own, (pieces, of) = view.own_vectors, view.piece_vectors
-    before, after = view.vectors_of(view.beside(-1)), view.vectors_of(view.beside(1))
-    earlier = [own, before, view.vectors_of(view.beside(-2)), view.vectors_of(view.beside(-3))]
-    in_context = _unit(np.sum([share * some for share, some in zip(CONTEXT, earlier, strict=True)], axis=0))
-    with_before = _unit(own + 0.5 * before)
-    centred, centred_pieces = _centred(own, mean), _centred(pieces, mean)
-    session = corpus.session[view.places]
+    mean, places = corpus.mean_vector, view.places
+    around = np.stack([places, *(view.beside(distance) for distance in (-1, -2, -3, 1))])
+    near = _Near(corpus, np.unique(np.append(np.where(around >= 0, corpus.rows[around], -1), view.piece_rows[0])), mean)
+    own, before, *earlier, after = (near.places_of(some) for some in np.where(around >= 0, corpus.rows[around], -1))
+    pieces, of = near.places_of(view.piece_rows[0]), view.piece_rows[1]
+    in_context = near.vectors[own]
+    for share, some in zip(CONTEXT[1:], (before, *earlier), strict=True):
+        in_context += np.float32(share) * near.vectors[some]
+    with_before = near.vectors[own] + np.float32(0.5) * near.vectors[before]
+    session = corpus.session[places]
     found: dict[str, Vectors] = {}
     for name, vector in (("", question.vector), ("_content", question.content_vector)):
-        toward = _unit(vector - mean)
-        cosines = centred @ toward
+        cosine, centred = near.vectors @ vector, near.centred(_unit(vector - mean))
         best = np.full(len(corpus.sessions), -1.0)
-        np.maximum.at(best, session, cosines)
+        np.maximum.at(best, session, centred[own])
         found |= {
-            f"own{name}": own @ vector,
-            f"part{name}": _best(pieces @ vector, of, len(own)),
-            f"centred{name}": cosines,
-            f"centred_part{name}": _best(centred_pieces @ toward, of, len(own)),
-            f"context{name}": in_context @ vector,
-            f"with_before{name}": with_before @ vector,
-            f"near_before{name}": _centred(before, mean) @ toward,
-            f"near_after{name}": _centred(after, mean) @ toward,
+            f"own{name}": cosine[own],
+            f"part{name}": _best(cosine[pieces], of, len(own)),
+            f"centred{name}": centred[own],
+            f"centred_part{name}": _best(centred[pieces], of, len(own)),
+            f"context{name}": _cosines(in_context, vector),
+            f"with_before{name}": _cosines(with_before, vector),
+            f"near_before{name}": centred[before],
+            f"near_after{name}": centred[after],
             f"near_session{name}": best[session],
         }
     return {name: values.astype(np.float64) for name, values in found.items()}
@@ -440,15 +429,20 @@ class Features:
 def features(view: View) -> Features:
     """The features of the candidates of a question."""
     raw = {**_lexical(view), **_vectors(view), **_related(view), **_said(view)}
-    columns = [_standard(raw[name]) for name in (*LEXICAL, *VECTORS, *RELATED)]
-    columns += [_ratio(raw[name]) for name in LEXICAL]
+    standard = _standard(np.stack([raw[name] for name in (*LEXICAL, *VECTORS, *RELATED)]))
+    columns = [_ratio(raw[name]) for name in LEXICAL]
     columns += [raw[name] for name in SAID]
-    return Features(np.stack(columns, axis=1), raw)
+    return Features(np.concatenate([standard, np.stack(columns)]).T, raw)
 
 
-def _standard(values: Floats) -> Floats:
-    spread = values.std() if len(values) else 0.0
-    return (values - values.mean()) / spread if spread > 1e-9 else np.zeros(len(values))
+def _standard(rows: Floats) -> Floats:
+    """The standard scores of the values of each row; zeros if they are equal."""
+    if not rows.shape[1]:
+        return rows
+    apart = rows - rows.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.square(apart).mean(axis=1, keepdims=True))
+    scores: Floats = np.divide(apart, spread, out=np.zeros_like(rows), where=spread > 1e-9)
+    return scores
 
 
 def _ratio(values: Floats) -> Floats:
@@ -469,6 +463,42 @@ def _wide(corpus: Corpus, rows: Places) -> Vectors:
     """Rows of quantised vectors as floats; their length is 1 but for rounding."""
     wide: Vectors = corpus.vectors[rows].astype(np.float32) * corpus.scales[rows, None]
     return wide
+
+
+class _Near:
+    """The vectors of some rows, in order and each once; zeros for the row -1."""
+
+    def __init__(self, corpus: Corpus, rows: Places, mean: Vectors) -> None:
+        self.rows = rows
+        self.mean = mean
+        self.vectors = _wide(corpus, rows)
+        self.vectors[rows < 0] = 0
+
+    def places_of(self, rows: Places) -> Places:
+        """Where the vectors of these rows are."""
+        return np.searchsorted(self.rows, rows)
+
+    def centred(self, toward: Vectors) -> Vectors:
+        """The cosine of each vector, minus the mean, with a vector of length 1; 0 for zeros."""
+        projected = self.vectors @ toward - self.mean @ toward
+        cosines: Vectors = np.divide(projected, self._apart, out=np.zeros_like(projected), where=self._apart > 1e-3)
+        return cosines
+
+    @cached_property
+    def _apart(self) -> Vectors:
+        """The distance of each vector from the mean; 0 for zeros."""
+        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
+        apart = np.sqrt(np.maximum(squares - 2 * (self.vectors @ self.mean) + self.mean @ self.mean, 0))
+        found: Vectors = np.where(squares > 0, apart, 0)
+        return found
+
+
+def _cosines(vectors: Vectors, vector: Vectors) -> Vectors:
+    """The cosine of each vector with a vector of length 1; 0 for zeros."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    products = vectors @ vector
+    cosines: Vectors = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 1e-6)
+    return cosines
 
 
 def _unit(vectors: Vectors) -> Vectors:

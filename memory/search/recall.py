@@ -26,7 +26,7 @@ from memory.text_index import SearchOptions
 from . import directory as directories
 from .corpus import HIDDEN, Corpus
 from .features import CONSIDERED
-from .known_filters import known_filters
+from .known_filters import by_id, known_filters
 from .later import index_later
 from .owner import one_user_of
 from .reading import Memory, read_memory
@@ -140,7 +140,7 @@ def _results(
 ) -> list[tuple[MemoryItem, Ranked]]:
     filters, corpus = known_filters(items), memory.corpus
     allowed = memory.allowed() & filters.mask(corpus) & visible(corpus, options.hidden)
-    columns = items.only(*_columns(items))
+    columns = by_id(items.only(*_columns(items)))
     limit = _wanted(options)
 
     def find(ids: Sequence[str]) -> Iterable[MemoryItem]:
@@ -174,7 +174,7 @@ def _with_passing(
     ids = [corpus.ids[place] for _, one in found for place in one.same][:MOST_SAME]
     if not ids:
         return list(found)
-    passing = set(items.filter(pk__in=ids).values_list("pk", flat=True))
+    passing = set(by_id(items).filter(pk__in=ids).values_list("pk", flat=True))
     return [
         (item, replace(one, same=tuple(place for place in one.same if corpus.ids[place] in passing)))
         for item, one in found
@@ -223,7 +223,7 @@ class Picking:
             if item is None:
                 self.missing.append(identity)
             if one.same:
-                yield Ranked(one.same[0], one.score, one.parts, one.same[1:])
+                yield Ranked(one.same[0], one.score, one.shares, one.same[1:])
                 yield from some[at + 1 :]
                 return
 

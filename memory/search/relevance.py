@@ -30,14 +30,19 @@ _OTHERS = ("assistant", "tool", "system")
 class Ranked:
     """A place in the corpus, its score from 0 to 1, and the parts of its order.
 
-    Results are in the order of the sums of their parts, and so are their scores. `same` are the places of other allowed
-    entries with this text.
+    Results are in the order of the sums of their parts, and so are their scores. `shares` are the parts in the order of
+    `FEATURES`, `same` the places of other allowed entries with this text.
     """
 
     place: int
     score: float
-    parts: Mapping[str, float]
+    shares: Floats
     same: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """The parts that are not 0, by feature."""
+        return {name: float(part) for name, part in zip(FEATURES, self.shares, strict=True) if part}
 
 
 def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None, limit: int = 10) -> list[Ranked]:
@@ -52,21 +57,15 @@ def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = No
     parts = found.values * weights(view)
     sums = parts.sum(axis=1)
     scores = confidence(signals(common(view, found), sums))
-    order = sorted(
-        range(len(sums)),
-        key=lambda at: (-sums[at], -corpus.time[view.places[at]], corpus.ids[view.places[at]]),
-    )
+    places = view.places.tolist()
+    keys = zip((-sums).tolist(), (-corpus.time[places]).tolist(), [corpus.ids[place] for place in places], strict=True)
     texts: dict[int, list[int]] = {}
-    for at in order:
-        texts.setdefault(int(corpus.digest[view.places[at]]), []).append(at)
+    digests = corpus.digest[places].tolist()
+    for *_, at in sorted((*key, at) for at, key in enumerate(keys)):
+        texts.setdefault(digests[at], []).append(at)
     best = list(texts.values())[:limit]
     return [
-        Ranked(
-            int(view.places[at]),
-            float(scores[at]),
-            {name: float(part) for name, part in zip(FEATURES, parts[at], strict=True) if part},
-            tuple(int(view.places[other]) for other in others),
-        )
+        Ranked(places[at], float(scores[at]), parts[at], tuple(places[other] for other in others))
         for at, *others in best
     ]
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from memory.models import MemoryItem, SearchIndex, SearchSegment
 from memory.search import later, reading, recall
 from memory.search.known import cache
+from memory.search.known_filters import by_id
 from memory.search.packing import pack
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "memory"])
@@ -248,3 +249,10 @@ def test_the_command_removes_the_index_of_a_user_without_items() -> None:
     index()
     assert not SearchIndex.objects.using(USING).exists()
     assert not SearchSegment.objects.using(USING).exists()
+
+
+@pytest.mark.parametrize("narrow", [lambda q: q, lambda q: q.filter(metadata__topic="art")], ids=["user", "metadata"])
+def test_results_are_looked_up_by_id(narrow: Callable[[Any], Any]) -> None:
+    """SQLite would otherwise read all items of the user, since it takes them for few."""
+    items = by_id(narrow(MemoryItem.objects.for_user("ada"))).filter(pk__in=[f"i{number}" for number in range(10)])
+    assert "memory_items_1 (id=?)" in items.explain()
