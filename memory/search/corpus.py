@@ -146,10 +146,10 @@ class Corpus:
             raise ValueError(f"Vectors of several dimensions: {sorted(dimensions)}.")
         rows = [one.vectors for one in corpora if len(one.vectors)]
         values: dict[str, Any] = {name: names for name, (names, _) in named.items()}
-        for name, number in _NUMBERED.items():
+        for name, number in NUMBERED.items():
             moved = zip(corpora, named[name][1], strict=True)
             values[number] = np.concatenate([to[getattr(one, number)] for one, to in moved])
-        for name in _JOINED:
+        for name in JOINED:
             values[name] = np.concatenate([getattr(one, name) for one in corpora])
         for name in ("piece_starts", "vector_starts"):
             values[name] = _joined_starts([getattr(one, name) for one in corpora])
@@ -169,7 +169,7 @@ class Corpus:
         stay = posted >= 0
         term = self.posting_terms[stay]
         values: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
-        values |= {name: getattr(self, name)[kept] for name in (*_NUMBERED.values(), *_OF_ENTRIES)}
+        values |= {name: getattr(self, name)[kept] for name in (*NUMBERED.values(), *_OF_ENTRIES)}
         return Corpus(
             ids=tuple(self.ids[place] for place in kept.tolist()),
             piece_starts=_starts(np.diff(self.piece_starts)[kept]),
@@ -189,9 +189,13 @@ class Corpus:
     @cached_property
     def nbytes(self) -> int:
         """The bytes of the arrays, and about those of the names."""
+        return self.array_bytes + sum(_BYTES_OF_A_NAME + len(name) for name in (*self.ids, *self.sessions, *self.terms))
+
+    @property
+    def array_bytes(self) -> int:
+        """The bytes of the arrays, but not of vectors that are another corpus's."""
         values = (getattr(self, field.name) for field in fields(self))
-        arrays = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
-        return arrays + sum(_BYTES_OF_A_NAME + len(name) for name in (*self.ids, *self.sessions, *self.terms))
+        return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
 
     @cached_property
     def posting_terms(self) -> NDArray[np.int32]:
@@ -203,13 +207,19 @@ class Corpus:
         """The place of each term in `terms`."""
         return {term: place for place, term in enumerate(self.terms)}
 
+    @cached_property
+    def places_by_name(self) -> Mapping[str, Mapping[str, int]]:
+        """For each of the tuples of names but `terms`, the place of each name."""
+        return {names: {name: place for place, name in enumerate(getattr(self, names))} for names in NUMBERED}
+
     def terms_of(self, places: Places) -> tuple[Integers, Integers]:
         """The terms of these entries one after the other, and where those of each begin (one more than places)."""
-        starts, terms = self._terms_by_entry
+        starts, terms = self.terms_by_entry
         return terms[_within(starts, places)], _starts(np.diff(starts)[places])
 
     @cached_property
-    def _terms_by_entry(self) -> tuple[Integers, Integers]:
+    def terms_by_entry(self) -> tuple[Integers, Integers]:
+        """Where the terms of each entry begin, and these terms."""
         entries = self.piece_entries[self.posting_pieces]
         order = np.argsort(entries, kind="stable")
         return _starts(np.bincount(entries, minlength=len(self))), self.posting_terms[order]
@@ -227,32 +237,47 @@ class Corpus:
     @cached_property
     def before(self) -> NDArray[np.int32]:
         """For each entry the one before it in its session, by time and then by id; -1 for the first."""
-        found = np.full(len(self), -1, np.int32)
-        order = self._by_session
-        same = self.session[order[1:]] == self.session[order[:-1]]
-        found[order[1:][same]] = order[:-1][same]
-        return found
+        return self._neighbours[0]
 
     @cached_property
     def after(self) -> NDArray[np.int32]:
         """For each entry the one after it in its session; -1 for the last."""
-        found = np.full(len(self), -1, np.int32)
-        has = np.flatnonzero(self.before >= 0)
-        found[self.before[has]] = has
-        return found
+        return self._neighbours[1]
 
     @cached_property
-    def _by_session(self) -> Places:
-        order: Places = np.lexsort((self.time, self.session))
-        same = (np.diff(self.session[order]) == 0) & (np.diff(self.time[order]) == 0)
+    def _neighbours(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        none = np.zeros(0, np.int32)
+        return self.neighbours_after(none, none)
+
+    def neighbours_after(
+        self, before: NDArray[np.int32], after: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """`before` and `after` of all entries, of which the first ones' are given as they were without the others."""
+        known, rest = len(before), np.full(len(self) - len(before), -1, np.int32)
+        before, after = np.concatenate([before, rest]), np.concatenate([after, rest])
+        changed = np.zeros(len(self.sessions), bool)
+        changed[self.session[known:]] = True
+        order = self._by_session(np.flatnonzero(changed[self.session]))
+        same = self.session[order[1:]] == self.session[order[:-1]]
+        first, second = order[:-1][same], order[1:][same]
+        before[second], after[first] = first, second
+        is_first, is_last = np.concatenate([[True], ~same])[: len(order)], np.concatenate([~same, [True]])[: len(order)]
+        before[order[is_first]], after[order[is_last]] = -1, -1
+        return before, after
+
+    def _by_session(self, places: Places) -> Places:
+        """These places by session, then by time and id."""
+        time, session = self.time[places], self.session[places]
+        order: Places = np.lexsort((time, session))
+        same = (np.diff(session[order]) == 0) & (np.diff(time[order]) == 0)
         if not same.any():
-            return order
+            return places[order]
         # Ids are compared only where times are equal: strings are slow to sort.
         tied = order[np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))]
-        ties = np.zeros(len(self), np.int64)
-        ties[tied[np.argsort(np.array([self.ids[place] for place in tied.tolist()]), kind="stable")]] = range(len(tied))
-        ordered: Places = np.lexsort((ties, self.time, self.session))
-        return ordered
+        ties = np.zeros(len(places), np.int64)
+        ids = np.array([self.ids[place] for place in places[tied].tolist()])
+        ties[tied[np.argsort(ids, kind="stable")]] = range(len(tied))
+        return places[np.lexsort((ties, time, session))]
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -265,23 +290,30 @@ class Corpus:
         return np.bincount(self.piece_entries, self.piece_lengths, len(self)).astype(np.int64)
 
     @cached_property
-    def mean_vector(self) -> NDArray[np.float32]:
-        """The mean of the entries' own vectors, of shape (dimension,)."""
+    def vector_sum(self) -> tuple[NDArray[np.float32], int]:
+        """The sum of the entries' own vectors, of shape (dimension,), and how many they are."""
         rows = self.rows[self.rows >= 0]
-        if not len(rows):
-            return np.zeros(self.vectors.shape[1], np.float32)
+        total = np.zeros(self.vectors.shape[1], np.float32)
         weights = np.zeros(len(self.scales), np.float32)
         weights[rows] = self.scales[rows]
-        total = np.zeros(self.vectors.shape[1], np.float32)
         for start in range(0, len(weights), _ROWS):
             some = slice(start, start + _ROWS)
             total += weights[some] @ self.vectors[some].astype(np.float32)
-        return total / np.float32(len(rows))
+        return total, len(rows)
+
+    @property
+    def mean_vector(self) -> NDArray[np.float32]:
+        """The mean of the entries' own vectors, of shape (dimension,)."""
+        total, count = self.vector_sum
+        return total / np.float32(max(1, count))
 
     @cached_property
-    def signs(self) -> NDArray[np.uint64]:
-        """The signs of the vectors minus the mean vector, as bits: shape (dimension / 64, rows)."""
-        mean = self.mean_vector
+    def signs(self) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
+        """A mean vector, and the signs of the vectors minus it, as bits: shape (dimension / 64, rows)."""
+        return self.mean_vector, self.signs_beside(self.mean_vector)
+
+    def signs_beside(self, mean: NDArray[np.float32]) -> NDArray[np.uint64]:
+        """The signs of the vectors minus a vector."""
         parts = [
             np.packbits(self.vectors[start : start + _ROWS] * self.scales[start : start + _ROWS, None] > mean, axis=1)
             for start in range(0, len(self.vectors), _ROWS)
@@ -292,16 +324,57 @@ class Corpus:
         return np.ascontiguousarray(padded.view(np.uint64).T)
 
     @cached_property
+    def order_in_time(self) -> Places:
+        """The number of entries before each entry, by time."""
+        found = np.empty(len(self), np.intp)
+        found[np.lexsort((self.session, self.time))] = np.arange(len(self))
+        return found
+
+    @cached_property
     def lateness(self) -> NDArray[np.float32]:
         """The share of the entries before each entry, by time."""
-        found = np.empty(len(self), np.float32)
-        found[np.lexsort((self.session, self.time))] = np.arange(len(self), dtype=np.float32) / max(1, len(self))
-        return found
+        return self.order_in_time.astype(np.float32) / np.float32(max(1, len(self)))
 
     @cached_property
     def used_roles(self) -> frozenset[str]:
         """The roles that an entry has."""
         return frozenset(self.roles[place] for place in np.unique(self.role).tolist())
+
+
+class Stacked:
+    """Two arrays after each other as one that is not copied; read-only."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.first, self.second = first, second
+        self.shape = (len(first) + len(second), *first.shape[1:])
+        self.nbytes = first.nbytes + second.nbytes
+
+    @classmethod
+    def of(cls, first: Any, second: Any) -> Any:
+        """Both; of several, the first one stays and the others are copied."""
+        if not len(second):
+            return first
+        return (
+            cls(first.first, np.concatenate([first.second, second])) if isinstance(first, cls) else cls(first, second)
+        )
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, places: slice | Places) -> Any:
+        size = len(self.first)
+        if isinstance(places, slice):
+            start, end, _ = places.indices(len(self))
+            return np.concatenate([self.first[start:end], self.second[max(0, start - size) : max(0, end - size)]])
+        late = np.flatnonzero(places >= size)
+        if not len(late):
+            return self.first[places]
+        found = self.first[np.minimum(places, size - 1)]
+        found[late] = self.second[places[late] - size]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.concatenate([self.first, self.second]).astype(dtype or self.first.dtype, copy=False)
 
 
 def quantised(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -311,10 +384,10 @@ def quantised(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     return scaled.round().astype(np.int8), steps.astype(np.float32)
 
 
-_NUMBERED = {"sessions": "session", "speakers": "speaker", "roles": "role", "languages": "language"}
-_NAMES = (*_NUMBERED, "terms")
+NUMBERED = {"sessions": "session", "speakers": "speaker", "roles": "role", "languages": "language"}
+_NAMES = (*NUMBERED, "terms")
 _OF_ENTRIES = ("time", "expiration", "digest", "flags", "counts")
-_JOINED = (*_OF_ENTRIES, "piece_lengths", "scales")
+JOINED = (*_OF_ENTRIES, "piece_lengths", "scales")
 _ROWS = 4_096  # of vectors that are widened at once
 _BYTES_OF_A_NAME = 57  # of a str and of its place in a tuple
 

@@ -121,11 +121,12 @@ class View:
                 vector - corpus.mean_vector
             )
         else:
-            bits = np.packbits(vector > corpus.mean_vector)
-            padded = np.zeros(corpus.signs.shape[0] * 8, np.uint8)
+            mean, signs = corpus.signs
+            bits = np.packbits(vector > mean)
+            padded = np.zeros(len(signs) * 8, np.uint8)
             padded[: len(bits)] = bits
             apart = np.zeros(len(corpus.vectors), np.uint16)
-            for ours, theirs in zip(padded.view(np.uint64), corpus.signs, strict=True):
+            for ours, theirs in zip(padded.view(np.uint64), signs, strict=True):
                 apart += np.bitwise_count(theirs ^ ours)
             every = np.cos(np.arange(len(vector) + 1) * (np.pi / len(vector)))[apart]
         has = np.flatnonzero(corpus.rows >= 0)

@@ -21,6 +21,7 @@ from memory.snapshots import epoch_microseconds
 
 from . import directory as directories
 from . import shared
+from .appending import appended
 from .corpus import Corpus
 from .directory import Directory
 from .known import EMPTY, Base, Known, cache
@@ -79,10 +80,7 @@ def read_memory(user_id: str, using: str, maker: Maker) -> Memory:
     found, base = read_base(user_id, using, maker.model, known.base)
     tail, made = _tail(user_id, using, found, base, known, maker)
     of_tail = frozenset(zip(tail.corpus.ids, tail.written.tolist(), strict=True))
-    if known.corpus is not None and known.base is base and known.of_tail == of_tail:
-        corpus = known.corpus
-    else:
-        corpus = _joined(base, tail.corpus)
+    corpus = _joined(known, base, tail.corpus, of_tail)
     gone = {one for one in base.places_of(known.gone) if one not in set(tail.corpus.ids)}
     fresh = Known(base, made, corpus, of_tail, gone)
     cache.put(owner, fresh)
@@ -168,10 +166,13 @@ def segment_of(some: Sequence[Stored]) -> Segment:
     return Segment.of([one.entry for one in some], [one.written for one in some])
 
 
-def _joined(base: Base, tail: Corpus) -> Corpus:
-    """The corpus of both. Entries of the tail replace those of the base."""
-    if not len(tail):
-        return base.segment.corpus
+def _joined(known: Known, base: Base, tail: Corpus, of_tail: frozenset[tuple[str, int]]) -> Corpus:
+    """The corpus of both. Entries of the tail replace those of the base. What is known of an earlier tail is used."""
+    if known.corpus is not None and known.base is base and known.of_tail <= of_tail:
+        before = {identity for identity, _ in known.of_tail}
+        new = [place for place, identity in enumerate(tail.ids) if identity not in before]
+        if len(new) + len(before) == len(tail) and not base.places_of([tail.ids[place] for place in new]):
+            return appended(known.corpus, tail.take(np.array(new, np.intp))) if new else known.corpus
     replaced = base.places_of(tail.ids)
     rest = base.without(np.fromiter(replaced.values(), np.intp, len(replaced))) if replaced else base
-    return Corpus.concat([rest.segment.corpus, tail])
+    return appended(rest.segment.corpus, tail) if len(tail) else rest.segment.corpus
