@@ -4,6 +4,8 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 # The environment whose tools are run. `tests/matrix.py` makes others, with other versions of Django.
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The environment of the adapters' tests, with the frameworks of requirements-adapters.txt.
+ADAPTERS := .venv-adapters
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two workers, random order. PYTEST_ARGS (for example "-x -k admin") is passed to every run.
@@ -19,7 +21,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-matrix test-others test-suites test-core test-firestore check audit format docs bench wheel changelog lock
+.PHONY: run test test-matrix test-others test-suites test-core test-firestore test-adapters check audit format docs bench wheel changelog lock
 
 run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -49,6 +51,9 @@ test-core:
 
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)
+
+test-adapters: $(ADAPTERS)/ready  ## Run the adapters' tests and the frameworks' suites: docs/adapters/conformance.md
+	$(ADAPTERS)/bin/python -m tests.adapters.run $(PYTEST_ARGS)
 
 check: .venv/develop  ## Run the linters, the type checker and the index check
 	$(BIN)/ruff check .
@@ -81,7 +86,7 @@ changelog: .venv/develop  ## Move the fragments of changelog.d/ into CHANGELOG.m
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'from memory.version import __version__; print(__version__)')"
 
 lock: .venv/develop  ## Resolve requirements*.in into requirements*.txt
-	for name in requirements requirements-dev; do \
+	for name in requirements requirements-dev requirements-adapters; do \
 	  $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --no-emit-options -o $$name.txt $$name.in || exit 1; \
 	done
@@ -96,4 +101,10 @@ lock: .venv/develop  ## Resolve requirements*.in into requirements*.txt
 
 .venv/develop: .venv/service requirements-dev.txt
 	$(PIP) install -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+$(ADAPTERS)/ready: requirements.txt requirements-dev.txt requirements-adapters.txt
+	@test -n "$(PYTHON)" || { echo "Python >= 3.11 with venv is needed; set PYTHON=/path/to/python." >&2; exit 1; }
+	$(PYTHON) -m venv $(ADAPTERS)
+	$(ADAPTERS)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements.txt -r requirements-dev.txt -r requirements-adapters.txt
 	@touch $@

@@ -20,6 +20,9 @@ from django.utils.translation import gettext_lazy as _
 from . import limits
 from .batches import ROWS_AT_ONCE, Activity, Place, activities, places_of
 from .cache import Conversation
+from .checkpoints import AgentCheckpoint as AgentCheckpoint
+from .checkpoints import AgentPart as AgentPart
+from .checkpoints import AgentWrites as AgentWrites
 from .coherence import Changes, Tables, cache_of, conversation_of, writing
 from .contention import retry_on_contention
 from .exceptions import ValidationError

@@ -1,11 +1,15 @@
-"""The filters of a queryset that the index knows: by session and by time. They apply before the ranking."""
+"""The filters of a queryset that the index knows: by session, by a range of sessions, and by time.
+
+They apply before the ranking.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
+from operator import eq, ge, lt
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +22,7 @@ from django.db.models.lookups import (
     IsNull,
     LessThan,
     LessThanOrEqual,
+    StartsWith,
 )
 from django.db.models.sql.where import AND, WhereNode
 from numpy.typing import NDArray
@@ -36,6 +41,18 @@ COMPARISONS: Final[Mapping[type, Callable[[Any, int], Any]]] = {
     LessThan: np.less,
     LessThanOrEqual: np.less_equal,
     Exact: np.equal,
+}
+
+# Databases compare texts by their collations: these are the lookups that do so as Python does.
+SESSION_RANGES: Final[Mapping[str, Mapping[type, Callable[[str, str], bool]]]] = {
+    "sqlite": {GreaterThanOrEqual: ge, LessThan: lt},
+    "firestore": {GreaterThanOrEqual: ge, LessThan: lt},
+    "postgresql": {StartsWith: str.startswith},
+}
+
+SESSION_TESTS: Final[Mapping[type, Callable[[str, str], bool]]] = {
+    Exact: eq,
+    **{kind: test for tests in SESSION_RANGES.values() for kind, test in tests.items()},
 }
 
 
@@ -57,8 +74,9 @@ class KnownFilters:
 def known_filters(items: MemoryItemQuerySet) -> KnownFilters:
     """The known filters of a queryset."""
     leaves = list(_leaves(items.query.where))
-    lookups = tuple(leaf for leaf in leaves if _is_known(leaf))
-    rest = [leaf for leaf in leaves if not _is_known(leaf)]
+    ranges = SESSION_RANGES.get(connections[items.db].vendor, {})
+    lookups = tuple(leaf for leaf in leaves if _is_known(leaf, ranges))
+    rest = [leaf for leaf in leaves if leaf not in lookups]
     return KnownFilters(lookups, all(_is_of_user(leaf) or _is_of_expiration(leaf) for leaf in rest))
 
 
@@ -105,10 +123,11 @@ def _leaves(where: Any) -> Iterator[Any]:
             yield child
 
 
-def _is_known(lookup: Any) -> bool:
+def _is_known(lookup: Any, ranges: Collection[type]) -> bool:
     name = _column(lookup)
     if name == "session_id":
-        return isinstance(lookup, IsNull) or (isinstance(lookup, Exact) and isinstance(lookup.rhs, str))
+        is_text = type(lookup) in {Exact, *ranges} and isinstance(lookup.rhs, str)
+        return isinstance(lookup, IsNull) or is_text
     return name == "timestamp" and type(lookup) in COMPARISONS and isinstance(lookup.rhs, datetime)
 
 
@@ -134,5 +153,8 @@ def _mask(lookup: Any, corpus: Corpus) -> Mask:
     if isinstance(lookup, IsNull):
         alone = np.array([name.startswith(ALONE) for name in corpus.sessions], bool)
         return alone[corpus.session] == bool(lookup.rhs) if len(corpus) else np.zeros(0, bool)
-    places = [place for place, name in enumerate(corpus.sessions) if name == lookup.rhs]
+    passes = SESSION_TESTS[type(lookup)]
+    places = [
+        place for place, name in enumerate(corpus.sessions) if not name.startswith(ALONE) and passes(name, lookup.rhs)
+    ]
     return np.isin(corpus.session, places)

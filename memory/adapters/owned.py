@@ -1,0 +1,75 @@
+"""What all adapters share: one user's data in one database, reached from threads and from event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import connections
+
+if TYPE_CHECKING:
+    from memory.stores.threads import DatabaseThreads
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_pools: dict[str, DatabaseThreads] = {}
+
+
+class Owned:
+    """One user's data. Nothing of another user is read, changed or deleted.
+
+    `using` is a database alias; None: `MEMORY["DATABASE"]`.
+    """
+
+    def __init__(self, user_id: str, using: str | None = None) -> None:
+        if not isinstance(user_id, str) or not user_id:
+            raise ValueError("user_id must be a string that is not empty: an adapter holds the data of one user.")
+        self.user_id = user_id
+        self._using = using
+
+    @property
+    def alias(self) -> str:
+        """The database alias."""
+        if self._using is None:
+            from memory.conf import memory_settings  # needs django.setup()
+
+            self._using = memory_settings.database
+        return self._using
+
+    def call(self, function: Callable[[], T]) -> T:
+        """The result of a function that uses the database.
+
+        It runs in this thread if this is in a transaction or has a connection, else on a thread of a pool: frameworks
+        call from short-lived threads, whose connections nobody closes, and from event loops, where Django forbids it.
+        """
+        connection = connections[self.alias]
+        if _in_event_loop():
+            return pool_of(self.alias).call(function)
+        if connection.in_atomic_block or connection.connection is not None:
+            return function()
+        return pool_of(self.alias).submit(function).result()
+
+    async def acall(self, function: Callable[[], T]) -> T:
+        """As `call`, on a thread of a pool."""
+        return await pool_of(self.alias).run(function)
+
+
+def pool_of(alias: str) -> DatabaseThreads:
+    """The threads of this process for a database."""
+    from memory.stores.threads import DatabaseThreads  # needs django.setup()
+
+    with _lock:
+        if alias not in _pools:
+            _pools[alias] = DatabaseThreads(alias)
+        return _pools[alias]
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
