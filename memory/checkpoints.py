@@ -46,7 +46,6 @@ class AgentCheckpoint(Bytes):
         db_table = "memory_checkpoints"
         verbose_name = _("checkpoint")
         verbose_name_plural = _("checkpoints")
-        ordering = ("-checkpoint_id",)
         indexes = (
             models.Index(fields=["place", "-checkpoint_id"], name="memory_checkpoints_place"),
             models.Index(fields=["user_id", "thread_id", "-checkpoint_id"], name="memory_checkpoints_thread"),

@@ -33,7 +33,6 @@ class Migration(migrations.Migration):
                 'verbose_name': 'checkpoint',
                 'verbose_name_plural': 'checkpoints',
                 'db_table': 'memory_checkpoints',
-                'ordering': ('-checkpoint_id',),
                 'indexes': [models.Index(fields=['place', '-checkpoint_id'], name='memory_checkpoints_place'), models.Index(fields=['user_id', 'thread_id', '-checkpoint_id'], name='memory_checkpoints_thread'), models.Index(fields=['user_id', '-checkpoint_id'], name='memory_checkpoints_user'), models.Index(fields=['user_id', 'run_id'], name='memory_checkpoints_run')],
             },
         ),

@@ -22,8 +22,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adapters/conformance.md"
 ENGINES = {"sqlite": "SQLite", "firestore": "Firestore emulator"}
-# The option of a plugin that comes with langchain-tests, without which it warns.
-PYTEST = [sys.executable, "-m", "pytest", "-o", "asyncio_default_fixture_loop_scope=function", "tests/adapters"]
+# Options of a plugin that comes with langchain-tests, whose async tests have no marks.
+OPTIONS = ("-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto")
+PYTEST = [sys.executable, "-m", "pytest", *OPTIONS, "tests/adapters"]
 PACKAGES = {
     "langgraph-checkpoint-conformance": ("langgraph-checkpoint-conformance", "langgraph-checkpoint", "langgraph"),
     "langchain-tests": ("langchain-tests", "langchain-core"),

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-ADAPTERS = {"langgraph": "langgraph"}  # the module of each framework
+ADAPTERS = {
+    "langgraph": "langgraph",
+    "openai_agents": "agents",
+    "langchain": "langchain_core",
+}  # the module of each framework
 
 
 def run(code: str) -> str:

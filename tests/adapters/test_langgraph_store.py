@@ -20,6 +20,7 @@ from langgraph.store.base import (
 from langgraph.store.memory import InMemoryStore
 
 from memory.adapters.langgraph import DjangoStore
+from memory.adapters.langgraph.namespaces import item_id
 from memory.exceptions import ValidationError
 from memory.models import MemoryItem, UserSession
 from tests.adapters import DATABASE
@@ -169,7 +170,7 @@ def test_the_indexed_fields_are_searched(store: DjangoStore) -> None:
     store = DjangoStore("ada", fields=["title", "parts[*].text"])
     store.put(ADA, "a", {"title": "gardens", "body": "saffron", "parts": [{"text": "roses"}, {"text": "tulips"}]})
     store.put(ADA, "b", {"title": "kitchens", "body": "saffron"}, index=["body"])
-    assert MemoryItem.objects.get(metadata__key="a").text_content == "gardens\nroses\ntulips"
+    assert MemoryItem.objects.get(pk=item_id("ada", ADA, "a")).text_content == "gardens\nroses\ntulips"
     assert keys(store.search(ADA, query="saffron", limit=1)) == ["b"]
     assert keys(store.search(ADA, query="tulips", limit=1)) == ["a"]
 

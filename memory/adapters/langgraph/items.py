@@ -121,9 +121,7 @@ class Items:
         """The live items with these namespaces and keys."""
         ids = {item_id(self.user_id, *name): name for name in names}
         found = MemoryItem.all_objects.using(self.alias).without_search_data().in_bulk(list(ids))
-        now = timezone.now()
-        live = (item for item in found.values() if item.expiration is None or item.expiration > now)
-        return {(one.namespace, one.key): one for one in map(stored, live)}
+        return {(one.namespace, one.key): one for one in map(stored, filter(is_live, found.values()))}
 
     def refresh(self, items: Iterable[Stored]) -> None:
         """Let the items that have a TTL live that long from now on."""
@@ -171,17 +169,21 @@ class Items:
         ]
 
     def _in_order(self, search: Search) -> Iterator[Stored]:
-        items = self._below(search.prefix).without_search_data().order_by(*self._order())
-        return filter(search.passes, map(stored, filter(is_stored, streamed(items))))
+        """Live items in a namespace and all below it, which have the wanted values."""
+        rows = self._below(search.prefix, MemoryItem.all_objects).without_search_data().order_by(*self._order())
+        return filter(search.passes, map(stored, filter(is_live, streamed(rows))))
 
     def _order(self) -> Sequence[str]:
         """Firestore's order ends with the document's id, without another index."""
         order = ("session_id", "timestamp")
         return order if connections[self.alias].vendor == "firestore" else (*order, "id")
 
-    def _below(self, prefix: Namespace) -> MemoryItemQuerySet:
-        """Live items in a namespace and all below it."""
-        items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias).for_user(self.user_id)
+    def _below(self, prefix: Namespace, manager: Any = MemoryItem.objects) -> MemoryItemQuerySet:
+        """Items in a namespace and all below it.
+
+        In order they are read with `all_objects` and `is_live()`: the condition would need an index of its own.
+        """
+        items: MemoryItemQuerySet = manager.using(self.alias).for_user(self.user_id)
         start = session_of(prefix)
         if connections[self.alias].vendor in BY_CODE_POINTS:
             return items.filter(session_id__gte=start, session_id__lt=end_of(start))
@@ -193,17 +195,17 @@ class Items:
 
     def _sessions(self) -> Iterator[str]:
         """The session ids of the namespaces. On Firestore one document is read for each: a query skips to the next."""
-        below = self._below(()).filter(item_type=ITEM_TYPE)
         if connections[self.alias].vendor != "firestore":
-            yield from map(str, below.order_by().values_list("session_id", flat=True).distinct())
+            items = self._below(()).filter(item_type=ITEM_TYPE).order_by()
+            yield from map(str, items.values_list("session_id", flat=True).distinct())
             return
-        below = self._below(()).order_by(*self._order())
-        found = below.without_search_data().first()
+        rows = self._below((), MemoryItem.all_objects).without_search_data().order_by(*self._order())
+        found = rows.first()
         while found is not None:
             session_id = str(found.session_id)
-            if is_stored(found):
+            if is_live(found) or any(map(is_live, streamed(rows.filter(session_id=session_id)))):
                 yield session_id
-            found = below.filter(session_id__gt=session_id).without_search_data().first()
+            found = rows.filter(session_id__gt=session_id).first()
 
 
 BY_CODE_POINTS = frozenset({"sqlite", "firestore"})
@@ -213,6 +215,11 @@ BY_CODE_POINTS = frozenset({"sqlite", "firestore"})
 def expiration(now: datetime, ttl: float | None) -> datetime | None:
     """When an item with this TTL in minutes expires."""
     return None if ttl is None else now + timedelta(minutes=ttl)
+
+
+def is_live(item: MemoryItem) -> bool:
+    """Whether it is an item of a store that has not expired."""
+    return is_stored(item) and (item.expiration is None or item.expiration > timezone.now())
 
 
 def is_stored(item: MemoryItem) -> bool:

@@ -1,0 +1,133 @@
+"""A process that holds a conversation through an adapter, with a scripted model, and prints each turn that is done.
+
+    python -m tests.adapters.talk FRAMEWORK DATABASE SESSION TURNS
+
+It goes on where the session ends, as an application does after a crash: a turn that was not finished is finished or
+done again. DATABASE is an entry of `DATABASES` as JSON; the framework `migrate` makes its tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+USER = "ada"
+
+
+def question(session: str, turn: int) -> str:
+    """What the user says."""
+    return f"In {session} my number {turn} is {turn * 7919 % 1_000}"
+
+
+def answer(said: str) -> str:
+    """What the scripted model says."""
+    return f"I noted: {said}"
+
+
+def openai_agents(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """Runs of an agent with a session."""
+    from agents import Agent, Runner
+    from agents.items import ModelResponse
+    from agents.models.interface import Model
+    from agents.run import RunConfig
+    from agents.usage import Usage
+    from openai.types.responses import ResponseOutputMessage, ResponseOutputText
+
+    from memory.adapters.openai_agents import DjangoSession
+
+    class Scripted(Model):
+        async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            items = kwargs.get("input", args[1] if len(args) > 1 else [])
+            text = ResponseOutputText(text=answer(items[-1]["content"]), type="output_text", annotations=[])
+            output = ResponseOutputMessage(id="m", content=[text], role="assistant", status="completed", type="message")
+            return ModelResponse(output=[output], usage=Usage(), response_id=None)
+
+        def stream_response(self, *args: Any, **kwargs: Any) -> Any:
+            raise NotImplementedError
+
+    async def talk() -> None:
+        session: Any = DjangoSession(session_id, USER)
+        agent = Agent(name="scripted", model=Scripted())
+        items = await session.get_items()
+        if items and items[-1]["role"] == "user":
+            await session.pop_item()
+        for turn in range(len(items) // 2, turns):
+            said, config = question(session_id, turn), RunConfig(tracing_disabled=True)
+            await Runner.run(agent, said, session=session, run_config=config)
+            done(turn)
+
+    asyncio.run(talk())
+
+
+def langchain(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """A history of messages."""
+    from langchain_core.messages import AIMessage, HumanMessage
+
+    from memory.adapters.langchain import DjangoChatMessageHistory
+
+    history = DjangoChatMessageHistory(session_id, USER)
+    for turn in range(len(history.messages) // 2, turns):
+        said = question(session_id, turn)
+        history.add_messages([HumanMessage(said), AIMessage(answer(said))])
+        done(turn)
+
+
+def langgraph(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """A graph with a checkpointer and a store."""
+    graph, config = graph_of(), {"configurable": {"thread_id": session_id}}
+    state = graph.get_state(config)
+    if state.next:
+        graph.invoke(None, config)
+    for turn in range(len(graph.get_state(config).values.get("log", ())) // 2, turns):
+        graph.invoke({"log": [question(session_id, turn)]}, config)
+        done(turn)
+
+
+def graph_of(using: str | None = None) -> Any:
+    """A graph of two nodes: one remembers what was said, one answers."""
+    import operator
+    from typing import Annotated, TypedDict
+
+    from langgraph.graph import END, START, StateGraph
+
+    from memory.adapters.langgraph import DjangoSaver, DjangoStore
+
+    store = DjangoStore(USER, using=using)
+
+    def remember(state: Any) -> dict[str, Any]:
+        store.put(("said",), state["log"][-1], {"text": state["log"][-1]})
+        return {}
+
+    builder = StateGraph(TypedDict("State", {"log": Annotated[list[str], operator.add]}))  # type: ignore[misc]
+    builder.add_node("remember", remember)
+    builder.add_node("respond", lambda state: {"log": [answer(state["log"][-1])]})
+    builder.add_edge(START, "remember")
+    builder.add_edge("remember", "respond")
+    builder.add_edge("respond", END)
+    return builder.compile(checkpointer=DjangoSaver(USER, using=using))
+
+
+def main(framework: str, database: str, session_id: str, turns: str) -> None:
+    """Run a conversation."""
+    import django
+    from django.conf import settings
+    from django.core.management import call_command
+
+    settings.configure(
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "memory"],
+        DATABASES={"default": json.loads(database)},
+        MEMORY={"CACHE": None},
+        USE_TZ=True,
+    )
+    django.setup()
+    if framework == "migrate":
+        call_command("migrate", verbosity=0)
+    else:
+        globals()[framework](session_id, int(turns), lambda turn: print(turn, flush=True))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,103 @@
+"""Two processes talk through a framework; one is killed and started again: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from django.test import Client, override_settings
+
+from memory.models import MemoryItem
+from tests import databases
+
+from .talk import USER, answer, graph_of, question
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORKS = {"langgraph": "langgraph", "openai_agents": "agents", "langchain": "langchain_core"}
+TURNS = 100  # of each process
+KILLED_AFTER = 40
+ALIAS = "talk"
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "memory"])
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """An empty database with the app's tables, which processes share."""
+    if os.environ.get("MEMORY_TEST_ENGINE") == "firestore":
+        address, project = os.environ["FIRESTORE_EMULATOR_HOST"], f"talk-{uuid.uuid4().hex[:12]}"
+        return {"ENGINE": databases.FIRESTORE, "HOST": address, "PROJECT": project, "OPTIONS": {}}
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "talk.sqlite3")}
+
+
+def started(framework: str, database: dict[str, Any], session_id: str) -> subprocess.Popen[str]:
+    """A process that talks."""
+    command = [sys.executable, "-m", "tests.adapters.talk", framework, json.dumps(database), session_id, str(TURNS)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def turns_of(process: subprocess.Popen[str]) -> Iterator[int]:
+    """The turns that it has done."""
+    assert process.stdout is not None
+    return map(int, process.stdout)
+
+
+@pytest.mark.parametrize("framework", [name for name, module in FRAMEWORKS.items() if find_spec(module) is not None])
+def test_a_killed_process_loses_and_doubles_nothing(
+    framework: str, database: dict[str, Any], admin_client: Client
+) -> None:
+    """200 turns of two conversations, kill -9 in the middle; then they are found by search and browsed in the admin."""
+    assert started("migrate", database, "").wait() == 0
+    killed, other = started(framework, database, "first"), started(framework, database, "second")
+    acknowledged = next(turn for turn in turns_of(killed) if turn == KILLED_AFTER)
+    killed.kill()
+    killed.wait()
+    again = started(framework, database, "first")
+    turns = list(turns_of(again))
+    assert turns[0] in (acknowledged + 1, acknowledged + 2)  # the turn that ran when it was killed may be done
+    assert list(turns_of(other)) == list(range(TURNS))
+    assert (again.wait(), other.wait()) == (0, 0)
+    for process in (killed, again, other):
+        assert process.stdout is not None
+        process.stdout.close()
+    with databases.added(ALIAS, database), override_settings(MEMORY={"DATABASE": ALIAS, "CACHE": None}):
+        with transaction.atomic(using=ALIAS):  # in which adapters read on this thread, and not on those of a pool
+            check(framework)
+        page = admin_client.get("/admin/memory/memoryitem/", {"user_id": USER}, follow=True)
+        assert page.status_code == 200
+        assert "my number 9" in page.content.decode()
+
+
+def check(framework: str) -> None:
+    """Both conversations are whole, and search finds a turn."""
+    for session_id in ("first", "second"):
+        said = [question(session_id, turn) for turn in range(TURNS)]
+        assert conversation(framework, session_id) == [text for one in said for text in (one, answer(one))]
+    wanted = question("first", 57)
+    [best] = MemoryItem.objects.using(ALIAS).search(wanted, user_id=USER, limit=1)
+    assert wanted in best.text_content
+
+
+def conversation(framework: str, session_id: str) -> list[str]:
+    """The texts of a conversation, as the framework reads them."""
+    if framework == "langgraph":
+        graph = graph_of(ALIAS)
+        return list(graph.get_state({"configurable": {"thread_id": session_id}}).values["log"])
+    if framework == "langchain":
+        from memory.adapters.langchain import DjangoChatMessageHistory
+
+        return [str(message.content) for message in DjangoChatMessageHistory(session_id, USER, using=ALIAS).messages]
+    from memory.adapters.openai_agents import DjangoSession
+
+    items: list[Any] = async_to_sync(DjangoSession(session_id, USER, using=ALIAS).get_items)()
+    return [one["content"] if isinstance(one["content"], str) else one["content"][0]["text"] for one in items]
