@@ -67,6 +67,14 @@ def pool_of(alias: str) -> DatabaseThreads:
         return _pools[alias]
 
 
+def close_pools() -> None:
+    """End the threads of all adapters and close their connections; the next call of an adapter starts new ones."""
+    with _lock:
+        pools = list(_pools.values())
+    for pool in pools:
+        pool.close()
+
+
 def _in_event_loop() -> bool:
     try:
         asyncio.get_running_loop()

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 USER = "ada"
+KINDS = ("red", "old", "tiny", "loud", "silver", "wooden", "sleepy", "foreign", "broken", "famous")
+THINGS = ("parrot", "violin", "lighthouse", "tractor", "teapot", "glacier", "sculptor", "umbrella", "pumpkin", "anchor")
 
 
 def question(session: str, turn: int) -> str:
     """What the user says."""
-    return f"In {session} my number {turn} is {turn * 7919 % 1_000}"
+    return f"In {session} I saw a {KINDS[turn % 10]} {THINGS[turn // 10]}"
 
 
 def answer(said: str) -> str:
