@@ -41,7 +41,7 @@ CLASSES: Final[Mapping[str, type[BaseMessage]]] = {
     "system": SystemMessage,
     "developer": SystemMessage,
 }
-DEFAULTS: Final = (None, False, "", [], {})
+DEFAULTS: Final[tuple[Any, ...]] = (None, False, "", [], {})
 
 
 class DjangoChatMessageHistory(Owned, BaseChatMessageHistory):

@@ -192,4 +192,4 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.cls is TestLangChainsOwn:
         has_failed = request.session.testsfailed > failed
-        record("langchain-tests", f"retrievers: {request.node.name}", not has_failed, has_failed, 0)
+        record("langchain-tests", f"retrievers: {request.node.name}", int(not has_failed), int(has_failed), 0)

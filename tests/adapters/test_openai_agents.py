@@ -153,7 +153,7 @@ def test_messages_are_memories(session: DjangoSession, make_item: Any) -> None:
     run(session.add_items, [{"role": "user", "content": "My favourite dish is risotto with saffron"}, ANSWER])
     [best, *_] = MemoryItem.objects.search("Which dish is the favourite?", user_id="ada", limit=1)
     assert (best.role, best.session_id, best.item_type) == ("user", "trip", "message")
-    assert MemoryItem.objects.get(text_content="Hello Ada").role == "assistant"
+    assert {item.text_content: item.role for item in MemoryItem.objects.for_user("ada")}["Hello Ada"] == "assistant"
     make_item(session_id="trip", text_content="From elsewhere", metadata={"role": "assistant"})
     make_item(session_id="trip", text_content="A fact", item_type="fact")
     make_item(session_id="trip", text_content="A result", metadata={"role": "tool"})

@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from memory.backends.firestore.values.batching import batches
 from memory.batches import ROWS_AT_ONCE
-from memory.contention import retried_on_contention, write_transaction
+from memory.contention import in_transaction, retried_on_contention, write_transaction
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.querysets.scan import streamed
@@ -81,7 +81,12 @@ class Items:
         """Write and delete items, all or none up to the limits of a transaction."""
         kept = [self._row(put) for put in puts if put.value is not None]
         gone = [item_id(self.user_id, put.namespace, put.key) for put in puts if put.value is None]
-        if kept and gone:
+        if kept and not gone and not in_transaction(connections[self.alias]):
+            try:  # most keys are new: on Firestore a creation reads nothing
+                MemoryItem.all_objects.using(self.alias).bulk_create(kept)
+            except IntegrityError:
+                self._write(kept, gone)
+        elif kept and gone:
             retried_on_contention(partial(self._write_together, kept, gone), using=self.alias)
         else:
             self._write(kept, gone)
@@ -141,7 +146,7 @@ class Items:
         ranked = self._ranked(search, wanted) if search.query and search.query.strip() else []
         if len(ranked) < wanted:
             known = {item.id for item in ranked}
-            others = (item for item in self._in_order(search) if item.id not in known)
+            others = (item for item in self._in_order(search, wanted) if item.id not in known)
             ranked += islice(others, wanted - len(ranked))
         return ranked[search.offset : wanted]
 
@@ -153,7 +158,7 @@ class Items:
         if len(passing) >= wanted or len(passing) == len(found) or len(found) < most:
             return passing
         # More may pass than the best of all: rank those that do.
-        ids = [item.id for item in self._in_order(search)]
+        ids = [item.id for item in self._in_order(search, 0)]
         return self._found(items.filter(pk__in=ids), search, min(wanted, MOST_RESULTS)) if ids else []
 
     def _found(self, items: MemoryItemQuerySet, search: Search, most: int) -> list[Stored]:
@@ -168,10 +173,12 @@ class Items:
             if is_stored(one)
         ]
 
-    def _in_order(self, search: Search) -> Iterator[Stored]:
-        """Live items in a namespace and all below it, which have the wanted values."""
+    def _in_order(self, search: Search, count: int) -> Iterator[Stored]:
+        """Live items in a namespace and all below it, which have the wanted values. Probably `count` are needed."""
         rows = self._below(search.prefix, MemoryItem.all_objects).without_search_data().order_by(*self._order())
-        return filter(search.passes, map(stored, filter(is_live, streamed(rows))))
+        first = [] if search.filter else list(rows[:count])
+        rest = streamed(rows[len(first) :]) if len(first) == count or search.filter else iter(())
+        return filter(search.passes, map(stored, filter(is_live, chain(first, rest))))
 
     def _order(self) -> Sequence[str]:
         """Firestore's order ends with the document's id, without another index."""
