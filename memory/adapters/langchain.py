@@ -113,7 +113,7 @@ def message_of(message: BaseMessage) -> Message:
     """A message to store. It has no form of its own if role and text are all of it."""
     from memory.interchange.messages import text_of  # needs django.setup()
 
-    from .chat import Message
+    from .chat import Message  # needs django.setup()
 
     data = message.model_dump(mode="json")
     text, _ = text_of(message.content)
@@ -161,7 +161,7 @@ class DjangoRetriever(BaseRetriever):
 
     def _found(self, query: str, k: int | None) -> list[Document]:
         from memory.exceptions import storage_errors  # needs django.setup()
-        from memory.models import MemoryItem
+        from memory.models import MemoryItem  # needs django.setup()
 
         with storage_errors("Searching the memory"):
             items = MemoryItem.objects.using(self._owned.alias).search(

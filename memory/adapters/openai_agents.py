@@ -111,9 +111,9 @@ class DjangoSession(Owned, SessionABC):
 def message_of(item: TResponseInputItem) -> Message:
     """An item as a message. Raises `TypeError` for one that is not JSON."""
     from memory.interchange.formats.openai import ITEMS  # needs django.setup()
-    from memory.interchange.messages import text_of
+    from memory.interchange.messages import text_of  # needs django.setup()
 
-    from .chat import Message
+    from .chat import Message  # needs django.setup()
 
     form: dict[str, Any] = json.loads(json.dumps(item))
     kind, content = form.get("type"), form.get("content")
