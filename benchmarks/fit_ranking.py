@@ -26,7 +26,7 @@ from memory.search.confidence import SIGNALS, common, signals
 from memory.search.corpus import Corpus
 from memory.search.embedders.static import StaticEmbedder
 from memory.search.entries import entry_of, read_text
-from memory.search.features import FEATURES, LONG, SHORT, View, asked, features
+from memory.search.features import FEATURES, LONG, SHORT, Postings, View, asked, features
 from memory.search.relevance import SHAPES, shapes
 from memory.search.weights import CONFIDENCE, NOTHING_BELOW, WEIGHTS
 
@@ -128,7 +128,7 @@ def _of_file(data: Mapping[str, Any], strangers: Sequence[str]) -> list[Measured
         corpus = corpus_of(conversation["turns"], embedder)
         places = {identity: place for place, identity in enumerate(corpus.ids)}
         for question in conversation["questions"]:
-            view = View(asked(question["question"], embedder), corpus)
+            view = View(asked(question["question"], embedder, asker=question.get("asker") or ""), corpus)
             evidence = frozenset(places[one] for one in question["evidence"] if one in places)
             kind = question["category"].split("/")[0]
             if evidence or question["category"].endswith("unanswerable"):
@@ -141,7 +141,8 @@ def _of_file(data: Mapping[str, Any], strangers: Sequence[str]) -> list[Measured
 
 def _measured(kind: str, view: View, evidence: frozenset[int]) -> Measured:
     made = features(view)
-    bm25 = tuple(_first_ten(view.words.scores(how)) for how in (SHORT, LONG))
+    words = Postings(view.corpus, view.terms)
+    bm25 = tuple(_first_ten(words.scores(how)) for how in (SHORT, LONG))
     values = made.values.astype(np.float32)
     return Measured(kind, view.question.text, view.places, evidence, values, shapes(view), bm25, common(view, made))
 
@@ -408,6 +409,16 @@ def _show_scores(questions: Sequence[Measured], weights: Floats, confident: Floa
     for other in (least, *SHOWN):
         measures = Results.of_questions(questions, weights).measures(confident, other)
         print({name: round(value, 3) for name, value in measures.items()})
+    _show_refusals(questions, weights, confident, (least, *SHOWN))
+
+
+def _show_refusals(questions: Sequence[Measured], weights: Floats, confident: Floats, least: Sequence[float]) -> None:
+    """By kind and least score: the share of the evidence that is lost, and of unanswerable questions refused."""
+    print(f"{'kind':10}", *(f"{one:>12}" for one in least))
+    for kind in sorted({one.kind for one in questions if not one.evidence and not one.asked_of_others}):
+        results = Results.of_questions([one for one in questions if one.kind == kind], weights)
+        found = [results.measures(confident, one) for one in least]
+        print(f"{kind:10}", *(f"{one['evidence lost']:6.2f}{one['refused']:6.2f}" for one in found))
 
 
 if __name__ == "__main__":

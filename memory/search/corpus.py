@@ -212,6 +212,12 @@ class Corpus:
         """For each of the tuples of names but `terms`, the place of each name."""
         return {names: {name: place for place, name in enumerate(getattr(self, names))} for names in NUMBERED}
 
+    @cached_property
+    def joined_terms(self) -> tuple[str, NDArray[np.int64]]:
+        """All terms in one string, each after a line end and before one, and where each begins."""
+        lengths = np.fromiter(map(len, self.terms), np.int64, len(self.terms))
+        return "\n".join(("", *self.terms, "")), _starts(lengths + 1)[:-1] + 1
+
     def terms_of(self, places: Places) -> tuple[Integers, Integers]:
         """The terms of these entries one after the other, and where those of each begin (one more than places)."""
         starts, terms = self.terms_by_entry

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from memory.embedding import Embedder, Vectors
 
 from .answers import KINDS, MOST_READ
+from .compounds import COMPOUNDING, SHARE, kin
 from .corpus import ASKS, FIRST_PERSON, HAS_DIGIT, HAS_NAME, HAS_NUMBER, HAS_TIME, Corpus, Integers, Places
 from .dates import Named, named
 from .embedders.checked import query_vector
@@ -43,40 +44,51 @@ MOST_WORDS = 20_000  # of all candidates, that are compared by their vectors: ab
 WORD_DIMENSIONS = 64  # of the vectors of single words: enough to compare words, and fast
 LEAST_SPREAD = 0.05
 
+NO_OTHERS: Mapping[str, Sequence[int]] = {}
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question: its text and language, and its vectors as it is and without stop words (None without an embedder)."""
+    """A question: its text and language, and its vectors as it is and without stop words (None without an embedder).
+
+    `asker` is the speaker who asks; empty for the user of the memory.
+    """
 
     text: str
     language: str
     vector: Vectors | None
     content_vector: Vectors | None
     lexicon: Lexicon | None
+    asker: str = ""
 
 
-def asked(text: str, embedder: Embedder | None = None, language: str | None = None) -> Asked:
+def asked(text: str, embedder: Embedder | None = None, language: str | None = None, asker: str = "") -> Asked:
     """Prepare a question. `language` None: it is detected. Raises `EmbedderError`."""
     language = language or detected(text)
     if embedder is None:
-        return Asked(text, language, None, None, None)
+        return Asked(text, language, None, None, None, asker)
     stops = stop_terms(ENGLISH)
     content = " ".join(word for word in words(text) if not stops.issuperset(index_terms(word, language)))
     vector = query_vector(embedder, text)
     other = query_vector(embedder, content) if content else vector
-    return Asked(text, language, vector, other, lexicon_of(embedder))
+    return Asked(text, language, vector, other, lexicon_of(embedder), asker)
+
+
+def sought_languages(question: Asked, corpus: Corpus) -> tuple[str, ...]:
+    """The language of the question, and those that the corpus has most."""
+    often = np.bincount(corpus.language, minlength=len(corpus.languages))
+    common = np.argsort(-often)[:MOST_LANGUAGES]
+    names = (corpus.languages[place] for place in common[often[common] >= LEAST_SHARE * len(corpus)].tolist())
+    return tuple(dict.fromkeys((question.language, *names)))
 
 
 def sought_terms(question: Asked, corpus: Corpus) -> tuple[frozenset[int], tuple[str, ...]]:
     """The speakers that the question names, and its terms in the languages of the corpus."""
     text = question.text
-    often = np.bincount(corpus.language, minlength=len(corpus.languages))
-    common = [corpus.languages[place] for place in np.argsort(-often)[:MOST_LANGUAGES].tolist()]
-    common = [one for one in common if often[corpus.languages.index(one)] >= LEAST_SHARE * len(corpus)]
     every: dict[str, None] = {}
-    for language in dict.fromkeys((question.language, *common)):
+    for language in sought_languages(question, corpus):
         every |= dict.fromkeys(index_terms(text, language))
     called = {
         place: name
@@ -96,7 +108,8 @@ class View:
     def __init__(self, question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None) -> None:
         self.question, self.corpus = question, corpus
         self.speakers, self.terms = sought_terms(question, corpus)
-        self.words = Postings(corpus, self.terms)
+        has_compounds = not COMPOUNDING.isdisjoint(sought_languages(question, corpus))
+        self.words = Postings(corpus, self.terms, kin(self.terms, corpus) if has_compounds else NO_OTHERS)
         self.open = np.ones(len(corpus), bool) if allowed is None else allowed
         self.places = self._candidates()
 
@@ -207,19 +220,27 @@ class View:
 
 
 class Postings:
-    """The postings of a question's terms in all entries: a count for each term and entry that has it."""
+    """The postings of a question's terms in all entries: a count for each term and entry that has it.
 
-    def __init__(self, corpus: Corpus, terms: Sequence[str]) -> None:
+    `others` are terms of the corpus that count `compounds.SHARE` as a term of the question.
+    """
+
+    def __init__(self, corpus: Corpus, terms: Sequence[str], others: Mapping[str, Sequence[int]] = NO_OTHERS) -> None:
         self.corpus = corpus
-        self.known = [term for term in terms if term in corpus.term_places]
-        known = [corpus.term_places[term] for term in self.known]
-        place = np.array(known, np.int64)
+        self.known = [term for term in terms if term in corpus.term_places or term in others]
+        own = [[corpus.term_places[term]] if term in corpus.term_places else [] for term in self.known]
+        groups = [[*some, *others.get(term, ())] for term, some in zip(self.known, own, strict=True)]
+        place = np.array([one for group in groups for one in group], np.int64)
+        share = np.array([w for group, some in zip(groups, own, strict=True) for w in _shares(len(group), len(some))])
         starts, ends = corpus.posting_starts[place], corpus.posting_starts[place + 1]
         spans = [np.arange(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         at = np.concatenate([*spans, np.zeros(0, np.int64)]).astype(np.int64)
-        self.piece, self.piece_count = corpus.posting_pieces[at], corpus.posting_counts[at].astype(np.float64)
-        self.piece_term = np.repeat(np.arange(len(known)), ends - starts)
-        self.size = len(known)
+        number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        self.piece, self.piece_term = corpus.posting_pieces[at], np.repeat(number, ends - starts)
+        self.piece_count = corpus.posting_counts[at] * np.repeat(share, ends - starts)
+        self.size = len(groups)
+        if len(place) > len(groups):
+            self._merge()
         # Pieces are in order of their entries, so those of one entry and term are adjacent.
         entry = corpus.piece_entries[self.piece]
         changes = (np.diff(entry) != 0) | (np.diff(self.piece_term) != 0)
@@ -229,7 +250,14 @@ class Postings:
         total, often = len(corpus), np.bincount(self.term, minlength=self.size)
         self.rarity = np.log(1 + (total - often + 0.5) / (often + 0.5))
         self.unknown = float(np.log(1 + (total + 0.5) / 0.5))
-        self.whole = float(self.rarity.sum() + self.unknown * (len(terms) - len(known))) or 1.0
+        self.whole = float(self.rarity.sum() + self.unknown * (len(terms) - self.size)) or 1.0
+
+    def _merge(self) -> None:
+        """Order the postings by term and piece, and add those of one piece and term."""
+        key = self.piece_term * np.int64(max(1, len(self.corpus.piece_lengths))) + self.piece
+        distinct, number = np.unique(key, return_inverse=True)
+        self.piece_count = np.bincount(number, self.piece_count, len(distinct))
+        self.piece_term, self.piece = np.divmod(distinct, max(1, len(self.corpus.piece_lengths)))
 
     def scores(self, how: tuple[float, float]) -> Floats:
         """BM25 of every entry."""
@@ -266,6 +294,10 @@ class Postings:
         return found
 
 
+def _shares(size: int, own: int) -> list[float]:
+    return [1.0] * own + [SHARE] * (size - own)
+
+
 def _bm25(
     count: Integers, term: Integers, of: Integers, lengths: Integers, rarity: Floats, how: tuple[float, float]
 ) -> Floats:
@@ -291,7 +323,7 @@ def _lexical(view: View) -> dict[str, Floats]:
         "short": own[places] / whole,
         "long": words_.scores(LONG)[places] / whole,
         "piece": words_.piece_scores()[places] / whole,
-        "cover": (counts[0] > 0) @ words_.rarity / whole,
+        "cover": words_.counts(places).clip(0, 1) @ words_.rarity / whole,
         "gain": (saturated[1] - saturated[0]) / whole,
         "session_cover": covered[of] / whole,
         "session": session[of] / whole,
@@ -371,6 +403,8 @@ def _said(view: View) -> dict[str, Floats]:
     role = np.array([corpus.roles.index(one) if one in corpus.roles else -1 for one in ("user", "tool", "system")])
     user = (corpus.role[places] == role[0]).astype(np.float64)
     speaker = corpus.speaker[places]
+    asker = view.question.asker
+    by_asker = (speaker == corpus.speakers.index(asker)).astype(np.float64) if asker in corpus.speakers else user
     counts = corpus.counts[places].astype(np.float64)
     late = corpus.lateness[places].astype(np.float64)
     dates = np.zeros(len(places))
@@ -379,7 +413,7 @@ def _said(view: View) -> dict[str, Floats]:
         dates = np.array([float(any(date.has(time) for date in view.dates)) for time in times])
     return {
         "user": user,
-        "user_first": user * (FIRST.search(text) is not None),
+        "user_first": by_asker * (FIRST.search(text) is not None),
         "tool": np.isin(corpus.role[places], role[1:][role[1:] >= 0]).astype(np.float64),
         "named": (len(view.speakers) == 1) * np.isin(speaker, list(view.speakers)).astype(np.float64),
         "reply": view.asked_before,

@@ -15,9 +15,10 @@ from itertools import pairwise
 
 import Stemmer
 
+from . import cistem
 from .base_forms import BASE_FORMS
 
-VERSION = 2
+VERSION = 3
 # A longer run of letters is not a word (a key, a hash); it is truncated, so its beginning is still found.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
@@ -118,6 +119,8 @@ def _pairs(run: str) -> list[str]:
 
 
 def _stem(word: str, language: str) -> str:
+    if language == "german":
+        return cistem.stem(word)
     stemmer = getattr(_stemmers, language, None)
     if stemmer is None:  # stemmers are not thread-safe
         stemmer = Stemmer.Stemmer(language)
