@@ -18,13 +18,14 @@ from django.core.exceptions import AppRegistryNotReady
 class SearchOptions:
     """What a search returns: at most `limit` items with at least `min_score` (0 to 1), `hidden` ones too if wanted.
 
-    With `explain` each has the parts of its score.
+    With `explain` each has the parts of its score. `asker` is the speaker who asks; empty for the user.
     """
 
     limit: int = 10
     min_score: float = 0.0
     hidden: bool = False
     explain: bool = False
+    asker: str = ""
 
 
 class TextIndex(Protocol):

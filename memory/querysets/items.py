@@ -52,6 +52,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         min_score: float = 0.0,
         hidden: bool = False,
         explain: bool = False,
+        asker: str = "",
     ) -> list[MemoryItem]:
         """The items that answer `query` best, by words and by meaning, best first.
 
@@ -61,14 +62,24 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
 
         Each result has `score`, the estimated probability (0 to 1) that it belongs to the answer, and `same`, the ids
         of other items with its text. Results below `min_score` are left out; `memory.search.MIN_SCORE` is a good value.
-        With `explain` each has `score_parts`, a dict of the parts of its score.
+        With `explain` each has `score_parts`, a dict of the parts of its score. `asker` is the speaker who says "I" in
+        the query; by default it is the user.
 
         Raises `ValueError` unless exactly one user is selected, for a limit outside 1..100, a `min_score` outside 0..1,
         and a query over 10,000 characters; `TypeError` for a sliced, grouped or `values()` queryset, a limit that is
         not an integer, and a query that is not a string; `EmbedderError` if the query cannot be embedded.
         """
-        names = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
-        [found] = self.search_many([query], **names, limit=limit, min_score=min_score, hidden=hidden, explain=explain)
+        [found] = self.search_many(
+            [query],
+            user_id=user_id,
+            session_id=session_id,
+            item_type=item_type,
+            limit=limit,
+            min_score=min_score,
+            hidden=hidden,
+            explain=explain,
+            asker=asker,
+        )
         return found
 
     async def asearch(self, query: str, **options: Any) -> list[MemoryItem]:
@@ -86,13 +97,14 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         min_score: float = 0.0,
         hidden: bool = False,
         explain: bool = False,
+        asker: str = "",
     ) -> list[list[MemoryItem]]:
         """The results of `search` for each of several queries; the memory is read once."""
         if self._is_not_plain() or self.query.group_by is not None:
             raise TypeError("search() needs a queryset without slices, combinators, grouping, distinct() or values().")
         wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
         items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
-        options = SearchOptions(limit, min_score, hidden, explain)
+        options = SearchOptions(limit, min_score, hidden, explain, asker)
         return text_index().search(items.order_by(), queries, options)
 
     async def asearch_many(self, queries: Sequence[str], **options: Any) -> list[list[MemoryItem]]:

@@ -85,7 +85,7 @@ def evaluate(
     for conversation, corpus in memories:
         for label in conversation.labels:
             start = time.perf_counter()
-            question = asked(label.question, embedder, language)
+            question = asked(label.question, embedder, language, label.asker)
             ranked = rank(question, corpus, None, max(CUTS))
             seconds = time.perf_counter() - start
             ids = tuple(corpus.ids[one.place] for one in ranked)

@@ -52,11 +52,15 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Label:
-    """A question, and the ids of the turns that answer it; none for an unanswerable question."""
+    """A question, and the ids of the turns that answer it; none for an unanswerable question.
+
+    `asker` is the speaker who asks; empty if the file has none.
+    """
 
     question: str
     evidence: frozenset[str]
     category: str
+    asker: str = ""
 
     @property
     def kind(self) -> str:
@@ -156,15 +160,16 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
         raise EvaluationError(f"{place} must be an object.")
     question, category = _name(data, "question", place), _name(data, "category", place, default="")
     evidence = _evidence(data.get("evidence"), known, place)
+    asker = _name(data, "asker", place, default="")
     unknown = [one for one in evidence if one not in known]
     problem = f"names no turn by {_shown(unknown)}; the rest of its evidence counts." if unknown else ""
     if not question.strip():
         return None, "asks nothing."
     if not evidence and category.endswith(UNANSWERABLE):
-        return Label(question, frozenset(), category), ""
+        return Label(question, frozenset(), category, asker), ""
     if len(unknown) == len(evidence):
         return None, f"has evidence that is not a turn: {_shown(unknown)}." if unknown else "has no evidence."
-    return Label(question, frozenset(evidence) & known, category), problem
+    return Label(question, frozenset(evidence) & known, category, asker), problem
 
 
 def _evidence(value: Any, known: set[str], place: str) -> list[str]:

@@ -59,7 +59,7 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     texts = [readable_question(query) for query in queries]
     user_id = one_user_of(items)
     maker = Maker(memory_settings.language, memory_settings.embedder)
-    questions = [asked(text, maker.embedder, maker.language) for text in texts]
+    questions = [asked(text, maker.embedder, maker.language, options.asker) for text in texts]
     if not any(texts):
         return [[] for _ in texts]
     memory = read_memory(user_id, items.db, maker)
@@ -83,7 +83,7 @@ def search_items(
     options = checked(options)
     embedder = memory_settings.embedder
     maker = Maker(memory_settings.language, None if embedder is None or is_remote(embedder) else embedder)
-    question = asked(text, maker.embedder, maker.language)
+    question = asked(text, maker.embedder, maker.language, options.asker)
     if not text:
         return []
     corpus = Corpus.of(maker.entries(items))

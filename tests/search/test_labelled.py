@@ -38,6 +38,11 @@ def test_a_category_is_a_text_a_number_or_nothing(given: Any, read_as: str) -> N
     assert (first.category, second.category) == (read_as, "")
 
 
+def test_a_question_may_name_its_asker() -> None:
+    named, other = read(questions=[{**QUESTION, "asker": "Bo"}, QUESTION]).labels
+    assert (named.asker, other.asker) == ("Bo", "")
+
+
 def test_ids_may_be_numbers() -> None:
     """Ids of turns and sessions, also in the evidence."""
     found = read([{**TURN, "id": 7, "session": 3}], [{**QUESTION, "evidence": [7]}])

@@ -60,6 +60,18 @@ def test_several_questions_read_the_memory_once(said: None) -> None:
     assert items.search_many([]) == []
 
 
+def test_a_question_in_the_first_person_is_of_its_asker(make_item: Callable[..., MemoryItem]) -> None:
+    for number, speaker in enumerate(["Bo", "Cy"]):
+        make_item(id=f"i{number}", text_content=f"My train was late, said {number}", metadata={"speaker": speaker})
+    items = MemoryItem.objects.for_user("ada")
+    parts = [
+        {one.pk: one.score_parts.get("user_first", 0) for one in items.search("When was my train late?", **asker)}
+        for asker in ({"explain": True, "asker": "Bo"}, {"explain": True, "asker": "Cy"})
+    ]
+    assert parts[0]["i0"] > parts[0]["i1"]
+    assert parts[1]["i1"] > parts[1]["i0"]
+
+
 def test_scores_are_probabilities_and_have_a_least_one(said: None) -> None:
     """Results below `min_score` are left out."""
     items = MemoryItem.objects.for_user("ada")

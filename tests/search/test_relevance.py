@@ -132,3 +132,14 @@ def test_many_entries_are_compared_by_signs_first() -> None:
     """Beyond `EXACT_ROWS` vectors the nearest are selected by signs, and what is found stays the same."""
     fillers = [("f", "Bo", "user", f"Order {number} was shipped to depot {number % 97}.") for number in range(4_000)]
     assert CHAT[0][3] in found("How did I hurt my foot?", [*fillers, *CHAT])
+
+
+@pytest.mark.parametrize(("asker", "speaker"), [("", "Ada"), ("Bo", "Bo"), ("nobody", "Ada")])
+def test_the_asker_of_a_question_in_the_first_person_is_seen(asker: str, speaker: str) -> None:
+    """A named speaker, and otherwise the user."""
+    turns = [("s", "Ada", "user", "My train was late."), ("s", "Bo", "agent", "My bus was late.")]
+    corpus = corpus_of(turns)
+    for text, expected in (("What of mine was late?", speaker), ("What was late?", "")):
+        view = View(asked(text, EMBEDDER, asker=asker), corpus)
+        said = features(view).raw["user_first"]
+        assert [turns[place][1] for place in view.places[said > 0]] == ([expected] if expected else [])
