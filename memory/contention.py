@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 Write = TypeVar("Write", bound=Callable[..., Any])
 ResultT = TypeVar("ResultT")
 
-# By a hash of the conversation. Reentrant, since a write's `on_commit` hook may write too.
+# By a hash of the record. Reentrant, since a write's `on_commit` hook may write too.
 TURNS = tuple(RLock() for _ in range(64))
 LONGEST_TURN = 20.0
 """Seconds that a writer waits for others: on Firestore for those of its process, after which it tries without its turn;
 on SQLite for the lock of the database."""
 
 ATTEMPTS = 10
-"""Attempts of one write. Of writers that contend for one session's row, one or two succeed per attempt."""
+"""Attempts of one write. Of writers that contend for one row, one or two succeed per attempt."""
 
 
 def retry_on_contention(write: Write) -> Write:
     """Decorates a write of a record, a queryset or a store: it is retried after contention on Firestore.
 
-    Two writers of one conversation contend for its session's row. Inside a transaction of the caller there is no retry:
+    Two writers that change one record contend for it. Inside a transaction of the caller there is no retry:
     only the caller can run all of it again.
     """
 
@@ -55,7 +55,7 @@ def retried_on_contention(attempt: Callable[[], ResultT], *, using: str, records
     """The result of `attempt()`, which opens its own transaction; it is retried after contention on Firestore.
 
     `records` are those that it writes: their keys and states are restored before each attempt. Threads of a process
-    that write one record of the same conversation take turns. Inside a transaction of the caller there is no retry.
+    that change the same stored record take turns. Inside a transaction of the caller there is no retry.
     """
     connection = connections[using]
     if connection.vendor != "firestore" or in_transaction(connection):
@@ -114,12 +114,12 @@ def _enter_locked(stack: ExitStack, block: transaction.Atomic, connection: Any) 
 
 @contextmanager
 def turn_of(using: str, records: Sequence[Model]) -> Iterator[None]:
-    """Wait for this process's other writers of the record's conversation, at most `LONGEST_TURN` seconds.
+    """Wait for this process's other writers of a stored record, at most `LONGEST_TURN` seconds.
 
-    They would meet at the session's row: without turns most of them wait for its lock and are then aborted.
+    Without turns most of them wait for its lock in the database and are then aborted. A new record has no other writer.
     """
-    conversation = getattr(records[0], "conversation", None) if len(records) == 1 else None
-    lock = None if conversation is None else TURNS[hash((using, conversation)) % len(TURNS)]
+    record = records[0] if len(records) == 1 and not records[0]._state.adding else None
+    lock = None if record is None else TURNS[hash((using, record)) % len(TURNS)]
     taken = lock is not None and lock.acquire(timeout=LONGEST_TURN)
     try:
         yield

@@ -1,8 +1,10 @@
-"""Waiting for SQLite's lock."""
+"""Waiting for SQLite's lock, and which writers of a process take turns."""
 
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaiting
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from django.db import OperationalError
 from pytest_django import DjangoDbBlocker
 
 from memory import contention
+from memory.contention import turn_of
+from memory.models import MemoryItem
 from tests import databases
 
 
@@ -31,3 +35,32 @@ def test_the_wait_for_a_lock_ends_though_a_test_has_frozen_the_clock(
             contention.write_transaction(alias),
         ):
             pass
+
+
+def item(*, stored: bool) -> MemoryItem:
+    """An item of one session."""
+    made = MemoryItem(id="one" if stored else None, user_id="ada", session_id="s", item_type="m")
+    made._state.adding = not stored
+    return made
+
+
+def take_turn(record: MemoryItem) -> bool:
+    """Whether the record's turn came."""
+    with turn_of("memory", [record]):
+        return True
+
+
+def test_new_records_do_not_wait() -> None:
+    """Neither for each other nor for a change of a record of their session."""
+    with ThreadPoolExecutor(1) as pool, turn_of("memory", [item(stored=True)]), turn_of("memory", [item(stored=False)]):
+        assert pool.submit(take_turn, item(stored=False)).result(5)
+
+
+def test_changes_of_one_record_wait_for_each_other() -> None:
+    """So that the database does not abort them."""
+    with ThreadPoolExecutor(1) as pool:
+        with turn_of("memory", [item(stored=True)]):
+            waiting = pool.submit(take_turn, item(stored=True))
+            with pytest.raises(StillWaiting):
+                waiting.result(0.2)
+        assert waiting.result(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from memory.backends.firestore.querysets import FirestoreQuerySet
@@ -36,7 +37,8 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
     def touch(self, items: Iterable[MemoryItem]) -> None:
         """Create the missing rows of the items' sessions, and widen the times of the others to include the items.
 
-        One write without a read, so concurrent writers of a session do not meet.
+        One write without a read, so concurrent writers of a session do not meet. Rows are written in the order of their
+        keys: on PostgreSQL, writers of the same sessions in different orders end in a deadlock.
         """
         rows = [
             self.model(
@@ -50,6 +52,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         ]
         if not rows:
             return
+        rows.sort(key=attrgetter("pk"))
         with self.model.writing(self.db) as changes:
             changes.expect(row.conversation for row in rows)
             for some in batches(rows, ROWS_AT_ONCE):
@@ -63,8 +66,8 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         which are added meanwhile widen them afterwards.
         """
         gone = {self.model.make_id(each.user_id, each.session_id): each for each in deleted}
-        for some in batches(list(gone), ROWS_AT_ONCE):
-            for row in self.filter(pk__in=some).select_for_update():
+        for some in batches(sorted(gone), ROWS_AT_ONCE):
+            for row in self.filter(pk__in=some).order_by("pk").select_for_update():
                 each = gone[row.pk]
                 if each.first > row.started_at and each.last < row.last_activity:
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,9 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from memory.models import AgentData, MemoryItem
+from memory import history
+from memory.models import AgentData, MemoryItem, UserSession
+from memory.stores import FirestoreMemoryManager
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 
@@ -49,6 +52,7 @@ class Cost:
 
 
 GET: Call = ("GetDocument", 1, 0)
+BEGIN: Call = ("BeginTransaction", 0, 0)
 
 
 @pytest.fixture
@@ -155,3 +159,133 @@ def test_managers_of_other_databases_and_models_do_not_share_querysets(make_item
 
     assert Kept.objects.all().model is Kept
     assert MemoryItem.objects.all().model is MemoryItem
+
+
+def items_of(session: str) -> Any:
+    """A session's live items."""
+    return MemoryItem.objects.for_user("ada").in_session(session)
+
+
+def commit(writes: int) -> Call:
+    """A commit of writes."""
+    return ("Commit", 0, writes)
+
+
+def query(documents: int) -> Call:
+    """A query that returns documents; one that returns none is billed as one."""
+    return ("RunQuery", documents, 0)
+
+
+VERBS: dict[str, tuple[Callable[[Any, MemoryItem], Any], list[Call]]] = {
+    "recent()": (lambda api, item: list(items_of("s").recent(20)), [query(2)]),
+    "count()": (lambda api, item: items_of("s").count(), [("RunAggregationQuery", 1, 0)]),
+    "exists()": (lambda api, item: items_of("s").exists(), [query(1)]),
+    "first()": (lambda api, item: items_of("s").first(), [query(1)]),
+    "in_bulk()": (lambda api, item: MemoryItem.objects.in_bulk([item.pk]), [GET]),
+    "history": (lambda api, item: history.recent("ada", "s", 20, "memory"), [query(2)]),
+    "recent() of sessions": (lambda api, item: list(UserSession.objects.for_user("ada").recent(5)), [query(1)]),
+    "get() of a session": (lambda api, item: UserSession.objects.get(pk="ada:s"), [GET]),
+    "update() of one field by key": (
+        lambda api, item: MemoryItem.objects.filter(pk=item.pk).update(item_type="n"),
+        [GET, commit(1)],
+    ),
+    "update() of one field": (lambda api, item: items_of("s").update(item_type="n"), [query(2), commit(2)]),
+    "update() of a text": (
+        lambda api, item: MemoryItem.objects.filter(pk=item.pk).update(text_content="n"),
+        [BEGIN, GET, GET, commit(2)],
+    ),
+    "bulk_update()": (lambda api, item: MemoryItem.objects.bulk_update([item], ["metadata"]), [BEGIN, GET, commit(2)]),
+    "delete() of an item": (
+        lambda api, item: item.delete(),
+        [("BatchGetDocuments", 1, 0), BEGIN, GET, query(2), query(2), commit(2)],
+    ),
+    "delete() by key": (
+        lambda api, item: MemoryItem.objects.filter(pk=item.pk).delete(),
+        [BEGIN, GET, GET, GET, query(2), query(2), commit(2)],
+    ),
+    "delete() of a session": (
+        lambda api, item: UserSession.objects.get(pk="ada:s").delete(),
+        [GET, BEGIN, GET, query(2), commit(3)],
+    ),
+    "purge()": (lambda api, item: MemoryItem.all_objects.purge(), [query(1)]),
+    "get_or_create()": (lambda api, item: MemoryItem.objects.get_or_create(id="new", defaults=NEW), [GET, commit(2)]),
+    "API list": (lambda api, item: api.get("/api/memory-items/?session_id=s"), [query(2)]),
+    "API history": (lambda api, item: api.get("/api/sessions/ada:s/history/"), [GET, query(2)]),
+    "API sessions": (lambda api, item: api.get("/api/sessions/"), [query(1)]),
+    "API create": (lambda api, item: api.post("/api/memory-items/", NEW, format="json"), [commit(2)]),
+    "API patch": (
+        lambda api, item: api.patch(f"/api/memory-items/{item.pk}/", {"item_type": "n"}, format="json"),
+        [BEGIN, GET, commit(2)],
+    ),
+    "API put": (
+        lambda api, item: api.put(f"/api/memory-items/{item.pk}/", WHOLE, format="json"),
+        [BEGIN, GET, commit(2)],
+    ),
+    "API delete": (
+        lambda api, item: api.delete(f"/api/memory-items/{item.pk}/"),
+        [GET, ("BatchGetDocuments", 1, 0), BEGIN, GET, query(2), query(2), commit(2)],
+    ),
+    "API bulk": (
+        lambda api, item: api.post("/api/memory-items/bulk/", {"items": [NEW, NEW]}, format="json"),
+        [commit(3)],
+    ),
+    "API agent data": (lambda api, item: api.post("/api/agent-data/", {"data_type": "t"}, format="json"), [commit(1)]),
+    "API session": (lambda api, item: api.post("/api/sessions/", {"session_id": "t"}, format="json"), [commit(1)]),
+    "store: add": (lambda api, item: stored("add_memory_item", MemoryItem(**NEW)), [commit(2)]),
+    "store: add several": (
+        lambda api, item: stored("add_memory_items", [MemoryItem(**NEW), MemoryItem(**NEW)]),
+        [commit(3)],
+    ),
+    "store: get": (lambda api, item: stored("get_memory_item", item.pk), [GET]),
+    "store: history": (lambda api, item: stored("get_conversation_history", "ada", "s"), [query(2)]),
+    "store: duplicate": (lambda api, item: stored("check_duplicate", MemoryItem(**NEW)), [query(1)]),
+    "store: agent data": (
+        lambda api, item: stored("add_raw_agent_data", AgentData(agent_id="a", data_type="t")),
+        [commit(1)],
+    ),
+    "store: get agent data": (lambda api, item: stored("get_raw_agent_data", "none"), [GET]),
+    "store: semantic search": (lambda api, item: stored("semantic_search", "ada", [1.0, 0.0]), [query(2)]),
+    "store: health": (lambda api, item: stored("health_check"), [query(1)]),
+    "store: cleanup": (lambda api, item: stored("cleanup_expired_items"), [query(1), query(1)]),
+}
+WHOLE = {
+    **{"user_id": "ada", "session_id": "s", "item_type": "m", "text_content": "A new text.", "persona_active": None},
+    **{"timestamp": "2026-01-02T03:04:05Z", "embedding": None, "metadata": {}, "expiration": None},
+}
+NEW = {"user_id": "ada", "session_id": "s", "item_type": "m", "text_content": "A new text."}
+
+
+class Hop(Exception):  # noqa: N818 - it ends a coroutine where its work goes to a thread
+    """What a store's thread is to run."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+
+def stored(verb: str, *arguments: Any) -> Any:
+    """The only work of a store's thread for a verb, on this thread's connection."""
+    manager = FirestoreMemoryManager()
+    manager._ready = True  # `initialize()` reads an item
+
+    async def hop(function: Callable[[], Any]) -> Any:
+        raise Hop(function)
+
+    manager._threads.run = hop  # type: ignore[method-assign]
+    with pytest.raises(Hop) as hopped:
+        asyncio.run(getattr(manager, verb)(*arguments))
+    return hopped.value.function()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_calls_of_each_verb(verb: str, ada: APIClient, make_item: Callable[..., MemoryItem], settings: Any) -> None:
+    """Of a session with two items, without a cache or an embedder."""
+    settings.MEMORY = {**settings.MEMORY, "CACHE": None, "EMBEDDER": None}
+    now = timezone.now()
+    make_item(session_id="s", timestamp=now - timedelta(minutes=1))
+    item = make_item(session_id="s", timestamp=now)
+    run, calls = VERBS[verb]
+    with Cost() as cost:
+        answer = run(ada, item)
+    assert getattr(answer, "status_code", 200) < 300, answer.content
+    cost.assert_calls(*calls)
