@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from memory.interchange.export import to_dict, to_json_line
 from memory.models import AgentData, MemoryItem, UserSession
@@ -71,3 +75,15 @@ def test_agent_data_and_sessions(
         "last_activity": "2026-03-01T12:00:00.123456Z",
         "metadata": {},
     }
+
+
+def test_an_output_that_is_no_file_is_written_to(make_item: Callable[..., MemoryItem], tmp_path: Path) -> None:
+    """A named pipe stays one, and its reader gets the lines."""
+    make_item(text_content="Through a pipe.")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        call_command("memory_export", output=str(pipe), verbosity=0)
+        assert '"text_content":"Through a pipe."' in read.result(10)
+    assert pipe.is_fifo()
