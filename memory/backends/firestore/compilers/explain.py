@@ -17,10 +17,16 @@ from ..query.ast import TRUE, Select
 from ..query.normalize import filter_of
 from ..query.plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
 from ..query.planner import NoRows, NotNative, Served, SortedGet, plan, superset
+from . import own_rows
 
 
 def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[str]:
     """The lines of `explain()`."""
+    if isinstance(analyzed, RowAnalysis) and (others := own_rows.read_of(compiler, analyzed)) is not None:
+        again = 2 * compiler.connection.unit.changed_count(analyzed.select.collection)
+        yield from ("lane: native", *lines(others), "with the rows that this transaction wrote")
+        yield f"reads at most {(bound_of(others) or 0) + again} documents"
+        return
     if isinstance(analyzed, AggregateAnalysis):
         unsupported, selects = analyzed.unsupported, [column.select for column in analyzed.aggregates]
         plans: list[Any] = [compiler.rejected_if_buffered(plan(select)) for select in selects]

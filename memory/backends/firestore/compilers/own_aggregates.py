@@ -6,7 +6,8 @@ Firestore aggregates its own rows. The transaction then takes off what its chang
     sum     the same, of integers
     min     the least of Firestore's rows without the changed ones, and of the own rows
 
-SQLite decides which versions match. So as many documents are read as the transaction changed, and one for a minimum.
+The evaluator of conditions, or SQLite where it cannot, decides which versions match. So as many documents are read as
+the transaction changed, and one for a minimum.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from django.db import OperationalError
 
 from ..mirror.tables import Table
 from ..query.analysis import AggregateAnalysis, AggregateColumn
-from ..query.ast import Select, all_of
+from ..query.ast import Condition, Select, all_of
+from ..query.evaluate import columns_of, holds, is_evaluable
 from ..query.lowering import column_ref
+from ..query.normalize import negation_normal_form
 from ..query.plan import Aggregate, Compare, Function, Merge, Op, Query, collections_of
 from ..query.planner import plan
+from ..rpc import codec
 from ..values.types import Kind, Ref
 
 Values = Mapping[str, Any]
@@ -45,7 +49,7 @@ def corrected_row(compiler: Any, analyzed: AggregateAnalysis) -> tuple[Any, ...]
         return None
     if not compiler.connection.unit.touches(sources[0]):
         return None
-    changed = _change(compiler, sources[0])
+    changed = _change(compiler, sources[0], analyzed.where)
     if changed is None:
         return None
     return tuple(
@@ -82,7 +86,7 @@ def _planned(compiler: Any, select: Select, aggregated: Sequence[Ref] = ()) -> Q
     return served  # without an index the mirror reads the rows by other conditions
 
 
-def _change(compiler: Any, source: Any) -> Change | None:
+def _change(compiler: Any, source: Any, where: Condition) -> Change | None:
     """The changed rows that match; None if too many are stored."""
     [collection] = collections_of(source)
     unit, table = compiler.connection.unit, compiler.tables()[collection]
@@ -92,6 +96,10 @@ def _change(compiler: Any, source: Any) -> Change | None:
     refs = tuple(column_ref(field, compiler.connection) for field in fields)
     stored, own = unit.changed_rows(source, refs)
     names = [str(field.column) for field in fields]
+    condition = negation_normal_form(where)
+    if is_evaluable(condition) and set(refs).issuperset(columns_of(condition)):
+        matches = holds(condition, refs, codec.as_read)
+        return Change(*([dict(zip(names, row, strict=True)) for row in rows if matches(row)] for rows in (stored, own)))
     matching = [
         _matching(compiler, table, [dict(zip(names, row, strict=True)) for row in rows]) for rows in (stored, own)
     ]

@@ -47,7 +47,7 @@ from ..rpc import codec
 from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
-from . import claim, marker_lookup, own_aggregates
+from . import claim, marker_lookup, own_aggregates, own_rows
 from .explain import describe
 
 Row = tuple[Any, ...]
@@ -204,6 +204,8 @@ class SQLCompiler(compiler.SQLCompiler):
         """The rows from Firestore, or the reasons why the query is not native."""
         if isinstance(analyzed, AggregateAnalysis):
             return self.native_aggregates(analyzed)
+        if (own := own_rows.sliced_rows(self, analyzed)) is not None:
+            return self.output_rows(analyzed, own)
         read = self.with_index(self.rejected_if_buffered(analysis.plan_rows(analyzed)))
         if isinstance(read, NotNative):
             return read

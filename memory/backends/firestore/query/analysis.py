@@ -20,7 +20,7 @@ from django.db.models.sql.subqueries import AggregateQuery
 from django.db.models.sql.where import AND, WhereNode
 
 from ..values.types import Kind, Ref
-from .ast import TRUE, Select, all_of
+from .ast import TRUE, Condition, Select, all_of
 from .lowering import Lowering, NotConstantError, describe_expression, key_fields, key_parts, key_ref, lower_orders
 from .plan import MAX_NEAREST, Compare, Function, Measure, Nearest, Op, Order
 from .plan import Query as FirestoreQuery
@@ -86,10 +86,14 @@ class AggregateColumn:
 
 @dataclass(frozen=True, slots=True)
 class AggregateAnalysis:
-    """The analysis of a query for one row of aggregates. `unsupported`: the parts that Firestore cannot evaluate."""
+    """The analysis of a query for one row of aggregates. `unsupported`: the parts that Firestore cannot evaluate.
+
+    `where` is the condition of the query, which those of its aggregates include.
+    """
 
     aggregates: tuple[AggregateColumn, ...]
     unsupported: tuple[str, ...] = ()
+    where: Condition = TRUE
 
 
 FUNCTIONS: Final[dict[type, Function]] = {Count: Function.COUNT, Sum: Function.SUM, Avg: Function.AVG}
@@ -290,7 +294,7 @@ def _aggregates(lowering: Lowering, inner: Any, expressions: list[Any], unsuppor
             unsupported.append(f"{type(expression).__name__}(...)")
         else:
             aggregates.append(aggregate)
-    return AggregateAnalysis(tuple(aggregates), tuple(unsupported))
+    return AggregateAnalysis(tuple(aggregates), tuple(unsupported), base.where)
 
 
 def _aggregate_column(lowering: Lowering, base: Select, expression: Any) -> AggregateColumn | None:
@@ -326,5 +330,7 @@ def _over_subquery(outer: Any, inner: Any) -> AggregateAnalysis:
     if isinstance(rows, AggregateAnalysis) or not plain or rows.vector_order:
         return AggregateAnalysis((), ("an aggregate over a subquery",))
     return AggregateAnalysis(
-        tuple(AggregateColumn(rows.select, Function.COUNT) for _ in annotations), rows.select.unsupported
+        tuple(AggregateColumn(rows.select, Function.COUNT) for _ in annotations),
+        rows.select.unsupported,
+        rows.select.where,
     )

@@ -234,6 +234,18 @@ class UnitOfWork:
         found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
         return [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
 
+    def rows_of_others(self, read: Query | Merge, count: int) -> list[tuple[Any, ...]]:
+        """The first rows of a read, in its order, that have no buffered writes: at most `count`."""
+        self._note_access()
+        return self._others(read, self._buffer.entries_of(collections_of(read)[0]), count - 1) if count else []
+
+    def own_rows(self, read: Query | Merge, columns: tuple[Ref, ...]) -> list[tuple[Any, ...]]:
+        """The rows with buffered writes that may match a read, as they will be after the commit."""
+        self._note_access()
+        collection = collections_of(read)[0]
+        own = self._buffer.entries_of(collection)
+        return list(self._own_rows(collection, self._may_match(read, own), columns))
+
     def first_of_others(self, read: Query | Merge) -> list[tuple[Any, ...]]:
         """The first row of a read, in its order, that has no buffered writes; an empty list if there is none."""
         self._note_access()
