@@ -76,7 +76,9 @@ bench: .venv/develop  ## Measure the engine, the cache and search: docs/performa
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
 	$(BIN)/python -m benchmarks.verbs
 	$(BIN)/python -m benchmarks.api
+	$(BIN)/python -m benchmarks.turns
 	$(BIN)/python -m benchmarks.cache
+	$(BIN)/python -m benchmarks.worker_memory --seconds 120
 	$(BIN)/python -m benchmarks.search
 
 wheel: .venv/develop  ## Build the wheel in dist/

@@ -89,14 +89,14 @@ def fill(env: Mapping[str, str], rows: int) -> list[str]:
 
 
 @contextmanager
-def served(env: Mapping[str, str], workers: int) -> Iterator[tuple[int, int]]:
-    """Run the service with gunicorn; yields its port and process id."""
+def served(env: Mapping[str, str], workers: int, project: Path = PROJECT) -> Iterator[tuple[int, int]]:
+    """Run the service of a checkout with gunicorn; yields its port and process id."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *QUIETLY]
     server = subprocess.Popen(  # noqa: S603
         [*command, "--bind", f"127.0.0.1:{port}", "--workers", str(workers), "orchestra.wsgi"],
         env=dict(env),
-        cwd=PROJECT,
+        cwd=project,
     )
     try:
         for _ in range(300):

@@ -1,22 +1,38 @@
-"""A conversation's history over HTTP with many clients: two services, measured in turns."""
+"""A conversation's history over HTTP with many clients: two services, measured in turns.
+
+    git worktree add ../before COMMIT
+    python -m benchmarks.history_served --before ../before
+
+compares this checkout with another one, each with a database of its own on one emulator. `benchmarks.cache` compares
+the service with the cache and without.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
+from statistics import quantiles
+
+from memory.testing.emulator import emulator
+from memory.testing.redis import RedisServer
 
 from .api_list import served
 
 PROJECT = Path(__file__).resolve().parent.parent
 CLIENTS, CONVERSATIONS, ITEMS, WORKERS = 50, 20, 200, 2
+BAR = 0.6
+"""The ratio to the version before the app's verbs were made faster (f08ddf6)."""
 SETTINGS: Mapping[str, str] = {"with": "settings", "without": "benchmarks.uncached"}
 FILL = f"""
 from datetime import UTC, datetime, timedelta
@@ -63,15 +79,15 @@ def environment(folder: str, redis_url: str) -> dict[str, str]:
     }
 
 
-def fill(env: Mapping[str, str]) -> str:
+def fill(env: Mapping[str, str], project: Path = PROJECT) -> str:
     """Create tables, conversations and their owner; return the owner's token."""
     for alias in ("default", "memory"):
         subprocess.run(  # noqa: S603
-            [sys.executable, "manage.py", "migrate", f"--database={alias}", "-v0"], cwd=PROJECT, env=env, check=True
+            [sys.executable, "manage.py", "migrate", f"--database={alias}", "-v0"], cwd=project, env=env, check=True
         )
     program = f"import django; django.setup()\n{FILL}"
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", program], cwd=PROJECT, env=env, check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], cwd=project, env=env, check=True, stdout=subprocess.PIPE, text=True
     )
     return done.stdout.split()[-1]
 
@@ -121,3 +137,45 @@ def measure(folder: str, redis_url: str, seconds: float, turns: int) -> dict[str
             for name, port in ports.items():
                 turn(port, token, seconds, loads[name])
     return loads
+
+
+def compare(before: Path, seconds: float, turns: int) -> dict[str, Load]:
+    """Measure the service of another checkout and that of this one."""
+    loads = {"before": Load(), "now": Load()}
+    with ExitStack() as stack:
+        ports = {}
+        for name, project in (("before", before), ("now", PROJECT)):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="history-"))
+            redis = stack.enter_context(RedisServer())
+            env = {**environment(folder, redis.url), "GCP_PROJECT_ID": f"benchmark-{name}-{os.getpid()}"}
+            token = fill(env, project)
+            ports[name] = stack.enter_context(served(env, WORKERS, project))[0], token
+        for port, token in ports.values():
+            turn(port, token, 1.0, Load())  # warm-up
+        for _ in range(turns):
+            for name, (port, token) in ports.items():
+                turn(port, token, seconds, loads[name])
+    return loads
+
+
+def main() -> int:
+    """Print the percentiles and their ratios; the status is 1 if one is above the bar."""
+    parser = argparse.ArgumentParser(description="The history over HTTP, beside another checkout.")
+    parser.add_argument("--before", type=Path, required=True, metavar="CHECKOUT")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each service in each turn")
+    parser.add_argument("--turns", type=int, default=4)
+    given = parser.parse_args()
+    os.environ["FIRESTORE_EMULATOR_HOST"] = emulator(uuid.uuid4().hex)
+    loads = compare(given.before.resolve(), given.seconds, given.turns)
+    ratios = []
+    for percent in (50, 99):
+        before, now = (quantiles(load.latencies, n=100)[percent - 1] * 1000 for load in loads.values())
+        ratios.append(now / before)
+        sys.stdout.write(f"p{percent}: {before:.0f} ms before, {now:.0f} ms now, {ratios[-1]:.2f}x\n")
+    rates = [len(load.latencies) / load.seconds for load in loads.values()]
+    sys.stdout.write(f"requests/s: {rates[0]:.0f} before, {rates[1]:.0f} now; no errors\n")
+    return 0 if max(ratios) <= BAR else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The memory of a gunicorn worker under mixed requests: `python -m benchmarks.worker_memory --seconds 600`.
+
+One worker of four threads with production's settings, SQLite and a Redis. Eight clients write items, one by one and in
+bulk, of many users, and list, retrieve, search and read conversations, without pauses. Prints the worker's resident
+memory over time, and ends with 1 where it exceeds the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import requests
+
+from memory.testing.redis import RedisServer
+
+from .api_list import PROJECT, environment, served
+
+CLIENTS, USERS, SESSIONS, WORDS_OF_A_TEXT, BULK = 8, 300, 5, 30, 50
+MEGABYTE = 1024 * 1024
+BOUND = 700
+"""In MB: the process with the models of search, its caches of indexes (`SEARCH_CACHE_BYTES`, 256 MiB), and requests."""
+ISSUE = """
+import django; django.setup()
+from django.contrib.auth import get_user_model
+from memory.access.models import AccessToken
+print(AccessToken.objects.issue(get_user_model().objects.create_superuser("root"))[1])
+"""
+WORDS = tuple(
+    f"{first}{second}{last}" for first in "bdfglmnprst" for second in ("a", "ei", "o") for last in ("n", "r", "le")
+)
+
+
+def prepare(env: Mapping[str, str]) -> str:
+    """Create the tables and a superuser; return the token."""
+    for alias in ("default", "memory"):
+        migrate = [sys.executable, "manage.py", "migrate", f"--database={alias}", "-v0"]
+        subprocess.run(migrate, cwd=PROJECT, env=env, check=True)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", ISSUE], cwd=PROJECT, env=env, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.split()[-1]
+
+
+class Client:
+    """Sends random requests, and counts the statuses of each kind."""
+
+    def __init__(self, url: str, token: str, seed: int) -> None:
+        self.url, self.random, self.statuses = url, random.Random(seed), Counter[tuple[str, int]]()
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Token {token}"
+
+    def text(self) -> str:
+        """Words, some of them rare."""
+        rare = f"w{self.random.randrange(100_000)}"
+        return " ".join([*self.random.choices(WORDS, k=WORDS_OF_A_TEXT), rare])
+
+    def item(self, user: str) -> dict[str, object]:
+        """The body of a new item."""
+        session = f"s{self.random.randrange(SESSIONS)}"
+        return {"user_id": user, "session_id": session, "item_type": "message", "text_content": self.text()}
+
+    def send(self) -> None:
+        """One request."""
+        user = f"u{min(self.random.randrange(USERS), self.random.randrange(USERS))}"
+        kind = self.random.choices(("create", "bulk", "list", "search", "history"), (30, 5, 20, 20, 25))[0]
+        history = f"/api/sessions/{user}:s{self.random.randrange(SESSIONS)}/history/"
+        question = " ".join(self.random.choices(WORDS, k=5))
+        answer = {
+            "create": lambda: self.session.post(f"{self.url}/api/memory-items/", json=self.item(user), timeout=60),
+            "bulk": lambda: self.session.post(
+                f"{self.url}/api/memory-items/bulk/", json={"items": [self.item(user) for _ in range(BULK)]}, timeout=60
+            ),
+            "list": lambda: self.session.get(f"{self.url}/api/memory-items/?user_id={user}", timeout=60),
+            "search": lambda: self.session.get(
+                f"{self.url}/api/memory-items/search/", params={"q": question, "user_id": user}, timeout=60
+            ),
+            "history": lambda: self.session.get(f"{self.url}{history}", timeout=60),
+        }[kind]()
+        self.statuses[kind, answer.status_code] += 1
+
+    def run(self, until: float) -> None:
+        """Send requests until a time."""
+        while time.monotonic() < until:
+            self.send()
+
+
+def resident(master: int) -> float:
+    """The memory of the largest worker, in MB."""
+    workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    pages = [int(Path(f"/proc/{worker}/statm").read_text().split()[1]) for worker in workers]
+    return max(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def soak(port: int, master: int, token: str, seconds: float, samples: int) -> Sequence[tuple[float, int, float]]:
+    """Seconds, requests so far, and MB, at equal intervals; prints what failed."""
+    clients = [Client(f"http://127.0.0.1:{port}", token, seed) for seed in range(CLIENTS)]
+    began = time.monotonic()
+    threads = [threading.Thread(target=client.run, args=(began + seconds,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    curve = []
+    for number in range(samples + 1):
+        time.sleep(max(0.0, began + number * seconds / samples - time.monotonic()))
+        done = sum(client.statuses.total() for client in clients)
+        curve.append((time.monotonic() - began, done, resident(master)))
+    for thread in threads:
+        thread.join()
+    counted = sum((client.statuses for client in clients), Counter[tuple[str, int]]())
+    print(", ".join(f"{kind} {status}: {count}" for (kind, status), count in sorted(counted.items())))
+    return curve
+
+
+def main() -> int:
+    """Print the curve."""
+    parser = argparse.ArgumentParser(description="The memory of a worker under mixed requests.")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--samples", type=int, default=10)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="memory-") as folder, RedisServer() as redis:
+        env = {**environment(folder), "REDIS_URL": redis.url}
+        token = prepare(env)
+        with served(env, 1) as (port, master):
+            curve = soak(port, master, token, given.seconds, given.samples)
+    for seconds, done, size in curve:
+        print(f"| {seconds:.0f} s | {done:,} | {size:.0f} MB |")
+    return int(max(size for _, _, size in curve) > BOUND)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
