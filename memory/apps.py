@@ -30,6 +30,7 @@ class MemoryConfig(AppConfig):
         from .distances import register_functions
         from .history import receivers
 
+        _require_client_of_redis()
         text_index.install(_text_search)
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
@@ -41,10 +42,26 @@ class MemoryConfig(AppConfig):
             post_save.connect(receivers.after_raw_save, sender=f"memory.{name}", dispatch_uid=f"memory.history.{name}")
 
 
+def _require_client_of_redis() -> None:
+    """Raise `MissingExtra` for a cache in Redis without its client: checks of Django would load it first."""
+    from django.conf import settings
+
+    from .extras import require
+
+    for alias, config in settings.CACHES.items():
+        if str(config.get("BACKEND", "")).startswith("django_redis."):
+            require(f"CACHES[{alias!r}]", "redis")
+
+
 # Search imports numpy and a stemmer, so it is imported when it is first used.
 
 
 def _text_search() -> TextIndex:
+    from .extras import missing
+    from .text_index import NoSearch
+
+    if missing("search"):
+        return NoSearch()
     from .search.index import TextSearch  # slow to import
 
     return TextSearch()
@@ -59,6 +76,10 @@ def _clear_known(**kwargs: Any) -> None:
 def _before_raw_save(raw: bool, **kwargs: Any) -> None:
     """Receiver of `pre_save`: items of fixtures get the fields that search uses."""
     if raw:
-        from .search.indexing import before_raw_save  # slow to import
+        from .fields import WriteTime
+        from .text_index import text_index
 
-        before_raw_save(raw=raw, **kwargs)
+        item, index = kwargs["instance"], text_index()
+        item.written = WriteTime()
+        index.prepare([item])
+        index.add_vectors([item])

@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, make_embedder
 from .embedding import EmbedderError, NoEmbedderError
+from .extras import missing
 
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = (
@@ -42,6 +43,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
     return [
         *_unknown_keys(given),
         *_aliases(values),
+        *_extras(given),
         *_numbers(values),
         *_page_sizes(values),
         *_callables(values),
@@ -76,6 +78,19 @@ def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
                 f"MEMORY[{key!r}] is {alias!r}, which is not in {setting}.",
                 hint=f"Add {alias!r} to {setting}, or use one of: {', '.join(sorted(known)) or '(none)'}.",
                 id=check_id,
+            )
+
+
+def _extras(given: dict[str, Any]) -> Iterator[CheckMessage]:
+    """Settings that need an extra of the package."""
+    needed = [(f"MEMORY[{key!r}]", "search") for key in ("EMBEDDER", "LANGUAGE", "RERANKER") if given.get(key)]
+    needed += [("MEMORY['ENCRYPTION_KEYS']", "encryption")] if given.get("ENCRYPTION_KEYS") else []
+    for setting, extra in needed:
+        if missing(extra):
+            yield Error(
+                f"{setting} needs {', '.join(missing(extra))}, which cannot be imported.",
+                hint=f'pip install "orchestra-memory[{extra}]"',
+                id="memory.E016",
             )
 
 
@@ -139,6 +154,8 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _search(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    if missing("search"):
+        return  # `_extras` reports settings that need it
     if values["LANGUAGE"] is not None:
         yield from _language(values["LANGUAGE"])
     if values["EMBEDDER"] is not None:
@@ -200,7 +217,7 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
     if not isinstance(keys, list | tuple):
         yield Error("MEMORY['ENCRYPTION_KEYS'] must be a list of keys.", hint=hint, id="memory.E014")
         return
-    if not keys:
+    if not keys or missing("encryption"):
         return
     from cryptography.fernet import Fernet  # slow to import
 

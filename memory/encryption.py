@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from .conf import memory_settings
 from .exceptions import StorageError, ValidationError
+from .extras import MissingExtra
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -44,10 +45,11 @@ def decrypt(text: str) -> Any:
 
     Raises `StorageError` if it was altered, or encrypted with a key that is not in `MEMORY["ENCRYPTION_KEYS"]`.
     """
-    from cryptography.fernet import InvalidToken  # slow to import
+    cipher = _cipher()
+    from cryptography.fernet import InvalidToken
 
     try:
-        data = _cipher().decrypt(_token(text))
+        data = cipher.decrypt(_token(text))
     except InvalidToken as error:
         raise _unreadable() from error
     return json.loads(data)
@@ -55,10 +57,11 @@ def decrypt(text: str) -> Any:
 
 def rotate(text: str) -> str:
     """Encrypt the value of a ciphertext again, with the first key."""
+    cipher = _cipher()
     from cryptography.fernet import InvalidToken
 
     try:
-        return PREFIX + _cipher().rotate(_token(text)).decode("ascii")
+        return PREFIX + cipher.rotate(_token(text)).decode("ascii")
     except InvalidToken as error:
         raise _unreadable() from error
 
@@ -83,7 +86,10 @@ def _unreadable() -> StorageError:
 
 
 def _cipher() -> MultiFernet:
-    from cryptography.fernet import Fernet, MultiFernet
+    try:
+        from cryptography.fernet import Fernet, MultiFernet  # slow to import
+    except ModuleNotFoundError as error:
+        raise MissingExtra("memory.encryption", "encryption") from error
 
     keys = memory_settings.encryption_keys
     if not keys:

@@ -14,19 +14,24 @@ from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
-import redis
 from django.core.cache import BaseCache, caches
-from django_redis.cache import RedisCache
-from django_redis.client import ShardClient
-from django_redis.exceptions import ConnectionInterrupted
-from django_redis.pool import ConnectionFactory
-from django_redis.serializers.json import JSONSerializer
-from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, SlotNotCoveredError
 
 from memory.backends.firestore.values.batching import batches
 
 from .breaker import KEYS_AT_ONCE, Breaker, Unavailable
+from .extras import MissingExtra
+
+try:
+    import redis
+    from django_redis.cache import RedisCache
+    from django_redis.client import ShardClient
+    from django_redis.exceptions import ConnectionInterrupted
+    from django_redis.pool import ConnectionFactory
+    from django_redis.serializers.json import JSONSerializer
+    from redis.cluster import RedisCluster
+    from redis.exceptions import RedisClusterException, SlotNotCoveredError
+except ModuleNotFoundError as error:
+    raise MissingExtra("memory.redis", "redis") from error
 
 # Errors of redis-py if the server is down or is not a Redis; its parser and handshake raise the last four for garbage.
 FAILURES = (redis.RedisError, SlotNotCoveredError, OSError, ValueError, TypeError, LookupError, AttributeError)

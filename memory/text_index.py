@@ -13,6 +13,12 @@ from typing import Any, Protocol
 
 from django.core.exceptions import AppRegistryNotReady
 
+from .extras import MissingExtra
+from .fields import content_hash
+
+MOST_RESULTS = 100
+MOST_CHARACTERS = 10_000  # of a query
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -26,6 +32,15 @@ class SearchOptions:
     hidden: bool = False
     explain: bool = False
     asker: str = ""
+
+
+def readable_question(query: str) -> str:
+    """The query without characters that no text has. Raises `TypeError` and `ValueError`."""
+    if not isinstance(query, str):
+        raise TypeError(f"The query must be a string, not a {type(query).__name__}.")
+    if len(query) > MOST_CHARACTERS:
+        raise ValueError(f"The query must have at most {MOST_CHARACTERS} characters, not {len(query)}.")
+    return query.replace("\0", " ").encode(errors="replace").decode().strip()
 
 
 class TextIndex(Protocol):
@@ -48,6 +63,38 @@ class TextIndex(Protocol):
 
     def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[list[Any]]:
         """For each query the items of a `MemoryItemQuerySet` that answer it best, best first."""
+
+
+class NoSearch:
+    """The index of a project without the extra `search`: items have no vectors, and cannot be searched.
+
+    `manage.py memory_embed` adds the vectors once the extra is installed. See `TextIndex` for the methods.
+    """
+
+    def prepare(self, items: Sequence[Any]) -> None:
+        """The hash of the text; a vector of another text is dropped."""
+        for item in items:
+            known = vars(item)
+            if "text_content" in known and known.get("content_hash") != (found := content_hash(item.text_content)):
+                item.content_hash = found
+                item.text_embedding, item.embedding_model = None, ""
+
+    def reserved_values(self, item: Any) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def embed(self, items: Sequence[Any]) -> None:
+        """Nothing."""
+
+    def add_vectors(self, items: Sequence[Any]) -> None:
+        """Nothing."""
+
+    def written(self, items: Sequence[Any], using: str) -> None:
+        """Nothing."""
+
+    def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[list[Any]]:
+        """Raises `MissingExtra`."""
+        raise MissingExtra("Search", "search")
 
 
 _makers: list[Callable[[], TextIndex]] = []

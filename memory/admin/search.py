@@ -19,9 +19,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now
 
+from ..embedding import EmbedderError
+from ..extras import MissingExtra
 from ..models import MemoryItem
-from ..search import MIN_SCORE
-from ..search.embedders import EmbedderError
 from .base import RecordChangeList
 
 NAMED = re.compile(r'\s*user:(?:"(?P<quoted>[^"]+)"|(?P<plain>\S+))(?P<rest>.*)', re.DOTALL)
@@ -87,6 +87,11 @@ def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list
         text = now("The embedding model is unavailable, so only keywords were searched: %s")
         messages.warning(request, text % error)
         return None
+    except MissingExtra as error:
+        messages.warning(request, str(error))
+        return None
+    from ..search import MIN_SCORE  # needs an extra
+
     if all(item.score < MIN_SCORE for item in found):  # type: ignore[attr-defined]
         text = now("Nothing found: no item has a score of at least %(score)s.")
         nearest = now("The nearest are listed.") if found else ""

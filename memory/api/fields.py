@@ -17,7 +17,7 @@ from .. import limits
 from ..fields import VectorField as VectorModelField
 from ..fields import validate_document_id
 from ..models import MemoryItem
-from ..search.recall import MOST_CHARACTERS
+from ..text_index import MOST_CHARACTERS
 from .permissions import may_act_for
 
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6

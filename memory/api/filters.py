@@ -20,7 +20,7 @@ from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets.scan import Matches, has_member, needs_scan, same_value
 from ..search import MIN_SCORE
-from ..search.recall import MOST_CHARACTERS, MOST_RESULTS
+from ..text_index import MOST_CHARACTERS, MOST_RESULTS
 from .fields import NO_NUL_PATTERN, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
 from .pagination import WHOLE_NUMBER
 from .parsers import parse_finite, reject_constant

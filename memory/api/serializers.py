@@ -23,7 +23,7 @@ from ..fields import AnyJSONField, VectorField
 from ..fields import MapField as MapModelField
 from ..models import AgentData, MemoryItem, UserSession
 from ..search import MIN_SCORE
-from ..search.recall import MOST_RESULTS
+from ..text_index import MOST_RESULTS
 from . import fields
 from .errors import MAX_PROBLEMS, printable
 from .filters import DEFAULT_RESULTS

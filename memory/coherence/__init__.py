@@ -14,6 +14,6 @@ model classes as arguments (`Tables`). Reads are in `memory.history`.
 """
 
 from .changes import Changes, writing
-from .rows import Tables, cache_of, conversation_of
+from .rows import Tables, cache_of, conversation_of, redis_cache_of
 
-__all__ = ["Changes", "Tables", "cache_of", "conversation_of", "writing"]
+__all__ = ["Changes", "Tables", "cache_of", "conversation_of", "redis_cache_of", "writing"]

@@ -38,19 +38,16 @@ def cache_of(using: str, items: type[models.Model]) -> ConversationCache | None:
 
     `items` is the model of the items: cached values of another version of it are not read.
     """
-    alias = memory_settings.history_cache
-    cache = None if alias is None or not _is_of_redis(alias) else _redis_cache(alias)
+    cache = redis_cache_of(memory_settings.history_cache)
     if cache is None or (database := _identity(connections[using])) is None:
         return None
     return ConversationCache(cache, database, form_of(items), memory_settings.history_size, memory_settings.cache_ttl)
 
 
-def _is_of_redis(alias: str) -> bool:
-    """Whether the cache may be django-redis's: a cache loads the module of its class."""
-    return caches[alias] is not None and "django_redis.cache" in sys.modules
-
-
-def _redis_cache(alias: str) -> RedisCache | None:
+def redis_cache_of(alias: str | None) -> RedisCache | None:
+    """The cache of an alias if it is django-redis's and not sharded; None otherwise."""
+    if alias is None or caches[alias] is None or "django_redis.cache" not in sys.modules:
+        return None  # a cache loads the module of its class
     from ..redis import redis_cache  # slow to import, and not used without a cache
 
     return redis_cache(alias)

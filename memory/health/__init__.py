@@ -6,10 +6,15 @@ A check queries one backend. The runner runs checks concurrently and shares thei
 of the service from the results, and each view has a list of components.
 """
 
+from ..extras import MissingExtra
 from .checks import FAILURES, CacheCheck, Check, DatabaseCheck, Finding, MigrationsCheck, UnhealthyError, failure_class
 from .report import DEGRADED, OK, READINESS, SERVICE, UNAVAILABLE, Component, Report, examine, runner
 from .runner import Runner
-from .views import HealthView, LiveView, ReadyView, urlpatterns
+
+try:
+    from .views import HealthView, LiveView, ReadyView, urlpatterns
+except ModuleNotFoundError as error:
+    raise MissingExtra("memory.health", "api") from error
 
 __all__ = [
     "DEGRADED",

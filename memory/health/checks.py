@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +17,6 @@ from django.core.cache import BaseCache, caches
 from django.db import connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from django_redis.cache import RedisCache
 
 from ..conf import memory_settings
 
@@ -165,6 +165,12 @@ def migration_names(app_label: str) -> frozenset[str]:
     return frozenset(name for label, name in known if label == app_label)
 
 
+def _is_of_redis(cache: BaseCache) -> bool:
+    """Whether a cache is django-redis's, whose module its class then has loaded."""
+    known = sys.modules.get("django_redis.cache")
+    return known is not None and isinstance(cache, known.RedisCache)
+
+
 @dataclass(frozen=True)
 class CacheCheck:
     """Writes to the cache `MEMORY["CACHE"]` and reads the value back."""
@@ -187,9 +193,9 @@ class CacheCheck:
 
     def run(self) -> None:
         """Write, read and delete a unique key."""
-        found = self._cache()
+        found: Any = self._cache()
         # django-redis' client raises exceptions that the cache may be configured to ignore.
-        store: Any = found.client if isinstance(found, RedisCache) else found
+        store = found.client if _is_of_redis(found) else found
         key, value = f"memory-health:{uuid4().hex}", uuid4().hex
         store.set(key, value, timeout=self.SECONDS)
         if store.get(key) != value:

@@ -12,7 +12,7 @@ from typing import Any
 
 from memory.conf import configured_embedder
 from memory.embedding import is_remote, model_name
-from memory.fields import WriteTime, content_hash
+from memory.fields import content_hash
 from memory.models import MemoryItem
 
 from .embedders import EmbedderError
@@ -83,14 +83,6 @@ def add_vectors(items: Sequence[MemoryItem], *, final: bool = True) -> None:
         vector = vectors[places[item.text_content]]
         item.text_embedding = vector.tolist() if vector.any() else None
         item.embedding_model = model_name(embedder)
-
-
-def before_raw_save(instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
-    """Receiver of `pre_save`: `loaddata` bypasses the models' `save()`, and fixtures have no fields of search."""
-    if raw:
-        instance.written = WriteTime()
-        prepare([instance])
-        add_vectors([instance])
 
 
 def pending(items: Sequence[MemoryItem]) -> list[MemoryItem]:

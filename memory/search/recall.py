@@ -21,7 +21,7 @@ from memory.contention import in_transaction
 from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
-from memory.text_index import SearchOptions
+from memory.text_index import MOST_RESULTS, SearchOptions, readable_question
 
 from . import directory as directories
 from .corpus import HIDDEN, Corpus
@@ -35,8 +35,6 @@ from .reranking import MOST_RERANKED, reranked
 from .tail import Maker
 from .texts import readable
 
-MOST_RESULTS = 100
-MOST_CHARACTERS = 10_000  # of a query
 MOST_READ_IN_VAIN = 3
 """Times `limit` that items are read which turn out not to pass the filters, before all that pass are looked up."""
 
@@ -104,15 +102,6 @@ def checked(options: SearchOptions) -> SearchOptions:
     if not 0 <= options.min_score <= 1:
         raise ValueError(f"min_score must be 0 to 1, not {options.min_score}.")
     return replace(options, limit=limit)
-
-
-def readable_question(query: str) -> str:
-    """The query without characters that no text has. Raises `TypeError` and `ValueError`."""
-    if not isinstance(query, str):
-        raise TypeError(f"The query must be a string, not a {type(query).__name__}.")
-    if len(query) > MOST_CHARACTERS:
-        raise ValueError(f"The query must have at most {MOST_CHARACTERS} characters, not {len(query)}.")
-    return query.replace("\0", " ").encode(errors="replace").decode().strip()
 
 
 def visible(corpus: Corpus, hidden: bool) -> NDArray[np.bool_]:

@@ -9,11 +9,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import redis
-
 from memory.breaker import Unavailable
+from memory.coherence import redis_cache_of
 from memory.conf import memory_settings
-from memory.redis import FAILURES, breaker_of, raw_client, redis_cache
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +56,15 @@ def forget(ids: Iterable[str]) -> None:
 
 def _call(action: Callable[[Any, Sequence[str]], ResultT], ids: Sequence[str], drops: bool = False) -> ResultT | None:
     """The result; None without a cache, or while Redis does not answer."""
-    alias = memory_settings.search_cache
-    cache = None if alias is None or not ids else redis_cache(alias)
+    cache = redis_cache_of(memory_settings.search_cache) if ids else None
     if cache is None:
         return None
+    from memory.redis import FAILURES, breaker_of, raw_client  # slow to import, and not used without a cache
+
     keys = [cache.make_key(f"{PREFIX}{one}") for one in ids]
     try:
         client = raw_client(cache)
         return breaker_of(client).call(lambda: action(client, keys), keys if drops else ())
-    except (Unavailable, redis.RedisError, *FAILURES):
+    except (Unavailable, *FAILURES):
         logger.debug("Segments of search indexes are read from the database.", exc_info=True)
         return None

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 
 from ..exceptions import StorageError, ValidationError
 from ..models import AgentData, MemoryItem
-from ..search.recall import MOST_RESULTS
-from ..text_index import SearchOptions
+from ..text_index import MOST_RESULTS, SearchOptions
 from .filters import Condition, parse
 from .persona import PersonaConfig
 from .validation import (

@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from ..coherence import redis_cache_of
 from ..conf import memory_settings
 from ..exceptions import StorageError, storage_errors
 from ..history import recent
 from ..models import MemoryItem
-from ..redis import redis_cache
 from .filters import Condition
 from .firestore import FirestoreMemoryManager
 
@@ -51,8 +51,7 @@ class ConcreteMemoryManager(FirestoreMemoryManager):
 
 def probe_redis() -> dict[str, str]:
     """Write to the project's Redis and read the value back. Raises exceptions of django-redis."""
-    alias = memory_settings.history_cache
-    cache = None if alias is None else redis_cache(alias)
+    cache = redis_cache_of(memory_settings.history_cache)
     if cache is None:
         return {"engine": "none"}
     # django-redis' client, since the cache may ignore errors.

@@ -10,16 +10,21 @@ from typing import Any, TypeVar
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
-from django_redis.cache import RedisCache
-from django_redis.pool import ConnectionFactory
-from django_redis.serializers.json import JSONSerializer
 
 from ..conf import memory_settings
 from ..exceptions import ConnectionError, StorageError, ValidationError, storage_errors
+from ..extras import MissingExtra
 from ..models import MemoryItem, UserSession
 from ..snapshots import NotASnapshotError, form_of, restore, take
 from .threads import THREADS, Threads
 from .validation import check_count, check_name, validated_records
+
+try:
+    from django_redis.cache import RedisCache
+    from django_redis.pool import ConnectionFactory
+    from django_redis.serializers.json import JSONSerializer
+except ModuleNotFoundError as error:
+    raise MissingExtra("RedisClient", "redis") from error
 
 T = TypeVar("T")
 

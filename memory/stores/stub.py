@@ -8,13 +8,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-import numpy as np
 from django.utils import timezone
 
 from ..distances import FUNCTIONS, CosineDistance
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem
-from ..search.recall import search_items
 from .base import MemoryManager, Search
 from .filters import Condition
 from .persona import PersonaConfig
@@ -74,6 +72,8 @@ class MemoryManagerStub(MemoryManager):
             items = copy.deepcopy(self._live_items(user_id))
             found = {item.pk for item in self._matching(user_id, search.session_id, search.conditions)}
         with storage_errors("Searching a memory"):
+            from ..search.recall import search_items  # slow to import, and needs an extra
+
             return search_items(items, found, search.query, search.options)
 
     async def _semantic_search(
@@ -133,6 +133,8 @@ def _newest_first(items: Iterable[MemoryItem]) -> list[MemoryItem]:
 
 def _nearest(items: Iterable[MemoryItem], vector: list[float]) -> Iterator[MemoryItem]:
     """Copies of the items with vectors of the same dimension, nearest first, with their `distance`."""
+    import numpy as np  # slow to import, and not used without vectors
+
     query, measure = np.asarray(vector), FUNCTIONS[CosineDistance.function]
     comparable = [item for item in items if item.embedding is not None and len(item.embedding) == len(vector)]
     distances = [(measure(np.asarray(item.embedding), query), item) for item in comparable]

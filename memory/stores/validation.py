@@ -14,7 +14,7 @@ from .. import limits
 from ..exceptions import ValidationError
 from ..fields import VectorField
 from ..models import AgentData, MemoryItem
-from ..search.recall import readable_question
+from ..text_index import readable_question
 
 RecordT = TypeVar("RecordT", MemoryItem, AgentData)
 

@@ -208,6 +208,30 @@ def test_the_installed_package_is_typed(project: Project) -> None:
     assert (Path(found) / "py.typed").is_file()
 
 
+def test_the_package_without_extras(checkout: Path, tmp_path: Path) -> None:
+    """It brings Django and little else; the models are used in a project that has nothing but the app."""
+    run(f"{sys.executable} -m venv env", tmp_path)
+    path = f"{tmp_path}/env/bin:/usr/bin:/bin"
+    (wheel,) = (checkout / "dist").glob("orchestra_memory-*.whl")
+    run(f"python -m pip install {wheel}", tmp_path, PATH=path)
+    listed = run("python -m pip list --format freeze --disable-pip-version-check", tmp_path, PATH=path)
+    installed = {line.partition("==")[0].lower() for line in listed.splitlines()} - {"pip", "setuptools", "wheel"}
+    assert installed == {"asgiref", "django", "orchestra-memory", "sqlparse", "tqdm"}
+    run("django-admin startproject bare .", tmp_path, PATH=path)
+    bare = Project(tmp_path, path)
+    bare.append("bare/settings.py", 'INSTALLED_APPS += ["memory", "memory.access"]')
+    assert "no issues" in bare.run("python -W error manage.py check --fail-level WARNING")
+    bare.run("python manage.py migrate")
+    write = (
+        "from memory.models import MemoryItem as M; M.objects.create(user_id='a', item_type='m', text_content='Hi.')"
+    )
+    bare.run(f'python manage.py shell --verbosity=0 --command "{write}"')
+    assert '"text_content":"Hi."' in bare.run("python manage.py memory_export --output -")
+    search = "from memory.models import MemoryItem as M; M.objects.search('hi', user_id='a')"
+    failed = bare.run(f'python manage.py shell --verbosity=0 --command "{search}" 2>&1 || true')
+    assert 'Search needs an extra: pip install "orchestra-memory[search]".' in failed
+
+
 def test_ids_of_ones_own_and_a_database_of_its_own(project: Project, token: str) -> None:
     """The further steps of docs/install.md, by its words: records are owned by account ids, in another file."""
     principals, principal_settings = below(INSTALL, "Who sees what", "python")

@@ -18,7 +18,7 @@ from memory.contention import in_transaction, retried_on_contention, write_trans
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.querysets.scan import streamed
-from memory.search.recall import MOST_CHARACTERS, MOST_RESULTS
+from memory.text_index import MOST_CHARACTERS, MOST_RESULTS
 
 from .filters import matches
 from .namespaces import Namespace, end_of, item_id, namespace_of, session_of

@@ -24,7 +24,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-import grpc
 from django.db import (
     DatabaseError,
     DataError,
@@ -34,8 +33,15 @@ from django.db import (
     OperationalError,
     ProgrammingError,
 )
-from google.api_core import exceptions as api
-from google.auth import exceptions as auth
+
+from memory.extras import MissingExtra
+
+try:
+    import grpc
+    from google.api_core import exceptions as api
+    from google.auth import exceptions as auth
+except ModuleNotFoundError as error:
+    raise MissingExtra("memory.backends.firestore", "firestore") from error
 
 Code: TypeAlias = grpc.StatusCode
 
