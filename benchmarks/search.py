@@ -1,8 +1,9 @@
 """The cost of search: `python -m benchmarks.search [--items 10000 100000] [--firestore 1000 10000]`.
 
 On a new SQLite file: how fast one user's memory is written with the configured embedder, and how long a search of it
-takes, also right after a write. On Firestore, where `FIRESTORE_EMULATOR_HOST` is set: documents read, calls and rounds
-of a search, counted on the wire, for memories of growing size. Times on an emulator say nothing of Firestore's.
+takes, also right after a write. On Firestore, where `FIRESTORE_EMULATOR_HOST` is set: documents read and calls of a
+search, counted on the wire, for memories of growing size, with and without what the process knows. Times on an emulator
+say nothing of Firestore's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 USER, TURNS_IN_A_SESSION, AT_ONCE = "bench", 40, 1_000
 DATA = Path(__file__).parents[1] / "tests" / "search" / "data" / "tuning.json"
 SEARCHES, SEARCHES_AFTER_A_WRITE, SEARCHES_ON_FIRESTORE = 200, 50, 10
+TAIL = 12  # items that are not indexed, by default
 
 
 def words_and_questions() -> tuple[list[str], list[str]]:
@@ -125,23 +127,39 @@ def metered() -> Iterator[Any]:
 
 
 def on_firestore(sizes: Sequence[int], words: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]:
-    """Reads per search, by memory size."""
-    from memory.models import MemoryItem
+    """The most documents and calls of a search, by memory size: without a cache, and later. The tail is full."""
+    from memory.conf import memory_settings
+    from memory.search.known import cache
 
     found, there = [], 0
     with metered() as meter:
         for size in sizes:
             remember(size - there, words, "metered", start=there)
-            there = size
             index("metered")
-            calls, reads = [], []
+            tail = memory_settings.index_after or TAIL
+            remember(tail, words, "metered", start=size)
+            there = size + tail
+            cold, warm = [], []
             for question in questions[:SEARCHES_ON_FIRESTORE]:
-                meter.bill.clear()
-                MemoryItem.objects.using("metered").search(question, user_id=USER)
-                calls.append(sum(meter.bill.calls.values()))
-                reads.append(meter.bill.read)
-            found.append({"items": size, "most_documents_read": max(reads), "most_calls": max(calls)})
+                cache.clear()
+                cold.append(_bill(meter, question))
+                warm.append(_bill(meter, question))
+            found.append({"items": size, "tail": tail, "cold": _most(cold), "warm": _most(warm)})
     return found
+
+
+def _bill(meter: Any, question: str) -> tuple[int, int]:
+    """Documents read and calls of a search."""
+    from memory.models import MemoryItem
+
+    meter.bill.clear()
+    found = MemoryItem.objects.using("metered").search(question, user_id=USER)
+    assert len(found) == 10, question
+    return meter.bill.read, sum(meter.bill.calls.values())
+
+
+def _most(bills: Sequence[tuple[int, int]]) -> dict[str, int]:
+    return {"documents": max(read for read, _ in bills), "calls": max(calls for _, calls in bills)}
 
 
 def main() -> None:

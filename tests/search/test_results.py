@@ -8,16 +8,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from memory.conf import memory_settings
 from memory.models import MemoryItem, SearchIndex, SearchSegment
 from memory.search import later, reading, recall
 from memory.search.known import cache
 from memory.search.known_filters import by_id
-from memory.search.packing import pack
+from memory.search.packing import erase, pack
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "memory"])
 
@@ -195,7 +197,7 @@ def test_memory_is_bounded(bytes_: int, settings: Any) -> None:
 
 @pytest.mark.redis
 def test_segments_are_shared_by_redis(settings: Any, redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new process reads them there, not in the database."""
+    """By id and for `CACHE_TTL` seconds: a new process reads them there, not in the database. `erase` deletes them."""
     location = f"redis://127.0.0.1:{redis_server.port}/0"
     settings.CACHES = {
         **settings.CACHES,
@@ -206,8 +208,16 @@ def test_segments_are_shared_by_redis(settings: Any, redis_server: Any, monkeypa
     pack("ada", USING)
     expected = [one.pk for one in search()]
     cache.clear()
-    monkeypatch.setattr(reading.SearchSegment, "objects", None)
-    assert [one.pk for one in search()] == expected
+    with monkeypatch.context() as without_database:
+        without_database.setattr(reading.SearchSegment, "objects", None)
+        assert [one.pk for one in search()] == expected
+    redis = caches["segments"].client.get_client()
+    (segment,) = SearchSegment.objects.using(USING).values_list("pk", flat=True)
+    (key,) = redis.keys("*memory:segment:*")
+    assert key.decode().endswith(segment)
+    assert 0 < redis.ttl(key) <= memory_settings.cache_ttl
+    erase("ada", USING)
+    assert not redis.keys("*memory:segment:*")
 
 
 def index(*options: str) -> None:

@@ -1,8 +1,8 @@
-"""Processes write, pack and search one memory at once, and packers are killed.
+"""Processes write, pack and search one memory at once, and some writers and packers are killed at any moment.
 
     python -m tests.soak.index --seconds 120 --writers 3 --packers 3
-    python -m tests.soak.index --seconds 120 --url postgresql://postgres@127.0.0.1:5432/postgres
-    FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 python -m tests.soak.index --url firestore
+    python -m tests.soak.index --seconds 120 --url postgresql    # starts Debian's package
+    python -m tests.soak.index --seconds 120 --url firestore     # starts the emulator, unless its address is set
 
 What must hold: each writer finds what it has just written, in every search; in the end the index and its tail have each
 stored item once, as it is stored now, and nothing else after `memory_index`; no segment is left that is not listed.
@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ import django
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "soak"
+FIRST_KILLED = 1_000  # numbers of writers that are killed
 
 
 def configure(url: str) -> None:
@@ -90,7 +93,7 @@ def digest(text: str) -> int:
 
 
 def pack(seconds: float) -> dict[str, int]:
-    """Pack again and again; where processes can fork, in children that are killed at any moment."""
+    """Pack again and again; where processes can fork, also in children that are killed at once."""
     from django.db import DatabaseError, connections
 
     from memory.models import MemoryItem
@@ -122,8 +125,7 @@ def pack(seconds: float) -> dict[str, int]:
 
 def soak(url: str, seconds: float, writers: int, packers: int) -> tuple[dict[str, int], list[str]]:
     """The sums of the processes' counts, and what was wrong."""
-    folder = Path(tempfile.mkdtemp(prefix="soak-index-"))
-    url = url or f"sqlite:///{folder}/memory.sqlite3"
+    url = _url(url)
     configure(url)
     from django.core.management import call_command
 
@@ -137,15 +139,19 @@ def soak(url: str, seconds: float, writers: int, packers: int) -> tuple[dict[str
     MemoryItem.all_objects.filter(user_id=USER).delete()
     erase(USER, using)
     counts, wrong = dict[str, int](), list[str]()
-    working = [_start(url, "write", seconds, number) for number in range(writers)]
-    packing = [_start(url, "pack", seconds, number) for number in range(packers)]
-    for process in [*working, *packing]:
-        out, errors = process.communicate(timeout=seconds + 120)
-        if process.returncode:
-            wrong.append(errors.decode()[-1500:])
-            continue
-        for name, number in json.loads(out).items():
-            counts[name] = counts.get(name, 0) + number
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor() as threads:
+        killing = {kind: threads.submit(killed, url, kind, until) for kind in ("write", "pack")}
+        working = [_start(url, "write", seconds, number) for number in range(writers)]
+        packing = [_start(url, "pack", seconds, number) for number in range(packers)]
+        for process in [*working, *packing]:
+            out, errors = process.communicate(timeout=seconds + 120)
+            if process.returncode:
+                wrong.append(errors.decode()[-1500:])
+                continue
+            for name, number in json.loads(out.splitlines()[-1]).items():
+                counts[name] = counts.get(name, 0) + number
+        counts |= {f"killed_{kind}": done.result() for kind, done in killing.items()}
     wrong += [f"{counts[name]} searches {name} items" for name in ("missed", "doubled") if counts.get(name)]
     state = verifying.state_of(USER, using, configured_maker())
     counts["items"] = MemoryItem.objects.filter(user_id=USER).count()
@@ -160,6 +166,33 @@ def soak(url: str, seconds: float, writers: int, packers: int) -> tuple[dict[str
     return counts, wrong
 
 
+def killed(url: str, kind: str, until: float) -> int:
+    """Start processes of a kind one after the other, and kill each while it works; how many."""
+    chance, count = random.Random(kind), 0  # noqa: S311
+    while time.monotonic() < until:
+        process = _start(url, kind, 3600, FIRST_KILLED + count)
+        assert process.stdout is not None
+        process.stdout.readline()  # it is ready
+        time.sleep(chance.uniform(0, 1))
+        process.kill()
+        process.communicate()
+        count += 1
+    return count
+
+
+def _url(url: str) -> str:
+    """The URL of the database, which is started if none is given."""
+    if url == "postgresql":
+        from tests import postgres
+
+        return postgres.url()
+    if url == "firestore" and not os.environ.get("FIRESTORE_EMULATOR_HOST"):
+        from memory.testing.emulator import emulator
+
+        os.environ["FIRESTORE_EMULATOR_HOST"] = emulator(uuid.uuid4().hex)
+    return url or f"sqlite:///{tempfile.mkdtemp(prefix='soak-index-')}/memory.sqlite3"
+
+
 def _start(url: str, kind: str, seconds: float, number: int) -> subprocess.Popen[bytes]:
     options = {"url": url, "kind": kind, "seconds": seconds, "number": number}
     command = [sys.executable, "-m", "tests.soak.index", *(f"--{name}={value}" for name, value in options.items())]
@@ -169,7 +202,7 @@ def _start(url: str, kind: str, seconds: float, number: int) -> subprocess.Popen
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the counts; exit with 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--url", default="", help="of the database, or firestore; default: a new SQLite")
+    parser.add_argument("--url", default="", help="of the database, postgresql or firestore; default: a new SQLite")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--packers", type=int, default=2)
@@ -178,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options: Any = parser.parse_args(arguments)
     if options.kind:
         configure(options.url)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         found = write(options.seconds, options.number) if options.kind == "write" else pack(options.seconds)
         sys.stdout.write(json.dumps(found))
         return
