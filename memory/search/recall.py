@@ -165,7 +165,7 @@ def _with_passing(
         return list(found)
     passing = set(by_id(items).filter(pk__in=ids).values_list("pk", flat=True))
     return [
-        (item, replace(one, same=tuple(place for place in one.same if corpus.ids[place] in passing)))
+        (item, one._replace(same=tuple(place for place in one.same if corpus.ids[place] in passing)))
         for item, one in found
     ]
 

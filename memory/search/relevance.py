@@ -8,7 +8,7 @@ question is in a script without spaces. The score says how likely a result is ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ SHAPES = ("every", "equals", "unspaced")
 _OTHERS = ("assistant", "tool", "system")
 
 
-@dataclass(frozen=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A place in the corpus, its score from 0 to 1, and the parts of its order.
 
     Results are in the order of the sums of their parts, and so are their scores. `shares` are the parts in the order of
