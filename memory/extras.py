@@ -13,7 +13,7 @@ from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-SEARCH: Final = ("numpy", "Stemmer", "py3langid", "wordllama")
+SEARCH: Final = ("numpy", "Stemmer", "py3langid", "safetensors", "tokenizers", "wordllama")
 MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "api": ("rest_framework", "django_filters", "drf_spectacular", *SEARCH),
     "encryption": ("cryptography",),

@@ -11,7 +11,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO
 
-from django.db import reset_queries
+from django.db import connections, reset_queries, router
+
+from memory.models import MemoryItem
 
 from . import store
 from .entries import Context, Empty, Entry, Outcome, Reject, Removal
@@ -20,6 +22,8 @@ from .frames import Frame, frames
 from .order import Order
 
 BATCH_ENTRIES = 500
+# An entry with its vector takes 100 kB while it is encoded for Firestore.
+FIRESTORE_BATCH_ENTRIES = 250
 # Bytes of the file per batch. Limits memory and the size of the transaction for large records.
 BATCH_BYTES = 1 << 20
 ZIP_MAGIC = b"PK\x03\x04"
@@ -107,7 +111,7 @@ def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool 
     source = _Source(stream, listeners.progress)
     refuse_unusable(source.head)
     totals = Totals()
-    for batch in _batches(frames(source), context):
+    for batch in _batches(frames(source), context, _batch_entries()):
         rejects = [outcome for outcome in batch if isinstance(outcome, Reject)]
         written = store.write([outcome for outcome in batch if isinstance(outcome, Entry | Removal)], update)
         totals.empty += sum(isinstance(outcome, Empty) for outcome in batch)
@@ -126,14 +130,19 @@ def load(stream: BinaryIO, context: Context, listeners: Listeners, update: bool 
     return totals
 
 
-def _batches(values: Iterator[Frame], context: Context) -> Iterator[list[Outcome]]:
+def _batch_entries() -> int:
+    vendor = connections[router.db_for_write(MemoryItem)].vendor
+    return min(BATCH_ENTRIES, FIRESTORE_BATCH_ENTRIES) if vendor == "firestore" else BATCH_ENTRIES
+
+
+def _batches(values: Iterator[Frame], context: Context, most: int) -> Iterator[list[Outcome]]:
     batch: list[Outcome] = []
     size = 0
     order = Order(context.time)
     for frame in values:
         for outcome in order.fit(parse(frame, context)):
             batch.append(outcome)
-            if len(batch) >= BATCH_ENTRIES:
+            if len(batch) >= most:
                 yield batch
                 batch, size = [], 0
         size += len(frame.raw)

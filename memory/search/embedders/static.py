@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ DIMENSION = 256
 BATCH = 64
 # Averages of longer texts have little meaning, and time grows with length: docs/search.md, "Stored data".
 MAX_CHARACTERS = 20_000
+# Files of the package, and the name of the weights' only tensor.
+WEIGHTS, WEIGHTS_KEY = "l2_supercat_256.safetensors", "embedding.weight"
+TOKENIZER = "l2_supercat_tokenizer_config.json"
 
 
 class StaticEmbedder:
@@ -56,21 +59,26 @@ def _embed(texts: Sequence[str]) -> Vectors:
     return normalized(vectors)
 
 
-@lru_cache(maxsize=1)
-def _model() -> Any:
-    handlers = list(logging.root.handlers)
-    level = logging.root.level
-    import wordllama  # slow to import: loads 16 MB
+@dataclass(frozen=True)
+class _Model:
+    """`embedding` has a row of halves (float16) for each of the tokenizer's ids."""
 
-    if logging.root.handlers != handlers:  # the package configures the root logger when it is imported
-        logging.root.handlers[:] = handlers
-        logging.root.setLevel(level)
-    folder = Path(wordllama.__file__).parent
-    model = wordllama.WordLlama.load(dim=DIMENSION, cache_dir=folder, disable_download=True)
-    # As in the package's file: 16 MB instead of 32, without a loss.
-    model.embedding = model.embedding.astype(np.float16)
-    model.tokenizer.no_padding()
+    tokenizer: Any
+    embedding: Any
+
+
+@lru_cache(maxsize=1)
+def _model() -> _Model:
+    """The package's two files. Importing it would take pydantic, and 50 MB for a moment: it widens the weights."""
+    from safetensors import safe_open  # slow to import, as the tokenizer
+    from tokenizers import Tokenizer
+
+    folder = Path(str(distribution("wordllama").locate_file("wordllama")))
+    with safe_open(folder / "weights" / WEIGHTS, framework="numpy") as file:
+        embedding = file.get_tensor(WEIGHTS_KEY)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / TOKENIZER))
+    tokenizer.no_truncation()
     # It keeps whole texts, up to 20 MB of them: its "words" are not separated at spaces.
     with suppress(AttributeError):
-        model.tokenizer.model._resize_cache(0)
-    return model
+        tokenizer.model._resize_cache(0)
+    return _Model(tokenizer, embedding.astype(np.float16, copy=False))
