@@ -95,6 +95,7 @@ def by_id(items: MemoryItemQuerySet) -> MemoryItemQuerySet:
     found = items.all()
     if connections[items.db].vendor == "sqlite":
         found.query.where = _without_index(found.query.where)
+        found.query.expects_mirror = True  # type: ignore[attr-defined]  # Firestore gets the query as it was: no warning
     return found
 
 
