@@ -20,6 +20,9 @@ LEAST = 4
 MOST = 50
 """Other terms for a term of the question."""
 
+MOST_SEEN = 4_000
+"""Occurrences of a term in others that are looked at."""
+
 SHARE = 0.5
 """What an occurrence of another term counts."""
 
@@ -44,9 +47,10 @@ def _longer(term: str, corpus: Corpus) -> list[int]:
     """Found in one string of all terms, each between line ends: faster than to look at each."""
     joined, starts = corpus.joined_terms
     found: list[int] = []
-    for sought, offset in ((f"\n{term}", 1), (f"{term}\n", 0)):
-        at = joined.find(sought)
-        while at >= 0 and len(found) < 4 * MOST:
-            found.append(int(np.searchsorted(starts, at + offset, "right")) - 1)
-            at = joined.find(sought, at + 1)
+    at, end = -1, len(term)
+    for _ in range(MOST_SEEN):
+        if (at := joined.find(term, at + 1)) < 0:
+            break
+        if joined[at - 1] == "\n" or joined[at + end] == "\n":
+            found.append(int(np.searchsorted(starts, at, "right")) - 1)
     return [place for place in found if corpus.terms[place].isalpha()]
