@@ -6,6 +6,7 @@ Every text and most numbers of a file occur once in it, so that a test can find 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,6 +184,104 @@ def responses(draw: st.DrawFn) -> File:
         "summary": {"reasoning"},
     }
     return File({**about, "input": items}, [Unit(about), *units], rejected, renamed)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> File:
+    """Answers of OpenAI's two APIs, alone or in a line of a batch's output."""
+    make = Maker(draw)
+    if draw(st.booleans()):
+        choices = [
+            {
+                "index": 0,
+                "finish_reason": make.word(),
+                "logprobs": {"content": [make.value()]},
+                "message": {
+                    "role": "assistant",
+                    "content": make.word(),
+                    "annotations": [{"url": make.word()}],
+                    **make.more("message_id"),
+                },
+            }
+            for _ in range(draw(st.integers(1, 3)))
+        ]
+        about = {"object": "chat.completion", "model": make.word(), "usage": {"total_tokens": make.value()}}
+        body = {**about, "created": T, "choices": choices}
+        units = [Unit(about, 0), *(Unit(choice, place) for place, choice in enumerate(choices))]
+    else:
+        items = [
+            {
+                "type": "message",
+                "id": make.word(),
+                "role": "assistant",
+                "status": make.word(),
+                "content": [{"type": "output_text", "text": make.word(), "annotations": [make.value()]}],
+            }
+            for _ in range(draw(st.integers(1, 3)))
+        ]
+        about = {"object": "response", "model": make.word(), "usage": {"output_tokens": make.value()}, **make.more()}
+        body = {**about, "created_at": T + 0.5, "output": items}
+        units = [Unit(about, 0), *(Unit(item, place) for place, item in enumerate(items))]
+    renamed = {"content": {"text_content"}, "text": {"text_content"}, "id": {"message_id"}}
+    if draw(st.booleans()):
+        return File(body, units, [], renamed)
+    around = {"id": make.word(), "custom_id": make.word(), "response": {"status_code": 200, "request_id": make.word()}}
+    content = {**around, "response": {**around["response"], "body": body}, "error": None}
+    return File(content, [Unit(around), *units], [], renamed)
+
+
+@st.composite
+def threads(draw: st.DrawFn) -> File:
+    """Pages of a thread, newest first."""
+    make = Maker(draw)
+
+    def message(position: int) -> dict[str, Any]:
+        return {
+            "id": make.word(),
+            "object": "thread.message",
+            "created_at": T - position,
+            "thread_id": "thread",
+            "role": pick(make, "user", "assistant"),
+            "content": [{"type": "text", "text": {"value": make.word(), "annotations": [make.value()]}}],
+            "attachments": [{"file_id": make.word()}],
+            "metadata": {"k": make.value()},
+            **make.more(),
+        }
+
+    messages = [message(position) for position in range(draw(st.integers(2, 4)))]
+    content = {"object": "list", "data": messages, "has_more": draw(st.booleans())}
+    units = [Unit(each, place) for place, each in enumerate(messages)]
+    return File(content, units, [], {"value": {"text_content"}, "id": {"message_id"}})
+
+
+@st.composite
+def anthropic_answers(draw: st.DrawFn) -> File:
+    """Answers, alone or in a line of a batch's results, and a request in a line of a batch."""
+    make = Maker(draw)
+    answer = {
+        "id": make.word(),
+        "model": make.word(),
+        "stop_reason": make.word(),
+        "usage": {"input_tokens": make.value()},
+        "content": [
+            {"type": "text", "text": make.word(), "citations": [make.value()]},
+            {"type": "thinking", "thinking": make.word(), "signature": make.word()},
+        ],
+        **make.more(),
+    }
+    renamed = {"text": {"text_content"}, "id": {"message_id"}, "content": {"text_content"}}
+    whole = {**answer, "type": "message", "role": "assistant"}
+    kind = draw(st.sampled_from(["alone", "result", "request"]))
+    if kind == "alone":
+        return File(whole, [Unit(answer, 0)], [], renamed)
+    custom = {"custom_id": make.word()}
+    if kind == "result":
+        content = {**custom, "result": {"type": "succeeded", "message": whole}}
+        return File(content, [Unit({**answer, **custom}, 0)], [], renamed)
+    said = {"content": make.word(), **make.more()}
+    about = {"model": make.word(), "max_tokens": 9, **make.more()}
+    content = {**custom, "params": {**about, "messages": [{"role": "user", **said}]}}
+    return File(content, [Unit({**about, **custom}), Unit(said, 0)], [], renamed)
 
 
 @st.composite
@@ -484,7 +583,7 @@ def chatgpt(draw: st.DrawFn) -> File:
 def langchain(draw: st.DrawFn) -> File:
     """Lists of messages, in one of the forms."""
     make = Maker(draw)
-    form = draw(st.sampled_from(["dict", "row", "dumps", "sql"]))
+    form = draw(st.sampled_from(["dict", "row", "dumps", "sql", "mongo"]))
 
     def message(position: int) -> dict[str, Any]:
         body = (
@@ -507,6 +606,9 @@ def langchain(draw: st.DrawFn) -> File:
         kind = pick(make, "human", "ai", "system", "tool")
         if form == "dumps":
             return {"lc": 1, "type": "constructor", "id": ["langchain", f"{kind.capitalize()}Message"], "kwargs": data}
+        if form == "mongo":
+            row = {"_id": {"$oid": make.word()}, "SessionId": "s", "x": make.value()}
+            return {**row, "History": json.dumps({"type": kind, "data": data})}
         if form == "sql":
             return {
                 "id": 7_000_000 + position,
@@ -524,6 +626,8 @@ def langchain(draw: st.DrawFn) -> File:
     messages, units, rejected = make.messages(message)
     for unit in units:
         fields = unit.fields.get("kwargs") or unit.fields
+        if "History" in fields:
+            fields = {**fields, "History": json.loads(fields["History"]), "SessionId": None}
         unit.fields = {name: value for name, value in fields.items() if name not in ("lc", "type")}
     renamed = {"content": {"text_content"}, "text": {"text_content"}, "id": {"message_id", "row_id"}}
     return File({"messages": messages}, units, rejected, renamed)
@@ -531,5 +635,21 @@ def langchain(draw: st.DrawFn) -> File:
 
 FORMATS: dict[str, st.SearchStrategy[File]] = {
     make.__name__: make()
-    for make in (openai, responses, anthropic, sharegpt, adk, letta, mem0, gemini, aistudio, claude, chatgpt, langchain)
+    for make in (
+        openai,
+        responses,
+        answers,
+        threads,
+        anthropic,
+        anthropic_answers,
+        sharegpt,
+        adk,
+        letta,
+        mem0,
+        gemini,
+        aistudio,
+        claude,
+        chatgpt,
+        langchain,
+    )
 }
