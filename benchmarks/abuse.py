@@ -30,7 +30,8 @@ MOST_CPU_SECONDS = 2.0
 MOST_GROWTH = 200 * MIB
 TICKS = os.sysconf("SC_CLK_TCK")
 ITEMS, BULK = "/api/memory-items/", "/api/memory-items/bulk/"
-COLLECTIONS = (ITEMS, BULK, "/api/agent-data/", "/api/sessions/", "/api/memory-items/check-duplicate/")
+SEARCH = "/api/memory-items/search/"
+COLLECTIONS = (ITEMS, BULK, "/api/agent-data/", "/api/sessions/", "/api/memory-items/check-duplicate/", SEARCH)
 
 
 @dataclass(frozen=True)

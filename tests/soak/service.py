@@ -44,6 +44,10 @@ CACHE_TTL = 5
 LATE_SECONDS = CACHE_TTL + 2
 ANSWER_SECONDS = 150
 AT_ONCE = 0.2
+MOST_GROWTH = 1.1
+"""The most memory of a worker in the last quarter of a long run, as a multiple of that in the second quarter."""
+
+LONG_SECONDS = 600
 ITEMS = "/api/memory-items/"
 # Errors that tell the client to try again, or that the outcome is unknown.
 EXPLAINED = frozenset({"unavailable", "contention", "outcome_unknown"})
@@ -101,6 +105,29 @@ class Outcome:
             "health, most seconds": round(max(self.health, default=0), 2),
             "MiB of the workers, most in each quarter": quarters,
         }
+
+    def table(self, seconds: float) -> str:
+        """The figures as a table for docs/reliability.md."""
+        live = self.summary()["live"]
+        sent_again = ", ".join(f"{count} {reason}" for reason, count in self.retries.most_common()) or "none"
+        rows = {
+            "requests": f"{self.requests.total():,}",
+            "faults": ", ".join(f"{count} x {name}" for name, count in sorted(self.faults.items())),
+            "sent again after": sent_again,
+            "items at the end": f"{self.items:,}",
+            "lost, doubled, stale beyond `CACHE_TTL`, unexplained 5xx": f"{len(self.problems)} problems",
+            "latest read of a write": f"{self.late_seconds:.1f} s",
+            "`live`: probes, median, 99 %, most": (
+                f"{live['probes']:,}, {live['median_ms']} ms, {live['p99_ms']} ms, {live['most_ms']} ms"
+            ),
+            "`live`: lost with a killed worker, held by a stopped one": f"{self.live_lost}, {self.live_of_stopped}",
+            "`health` and `ready`, most": f"{max(self.health, default=0):.2f} s",
+            "memory of the largest worker, in each quarter": ", ".join(
+                f"{self._memory_of(quarter)} MiB" for quarter in range(4)
+            ),
+        }
+        lines = [f"| {seconds:,.0f} s | SQLite, production's settings |", "| --- | --- |"]
+        return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
 
     def _memory_of(self, quarter: int) -> int:
         if not self.memory:
@@ -345,6 +372,9 @@ class Soak:
             for thread in threads:
                 thread.join()
         self.read_probes()
+        _, second, _, last = self.outcome.summary()["MiB of the workers, most in each quarter"]
+        if self.seconds >= LONG_SECONDS and last > second * MOST_GROWTH:
+            self.problem(f"memory grew from {second} to {last} MiB")
 
     def workers(self) -> list[psutil.Process]:
         """The living workers."""
@@ -537,7 +567,7 @@ def main() -> int:
 
         soak.compare = compare  # type: ignore[method-assign]
     outcome = soak.run()
-    sys.stdout.write(json.dumps(outcome.summary(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(outcome.summary(), indent=2) + "\n\n" + outcome.table(options.seconds) + "\n")
     return int(bool(outcome.problems))
 
 
