@@ -20,8 +20,6 @@ from .corpus import JOINED, NUMBERED, Corpus, Integers, Stacked
 MOST: Final = 0.1
 """Of more entries than this share of the corpus, a new one is made: its mean vector would be another."""
 
-POINTER_BYTES: Final = 8
-
 
 def appended(corpus: Corpus, more: Corpus) -> Corpus:
     """The entries of both."""
@@ -89,7 +87,7 @@ def _derived(corpus: Corpus, more: Corpus, found: Corpus, moved: NDArray[np.int3
     ours, of_ours = corpus.terms_by_entry
     before, after = found.neighbours_after(corpus.before, corpus.after)
     derived: dict[str, Any] = {
-        "nbytes": found.array_bytes + POINTER_BYTES * (len(found) + 2 * len(found.terms)),
+        "nbytes": corpus.nbytes + more.nbytes,
         "terms_by_entry": (np.concatenate([ours, ours[-1] + starts[1:]]), Stacked.of(of_ours, moved[terms])),
         "piece_entries": np.concatenate([corpus.piece_entries, more.piece_entries + np.int32(len(corpus))]),
         "before": before,
@@ -103,7 +101,7 @@ def _derived(corpus: Corpus, more: Corpus, found: Corpus, moved: NDArray[np.int3
         ),
         "word_cache": {
             name: (np.concatenate([rows, np.full(len(found.terms) - len(rows), -1, rows.dtype)]), made)
-            for name, (rows, made) in corpus.word_cache.items()
+            for name, (rows, made) in dict(corpus.word_cache).items()  # another thread may add to it
         },
     }
     if more.time.min(initial=np.iinfo(np.int64).max) > corpus.time.max(initial=0):

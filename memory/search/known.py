@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from memory.conf import memory_settings
 
+from .appending import appended
 from .corpus import Corpus
 from .segments import Segment
 from .tail import Stored
@@ -28,6 +29,8 @@ Owner: TypeAlias = tuple[str, str, str]
 DERIVED_BYTES: Final = 400
 """About the bytes of what ranking derives of an entry, and of a term: neighbours, signs, postings, word vectors."""
 ENTRY_BYTES: Final = 4_000
+MOST_NEW: Final = 0.2
+"""Of more entries than this share, a base is made anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,31 @@ class Base:
         more = [np.full(len(one), len(self.ids) + place, np.int32) for place, one in enumerate(segments.values())]
         whole = Segment.concat([self.segment, *segments.values()])
         return Base((*self.ids, *segments), whole, np.concatenate([self.owner, *more]))._newest_only()
+
+    def updated(self, ids: Sequence[str], segments: Mapping[str, Segment]) -> Base | None:
+        """The base of these segments, of which `segments` are new, if only entries are added; otherwise None.
+
+        Entries of a segment that was merged into a new one stay where they are.
+        """
+        new = Segment.concat(list(segments.values()))
+        if len(new) > MOST_NEW * len(self.segment) or len(set(new.corpus.ids)) < len(new):
+            return None
+        number = {one: place for place, one in enumerate(ids)}
+        owner = np.array([number.get(one, -1) for one in self.ids], np.int32)[self.owner]
+        owners = np.repeat([number[one] for one in segments], [len(one) for one in segments.values()]).astype(np.int32)
+        places = self.places_of(new.corpus.ids)
+        at = np.array([places.get(one, -1) for one in new.corpus.ids], np.intp)
+        known, there = at >= 0, at[at >= 0]
+        if (owner[there] >= 0).any() or (self.segment.written[there] != new.written[known]).any():
+            return None
+        owner[there] = owners[known]
+        if (owner < 0).any():
+            return None
+        more = new.take(~known)
+        segment = Segment(
+            appended(self.segment.corpus, more.corpus), np.concatenate([self.segment.written, more.written])
+        )
+        return Base(tuple(ids), segment, np.concatenate([owner, owners[~known]]))
 
     def without(self, places: NDArray[Any]) -> Base:
         """Without the entries at these places."""
@@ -119,7 +147,11 @@ class Base:
 
 
 def _bytes_of(corpus: Corpus) -> int:
-    return corpus.nbytes + (len(corpus) + len(corpus.terms)) * DERIVED_BYTES
+    return corpus.nbytes + _derived_bytes_of(corpus)
+
+
+def _derived_bytes_of(corpus: Corpus) -> int:
+    return (len(corpus) + len(corpus.terms)) * DERIVED_BYTES
 
 
 EMPTY: Final = Base((), Segment.of([], []), np.zeros(0, np.int32))
@@ -139,7 +171,8 @@ class Known:
     @property
     def nbytes(self) -> int:
         """About the bytes in memory."""
-        own = 0 if self.corpus is None or self.corpus is self.base.segment.corpus else _bytes_of(self.corpus)
+        corpus = None if self.corpus is self.base.segment.corpus else self.corpus
+        own = 0 if corpus is None else corpus.array_bytes + _derived_bytes_of(corpus)
         return self.base.nbytes + own + len(self.tail) * ENTRY_BYTES
 
 

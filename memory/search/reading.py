@@ -111,13 +111,16 @@ def read_base(user_id: str, using: str, model: str, known: Base = EMPTY) -> tupl
 def _base(found: Directory, using: str, model: str, known: Base) -> Base:
     if known.ids == found.ids:
         return known
-    kept = known.within(found.ids)
-    missing = [one for one in found.segments if one.id not in kept.ids]
+    missing = [one for one in found.segments if one.id not in known.ids]
     segments = read_segments([one.id for one in missing], using)
     for one in missing:
         if one.model != model:
             segments[one.id] = segments[one.id].without_vectors()
-    return kept.with_segments(segments)
+    made = {(one.rules, one.model) for one in found.segments}
+    # Entries that other rules or another model made are not those of a new segment: all are replaced then.
+    is_alike = len(made) == 1 and {model} == {one.model for one in found.segments}
+    updated = known.updated(found.ids, segments) if is_alike and set(known.ids) & set(found.ids) else None
+    return updated or known.within(found.ids).with_segments(segments)
 
 
 def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:

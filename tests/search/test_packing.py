@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from memory.models import MemoryItem, SearchIndex, SearchSegment
 from memory.search import directory as directories
 from memory.search import packing
+from memory.search.corpus import Stacked
 from memory.search.known import cache
 from memory.search.reading import read_memory
 from memory.search.segments import packed_in_parts
@@ -289,3 +290,31 @@ def test_any_interleaving_equals_one_full_build(steps: list[tuple[str, int]]) ->
     settle()
     assert content() == expected
     assert connections[USING].in_atomic_block is False
+
+
+def test_merged_segments_are_known_by_their_entries() -> None:
+    """After a packer has merged what was known, only new entries are added; and after others, all is made anew."""
+    write(100)
+    packing.pack("ada", USING)
+    settle()
+    first = write(5)
+    packing.pack("ada", USING)
+    settle()
+    assert content() == stored()
+    before = cache.get((USING, "ada", configured_maker().model)).base
+    more = write(5)
+    packing.pack("ada", USING)
+    assert content() == stored()
+    after = cache.get((USING, "ada", configured_maker().model)).base
+    assert set(before.ids) != set(after.ids)
+    assert set(before.ids) & set(after.ids)
+    assert after.segment.corpus.ids[: len(before.segment)] == before.segment.corpus.ids
+    assert isinstance(after.segment.corpus.vectors, Stacked)
+    for change in (
+        lambda: MemoryItem.objects.filter(pk=first[0].pk).delete(),
+        lambda: MemoryItem.objects.filter(pk=more[0].pk).update(text_content="another text"),
+    ):
+        settle()
+        change()
+        packing.pack("ada", USING, gone=[first[0].pk], mend=True)
+        assert content() == stored()
