@@ -47,16 +47,17 @@ READS: dict[str, Callable[[bytes], int]] = {
 
 @dataclass
 class Bill:
-    """Calls by method, documents read, the collections of documents written, and Redis' round trips, since `clear`."""
+    """Calls by method, documents read, the collections of documents written and deleted, and Redis' round trips."""
 
     calls: Counter[str] = field(default_factory=Counter)
     read: int = 0
     written: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     round_trips: int = 0
 
     def clear(self) -> None:
         """Count from nothing."""
-        self.calls, self.read, self.written, self.round_trips = Counter(), 0, [], 0
+        self.calls, self.read, self.written, self.deleted, self.round_trips = Counter(), 0, [], [], 0
 
 
 class Meter(Proxy):
@@ -73,7 +74,8 @@ class Meter(Proxy):
         with self._counting:
             self.bill.calls[method] += 1
             self.bill.read += method == "GetDocument"
-            self.bill.written += [write.update.name.split("/")[-2] for write in writes]
+            self.bill.written += [write.update.name.split("/")[-2] for write in writes if write.update.name]
+            self.bill.deleted += [write.delete.split("/")[-2] for write in writes if write.delete]
         return super()._unary(path, request, context)
 
     def _stream(self, path: str, request: bytes, context: Any) -> Iterator[bytes]:
