@@ -2,8 +2,8 @@
 
     python -m tests.adapters.run
 
-SQLite first, then the Firestore emulator, then mypy with the frameworks' own types. The environment has the packages of
-requirements-adapters.txt: `make test-adapters`.
+SQLite first, then PostgreSQL and the Firestore emulator if they are installed, then mypy with the frameworks' own
+types. The environment has the packages of requirements-adapters.txt: `make test-adapters`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adapters/conformance.md"
-ENGINES = {"sqlite": "SQLite", "firestore": "Firestore emulator"}
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "firestore": "Firestore emulator"}
 # Options of a plugin that comes with langchain-tests, whose async tests have no marks.
 OPTIONS = ("-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto")
 PYTEST = [sys.executable, "-m", "pytest", *OPTIONS, "tests/adapters"]
