@@ -49,8 +49,19 @@ class Result:
     """One package on both engines."""
 
     package: Package
+    labels: Sequence[str]
     sqlite: Outcomes
     firestore: Outcomes
+
+    @property
+    def name(self) -> str:
+        """The package's name, and whether only some of its labels have run."""
+        return f"{self.package.name} (in part)" if self.not_run else self.package.name
+
+    @property
+    def not_run(self) -> list[str]:
+        """The labels that have not run on both engines."""
+        return [label for label in self.package.labels if label not in self.labels]
 
     @property
     def expected(self) -> list[str]:
@@ -154,23 +165,24 @@ class Workspace:
         """The file of the outcomes of tests that were repeated on the engine."""
         return self.root / "outcomes" / f"{package.name}.{REPEATED}.jsonl"
 
-    def has(self, package: Package, engine: str) -> bool:
-        """Whether all runs of a package are complete."""
-        return all(self.outcomes(package, engine, label).exists() for label in package.labels)
+    def labels(self, package: Package) -> list[str]:
+        """The labels whose runs are complete on both engines."""
+        return [
+            label
+            for label in package.labels
+            if all(self.outcomes(package, engine, label).exists() for engine in ENGINES)
+        ]
 
     def result(self, package: Package) -> Result:
         """The outcomes on both engines. A test that passes when it is repeated passes."""
+        labels = self.labels(package)
         sqlite, firestore = (
-            {
-                test: found
-                for label in package.labels
-                for test, found in read(self.outcomes(package, engine, label)).items()
-            }
+            {test: found for label in labels for test, found in read(self.outcomes(package, engine, label)).items()}
             for engine in ENGINES
         )
         again = read(self.repeated(package)) if self.repeated(package).exists() else {}
         return Result(
-            package, sqlite, {**firestore, **{test: one for test, one in again.items() if one[0] == "passed"}}
+            package, labels, sqlite, {**firestore, **{test: one for test, one in again.items() if one[0] == "passed"}}
         )
 
     def run(self, package: Package, engine: str, label: str) -> None:
@@ -241,13 +253,20 @@ def table(results: Sequence[Result], unfinished: Sequence[Package] = ()) -> str:
         "| package | version | pass on SQLite | of these on Firestore | raw SQL | share without raw SQL |",
         "|---|---|---|---|---|---|",
     ]
-    lines += [_line(r.package.name, r.package.version, [r]) for r in results]
+    lines += [_line(r.name, r.package.version, [r]) for r in results]
     lines += [f"| {one.name} | {one.version} | not run to the end | | | |" for one in unfinished]
     lines.append(_line("**all**", "", results))
     for result in results:
-        if result.lost:
-            lines += ["", f"### {result.package.name}", "", *losses(result)]
+        if result.lost or result.not_run:
+            lines += ["", f"### {result.package.name}", ""]
+        if result.not_run:
+            lines += [f"Ran: {_names(result.labels)}. Not run: {_names(result.not_run)}.", ""]
+        lines += losses(result)
     return "\n".join(lines)
+
+
+def _names(labels: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for label in labels for name in label.split())
 
 
 def losses(result: Result) -> Iterator[str]:
@@ -305,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             work.repeated(package).unlink(missing_ok=True)
             sys.stdout.write(f"{package.name} {label} on {engine}: {time.monotonic() - start:.0f} s\n")
             sys.stdout.flush()
-        if not all(work.has(package, engine) for engine in ENGINES):
+        if not work.labels(package):
             continue
         result = work.result(package)
         lost = [test for test, (why, _) in result.lost.items() if why != RAW_SQL and not why.startswith("skips")]
@@ -313,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if lost and package.selects and again and not options.report:
             work.repeat(package, lost)
             result = work.result(package)
-        sys.stdout.write(_line(package.name, package.version, [result]) + "\n")
+        sys.stdout.write(_line(result.name, package.version, [result]) + "\n")
         for test, (why, line) in result.lost.items():
             sys.stdout.write(f"    {test}: {why or '?'}: {line}\n")
         sys.stdout.flush()
@@ -331,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unexplained = [test for result in results for test, (why, _) in result.lost.items() if not why]
     for test in unexplained:
         sys.stdout.write(f"{test}: no reason in tests/ecosystem/losses.py\n")
-    complete = len(results) == len(chosen)
+    complete = len(results) == len(chosen) and not any(result.not_run for result in results)
     return 0 if complete and share(results) >= BAR and not unexplained else 1
 
 

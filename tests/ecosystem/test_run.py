@@ -108,10 +108,19 @@ def test_the_share_leaves_raw_sql_apart() -> None:
         "c": ("failed", "AssertionError: 1"),
         "e": ("passed", ""),
     }
-    result = run.Result(Package("toys", "1", ()), sqlite, firestore)
+    result = run.Result(Package("toys", "1", ()), ("tests",), sqlite, firestore)
     assert set(result.lost) == {"b", "c", "d"}
     assert (result.raw_sql, run.share([result])) == (1, pytest.approx(1 / 3))
     assert "| toys | 1 | 4 | 1 | 1 | 33.3% |" in run.table([result])
+
+
+def test_a_part_of_a_suite_is_reported_as_one() -> None:
+    """With the labels that have run, and those that have not."""
+    package = Package("toys", "1", (), labels=("toys.cars toys.trains", "toys.dolls"))
+    outcomes = {"a": ("passed", "")}
+    text = run.table([run.Result(package, ("toys.cars toys.trains",), outcomes, outcomes)])
+    assert "| toys (in part) | 1 | 1 | 1 | 0 | 100.0% |" in text
+    assert "Ran: `toys.cars`, `toys.trains`. Not run: `toys.dolls`." in text
 
 
 def test_skipped_tests_give_their_own_reason() -> None:
