@@ -91,6 +91,7 @@ SLOW = (
     "py3langid",
     "redis",
     "Stemmer",
+    "safetensors",
     "tokenizers",
     "wordllama",
 )
