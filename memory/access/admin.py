@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -10,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .models import SCOPES, AccessToken, Owner, new_secret
@@ -49,7 +51,7 @@ class NewTokenForm(ModelForm):
 class AccessTokenAdmin(ModelAdmin):
     """Issue, rename, shorten and revoke tokens. Staff who are not superusers issue tokens for themselves only."""
 
-    list_display = ("__str__", "user", "hint", "scopes", "owner", "expires", "last_used")
+    list_display = ("__str__", "user", "hint", "scopes", "owner", "expiry", "last_use")
     list_select_related = ("user",)
     search_fields = ("name", "hint")
     search_help_text = _("Name, or how the token begins.")
@@ -57,6 +59,21 @@ class AccessTokenAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     raw_id_fields = ("user",)
+
+    @admin.display(description=_("expires"), ordering="expires")
+    def expiry(self, obj: AccessToken) -> str | None:
+        """When the token expires."""
+        return _time_text(obj.expires)
+
+    @admin.display(description=_("last used"), ordering="last_used")
+    def last_use(self, obj: AccessToken) -> str | None:
+        """When the token was last used."""
+        return _time_text(obj.last_used)
+
+    @admin.display(description=_("created"), ordering="created")
+    def creation(self, obj: AccessToken) -> str | None:
+        """When the token was issued."""
+        return _time_text(obj.created)
 
     def get_form(
         self, request: HttpRequest, obj: AccessToken | None = None, change: bool = False, **kwargs: Any
@@ -67,11 +84,11 @@ class AccessTokenAdmin(ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: AccessToken | None = None) -> Any:
         """All that is stored, but the hash."""
         new = ("user", "name", "scopes", "owner", "expires")
-        return new if obj is None else (*new, "hint", "created", "last_used")
+        return new if obj is None else (*new, "hint", "creation", "last_use")
 
     def get_readonly_fields(self, request: HttpRequest, obj: AccessToken | None = None) -> Any:
         """Name and expiry of an existing token can change; what it may do cannot."""
-        return () if obj is None else ("user", "scopes", "owner", "hint", "created", "last_used")
+        return () if obj is None else ("user", "scopes", "owner", "hint", "creation", "last_use")
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """The users for whom this one may issue tokens."""
@@ -125,6 +142,11 @@ class OwnerAdmin(admin.ModelAdmin[Owner] if TYPE_CHECKING else admin.ModelAdmin)
     def has_change_permission(self, request: HttpRequest, obj: Owner | None = None) -> bool:
         """An id does not change hands."""
         return False
+
+
+def _time_text(time: datetime | None) -> str | None:
+    """A time as all pages of the app's admin show it."""
+    return None if time is None else f"{timezone.localtime(time):%Y-%m-%d %H:%M:%S}"
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import AgentData
 from .base import RecordAdmin
-from .display import json_block, text_line
+from .display import json_block, name_cell, text_line
 from .filters import AgentFilter, DataTypeFilter, ExpiringFilter
 
 
 class AgentDataAdmin(RecordAdmin):
     """Agent data, filtered by agent, type and time."""
 
-    list_display = ("time", "agent_id", "data_type", "content_start")
+    list_display = ("time", "agent", "type", "content_start")
     list_display_links = ("time", "content_start")
     list_filter = (AgentFilter, DataTypeFilter, ("timestamp", admin.DateFieldListFilter), ExpiringFilter)
     date_hierarchy = "timestamp"
@@ -32,6 +32,16 @@ class AgentDataAdmin(RecordAdmin):
         (_("Expiration"), {"fields": ("expiration",)}),
         (_("Technical"), {"fields": ("id",), "classes": ("collapse",)}),
     )
+
+    @admin.display(description=_("agent"), ordering="agent_id")
+    def agent(self, obj: AgentData) -> SafeString | None:
+        """The start of the agent's id."""
+        return name_cell(obj.agent_id)
+
+    @admin.display(description=_("type"), ordering="data_type")
+    def type(self, obj: AgentData) -> SafeString | None:
+        """The start of the type."""
+        return name_cell(obj.data_type)
 
     @admin.display(description=_("content"))
     def content_start(self, obj: AgentData) -> SafeString | None:

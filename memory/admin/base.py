@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from ..fields import AnyJSONField, LongTextField
 from ..models import Document
 from .dates import in_utc_if_needed, until_the_end
-from .display import EMPTY, json_block, time_cell
+from .display import EMPTY, json_block, name_cell, time_cell, time_text
 from .exports import export_csv, export_jsonl
 from .forms import FormattedJSONField, MultilineField, RecordForm
 
@@ -104,6 +104,8 @@ class RecordAdmin(ModelAdmin):
     derived_fields: ClassVar[tuple[str, ...]] = ()
     # Fields, and their read-only replacements for users without the change permission.
     formatted_fields: ClassVar[Mapping[str, str]] = {"metadata": "metadata_formatted"}
+    # Of all records, like `formatted_fields`.
+    formatted_times: ClassVar[Mapping[str, str]] = {"timestamp": "time", "expiration": "expiration_formatted"}
     # Fields that the change list does not load.
     deferred_fields: ClassVar[tuple[str, ...]] = ()
 
@@ -136,15 +138,21 @@ class RecordAdmin(ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Document | None = None) -> tuple[str, ...]:
         unchangeable = self.add_only_fields if obj is not None else ()
-        return (*unchangeable, *self.derived_fields, *self.formatted_fields.values())
+        return (*unchangeable, *self.derived_fields, *self._formatted.values())
 
     def get_fieldsets(self, request: HttpRequest, obj: Document | None = None) -> Fieldsets:
         fieldsets: Fieldsets = list(super().get_fieldsets(request, obj))
         if obj is None:
             return replace_fields(fieldsets, dict.fromkeys(self.derived_fields))
-        return (
-            fieldsets if self.has_change_permission(request, obj) else replace_fields(fieldsets, self.formatted_fields)
-        )
+        return fieldsets if self.has_change_permission(request, obj) else replace_fields(fieldsets, self._formatted)
+
+    @property
+    def _formatted(self) -> Mapping[str, str]:
+        """The fields of this model that have a read-only replacement."""
+        names = {field.name for field in self.opts.get_fields()}
+        return {
+            name: shown for name, shown in {**self.formatted_times, **self.formatted_fields}.items() if name in names
+        }
 
     def save_model(self, request: HttpRequest, obj: Document, form: Any, change: bool) -> None:
         """Write only changed fields, so that concurrent changes of other fields are kept."""
@@ -154,6 +162,16 @@ class RecordAdmin(ModelAdmin):
     def time(self, obj: Any) -> SafeString:
         """The record's timestamp."""
         return time_cell(obj.timestamp)
+
+    @admin.display(description=_("expiration"))
+    def expiration_formatted(self, obj: Any) -> str:
+        """When the record expires."""
+        return time_text(obj.expiration)
+
+    @admin.display(description=_("user"), ordering="user_id")
+    def user(self, obj: Any) -> SafeString | None:
+        """The start of the user's id."""
+        return name_cell(obj.user_id)
 
     @admin.display(description=_("metadata"))
     def metadata_formatted(self, obj: Any) -> str:

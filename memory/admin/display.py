@@ -34,6 +34,15 @@ def text_line(text: str) -> SafeString | None:
     return format_html('<span class="memory-line" dir="auto">{}</span>', start) if (start := excerpt(text)) else None
 
 
+def name_cell(name: str | None, length: int = 24) -> SafeString | None:
+    """A name for a column: its start, and the whole of a long one as a tooltip."""
+    if not name:
+        return None
+    start = excerpt(name, length)
+    tooltip = format_html(' title="{}"', name) if start != name else ""
+    return format_html('<span class="memory-name" dir="auto"{}>{}</span>', tooltip, start)
+
+
 def time_cell(time: datetime) -> SafeString:
     """A time in the current time zone, formatted for a column."""
     local = timezone.localtime(time)
@@ -43,6 +52,11 @@ def time_cell(time: datetime) -> SafeString:
         f"{local:%Y-%m-%d}",
         f"{local:%H:%M:%S}",
     )
+
+
+def time_text(time: datetime | None) -> str:
+    """A time in the current time zone: every page of the app's admin shows times in this form."""
+    return EMPTY if time is None else f"{timezone.localtime(time):%Y-%m-%d %H:%M:%S}"
 
 
 def text_block(text: str | None) -> str:

@@ -12,17 +12,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from ..conf import memory_settings
 from ..models import MemoryItem
 from .base import RecordAdmin
-from .display import EMPTY, conversation_url, excerpt, text_block, text_line, vector_summary
+from .display import EMPTY, conversation_url, excerpt, name_cell, text_block, text_line, vector_summary
 from .filters import ExpiringFilter, ItemTypeFilter, PersonaFilter, RoleFilter, SessionFilter, UserFilter
+from .index_states import STATES, states_of
 from .search import SearchChangeList, parse_query, score_cell, search_results
 
 
 class MemoryItemAdmin(RecordAdmin):
     """Memory items, filtered by user, session, type, role, persona and time."""
 
-    list_display: tuple[str, ...] = ("time", "user_id", "session", "item_type", "speaker", "text_start")
+    list_display: tuple[str, ...] = ("time", "user", "session", "type", "speaker", "text_start")
     list_display_links = ("time", "text_start")
     list_filter = (
         UserFilter,
@@ -42,10 +44,23 @@ class MemoryItemAdmin(RecordAdmin):
     )
     deferred_fields = ("embedding", *MemoryItem.UNREAD_FIELDS)
     add_only_fields = ("id", "user_id", "session_id")
-    derived_fields = ("conversation", "embedding_summary", "content_hash")
+    derived_fields = ("conversation", "index_state", "embedding_summary", "content_hash")
     formatted_fields = {"metadata": "metadata_formatted", "text_content": "text_formatted"}
     fieldsets = (
-        (None, {"fields": ("user_id", "session_id", "conversation", "item_type", "persona_active", "timestamp")}),
+        (
+            None,
+            {
+                "fields": (
+                    "user_id",
+                    "session_id",
+                    "conversation",
+                    "item_type",
+                    "persona_active",
+                    "timestamp",
+                    "index_state",
+                )
+            },
+        ),
         (_("Content"), {"fields": ("text_content", "metadata")}),
         (_("Expiration"), {"fields": ("expiration",)}),
         (_("Technical"), {"fields": ("id", "content_hash", "embedding_summary"), "classes": ("collapse",)}),
@@ -90,11 +105,16 @@ class MemoryItemAdmin(RecordAdmin):
             '<a class="memory-id" href="{}" title="{}">{}</a>', url, obj.session_id, excerpt(obj.session_id, 24)
         )
 
+    @admin.display(description=_("type"), ordering="item_type")
+    def type(self, obj: MemoryItem) -> SafeString | None:
+        """The start of the type."""
+        return name_cell(obj.item_type)
+
     @admin.display(description=_("role / persona"))
     def speaker(self, obj: MemoryItem) -> SafeString | None:
         """The role and the persona."""
-        parts = [excerpt(part, 32) for part in (obj.role, obj.persona_active) if part]
-        return format_html('<span dir="auto">{}</span>', " / ".join(parts)) if parts else None
+        parts = [part for part in (obj.role, obj.persona_active) if part]
+        return name_cell(" / ".join(parts), 40)
 
     @admin.display(description=_("text"))
     def text_start(self, obj: MemoryItem) -> SafeString | None:
@@ -116,6 +136,11 @@ class MemoryItemAdmin(RecordAdmin):
     def text_formatted(self, obj: MemoryItem) -> str:
         """The whole text."""
         return text_block(obj.text_content)
+
+    @admin.display(description=_("search index"))
+    def index_state(self, obj: MemoryItem) -> str:
+        """Whether the index has the item, and what it waits for."""
+        return str(STATES[states_of([obj], obj.user_id, obj._state.db or memory_settings.database)[obj.pk]])
 
     @admin.display(description=_("embedding"))
     def embedding_summary(self, obj: MemoryItem) -> str:

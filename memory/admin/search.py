@@ -104,6 +104,11 @@ class SearchChangeList(RecordChangeList):
 
     found: Sequence[MemoryItem] | None = None
 
+    def get_ordering_field_columns(self) -> dict[int, str]:
+        """No column shows an arrow while results are ordered by score."""
+        by_score = self.found is not None and ORDER_VAR not in self.params
+        return {} if by_score else super().get_ordering_field_columns()
+
     def get_results(self, request: HttpRequest) -> None:
         self.found = next((found for found in getattr(request, "memory_search_results", {}).values() if found), None)
         if self.found is None:

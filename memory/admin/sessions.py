@@ -27,7 +27,7 @@ from ..models import MemoryItem, UserSession
 from .base import RecordAdmin
 from .conversation import conversation
 from .dates import in_utc_if_needed
-from .display import conversation_url, excerpt, items_url, text_line, time_cell, title_of
+from .display import conversation_url, excerpt, items_url, text_line, time_cell, time_text, title_of
 from .filters import UserFilter
 from .forms import UserSessionForm
 
@@ -39,7 +39,7 @@ class UserSessionAdmin(RecordAdmin):
     """Users' sessions. Deleting one deletes its conversation, and says so."""
 
     form = UserSessionForm
-    list_display = ("last", "user_id", "session_start", "title", "read")
+    list_display = ("last", "user", "session_start", "title", "read")
     list_display_links = ("last", "session_start")
     list_filter = (UserFilter, ("last_activity", admin.DateFieldListFilter))
     date_hierarchy = "last_activity"
@@ -47,9 +47,9 @@ class UserSessionAdmin(RecordAdmin):
     search_fields = ("user_id", "session_id", "metadata__title")
     search_help_text = _("Searches users, sessions and titles; every word must be found.")
     add_only_fields = ("user_id", "session_id")
-    derived_fields = ("started_at", "last_activity", "items")
+    derived_fields = ("started", "last_time", "items")
     fieldsets = (
-        (None, {"fields": ("user_id", "session_id", "started_at", "last_activity", "items")}),
+        (None, {"fields": ("user_id", "session_id", "started", "last_time", "items")}),
         (_("Content"), {"fields": ("metadata",)}),
     )
 
@@ -57,6 +57,16 @@ class UserSessionAdmin(RecordAdmin):
     def last(self, obj: UserSession) -> SafeString:
         """The time of the newest item."""
         return time_cell(obj.last_activity)
+
+    @admin.display(description=_("started"))
+    def started(self, obj: UserSession) -> str:
+        """The time of the oldest item."""
+        return time_text(obj.started_at)
+
+    @admin.display(description=_("last activity"))
+    def last_time(self, obj: UserSession) -> str:
+        """The time of the newest item."""
+        return time_text(obj.last_activity)
 
     @admin.display(description=_("session"), ordering="session_id")
     def session_start(self, obj: UserSession) -> SafeString:

@@ -182,7 +182,7 @@ def test_conversation_is_accessible(browse: Callable[..., Any], records: None, u
     with browse() as page:
         page.goto(url("usersession", "conversation", "ada:s"))
         assert page.locator("h1").count() == 1
-        assert page.get_by_role("heading", name="Sunday, 1 March 2026").is_visible()
+        assert page.get_by_role("heading", name="Sunday, 2026-03-01").is_visible()
         assert page.get_by_role("listitem").filter(has_text="line one").count() == 1
         page.goto(url("memoryitem"))
         assert page.get_by_role("textbox", name="Exact user").is_visible()
@@ -217,3 +217,32 @@ def test_search_of_one_users_memory(
         page.press("#searchbar", "Enter")
         assert "user_id=bob" in page.url
         assert "The night train was full." in first_text(page)
+
+
+BROKEN_WORDS = """
+() => [...document.querySelectorAll("#result_list .memory-name, #result_list .memory-id, #result_list .memory-line")]
+    .flatMap(cell => [...cell.textContent.matchAll(/\\S+/g)].map(word => [cell.firstChild, word]))
+    .filter(([text, word]) => {
+        const range = document.createRange();
+        range.setStart(text, word.index);
+        range.setEnd(text, word.index + word[0].length);
+        return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1;
+    })
+    .map(([text, word]) => word[0])
+"""
+
+
+@pytest.mark.parametrize("width", [1360, 1280, 390])
+def test_words_are_not_broken(browse: Callable[..., Any], url: Url, make_item: Any, width: int) -> None:
+    """Words of up to 16 letters in the columns of a list are on one line."""
+    words = ("assistant", "preference", "Reisebegleiterin", "conversationally")
+    for word in words:
+        make_item(
+            user_id=word, session_id=word, item_type=word, persona_active=word, text_content=f"{word} " * 9,
+            metadata={"role": word},
+        )  # fmt: skip
+    with browse(width=width) as page:
+        page.goto(url("memoryitem"))
+        assert page.locator("#result_list .memory-name").count() >= 3 * len(words)
+        assert page.evaluate(BROKEN_WORDS) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

@@ -68,8 +68,8 @@ def test_turns_are_chronological_and_grouped_by_day(
     assert [day.date for day in shown.days] == [date(2026, 3, 1), date(2026, 3, 2)]
     content = superuser.get(page).content.decode()
     for text in (
-        "Sunday, 1 March 2026",
-        "Monday, 2 March 2026",
+        "Sunday, 2026-03-01",
+        "Monday, 2026-03-02",
         "12:00:05",
         "as Sage",
         url("memoryitem", "change", late.pk),

@@ -323,3 +323,20 @@ def test_user_content_is_escaped_on_every_page(
             content = superuser.get(url(model, page, pk)).content.decode()
             assert "<script>alert" not in content
             assert "&lt;script&gt;alert" in content
+
+
+def test_times_have_one_style(superuser: Client, staff: Callable[..., Client], url: Url, make_item: Any) -> None:
+    """Lists, records, conversations and records that cannot be changed show `2026-03-01 12:00:05`."""
+    moment = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+    item = make_item(session_id="s", timestamp=moment, expiration=datetime(2999, 1, 2, 3, 4, 5, tzinfo=UTC))
+    viewer = staff(*VIEWER)
+    pages = [
+        superuser.get(url("usersession", "change", "ada:s")).content.decode(),
+        superuser.get(url("usersession", "conversation", "ada:s")).content.decode(),
+        viewer.get(url("memoryitem", "change", item.pk)).content.decode().replace("</span> <span>", " "),
+    ]
+    for page in pages:
+        assert "2026-03-01 12:00:05" in page
+        assert "March 1" not in page
+        assert "March 2026" not in page
+    assert "2999-01-02 03:04:05" in pages[2]

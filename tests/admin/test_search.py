@@ -213,3 +213,11 @@ def test_search_above_the_read_limit_shows_a_message(
     assert response.redirect_chain == [(url("memoryitem"), 302)]
     assert "Filter by user" in response.content.decode()
     assert ids(superuser, url("memoryitem"), q="user:ada night")[0] == "a0"
+
+
+def test_sort_arrow_is_that_of_the_order(superuser: Client, url: Url, stored: None) -> None:
+    """Results by score mark no column as sorted; a selected column and a keyword search do."""
+    by_score = superuser.get(url("memoryitem"), {"q": "user:ada train"}).content.decode()
+    assert "sorted" not in by_score.partition("<tbody>")[0]
+    assert "sorted ascending" in superuser.get(url("memoryitem"), {"q": "user:ada train", "o": "1"}).content.decode()
+    assert "sorted descending" in superuser.get(url("memoryitem"), {"q": "night train"}).content.decode()
