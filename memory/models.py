@@ -39,6 +39,7 @@ from .fields import (
     VectorField,
     WriteTime,
     WriteTimeField,
+    content_hash,
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
@@ -266,8 +267,6 @@ class MemoryItem(Record):
     # With these each filter of the API and the admin is served in both orders: Firestore merges indexes that end alike.
     firestore_indexes = (
         ("session_id", "-timestamp"),
-        ("item_type", "-timestamp"),
-        ("persona_active", "-timestamp"),
         ("user_id", "timestamp"),
         ("session_id", "timestamp"),
         ("item_type", "timestamp"),
@@ -295,6 +294,8 @@ class MemoryItem(Record):
             models.Index(fields=["user_id", "content_hash", "item_type"], name="memory_items_user_content"),
             models.Index(fields=["-timestamp", "-id"], name="memory_items_time"),
             models.Index(fields=["expiration"], name="memory_items_expiration"),
+            models.Index(fields=["item_type", "-timestamp"], name="memory_items_type_time"),
+            models.Index(fields=["persona_active", "-timestamp"], name="memory_items_persona_time"),
             models.Index(fields=["user_id", "written"], name="memory_items_user_written"),
         )
 
@@ -394,7 +395,6 @@ class AgentData(Record):
 
     SIZED_FIELDS = frozenset({"metadata", "content"})
     firestore_indexes = (
-        ("data_type", "-timestamp"),
         ("agent_id", "timestamp"),
         ("data_type", "timestamp"),
         ("timestamp", "id"),
@@ -415,6 +415,7 @@ class AgentData(Record):
             models.Index(fields=["agent_id", "-timestamp"], name="agent_data_agent_time"),
             models.Index(fields=["-timestamp", "-id"], name="agent_data_time"),
             models.Index(fields=["expiration"], name="agent_data_expiration"),
+            models.Index(fields=["data_type", "-timestamp"], name="agent_data_type_time"),
         )
 
     def __str__(self) -> str:
@@ -571,6 +572,60 @@ class SearchSegment(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class SearchLabel(models.Model):
+    """Feedback on a search: whether an item answers a question. `memory_evaluate --feedback` reads it.
+
+    An empty `item_id` says that no item answers it.
+    """
+
+    id = DocumentIdField(editable=False)
+    user_id = NameField(_("user"))
+    question = LongTextField(_("question"))
+    question_hash = ContentHashField(source="question")
+    item_id = models.CharField(_("item"), max_length=1_500, blank=True, default="")
+    answers = models.BooleanField(_("answers"), default=False)
+    labelled_by = models.CharField(_("labelled by"), max_length=150, blank=True, default="")
+    labelled_at = models.DateTimeField(_("labelled"), default=timezone.now)
+
+    class Meta:
+        db_table = "memory_search_labels"
+        verbose_name = _("search feedback")
+        verbose_name_plural = _("search feedback")
+        ordering = ("-labelled_at", "-id")
+        indexes = (
+            models.Index(fields=["user_id", "question_hash", "item_id"], name="memory_labels_user_question"),
+            models.Index(fields=["user_id", "-labelled_at"], name="memory_labels_user_time"),
+            models.Index(fields=["-labelled_at", "-id"], name="memory_labels_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.question[:60]}"
+
+    @classmethod
+    def of_question(cls, user_id: str, question: str) -> models.QuerySet[SearchLabel]:
+        """The feedback on a question about a user's memory."""
+        return cls._default_manager.order_by().filter(user_id=user_id, question_hash=content_hash(question))
+
+    @classmethod
+    def store(cls, user_id: str, question: str, item_id: str, *, answers: bool, by: str) -> SearchLabel:
+        """Store feedback in the place of an earlier one on the same item. "Nothing" and "yes" replace each other."""
+        rows = cls.of_question(user_id, question)
+        contrary = rows.filter(answers=True) if not item_id else rows.filter(item_id="") if answers else rows.none()
+        contrary.delete()
+        parts = "\0".join((user_id, question, item_id))
+        row = cls(
+            id=content_hash(parts),
+            user_id=user_id,
+            question=question,
+            item_id=item_id,
+            answers=answers,
+            labelled_by=by,
+            labelled_at=timezone.now(),
+        )
+        row.save()
+        return row
 
 
 class IdempotencyKey(models.Model):

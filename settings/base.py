@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "orchestra.middleware.ContentSecurityPolicyMiddleware",
+    "memory.usage.UsageMiddleware",
 ]
 
 ROOT_URLCONF = "orchestra.urls"

@@ -22,11 +22,21 @@ sys.path.insert(0, str(ROOT))
 
 from tests.backends import chromium  # noqa: E402
 
+ITEMS = "/admin/memory/memoryitem/"
 PICTURES = {
     "conversation": "/admin/memory/usersession/ada_3Alisbon/conversation/",
-    "changelist": "/admin/memory/memoryitem/",
+    "changelist": f"{ITEMS}?user_id=ada",
+    "dashboard": f"{ITEMS}dashboard/",
+    "people": f"{ITEMS}people/",
+    "person": f"{ITEMS}people/grace/page/",
+    "search": f"{ITEMS}search/?user=ada&q=Can+she+climb+stairs%3F",
+    "history": f"{ITEMS}edited/history/",
 }
-WIDTH, HEIGHT = 1280, 900
+# Also in the dark, and as wide as a phone.
+ALSO = ("dashboard", "conversation", "search")
+SCREENS = {"": ("light", 1360), "-dark": ("dark", 1360), "-phone": ("light", 390), "-phone-dark": ("dark", 390)}
+HEIGHT = 900
+CROWD = ("bela", "chen", "dmitri", "efua", "farid", "grace", "hanne", "ivo", "jun", "kofi", "lena", "mateo")
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 # (session, minutes since the turn before, role, type, text)
@@ -99,6 +109,40 @@ def seed() -> None:
     get_user_model().objects.create_superuser("admin", password="admin")  # noqa: S106  (a database that is thrown away)
 
 
+def seed_crowd() -> None:
+    """Other people, whose items are of the last weeks; one item was changed in the admin."""
+    from django.contrib.admin.models import CHANGE, LogEntry
+    from django.contrib.auth import get_user_model
+    from django.utils import timezone
+
+    from memory.models import MemoryItem
+
+    now = timezone.now()
+    MemoryItem.objects.bulk_create(
+        MemoryItem(
+            user_id=name,
+            session_id=f"chat-{number // 8}",
+            item_type=("message", "message", "message", "fact", "preference")[number % 5],
+            text_content=f"Turn {number} of {name}: what was said that day.",
+            metadata={"role": ("user", "assistant")[number % 2]},
+            timestamp=now - timedelta(days=(number * number * (place + 3)) % 29, minutes=11 * number + place),
+            expiration=now + timedelta(days=number) if number < 2 else None,
+        )
+        for place, name in enumerate(CROWD)
+        for number in range(24 + 5 * place)
+    )
+    item = MemoryItem.objects.create(
+        id="edited", user_id="ada", session_id="lisbon", item_type="fact",
+        text_content="Ada walks stairs with difficulty. Ada eats no fish.", timestamp=START + timedelta(days=2),
+    )  # fmt: skip
+    values = {"text_content": ["Ada walks stairs with difficulty. Ada does not eat meat.", item.text_content]}
+    change = [{"changed": {"fields": ["Text"], "values": values}}]
+    user = get_user_model().objects.get(username="admin")
+    LogEntry.objects.log_actions(user.pk, [item], CHANGE, change, single_object=True)
+    for question in ("stairs", "trams in Lisbon", "what to pack"):
+        MemoryItem.objects.for_user("ada").search(question)
+
+
 @contextmanager
 def service() -> Iterator[str]:
     """The project, migrated and served on a free port; gives its address."""
@@ -136,16 +180,19 @@ def main() -> None:
     """Serve, fill, log in, and take the pictures."""
     with service() as address:
         seed()
+        seed_crowd()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-            page.goto(f"{address}/admin/")
-            page.fill("#id_username", "admin")
-            page.fill("#id_password", "admin")
-            page.click("input[type=submit]")
-            for name, path in PICTURES.items():
-                page.goto(address + path)
-                page.screenshot(path=HERE / f"{name}.png")
+            for suffix, (scheme, width) in SCREENS.items():
+                page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
+                page.goto(f"{address}/admin/")
+                page.fill("#id_username", "admin")
+                page.fill("#id_password", "admin")
+                page.click("input[type=submit]")
+                for name in PICTURES if not suffix else ALSO:
+                    page.goto(address + PICTURES[name])
+                    page.screenshot(path=HERE / f"{name}{suffix}.png")
+                page.close()
             browser.close()
 
 

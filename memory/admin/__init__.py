@@ -2,13 +2,15 @@
 
 from django.contrib import admin
 
-from ..models import AgentData, MemoryItem, UserSession
+from ..models import AgentData, MemoryItem, SearchLabel, UserSession
 from .agent_data import AgentDataAdmin
 from .items import MemoryItemAdmin
+from .labels import SearchLabelAdmin
 from .sessions import UserSessionAdmin
 
-__all__ = ["AgentDataAdmin", "MemoryItemAdmin", "UserSessionAdmin"]
+__all__ = ["AgentDataAdmin", "MemoryItemAdmin", "SearchLabelAdmin", "UserSessionAdmin"]
 
 admin.site.register(MemoryItem, MemoryItemAdmin)
 admin.site.register(AgentData, AgentDataAdmin)
 admin.site.register(UserSession, UserSessionAdmin)
+admin.site.register(SearchLabel, SearchLabelAdmin)

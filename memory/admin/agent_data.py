@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import AgentData
 from .base import RecordAdmin
 from .display import json_block, name_cell, text_line
-from .filters import AgentFilter, DataTypeFilter, ExpiringFilter
+from .filters import AgentFilter, DataTypeFilter, DateRangeFilter, ExpiringFilter
 
 
 class AgentDataAdmin(RecordAdmin):
@@ -19,7 +19,7 @@ class AgentDataAdmin(RecordAdmin):
 
     list_display = ("time", "agent", "type", "content_start")
     list_display_links = ("time", "content_start")
-    list_filter = (AgentFilter, DataTypeFilter, ("timestamp", admin.DateFieldListFilter), ExpiringFilter)
+    list_filter = (AgentFilter, DataTypeFilter, ("timestamp", DateRangeFilter), ExpiringFilter)
     date_hierarchy = "timestamp"
     ordering = ("-timestamp", "-id")
     search_fields = ("agent_id", "data_type")

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.admin.widgets import AdminTextareaWidget
-from django.db import NotSupportedError
+from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db import NotSupportedError, models
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now
 from django.utils.translation import gettext_lazy as _
@@ -24,11 +32,14 @@ from .dates import in_utc_if_needed, until_the_end
 from .display import EMPTY, json_block, name_cell, time_cell, time_text
 from .exports import export_csv, export_jsonl
 from .forms import FormattedJSONField, MultilineField, RecordForm
+from .revisions import UndoError, revision, undo, with_values
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
+    RecordPaginator = Paginator[Any]
 else:
     ModelAdmin = admin.ModelAdmin
+    RecordPaginator = Paginator
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +47,19 @@ Fieldsets = list[tuple[Any, Any]]
 
 # The confirmation form has one field per id; Django accepts 1,000 fields (DATA_UPLOAD_MAX_NUMBER_FIELDS).
 MAX_DELETE_COUNT = 500
+# Records that a list counts and pages through: filters and dates lead to the rest.
+MOST_LISTED = 10_000
+
+
+class LabelledDateTime(AdminSplitDateTime):
+    """Django's two inputs of a time, each with a label for screen readers."""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """The context of the template."""
+        context = super().get_context(name, value, attrs)
+        for widget, label in zip(context["widget"]["subwidgets"], (now("Date"), now("Time")), strict=True):
+            widget["attrs"]["aria-label"] = label
+        return context
 
 
 @wraps(delete_selected)  # An action of the same name comes before the site's.
@@ -50,6 +74,25 @@ def delete_limited(model_admin: Any, request: HttpRequest, queryset: QuerySet[An
         messages.ERROR,
     )
     return None
+
+
+class BoundedNumber(int):
+    """A number that counting stopped at."""
+
+    def __str__(self) -> str:
+        return f"{int(self)}+"
+
+
+class BoundedPaginator(RecordPaginator):
+    """Counts up to `MOST_LISTED` records; the pages of the list end there."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of records, or a `BoundedNumber`."""
+        if not isinstance(self.object_list, QuerySet):
+            return len(self.object_list)
+        counted = self.object_list.order_by()[: MOST_LISTED + 1].count()
+        return counted if counted <= MOST_LISTED else BoundedNumber(MOST_LISTED)
 
 
 class RecordChangeList(ChangeList):
@@ -78,11 +121,13 @@ class RecordAdmin(ModelAdmin):
     """Cheap pagination, formatted JSON, export actions, and deletion of a limited number of records."""
 
     form = RecordForm
+    object_history_template = "admin/memory/object_history.html"
     actions = [delete_limited, export_jsonl, export_csv]
     # Each record may have 1 MiB, so "show all" shows no more than a page.
     list_per_page = list_max_show_all = 50
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
+    show_facets = admin.ShowFacets.ALLOW
     view_on_site = False
     empty_value_display = EMPTY
     formfield_overrides = {
@@ -92,6 +137,7 @@ class RecordAdmin(ModelAdmin):
                 attrs={"rows": 12, "class": "vLargeTextField memory-json-input", "spellcheck": "false"}
             ),
         },
+        models.DateTimeField: {"widget": LabelledDateTime},
         LongTextField: {
             "form_class": MultilineField,
             "widget": AdminTextareaWidget(attrs={"rows": 12, "dir": "auto"}),
@@ -111,6 +157,7 @@ class RecordAdmin(ModelAdmin):
 
     class Media:
         css = {"all": ["memory/admin.css"]}
+        js = ["memory/names.js"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
@@ -157,6 +204,65 @@ class RecordAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Document, form: Any, change: bool) -> None:
         """Write only changed fields, so that concurrent changes of other fields are kept."""
         obj.save(**({"update_fields": form.changed_data} if change else {}))
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Like Django's, with the old and new values, so that the history shows differences."""
+        message = super().construct_change_message(request, form, formsets, add)
+        if add or not isinstance(message, list):
+            return message
+        before = {name: form.initial.get(name) for name in form.changed_data}
+        return with_values(message, before, form.cleaned_data)
+
+    def get_urls(self) -> list[URLPattern]:
+        undo_view = self.admin_site.admin_view(self.undo_view)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_undo"
+        return [path("<path:object_id>/history/<int:id>/undo/", undo_view, name=name), *super().get_urls()]
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Like Django's, with the differences of each change, and a button that undoes it."""
+        record = self.get_object(request, unquote(object_id))
+        response = super().history_view(request, object_id, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data is not None and record is not None:
+            entries = response.context_data["action_list"]
+            response.context_data |= {
+                "revisions": [revision(entry, self.model) for entry in entries],
+                "may_change": self.has_change_permission(request, record),
+                "media": self.media,
+            }
+        return response
+
+    def undo_view(self, request: HttpRequest, object_id: str, id: int) -> HttpResponse:
+        """Undo a change, unless its fields were changed since. The undoing is a change in the log, too."""
+        record = self.get_object(request, unquote(object_id))
+        if record is None:
+            raise Http404(now("There is no such record."))
+        if not self.has_change_permission(request, record):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        kind = ContentType.objects.get_for_model(self.model)
+        entry = LogEntry.objects.filter(pk=id, content_type=kind, object_id=record.pk).first()
+        if entry is None:
+            raise Http404(now("There is no such change."))
+        try:
+            changed = undo(entry, record)
+            record.full_clean(exclude=[name for name in self._field_names() if name not in changed])
+            record.save(update_fields=list(changed))
+        except (UndoError, ValidationError) as error:
+            text = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+            self.message_user(request, text, messages.ERROR)
+        else:
+            before, after = ({name: both[at] for name, both in changed.items()} for at in (0, 1))
+            fields = [str(self.model._meta.get_field(name).verbose_name) for name in changed]
+            self.log_change(request, record, with_values([{"changed": {"fields": fields}}], before, after))
+            self.message_user(request, now("The change was undone."), messages.SUCCESS)
+        address = f"admin:{self.opts.app_label}_{self.opts.model_name}_history"
+        return HttpResponseRedirect(reverse(address, args=(quote(record.pk),)))
+
+    def _field_names(self) -> list[str]:
+        return [field.name for field in self.model._meta.concrete_fields]
 
     @admin.display(description=_("time"), ordering="timestamp")
     def time(self, obj: Any) -> SafeString:

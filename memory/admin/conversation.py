@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +20,9 @@ from django.utils import timezone
 
 from .. import history
 from ..models import MemoryItem, UserSession
-from .display import excerpt, formatted_json
+from .display import clip, excerpt, formatted_json
+from .index_states import INDEXED, states_of
+from .turn_parts import Extras, extras
 
 ITEMS_PER_PAGE = 100
 # Characters of one item on the page; the item's change page has all of them.
@@ -43,6 +45,8 @@ class Turn:
     cut: int
     metadata: str
     is_target: bool
+    extras: Extras
+    state: str
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,20 @@ class Conversation:
     total: int
     first: int
     last: int
+    indexed: int
+    day: str = ""
+
+    @property
+    def shown(self) -> int:
+        """The number of turns on the page."""
+        return self.last - self.first + 1 if self.total else 0
 
 
-def turn(item: MemoryItem, item_id: str = "") -> Turn:
+def turn(item: MemoryItem, item_id: str = "", state: str = "") -> Turn:
     """Convert an item for the page."""
     text = item.text_content or ""
-    rest = {key: value for key, value in item.metadata.items() if key != "role"}
+    parts = extras(item.metadata)
+    rest = parts.rest
     return Turn(
         url=reverse("admin:memory_memoryitem_change", args=(quote(item.pk),)),
         time=timezone.localtime(item.timestamp),
@@ -79,12 +91,9 @@ def turn(item: MemoryItem, item_id: str = "") -> Turn:
         cut=max(0, len(text) - MAX_TEXT),
         metadata=clip(formatted_json(rest), MAX_METADATA) if rest else "",
         is_target=item.pk == item_id,
+        extras=parts,
+        state=state,
     )
-
-
-def clip(text: str, length: int) -> str:
-    """Truncate a text with an ellipsis."""
-    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def days(turns: Iterable[Turn]) -> list[Day]:
@@ -92,22 +101,36 @@ def days(turns: Iterable[Turn]) -> list[Day]:
     return [Day(day, tuple(group)) for day, group in groupby(turns, key=lambda turn: turn.time.date())]
 
 
-def conversation(session: UserSession, number: str | int, item_id: str = "") -> Conversation:
-    """The page `number` (1 has the newest items), or the page of the item `item_id`."""
+def conversation(session: UserSession, number: str | int, item_id: str = "", day: str = "") -> Conversation:
+    """The page `number` (1 has the newest items), that of the item `item_id`, or of the first one from a day on."""
     items = session.items().defer("embedding")
     paginator = Paginator(items, ITEMS_PER_PAGE)
-    page = paginator.get_page(page_of(session, item_id) or number)
+    page = paginator.get_page(page_of(session, item_id) or page_of_day(session, day) or number)
     # The cache holds complete items, the newest ones; without a cache, large columns are not read.
     cached = page.number == 1 and history.cache_of(session._state.db or "") is not None
     newest_first = history.recent(session.user_id, session.session_id, ITEMS_PER_PAGE) if cached else page.object_list
-    turns = [turn(item, item_id) for item in reversed(list(newest_first))]
+    shown = list(reversed(list(newest_first)))
+    states = states_of(shown, session.user_id, session._state.db)
+    turns = [turn(item, item_id, states[item.pk]) for item in shown]
     return Conversation(
         days=days(turns),
         page=page,
         total=paginator.count,
         first=paginator.count - page.end_index() + 1,
         last=paginator.count - page.start_index() + 1,
+        indexed=sum(state == INDEXED for state in states.values()),
+        day=day,
     )
+
+
+def page_of_day(session: UserSession, day: str) -> int | None:
+    """The number of the page with the first item from a day (`2026-03-01`) on; None for another text."""
+    try:
+        start = datetime.combine(date.fromisoformat(day), time(), timezone.get_current_timezone())
+    except ValueError:
+        return None
+    later = session.items().filter(timestamp__gte=start).count()
+    return max(1, -(-later // ITEMS_PER_PAGE))
 
 
 def page_of(session: UserSession, item_id: str) -> int | None:

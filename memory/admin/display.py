@@ -29,6 +29,11 @@ def excerpt(text: str | None, length: int = EXCERPT) -> str:
     return start if len(start) <= length and len(text or "") <= 4 * length else f"{start[: length - 1]}…"
 
 
+def clip(text: str, length: int) -> str:
+    """Truncate a text with an ellipsis."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
 def text_line(text: str) -> SafeString | None:
     """An excerpt with its own text direction, or None if it is empty."""
     return format_html('<span class="memory-line" dir="auto">{}</span>', start) if (start := excerpt(text)) else None

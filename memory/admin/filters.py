@@ -3,44 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db import connections
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .figures import Countable, counts_of, distinct
+
 MAX_CHOICES = 25
+# Of a choice, if counts are shown.
+MOST_COUNTED = 1_000
 ROLES = ("user", "assistant", "system", "tool")
 
 
 def values_of(model: type[Model], field: str) -> list[str]:
-    """The first `MAX_CHOICES` distinct values of a field in order: one query, on Firestore one for each.
+    """The first `MAX_CHOICES` distinct values of a field in order: one query for each, which reads one index entry.
 
-    Firestore has no DISTINCT. Each query reads the first row above the preceding value, which is billed as one read.
+    Firestore has no DISTINCT, and that of SQL reads the whole index.
     """
-    rows = model._base_manager.order_by(field).values_list(field, flat=True)
-    if connections[rows.db].vendor != "firestore":
-        stored = rows.filter(**{f"{field}__gt": ""}).distinct()
-        stored.query.expects_mirror = True  # type: ignore[attr-defined]
-        return list(stored[:MAX_CHOICES])
-    found: list[str] = []
-    while len(found) < MAX_CHOICES:
-        following = rows.filter(**{f"{field}__gt": found[-1] if found else ""}).first()
-        if following is None:
-            break
-        found.append(following)
-    return found
+    return list(distinct(model._base_manager.all(), field, MAX_CHOICES))
 
 
 def with_selected(selected: str | None, values: Sequence[str]) -> list[tuple[Any, str]]:
     """The choices of a filter: the values, and the selected one if it is not among them."""
     more = [] if selected is None or selected in values else [selected]
     return [(value, value) for value in (*values, *more)]
+
+
+class BoundedFacets:
+    """Counts of choices that stop at `MOST_COUNTED`: one for each choice, shown on demand (`?_facets=True`)."""
+
+    def get_facet_queryset(self, changelist: ChangeList) -> dict[str, Any]:
+        """The counts in the form of Django's."""
+        own: Any = self
+        rows = changelist.get_queryset(own.request, exclude_parameters=own.expected_parameters())
+        choices = list(self.facet_choices(rows))
+        counted = counts_of([Countable(some, self.facet_field(rows), MOST_COUNTED) for some in choices])
+        return {f"{number}__c": count for number, count in enumerate(counted)}
+
+    def facet_field(self, rows: QuerySet[Any]) -> str:
+        """The column that is read."""
+        return str(rows.model._meta.pk.name)
+
+    def facet_choices(self, rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
+        """The records of each choice."""
+        own: Any = self
+        given = own.used_parameters.get(own.parameter_name)
+        for value, _title in own.lookup_choices:
+            own.used_parameters[own.parameter_name] = value
+            yield own.queryset(own.request, rows)
+        own.used_parameters.pop(own.parameter_name)
+        if given is not None:
+            own.used_parameters[own.parameter_name] = given
+
+
+class DateRangeFilter(BoundedFacets, admin.DateFieldListFilter):
+    """Django's choices of times, and days from and to that are typed in or picked."""
+
+    template = "admin/memory/date_filter.html"
+
+    def __init__(self, field: Any, request: HttpRequest, *args: Any, field_path: str) -> None:
+        self.from_name, self.to_name = f"{field_path}_from", f"{field_path}_to"
+        self.others: dict[str, Any] = {}
+        self.request = request
+        super().__init__(field, request, *args, field_path=field_path)  # type: ignore[misc]
+
+    def expected_parameters(self) -> list[str | None]:
+        """Also those of the days."""
+        return [*super().expected_parameters(), self.from_name, self.to_name]
+
+    @property
+    def first(self) -> str:
+        """The first day, as it was given."""
+        return self._given(self.from_name)
+
+    @property
+    def last(self) -> str:
+        """The last day, as it was given."""
+        return self._given(self.to_name)
+
+    def _given(self, name: str) -> str:
+        value = self.used_parameters.get(name, "")
+        return str(value[-1] if isinstance(value, list) else value)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Both days belong to the range; a text that is no day is ignored."""
+        lookups: dict[str, Any] = {}
+        if (start := start_of(self.first)) is not None:
+            lookups[f"{self.field_path}__gte"] = start
+        if (end := start_of(self.last, days=1)) is not None:
+            lookups[f"{self.field_path}__lt"] = end
+        kept = self.used_parameters
+        self.used_parameters = {
+            name: value for name, value in kept.items() if name not in (self.from_name, self.to_name)
+        }
+        try:
+            found: QuerySet[Any] = super().queryset(request, queryset)  # type: ignore[assignment]
+        finally:
+            self.used_parameters = kept
+        return found.filter(**lookups)
+
+    def facet_choices(self, rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
+        """The records of each of Django's choices."""
+        for _title, parameters in self.links:
+            yield rows.filter(**parameters)
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Django's; the form needs the other parameters, too."""
+        own = set(self.expected_parameters())
+        self.others = {name: value for name, value in changelist.params.items() if name not in own}
+        yield from super().choices(changelist)
+
+
+def start_of(day: str, days: int = 0) -> datetime | None:
+    """The start of a day (`2026-03-01`) in the current time zone, or of a day after it; None for another text."""
+    try:
+        return datetime.combine(date.fromisoformat(day) + timedelta(days=days), time(), timezone.get_current_timezone())
+    except (ValueError, OverflowError):
+        return None
 
 
 class ExactFilter(admin.SimpleListFilter):
@@ -65,10 +151,11 @@ class ExactFilter(admin.SimpleListFilter):
             "value": self.value() or "",
             "others": others,
             "query_string": changelist.get_query_string(remove=[str(self.parameter_name)]),
+            "names_url": reverse("admin:memory_people_names") if self.field == "user_id" else "",
         }
 
 
-class KnownValuesFilter(admin.SimpleListFilter):
+class KnownValuesFilter(BoundedFacets, admin.SimpleListFilter):
     """Filters by one of the stored values."""
 
     field: ClassVar[str]
@@ -122,7 +209,7 @@ class DataTypeFilter(KnownValuesFilter):
     parameter_name = field = "data_type"
 
 
-class RoleFilter(admin.SimpleListFilter):
+class RoleFilter(BoundedFacets, admin.SimpleListFilter):
     """Filters by `metadata["role"]`."""
 
     title = _("role")
@@ -135,7 +222,7 @@ class RoleFilter(admin.SimpleListFilter):
         return queryset.filter(metadata__role=self.value()) if self.value() is not None else queryset
 
 
-class ExpiringFilter(admin.SimpleListFilter):
+class ExpiringFilter(BoundedFacets, admin.SimpleListFilter):
     """Filters by the time until expiration."""
 
     title = _("expiration")

@@ -7,6 +7,7 @@ that were written later at most `MOST_WAITING` ids.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
+from datetime import datetime
 from typing import Final
 
 from django.utils.functional import Promise
@@ -18,7 +19,7 @@ from ..querysets import MemoryItemQuerySet
 from ..search import directory
 from ..snapshots import epoch_moment
 
-MOST_WAITING: Final = 1_000
+MOST_WAITING: Final = 200
 
 INDEXED, WAITING, WITHOUT_TEXT, UNKNOWN = "indexed", "waiting", "no_text", "unknown"
 
@@ -33,16 +34,24 @@ STATES: Final[Mapping[str, str | Promise]] = {
 def waiting_items(user_id: str, using: str) -> MemoryItemQuerySet:
     """The user's items that a search reads beside the index: those written after it was made, expired ones too."""
     items = MemoryItem.all_objects.using(using).for_user(user_id).order_by()
+    since = indexed_until(user_id, using)
+    return items if since is None else items.filter(written__gt=since).order_by("written")
+
+
+def indexed_until(user_id: str, using: str) -> datetime | None:
+    """The time of writing up to which items are in the user's index; None if none is."""
     found = directory.read(user_id, using)
-    if found is None or found.since is None:
-        return items
-    return items.filter(written__gt=epoch_moment(found.since)).order_by("written")
+    return None if found is None or found.since is None else epoch_moment(found.since)
 
 
 def states_of(items: Iterable[MemoryItem], user_id: str, using: str | None = None) -> dict[str, str]:
-    """The state of each of a user's items, by id: two queries."""
-    rows = waiting_items(user_id, using or memory_settings.database).values_list("pk", flat=True)
-    waiting = set(rows[: MOST_WAITING + 1])
+    """The state of each of a user's items, by id: two queries, one if the user has no index."""
+    alias = using or memory_settings.database
+    since = indexed_until(user_id, alias)
+    if since is None:
+        return {item.pk: WITHOUT_TEXT if item.text_content is None else WAITING for item in items}
+    rows = MemoryItem.all_objects.using(alias).for_user(user_id).filter(written__gt=since).order_by("written")
+    waiting = set(rows.values_list("pk", flat=True)[: MOST_WAITING + 1])
     return {item.pk: state_of(item, waiting) for item in items}
 
 

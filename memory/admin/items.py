@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import memory_settings
 from ..models import MemoryItem
+from . import dashboard, people, search_page
 from .base import RecordAdmin
 from .display import EMPTY, conversation_url, excerpt, name_cell, text_block, text_line, vector_summary
-from .filters import ExpiringFilter, ItemTypeFilter, PersonaFilter, RoleFilter, SessionFilter, UserFilter
+from .filters import (
+    DateRangeFilter,
+    ExpiringFilter,
+    ItemTypeFilter,
+    PersonaFilter,
+    RoleFilter,
+    SessionFilter,
+    UserFilter,
+)
 from .index_states import STATES, states_of
 from .search import SearchChangeList, parse_query, score_cell, search_results
 
@@ -32,7 +43,7 @@ class MemoryItemAdmin(RecordAdmin):
         ItemTypeFilter,
         RoleFilter,
         PersonaFilter,
-        ("timestamp", admin.DateFieldListFilter),
+        ("timestamp", DateRangeFilter),
         ExpiringFilter,
     )
     date_hierarchy = "timestamp"
@@ -65,6 +76,22 @@ class MemoryItemAdmin(RecordAdmin):
         (_("Expiration"), {"fields": ("expiration",)}),
         (_("Technical"), {"fields": ("id", "content_hash", "embedding_summary"), "classes": ("collapse",)}),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(route: str, view: Any, name: str) -> URLPattern:
+            return path(route, self.admin_site.admin_view(partial(view, self)), name=f"memory_{name}")
+
+        return [
+            page("dashboard/", dashboard.dashboard_view, "dashboard"),
+            page("people/", people.people_view, "people"),
+            page("people/names/", people.names_view, "people_names"),
+            page("people/<path:user_id>/export/", people.export_view, "person_export"),
+            page("people/<path:user_id>/erase/", people.erase_view, "person_erase"),
+            page("people/<path:user_id>/page/", people.person_view, "person"),
+            page("search/", search_page.search_view, "search"),
+            page("search/feedback/", search_page.feedback_view, "feedback"),
+            *super().get_urls(),
+        ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SearchChangeList

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib import messages
 from django.contrib.admin.views.main import ORDER_VAR
@@ -104,7 +104,7 @@ class SearchChangeList(RecordChangeList):
 
     found: Sequence[MemoryItem] | None = None
 
-    def get_ordering_field_columns(self) -> dict[int, str]:
+    def get_ordering_field_columns(self) -> dict[int, Literal["desc", "asc"]]:
         """No column shows an arrow while results are ordered by score."""
         by_score = self.found is not None and ORDER_VAR not in self.params
         return {} if by_score else super().get_ordering_field_columns()

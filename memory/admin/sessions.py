@@ -28,8 +28,9 @@ from .base import RecordAdmin
 from .conversation import conversation
 from .dates import in_utc_if_needed
 from .display import conversation_url, excerpt, items_url, text_line, time_cell, time_text, title_of
-from .filters import UserFilter
+from .filters import DateRangeFilter, UserFilter
 from .forms import UserSessionForm
+from .pages import may
 
 # Alternatives that Firestore takes in one query.
 CONVERSATIONS_AT_ONCE = 30
@@ -41,7 +42,7 @@ class UserSessionAdmin(RecordAdmin):
     form = UserSessionForm
     list_display = ("last", "user", "session_start", "title", "read")
     list_display_links = ("last", "session_start")
-    list_filter = (UserFilter, ("last_activity", admin.DateFieldListFilter))
+    list_filter = (UserFilter, ("last_activity", DateRangeFilter))
     date_hierarchy = "last_activity"
     ordering = ("-last_activity", "-id")
     search_fields = ("user_id", "session_id", "metadata__title")
@@ -113,7 +114,7 @@ class UserSessionAdmin(RecordAdmin):
         session = history.session_by_id(unquote(object_id))
         if session is None:
             raise Http404(_("There is no such session."))
-        text_start = conversation(session, request.GET.get("page", "1"), request.GET.get("item", ""))
+        text_start = conversation(session, *(request.GET.get(name, "") for name in ("page", "item", "day")))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Conversation"),
@@ -150,11 +151,6 @@ class UserSessionAdmin(RecordAdmin):
     def _linked(self, session: UserSession) -> SafeString:
         url = reverse("admin:memory_usersession_change", args=(quote(session.pk),))
         return format_html('{}: <a href="{}">{}</a>', capfirst(self.opts.verbose_name), url, session)
-
-
-def may(request: HttpRequest, action: str, model: type[Any], site: admin.AdminSite) -> bool:
-    """Whether the request's user may do something (`view`, `delete`) with the records of a registered model."""
-    return bool(getattr(site.get_model_admin(model), f"has_{action}_permission")(request))
 
 
 def items_in(sessions: Iterable[UserSession]) -> int:

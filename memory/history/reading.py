@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from memory.backends.firestore.values.sizes import ByteBudget
 
-from .. import coherence
+from .. import coherence, usage
 from ..cache import MAX_BYTES, Conversation, ConversationCache, Unavailable
 from ..coherence.rows import cached_item, session_from, session_row
 from ..models import MemoryItem, UserSession
@@ -43,6 +43,7 @@ def recent(
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
         return list(budget.take(streamed(_rows(conversation, alias)[:limit])))
     cached = _cached(cache, conversation, alias, limit)
+    usage.add(usage.CACHE_MISS if isinstance(cached, str) else usage.CACHE_HIT)
     return _read(cache, conversation, alias, limit, cached, budget) if isinstance(cached, str) else cached
 
 

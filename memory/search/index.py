@@ -10,6 +10,7 @@ from django.db import transaction
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.text_index import SearchOptions
+from memory.usage import timed_searches
 
 from . import indexing, recall
 from .later import embed_later
@@ -44,4 +45,5 @@ class TextSearch:
         self, items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions
     ) -> list[list[MemoryItem]]:
         """One user's items, ranked for each query."""
-        return recall.search(items, queries, options)
+        with timed_searches(len(queries)):
+            return recall.search(items, queries, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -26,11 +27,12 @@ def url() -> Url:
 
 @pytest.fixture
 def staff(make_user: Callable[..., Any]) -> Callable[..., Client]:
-    """A client logged in as a staff user with the given permissions of the app."""
+    """A client logged in as a new staff user with the given permissions of the app."""
+    numbers = count()
 
     def make(*permissions: str) -> Client:
         client = Client()
-        client.force_login(make_user("staff", permissions=permissions, is_staff=True))
+        client.force_login(make_user(f"staff{next(numbers) or ''}", permissions=permissions, is_staff=True))
         return client
 
     return make

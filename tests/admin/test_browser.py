@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Page, sync_playwright
 
-from memory.models import MemoryItem, UserSession
+from memory.models import MemoryItem, SearchLabel, UserSession
 from tests import backends
 
 from .conftest import Url
@@ -185,7 +188,7 @@ def test_conversation_is_accessible(browse: Callable[..., Any], records: None, u
         assert page.get_by_role("heading", name="Sunday, 2026-03-01").is_visible()
         assert page.get_by_role("listitem").filter(has_text="line one").count() == 1
         page.goto(url("memoryitem"))
-        assert page.get_by_role("textbox", name="Exact user").is_visible()
+        assert page.get_by_role("combobox", name="Exact user").is_visible()
         assert page.get_by_role("textbox", name="Exact session").is_visible()
 
 
@@ -217,6 +220,121 @@ def test_search_of_one_users_memory(
         page.press("#searchbar", "Enter")
         assert "user_id=bob" in page.url
         assert "The night train was full." in first_text(page)
+
+
+@pytest.fixture
+def whole_memory(records: None, make_item: Callable[..., MemoryItem]) -> None:
+    """Also turns with tools, facts, a change in the log, and feedback."""
+    make_item(id="fact", session_id="s", item_type="fact", text_content="Ada likes the night train.")
+    make_item(
+        id="tools",
+        session_id="s",
+        text_content="Calling.",
+        metadata={
+            "role": "assistant",
+            "branch": True,
+            "thinking": "hm",
+            "tool_calls": [{"name": "find", "args": {"q": "train"}}],
+            "attachments": [{"name": "plan.pdf"}],
+        },
+    )
+    SearchLabel.store("ada", "night train", "fact", answers=True, by="superuser")
+    item = MemoryItem.objects.get(pk="fact")
+    values = {"text_content": ["Ada likes trains.", item.text_content]}
+    change = [{"changed": {"fields": ["Text"], "values": values}}]
+    LogEntry.objects.log_actions(User.objects.get(username="superuser").pk, [item], CHANGE, change, single_object=True)
+
+
+def every_page(url: Url) -> list[str]:
+    """The addresses of all kinds of pages of the app."""
+    own = "/admin/memory/memoryitem/"
+    return [
+        "/admin/memory/",
+        *(url(model) for model in ("memoryitem", "agentdata", "usersession", "searchlabel")),
+        f"{own}?_facets=True&user_id=ada",
+        f"{own}?q=user:ada+night+train",
+        *(url(model, "add") for model in ("memoryitem", "agentdata", "usersession")),
+        url("memoryitem", "change", "fact"),
+        url("memoryitem", "history", "fact"),
+        url("memoryitem", "delete", "fact"),
+        url("usersession", "change", "ada:s"),
+        url("usersession", "conversation", "ada:s"),
+        url("usersession", "delete", "ada:s"),
+        f"{own}dashboard/",
+        f"{own}people/",
+        f"{own}people/ada/page/",
+        f"{own}people/ada/erase/",
+        f"{own}search/",
+        f"{own}search/?user=ada&q=night+train",
+    ]
+
+
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1360), ("dark", 390)])
+def test_accessibility_and_requests(
+    browse: Callable[..., Any], whole_memory: None, url: Url, scheme: str, width: int, live_server: Any
+) -> None:
+    """No page has a serious fault of accessibility (axe), asks another host, breaks the policy, or is too wide."""
+    axe = Axe()
+    problems: list[str] = []
+    with browse(scheme, width) as page:
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith((live_server.url, "data:")) else problems.append(request.url)
+            ),
+        )
+        for address in every_page(url):
+            answer = page.goto(address)
+            assert answer.ok, address
+            assert "script-src 'self'" in answer.headers["content-security-policy"]
+            for found in axe.run(page).response["violations"]:
+                if found["impact"] in SERIOUS:
+                    problems += [f"{address}: {found['id']}: {node['html'][:150]}" for node in found["nodes"]]
+            if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                problems.append(f"{address} is wider than the screen")
+    assert problems == []
+
+
+def test_keyboard_alone(browse: Callable[..., Any], whole_memory: None, url: Url) -> None:
+    """Every link, button, field and fold of the app's own pages is reached by Tab, and a search works by keys."""
+    with browse(width=1360) as page:
+        for path in ("dashboard/", "people/", "people/ada/page/", "search/?user=ada&q=night+train"):
+            page.goto(f"/admin/memory/memoryitem/{path}")
+            wanted = page.locator(
+                "#content-main :is(a[href], button, input:not([type=hidden]), summary):visible"
+            ).evaluate_all("all => all.map((one, number) => one.dataset.reached = number)")
+            reached = set()
+            for _ in range(len(wanted) + 120):
+                page.keyboard.press("Tab")
+                number = page.evaluate("document.activeElement.dataset.reached")
+                reached.add(None if number is None else int(number))
+            assert set(wanted) <= reached, path
+        page.focus("#memory-user")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("ada")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("what does she like")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**q=what*")
+        assert page.locator(".memory-results > li").count() > 0
+
+
+def test_names_are_completed(browse: Callable[..., Any], url: Url, make_item: Any) -> None:
+    """While a name is typed, those that begin with it are offered."""
+    for name in ("Ada Byron", "Ada Lovelace", "Grace"):
+        make_item(user_id=name)
+    with browse() as page:
+        page.goto("/admin/memory/memoryitem/search/")
+        page.fill("#memory-user", "Ada")
+        page.locator("#memory-names option").nth(1).wait_for(state="attached")
+        offered = page.locator("#memory-names option").evaluate_all("all => all.map(one => one.value)")
+        assert offered == ["Ada Byron", "Ada Lovelace"]
 
 
 BROKEN_WORDS = """

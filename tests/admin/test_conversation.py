@@ -129,7 +129,7 @@ def test_number_of_queries_is_constant(superuser: Client, url: Url) -> None:
             superuser.get(page)
         counts.append(len(captured))
         assert not any('"embedding"' in query["sql"] for query in captured.captured_queries)
-    assert counts == [3, 3]
+    assert counts == [4, 4]
 
 
 def test_long_text_is_truncated(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
@@ -192,3 +192,35 @@ def test_users_without_staff_status_are_redirected_to_login(
     assert "/login/" in client.get(page).headers["Location"]
     client.force_login(make_user("ada", permissions=VIEWER))
     assert "/login/" in client.get(page).headers["Location"]
+
+
+def test_go_to_a_day(superuser: Client, url: Url) -> None:
+    """The page with the first turn from that day on; the last page after the end, the first page before the start."""
+    fill(MANY)
+    page = url("usersession", "conversation", "ada:s")
+    MemoryItem.objects.filter(pk__gte="i00120").update(timestamp=NOON + timedelta(days=9))
+    assert 120 in turns(superuser, page, day="2026-03-05")
+    assert 0 in turns(superuser, page, day="2026-01-01")
+    assert turns(superuser, page, day="2027-01-01")[-1] == turns(superuser, page)[-1]
+    assert turns(superuser, page, day="nonsense") == turns(superuser, page)
+
+
+def test_parts_of_turns(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """Thinking and calls are folded; attachments, branches and the state of the index are shown; markup is escaped."""
+    make_item(
+        session_id="s",
+        text_content=None,
+        metadata={
+            "role": "assistant",
+            "branch": True,
+            "thinking": "<b>hm</b>",
+            "tool_calls": [{"name": "find<i>", "args": {"q": "x"}}],
+            "attachments": [{"name": "plan.pdf"}],
+        },
+    )
+    make_item(session_id="s", text_content="hello")
+    page = superuser.get(url("usersession", "conversation", "ada:s")).content.decode()
+    for text in ("other branch", "&lt;b&gt;hm&lt;/b&gt;", "find&lt;i&gt;", "plan.pdf", "waits for the index", "0 of 2"):
+        assert text in page
+    assert "<details open" not in page
+    assert "(no text)" not in page

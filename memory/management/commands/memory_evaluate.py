@@ -20,6 +20,7 @@ from memory.management.embedding import load_embedder
 from memory.search.corpus import Corpus
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.evaluation import Found, evaluate, grouped, in_memory, measures
+from memory.search.feedback import labelled_data
 from memory.search.labelled import Conversation, EvaluationError, Label, read_conversations
 from memory.search.stored import stored
 from memory.search.terms import LANGUAGES
@@ -66,7 +67,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the file and the search options."""
         parser.add_argument(
-            "file", metavar="FILE", type=Path, help="Labelled conversations; for the format see docs/search.md."
+            "file",
+            metavar="FILE",
+            type=Path,
+            nargs="?",
+            help="Labelled conversations; for the format see docs/search.md.",
+        )
+        parser.add_argument(
+            "--feedback",
+            action="store_true",
+            help="Instead of a file: the questions on which people gave feedback in the admin, with their memories.",
         )
         parser.add_argument("--json", action="store_true", help="Output JSON; for the keys see docs/search.md.")
         parser.add_argument(
@@ -84,6 +94,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Evaluate and print."""
+        if options["feedback"] == (options["file"] is not None):
+            raise CommandError("Give a FILE or --feedback.")
         if options["database"] and (options["embedder"] or options["language"]):
             raise CommandError(
                 "--database uses MEMORY['EMBEDDER'] and MEMORY['LANGUAGE']; omit --embedder and --language."
@@ -91,7 +103,7 @@ class Command(BaseCommand):
         try:
             report = self._from_database(options) if options["database"] else self._from_memory(options)
         except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
-            raise CommandError(f"{options['file']}: {error}") from error
+            raise CommandError(f"{options['file'] or '--feedback'}: {error}") from error
         if options["json"]:
             self._show_json(report)
         else:
@@ -116,9 +128,10 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise EvaluationError(f"A turn cannot be stored: {' '.join(error.messages)}") from error
 
-    def _conversations(self, file: Path) -> list[Conversation]:
-        """Read the file; report skipped entries on stderr, up to MAX_REPORTED individually."""
-        conversations = read_conversations(file.read_text("utf-8-sig"))
+    def _conversations(self, file: Path | None) -> list[Conversation]:
+        """Read the file or the feedback; report skipped entries on stderr, up to MAX_REPORTED individually."""
+        text = json.dumps(labelled_data(memory_settings.database)) if file is None else file.read_text("utf-8-sig")
+        conversations = read_conversations(text)
         left_out = [one for conversation in conversations for one in conversation.left_out]
         for one in left_out[:MAX_REPORTED]:
             self.stderr.write(f"Skipped: {one}")
