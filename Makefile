@@ -108,5 +108,6 @@ lock: .venv/develop  ## Resolve requirements*.in into requirements*.txt
 $(ADAPTERS)/ready: requirements.txt requirements-dev.txt requirements-adapters.txt
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 with venv is needed; set PYTHON=/path/to/python." >&2; exit 1; }
 	$(PYTHON) -m venv $(ADAPTERS)
-	$(ADAPTERS)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements.txt -r requirements-dev.txt -r requirements-adapters.txt
+	$(ADAPTERS)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements.txt -r requirements-dev.txt
+	$(ADAPTERS)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements-adapters.txt
 	@touch $@
