@@ -14,9 +14,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import memory_settings
-from ..models import MemoryItem
+from ..models import MemoryItem, SearchIndex, id_of_user
 from ..querysets import MemoryItemQuerySet
-from ..search import directory
 from ..snapshots import epoch_moment
 
 MOST_WAITING: Final = 200
@@ -40,8 +39,9 @@ def waiting_items(user_id: str, using: str) -> MemoryItemQuerySet:
 
 def indexed_until(user_id: str, using: str) -> datetime | None:
     """The time of writing up to which items are in the user's index; None if none is."""
-    found = directory.read(user_id, using)
-    return None if found is None or found.since is None else epoch_moment(found.since)
+    rows = SearchIndex.objects.using(using).filter(pk=id_of_user(user_id))
+    since = rows.values_list("since", flat=True).first()
+    return None if since is None else epoch_moment(since)
 
 
 def states_of(items: Iterable[MemoryItem], user_id: str, using: str | None = None) -> dict[str, str]:

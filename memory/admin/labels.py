@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import memory_settings
 from ..models import MemoryItem, SearchLabel
-from ..search.feedback import labelled_data
 from .display import EMPTY, excerpt, name_cell, text_line, time_cell
 from .filters import UserFilter
 from .pages import may
@@ -39,6 +38,8 @@ def download_labelled(model_admin: Any, request: HttpRequest, queryset: QuerySet
             status=400,
             content_type="text/plain",
         )
+    from ..search.feedback import labelled_data  # needs an extra
+
     content = json.dumps(labelled_data(memory_settings.database, people), ensure_ascii=False, indent=1)
     headers = {"Content-Disposition": 'attachment; filename="labelled.json"', "Cache-Control": "no-store"}
     return HttpResponse(content, content_type="application/json; charset=utf-8", headers=headers)

@@ -29,9 +29,9 @@ from django.utils.translation import ngettext
 
 from .. import limits
 from ..conf import memory_settings
+from ..extras import MissingExtra
 from ..interchange.export import json_lines
-from ..models import MemoryItem, SearchIndex, SearchLabel, UserSession
-from ..search.packing import erase as erase_index
+from ..models import MemoryItem, SearchIndex, SearchLabel, SearchSegment, UserSession
 from .display import excerpt, title_of
 from .figures import Count, Countable, counts_of, days_before, distinct, of_days
 from .index_states import waiting_items
@@ -331,6 +331,17 @@ def erase(name: str, most: int) -> int:
     SearchLabel.objects.filter(user_id=name).delete()
     erase_index(name, memory_settings.database)
     return erased
+
+
+def erase_index(name: str, using: str) -> None:
+    """Erase a person's search index, with what processes and Redis know of it if search is installed."""
+    try:
+        from ..search.packing import erase as erase_all  # needs an extra
+    except MissingExtra:
+        for model in (SearchIndex, SearchSegment):
+            model._default_manager.using(using).filter(user_id=name).delete()
+    else:
+        erase_all(name, using)
 
 
 def forget_log(model: Any, keys: Sequence[str]) -> None:

@@ -28,11 +28,9 @@ from django.utils.translation import gettext_lazy
 from memory.backends.firestore.batch_fetch import fetch
 
 from ..conf import memory_settings
+from ..embedding import EmbedderError
+from ..extras import MissingExtra
 from ..models import MemoryItem, SearchLabel
-from ..search import MIN_SCORE
-from ..search.embedders import EmbedderError
-from ..search.languages import detected
-from ..search.terms import query_terms, terms
 from .display import clip, conversation_url, excerpt, time_text
 from .pages import page_context, require
 from .people import person_url
@@ -118,6 +116,9 @@ def spans(word: str, parts: Collection[str]) -> list[tuple[int, int]]:
 
 def matcher(question: str, language: str | None) -> Callable[[str], Collection[str]]:
     """For `marked`: words with a term of the question; of text without spaces, the characters that match."""
+    from ..search.languages import detected  # needs an extra, as a search does
+    from ..search.terms import query_terms, terms
+
     spoken = language or detected(question)
     sought = frozenset(query_terms(question, spoken))
 
@@ -166,6 +167,8 @@ def parts_of(item: Any) -> list[Level]:
 
 def results(found: Sequence[Any], question: str, labels: Mapping[str, str]) -> list[Result]:
     """The results for the page."""
+    if not found:
+        return []
     is_sought = matcher(question, memory_settings.language)
     return [
         Result(
@@ -204,6 +207,9 @@ def search(request: HttpRequest, wanted: Mapping[str, Any]) -> list[Any]:
     except EmbedderError as error:
         messages.error(request, _("The embedding model is unavailable: %s") % error)
         return []
+    except MissingExtra as error:
+        messages.error(request, str(error))
+        return []
 
 
 def search_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
@@ -225,12 +231,20 @@ def search_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         context |= {
             "asked": wanted,
             "results": found,
-            "nothing_found": all(one.score < MIN_SCORE for one in found),
-            "least": MIN_SCORE,
+            **nothing_found(found),
             "nothing_label": labels.get("", ""),
             "person_url": person_url(wanted["user"]),
         }
     return TemplateResponse(request, "admin/memory/search.html", context)
+
+
+def nothing_found(found: Sequence[Result]) -> dict[str, Any]:
+    """Whether no result has the least score of an answer, and that score; neither without search."""
+    try:
+        from ..search import MIN_SCORE  # needs an extra
+    except MissingExtra:
+        return {}
+    return {"nothing_found": all(one.score < MIN_SCORE for one in found), "least": MIN_SCORE}
 
 
 def labels_of(user_id: str, question: str) -> dict[str, str]:

@@ -152,7 +152,7 @@ def test_date_hierarchy_has_the_dates_of_the_results(superuser: Client, url: Url
 def test_nothing_found_is_said(superuser: Client, url: Url, stored: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no result has the score of an answer; weaker ones are listed, unless they are left out."""
     assert "Nothing found" not in superuser.get(url("memoryitem"), {"q": "user:ada night train"}).content.decode()
-    monkeypatch.setattr(search, "MIN_SCORE", 1.0)
+    monkeypatch.setattr("memory.search.MIN_SCORE", 1.0)
     assert "The nearest are listed." in superuser.get(url("memoryitem"), {"q": "user:ada night"}).content.decode()
     assert ids(superuser, url("memoryitem"), q="user:ada min_score:1 night train") == []
     assert "Nothing found" in superuser.get(url("memoryitem"), {"q": "user:ada min_score:1 night"}).content.decode()
