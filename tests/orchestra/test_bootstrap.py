@@ -26,7 +26,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         **kept,
         "APP_ENV": "development",
-        "ENV_FILE": str(tmp_path / "none.env"),
+        "ENV_FILE": os.devnull,
         "DATABASE_URL": f"sqlite:///{tmp_path}/data/service.sqlite3",
         "MEMORY_DATABASE_URL": f"sqlite:///{tmp_path}/data/memory.sqlite3",
     }
