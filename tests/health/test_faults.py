@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psutil
@@ -152,6 +153,40 @@ def test_probes_while_every_thread_waits_for_storage(folder: Path) -> None:
             lock.execute("SELECT 1 FROM memory_items").fetchall()
             lock.close()
         assert service.request("/api/memory-items/", headers=headers).status_code == 200
+
+
+def test_probes_while_there_are_too_many_connections(folder: Path) -> None:
+    """Requests beyond the limit of connections are refused at once, but not probes."""
+    headers = {"Authorization": f"Token {token_of_ada(folder)}"}
+    most = "--worker-connections=12"
+    with live.service(folder, GUNICORN_CMD_ARGS=most) as service, closing(exclusive(folder / "memory.sqlite3")) as lock:
+        lock.execute("SELECT 1 FROM memory_items").fetchall()
+        with ThreadPoolExecutor(36) as pool:
+            asked = [pool.submit(service.request, "/api/memory-items/", headers=headers) for _ in range(36)]
+            time.sleep(1)
+            answers = [service.request("/api/health/live") for _ in range(4)]
+            assert min(answer.elapsed.total_seconds() for answer in answers) < AT_ONCE
+            refused = [each.result() for each in asked if each.done()]
+            lock.execute("PRAGMA locking_mode=NORMAL")
+            lock.execute("SELECT 1 FROM memory_items").fetchall()
+            lock.close()
+        assert len(refused) >= 24
+        assert {answer.status_code for answer in refused} == {503}
+        assert {answer.json()["error"]["code"] for answer in refused} == {"unavailable"}
+        assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+        assert [each.result().status_code for each in asked].count(200) == 36 - len(refused)
+
+
+def test_probes_while_clients_do_not_close_their_connections(folder: Path) -> None:
+    """Closing such a connection takes seconds, but not those of the event loop."""
+    with live.service(folder) as service, ExitStack() as stack:
+        port = int(service.url.rpartition(":")[2])
+        for _ in range(4):
+            client = stack.enter_context(socket.create_connection(("localhost", port)))
+            client.sendall(b"GET /api/health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert client.recv(1000)
+        answers = [service.request("/api/health/live") for _ in range(4)]
+        assert max(answer.elapsed.total_seconds() for answer in answers) < 2 * AT_ONCE
 
 
 def test_credentials_do_not_make_health_wait(folder: Path) -> None:
