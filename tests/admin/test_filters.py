@@ -60,13 +60,17 @@ def test_days_are_those_of_the_time_zone(superuser: Client, url: Url, stored: No
 
 def test_counts_of_choices(superuser: Client, url: Url, stored: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On demand, with the other filters applied, and up to a limit."""
-    page = superuser.get(url("memoryitem"), {"_facets": "True", "timestamp_from": "2026-03-02"}).content.decode()
-    for text in ("fact (3)", "message (2)", "user (5)", "assistant (0)", "Never (5)", "Today (0)"):
+    query = {"_facets": "True", "timestamp_from": "2026-03-02"}
+    page = superuser.get(url("memoryitem"), query).content.decode()
+    for text in ("fact (3)", "message (2)", "user (-)", "Never (5)", "Today (0)"):
         assert text in page
+    of_user = superuser.get(url("memoryitem"), {**query, "user_id": "ada"}).content.decode()
+    for text in ("fact (3)", "user (5)", "assistant (0)"):
+        assert text in of_user
     assert "fact (3)" not in superuser.get(url("memoryitem")).content.decode()
-    chosen = superuser.get(url("memoryitem"), {"_facets": "True", "item_type": "fact"}).content.decode()
-    assert "message (3)" in chosen
-    assert "user (3)" in chosen
+    chosen = superuser.get(url("memoryitem"), {"_facets": "True", "item_type": "fact", "user_id": "ada"})
+    assert "message (3)" in chosen.content.decode()
+    assert "user (3)" in chosen.content.decode()
     monkeypatch.setattr(filters, "MOST_COUNTED", 2)
     assert "fact (2+)" in superuser.get(url("memoryitem"), {"_facets": "True"}).content.decode()
     for model in ("usersession", "agentdata"):

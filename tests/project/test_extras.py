@@ -100,6 +100,8 @@ get_user_model().objects.create_superuser("root", password="p")
 client = Client()
 client.force_login(get_user_model().objects.get())
 assert client.get("/admin/memory/memoryitem/").status_code == 200
+for page in ("dashboard/", "people/", "people/ada/page/", "people/ada/erase/", "search/?user=ada&q=tea"):
+    assert client.get(f"/admin/memory/memoryitem/{page}").status_code == 200, page
 page = client.get("/admin/memory/memoryitem/?q=user:ada+tea").content.decode()
 assert 'orchestra-memory[search]' in page.replace("&quot;", '"')
 call_command("memory_export", verbosity=0)
