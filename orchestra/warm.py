@@ -6,7 +6,9 @@ Loading the model takes a second or more, during which Python runs no other thre
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 
+from django.conf import settings
 from django.urls import get_resolver
 
 from memory.conf import configured_embedder, memory_settings
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 def warm_up() -> None:
     """Load them; an error is logged, since the process can serve without."""
     get_resolver().url_patterns  # noqa: B018  (imports the views)
+    warm_client()
     warm_reranker()
     detected("warm")
     embedder = configured_embedder()
@@ -32,6 +35,12 @@ def warm_up() -> None:
         lexicon_of(embedder)
     except EmbedderError:
         logger.exception("The embedder cannot be used.")
+
+
+def warm_client() -> None:
+    """Import Firestore's client, if it is used: 400 modules, for which the first health check would wait."""
+    if any(database["ENGINE"] == "memory.backends.firestore" for database in settings.DATABASES.values()):
+        import_module("memory.backends.firestore.rpc.channel")
 
 
 def warm_reranker() -> None:

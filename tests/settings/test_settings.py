@@ -250,3 +250,15 @@ def test_development_warns_of_queries_that_need_the_mirror(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("MirrorWarning") == 1
     assert "text_content__icontains" in done.stderr
+
+
+@pytest.mark.parametrize(("url", "loaded"), [("", True), ("sqlite:///m.sqlite3", False)])
+def test_workers_import_the_client_before_requests(url: str, loaded: bool) -> None:
+    """Firestore's client, only where it is used."""
+    code = (
+        "import sys, django; django.setup(); from orchestra.warm import warm_client; warm_client(); "
+        "print('grpc' in sys.modules)"
+    )
+    done = run("-c", code, APP_ENV="production", MEMORY_DATABASE_URL=url, **DEPLOYED)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(loaded)]
