@@ -36,28 +36,31 @@ def files(half: str) -> list[Path]:
 def compared(conversation: Any, aliases: Sequence[str]) -> Iterator[str]:
     """What differs, for each question."""
     from memory.models import MemoryItem
+    from memory.search.corpus import Corpus
     from memory.search.packing import pack
-    from memory.search.recall import search_items
+    from memory.search.recall import visible
+    from memory.search.relevance import asked, rank
     from memory.search.stored import items_of
-    from memory.text_index import SearchOptions
+    from memory.search.tail import configured_maker
 
     user = conversation.id
     passages = [replace(passage, id=f"{user}:{passage.id}") for passage in conversation.passages]
     for alias in aliases:
         MemoryItem.objects.using(alias).bulk_create(items_of(passages, user))
-    items = list(items_of(passages, user))
-    passing = {item.pk for item in items}
+    maker = configured_maker(strict=True)
+    corpus = Corpus.of(maker.entries(list(items_of(passages, user))))
     for number, label in enumerate(conversation.labels):
         if number == UNINDEXED:
             for alias in aliases:
                 pack(user, alias)
-        expected = search_items(items, passing, label.question, SearchOptions(limit=LIMIT))
+        question = asked(label.question, maker.embedder, maker.language)
+        expected = rank(question, corpus, visible(corpus, hidden=False), LIMIT)
         for alias in aliases:
             found = MemoryItem.objects.using(alias).search(label.question, user_id=user, limit=LIMIT)
             apart = max(
                 (abs(one.score - other.score) for one, other in zip(found, expected, strict=False)), default=0.0
             )
-            if [one.pk for one in found] != [one.pk for one in expected] or apart > MOST_APART:
+            if [one.pk for one in found] != [corpus.ids[one.place] for one in expected] or apart > MOST_APART:
                 yield f"{user} on {alias}: {label.question!r}, scores differ by {apart:.2g}"
 
 
@@ -71,6 +74,7 @@ def main() -> None:
     """Print what differs, and the counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--halves", nargs="*", choices=["heldout", "tuning"], default=["heldout"])
+    parser.add_argument("--sets", nargs="*", help="stems of files, e.g. chinese_heldout; default: all of the halves")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         os.environ |= {
@@ -102,7 +106,8 @@ def main() -> None:
             call_command("migrate", database="postgresql", verbosity=0)
         different: list[str] = []
         asked = memories = 0
-        for path in [path for half in options.halves for path in files(half)]:
+        paths = [path for half in options.halves for path in files(half)]
+        for path in [path for path in paths if not options.sets or path.stem in options.sets]:
             for conversation in read_conversations(path.read_text("utf-8")):
                 found = list(compared(replace(conversation, id=f"{path.stem}:{conversation.id}"), aliases))
                 different += found
