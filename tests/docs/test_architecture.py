@@ -14,9 +14,14 @@ UNLISTED = {"__init__.py", "__pycache__", "py.typed", "version.py"}
 
 
 def parts(folder: str) -> list[Path]:
-    """Modules and packages directly in a folder."""
+    """Modules and packages directly in a folder. Folders that only hold caches of deleted modules are left out."""
     found = [file for file in sorted((ROOT / folder).iterdir()) if file.name not in UNLISTED]
-    return [file for file in found if file.suffix == ".py" or file.is_dir()]
+    return [file for file in found if file.suffix == ".py" or any(map(is_source, file.rglob("*")))]
+
+
+def is_source(file: Path) -> bool:
+    """Whether a file is not a cache of Python's."""
+    return file.is_file() and "__pycache__" not in file.parts
 
 
 @pytest.mark.parametrize(
