@@ -61,6 +61,34 @@ class Extras(models.JSONField):
         return {} if value is None else super().from_db_value(value, expression, connection)
 
 
+class Blocks(models.Field):  # type: ignore[type-arg]
+    """JSON by a `JSONField` that the field holds, as fields of page builders do."""
+
+    held = models.JSONField()
+
+    def get_internal_type(self) -> str:
+        return "JSONField"
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return self.held.get_db_prep_value(value, connection, prepared)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return self.held.from_db_value(value, expression, connection)
+
+
+class Story(models.Model):
+    """A column of JSON whose field is no `JSONField`."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    body = Blocks(null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class Span(models.Model):
     """Bounds that `widen()` moves."""
 

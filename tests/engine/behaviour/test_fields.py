@@ -14,7 +14,7 @@ from django.db.models.functions import Upper
 
 from memory.backends.firestore.query.plan import Update
 from memory.backends.firestore.values.types import Kind, Ref
-from tests.engine.app.models import Everything
+from tests.engine.app.models import Everything, Story
 from tests.engine.versions import DJANGO_6_1, json_null
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"])
@@ -160,3 +160,21 @@ def test_json_rejects_nan_and_infinities(value: Any) -> None:
         cursor.commit([Update("engine_everything", name, (ref,), ({"n": value, "a": 1},))])
     assert Everything.objects.annotate(a=F("json__a")).values_list("a", flat=True).get() == 1
     assert Everything.objects.filter(json__n__icontains="x").count() == 0
+
+
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+@pytest.mark.parametrize(
+    "value", [None, [], {"type": "text", "value": "1"}, ["a", {"b": None}], "[]", "it's", 5, 1.5, True]
+)
+def test_json_of_a_field_that_is_no_json_field(alias: str, value: Any) -> None:
+    """Its converter gets JSON text, as from SQL databases: in both lanes, own rows, and values()."""
+    stories = Story.objects.using(alias)
+    with transaction.atomic(alias):
+        stories.create(pk="a", body=value)
+        assert stories.get(pk="a").body == value
+    stories.filter(pk="a").update(body=[value])
+    assert stories.get(pk="a").body == [value]
+    stories.filter(pk="a").update(body=value)
+    for found in (stories, stories.annotate(upper=Upper("id")).filter(upper="A")):
+        assert found.get().body == value
+        assert list(found.values_list("body", "id")) == [(value, "a")]

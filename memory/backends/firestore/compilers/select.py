@@ -18,7 +18,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet
 from django.db import NotSupportedError, OperationalError
-from django.db.models import JSONField
+from django.db.models import Field, JSONField
 from django.db.models.sql import RawQuery, compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 from django.db.models.sql.where import ExtraWhere, WhereNode
@@ -505,11 +505,11 @@ def _close(rows: Any) -> None:
 
 
 def _without_json_text(function: Any) -> Any:
-    """A JSON field's converter for values that are already decoded."""
+    """The converter of a JSON column, for values that are already decoded."""
     owner = getattr(function, "__self__", None)
-    if not isinstance(owner, JSONField):
+    if not isinstance(owner, Field) or owner.get_internal_type() != "JSONField":
         return function
-    if owner.decoder is None and function.__func__ is JSONField.from_db_value:
+    if isinstance(owner, JSONField) and owner.decoder is None and function.__func__ is JSONField.from_db_value:
         return _json_value
 
     def from_text(value: Any, expression: Any, connection: Any) -> Any:
