@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from .extras import missing, require
+
 if TYPE_CHECKING:
     from .text_index import TextIndex
 
@@ -47,8 +49,6 @@ def _require_client_of_redis() -> None:
     """Raise `MissingExtra` for a cache in Redis without its client: checks of Django would load it first."""
     from django.conf import settings
 
-    from .extras import require
-
     for alias, config in settings.CACHES.items():
         if str(config.get("BACKEND", "")).startswith("django_redis."):
             require(f"CACHES[{alias!r}]", "redis")
@@ -58,8 +58,7 @@ def _require_client_of_redis() -> None:
 
 
 def _text_search() -> TextIndex:
-    from .extras import missing
-    from .text_index import NoSearch
+    from .text_index import NoSearch  # fields of models: only when Django is ready
 
     if missing("search"):
         return NoSearch()
@@ -77,6 +76,7 @@ def _clear_known(**kwargs: Any) -> None:
 def _before_raw_save(raw: bool, **kwargs: Any) -> None:
     """Receiver of `pre_save`: items of fixtures get the fields that search uses."""
     if raw:
+        # Fields of models: only when Django is ready.
         from .fields import WriteTime
         from .text_index import text_index
 

@@ -116,7 +116,8 @@ def spans(word: str, parts: Collection[str]) -> list[tuple[int, int]]:
 
 def matcher(question: str, language: str | None) -> Callable[[str], Collection[str]]:
     """For `marked`: words with a term of the question; of text without spaces, the characters that match."""
-    from ..search.languages import detected  # needs an extra, as a search does
+    # An extra, which a search needs, too.
+    from ..search.languages import detected
     from ..search.terms import query_terms, terms
 
     spoken = language or detected(question)

@@ -48,6 +48,10 @@ def test_an_expected_query_does_not_warn() -> None:
     notes = Note.objects.using("sqlite").filter(text__icontains="expected")
     notes.query.expects_mirror = True
     assert warned(notes.order_by("pk")[:5]) == []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        notes[:5].count()
+    assert not caught
 
 
 def test_a_write_warns_if_its_target_rows_need_the_mirror() -> None:

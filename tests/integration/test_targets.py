@@ -47,7 +47,7 @@ def test_a_project_without_the_name_of_a_database_is_refused() -> None:
 
 def test_the_script_refuses_too() -> None:
     """Before any test runs, with the reason, and without the key."""
-    key = {"GCP_SA_KEY_JSON": '{"private_key": "hunter2"}'}
+    key = {"GCP_SA_KEY_JSON": '{"type": "service_account", "private_key": "hunter2"}'}
     environment = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "ENV_FILE": "/dev/null", **REAL, **key}
     done = subprocess.run(
         [ROOT / "run_integration_tests.sh", "-q"],

@@ -69,6 +69,12 @@ def unsupported_parts(query: Any, planning_connection: DatabaseWrapper) -> tuple
     return tuple(dict.fromkeys(found))
 
 
+def expects_mirror(query: Any) -> bool:
+    """Whether `expects_mirror` was set on a query, or on the one whose rows it counts."""
+    inner = getattr(query, "inner_query", None)
+    return bool(getattr(query, "expects_mirror", False)) or (inner is not None and expects_mirror(inner))
+
+
 class WarningCompiler:
     """A mixin for SQLite's compilers that warns before a statement is executed."""
 
@@ -77,8 +83,7 @@ class WarningCompiler:
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Warns if needed, and executes the statement."""
-        expected = getattr(self.query, "expects_mirror", False)
-        if not expected and self.query.get_meta().app_label in self.connection.watched_apps:
+        if not expects_mirror(self.query) and self.query.get_meta().app_label in self.connection.watched_apps:
             self.warn_once()
         return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
 
