@@ -133,8 +133,12 @@ def _parts(text: str) -> Iterator[str]:
 
 def _counted(terms: Iterable[str], distinct: set[str]) -> Counter[str]:
     """The counts of terms. Adds new ones to `distinct` while it has fewer than `MOST_TERMS`, and leaves out others."""
+    every = Counter(terms)
+    if len(distinct) + len(every) <= MOST_TERMS:
+        distinct.update(every)
+        return every
     found: Counter[str] = Counter()
-    for term, count in Counter(terms).items():
+    for term, count in every.items():
         if term in distinct or len(distinct) < MOST_TERMS:
             distinct.add(term)
             found[term] = count

@@ -34,6 +34,8 @@ _MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.categ
 _RUN = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}_])[\w{_MARKS}])+(?:'(?:(?![{_UNSPACED}_])\w)+)?)"
 )
+_ASCII_RUN = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)?")  # what `_RUN` finds in lower-case ASCII
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
 _CLITIC = re.compile(r"'(?:s|ll|re|ve|d|m)$")
@@ -59,6 +61,8 @@ STOP_WORDS: dict[str, frozenset[str]] = {
 
 def words(text: str) -> list[str]:
     """The casefolded words of a text; a run of a script without spaces is one entry."""
+    if text.isascii():
+        return _ASCII_RUN.findall(text.lower())
     folded = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
     return [match.group() for match in _RUN.finditer(folded)]
 
@@ -74,7 +78,9 @@ def terms(text: str, language: str = "english") -> list[str]:
 def _new_terms_of(word: str, language: str) -> tuple[str, ...]:
     if _is_unspaced(word):
         return tuple(_pairs(word))
-    word = _CLITIC.sub("", word)[:MAX_TERM_CHARACTERS]
+    if "'" in word:
+        word = _CLITIC.sub("", word)
+    word = word[:MAX_TERM_CHARACTERS]
     return (_stem(word, language) if language in LANGUAGES else word,)
 
 
@@ -110,7 +116,7 @@ def stop_terms(language: str) -> frozenset[str]:
 
 
 def _is_unspaced(word: str) -> bool:
-    return re.match(f"[{_UNSPACED}]", word) is not None
+    return not word.isascii() and _IS_UNSPACED.match(word) is not None
 
 
 def _pairs(run: str) -> list[str]:
