@@ -60,9 +60,7 @@ class AgentCheckpoint(Bytes):
 class AgentWrites(Bytes):
     """What a task wrote after a checkpoint, before the next one."""
 
-    checkpoint = models.CharField(
-        max_length=64, editable=False
-    )  # the id of the checkpoint's row, which may not exist yet
+    checkpoint = models.CharField(max_length=64, editable=False)  # the key of its row, which may not exist yet
     task_id = NameField(_("task"))
 
     class Meta:
