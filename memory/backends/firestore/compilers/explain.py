@@ -25,7 +25,8 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
     if isinstance(analyzed, RowAnalysis) and (others := own_rows.read_of(compiler, analyzed)) is not None:
         again = 2 * compiler.connection.unit.changed_count(analyzed.select.collection)
         yield from ("lane: native", *lines(others), "with the rows that this transaction wrote")
-        yield f"reads at most {(bound_of(others) or 0) + again} documents"
+        if (most := bound_of(others)) is not None:
+            yield f"reads at most {most + again} documents"
         return
     if isinstance(analyzed, AggregateAnalysis):
         unsupported, selects = analyzed.unsupported, [column.select for column in analyzed.aggregates]
@@ -72,11 +73,10 @@ def bound_of(answer: Any) -> int | None:
             return bound_of(read)
         case Query(limit=None) | Merge(limit=None):
             return None
+        case Merge(branches, limit=limit, offset=offset):  # each branch is read as far as all may come from it
+            return len(branches) * (int(limit or 0) + offset)
         case Query(limit=limit, offset=offset):
             return int(limit or 0) + offset
-        case Merge(branches):
-            bounds = [bound_of(branch) for branch in branches]
-            return None if None in bounds else sum(filter(None, bounds))
         case Nearest(limit=limit):
             return int(limit)
     return None
