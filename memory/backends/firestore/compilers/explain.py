@@ -88,10 +88,11 @@ def _bound(compiler: Any, planned: Sequence[Load], graph: JoinGraph, page: Page 
     changed = _changed(compiler, {load.table for load in planned})
     reads = _reads(compiler, planned, changed)
     again = 2 * sum(changed.values())  # changed rows may be among those read, and are read by key
-    if reads is None or reads > limit:
-        return f"reads at most {limit + again} documents, or raises QueryTooBroad"
     whole = page is not None and not page.with_own_rows and any(link.required for link in graph.links)
-    otherwise = f", or {reads + limit} if an inner join removes one of the slice" if whole else ""
+    first = limit if reads is None else min(reads, limit)
+    otherwise = f", or {first + limit} if an inner join removes one of the slice" if whole else ""
+    if reads is None or reads > limit:
+        return f"reads at most {limit + again} documents{otherwise}, or raises QueryTooBroad"
     return f"reads at most {reads + again} documents{otherwise}"
 
 
