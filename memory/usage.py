@@ -14,19 +14,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.cache import BaseCache, caches
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpResponseBase
 from django.utils import timezone
 
 from memory.backends import clock
-from memory.backends.firestore.statements import Cost, metered
+from memory.backends.firestore.middleware import MeteredMiddleware
+from memory.backends.firestore.statements import Cost
 
 from .conf import memory_settings
 
@@ -171,29 +171,11 @@ def usage(now: datetime | None = None) -> Usage:
     )
 
 
-class UsageMiddleware:
+class UsageMiddleware(MeteredMiddleware):
     """Counts requests and their calls to Firestore, as far as the request's own code makes them."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._respond_async(request)
-        with metered() as cost:
-            response: HttpResponseBase = self.get_response(request)
-        count_request(cost)
-        return response
-
-    async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
-        with metered() as cost:
-            response: HttpResponseBase = await self.get_response(request)
+    def metered(self, response: HttpResponseBase, cost: Cost) -> HttpResponseBase:
+        """The response as it is."""
         count_request(cost)
         return response
 

@@ -1,4 +1,4 @@
-"""Adds the cost of a request's calls to Firestore to its response.
+"""The cost of a request's calls to Firestore: a base class that measures it, and one that adds it to the response.
 
 MIDDLEWARE = ["memory.backends.firestore.middleware.ServerTimingMiddleware", ...]
 """
@@ -15,26 +15,22 @@ from django.http import HttpRequest, HttpResponseBase
 
 from .statements import Cost, metered
 
-__all__ = ["ServerTimingMiddleware"]
+__all__ = ["MeteredMiddleware", "ServerTimingMiddleware"]
 
 HEADER = "Server-Timing"
 
 
-class ServerTimingMiddleware:
-    """Sets the header `Server-Timing` to the number of RPCs, the documents read and written, and the RPCs' duration.
+class MeteredMiddleware:
+    """Calls `metered()` with each response and the cost of its request, and returns what that returns.
 
-    `firestore;dur=12.3;desc="2 RPCs, 20 documents read, 1 written"`. The duration is the sum of the RPCs' durations in
-    milliseconds, so that of concurrent RPCs can exceed the duration of the request. All RPCs that the request's code
-    makes are counted, in any thread that has the request's context, except those of a streaming response's content,
-    which is produced after the headers. An existing `Server-Timing` header is extended.
+    The cost is of all RPCs that the request's code makes, in any thread that has the request's context, except those of
+    a streaming response's content, which is produced later.
     """
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        if all(connection.vendor != "firestore" for connection in connections.all()):
-            raise MiddlewareNotUsed("No database of the project is Firestore.")
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -45,11 +41,33 @@ class ServerTimingMiddleware:
             return self._respond_async(request)
         with metered() as cost:
             response: HttpResponseBase = self.get_response(request)
-        return with_header(response, cost)
+        return self.metered(response, cost)
 
     async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
         with metered() as cost:
             response: HttpResponseBase = await self.get_response(request)
+        return self.metered(response, cost)
+
+    def metered(self, response: HttpResponseBase, cost: Cost) -> HttpResponseBase:
+        """The response to return."""
+        raise NotImplementedError
+
+
+class ServerTimingMiddleware(MeteredMiddleware):
+    """Sets the header `Server-Timing` to the number of RPCs, the documents read and written, and the RPCs' duration.
+
+    `firestore;dur=12.3;desc="2 RPCs, 20 documents read, 1 written"`. The duration is the sum of the RPCs' durations in
+    milliseconds, so that of concurrent RPCs can exceed the duration of the request. An existing `Server-Timing` header
+    is extended.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        if all(connection.vendor != "firestore" for connection in connections.all()):
+            raise MiddlewareNotUsed("No database of the project is Firestore.")
+        super().__init__(get_response)
+
+    def metered(self, response: HttpResponseBase, cost: Cost) -> HttpResponseBase:
+        """With the header."""
         return with_header(response, cost)
 
 
