@@ -129,6 +129,19 @@ QUESTION = {
 """The schema of a search query."""
 
 
+FILTER_TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL_PATTERN}
+"""The schema of a text that records are filtered by."""
+
+
+@extend_schema_field(FILTER_TEXT)
+class FilterTextField(TextField):
+    """A text that records are filtered by: not empty, without null characters on every database."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validators = [*self.validators, ProhibitNullCharactersValidator()]
+
+
 @extend_schema_field(QUESTION)
 class QuestionField(TextField):
     """A search query: not blank, without null characters."""
@@ -176,7 +189,18 @@ class StrictBooleanField(serializers.BooleanField):
         return data
 
 
-@extend_schema_field({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}], "nullable": True})
+SCALAR = {
+    "anyOf": [
+        {"type": "string", "pattern": NO_NUL_PATTERN},
+        {"type": "number", "minimum": -(2**63), "maximum": 2**63 - 1},
+        {"type": "boolean"},
+    ],
+    "nullable": True,
+}
+"""The schema of a value that records are filtered by. Integers have 64 bits."""
+
+
+@extend_schema_field(SCALAR)
 class ScalarField(serializers.Field[Any, Any, Any, Any]):
     """A JSON text, number, true, false or null."""
 

@@ -21,7 +21,7 @@ from ..models import AgentData, MemoryItem, UserSession
 from ..querysets.scan import Matches, has_member, needs_scan, same_value
 from ..search import MIN_SCORE
 from ..text_index import MOST_CHARACTERS, MOST_RESULTS
-from .fields import NO_NUL_PATTERN, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
+from .fields import FILTER_TEXT, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
 from .pagination import WHOLE_NUMBER
 from .parsers import parse_finite, reject_constant
 
@@ -30,7 +30,6 @@ DEFAULT_RESULTS = 10
 # backslash in the key takes two.
 MAX_FILTER_KEY_BYTES = 700
 SHARE = re.compile(r"0|1|[01]\.0*|0\.\d+|\d+(\.\d+)?e-\d{1,3}", re.ASCII | re.IGNORECASE)
-TEXT = {"type": "string", "minLength": 1, "pattern": NO_NUL_PATTERN}
 FLAGS = {"true": True, "false": False}
 
 
@@ -101,7 +100,7 @@ class ShapedFilter(filters.Filter):
 class TextFilter(ShapedFilter, filters.CharFilter):
     """Equality with a string, which is not trimmed."""
 
-    SHAPE = TEXT
+    SHAPE = FILTER_TEXT
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"strip": False, **kwargs})
@@ -116,7 +115,7 @@ class TimestampFilter(filters.IsoDateTimeFilter):
 class ScalarFilter(ShapedFilter, filters.CharFilter):
     """A JSON scalar that another filter uses."""
 
-    SHAPE = TEXT
+    SHAPE = FILTER_TEXT
     field_class = ScalarFormField
 
 

@@ -353,7 +353,7 @@ class QuestionsSerializer(StrictSerializer):
         max_length=MOST_QUESTIONS,
         help_text=f"1 to {MOST_QUESTIONS} questions, or keywords. Each has results of its own.",
     )
-    user_id = fields.TextField(required=False, help_text="The user whose memory is searched; default: yourself.")
+    user_id = fields.FilterTextField(required=False, help_text="The user whose memory is searched; default: yourself.")
     limit = fields.StrictIntegerField(
         default=DEFAULT_RESULTS,
         min_value=1,
@@ -367,12 +367,12 @@ class QuestionsSerializer(StrictSerializer):
         default=False, help_text="Whether to find items whose metadata has a true `hidden`, too."
     )
     explain = fields.StrictBooleanField(default=False, help_text="Whether to include the parts of each score.")
-    session_id = fields.TextField(required=False, help_text="The session.")
-    item_type = fields.TextField(required=False, help_text="The type.")
-    persona_active = fields.TextField(required=False, help_text="The persona.")
+    session_id = fields.FilterTextField(required=False, help_text="The session.")
+    item_type = fields.FilterTextField(required=False, help_text="The type.")
+    persona_active = fields.FilterTextField(required=False, help_text="The persona.")
     since = fields.TimestampField(required=False, help_text="At or after this time.")
     until = fields.TimestampField(required=False, help_text="Before this time.")
-    metadata_key = fields.TextField(required=False, help_text="Items whose `metadata` has this top-level key.")
+    metadata_key = fields.FilterTextField(required=False, help_text="Items whose `metadata` has this top-level key.")
     metadata_value = fields.ScalarField(
         required=False, help_text="The value of `metadata_key`: a text, a number, true, false or null."
     )
