@@ -124,7 +124,8 @@ QUESTION = {
     "type": "string",
     "minLength": 1,
     "maxLength": MOST_CHARACTERS,
-    "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
+    # `\s` differs between regular expressions: Python's includes the separators \u001c to \u001f.
+    "pattern": r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$",
 }
 """The schema of a search query."""
 
@@ -192,12 +193,15 @@ class StrictBooleanField(serializers.BooleanField):
 SCALAR = {
     "anyOf": [
         {"type": "string", "pattern": NO_NUL_PATTERN},
-        {"type": "number", "minimum": -(2**63), "maximum": 2**63 - 1},
+        {"type": "number"},
         {"type": "boolean"},
     ],
     "nullable": True,
 }
-"""The schema of a value that records are filtered by. Integers have 64 bits."""
+"""The schema of a value that records are filtered by.
+
+Integers must have 64 bits. JSON schema cannot express this: 1e30 is an integer there, too.
+"""
 
 
 @extend_schema_field(SCALAR)

@@ -142,12 +142,15 @@ def valid_times(case: schemathesis.Case, user: str) -> None:
 
 
 def valid_filters(case: schemathesis.Case, user: str) -> None:
-    """`metadata_value` requires `metadata_key`, which is limited in bytes; a cursor comes from a page."""
+    """`metadata_value` requires `metadata_key`, which is limited in bytes; integers have 64 bits, cursors a form."""
     if case.path.endswith("/search/") and isinstance(case.body, dict):
         if "metadata_value" in case.body:
             case.body.setdefault("metadata_key", "key")
         if "metadata_key" in case.body:
             case.body["metadata_key"] = case.body["metadata_key"][:150]
+        value = case.body.get("metadata_value")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            case.body["metadata_value"] = 5
         return
     query = case.query or {}
     if "metadata_value" in query:
