@@ -43,7 +43,7 @@ def post_worker_init(worker: object) -> None:
 
 accesslog = "-"
 # Without the query string and the referrer, since search texts are parameters.
-access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms "%(a)s"'
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms "%(a)s" %({x-request-id}o)s'
 errorlog = "-"
 # Workers are not managed from inside the container, so no socket is needed.
 control_socket_disable = True

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from memory.api.headers import REQUEST_HEADERS, RESPONSE_HEADERS
 from memory.api.openapi import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 
 from .environment import (
@@ -9,6 +10,7 @@ from .environment import (
     MAX_SECONDS,
     app_env,
     boolean,
+    exact_origins,
     fernet_keys,
     hosts,
     integer,
@@ -44,6 +46,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "memory.request_ids.RequestIDMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -55,6 +58,15 @@ MIDDLEWARE = [
     "orchestra.middleware.ContentSecurityPolicyMiddleware",
     "memory.usage.UsageMiddleware",
 ]
+
+# Websites whose scripts may call the API; none by default, and then nothing of CORS is loaded.
+CORS_ALLOWED_ORIGINS = exact_origins("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = REQUEST_HEADERS
+CORS_EXPOSE_HEADERS = RESPONSE_HEADERS
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS = [*INSTALLED_APPS, "corsheaders"]
+    MIDDLEWARE = [MIDDLEWARE[0], "corsheaders.middleware.CorsMiddleware", *MIDDLEWARE[1:]]
 
 ROOT_URLCONF = "orchestra.urls"
 WSGI_APPLICATION: str | None = "orchestra.wsgi.application"
@@ -127,8 +139,9 @@ REST_FRAMEWORK: dict[str, Any] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}]: {message}", "style": "{"}},
+    "filters": {"request_id": {"()": "memory.request_ids.RequestIDFilter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": level("LOG_LEVEL", "INFO")},
 }
 

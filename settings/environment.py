@@ -188,6 +188,14 @@ def origins(name: str) -> list[str]:
     return found
 
 
+def exact_origins(name: str) -> list[str]:
+    """Origins with their scheme, without wildcards."""
+    found = origins(name)
+    if any("*" in origin for origin in found):
+        raise ConfigurationError(f"{name} must be whole origins, without *: https://app.example.org.")
+    return found
+
+
 def fernet_keys(name: str) -> list[str]:
     """Keys of `cryptography.fernet`."""
     found = words(name)

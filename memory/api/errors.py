@@ -1,6 +1,7 @@
 """The error format of the API, and the mapping of exceptions to it.
 
-    {"error": {"code": "invalid", "message": "...", "fields": {"item_type": [{"code": "required", "message": "..."}]}}}
+    {"error": {"code": "invalid", "message": "...", "fields": {"item_type": [{"code": "required", "message": "..."}]},
+     "request_id": "..."}}
 
 `fields` is empty if the error concerns no field. Fields inside a list have a path, `items.3.item_type`. Errors of the
 whole body are reported under `body`. At most `MAX_PROBLEMS` errors are reported.
@@ -31,6 +32,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 
 from ..contention import engine_error, is_contention, is_outcome_unknown
 from ..exceptions import StorageError
+from ..request_ids import request_id
 from ..search.embedders import EmbedderError
 
 logger = logging.getLogger(__name__)
@@ -310,7 +312,7 @@ def problem(detail: ErrorDetail) -> Problem:
 
 
 def _body(code: str, message: str, fields: Fields) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "fields": fields}}
+    return {"error": {"code": code, "message": message, "fields": fields, "request_id": request_id()}}
 
 
 def first_problems(detail: Any) -> Fields:

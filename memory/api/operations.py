@@ -111,19 +111,75 @@ def crud(
     }
 
 
+def bulk(
+    many: str, record: Mapping[str, Any], new: Mapping[str, Any], bodies: tuple[Any, Any], read: Any
+) -> dict[str, Operation]:
+    """The four bulk operations by action."""
+    ids = [record["id"], "my-own-id"]
+    rows = {"items": [new, {**new, "id": ids[1]}]}
+    return {
+        "bulk": Operation(
+            f"Create many {many}",
+            "Creates all records or none. Errors name the row: `items.3.metadata`.",
+            request=bodies[0],
+            response=serializers.CreatedSerializer,
+            status=201,
+            request_example=rows,
+            response_example={"created": 2, "ids": ids},
+            errors=(409, 413),
+        ),
+        "bulk_upsert": Operation(
+            f"Create or replace many {many}",
+            "Writes all records or none. A record whose id exists is replaced: omitted fields get their defaults. "
+            "An id of a record that you cannot write is an error.",
+            request=bodies[1],
+            response=serializers.UpsertedSerializer,
+            request_example=rows,
+            response_example={
+                "created": 1,
+                "updated": 1,
+                "results": [{"id": ids[0], "status": "created"}, {"id": ids[1], "status": "updated"}],
+            },
+            errors=(409, 413),
+        ),
+        "bulk_get": Operation(
+            f"Retrieve many {many}",
+            "A result for each id, in the order of the request. The records of a response have at most 8 MiB; those "
+            "after that are `omitted`.",
+            request=serializers.IdsSerializer,
+            response=read,
+            request_example={"ids": ids},
+            response_example={
+                "results": [
+                    {"id": ids[0], "status": "found", "etag": '"0f8e6c1b2a3d4e5f8a7b6c5d4e3f2a1b"', "item": record},
+                    {"id": ids[1], "status": "not_found", "etag": None, "item": None},
+                ]
+            },
+        ),
+        "bulk_delete": Operation(
+            f"Delete many {many}",
+            "Deletes those of the records that you can write, in one transaction.",
+            request=serializers.IdsSerializer,
+            response=serializers.DeletedSerializer,
+            request_example={"ids": ids},
+            response_example={
+                "deleted": 1,
+                "results": [{"id": ids[0], "status": "deleted"}, {"id": ids[1], "status": "not_found"}],
+            },
+            errors=(409, 413),
+        ),
+    }
+
+
 OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "memory-items": {
         **crud("a memory item", "memory items", ITEM, NEW_ITEM, {"text_content": "I prefer night trains."}, (404, 405)),
-        "bulk": Operation(
-            "Create many memory items",
-            "Creates all items or none. Errors name the row: `items.3.item_type`.",
-            response=serializers.CreatedSerializer,
-            status=201,
-            request_example={
-                "items": [NEW_ITEM, {**NEW_ITEM, "id": "my-own-id", "text_content": "And I travel light."}]
-            },
-            response_example={"created": 2, "ids": [ITEM["id"], "my-own-id"]},
-            errors=(409, 413),
+        **bulk(
+            "memory items",
+            ITEM,
+            NEW_ITEM,
+            (serializers.MemoryItemBulkSerializer, serializers.MemoryItemUpsertSerializer),
+            serializers.MemoryItemsReadSerializer,
         ),
         "check_duplicate": Operation(
             "Check for a duplicate memory item",
@@ -155,7 +211,18 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             },
         ),
     },
-    "agent-data": crud("agent data", "agent data", AGENT_DATA, NEW_AGENT_DATA, {"metadata": {"model": "planner-3"}}),
+    "agent-data": {
+        **crud(
+            "agent data", "agent data", AGENT_DATA, NEW_AGENT_DATA, {"metadata": {"model": "planner-3"}}, (404, 405)
+        ),
+        **bulk(
+            "agent data",
+            AGENT_DATA,
+            NEW_AGENT_DATA,
+            (serializers.AgentDataBulkSerializer, serializers.AgentDataUpsertSerializer),
+            serializers.AgentDataManyReadSerializer,
+        ),
+    },
     "sessions": {
         **crud("a session", "sessions", SESSION, NEW_SESSION, {"metadata": {"title": "By night train"}}),
         "destroy": Operation("Delete a session", "Deletes the session and all its items.", status=204, errors=(404,)),
@@ -173,10 +240,12 @@ ERRORS: Mapping[int, str] = {
     401: "Missing or invalid credentials.",
     403: "Missing or invalid CSRF token (session authentication).",
     404: "The record does not exist, or you cannot read it.",
+    304: "The client has the record already: `If-None-Match` names its tag.",
     405: "Method not allowed: `bulk`, `check-duplicate` and `search` are paths, not ids.",
     406: "The Accept header does not allow JSON.",
     409: "A concurrent request wrote one of these records, or has the same Idempotency-Key. Nothing was written.",
     411: "Missing Content-Length.",
+    412: "The record is not the one that `If-Match` names. Nothing was written.",
     413: "The records together exceed the limit of one commit. Nothing was written.",
     415: "The body is not `application/json`.",
     422: "The Idempotency-Key was used for another request. Nothing was written.",
@@ -190,11 +259,14 @@ WRITING = (403, 411)
 WITH_BODY = (415,)
 # Statuses of operations that accept an Idempotency-Key.
 WITH_KEY = (409, 422)
+# Statuses of operations that accept conditions.
+CONDITIONAL = (412,)
 
 ERROR_EXAMPLE = {
     "error": {
         "code": "invalid",
         "message": "Invalid values: item_type.",
         "fields": {"item_type": [{"code": "required", "message": "This field is required."}]},
+        "request_id": "5f0c1e7ab2d94c5f8e21d7f0a3b4c5d6",
     }
 }

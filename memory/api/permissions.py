@@ -26,7 +26,12 @@ SCOPE_OF_METHOD: Mapping[str, str] = {
     "PATCH": WRITE,
     "DELETE": FORGET,
 }
-SCOPE_OF_ACTION: Mapping[str, str] = {"check_duplicate": READ, "search_many": READ}
+SCOPE_OF_ACTION: Mapping[str, str] = {
+    "check_duplicate": READ,
+    "search_many": READ,
+    "bulk_get": READ,
+    "bulk_delete": FORGET,
+}
 
 
 class InsufficientScope(APIException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from drf_spectacular.authentication import SessionScheme
@@ -11,16 +11,50 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from ..conf import memory_settings
+from ..request_ids import HEADER as REQUEST_ID
+from .etags import TAGGED, TAGS_PATTERN
 from .fields import NO_NUL_PATTERN, prohibits_nul
-from .operations import ERROR_EXAMPLE, ERRORS, EVERYWHERE, OPERATIONS, WITH_BODY, WITH_KEY, WRITING, Operation
+from .operations import (
+    CONDITIONAL,
+    ERROR_EXAMPLE,
+    ERRORS,
+    EVERYWHERE,
+    OPERATIONS,
+    WITH_BODY,
+    WITH_KEY,
+    WRITING,
+    Operation,
+)
 from .permissions import scope_of
 from .serializers import ErrorSerializer
+from .throttling import LIMIT, POLICY
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 BODIES = frozenset({"POST", "PUT", "PATCH"})
 LISTS = frozenset({"list", "history"})
-IDEMPOTENT = frozenset({"create", "bulk", "update", "partial_update", "destroy"})
+CHANGES = frozenset({"update", "partial_update", "destroy"})
+IDEMPOTENT = frozenset({"create", "bulk", "bulk_upsert", "bulk_delete"}) | CHANGES
+CONDITIONS: Mapping[str, Mapping[str, str]] = {
+    "retrieve": {
+        "If-None-Match": "The tags of records that the client has: if the record has one of them, the status is 304.",
+        "If-Match": "The tags that the record may have; otherwise the status is 412.",
+    },
+    **{
+        action: {
+            "If-Match": "The record's tag when the client read it: if it changed since, the status is 412.",
+            "If-None-Match": "The tags that the record must not have; otherwise the status is 412.",
+        }
+        for action in CHANGES
+    },
+}
+"""The headers with conditions, by action."""
+RESPONSE_HEADERS: Mapping[str, str] = {
+    REQUEST_ID: "The request's id, which the service's log has, too.",
+    POLICY: 'The limit of the rate: `"memory-user";q=6000;w=60` is 6,000 requests in 60 seconds.',
+    LIMIT: 'What is left of it: `"memory-user";r=5999;t=42` is 5,999 requests in the next 42 seconds.',
+}
+"""Headers of all responses. Those of the rate are absent if there is no limit."""
 FILTERED = frozenset({"list", "search"})
 
 
@@ -98,7 +132,11 @@ class MemorySchema(AutoSchema):
             statuses += WITH_BODY
         if self.view.action in IDEMPOTENT:
             statuses += WITH_KEY
+        if self.view.action in CONDITIONS:
+            statuses += CONDITIONAL
         errors = {code: OpenApiResponse(ErrorSerializer, description=ERRORS[code]) for code in sorted(set(statuses))}
+        if self.view.action == "retrieve":
+            errors[304] = OpenApiResponse(description=ERRORS[304])
         return {operation.status: success, **errors}
 
     def _record_serializer(self) -> Any:
@@ -123,6 +161,18 @@ class MemorySchema(AutoSchema):
                 description="The authentication scheme.",
             ),
         ]
+        headers += [
+            OpenApiParameter(name, str, OpenApiParameter.HEADER, response=True, description=description)
+            for name, description in RESPONSE_HEADERS.items()
+        ]
+        headers.append(
+            OpenApiParameter(
+                REQUEST_ID,
+                str,
+                OpenApiParameter.HEADER,
+                description="The request's id; by default a new one.",
+            )
+        )
         if self.view.action in IDEMPOTENT:
             headers += [
                 OpenApiParameter(
@@ -139,6 +189,23 @@ class MemorySchema(AutoSchema):
                     description="`true` if an earlier request with the same key was applied.",
                 ),
             ]
+        headers += [
+            OpenApiParameter(
+                name, {"type": "string", "pattern": TAGS_PATTERN}, OpenApiParameter.HEADER, description=description
+            )
+            for name, description in CONDITIONS.get(self.view.action, {}).items()
+        ]
+        if self.view.action in TAGGED:
+            statuses = [self.operation.status, *([304] if self.view.action == "retrieve" else [])]
+            headers.append(
+                OpenApiParameter(
+                    "ETag",
+                    str,
+                    OpenApiParameter.HEADER,
+                    response=statuses,
+                    description="The record's tag. That of a PUT is sent only if the record is stored as it was sent.",
+                )
+            )
         if self.view.action == "create":
             headers.append(
                 OpenApiParameter(
@@ -195,9 +262,11 @@ def be_strict(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
             component["additionalProperties"] = False
             for schema in filter(_is_free_text, properties.values()) if prohibits_nul() else ():
                 schema["pattern"] = NO_NUL_PATTERN
-        if "items" in properties:
-            properties["items"].update(minItems=1, maxItems=memory_settings.bulk_limit)
-        elif f"{name}Request" in components:
+        for listed in properties.keys() & {"items", "ids"}:
+            properties[listed].update(minItems=1, maxItems=memory_settings.bulk_limit)
+        if "ids" in properties:
+            properties["ids"]["uniqueItems"] = True
+        if "items" not in properties and f"{name}Request" in components:
             component["required"] = sorted(properties)
     return result
 

@@ -2,10 +2,16 @@
 
 Each request is one atomic increment, so counts are exact across processes and the cost does not grow with the rate.
 Around the edge of a window a client can briefly reach twice its rate.
+
+Responses have the fields of https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-10:
+
+    RateLimit-Policy: "memory-user";q=6000;w=60     the limit: 6,000 requests in 60 seconds
+    RateLimit: "memory-user";r=5999;t=42            5,999 are left for the next 42 seconds
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -21,6 +27,8 @@ from ..conf import memory_settings
 # REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] overrides these; None means no limit.
 DEFAULT_RATES: Mapping[str, str | None] = {"memory-user": "6000/min", "memory-anonymous": "60/min"}
 
+POLICY, LIMIT = "RateLimit-Policy", "RateLimit"
+
 
 class WindowThrottle(SimpleRateThrottle):
     """Counts requests in the current window; `scope` names the rate."""
@@ -30,6 +38,9 @@ class WindowThrottle(SimpleRateThrottle):
     # Set if there is a rate: requests per window, and the window's length in seconds.
     num_requests: int
     duration: int
+    # Set if a request was counted: requests that are left in the window, and its seconds.
+    remaining: int | None = None
+    left: float
 
     @property
     def cache(self) -> BaseCache:  # type: ignore[override]
@@ -47,8 +58,10 @@ class WindowThrottle(SimpleRateThrottle):
         if key is None:
             return True
         window, passed = divmod(time.time(), self.duration)
-        self.left: float = self.duration - passed
-        return self._count(f"{key}:{window:.0f}", self.duration) <= self.num_requests
+        self.left = self.duration - passed
+        count = self._count(f"{key}:{window:.0f}", self.duration)
+        self.remaining = max(0, self.num_requests - count)
+        return count <= self.num_requests
 
     def _count(self, key: str, seconds: int) -> int:
         self.cache.add(key, 0, timeout=seconds + 1)
@@ -57,6 +70,15 @@ class WindowThrottle(SimpleRateThrottle):
             return self.cache.incr(key) or 0
         except ValueError:  # evicted since `add`
             return 0
+
+    def headers(self) -> dict[str, str]:
+        """The fields of a response; empty if no request was counted."""
+        if self.remaining is None:
+            return {}
+        return {
+            POLICY: f'"{self.scope}";q={self.num_requests};w={self.duration}',
+            LIMIT: f'"{self.scope}";r={self.remaining};t={math.ceil(self.left)}',
+        }
 
     def wait(self) -> float:
         """Seconds until the end of the window."""

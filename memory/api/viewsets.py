@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from copy import copy
+from datetime import timedelta
 from http import HTTPMethod
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -30,21 +31,26 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from .. import history, limits
+from ..coherence.changes import TOUCH_AFTER
 from ..contention import in_transaction, retried_on_contention, write_transaction
 from ..fields import new_id
 from ..models import AgentData, MemoryItem, Record, UserSession
 from ..querysets import MemoryItemQuerySet
+from ..request_ids import HEADER as REQUEST_ID
+from ..request_ids import identified
 from ..search import MIN_SCORE
 from . import filters, serializers
 from .authentication import authentication_classes
-from .errors import Conflict, LengthRequired, exception_handler, naming, printable
+from .bulk import BulkMixin
+from .errors import LengthRequired, exception_handler, naming, printable
+from .etags import ETAG, TAGGED, Preconditions, etag_of, preconditions
 from .fields import id_taken, prohibits_nul
 from .idempotency import Claim, once
 from .pagination import PAGE_BYTES, CursorPagination, HistoryPagination, up_to
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
 from .permissions import HasScope, acts_for_any_user, may_act_for, principal
 from .schema import MemorySchema
-from .throttling import AnonymousThrottle, UserThrottle
+from .throttling import AnonymousThrottle, UserThrottle, WindowThrottle
 
 
 class HeaderNegotiation(DefaultContentNegotiation):
@@ -54,7 +60,14 @@ class HeaderNegotiation(DefaultContentNegotiation):
 
 
 class Uncached(APIView):
-    """Forbids caches to keep what only one principal may see."""
+    """Forbids caches to keep what only one principal may see, and gives each request an id."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the base, with the id in the response and in the log."""
+        with identified(request) as made:
+            response = super().dispatch(request, *args, **kwargs)
+        response[REQUEST_ID] = made
+        return response
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the header to every response, errors too."""
@@ -78,6 +91,8 @@ class Endpoint(Uncached, GenericViewSet[Any]):
     pagination_class: type[CursorPagination] | None = CursorPagination
     filterset_class: ClassVar[type[filters.RecordFilter]]
     schema = MemorySchema()
+    # Those of the request, with their counts.
+    throttles: Sequence[WindowThrottle] = ()
 
     def get_exception_handler(self) -> Any:
         """The API's handler instead of the project's."""
@@ -91,6 +106,19 @@ class Endpoint(Uncached, GenericViewSet[Any]):
             super().check_throttles(request)
             raise
         super().check_throttles(request)
+
+    def get_throttles(self) -> Any:
+        """Those of this request."""
+        self.throttles = cast(Sequence[WindowThrottle], super().get_throttles())
+        return self.throttles
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the limits of the rate, to errors too."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        for throttle in self.throttles:
+            for name, value in throttle.headers().items():
+                final[name] = value
+        return final
 
     def check_throttles(self, request: Request) -> None:
         """No-op: `perform_authentication` checks them."""
@@ -108,7 +136,7 @@ class Endpoint(Uncached, GenericViewSet[Any]):
 
     def body_limits(self) -> Limits:
         """The limits of the current action's body."""
-        return bulk_limits() if getattr(self, "action", None) == "bulk" else record_limits()
+        return bulk_limits() if getattr(self, "action", None) in ("bulk", "bulk_upsert") else record_limits()
 
     def query_parameters(self) -> frozenset[str]:
         """The query parameters of the current action."""
@@ -174,23 +202,29 @@ class RecordViewSet(
     owner: ClassVar[str] = "user_id"
     # The field that reports an existing id.
     identity: ClassVar[str] = "id"
-    # The result of `prepare`, and the claim of the request's idempotency key.
+    # The result of `prepare`, the claim of the request's idempotency key, and its conditions.
     prepared: Any = None
     claim: Claim | None = None
+    conditions: Preconditions = Preconditions()
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """The unexpired records that the principal may read; locked for updates."""
+        """The unexpired records that the principal may read; locked for updates and conditional deletions."""
         records: models.QuerySet[Any] = self.model._default_manager.all()
         if not acts_for_any_user(self.request):
             records = records.filter(**{self.owner: principal(self.request)})
-        return records.select_for_update() if self.action in ("update", "partial_update") else records
+        locked = self.action in ("update", "partial_update") or (self.action == "destroy" and self.conditions)
+        return records.select_for_update() if locked else records
 
     def get_object(self) -> Any:
         """The record in the URL; 404 for an invalid id."""
-        pk = self.kwargs["pk"]
+        return self.find(self.valid_pk())
+
+    def valid_pk(self) -> str:
+        """The id in the URL; raises `Http404` for one that no record can have."""
+        pk = str(self.kwargs["pk"])
         if limits.document_id_problem(pk) or ("\x00" in pk and prohibits_nul()):
             raise Http404
-        return self.find(pk)
+        return pk
 
     def find(self, pk: str) -> Any:
         """The record with this id; raises `Http404` if the principal cannot read it."""
@@ -219,6 +253,30 @@ class RecordViewSet(
     def new_id(self, values: Mapping[str, Any]) -> str:
         """The id of a record with these validated values."""
         return str(values.get("id") or new_id())
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the tag of the record in the response.
+
+        That of a PUT has one only if the record is stored as it was sent: RFC 9110, section 9.3.4.
+        """
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if getattr(self, "action", None) in TAGGED and final.status_code in (200, 201):
+            sent = cast(Any, request.data) if request.method == "PUT" else final.data
+            if final.data == {"id": final.data["id"], **sent}:
+                final[ETAG] = etag_of(final.data)
+        return final
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The record; 304 if the client has it already."""
+        conditions = preconditions(request)
+        response = super().retrieve(request, *args, **kwargs)
+        if conditions and conditions.is_known(tag := etag_of(response.data)):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers={ETAG: tag})
+        return response
+
+    def tags_of(self, record: Any) -> list[str]:
+        """The tags of a stored record which conditions may name."""
+        return [etag_of(cast(Any, self.serializer_class)(record, context={"request": self.request}).data)]
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Insert, once for each idempotency key."""
@@ -268,6 +326,7 @@ class RecordViewSet(
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Read and write in one transaction, so that no concurrent write is lost; both are retried after contention."""
+        self.conditions = preconditions(request)
         update = super().update
         is_partial = kwargs.get("partial", False)
 
@@ -286,6 +345,12 @@ class RecordViewSet(
 
         return once(request, self.alias, run, self.current if is_partial else None)
 
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        """Write, if the stored record meets the request's conditions."""
+        if self.conditions:
+            self.conditions.check(self.tags_of(serializer.instance))
+        super().perform_update(serializer)
+
     def current(self) -> Response:
         """The record as it is now."""
         self.action = "retrieve"
@@ -303,28 +368,35 @@ class RecordViewSet(
         return {**super().get_serializer_context(), "prepared": self.prepared}
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Delete, once for each idempotency key.
-
-        The answer is stored after the deletion, since that of a long session is many transactions. A request that is
-        repeated after it ended between the two is a 404.
-        """
+        """Delete, once for each idempotency key, if the stored record meets the request's conditions."""
+        self.conditions = preconditions(request)
         destroy = super().destroy
 
         def run(claim: Claim | None) -> Response:
-            response = destroy(request, *args, **kwargs)
-            if claim is not None:
-                claim.finish(response.status_code)
-            return response
+            if claim is None and not self.conditions:
+                return destroy(request, *args, **kwargs)
+
+            def attempt() -> Response:
+                with self.in_transaction():
+                    response = destroy(request, *args, **kwargs)
+                    if claim is not None:
+                        claim.finish(response.status_code)
+                    return response
+
+            with naming([self.kwargs["pk"]]):
+                return retried_on_contention(attempt, using=self.alias)
 
         return once(request, self.alias, run)
 
     def perform_destroy(self, instance: Any) -> None:
         """Delete the record and its dependents."""
+        if self.conditions:
+            self.conditions.check(self.tags_of(instance))
         with naming([instance.pk]), self.inside_a_callers():
             instance.delete()
 
 
-class MemoryItemViewSet(RecordViewSet):
+class MemoryItemViewSet(BulkMixin, RecordViewSet):
     """The viewset of memory items."""
 
     collection = "memory-items"
@@ -332,6 +404,8 @@ class MemoryItemViewSet(RecordViewSet):
     queryset = MemoryItem.objects.none()
     serializer_class = serializers.MemoryItemSerializer
     replacement_class = serializers.MemoryItemReplacement
+    bulk_class = serializers.MemoryItemBulkSerializer
+    upsert_class = serializers.MemoryItemUpsertSerializer
     filterset_class = filters.MemoryItemFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:
@@ -348,33 +422,6 @@ class MemoryItemViewSet(RecordViewSet):
         serializer = self.get_serializer(self.get_object(), data=request.data, partial=partial)
         serializer.is_valid(raise_exception=True)
         return cast(serializers.RecordSerializer, serializer).prepared()
-
-    @action(detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.MemoryItemBulkSerializer)
-    def bulk(self, request: Request) -> Response:
-        """Create many items, all or none, and once for each idempotency key."""
-        return once(request, self.alias, partial(self.create_all, request))
-
-    def create_all(self, request: Request, claim: Claim | None) -> Response:
-        """Create the items of a bulk request."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        items: list[MemoryItem] = serializer.validated_data["items"]
-        MemoryItem.before_transaction(items, self.alias)  # slow, and the transaction locks an SQLite database
-
-        answer = {"created": len(items), "ids": [item.pk for item in items]}
-
-        def attempt() -> None:
-            with self.in_transaction():
-                MemoryItem.objects.all().already_checked().bulk_create(items)
-                if claim is not None:
-                    claim.finish(status.HTTP_201_CREATED, answer)
-
-        try:
-            with naming(item.pk for item in items):
-                retried_on_contention(attempt, using=self.alias, records=items)
-        except IntegrityError as error:
-            raise Conflict from error
-        return Response(answer, status.HTTP_201_CREATED)
 
     @action(
         detail=False,
@@ -448,7 +495,7 @@ class MemoryItemViewSet(RecordViewSet):
         }
 
 
-class AgentDataViewSet(RecordViewSet):
+class AgentDataViewSet(BulkMixin, RecordViewSet):
     """The viewset of agent data."""
 
     collection = "agent-data"
@@ -456,6 +503,8 @@ class AgentDataViewSet(RecordViewSet):
     queryset = AgentData.objects.none()
     serializer_class = serializers.AgentDataSerializer
     replacement_class = serializers.AgentDataReplacement
+    bulk_class = serializers.AgentDataBulkSerializer
+    upsert_class = serializers.AgentDataUpsertSerializer
     filterset_class = filters.AgentDataFilter
     owner = "agent_id"
 
@@ -471,6 +520,23 @@ class UserSessionViewSet(RecordViewSet):
     filterset_class = filters.UserSessionFilter
     orderings = ("-last_activity", "last_activity")
     identity = "session_id"
+    # The session as the cache has it, for conditions.
+    cached: UserSession | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """As the base; reads the cached session before a transaction, inside which the cache is not read."""
+        super().initial(request, *args, **kwargs)
+        if self.action in ("update", "partial_update", "destroy") and preconditions(request):
+            self.cached = history.session_by_id(self.valid_pk())
+
+    def tags_of(self, record: Any) -> list[str]:
+        """As the base, and that of the cached session, whose last activity may be ahead of the row's by a minute."""
+        tags, cached = super().tags_of(record), self.cached
+        if cached is not None and timedelta(0) < cached.last_activity - record.last_activity <= TOUCH_AFTER:
+            ahead = copy(record)
+            ahead.last_activity = cached.last_activity
+            tags += super().tags_of(ahead)
+        return tags
 
     def new_id(self, values: Mapping[str, Any]) -> str:
         """The id made of user and session."""

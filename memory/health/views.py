@@ -24,6 +24,8 @@ from ..api.authentication import authentication_classes
 from ..api.errors import exception_handler
 from ..api.schema import document
 from ..conf import memory_settings
+from ..request_ids import HEADER as REQUEST_ID
+from ..request_ids import identified
 from ..version import __version__
 from .report import OK, READINESS, SERVICE, UNAVAILABLE, Component, examine
 from .runner import within
@@ -56,6 +58,13 @@ class ProbeView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         """Respond with JSON whatever the Accept header is."""
         return super().perform_content_negotiation(request, force=True)
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the base, with the request's id in the response."""
+        with identified(request) as made:
+            response = super().dispatch(request, *args, **kwargs)
+        response[REQUEST_ID] = made
+        return response
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Forbid caches between the service and the client."""

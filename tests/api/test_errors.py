@@ -149,7 +149,7 @@ def test_error_format_of_other_statuses(ada: APIClient) -> None:
         (ada.get("/api/nothing/here"), 404, "not_found"),
     ):
         assert response.status_code == status
-        assert response.json()["error"].keys() == {"code", "message", "fields"}
+        assert response.json()["error"].keys() == {"code", "message", "fields", "request_id"}
         assert (response.json()["error"]["code"], response.json()["error"]["fields"]) == (code, {})
 
 

@@ -94,7 +94,10 @@ def records_of(case: schemathesis.Case) -> list[dict[str, Any]]:
     """The records in the body of a write."""
     if not isinstance(case.body, dict):
         return []
-    return case.body["items"] if case.path.endswith("/bulk/") else [case.body]
+    if case.path.endswith("/bulk/"):
+        items: list[dict[str, Any]] = case.body["items"]
+        return items
+    return [case.body]
 
 
 def own_records(case: schemathesis.Case, user: str) -> None:
@@ -163,12 +166,30 @@ def valid_filters(case: schemathesis.Case, user: str) -> None:
         query["cursor"] = Cursor(ordering, False, timezone.now(), "known").encode()
 
 
+def valid_lists_of_ids(case: schemathesis.Case, user: str) -> None:
+    """As the ids of records."""
+    if isinstance(case.body, dict) and "ids" in case.body:
+        found = [pk for pk in case.body["ids"] if not document_id_problem(pk) and pk not in RESERVED_IDS]
+        case.body["ids"] = found or ["known"]
+
+
+def true_conditions(case: schemathesis.Case, user: str) -> None:
+    """The tags of a record are hashes."""
+    headers = case.headers or {}
+    if "If-Match" in headers:
+        headers["If-Match"] = "*"
+    if "If-None-Match" in headers:
+        headers["If-None-Match"] = '"another"'
+
+
 RULES: tuple[Callable[[schemathesis.Case, str], None], ...] = (
     own_records,
     valid_ids,
     unchanged_identity,
     valid_times,
     valid_filters,
+    valid_lists_of_ids,
+    true_conditions,
 )
 
 
