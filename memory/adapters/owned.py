@@ -1,4 +1,4 @@
-"""What all adapters share: one user's data in one database, reached from threads and from event loops."""
+"""What all adapters share: data in one database, reached from threads and from event loops."""
 
 from __future__ import annotations
 
@@ -18,16 +18,10 @@ _lock = threading.Lock()
 _pools: dict[str, DatabaseThreads] = {}
 
 
-class Owned:
-    """One user's data. Nothing of another user is read, changed or deleted.
+class Connected:
+    """Data in one database. `using` is a database alias; None: `MEMORY["DATABASE"]`."""
 
-    `using` is a database alias; None: `MEMORY["DATABASE"]`.
-    """
-
-    def __init__(self, user_id: str, using: str | None = None) -> None:
-        if not isinstance(user_id, str) or not user_id:
-            raise ValueError("user_id must be a string that is not empty: an adapter holds the data of one user.")
-        self.user_id = user_id
+    def __init__(self, using: str | None = None) -> None:
         self._using = using
 
     @property
@@ -55,6 +49,19 @@ class Owned:
     async def acall(self, function: Callable[[], T]) -> T:
         """As `call`, on a thread of a pool."""
         return await pool_of(self.alias).run(function)
+
+
+class Owned(Connected):
+    """One user's data. Nothing of another user is read, changed or deleted.
+
+    `using` is a database alias; None: `MEMORY["DATABASE"]`.
+    """
+
+    def __init__(self, user_id: str, using: str | None = None) -> None:
+        if not isinstance(user_id, str) or not user_id:
+            raise ValueError("user_id must be a string that is not empty: an adapter holds the data of one user.")
+        Connected.__init__(self, using)
+        self.user_id = user_id
 
 
 def pool_of(alias: str) -> DatabaseThreads:

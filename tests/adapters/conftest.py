@@ -8,7 +8,12 @@ import pytest
 from memory.adapters import owned
 
 # A framework, and the start of the names of its tests.
-FRAMEWORKS = {"langgraph": "test_langgraph", "agents": "test_openai_agents", "langchain_core": "test_langchain"}
+FRAMEWORKS = {
+    "google.adk": "test_adk",
+    "langgraph": "test_langgraph",
+    "agents": "test_openai_agents",
+    "langchain_core": "test_langchain",
+}
 
 collect_ignore_glob = [f"{name}*" for framework, name in FRAMEWORKS.items() if find_spec(framework) is None]
 

@@ -10,7 +10,12 @@ from asgiref.sync import async_to_sync
 
 from tests.docs.snippets import ROOT, snippets
 
-PAGES = {"langgraph": "langgraph.md", "agents": "openai-agents.md", "langchain_core": "langchain.md"}
+PAGES = {
+    "google.adk": "adk.md",
+    "langgraph": "langgraph.md",
+    "agents": "openai-agents.md",
+    "langchain_core": "langchain.md",
+}
 FOUND = [ROOT / "docs/adapters" / page for framework, page in PAGES.items() if find_spec(framework) is not None]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ADAPTERS = {
+    "adk": "google.adk",
     "langgraph": "langgraph",
     "openai_agents": "agents",
     "langchain": "langchain_core",

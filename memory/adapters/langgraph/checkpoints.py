@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db import IntegrityError, connections, transaction
 from django.db.models import QuerySet
 
+from memory.adapters.paths import digest
 from memory.backends.firestore.values.batching import batches
 from memory.batches import ROWS_AT_ONCE
 from memory.checkpoints import AgentCheckpoint, AgentPart, AgentWrites
@@ -19,7 +20,6 @@ from memory.fields import new_id
 from memory.stores.validation import check_name
 
 from .frames import Frame, frames_of, joined, split
-from .namespaces import digest
 
 RowT = TypeVar("RowT", AgentCheckpoint, AgentWrites)
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
+from memory.adapters.paths import end_of
 from memory.backends.firestore.values.batching import batches
 from memory.batches import ROWS_AT_ONCE
 from memory.contention import in_transaction, retried_on_contention, write_transaction
@@ -21,7 +22,7 @@ from memory.querysets.scan import streamed
 from memory.text_index import MOST_CHARACTERS, MOST_RESULTS
 
 from .filters import matches
-from .namespaces import Namespace, end_of, item_id, namespace_of, session_of
+from .namespaces import Namespace, item_id, namespace_of, session_of
 
 ITEM_TYPE = "store"
 WRITTEN = ("text_content", "metadata", "expiration")
