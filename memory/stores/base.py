@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from ..exceptions import StorageError, ValidationError
-from ..models import AgentData, MemoryItem
+from ..models import AgentData, MemoryItem, UserSession
 from ..text_index import MOST_RESULTS, SearchOptions
+from .changes import validated_changes
 from .filters import Condition, parse
 from .persona import PersonaConfig
 from .validation import (
@@ -21,6 +22,7 @@ from .validation import (
     check_id,
     check_name,
     check_share,
+    validated_ids,
     validated_query,
     validated_records,
     validated_vector,
@@ -28,6 +30,8 @@ from .validation import (
 
 MAX_TOP_K = 1_000
 """Firestore's limit: https://firebase.google.com/docs/firestore/vector-search#limitations"""
+MAX_IDS = 1_000
+"""Items that one call reads by their ids, and sessions that one call lists."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +83,97 @@ class MemoryManager(ABC):
         check_id("item_id", item_id)
         return await self._get_memory_item(item_id)
 
+    async def get_memory_items(self, item_ids: Iterable[str]) -> list[MemoryItem | None]:
+        """The items with these ids (at most 1,000), in their order; None for one that does not exist or has expired."""
+        self._require_ready()
+        ids = validated_ids("item_ids", item_ids, MAX_IDS)
+        found = await self._get_memory_items(list(dict.fromkeys(ids))) if ids else {}
+        return [found.get(one) for one in ids]
+
+    async def update_memory_item(
+        self, item_id: str, changes: Mapping[str, object], merge_metadata: bool = False
+    ) -> MemoryItem | None:
+        """Change fields of an item at once and return it; None if it does not exist or has expired.
+
+        `changes` has new values of `memory.stores.changes.CHANGEABLE`. With `merge_metadata` its `metadata` is merged
+        into the stored map by RFC 7396 (JSON merge patch): maps at every level, and None removes a key.
+        """
+        self._require_ready()
+        check_id("item_id", item_id)
+        return await self._update_memory_item(item_id, validated_changes(changes, merge_metadata), merge_metadata)
+
+    async def delete_memory_item(self, item_id: str) -> bool:
+        """Delete an item; whether it existed and had not expired."""
+        self._require_ready()
+        check_id("item_id", item_id)
+        return await self._delete_memory_item(item_id)
+
+    async def forget(
+        self, user_id: str, session_id: str | None = None, filters: Mapping[str, object] | None = None
+    ) -> int:
+        """Delete the user's items that match, expired ones too; return their number.
+
+        `filters` are those of the history. Of a session without filters the session itself is deleted, too. Raises
+        `ValidationError` without a session and filters: `delete_user()` deletes everything. Many items are deleted in
+        several transactions.
+        """
+        self._require_ready()
+        check_name("user_id", user_id)
+        if session_id is not None:
+            check_name("session_id", session_id)
+        conditions = parse(filters)
+        if session_id is None and not conditions:
+            problem = "Pass a session or filters; delete_user() deletes all that is stored of a user."
+            raise ValidationError({"filters": problem})
+        return await self._forget(user_id, session_id, conditions)
+
+    async def list_sessions(
+        self, user_id: str, limit: int = 20, before: UserSession | None = None
+    ) -> list[UserSession]:
+        """The user's `limit` (1 to 1,000) sessions with the newest activity, newest first.
+
+        `before` is the last session of the page before: the list begins after it.
+        """
+        self._require_ready()
+        check_name("user_id", user_id)
+        check_count("limit", limit, MAX_IDS)
+        if before is not None and not isinstance(before, UserSession):
+            raise ValidationError({"before": "This must be a UserSession or None."})
+        return await self._list_sessions(user_id, limit, before)
+
+    async def delete_user(self, user_id: str) -> int:
+        """Delete all that is stored of a user: items, sessions, search index, checkpoints; return the number of items.
+
+        What others write meanwhile stays: call it again. Agent data has no user and stays.
+        """
+        self._require_ready()
+        check_name("user_id", user_id)
+        return await self._delete_user(user_id)
+
     async def get_conversation_history(
         self,
         user_id: str,
         session_id: str | None = None,
         limit: int = 20,
         filters: Mapping[str, object] | None = None,
+        oldest_first: bool = False,
     ) -> list[MemoryItem]:
         """The user's `limit` newest unexpired items, newest first, of one session or (None) of all.
 
-        `filters` are lookups of `memory.stores.filters.FIELDS`, combined with AND.
+        With `oldest_first` the `limit` oldest items, oldest first: a conversation from its beginning. `filters` are
+        lookups of `memory.stores.filters.FIELDS`, combined with AND.
         """
         self._require_ready()
         check_name("user_id", user_id)
         if session_id is not None:
             check_name("session_id", session_id)
         check_count("limit", limit)
-        return await self._get_conversation_history(user_id, session_id, limit, parse(filters))
+        if not isinstance(oldest_first, bool):
+            raise ValidationError({"oldest_first": "This must be True or False."})
+        conditions = parse(filters)
+        if oldest_first:
+            return await self._get_oldest_items(user_id, session_id, limit, conditions)
+        return await self._get_conversation_history(user_id, session_id, limit, conditions)
 
     async def search(
         self,
@@ -205,6 +283,37 @@ class MemoryManager(ABC):
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]: ...
+
+    # Not abstract: a project's own manager may be older than these methods.
+
+    async def _get_memory_items(self, item_ids: list[str]) -> dict[str, MemoryItem]:
+        found = [await self._get_memory_item(one) for one in item_ids]
+        return {item.pk: item for item in found if item is not None}
+
+    async def _get_oldest_items(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        self._refuse("get_conversation_history(oldest_first=True)")
+
+    async def _update_memory_item(
+        self, item_id: str, changes: dict[str, Any], merge_metadata: bool
+    ) -> MemoryItem | None:
+        self._refuse("update_memory_item()")
+
+    async def _delete_memory_item(self, item_id: str) -> bool:
+        self._refuse("delete_memory_item()")
+
+    async def _forget(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
+        self._refuse("forget()")
+
+    async def _list_sessions(self, user_id: str, limit: int, before: UserSession | None) -> list[UserSession]:
+        self._refuse("list_sessions()")
+
+    async def _delete_user(self, user_id: str) -> int:
+        self._refuse("delete_user()")
+
+    def _refuse(self, method: str) -> NoReturn:
+        raise StorageError(f"{type(self).__name__} does not implement {method}.")
 
     @abstractmethod
     async def _search(self, user_id: str, search: Search) -> list[MemoryItem]: ...

@@ -12,13 +12,18 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
 from django.utils import timezone
 
+from memory.backends.firestore.values.batching import batches
+
+from ..batches import ROWS_AT_ONCE
 from ..conf import memory_settings
-from ..contention import retry_on_contention, write_transaction
+from ..contention import retried_on_contention, retry_on_contention, write_transaction
 from ..exceptions import StorageError, storage_errors
-from ..models import AgentData, MemoryItem
+from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
 from ..querysets.scan import needs_scan, scan
+from . import changes as item_changes
 from .base import MemoryManager, Search
+from .deletion import delete_items, delete_user
 from .filters import Condition
 from .persona import PersonaConfig
 from .threads import THREADS, DatabaseThreads
@@ -92,6 +97,62 @@ class FirestoreMemoryManager(MemoryManager):
     async def _get_memory_item(self, item_id: str) -> MemoryItem | None:
         return await self._run("Reading a memory item", partial(live_record, MemoryItem, self.alias, item_id))
 
+    async def _get_memory_items(self, item_ids: list[str]) -> dict[str, MemoryItem]:
+        return await self._run("Reading memory items", partial(live_records, self.alias, item_ids))
+
+    async def _update_memory_item(
+        self, item_id: str, changes: dict[str, Any], merge_metadata: bool
+    ) -> MemoryItem | None:
+        function = partial(self._update, item_id, changes, merge_metadata)
+        return await self._run("Changing a memory item", function)
+
+    def _update(self, item_id: str, changes: dict[str, Any], merge_metadata: bool) -> MemoryItem | None:
+        twin = self._twin(changes)
+
+        def attempt() -> MemoryItem | None:
+            with write_transaction(self.alias):
+                stored = MemoryItem.all_objects.using(self.alias).select_for_update().filter(pk=item_id).first()
+                if stored is None or not is_live(stored):
+                    return None
+                item_changes.apply(stored, changes, merge_metadata)
+                if twin is not None:
+                    stored.take_derived_fields(twin)
+                stored.save(using=self.alias)
+                return stored
+
+        return retried_on_contention(attempt, using=self.alias)
+
+    def _twin(self, changes: dict[str, Any]) -> MemoryItem | None:
+        """An item with the new text and its vector, computed before the transaction, which locks an SQLite database."""
+        if not isinstance(text := changes.get("text_content"), str):
+            return None
+        twin = MemoryItem(user_id="-", item_type="-", text_content=text)
+        twin.check_limits()
+        MemoryItem.before_transaction([twin], self.alias)
+        return twin
+
+    async def _delete_memory_item(self, item_id: str) -> bool:
+        items = MemoryItem.objects.using(self.alias).filter(pk=item_id)
+        _, counts = await self._run("Deleting a memory item", items.delete)
+        return counts.get(MemoryItem._meta.label, 0) > 0
+
+    async def _forget(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
+        return await self._run("Deleting memory items", partial(self._delete, user_id, session_id, conditions))
+
+    def _delete(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
+        if session_id is not None and not conditions:
+            session = UserSession.objects.using(self.alias).filter(pk=UserSession.make_id(user_id, session_id))
+            return session.delete()[1].get(MemoryItem._meta.label, 0)
+        stored: MemoryItemQuerySet = MemoryItem.all_objects.using(self.alias)
+        items, scanned = self._narrowed(stored, user_id, session_id, conditions)
+        return delete_items(items, matching(scanned) if scanned else None)
+
+    async def _list_sessions(self, user_id: str, limit: int, before: UserSession | None) -> list[UserSession]:
+        return await self._run("Listing sessions", partial(sessions_after, self.alias, user_id, limit, before))
+
+    async def _delete_user(self, user_id: str) -> int:
+        return await self._run("Deleting a user", partial(delete_user, user_id, self.alias))
+
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
@@ -101,26 +162,38 @@ class FirestoreMemoryManager(MemoryManager):
     def _history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
+        items, scanned = self._narrowed(self._live, user_id, session_id, conditions)
+        ordered = items.without_search_data().newest_first()
+        return scan(ordered, matching(scanned), limit) if scanned else list(ordered[:limit])
+
+    async def _get_oldest_items(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        return await self._run("Reading a conversation", partial(self._oldest, user_id, session_id, limit, conditions))
+
+    def _oldest(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        items, scanned = self._narrowed(self._live, user_id, session_id, conditions)
+        ordered = items.without_search_data().order_by("timestamp", "id")
+        return scan(ordered, matching(scanned), limit) if scanned else list(ordered[:limit])
+
+    def _narrowed(
+        self, items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
+    ) -> tuple[MemoryItemQuerySet, tuple[Condition, ...]]:
+        """The items by the conditions that the database evaluates, and the conditions that it does not."""
         scanned = tuple(one for one in conditions if not one.has_index) if needs_scan(self.alias) else ()
-        items = self._items(user_id, session_id, tuple(one for one in conditions if one not in scanned))
-        items = items.without_search_data()
-        if not scanned:
-            return list(items.recent(limit))
-        return scan(items.newest_first(), lambda item: all(one.matches(item) for one in scanned), limit)
+        return narrowed(items, user_id, session_id, tuple(one for one in conditions if one not in scanned)), scanned
+
+    @property
+    def _live(self) -> MemoryItemQuerySet:
+        items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias)
+        return items
 
     async def _search(self, user_id: str, search: Search) -> list[MemoryItem]:
-        items = self._items(user_id, search.session_id, search.conditions)
+        items = narrowed(self._live, user_id, search.session_id, search.conditions)
         function = partial(items.search, search.query, **asdict(search.options))
         return await self._run("Searching a memory", function)
-
-    def _items(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> MemoryItemQuerySet:
-        items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias)
-        items = items.for_user(user_id)
-        if session_id is not None:
-            items = items.in_session(session_id)
-        for condition in conditions:
-            items = condition.filter(items)
-        return items
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int
@@ -166,6 +239,23 @@ class FirestoreMemoryManager(MemoryManager):
         return ""
 
 
+def narrowed(
+    items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
+) -> MemoryItemQuerySet:
+    """The user's items, of one session or (None) of all, that meet the conditions."""
+    items = items.for_user(user_id)
+    if session_id is not None:
+        items = items.in_session(session_id)
+    for condition in conditions:
+        items = condition.filter(items)
+    return items
+
+
+def matching(conditions: tuple[Condition, ...]) -> Callable[[MemoryItem], bool]:
+    """Whether an item meets the conditions, evaluated in Python."""
+    return lambda item: all(one.matches(item) for one in conditions)
+
+
 def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
     """The record, or None if it does not exist or has expired.
 
@@ -175,7 +265,34 @@ def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
         found: RecordT = model.all_objects.using(alias).get(pk=pk)
     except model.DoesNotExist:
         return None
-    return found if found.expiration is None or found.expiration > timezone.now() else None
+    return found if is_live(found) else None
+
+
+def live_records(alias: str, pks: list[str]) -> dict[str, MemoryItem]:
+    """The items with these ids, by id, that have not expired."""
+    items = MemoryItem.all_objects.using(alias)
+    found = (item for some in batches(pks, ROWS_AT_ONCE) for item in items.order_by().filter(pk__in=some))
+    return {item.pk: item for item in found if is_live(item)}
+
+
+def is_live(record: MemoryItem | AgentData) -> bool:
+    """Whether the record has not expired."""
+    return record.expiration is None or record.expiration > timezone.now()
+
+
+def sessions_after(alias: str, user_id: str, limit: int, before: UserSession | None) -> list[UserSession]:
+    """The `limit` sessions that follow `before` (None: the first ones) in the order of their last activity."""
+    rows = UserSession.objects.using(alias).for_user(user_id).newest_first()
+    if before is None:
+        return list(rows[:limit])
+    last = (before.last_activity, before.pk)
+    rows, asked = rows.filter(last_activity__lte=before.last_activity), limit + 1
+    while True:
+        found = list(rows[:asked])
+        after = [row for row in found if (row.last_activity, row.pk) < last][:limit]
+        if len(after) == limit or len(found) < asked:
+            return after
+        asked *= 2  # more sessions have exactly this time
 
 
 def configured_alias(project_id: str, database: str, host: str | None, credentials: dict[str, str]) -> str:

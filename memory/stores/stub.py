@@ -6,13 +6,16 @@ import copy
 import json
 import threading
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.utils import timezone
 
+from ..batches import activities
 from ..distances import FUNCTIONS, CosineDistance
 from ..exceptions import StorageError, storage_errors
-from ..models import AgentData, MemoryItem
+from ..models import AgentData, MemoryItem, UserSession
+from . import changes as item_changes
 from .base import MemoryManager, Search
 from .filters import Condition
 from .persona import PersonaConfig
@@ -27,17 +30,22 @@ class MemoryManagerStub(MemoryManager):
         self._lock = threading.RLock()
         self._items: dict[str, MemoryItem] = {}
         self._agent_data: dict[str, AgentData] = {}
+        self._sessions: dict[str, UserSession] = {}
 
     def clear(self) -> None:
         """Delete all records, for example between tests."""
         with self._lock:
             self._items.clear()
             self._agent_data.clear()
+            self._sessions.clear()
 
     async def _add_memory_items(self, items: list[MemoryItem]) -> list[str]:
         for item in items:
             item.renew_derived_fields()
-        return self._add(self._items, items)
+        with self._lock:
+            ids = self._add(self._items, items)
+            self._touch(items)
+        return ids
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
         return self._add(self._agent_data, batch)
@@ -60,6 +68,75 @@ class MemoryManagerStub(MemoryManager):
         with self._lock:
             found = stored.get(pk)
             return copy.deepcopy(found) if found is not None and _is_live(found) else None
+
+    async def _get_memory_items(self, item_ids: list[str]) -> dict[str, MemoryItem]:
+        found = ((one, self._get(self._items, one)) for one in item_ids)
+        return {pk: item for pk, item in found if item is not None}
+
+    async def _update_memory_item(
+        self, item_id: str, changes: dict[str, Any], merge_metadata: bool
+    ) -> MemoryItem | None:
+        with self._lock:
+            item = self._get(self._items, item_id)
+            if item is None:
+                return None
+            item_changes.apply(item, changes, merge_metadata)
+            item.check_limits()
+            self._items[item_id] = _stored(item)
+            self._touch([item])
+            return self._get(self._items, item_id)
+
+    async def _delete_memory_item(self, item_id: str) -> bool:
+        with self._lock:
+            item = self._get(self._items, item_id)
+            return item is not None and self._remove([item]) > 0
+
+    async def _forget(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
+        with self._lock:
+            deleted = self._remove(_matching(self._of_user(user_id), session_id, conditions))
+            if session_id is not None and not conditions:
+                self._sessions.pop(UserSession.make_id(user_id, session_id), None)
+            return deleted
+
+    async def _list_sessions(self, user_id: str, limit: int, before: UserSession | None) -> list[UserSession]:
+        with self._lock:
+            found = [row for row in self._sessions.values() if row.user_id == user_id]
+            if before is not None:
+                found = [row for row in found if _activity(row) < _activity(before)]
+            return copy.deepcopy(sorted(found, key=_activity, reverse=True)[:limit])
+
+    async def _delete_user(self, user_id: str) -> int:
+        with self._lock:
+            deleted = self._remove(self._of_user(user_id))
+            self._sessions = {pk: row for pk, row in self._sessions.items() if row.user_id != user_id}
+            return deleted
+
+    def _touch(self, items: Iterable[MemoryItem]) -> None:
+        """Create the sessions of items, or widen their times, as a database does."""
+        for one in (activity for item in items for activity in item.activities()):
+            pk = UserSession.make_id(one.user_id, one.session_id)
+            names = {"id": pk, "user_id": one.user_id, "session_id": one.session_id}
+            new = UserSession(**names, started_at=one.first, last_activity=one.last)
+            row = self._sessions.setdefault(pk, new)
+            row.started_at, row.last_activity = min(row.started_at, one.first), max(row.last_activity, one.last)
+
+    def _remove(self, items: Iterable[MemoryItem]) -> int:
+        """Delete items, and narrow the times of their sessions, as a database does."""
+        gone = list(items)
+        for item in gone:
+            del self._items[item.pk]
+        for one in activities((item.user_id, item.session_id, item.timestamp) for item in gone):
+            row = self._sessions[UserSession.make_id(one.user_id, one.session_id)]
+            times = [item.timestamp for item in _matching(self._of_user(one.user_id), one.session_id, ())]
+            if times and (one.first <= row.started_at or one.last >= row.last_activity):
+                row.started_at, row.last_activity = min(times), max(times)
+        return len(gone)
+
+    async def _get_oldest_items(
+        self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
+    ) -> list[MemoryItem]:
+        with self._lock:
+            return copy.deepcopy(_newest_first(self._matching(user_id, session_id, conditions))[::-1][:limit])
 
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
@@ -93,7 +170,8 @@ class MemoryManagerStub(MemoryManager):
 
     async def _cleanup_expired_items(self) -> int:
         with self._lock:
-            return _delete_expired(self._items) + _delete_expired(self._agent_data)
+            expired = [item for item in self._items.values() if not _is_live(item)]
+            return self._remove(expired) + _delete_expired(self._agent_data)
 
     async def _health_check(self) -> dict[str, Any]:
         engine = {"engine": "local memory"}
@@ -104,14 +182,13 @@ class MemoryManagerStub(MemoryManager):
         }
 
     def _matching(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> list[MemoryItem]:
-        return [
-            item
-            for item in self._live_items(user_id)
-            if session_id in (None, item.session_id) and all(condition.matches(item) for condition in conditions)
-        ]
+        return _matching(self._live_items(user_id), session_id, conditions)
 
     def _live_items(self, user_id: str) -> list[MemoryItem]:
-        return [item for item in self._items.values() if item.user_id == user_id and _is_live(item)]
+        return [item for item in self._of_user(user_id) if _is_live(item)]
+
+    def _of_user(self, user_id: str) -> list[MemoryItem]:
+        return [item for item in self._items.values() if item.user_id == user_id]
 
 
 def _stored(record: RecordT) -> RecordT:
@@ -125,6 +202,20 @@ def _stored(record: RecordT) -> RecordT:
 
 def _is_live(record: MemoryItem | AgentData) -> bool:
     return record.expiration is None or record.expiration > timezone.now()
+
+
+def _matching(
+    items: Iterable[MemoryItem], session_id: str | None, conditions: tuple[Condition, ...]
+) -> list[MemoryItem]:
+    return [
+        item
+        for item in items
+        if session_id in (None, item.session_id) and all(condition.matches(item) for condition in conditions)
+    ]
+
+
+def _activity(row: UserSession) -> tuple[datetime, str]:
+    return row.last_activity, row.pk
 
 
 def _newest_first(items: Iterable[MemoryItem]) -> list[MemoryItem]:

@@ -62,6 +62,18 @@ def check_id(argument: str, value: object) -> None:
         raise ValidationError({argument: problem})
 
 
+def validated_ids(argument: str, value: object, most: int) -> list[str]:
+    """The value as a list of at most `most` document ids."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValidationError({argument: "This must be a list of ids."})
+    ids = list(value)
+    if len(ids) > most:
+        raise ValidationError({argument: f"These must be at most {most} ids, not {len(ids)}."})
+    for one in ids:
+        check_id(argument, one)
+    return ids
+
+
 def check_count(argument: str, value: object, most: int | None = None) -> None:
     """Validate an integer from 1 to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most is not None and value > most):

@@ -185,7 +185,255 @@ class MemoryManagerContract:
         with pytest.raises(exceptions.ValidationError):
             wait(manager.add_raw_agent_data, wrong)
 
+    def test_many_items_are_read_in_the_order_of_their_ids(
+        self, manager: MemoryManager, item: Callable[..., MemoryItem]
+    ) -> None:
+        """None for ids that do not exist or have expired; an id may be repeated."""
+        items = [item(text_content=str(number)) for number in range(3)]
+        old = item(expiration=timezone.now() - HOUR)
+        wait(manager.add_memory_items, [*items, old])
+        ids = [items[2].id, uuid.uuid4().hex, items[0].id, old.id, items[2].id]
+        found = wait(manager.get_memory_items, iter(ids))
+        assert [one and one.text_content for one in found] == ["2", None, "0", None, "2"]
+        assert wait(manager.get_memory_items, []) == []
+
+    # Changes
+
+    def test_fields_of_an_item_are_changed(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+        """The item is returned as it is stored; other fields stay."""
+        stored = item(timestamp=START, metadata={"role": "user"}, session_id="s")
+        wait(manager.add_memory_item, stored)
+        changes = {"text_content": "new", "item_type": "fact", "embedding": [1.0, 2.0], "session_id": "t"}
+        changed = wait(manager.update_memory_item, stored.id, changes)
+        assert fields_of(changed) == fields_of(wait(manager.get_memory_item, stored.id))
+        expected = {**fields_of(stored), **changes}
+        assert {name: fields_of(changed)[name] for name in ("id", "user_id", "timestamp", "metadata", *changes)} == {
+            name: expected[name] for name in ("id", "user_id", "timestamp", "metadata", *changes)
+        }
+        assert wait(manager.check_duplicate, item(item_type="fact", text_content="new")) is True
+
+    def test_a_changed_item_is_found_by_its_new_text_only(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """In history and search."""
+        stored = item(text_content="a lighthouse", session_id="s")
+        wait(manager.add_memory_item, stored)
+        wait(manager.get_conversation_history, user, "s")
+        wait(manager.update_memory_item, stored.id, {"text_content": "a ferry"})
+        [found] = wait(manager.get_conversation_history, user, "s")
+        assert found.text_content == "a ferry"
+        assert [one.text_content for one in wait(manager.search, user, "ferry")] == ["a ferry"]
+
+    def test_metadata_is_replaced_or_merged(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
+        """Merged maps keep other keys at every level; None removes a key."""
+        stored = item(metadata={"a": 1, "b": {"x": 1, "y": [1]}, "c": 3})
+        wait(manager.add_memory_item, stored)
+        patch = {"b": {"y": [2], "z": {"n": None, "m": 1}}, "c": None, "d": "new"}
+        merged = wait(manager.update_memory_item, stored.id, {"metadata": patch}, merge_metadata=True)
+        assert merged is not None
+        assert merged.metadata == {"a": 1, "b": {"x": 1, "y": [2], "z": {"m": 1}}, "d": "new"}
+        replaced = wait(manager.update_memory_item, stored.id, {"metadata": {"e": None}})
+        assert replaced is not None
+        assert replaced.metadata == {"e": None}
+        replaced.metadata["e"] = 5
+        assert fields_of(wait(manager.get_memory_item, stored.id))["metadata"] == {"e": None}
+
+    def test_what_is_not_there_is_neither_changed_nor_deleted(
+        self, manager: MemoryManager, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Unknown and expired items."""
+        old = item(expiration=timezone.now() - HOUR)
+        wait(manager.add_memory_item, old)
+        for pk in (old.id, uuid.uuid4().hex):
+            assert wait(manager.update_memory_item, pk, {"text_content": "new"}) is None
+            assert wait(manager.delete_memory_item, pk) is False
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"user_id": "eve"}, "user_id"),
+            ({"id": "x"}, "id"),
+            ({"content_hash": "x"}, "content_hash"),
+            ({"pk": "x"}, "pk"),
+            ({"score": 1}, "score"),
+            ({"item_type": ""}, "item_type"),
+            ({"metadata": [1]}, "metadata"),
+            ({"timestamp": datetime(2026, 1, 1)}, "timestamp"),  # noqa: DTZ001  (the error under test)
+            ({"text_content": "x" * 1_100_000}, "text_content"),
+            ({5: 5}, "5"),
+            ({}, "changes"),
+            (None, "changes"),
+            ("text_content", "changes"),
+        ],
+    )
+    def test_a_change_that_makes_no_sense_is_refused(
+        self, manager: MemoryManager, item: Callable[..., MemoryItem], changes: Any, field: str
+    ) -> None:
+        """The error names the field, and the item stays as it is."""
+        stored = item()
+        wait(manager.add_memory_item, stored)
+        for merges in (False, True):
+            with pytest.raises(exceptions.ValidationError) as raised:
+                wait(manager.update_memory_item, stored.id, changes, merge_metadata=merges)
+            assert field in raised.value.message_dict
+        assert fields_of(wait(manager.get_memory_item, stored.id)) == fields_of(stored)
+
+    def test_an_item_is_deleted_once(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
+        """It is in no history afterwards, and others stay."""
+        assert wait(manager.delete_memory_item, conversation[2].id) is True
+        assert wait(manager.delete_memory_item, conversation[2].id) is False
+        found = wait(manager.get_conversation_history, user, "a")
+        assert [one.text_content for one in found] == ["text 4", "text 0"]
+
+    @pytest.mark.parametrize(
+        ("options", "left"),
+        [
+            ({"session_id": "a"}, ["1", "3"]),
+            ({"session_id": "none"}, ["0", "1", "2", "3", "4"]),
+            ({"filters": {"timestamp__lt": START + 2 * HOUR}}, ["2", "3", "4"]),
+            ({"filters": {"session_id": None}}, ["0", "1", "2", "4"]),
+            ({"filters": {"session_id__isnull": False}}, ["3"]),
+            ({"filters": {"item_type": "message", "timestamp__gte": START + 3 * HOUR}}, ["0", "1", "2"]),
+            ({"filters": {"metadata__n": 2}}, ["0", "1", "3", "4"]),
+            ({"session_id": "a", "filters": {"metadata__n": 1}}, ["0", "1", "2", "3", "4"]),
+            ({"session_id": "a", "filters": {"metadata__n": 4}}, ["0", "1", "2", "3"]),
+            ({"filters": {"item_type__in": []}}, ["0", "1", "2", "3", "4"]),
+        ],
+    )
+    def test_what_matches_is_forgotten(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        conversation: list[MemoryItem],
+        options: dict[str, Any],
+        left: list[str],
+    ) -> None:
+        """The items that the history has for the same filters, expired ones too; no other user's."""
+        for number, one in enumerate(conversation):
+            wait(manager.update_memory_item, one.id, {"metadata": {"n": number}})
+        wait(manager.add_memory_item, item(user_id=f"{user}-other", session_id="a", timestamp=START))
+        matching = wait(manager.get_conversation_history, user, **options)
+        assert wait(manager.forget, user, **options) == len(matching)
+        found = wait(manager.get_conversation_history, user)
+        assert [one.text_content for one in found] == [f"text {number}" for number in left[::-1]]
+        assert len(wait(manager.get_conversation_history, f"{user}-other")) == 1
+
+    def test_expired_items_are_forgotten_too(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """They count."""
+        old = {"expiration": timezone.now() - HOUR}
+        wait(manager.add_memory_items, [item(session_id="s", **old), item(item_type="fact", **old), item()])
+        assert wait(manager.forget, user, "s") == 1
+        assert wait(manager.forget, user, filters={"item_type": "fact"}) == 1
+
+    @pytest.mark.parametrize(
+        ("options", "field"),
+        [
+            ({}, "filters"),
+            ({"filters": {}}, "filters"),
+            ({"filters": {"user_id": "eve"}}, "user_id"),
+            ({"session_id": ""}, "session_id"),
+            ({"user_id": "", "session_id": "s"}, "user_id"),
+        ],
+    )
+    def test_forgetting_needs_a_session_or_filters(
+        self, manager: MemoryManager, user: str, conversation: list[MemoryItem], options: dict[str, Any], field: str
+    ) -> None:
+        """Nothing is deleted by an argument that is missing or unknown."""
+        with pytest.raises(exceptions.ValidationError) as raised:
+            wait(manager.forget, **{"user_id": user, **options})
+        assert field in raised.value.message_dict
+        assert len(wait(manager.get_conversation_history, user)) == len(conversation)
+
+    def test_a_deleted_user_leaves_nothing(
+        self,
+        manager: MemoryManager,
+        user: str,
+        item: Callable[..., MemoryItem],
+        conversation: list[MemoryItem],
+    ) -> None:
+        """Items, expired ones too, and sessions are deleted; those of others stay."""
+        gone = item(expiration=timezone.now() - HOUR, session_id="old")
+        wait(manager.add_memory_items, [gone, item(user_id=f"{user}-other", session_id="a")])
+        wait(manager.search, user, "text")
+        assert wait(manager.delete_user, user) == len(conversation) + 1
+        assert wait(manager.get_conversation_history, user) == []
+        assert wait(manager.list_sessions, user) == []
+        assert wait(manager.search, user, "text") == []
+        assert wait(manager.delete_user, user) == 0
+        assert [one.session_id for one in wait(manager.list_sessions, f"{user}-other")] == ["a"]
+        assert len(wait(manager.get_conversation_history, f"{user}-other")) == 1
+
+    # Sessions
+
+    def test_sessions_are_listed_by_activity(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem], conversation: list[MemoryItem]
+    ) -> None:
+        """Newest activity first, with the times of their first and last items; page after page."""
+        ties = [item(session_id=name, timestamp=START + HOUR) for name in ("d", "e", "c")]
+        wait(manager.add_memory_items, [*ties, item(user_id=f"{user}-other", session_id="x")])
+        found = wait(manager.list_sessions, user)
+        assert [one.session_id for one in found] == ["a", "e", "d", "c", "b"]
+        times = {one.session_id: (one.started_at, one.last_activity) for one in found}
+        assert (times["a"], times["b"]) == ((START, START + 4 * HOUR), (START + HOUR, START + HOUR))
+        paged: list[str] = []
+        last = None
+        while page := wait(manager.list_sessions, user, limit=2, before=last):
+            paged += [one.session_id for one in page]
+            last = page[-1]
+        assert paged == ["a", "e", "d", "c", "b"]
+        assert wait(manager.list_sessions, f"{user}-none") == []
+
+    def test_a_session_follows_its_items(
+        self, manager: MemoryManager, user: str, conversation: list[MemoryItem]
+    ) -> None:
+        """Its times narrow with the items that are deleted; it is deleted as a whole only."""
+
+        def times(session: str) -> list[tuple[datetime, datetime]]:
+            found = wait(manager.list_sessions, user)
+            return [(one.started_at, one.last_activity) for one in found if one.session_id == session]
+
+        wait(manager.delete_memory_item, conversation[4].id)
+        assert times("a") == [(START, START + 2 * HOUR)]
+        wait(manager.forget, user, "b", filters={"item_type": "message"})
+        assert times("b") == [(START + HOUR, START + HOUR)]
+        wait(manager.forget, user, "b")
+        assert times("b") == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"user_id": ""}, {"before": "a"}] + [{"limit": limit} for limit in (0, 1_001, True, None)],
+    )
+    def test_a_list_of_sessions_that_makes_no_sense_is_refused(
+        self, manager: MemoryManager, user: str, arguments: dict[str, Any]
+    ) -> None:
+        """The argument is named."""
+        with pytest.raises(exceptions.ValidationError) as raised:
+            wait(manager.list_sessions, **{"user_id": user, **arguments})
+        assert raised.value.message_dict.keys() == arguments.keys()
+
     # History
+
+    def test_history_from_the_beginning(
+        self, manager: MemoryManager, user: str, conversation: list[MemoryItem]
+    ) -> None:
+        """The oldest items, oldest first; filters and sessions apply."""
+
+        def texts(*args: Any, **options: Any) -> list[str | None]:
+            found = wait(manager.get_conversation_history, *args, oldest_first=True, **options)
+            return [one.text_content for one in found]
+
+        assert texts(user) == [f"text {number}" for number in range(5)]
+        assert texts(user, "a", limit=2) == ["text 0", "text 2"]
+        later = {"timestamp__gt": START, "item_type": "message"}
+        assert texts(user, "a", limit=1, filters=later) == ["text 2"]
+        assert texts(user, filters={"metadata__n": 1}) == []
+        with pytest.raises(exceptions.ValidationError):
+            texts(user, limit=0)
+        with pytest.raises(exceptions.ValidationError):
+            wait(manager.get_conversation_history, user, oldest_first="yes")
 
     def test_history_is_newest_first(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
         """Without a session, all items of the user."""

@@ -45,7 +45,7 @@ def run(texts: list[str]) -> dict[str, Any]:
 def test_the_examples_run() -> None:
     """Those that need no service, with the manager of the tests' environment."""
     texts = [each.text for each in snippets(FILE) if each.language == "python" and each.heading != WITH_SERVICES]
-    assert len(texts) == 7
+    assert len(texts) == 9
     namespace = run(texts)
     assert namespace["TestMyManager"].test_health
 
