@@ -137,6 +137,8 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
             "a MemoryManager class, or of a function without arguments that returns one",
         ),
         ("SPEAKER", "memory.E013", "a function that takes a MemoryItem and returns its speaker as a string"),
+        ("TOKENIZER", "memory.E020", "a function that takes a text and returns its number of tokens"),
+        ("SUMMARIZER", "memory.E021", "a function that takes MemoryItems and a number of tokens and returns a text"),
     ):
         path = values[key]
         if path == DEFAULTS[key]:  # not imported before it is needed

@@ -36,6 +36,8 @@ DEFAULTS: Mapping[str, Any] = {
     "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
     "LANGUAGE": None,
     "SPEAKER": "memory.search.speakers.speaker_of",
+    "TOKENIZER": None,
+    "SUMMARIZER": None,
     "RERANKER": None,
     "RERANKER_TIMEOUT": 1.0,
     "INDEX_AFTER": 12,
@@ -187,6 +189,24 @@ class MemorySettings:
         """
         function: Callable[[Any], str] = import_string(self._get("SPEAKER"))
         return function
+
+    @property
+    def tokenizer(self) -> Callable[[str], int] | None:
+        """`TOKENIZER`: dotted path of a function that returns the number of tokens of a text, for contexts.
+
+        Default None: that of the embedder, if it has `count_tokens`, else a token for each 3 bytes of UTF-8.
+        """
+        path = self._get("TOKENIZER")
+        return None if path is None else import_string(path)
+
+    @property
+    def summarizer(self) -> Callable[[Any, int], str] | None:
+        """`SUMMARIZER`: dotted path of a function of `MemoryItem`s, oldest first, and of a number of tokens.
+
+        It returns a summary of what a context leaves out, in at most as many tokens. Default None: no summary.
+        """
+        path = self._get("SUMMARIZER")
+        return None if path is None else import_string(path)
 
     @property
     def index_after(self) -> int | None:

@@ -23,7 +23,7 @@ MAX_DEPTH = 20
 MAX_DIMENSIONS = 2_048
 
 # Paths of the API below a collection, which therefore cannot be ids of records.
-RESERVED_IDS = frozenset({"bulk", "check-duplicate", "search"})
+RESERVED_IDS = frozenset({"bulk", "check-duplicate", "context", "search"})
 
 DOCUMENT_OVERHEAD_BYTES = 32
 NAME_OVERHEAD_BYTES = 16

@@ -81,6 +81,8 @@ def test_tests_run_in_their_own_environment() -> None:
         ({"EMBEDDER": "tests.test_conf.without_its_package"}, {"memory.W003"}),
         ({"SPEAKER": "no.such.function"}, {"memory.E013"}),
         ({"RERANKER": "no.such.Reranker"}, {"memory.E015"}),
+        ({"TOKENIZER": "no.such.tokenizer"}, {"memory.E020"}),
+        ({"SUMMARIZER": "no.such.summarizer"}, {"memory.E021"}),
         ({"RERANKER": "builtins.dict"}, {"memory.E015"}),
         ({"RERANKER_TIMEOUT": 0}, {"memory.E005"}),
     ],

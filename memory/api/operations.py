@@ -26,6 +26,7 @@ SEARCH_RESULT = {
     "count": 1,
     "parts": {"z:short": 0.52, "z:own": 0.21, "user": 0.72},
 }
+CONTEXT_TEXT = "From memory:\n[2026-01-31 12:00] user: I prefer trains to planes."
 AGENT_DATA = {
     "id": "5d4e3f2a1b0f8e6c1b2a3d4e5f8a7b6c",
     "agent_id": "ada",
@@ -188,6 +189,22 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             request_example=pick(ITEM, "item_type", "text_content"),
             response_example={"duplicate": True, "id": ITEM["id"]},
         ),
+        "context": Operation(
+            "Make a context for a language model",
+            "Recent turns of a session and what one user's memory has on a question, without doubles, dated and "
+            "attributed, in order, and cut to a budget of tokens. The question is in the body, not in logs of URLs.",
+            response=serializers.ContextSerializer,
+            request_example={"question": "Does she prefer trains?", "session_id": "chat-1", "tokens": 500},
+            response_example={
+                "text": CONTEXT_TEXT,
+                "tokens": 34,
+                "recent": [],
+                "recalled": [{name: value for name, value in ITEM.items() if name != "embedding"}],
+                "summary": "",
+                "cut": 0,
+                "is_truncated": False,
+            },
+        ),
         "search": Operation(
             "Search memory items",
             "Full-text and semantic search in one user's memory, best match first: in yours, unless you may "
@@ -241,7 +258,7 @@ ERRORS: Mapping[int, str] = {
     403: "Missing or invalid CSRF token (session authentication).",
     404: "The record does not exist, or you cannot read it.",
     304: "The client has the record already: `If-None-Match` names its tag.",
-    405: "Method not allowed: `bulk`, `check-duplicate` and `search` are paths, not ids.",
+    405: "Method not allowed: `bulk`, `check-duplicate`, `context` and `search` are paths, not ids.",
     406: "The Accept header does not allow JSON.",
     409: "A concurrent request wrote one of these records, or has the same Idempotency-Key. Nothing was written.",
     411: "Missing Content-Length.",

@@ -28,6 +28,7 @@ SCOPE_OF_METHOD: Mapping[str, str] = {
 }
 SCOPE_OF_ACTION: Mapping[str, str] = {
     "check_duplicate": READ,
+    "context": READ,
     "search_many": READ,
     "bulk_get": READ,
     "bulk_delete": FORGET,

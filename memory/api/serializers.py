@@ -22,6 +22,7 @@ from ..conf import memory_settings
 from ..fields import AnyJSONField, VectorField
 from ..fields import MapField as MapModelField
 from ..models import AgentData, MemoryItem, UserSession
+from ..querysets.contexts import MOST_TOKENS, RECALLED, TOKENS, TURNS
 from ..search import MIN_SCORE
 from ..text_index import MOST_RESULTS
 from . import fields
@@ -31,6 +32,7 @@ from .parsers import RECORD_VALUES, has_more_values
 from .permissions import principal
 
 MOST_QUESTIONS = 10
+MOST_TURNS_OF_API = 200
 UNKNOWN = "This field does not exist or is read-only."
 
 
@@ -506,6 +508,54 @@ FILTERS = frozenset({"session_id", "item_type", "persona_active", "since", "unti
 
 def _parameter(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+class ContextQuerySerializer(StrictSerializer):
+    """A question, and the conversation in which it is asked."""
+
+    question = fields.QuestionField(help_text="What the model is about to answer.")
+    session_id = fields.TextField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The session of the recent turns; null: the newest of all sessions.",
+    )
+    user_id = fields.TextField(required=False, help_text="The user whose memory is used; default: yourself.")
+    tokens = fields.StrictIntegerField(
+        default=TOKENS, min_value=1, max_value=MOST_TOKENS, help_text="The budget: the most tokens of `text`."
+    )
+    turns = fields.StrictIntegerField(
+        default=TURNS, min_value=1, max_value=MOST_TURNS_OF_API, help_text="How many recent turns are considered."
+    )
+    limit = fields.StrictIntegerField(
+        default=RECALLED, min_value=1, max_value=MOST_RESULTS, help_text="How many items are recalled at most."
+    )
+    min_score = fields.StrictNumberField(
+        default=0.0, min_value=0, max_value=1, help_text=f"Recall no items with a lower score, such as {MIN_SCORE}."
+    )
+
+
+class ContextItemSerializer(MemoryItemSerializer):
+    """An item of a context, without its vector."""
+
+    class Meta(MemoryItemSerializer.Meta):
+        fields = tuple(name for name in MemoryItemSerializer.Meta.fields if name != "embedding")
+
+
+class ContextSerializer(serializers.Serializer[Any]):
+    """A context for a language model."""
+
+    text = serializers.CharField(help_text="The context: a line for each item, with its time and speaker.")
+    tokens = serializers.IntegerField(help_text="The tokens of `text`, at most as many as asked for.")
+    recent = ContextItemSerializer(many=True, help_text="The recent turns in it, oldest first.")
+    recalled = ContextItemSerializer(many=True, help_text="The recalled items in it, oldest first.")
+    summary = serializers.CharField(help_text="The summary of what was cut; empty without a summarizer.")
+    cut = serializers.SerializerMethodField(help_text="The number of items that were considered and cut.")
+    is_truncated = serializers.BooleanField(help_text="Whether the newest turn alone exceeds the budget, and is cut.")
+
+    def get_cut(self, context: Any) -> int:
+        """Their number."""
+        return len(context.cut)
 
 
 class DuplicateSerializer(serializers.Serializer[Any]):

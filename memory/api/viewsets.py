@@ -35,7 +35,7 @@ from ..coherence.changes import TOUCH_AFTER
 from ..contention import in_transaction, retried_on_contention, write_transaction
 from ..fields import new_id
 from ..models import AgentData, MemoryItem, Record, UserSession
-from ..querysets import MemoryItemQuerySet
+from ..querysets import MemoryItemQuerySet, context_of
 from ..request_ids import HEADER as REQUEST_ID
 from ..request_ids import identified
 from ..search import MIN_SCORE
@@ -478,6 +478,25 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
             for question, found in zip(questions, every, strict=True)
         ]
         return Response({"searches": searches})
+
+    @action(
+        detail=False, methods=[HTTPMethod.POST], serializer_class=serializers.ContextQuerySerializer, url_path="context"
+    )
+    def context(self, request: Request) -> Response:
+        """Make a context for a language model."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        owner = values.get("user_id") or principal(request)
+        turns: list[MemoryItem] = []
+        found: list[MemoryItem] = []
+        if may_act_for(request, owner):  # of others there is nothing, as for a user without items
+            turns = history.recent(owner, values["session_id"], values["turns"], most_bytes=PAGE_BYTES)
+            found = MemoryItem.objects.search(
+                values["question"], user_id=owner, limit=values["limit"], min_score=values["min_score"]
+            )
+        made = context_of(turns, up_to(found, values["limit"]).records, values["tokens"])
+        return Response(serializers.ContextSerializer(made, context=self.get_serializer_context()).data)
 
     def searched(self, filterset: filters.MemoryItemSearch, user_id: str | None) -> MemoryItemQuerySet:
         """The filtered items of a user, by default of the principal."""

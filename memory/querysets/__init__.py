@@ -5,8 +5,18 @@ path (`save`, `bulk_create`, `bulk_update`, `update`) checks the limits of `limi
 """
 
 from .agent_data import AgentDataQuerySet
+from .contexts import ContextOptions, MemoryContext, context_of
 from .items import MemoryItemQuerySet
 from .records import LiveManager, RecordQuerySet
 from .sessions import UserSessionQuerySet
 
-__all__ = ["AgentDataQuerySet", "LiveManager", "MemoryItemQuerySet", "RecordQuerySet", "UserSessionQuerySet"]
+__all__ = [
+    "AgentDataQuerySet",
+    "ContextOptions",
+    "LiveManager",
+    "MemoryContext",
+    "MemoryItemQuerySet",
+    "RecordQuerySet",
+    "UserSessionQuerySet",
+    "context_of",
+]

@@ -12,6 +12,7 @@ from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
 from ..text_index import SearchOptions, text_index
+from .contexts import RECALLED, TOKENS, TURNS, ContextOptions, MemoryContext, checked, context_of
 from .records import RecordQuerySet
 
 if TYPE_CHECKING:
@@ -110,6 +111,38 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
     async def asearch_many(self, queries: Sequence[str], **options: Any) -> list[list[MemoryItem]]:
         """As `search_many`."""
         return await sync_to_async(self.search_many)(queries, **options)
+
+    def context(
+        self,
+        user_id: str,
+        session_id: str | None,
+        question: str,
+        tokens: int = TOKENS,
+        *,
+        turns: int = TURNS,
+        limit: int = RECALLED,
+        min_score: float = 0.0,
+    ) -> MemoryContext:
+        """A context for a language model in at most `tokens` tokens: recent turns, and what answers `question`.
+
+        The `turns` newest items of the session (None: of all the user's sessions) are read by one query, and `limit`
+        (1 to 100) results of `search()`, of all sessions, with at least `min_score`. All filters of the queryset apply.
+        docs/context.md has the rules.
+
+        Raises as `search()` does, and `ValueError` and `TypeError` for `tokens` outside 1..1,000,000 and `turns`
+        outside 1..1,000.
+        """
+        options = checked(ContextOptions(tokens, turns, limit, min_score))
+        found = self.search(question, user_id=user_id, limit=options.limit, min_score=options.min_score)
+        items = self.for_user(user_id).without_search_data()
+        recent = items if session_id is None else items.in_session(session_id)
+        return context_of(recent.recent(options.turns), found, options.tokens)
+
+    async def acontext(
+        self, user_id: str, session_id: str | None, question: str, tokens: int = TOKENS, **options: Any
+    ) -> MemoryContext:
+        """As `context`."""
+        return await sync_to_async(self.context)(user_id, session_id, question, tokens, **options)
 
     def without_search_data(self) -> Self:
         """Defer the fields that only search reads (terms, vector, their versions): they are larger than most texts.

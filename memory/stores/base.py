@@ -6,13 +6,18 @@ implements. Returned objects are copies: changing them does not change stored da
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
+from asgiref.sync import sync_to_async
+
 from ..exceptions import StorageError, ValidationError
 from ..models import AgentData, MemoryItem, UserSession
+from ..querysets import MemoryContext, context_of
+from ..querysets.contexts import MOST_TOKENS, MOST_TURNS, RECALLED, TOKENS, TURNS
 from ..text_index import MOST_RESULTS, SearchOptions
 from .changes import validated_changes
 from .filters import Condition, parse
@@ -205,6 +210,38 @@ class MemoryManager(ABC):
         options = SearchOptions(limit, float(min_score), hidden, explain)
         search = Search(validated_query("query", query), session_id, parse(filters), options)
         return await self._search(user_id, search)
+
+    async def context(
+        self,
+        user_id: str,
+        session_id: str | None,
+        question: str,
+        tokens: int = TOKENS,
+        *,
+        turns: int = TURNS,
+        limit: int = RECALLED,
+        min_score: float = 0.0,
+    ) -> MemoryContext:
+        """A context for a language model in at most `tokens` tokens: recent turns, and what answers `question`.
+
+        The `turns` newest items of the session (None: of all sessions) and the `limit` (1 to 100) best results of a
+        search of all sessions with at least `min_score`. docs/context.md has the rules.
+        """
+        self._require_ready()
+        check_name("user_id", user_id)
+        if session_id is not None:
+            check_name("session_id", session_id)
+        check_count("tokens", tokens, MOST_TOKENS)
+        check_count("turns", turns, MOST_TURNS)
+        check_count("limit", limit, MOST_RESULTS)
+        check_share("min_score", min_score)
+        query = validated_query("question", question)
+        recent, found = await asyncio.gather(
+            self._get_conversation_history(user_id, session_id, turns, ()),
+            self._search(user_id, Search(query, None, (), SearchOptions(limit, float(min_score)))),
+        )
+        # Tokens are counted, and the host's model may be called, on another thread: the event loop goes on.
+        return await sync_to_async(context_of, thread_sensitive=False)(recent, found, tokens)
 
     async def semantic_search(
         self,

@@ -59,9 +59,10 @@ def delete_index(user_id: str, using: str) -> None:
 
 def _delete_all(rows: QuerySet[Any]) -> int:
     """Delete rows in batches; return how many of them, or of what was deleted with them, are items."""
-    deleted = 0
-    while keys := list(rows.order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-        deleted += _deleted(rows.filter(pk__in=keys))
+    deleted, keys = 0, [""] * ROWS_AT_ONCE
+    while len(keys) == ROWS_AT_ONCE:
+        keys = list(rows.order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        deleted += _deleted(rows.filter(pk__in=keys)) if keys else 0
     return deleted
 
 

@@ -31,6 +31,7 @@ OPERATIONS = {
         ("get", f"{ITEMS}one/"),
         ("get", f"{ITEMS}search/?q=a"),
         ("post", f"{ITEMS}check-duplicate/"),
+        ("post", f"{ITEMS}context/"),
     ],
     "write": [("post", ITEMS), ("post", f"{ITEMS}bulk/"), ("patch", f"{ITEMS}one/"), ("put", f"{ITEMS}one/")],
     "forget": [("delete", f"{ITEMS}one/"), ("delete", "/api/sessions/ada:s/")],

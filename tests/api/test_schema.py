@@ -45,6 +45,7 @@ def test_schema_is_public_valid_and_complete(schema: dict[str, Any]) -> None:
         *(f"{path}{{id}}/" for path in record),
         *(f"/api/{name}/bulk/{more}" for name in ("memory-items", "agent-data") for more in ("", "get/", "delete/")),
         "/api/memory-items/check-duplicate/",
+        "/api/memory-items/context/",
         "/api/memory-items/search/",
         "/api/sessions/{id}/history/",
     }

@@ -46,6 +46,10 @@ class StaticEmbedder:
         query: Vectors = _embed([text])[0]
         return query
 
+    def count_tokens(self, text: str) -> int:
+        """The number of tokens of a text by the model's tokenizer, that of Llama 2."""
+        return len(_model().tokenizer.encode(text.encode(errors="replace").decode(), add_special_tokens=False).ids)
+
 
 def _embed(texts: Sequence[str]) -> Vectors:
     # Not by `WordLlama.embed`, which pads each text to the longest of its batch: the averages are the same.
