@@ -43,6 +43,7 @@ DEFAULTS: Mapping[str, Any] = {
     "INDEX_AFTER": 12,
     "SEARCH_CACHE": None,
     "SEARCH_CACHE_BYTES": 256 * 1024 * 1024,
+    "TELEMETRY_CONTENT": False,
 }
 
 
@@ -230,6 +231,11 @@ class MemorySettings:
     def search_cache_bytes(self) -> int:
         """`SEARCH_CACHE_BYTES`: how much of search indexes each process keeps in memory. Default 256 MiB."""
         return int(self._get("SEARCH_CACHE_BYTES"))
+
+    @property
+    def telemetry_content(self) -> bool:
+        """`TELEMETRY_CONTENT`: whether spans of OpenTelemetry have the texts of queries and records. Default False."""
+        return bool(self._get("TELEMETRY_CONTENT"))
 
 
 def make_embedder(path: Any) -> Embedder:

@@ -43,6 +43,7 @@ from .fields import (
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
+from .telemetry import DELETE, UPDATE, traced
 from .text_index import text_index
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them in this field; the limit is %(most)d.")
@@ -183,6 +184,7 @@ class Record(Document):
     def after_delete(self, using: str) -> None:
         """Update other rows in the transaction that deleted this record."""
 
+    @traced(UPDATE)
     @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`; raises `ValidationError` for values beyond the limits."""
@@ -209,6 +211,7 @@ class Record(Document):
                 changes.changed(conversations)
             self.after_write([self], using, changes)
 
+    @traced(DELETE)
     @retry_on_contention
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""

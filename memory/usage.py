@@ -28,6 +28,7 @@ from memory.backends import clock
 from memory.backends.firestore.middleware import MeteredMiddleware
 from memory.backends.firestore.statements import Cost
 
+from . import telemetry
 from .conf import memory_settings
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,8 @@ def store(counted: Mapping[str, int], cache: BaseCache, hour: int) -> None:
 def add(name: str, count: int = 1) -> None:
     """Count something: one of `NAMES`."""
     counts.add({name: count})
+    if name in (CACHE_HIT, CACHE_MISS):
+        telemetry.record_cache_read(hit=name == CACHE_HIT)
 
 
 @contextmanager

@@ -59,6 +59,10 @@ MIDDLEWARE = [
     "memory.usage.UsageMiddleware",
 ]
 
+# The header Server-Timing of a request's calls to Firestore.
+if boolean("SERVER_TIMING", False):
+    MIDDLEWARE = [MIDDLEWARE[0], "memory.backends.firestore.middleware.ServerTimingMiddleware", *MIDDLEWARE[1:]]
+
 # Websites whose scripts may call the API; none by default, and then nothing of CORS is loaded.
 CORS_ALLOWED_ORIGINS = exact_origins("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"

@@ -11,6 +11,7 @@ from ..batches import activities_of
 from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
+from ..telemetry import DELETE, traced
 from ..text_index import SearchOptions, text_index
 from .contexts import RECALLED, TOKENS, TURNS, ContextOptions, MemoryContext, checked, context_of
 from .records import RecordQuerySet
@@ -168,6 +169,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @traced(DELETE)
     @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """As `RecordQuerySet.delete`; the times of sessions whose first or last item is deleted are corrected."""

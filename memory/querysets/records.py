@@ -18,6 +18,7 @@ from memory.backends.firestore.values.batching import batches
 
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
 from ..contention import retry_on_contention, write_transaction
+from ..telemetry import CREATE, DELETE, UPDATE, traced
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -117,6 +118,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
         return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
 
+    @traced(CREATE)
     @retry_on_contention
     def _bulk_create(
         self,
@@ -143,6 +145,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             self.model.after_write(records, self.db, changes)
         return created
 
+    @traced(UPDATE)
     @retry_on_contention
     def bulk_update(self, objs: Iterable[RecordT], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Django's `bulk_update`; raises `ValidationError`, and writes nothing, if a record is beyond the limits."""
@@ -177,6 +180,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @traced(DELETE)
     @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
@@ -198,6 +202,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             changes.removed(old)
         return counts.total(), dict(counts)
 
+    @traced(UPDATE)
     def _update_at_once(self, values: Mapping[str, Any]) -> int:
         values = {**self.model.stamps(), **values}
         if not self.model.is_cached(self.db) or self._is_not_plain():

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
+from memory import telemetry
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.text_index import SearchOptions
@@ -45,5 +46,7 @@ class TextSearch:
         self, items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions
     ) -> list[list[MemoryItem]]:
         """One user's items, ranked for each query."""
-        with timed_searches(len(queries)):
-            return recall.search(items, queries, options)
+        with timed_searches(len(queries)), telemetry.operation(telemetry.SEARCH, items.db, queries=queries) as outcome:
+            found = recall.search(items, queries, options)
+            outcome.found([item for results in found for item in results])
+        return found

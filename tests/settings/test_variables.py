@@ -49,6 +49,7 @@ INVALID: Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
         ("a.example.org", "https://hunter2@a.example.org", "https://a.example.org/a"),
     ),
     "CORS_ALLOWED_ORIGINS": (DEVELOPMENT, ("a.example.org", "https://a.example.org/a", "*", "https://*.example.org")),
+    "SERVER_TIMING": (DEVELOPMENT, NO_BOOLEAN),
     "LOG_LEVEL": (DEVELOPMENT, ("LOUD", "10", "hunter2")),
     "DATABASE_URL": (DEVELOPMENT, NO_DATABASE),
     "MEMORY_DATABASE_URL": (DEVELOPMENT, (*NO_DATABASE, "firestore:")),

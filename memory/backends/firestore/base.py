@@ -22,6 +22,7 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 from django.db.backends.utils import CursorWrapper, debug_transaction
 from django.utils.asyncio import async_unsafe
 
+from memory.backends import telemetry
 from memory.backends.sqlite.base import DatabaseWrapper as SQLiteWrapper
 
 from . import options
@@ -323,7 +324,7 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             **conn_params,
             wrap_call=self._wrap_call,
             log=self._log,
-            is_logging=lambda: self.queries_logged or bool(COSTS.get()),
+            is_logging=lambda: self.queries_logged or bool(COSTS.get()) or telemetry.is_active(),
             index=derive.required_index,
             missing=catalog.missing if catalog is not None else no_index,
         )
@@ -567,6 +568,8 @@ class DatabaseWrapper(BaseDatabaseWrapper):
         """A call that ended; one that is part of no statement is an entry of `queries` by itself."""
         for cost in COSTS.get():
             cost.add(rpc)
+        if telemetry.is_active():
+            telemetry.record_call(rpc, self._lane, str(self.settings_dict["NAME"]))
         if not self.queries_logged:
             return
         call, statement = as_entry(rpc, self._lane), self._statement

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import grpc
 from django.db import DatabaseError
 
-from memory.backends import clock
+from memory.backends import clock, telemetry
 
 from .. import errors
 from ..query.plan import Rpc
@@ -55,6 +55,7 @@ class Deadline:
         seconds = self._backoff.next_pause()
         if seconds >= self.remaining():
             return False
+        telemetry.record_retry("call")
         time.sleep(seconds)
         return True
 

@@ -17,6 +17,8 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 
+from memory.backends import telemetry
+
 from ..errors import Contention
 from ..values.backoff import Backoff
 
@@ -94,6 +96,7 @@ def retry_on_contention(attempt: Callable[[int], T], attempts: int, may_retry: C
         except Contention:
             if not may_retry():
                 raise
+        telemetry.record_retry("transaction")
         time.sleep(backoff.next_pause())
     return attempt(attempts - 1)
 
