@@ -28,7 +28,7 @@ class MemoryConfig(AppConfig):
         from django.db.models.signals import post_migrate, post_save, pre_save
 
         # Models can be imported only now; `checks` registers by decorator.
-        from . import checks, text_index, usage  # noqa: F401
+        from . import checks, text_index, tombstones, usage  # noqa: F401
         from .distances import register_functions
         from .history import receivers
 
@@ -38,6 +38,7 @@ class MemoryConfig(AppConfig):
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
         request_finished.connect(usage.flush_counts, dispatch_uid="memory.usage")
         post_migrate.connect(_clear_known, sender=self, dispatch_uid="memory.search.known")
+        post_migrate.connect(tombstones.tombstones.clear, sender=self, dispatch_uid="memory.tombstones")
         post_migrate.connect(receivers.clear_cache, sender=self, dispatch_uid="memory.history")
         pre_save.connect(_before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
         for name in ("MemoryItem", "UserSession"):

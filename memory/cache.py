@@ -222,6 +222,17 @@ class ConversationCache:
             self._commands([("UNLINK", key) for key in keys[start : start + KEYS_AT_ONCE]])
         return len(keys)
 
+    def forget(self, user_id: str) -> int:
+        """Remove all keys of a user's conversations in this database, marks too. Returns the number of conversations.
+
+        Reads all states. Call it after the rows were deleted: fills and writes that have begun find no lease or mark.
+        """
+        found = [Conversation(*name[1:]) for name, _ in self._states() if name[:2] == [self.database, user_id]]
+        for some in batches(found, KEYS_AT_ONCE):
+            keys = [self._keys(each) for each in some]
+            self._commands([("UNLINK", each.state, each.order) for each in keys])
+        return len(found)
+
     def names(self) -> Iterator[Conversation]:
         """The cached conversations of this database."""
         for name, info in self._states():

@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .fields import AnyJSONField, DocumentIdField, LongTextField, NameField, new_id
+from .tombstones import Guarded
 
 
-class Bytes(models.Model):
+class Bytes(Guarded):
     """Bytes of one user's thread: in the row, or in the parts with these ids."""
 
     id = DocumentIdField(editable=False)
@@ -76,7 +77,7 @@ class AgentWrites(Bytes):
         return f"{self.user_id}: {self.thread_id}, {self.task_id}"
 
 
-class AgentPart(models.Model):
+class AgentPart(Guarded):
     """A part of the bytes of a checkpoint or of writes."""
 
     id = DocumentIdField(default=new_id, editable=False)

@@ -19,7 +19,7 @@ POSITIVE_INTEGERS = (
     *("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "MAX_RECORD_BYTES"),
     *("HISTORY_SIZE", "CACHE_TTL", "INDEX_AFTER", "SEARCH_CACHE_BYTES"),
 )
-OPTIONAL = {"INDEX_AFTER"}
+OPTIONAL = {"INDEX_AFTER", "ERASURE_CHECK"}
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
 SLOWEST_REDIS_SECONDS = 0.25
@@ -50,6 +50,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_search(values),
         *_firestore(values),
         *_encryption_keys(values),
+        *_receipt_key(values),
         *_router(values),
         *_access(values),
         *_redis(values),
@@ -84,7 +85,7 @@ def _aliases(values: dict[str, Any]) -> Iterator[CheckMessage]:
 def _extras(given: dict[str, Any]) -> Iterator[CheckMessage]:
     """Settings that need an extra of the package."""
     needed = [(f"MEMORY[{key!r}]", "search") for key in ("EMBEDDER", "LANGUAGE", "RERANKER") if given.get(key)]
-    needed += [("MEMORY['ENCRYPTION_KEYS']", "encryption")] if given.get("ENCRYPTION_KEYS") else []
+    needed += [(f"MEMORY[{key!r}]", "encryption") for key in ("ENCRYPTION_KEYS", "RECEIPT_KEY") if given.get(key)]
     for setting, extra in needed:
         if missing(extra):
             yield Error(
@@ -101,8 +102,10 @@ def _numbers(values: dict[str, Any]) -> Iterator[CheckMessage]:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             yield _not_a_number(key, value, "an integer of at least 1")
-    for key in ("HEALTH_TIMEOUT", "RERANKER_TIMEOUT"):
+    for key in ("HEALTH_TIMEOUT", "RERANKER_TIMEOUT", "ERASURE_CHECK"):
         timeout = values[key]
+        if timeout is None and key in OPTIONAL:
+            continue
         if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout <= 0:
             yield _not_a_number(key, timeout, "a positive number of seconds")
     for key, largest in LARGEST.items():
@@ -230,6 +233,23 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
             # Name its position: the key itself is a secret.
             problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is not a Fernet key."
             yield Error(problem, hint=hint, id="memory.E014")
+
+
+def _receipt_key(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    key = values["RECEIPT_KEY"]
+    if key is None or missing("encryption"):
+        return
+    from .lifecycle.receipts import private_key  # slow to import: cryptography
+
+    try:
+        private_key(str(key))
+    except ValueError:
+        # Without the key itself, which is a secret.
+        yield Error(
+            "MEMORY['RECEIPT_KEY'] is not a private Ed25519 key as PEM.",
+            hint="Create one: manage.py memory_erase --new-key. Or set it to None: receipts are not signed.",
+            id="memory.E017",
+        )
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:

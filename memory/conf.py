@@ -44,6 +44,8 @@ DEFAULTS: Mapping[str, Any] = {
     "SEARCH_CACHE": None,
     "SEARCH_CACHE_BYTES": 256 * 1024 * 1024,
     "TELEMETRY_CONTENT": False,
+    "ERASURE_CHECK": 5.0,
+    "RECEIPT_KEY": None,
 }
 
 
@@ -236,6 +238,24 @@ class MemorySettings:
     def telemetry_content(self) -> bool:
         """`TELEMETRY_CONTENT`: whether spans of OpenTelemetry have the texts of queries and records. Default False."""
         return bool(self._get("TELEMETRY_CONTENT"))
+
+    @property
+    def erasure_check(self) -> float | None:
+        """`ERASURE_CHECK`: how often a process that writes reads the tombstones of people, in seconds. Default 5.
+
+        None: writes are not checked, so writers can bring back what was erased. All processes must have the same value.
+        """
+        seconds = self._get("ERASURE_CHECK")
+        return None if seconds is None else float(seconds)
+
+    @property
+    def receipt_key(self) -> str | None:
+        """`RECEIPT_KEY`: an Ed25519 private key as PEM, which signs receipts of erasures. Default None: not signed.
+
+        `manage.py memory_erase --new-key` makes one.
+        """
+        key = self._get("RECEIPT_KEY")
+        return None if key is None else str(key)
 
 
 def make_embedder(path: Any) -> Embedder:

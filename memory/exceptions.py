@@ -2,7 +2,8 @@
 
 Exception
 ├── StorageError              an operation on storage failed; it had no effect unless the message says otherwise
-│   └── ConnectionError       storage cannot be reached or does not answer; also a builtin ConnectionError (OSError)
+│   ├── ConnectionError       storage cannot be reached or does not answer; also a builtin ConnectionError (OSError)
+│   └── PersonErased          the person was erased, and until a given time nothing of them can be written
 └── django.core.exceptions.ValidationError
     └── ValidationError       a record is beyond the limits of storage; `message_dict` names the field
 
@@ -17,6 +18,7 @@ import builtins
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from typing import TypeAlias
 
@@ -27,7 +29,7 @@ from django.db.transaction import TransactionManagementError
 from .contention import is_contention, is_outcome_unknown
 from .embedding import EmbedderError, NoEmbedderError
 
-__all__ = ["ConnectionError", "StorageError", "ValidationError", "storage_errors", "translated"]
+__all__ = ["ConnectionError", "PersonErased", "StorageError", "ValidationError", "storage_errors", "translated"]
 
 
 class StorageError(Exception):
@@ -36,6 +38,14 @@ class StorageError(Exception):
 
 class ConnectionError(StorageError, builtins.ConnectionError):
     """Storage cannot be reached or does not answer: the same call may succeed later."""
+
+
+class PersonErased(StorageError):  # noqa: N818  (names a state, not a fault)
+    """The person was erased: until `until` nothing of theirs can be written. Nothing was written."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"This person was erased. Writes are refused until {until.isoformat(timespec='seconds')}.")
+        self.until = until
 
 
 class ValidationError(DjangoValidationError):

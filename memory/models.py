@@ -25,6 +25,8 @@ from .checkpoints import AgentPart as AgentPart
 from .checkpoints import AgentWrites as AgentWrites
 from .coherence import Changes, Tables, cache_of, conversation_of, writing
 from .contention import retry_on_contention
+from .erasures import ErasedIds as ErasedIds
+from .erasures import Erasure as Erasure
 from .exceptions import ValidationError
 from .fields import (
     AnyJSONField,
@@ -45,6 +47,8 @@ from .fields import (
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
 from .telemetry import DELETE, UPDATE, traced
 from .text_index import text_index
+from .tombstones import Guarded, tombstones
+from .trail import AuditEntry as AuditEntry
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them in this field; the limit is %(most)d.")
 RESERVED = _("%(id)r is reserved for a path of the API.")
@@ -56,6 +60,8 @@ class Document(models.Model):
 
     # Whether the conversation cache holds rows of this model.
     CACHED: ClassVar[bool] = False
+    # The field with the id of the person whose row it is.
+    OWNER: ClassVar[str] = "user_id"
     # Fields that only search reads; and the most bytes of a document that they take.
     UNREAD_FIELDS: ClassVar[frozenset[str]] = frozenset()
     UNREAD_BYTES: ClassVar[int] = 0
@@ -84,6 +90,11 @@ class Document(models.Model):
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
         fields = (field for field in self._meta.concrete_fields if field.name not in without)
         return {field.name: field.value_from_object(self) for field in fields}
+
+    @classmethod
+    def refuse_erased(cls, records: Iterable[Any], using: str) -> None:
+        """Raise `PersonErased` if one of the owners was erased. Call it before the transaction that writes them."""
+        tombstones.refuse((getattr(record, cls.OWNER) for record in records), using)
 
     def is_whole(self) -> bool:
         """Whether all fields are loaded but those that only search reads."""
@@ -194,6 +205,7 @@ class Record(Document):
             vars(self).setdefault(name, None)
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        self.refuse_erased([self], using)
         whole = kwargs.get("update_fields") is None and self.is_whole()
         if self.writes_all_of_text(kwargs.get("update_fields")):
             self.before_transaction([self], using)
@@ -396,6 +408,7 @@ class AgentData(Record):
     data_type = NameField(_("type"))
     content = AnyJSONField(_("content"), null=True, blank=True)
 
+    OWNER = "agent_id"
     SIZED_FIELDS = frozenset({"metadata", "content"})
     firestore_indexes = (
         ("agent_id", "timestamp"),
@@ -484,6 +497,7 @@ class UserSession(Document):
         """Django's `save`, under the id made of user and session; raises `ValidationError` beyond the limits."""
         self.check_limits(kwargs.get("update_fields"))
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        self.refuse_erased([self], using)
         whole = kwargs.get("update_fields") is None and self.is_whole()
         with self.writing(using) as changes:
             changes.expect([self.conversation])
@@ -531,7 +545,7 @@ def id_of_user(user_id: str) -> str:
     return user.replace(".", "%2E") if user in (".", "..") else user
 
 
-class SearchIndex(models.Model):
+class SearchIndex(Guarded):
     """The directory of a user's search index: its segments, and from when on items are read one by one.
 
     `memory.search.packing` writes it and `memory.search.reading` reads it. Every change increments `generation`.
@@ -558,7 +572,7 @@ class SearchIndex(models.Model):
         return str(self.user_id)
 
 
-class SearchSegment(models.Model):
+class SearchSegment(Guarded):
     """A part of a user's search index, below 1 MiB; it never changes. `memory.search.segments` has its form."""
 
     id = DocumentIdField(default=new_id, editable=False)
@@ -577,7 +591,7 @@ class SearchSegment(models.Model):
         return str(self.pk)
 
 
-class SearchLabel(models.Model):
+class SearchLabel(Guarded):
     """Feedback on a search: whether an item answers a question. `memory_evaluate --feedback` reads it.
 
     An empty `item_id` says that no item answers it.

@@ -87,6 +87,7 @@ class MemoryItemAdmin(RecordAdmin):
             page("people/names/", people.names_view, "people_names"),
             page("people/<path:user_id>/export/", people.export_view, "person_export"),
             page("people/<path:user_id>/erase/", people.erase_view, "person_erase"),
+            page("people/<path:user_id>/receipt/", people.receipt_view, "person_receipt"),
             page("people/<path:user_id>/page/", people.person_view, "person"),
             page("search/", search_page.search_view, "search"),
             page("search/feedback/", search_page.feedback_view, "feedback"),

@@ -14,14 +14,14 @@ from itertools import groupby, islice
 from typing import Any, Final
 
 from django.contrib import messages
-from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
 from django.db import NotSupportedError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -29,9 +29,8 @@ from django.utils.translation import ngettext
 
 from .. import limits
 from ..conf import memory_settings
-from ..extras import MissingExtra
-from ..interchange.export import json_lines
-from ..models import MemoryItem, SearchIndex, SearchLabel, SearchSegment, UserSession
+from ..lifecycle import erasure, exports
+from ..models import MemoryItem, SearchIndex, UserSession
 from .display import excerpt, title_of
 from .figures import Count, Countable, counts_of, days_before, distinct, of_days
 from .index_states import waiting_items
@@ -47,9 +46,9 @@ MEASURED: Final = 200
 """Items of which the size is measured; that of the rest is estimated by their mean."""
 MOST_COUNTED: Final = 10_000
 MOST_TYPES: Final = 25
-ROWS_AT_ONCE: Final = 500
 ERASED_AT_ONCE: Final = 5_000
-"""Items that one request erases."""
+"""Records that one request erases."""
+ERASE_PERSON: Final = "memory.erase_person"
 FACT_TYPES: Final = ("fact", "preference")
 
 
@@ -263,37 +262,54 @@ def facts_of(name: str) -> list[tuple[MemoryItem, str, str]]:
 
 
 def export_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse | StreamingHttpResponse:
-    """A person's sessions and live items as JSON lines, as of `memory_export --user-id`."""
+    """What is stored of a person: JSON lines, or with `?format=html` a page to read."""
     require(request, model_admin.admin_site)
-    name = unquote(user_id)
-    file_name = f"{slugify(name)[:60] or 'person'}-{timezone.localdate():%Y-%m-%d}.jsonl"
+    name, is_page = unquote(user_id), request.GET.get("format") == "html"
+    suffix, kind = ("html", "text/html") if is_page else ("jsonl", "application/x-ndjson")
     return StreamingHttpResponse(
-        (f"{line}\n" for line in json_lines(("UserSession", "MemoryItem"), [name])),
-        content_type="application/x-ndjson; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{file_name}"', "Cache-Control": "no-store"},
+        exports.page(name) if is_page else exports.lines(name),
+        content_type=f"{kind}; charset=utf-8",
+        headers={**attachment(name, suffix), "Cache-Control": "no-store"},
     )
 
 
+def attachment(name: str, suffix: str) -> dict[str, str]:
+    """The header of a file about a person."""
+    file_name = f"{slugify(name)[:60] or 'person'}-{timezone.localdate():%Y-%m-%d}.{suffix}"
+    return {"Content-Disposition": f'attachment; filename="{file_name}"'}
+
+
 def may_erase(request: HttpRequest, site: Any) -> bool:
-    """Whether the user may delete items and sessions."""
+    """Whether the user may erase people: by the permission for it, or by those to delete items and sessions."""
+    if request.user.has_perm(ERASE_PERSON):
+        return True
     return all(may(request, "delete", model, site) for model in (MemoryItem, UserSession))
 
 
 def erase_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse:
-    """A question, and after a POST the erasure of at most `ERASED_AT_ONCE` items; repeated, it goes on."""
+    """A question, and after a POST the erasure, of at most `ERASED_AT_ONCE` rows; repeated, it goes on."""
     site = model_admin.admin_site
     require(request, site)
-    require(request, site, "delete")
+    if not may_erase(request, site):
+        raise PermissionDenied
     name = unquote(user_id)
+    progress = erasure.progress_of(name)
     if request.method == "POST":
-        erased = erase(name, ERASED_AT_ONCE)
-        text = ngettext("%(count)d item was erased.", "%(count)d items were erased.", erased) % {"count": erased}
-        if exists(name):
-            messages.warning(request, f"{text} {_('More are stored: erase again.')}")
-            return HttpResponseRedirect(request.get_full_path())
-        messages.success(request, f"{text} {_('Nothing of this person is stored any more.')}")
-        return HttpResponseRedirect(reverse("admin:memory_people"))
-    if not exists(name):
+        done = erasure.erase(name, by=request.user.get_username(), most=ERASED_AT_ONCE, wait=False)
+        count = done.total - (progress.total if progress else 0)
+        text = ngettext("%(count)d record was erased.", "%(count)d records were erased.", count) % {"count": count}
+        if done.state is erasure.State.FINISHED:
+            url = reverse("admin:memory_person_receipt", args=(quote(name),))
+            link = format_html('<a href="{}">{}</a>', url, _("Receipt"))
+            messages.success(
+                request, format_html("{} {} {}", text, _("Nothing of this person is stored any more."), link)
+            )
+            return HttpResponseRedirect(reverse("admin:memory_people"))
+        waits = _("Writes that had begun may still be stored: erase again in some seconds.")
+        more = _("More are stored: erase again.")
+        messages.warning(request, f"{text} {waits if done.state is erasure.State.WAITING else more}")
+        return HttpResponseRedirect(request.get_full_path())
+    if not exists(name) and (progress is None or progress.state is erasure.State.FINISHED):
         raise Http404(_("Nothing of this person is stored."))
     items, sessions = counts_of(
         [
@@ -307,43 +323,19 @@ def erase_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResp
         "name": name,
         "items": items,
         "sessions_count": sessions,
+        "erased": None if progress is None else progress.total,
         "at_once": ERASED_AT_ONCE,
         "person_url": person_url(name),
     }
     return TemplateResponse(request, "admin/memory/erase.html", context)
 
 
-def erase(name: str, most: int) -> int:
-    """Erase up to `most` items of a person; with the last one also sessions, feedback, the search index, log entries.
-
-    Returns the number of items. What writers add meanwhile stays: erase again.
-    """
-    items, erased = MemoryItem.all_objects.for_user(name), 0
-    while erased < most and (keys := list(items.order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE])):
-        forget_log(MemoryItem, keys)
-        erased += MemoryItem.all_objects.filter(user_id=name, pk__in=keys).delete()[1].get(MemoryItem._meta.label, 0)
-    if items.exists():
-        return erased
-    sessions = UserSession.objects.for_user(name)
-    while keys := list(sessions.order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-        forget_log(UserSession, keys)
-        UserSession.objects.filter(pk__in=keys).delete()
-    SearchLabel.objects.filter(user_id=name).delete()
-    erase_index(name, memory_settings.database)
-    return erased
-
-
-def erase_index(name: str, using: str) -> None:
-    """Erase a person's search index, with what processes and Redis know of it if search is installed."""
-    try:
-        from ..search.packing import erase as erase_all  # needs an extra
-    except MissingExtra:
-        for model in (SearchIndex, SearchSegment):
-            model._default_manager.using(using).filter(user_id=name).delete()
-    else:
-        erase_all(name, using)
-
-
-def forget_log(model: Any, keys: Sequence[str]) -> None:
-    """Delete the entries of the admin's log about records: they have names, and texts that were changed."""
-    LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(model), object_id__in=keys).delete()
+def receipt_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse:
+    """The receipt of a person's erasure, until the tombstone ends."""
+    require(request, model_admin.admin_site)
+    name = unquote(user_id)
+    progress = erasure.progress_of(name) if may_erase(request, model_admin.admin_site) else None
+    if progress is None or not progress.receipt:
+        raise Http404(_("There is no receipt of this person."))
+    headers = {**attachment("erasure", "json"), "Cache-Control": "no-store"}
+    return HttpResponse(progress.receipt, content_type="application/json", headers=headers)

@@ -19,6 +19,7 @@ from memory.backends.firestore.values.batching import batches
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
 from ..contention import retry_on_contention, write_transaction
 from ..telemetry import CREATE, DELETE, UPDATE, traced
+from ..tombstones import tombstones
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -129,6 +130,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         update_fields: Collection[str] | None,
         unique_fields: Collection[str] | None,
     ) -> list[RecordT]:
+        self.model.refuse_erased(records, self.db)
         self.model.before_transaction(records, self.db)
         with self.model.writing(self.db) as changes:
             old = self._places_of(records) if changes.active and update_conflicts else []
@@ -151,6 +153,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         """Django's `bulk_update`; raises `ValidationError`, and writes nothing, if a record is beyond the limits."""
         records, names = list(objs), self.model.with_derived_fields(fields)
         _check_all(records)
+        self.model.refuse_erased(records, self.db)
         unchecked = self.already_checked()
         if self.model.writes_all_of_text(names):
             self.model.before_transaction(records, self.db)
@@ -171,6 +174,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
 
         Changes of text, maps or vectors are written record by record, since the size limit is one of whole documents.
         """
+        if isinstance(owner := values.get(self.model.OWNER), str):
+            tombstones.refuse([owner], self.db)
         if self._checked:
             return super().update(**{**self.model.stamps(), **values})
         if self.model.SIZED_FIELDS.isdisjoint(values):

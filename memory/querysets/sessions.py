@@ -13,6 +13,7 @@ from memory.backends.firestore.values.batching import batches
 from ..batches import ROWS_AT_ONCE, Activity, activities, places_of
 from ..cache import Conversation
 from ..contention import retry_on_contention
+from ..tombstones import tombstones
 
 if TYPE_CHECKING:
     from ..models import MemoryItem, UserSession
@@ -52,6 +53,9 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         ]
         if not rows:
             return
+        # Not refused: this may follow a commit. Items were checked before it.
+        live = tombstones.without_erased({row.user_id for row in rows}, self.db)
+        rows = [row for row in rows if row.user_id in live]
         rows.sort(key=attrgetter("pk"))
         with self.model.writing(self.db) as changes:
             changes.expect(row.conversation for row in rows)
@@ -81,6 +85,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`; raises `ValidationError` for rows beyond the limits."""
         sessions = list(objs)
+        self.model.refuse_erased(sessions, self.db)
         for session in sessions:
             session.check_limits()
         with self.model.writing(self.db) as changes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.conf import memory_settings
+from memory.tombstones import tombstones
 
 from .appending import appended
 from .corpus import Corpus
@@ -210,6 +211,11 @@ class Cache:
             for owner in [one for one in self._known if one[:2] == (using, user_id)]:
                 self._forget(owner)
 
+    def owners(self) -> list[Owner]:
+        """Whose indexes are kept."""
+        with self._lock:
+            return list(self._known)
+
     def clear(self, **kwargs: Any) -> None:
         """Drop everything. Also a receiver of `post_migrate`, since the tables may be new."""
         with self._lock:
@@ -227,3 +233,13 @@ class Cache:
 
 
 cache = Cache()
+
+
+def _forget_erased(using: str, is_erased: Callable[[str], bool]) -> None:
+    """Listener of tombstones: this process forgets the indexes of erased people."""
+    for user_id in {user_id for alias, user_id, _ in cache.owners() if alias == using}:
+        if is_erased(user_id):
+            cache.forget(using, user_id)
+
+
+tombstones.listeners.append(_forget_erased)

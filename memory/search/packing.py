@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from memory.backends.clock import real_time
 from memory.backends.firestore.values.batching import batches
 from memory.contention import in_transaction, is_contention, write_transaction
+from memory.exceptions import PersonErased
 from memory.fields import new_id
 from memory.models import SearchIndex, SearchSegment, id_of_user
 
@@ -84,6 +85,13 @@ def pack(
     """
     if in_transaction(connections[using]):
         raise RuntimeError("A search index cannot be written inside a transaction.")
+    try:
+        return _pack(user_id, using, rebuild, mend, gone, lease)
+    except PersonErased as error:
+        raise Lost from error
+
+
+def _pack(user_id: str, using: str, rebuild: bool, mend: bool, gone: Collection[str], lease: float) -> Packed:
     maker = configured_maker(strict=True)
     owner = (using, user_id, maker.model)
     known = cache.get(owner)

@@ -54,6 +54,27 @@ def forget(ids: Iterable[str]) -> None:
     _call(drop, list(ids), drops=True)
 
 
+def forget_matching(is_one: Callable[[str], bool]) -> int:
+    """Drop the segments with certain ids, of all keys of segments. Returns how many. Raises `Unavailable`."""
+    cache = redis_cache_of(memory_settings.search_cache)
+    if cache is None:
+        return 0
+    from memory.redis import breaker_of, raw_client  # slow to import, and not used without a cache
+
+    client, start = raw_client(cache), str(cache.make_key(PREFIX))
+
+    def drop() -> int:
+        keys = [key.decode() if isinstance(key, bytes) else str(key) for key in client.scan_iter(match=f"{start}*")]
+        found = [key for key in keys if is_one(key[len(start) :])]
+        pipeline = client.pipeline(transaction=False)
+        for key in found:
+            pipeline.unlink(key)
+        pipeline.execute()
+        return len(found)
+
+    return breaker_of(client).call(drop)
+
+
 def _call(action: Callable[[Any, Sequence[str]], ResultT], ids: Sequence[str], drops: bool = False) -> ResultT | None:
     """The result; None without a cache, or while Redis does not answer."""
     cache = redis_cache_of(memory_settings.search_cache) if ids else None

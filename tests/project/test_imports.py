@@ -110,10 +110,10 @@ from django.core.management import call_command
 from django.db import connection
 
 call_command("check")
-from memory.models import AgentData, MemoryItem, UserSession
+from memory.models import AgentData, Erasure, MemoryItem, UserSession
 
 with connection.schema_editor() as editor:
-    for model in (MemoryItem, AgentData, UserSession):
+    for model in (MemoryItem, AgentData, UserSession, Erasure):
         editor.create_model(model)
 list(MemoryItem.objects.recent(10))
 AgentData.objects.create(agent_id="a", data_type="t")

@@ -153,6 +153,10 @@ class Cursor:
         self.commit([Delete(collection, id) for id in ids])
         return len(ids)
 
+    def stored(self, collection: str) -> Iterator[tuple[str, bytes, Any]]:
+        """Every stored document; see `Executor.stored`."""
+        return self._executor.stored(collection)
+
     def copy(self, to: Cursor) -> int:
         """Copies every document to another database, outside of any transaction. Returns the number of documents."""
         return self._executor.copy(to._executor)
@@ -417,6 +421,10 @@ class DatabaseWrapper(BaseDatabaseWrapper):
             yield
         finally:
             self._retries, self._aborted = False, None
+
+    def outside(self) -> AbstractContextManager[None]:
+        """Reads inside take no part in the open transaction: they neither see its writes nor lock what they read."""
+        return override_attr(self, "unit", None)
 
     def optimistic(self) -> AbstractContextManager[None]:
         """Transactions that begin inside take no locks; see `UnitOfWork`."""

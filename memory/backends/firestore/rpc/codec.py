@@ -305,6 +305,11 @@ def decode(message: Message, kind: Kind, depth: int = 0) -> Any:
     return _DECODERS[kind](message)
 
 
+def fields_of(document: Message) -> dict[str, Any]:
+    """All fields of a `Document` message by their stored names, whatever columns there are."""
+    return {unescape_key(name): _decode_wire(value) for name, value in document.fields.items()}
+
+
 def _decode_wire(message: Message) -> Any:
     return _WIRE_DECODERS[message.WhichOneof("value_type")](message)
 

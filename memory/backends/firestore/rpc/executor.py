@@ -236,6 +236,17 @@ class Executor:
                 page = replace(page, start_after=(ids[-1],))
         return copied
 
+    def stored(self, collection: str) -> Iterator[tuple[str, bytes, Any]]:
+        """Every document of a collection, outside of any transaction: its id, its serialized form, and its fields.
+
+        Fields are decoded as JSON is; bytes stay bytes.
+        """
+        page = Query(collection, columns=(DOCUMENT_ID,), limit=GET_BATCH, orders=(Order(DOCUMENT_ID),))
+        while ids := [row[0] for row in self.run(page)]:
+            for (_, id), document in self.documents([(collection, id) for id in ids]).items():
+                yield id, bytes(document.SerializeToString()), codec.fields_of(document)
+            page = replace(page, start_after=(ids[-1],))
+
     def _prepare(self, read: Query | Nearest | Aggregate, budget: ByteBudget) -> tuple[Stream, Iterable[Row]]:
         """The call of a read, and an iterable of its rows within the budget."""
         if isinstance(read, Nearest):
