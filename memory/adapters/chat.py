@@ -92,6 +92,11 @@ class Chat:
             _, counts = MemoryItem.all_objects.using(self.alias).filter(pk=pk).delete()
             return newest, counts.get(MemoryItem._meta.label, 0) > 0
 
+    def remove(self, pk: str) -> bool:
+        """Remove the item with this id; return whether this call did."""
+        _, counts = self._rows().filter(pk=pk).delete()
+        return bool(counts.get(MemoryItem._meta.label))
+
     def clear(self) -> None:
         """Delete the session with all its items."""
         UserSession.objects.using(self.alias).filter(pk=UserSession.make_id(self.user_id, self.session_id)).delete()

@@ -13,6 +13,7 @@ FRAMEWORKS = {
     "langgraph": "test_langgraph",
     "agents": "test_openai_agents",
     "langchain_core": "test_langchain",
+    "llama_index": "test_llama_index",
 }
 
 collect_ignore_glob = [f"{name}*" for framework, name in FRAMEWORKS.items() if find_spec(framework) is None]

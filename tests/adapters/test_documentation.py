@@ -15,6 +15,7 @@ PAGES = {
     "langgraph": "langgraph.md",
     "agents": "openai-agents.md",
     "langchain_core": "langchain.md",
+    "llama_index": "llama-index.md",
 }
 FOUND = [ROOT / "docs/adapters" / page for framework, page in PAGES.items() if find_spec(framework) is not None]
 

@@ -13,6 +13,7 @@ ADAPTERS = {
     "langgraph": "langgraph",
     "openai_agents": "agents",
     "langchain": "langchain_core",
+    "llama_index": "llama_index",
 }  # the module of each framework
 
 
