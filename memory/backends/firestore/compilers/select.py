@@ -47,7 +47,7 @@ from ..rpc import codec
 from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
-from . import claim, marker_lookup, own_aggregates, own_rows
+from . import claim, known_queries, marker_lookup, own_aggregates, own_rows
 from .explain import describe
 
 Row = tuple[Any, ...]
@@ -61,7 +61,7 @@ class SQLCompiler(compiler.SQLCompiler):
     elide_empty: bool
     inner: Any = None
     lane: str = NATIVE
-    shape: pk_lookup.Shape | None = None
+    shape: pk_lookup.Shape | known_queries.KnownQuery | None = None
 
     # --- the interface to Django's iterators
 
@@ -179,13 +179,19 @@ class SQLCompiler(compiler.SQLCompiler):
         found = pk_lookup.match_select(self)
         if found is not None:
             return self.row_by_pk(*found)
+        shape = known_queries.shape_of(query)
+        if shape is not None and (known := known_queries.find(shape, query, self.connection)) is not None:
+            rows = self.rows_of_known(known)
+            if rows is not None:
+                return rows
         inner = self.setup()
         if query.model is None:
             self.lane = MIRROR
             return iter(self.run_in_mirror(inner, ("a query without a table",)))
         analyzed = analysis.analyze(self, inner)
         self.copy_select_list()
-        answer = self.native(analyzed)
+        known = None if shape is None else known_queries.keep(shape, self, analyzed)
+        answer = self.native(analyzed, known)
         if isinstance(answer, NotNative):
             self.lane = MIRROR
             return iter(self.mirror_rows(analyzed, answer.unsupported))
@@ -200,13 +206,28 @@ class SQLCompiler(compiler.SQLCompiler):
         rows = self.connection.plan_cursor().run(read)
         return iter(rows) if residue == TRUE else filter(holds(residue, shape.columns, codec.as_read), rows)
 
-    def native(self, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[Row] | NotNative:
+    def rows_of_known(self, known: known_queries.KnownQuery) -> Iterator[Row] | None:
+        """The rows of a query whose shape is known; None if it has to be compiled."""
+        unit = self.connection.unit
+        if unit is not None and unit.touches(Query(known.analyzed.select.collection)):
+            return None
+        read = self.with_index(known.plan_of(known.select_of(self)))
+        if isinstance(read, NotNative | NoRows):
+            return None
+        known.set_on(self)
+        self.lane = NATIVE
+        return self.output_rows(known.analyzed, self.read(read))
+
+    def native(
+        self, analyzed: RowAnalysis | AggregateAnalysis, known: known_queries.KnownQuery | None = None
+    ) -> Iterator[Row] | NotNative:
         """The rows from Firestore, or the reasons why the query is not native."""
         if isinstance(analyzed, AggregateAnalysis):
             return self.native_aggregates(analyzed)
         if (own := own_rows.sliced_rows(self, analyzed)) is not None:
             return self.output_rows(analyzed, own)
-        read = self.with_index(self.rejected_if_buffered(analysis.plan_rows(analyzed)))
+        planned = analysis.plan_rows(analyzed) if known is None else known.plan_of(analyzed.select)
+        read = self.with_index(self.rejected_if_buffered(planned))
         if isinstance(read, NotNative):
             return read
         if isinstance(read, NoRows):

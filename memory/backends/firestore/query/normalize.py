@@ -107,7 +107,7 @@ def _leaf(leaf: Compare | Opaque) -> Condition:
             return Compare(leaf.ref, Op.EQ, not leaf.value)
         case _:
             sizes = (leaf.value,)
-    if max(map(_bytes, sizes), default=0) > MAX_FILTER_BYTES and not (leaf.ref.key and leaf.op in BY_ID):
+    if max(map(value_bytes, sizes), default=0) > MAX_FILTER_BYTES and not (leaf.ref.key and leaf.op in BY_ID):
         return Opaque(f"{leaf.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)")
     return leaf
 
@@ -121,7 +121,7 @@ def is_too_long(leaf: Compare) -> bool:
     if not leaf.ref.key or leaf.op not in BY_ID:
         return False
     values = leaf.value if leaf.op is Op.IN else (leaf.value,)
-    return max(map(_bytes, values), default=0) > MAX_FILTER_BYTES
+    return max(map(value_bytes, values), default=0) > MAX_FILTER_BYTES
 
 
 def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -129,11 +129,12 @@ def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple({(type(value), value): value for value in values}.values())
 
 
-def _bytes(value: Any) -> int:
+def value_bytes(value: Any) -> int:
+    """The size of a value in a filter; 0 for those that are never too long."""
     if isinstance(value, str):
         return TEXT_END + (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")))
     if isinstance(value, tuple):
-        return sum(map(_bytes, value))
+        return sum(map(value_bytes, value))
     return len(value) if isinstance(value, bytes) else 0
 
 

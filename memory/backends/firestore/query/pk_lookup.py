@@ -107,12 +107,13 @@ def _is_exact(node: Any) -> bool:
 
 def _shape(query: Any, connection: Any) -> Shape | None:
     """The shape of a query's rows, cached per connection; None for a model whose rows are in several collections."""
-    known: dict[Any, Shape | None] = connection.cache.row_shapes
+    known: dict[Any, tuple[Any, Shape | None]] = connection.cache.row_shapes
     names, is_deferred = query.deferred_loading
-    key = (query.model, frozenset(names), is_deferred)
-    if key not in known:
-        known[key] = _new_shape(query, connection)
-    return known[key]
+    key, fields = (query.model, frozenset(names), is_deferred), query.model._meta.concrete_fields
+    found = known.get(key)
+    if found is None or found[0] is not fields:  # Django replaces the list when a model's fields change
+        found = known[key] = (fields, _new_shape(query, connection))
+    return found[1]
 
 
 def _new_shape(query: Any, connection: Any) -> Shape | None:

@@ -19,6 +19,8 @@ from ..values.types import Ref
 class Op(StrEnum):
     """Firestore's comparison operators. `IN` and `NOT_IN` take a tuple; the unary operators take no value."""
 
+    __hash__ = str.__hash__  # an enum's own takes a call
+
     EQ = "=="
     NE = "!="
     LT = "<"
