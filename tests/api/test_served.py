@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -46,7 +47,7 @@ def headers(token: str) -> dict[str, str]:
 def test_curl_examples_of_the_docs(service: live.Service, token: str) -> None:
     """Each example runs unchanged and returns the documented response."""
 
-    def run(code: str) -> dict[str, object]:
+    def run(code: str) -> Any:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", code.replace("http://localhost:8000", service.url)],
             env={"PATH": "/usr/bin:/bin", "TOKEN": token},
@@ -55,15 +56,17 @@ def test_curl_examples_of_the_docs(service: live.Service, token: str) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        response: dict[str, object] = json.loads(done.stdout)
-        return response
+        return json.loads(f"[{done.stdout.replace('}{', '},{')}]")[-1]
 
     (create,) = below(DOCS, "Records", "bash")
     (find,) = below(DOCS, "Lists", "bash")
-    (many,) = below(DOCS, "Many at once", "bash")
+    many, more = below(DOCS, "Many at once", "bash")
+    (change,) = below(DOCS, "No lost updates", "bash")
     created = run(create)
     assert run(find) == {"next": None, "previous": None, "has_more": False, "results": [created]}
     assert run(many)["created"] == 2
+    assert run(more) == {"deleted": 0, "results": [{"id": "none", "status": "not_found"}]}
+    assert run(change)["metadata"] == {"checked": True}
 
 
 @pytest.mark.parametrize("session", ["a/b", "100%", "%2F", "a:b", "ünï 😀", "a?b#c", "..", "a;b", "a+b", "."])
