@@ -27,6 +27,9 @@ DEFAULT_SQLITE_SECONDS = 5
 LOCKED_MODES = ("IMMEDIATE", "EXCLUSIVE")
 
 
+ENCRYPT_HINT = 'Names are "text_content", "content" and "metadata.KEY".'
+
+
 @register("memory")
 def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Check `settings.MEMORY`, key by key."""
@@ -51,6 +54,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_firestore(values),
         *_encryption_keys(values),
         *_receipt_key(values),
+        *_encryption(values),
         *_router(values),
         *_access(values),
         *_redis(values),
@@ -142,6 +146,7 @@ def _callables(values: dict[str, Any]) -> Iterator[CheckMessage]:
         ("SPEAKER", "memory.E013", "a function that takes a MemoryItem and returns its speaker as a string"),
         ("TOKENIZER", "memory.E020", "a function that takes a text and returns its number of tokens"),
         ("SUMMARIZER", "memory.E021", "a function that takes MemoryItems and a number of tokens and returns a text"),
+        ("KEY_WRAPPER", "memory.E024", "a KeyWrapper class, or of a function without arguments that returns one"),
     ):
         path = values[key]
         if path == DEFAULTS[key]:  # not imported before it is needed
@@ -250,6 +255,31 @@ def _receipt_key(values: dict[str, Any]) -> Iterator[CheckMessage]:
             hint="Create one: manage.py memory_erase --new-key. Or set it to None: receipts are not signed.",
             id="memory.E017",
         )
+
+
+def _encryption(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    names = values["ENCRYPT"]
+    if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
+        yield Error("MEMORY['ENCRYPT'] must be a list of names.", hint=ENCRYPT_HINT, id="memory.E022")
+        return
+    for name in names:
+        if name not in ("text_content", "content") and not (name.startswith("metadata.") and name[9:]):
+            yield Error(f"MEMORY['ENCRYPT'] has {name!r}.", hint=ENCRYPT_HINT, id="memory.E022")
+    if names and values["KEY_WRAPPER"] == DEFAULTS["KEY_WRAPPER"] and not values["ENCRYPTION_KEYS"]:
+        yield Error(
+            "MEMORY['ENCRYPT'] needs a master key.",
+            hint="Set MEMORY['ENCRYPTION_KEYS'], or MEMORY['KEY_WRAPPER'] to a class that calls a key service.",
+            id="memory.E022",
+        )
+    if values["ENCRYPTED_SEARCH"] not in ("sealed", "clear", "none"):
+        yield Error(
+            f"MEMORY['ENCRYPTED_SEARCH'] is {values['ENCRYPTED_SEARCH']!r}.",
+            hint='Use "sealed", "clear" or "none".',
+            id="memory.E023",
+        )
+    kept = values["VERSIONS"]
+    if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool) or kept < 0):
+        yield _not_a_number("VERSIONS", kept, "None or an integer of at least 0")
 
 
 def _router(values: dict[str, Any]) -> Iterator[CheckMessage]:

@@ -33,6 +33,10 @@ DEFAULTS: Mapping[str, Any] = {
     "MANAGER": "memory.stores.ConcreteMemoryManager",
     "FIRESTORE": {},
     "ENCRYPTION_KEYS": [],
+    "ENCRYPT": [],
+    "KEY_WRAPPER": "memory.sealing.LocalWrapper",
+    "ENCRYPTED_SEARCH": "sealed",
+    "VERSIONS": None,
     "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
     "LANGUAGE": None,
     "SPEAKER": "memory.search.speakers.speaker_of",
@@ -152,6 +156,37 @@ class MemorySettings:
     def encryption_keys(self) -> list[str]:
         """`ENCRYPTION_KEYS`: Fernet keys, 32 bytes in base64; the first one encrypts, all decrypt. Default []."""
         return [str(key) for key in self._get("ENCRYPTION_KEYS")]
+
+    @property
+    def encrypt(self) -> list[str]:
+        """`ENCRYPT`: what is encrypted by keys of users: "text_content", "content", "metadata.KEY". Default []."""
+        return [str(name) for name in self._get("ENCRYPT")]
+
+    @property
+    def key_wrapper(self) -> str:
+        """`KEY_WRAPPER`: dotted path of a class, or function, that returns a `memory.sealing.KeyWrapper`.
+
+        Default "memory.sealing.LocalWrapper", which wraps the keys of users by `ENCRYPTION_KEYS`.
+        """
+        return str(self._get("KEY_WRAPPER"))
+
+    @property
+    def encrypted_search(self) -> str:
+        """`ENCRYPTED_SEARCH`: what search stores of encrypted texts: "sealed", "clear" or "none". Default "sealed".
+
+        sealed: the index is encrypted, too. clear: the index has terms and vectors in clear. none: there is no index,
+        and no search.
+        """
+        return str(self._get("ENCRYPTED_SEARCH"))
+
+    @property
+    def versions(self) -> int | None:
+        """`VERSIONS`: how many versions of each item are kept when it changes. Default None: none.
+
+        0: no new ones are kept, and those that exist are still deleted with their items.
+        """
+        number = self._get("VERSIONS")
+        return None if number is None else int(number)
 
     @property
     def embedder(self) -> Embedder | None:

@@ -6,6 +6,7 @@ import math
 import struct
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from django import forms
@@ -18,10 +19,11 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils.deconstruct import deconstructible
 from django.utils.translation import gettext_lazy as _
 
-from . import encryption, limits
+from . import encryption, limits, sealing
 from .exceptions import StorageError
 
 NUMBERS = {int, float}
+MOST_IDS = 100
 COMPACT = b"\x01"
 WRITE_TIME = "memory_write_time"
 """A function of SQLite that `memory.distances` registers."""
@@ -107,6 +109,46 @@ class LongTextField(models.TextField):  # type: ignore[type-arg]
     default_validators = [validate_text]
 
 
+class Protected:
+    """A mixin for fields that `MEMORY["ENCRYPT"]` may name: their values are sealed when they are written.
+
+    An encrypted column has no lookup but `isnull`.
+    """
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        field: Any = super()
+        return sealing.sealed(model_instance, self._name(), field.pre_save(model_instance, add), None)
+
+    def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:
+        field: Any = super()
+        found: list[Any] = field.get_db_converters(connection)
+        return [*found, partial(_opened, self._name())] if sealing.reads_sealed() else found
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        if lookup_name != "isnull":
+            sealing.refuse_lookup(self._name())
+        field: Any = super()
+        return field.get_lookup(lookup_name)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        sealing.refuse_lookup(self._name())
+        sealing.refuse_lookup(f"{self._name()}.{lookup_name}")
+        field: Any = super()
+        return field.get_transform(lookup_name)
+
+    def _name(self) -> str:
+        name: str = self.name  # type: ignore[attr-defined]
+        return name
+
+
+def _opened(name: str, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+    return sealing.opened(value, name, connection.alias)
+
+
+class ProtectedTextField(Protected, LongTextField):
+    """Text that may be encrypted."""
+
+
 class AnyJSONField(models.JSONField):
     """Any JSON value, at most 20 levels deep."""
 
@@ -125,6 +167,14 @@ class MapField(AnyJSONField):
         super().__init__(*args, **kwargs)
 
 
+class ProtectedJSONField(Protected, AnyJSONField):
+    """Any JSON value that may be encrypted."""
+
+
+class ProtectedMapField(Protected, MapField):
+    """A map of which some keys may be encrypted."""
+
+
 class SparseMapField(MapField):
     """A map that documents may lack: they have an empty one (`FirestoreQuerySet.widen()`)."""
 
@@ -132,6 +182,66 @@ class SparseMapField(MapField):
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         return {} if value is None else super().from_db_value(value, expression, connection)
+
+
+class SparseTimeField(models.DateTimeField):  # type: ignore[type-arg]
+    """A time, or null. On Firestore documents may lack it: `AddField` writes nothing, and they have null."""
+
+    sparse: ClassVar[bool] = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs |= {"null": True, "blank": True}
+        super().__init__(*args, **kwargs)
+
+
+class SparseNameField(NameField):
+    """A short text, or null. On Firestore documents may lack it, as a `SparseTimeField`."""
+
+    sparse: ClassVar[bool] = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs |= {"null": True, "blank": True}
+        super().__init__(*args, **kwargs)
+
+
+class SparseNumberField(models.FloatField):  # type: ignore[type-arg]
+    """A number, or null. On Firestore documents may lack it, as a `SparseTimeField`."""
+
+    sparse: ClassVar[bool] = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs |= {"null": True, "blank": True}
+        super().__init__(*args, **kwargs)
+
+
+def validate_ids(value: object) -> None:
+    """Raise `ValidationError` for what is not a list of at most 100 distinct document ids."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValidationError(_("This must be a list of ids."), code="not_a_list")
+    if len(value) > MOST_IDS or len(set(value)) < len(value):
+        raise ValidationError(_("This must have at most %(most)d ids, each once.") % {"most": MOST_IDS}, code="ids")
+    for one in value:
+        validate_document_id(one)
+
+
+def _list_or_empty(value: Any, expression: Any, connection: Any) -> Any:
+    return [] if value is None else value
+
+
+class SparseIdsField(AnyJSONField):
+    """A list of ids. On Firestore documents may lack it: they have an empty one."""
+
+    absent_value: ClassVar[tuple[str, ...]] = ()
+    empty_values = (None,)
+    default_validators = [validate_ids]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("default", list)
+        kwargs.setdefault("blank", True)
+        super().__init__(*args, **kwargs)
+
+    def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:
+        return [*super().get_db_converters(connection), _list_or_empty]
 
 
 class BoundField(models.DateTimeField):  # type: ignore[type-arg]
@@ -401,7 +511,9 @@ class WriteTimeField(models.DateTimeField):  # type: ignore[type-arg]
 
 
 def content_hash(text: str | None) -> str:
-    """SHA-256 of a text in hexadecimal; empty for None, which has no duplicates."""
+    """SHA-256 of a text in hexadecimal, keyed if texts are encrypted; empty for None, which has no duplicates."""
+    if text is not None and "text_content" in sealing.protected():
+        return sealing.keyed_hash(str(text))
     # Lone surrogates do not fail here: the text's own validator rejects them.
     return hashlib.sha256(str(text).encode(errors="surrogatepass")).hexdigest() if text is not None else ""
 

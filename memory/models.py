@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
-from typing import Any, ClassVar
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
 from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import limits
+from . import keeping, limits, sealing
 from .batches import ROWS_AT_ONCE, Activity, Place, activities, places_of
 from .cache import Conversation
 from .checkpoints import AgentCheckpoint as AgentCheckpoint
@@ -35,16 +36,22 @@ from .fields import (
     ContentHashField,
     DocumentIdField,
     LongTextField,
-    MapField,
     NameField,
+    ProtectedJSONField,
+    ProtectedMapField,
+    ProtectedTextField,
+    SparseIdsField,
     SparseMapField,
+    SparseNameField,
+    SparseNumberField,
+    SparseTimeField,
     VectorField,
     WriteTime,
     WriteTimeField,
     content_hash,
     new_id,
 )
-from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet
+from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, validity
 from .telemetry import DELETE, UPDATE, traced
 from .text_index import text_index
 from .tombstones import Guarded, tombstones
@@ -84,7 +91,8 @@ class Document(models.Model):
 
     def _sizes(self, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
         """Bytes of each value, and of the document."""
-        sizes = {name: limits.value_size(value) for name, value in self._values(without).items()}
+        values = self._values(without)
+        sizes = {name: sealing.sealed_size(name, value, limits.value_size(value)) for name, value in values.items()}
         return sizes, limits.document_size_of(self._meta.db_table, str(self.pk), sizes)
 
     def _values(self, without: Collection[str] = ()) -> dict[str, Any]:
@@ -134,7 +142,7 @@ class Record(Document):
 
     id = DocumentIdField(default=new_id)
     timestamp = models.DateTimeField(_("time"), default=timezone.now)
-    metadata = MapField(_("metadata"))
+    metadata = ProtectedMapField(_("metadata"))
     expiration = models.DateTimeField(
         _("expiration"),
         null=True,
@@ -143,9 +151,28 @@ class Record(Document):
     )
 
     SIZED_FIELDS: ClassVar[frozenset[str]] = frozenset({"metadata"})
+    # Whether changes of these rows are kept as versions, if that is configured.
+    HAS_VERSIONS: ClassVar[bool] = False
 
     class Meta:
         abstract = True
+
+    @classmethod
+    def has_versions(cls) -> bool:
+        """Whether rows may have versions, which are deleted with them."""
+        return cls.HAS_VERSIONS and keeping.is_kept()
+
+    @classmethod
+    def keep(cls, records: Sequence[Any], using: str, names: Collection[str] | None) -> None:
+        """Keep the stored values that writing `names` (None: all) of these records is about to change."""
+        if cls.has_versions():
+            keeping.keep(records, names, using)
+
+    @classmethod
+    def drop_versions(cls, ids: Iterable[str], using: str) -> None:
+        """Delete the versions of deleted records."""
+        if cls.has_versions():
+            keeping.drop(ids, using)
 
     def clean(self) -> None:
         """As `Document.clean`; also raises if a new record has an id that is a path of the API."""
@@ -175,7 +202,8 @@ class Record(Document):
 
     @classmethod
     def before_transaction(cls, records: Sequence[Any], using: str) -> None:
-        """Compute what is slow. Called before the transaction that writes these records."""
+        """Compute what is slow, and make missing keys. Called before the transaction that writes these records."""
+        sealing.ensure_keys((sealing.owner_of(record) for record in records), using)
 
     def take_derived_fields(self, other: Any) -> None:
         """Take the derived fields of an unsaved twin of this record, if they were derived from the same values."""
@@ -187,6 +215,10 @@ class Record(Document):
     @classmethod
     def after_write(cls, records: Sequence[Any], using: str, changes: Changes) -> None:
         """Update other rows in the transaction that wrote these records."""
+
+    @classmethod
+    def link(cls, records: Sequence[Any], using: str, names: Collection[str] | None) -> None:
+        """Update the records to which these refer, in the transaction that wrote the fields `names` (None: all)."""
 
     def activities(self) -> list[Activity]:
         """The time of the record in its session, if it has one."""
@@ -216,23 +248,27 @@ class Record(Document):
             changes.expect(conversations)
             if self.writes_all_of_text(kwargs.get("update_fields")):
                 self.before_write([self], using, changes)
+            if not inserted:
+                self.keep([self], using, kwargs.get("update_fields"))
             super().save(*args, **kwargs)
             if whole:
                 changes.saved([self], old)
             else:
                 changes.changed(conversations)
             self.after_write([self], using, changes)
+            self.link([self], using, kwargs.get("update_fields"))
 
     @traced(DELETE)
     @retry_on_contention
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         using = using or router.db_for_write(type(self), instance=self)
-        if not self.is_cached(using) and not self.activities():
+        if not self.is_cached(using) and not self.activities() and not self.has_versions():
             return super().delete(using, keep_parents)
         with self.writing(using) as changes:
             old = self._places(using) if changes.active else []
             changes.expect(conversation for _, conversation in old)
+            self.drop_versions([self.pk], using)
             deleted = super().delete(using, keep_parents)
             changes.removed(old)
             self.after_delete(using)
@@ -260,9 +296,28 @@ class MemoryItem(Record):
     session_id = NameField(_("session"), null=True, blank=True)
     item_type = NameField(_("type"), help_text=_("What it is: message, fact, event, ..."))
     persona_active = NameField(_("persona"), null=True, blank=True)
-    text_content = LongTextField(_("text"), null=True, blank=True)
+    text_content = ProtectedTextField(_("text"), null=True, blank=True)
     embedding = VectorField(_("embedding"), null=True, blank=True)
     content_hash = ContentHashField(source="text_content")
+    # Documents of earlier versions lack the following fields on Firestore: memory/querysets/validity.py.
+    supersedes = SparseIdsField(_("supersedes"), help_text=_("Ids of items that this one corrects or replaces."))
+    superseded_by = SparseNameField(_("superseded by"), max_length=limits.MAX_ID_BYTES, null=True, editable=False)
+    valid_from = SparseTimeField(_("valid from"), null=True, blank=True, help_text=_("Empty: since ever."))
+    valid_to = SparseTimeField(
+        _("valid to"), null=True, blank=True, help_text=_("Not valid from this time on. Empty: still valid.")
+    )
+    source = SparseNameField(
+        _("source"), null=True, blank=True, help_text=_("Where it comes from: a document, a tool, a person.")
+    )
+    derived_from = SparseIdsField(_("derived from"), help_text=_("Ids of items that this one was made of."))
+    importance = SparseNumberField(
+        _("importance"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text=_("0 to 1, for searches that weigh it."),
+    )
+    touched = SparseTimeField(_("last used"), null=True, editable=False)
     # Computed from the text for search: memory/search/indexing.py.
     text_embedding = CompactVectorField(
         _("embedding of the text"), null=True, blank=True, editable=False, serialize=False
@@ -272,7 +327,9 @@ class MemoryItem(Record):
     written = WriteTimeField(_("written"), serialize=False)
 
     CACHED = True
-    SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding"})
+    HAS_VERSIONS = True
+    SIZED_FIELDS = frozenset({"metadata", "text_content", "embedding", "supersedes", "derived_from"})
+    VALIDITY_FIELDS = frozenset({"supersedes", "valid_from", "valid_to"})
     # Derived from the text and written with it.
     TEXT_FIELDS = ("content_hash", "text_embedding", "embedding_model")
     SOURCES_OF_TEXT_FIELDS = ("text_content",)
@@ -332,19 +389,27 @@ class MemoryItem(Record):
     @classmethod
     def with_derived_fields(cls, fields: Iterable[str]) -> list[str]:
         """`fields`, and with `text_content` the fields that are derived from it."""
-        names = list(fields)
-        return list(dict.fromkeys([*names, *cls.TEXT_FIELDS])) if "text_content" in names else names
+        names = [*fields]
+        if "supersedes" in names:
+            names.append("valid_from")
+        return list(dict.fromkeys([*names, *(cls.TEXT_FIELDS if "text_content" in names else ())]))
 
     def clean(self) -> None:
         """As `Document.clean`; user and session must also form a valid id of the session's row."""
         super().clean()
+        if not self.get_deferred_fields() & self.VALIDITY_FIELDS:
+            validity.refuse_invalid(self)
         if self.session_id is not None:
             refuse_session(self.user_id, self.session_id)
 
     @classmethod
     def renew(cls, records: Sequence[Any]) -> None:
-        """Compute the fields that are derived from texts that changed."""
+        """Compute the fields that are derived from texts that changed; what supersedes others is valid from a time."""
         text_index().prepare(records)
+        for record in records:
+            known = vars(record)
+            if known.get("supersedes") and "valid_from" in known and record.valid_from is None:
+                record.valid_from = record.timestamp
 
     @classmethod
     def writes_all_of_text(cls, names: Collection[str] | None) -> bool:
@@ -353,7 +418,8 @@ class MemoryItem(Record):
 
     @classmethod
     def before_transaction(cls, records: Sequence[MemoryItem], using: str) -> None:
-        """Compute the vectors of the texts."""
+        """Compute the vectors of the texts, and make missing keys."""
+        super().before_transaction(records, using)
         text_index().embed(records)
 
     def take_derived_fields(self, other: MemoryItem) -> None:
@@ -387,6 +453,24 @@ class MemoryItem(Record):
         cls.sessions(using).touch(changes.to_touch(records))
         text_index().written(records, using)
 
+    @classmethod
+    def link(cls, records: Sequence[MemoryItem], using: str, names: Collection[str] | None) -> None:
+        """End the validity of the items that these supersede."""
+        if names is None or "supersedes" in names:
+            validity.link([one for one in records if "supersedes" in vars(one)], cls.all_objects.using(using))
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
+        """Django's `from_db`; also notes what the item supersedes, so that a change can be found."""
+        item = super().from_db(db, field_names, values, **kwargs)
+        if superseded := vars(item).get("supersedes"):
+            vars(item)["_linked"] = tuple(superseded)
+        return item
+
+    def is_valid(self, at: datetime | None = None) -> bool:
+        """Whether the item is valid at a time, by default now."""
+        return validity.is_valid(self, timezone.now() if at is None else at)
+
     def activities(self) -> list[Activity]:
         """As `Record.activities`."""
         return activities([(self.user_id, self.session_id, self.timestamp)])
@@ -406,7 +490,7 @@ class AgentData(Record):
 
     agent_id = NameField(_("agent"))
     data_type = NameField(_("type"))
-    content = AnyJSONField(_("content"), null=True, blank=True)
+    content = ProtectedJSONField(_("content"), null=True, blank=True)
 
     OWNER = "agent_id"
     SIZED_FIELDS = frozenset({"metadata", "content"})
@@ -643,6 +727,51 @@ class SearchLabel(Guarded):
         )
         row.save()
         return row
+
+
+class MemoryVersion(models.Model):
+    """The values that a change of an item replaced: `memory.lifecycle.versions`."""
+
+    id = DocumentIdField(default=new_id, editable=False)
+    item_id = models.CharField(_("item"), max_length=limits.MAX_ID_BYTES)
+    user_id = NameField(_("user"))
+    replaced_at = models.DateTimeField(_("replaced"), default=timezone.now)
+    values = AnyJSONField(_("values"), default=dict)
+
+    firestore_unindexed = ("values",)
+
+    class Meta:
+        db_table = "memory_versions"
+        verbose_name = _("version of a memory item")
+        verbose_name_plural = _("versions of memory items")
+        ordering = ("-replaced_at", "-id")
+        indexes = (
+            models.Index(fields=["item_id", "-replaced_at", "-id"], name="memory_versions_item_time"),
+            models.Index(fields=["user_id"], name="memory_versions_user"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.item_id}: {self.replaced_at}"
+
+
+class DataKey(models.Model):
+    """The key that encrypts a user's texts, wrapped by the master key: `memory.sealing`.
+
+    Its id is part of each ciphertext. Without the row nothing that it encrypted can be read.
+    """
+
+    id = DocumentIdField(default=new_id, editable=False)
+    user_id = NameField(_("user"))
+    wrapped = models.TextField(_("wrapped key"))
+    created = models.DateTimeField(_("created"), default=timezone.now)
+
+    class Meta:
+        db_table = "memory_data_keys"
+        verbose_name = _("data key")
+        verbose_name_plural = _("data keys")
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class IdempotencyKey(models.Model):

@@ -22,7 +22,8 @@ from django.utils import timezone
 
 from .encryption import decrypt, encrypt
 from .exceptions import StorageError
-from .fields import EncryptedJSONField, VectorField, pack, unpack
+from .fields import EncryptedJSONField, Protected, VectorField, pack, unpack
+from .sealing import SALT_BYTES, opened, reads_sealed, sealed
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -95,6 +96,17 @@ def _columns(model: type[models.Model]) -> tuple[tuple[str, _Coding | None], ...
 
 
 @cache
+def _places(model: type[models.Model]) -> tuple[tuple[int, str], ...]:
+    """The places of the fields that may be encrypted."""
+    fields = enumerate(_fields(model))
+    return tuple((place, field.name) for place, field in fields if isinstance(field, Protected))
+
+
+def _protected_places(model: type[models.Model]) -> tuple[tuple[int, str], ...]:
+    return _places(model) if reads_sealed() else ()
+
+
+@cache
 def form_of(model: type[models.Model]) -> str:
     """A short hash of the model's fields."""
     names = [(field.attname, type(field).__name__) for field in _fields(model)]
@@ -107,6 +119,10 @@ def take(record: models.Model) -> str:
         value if coding is None or value is None else coding.encode(value)
         for value, coding in ((getattr(record, name), coding) for name, coding in _columns(type(record)))
     ]
+    if names := _protected_places(type(record)):
+        salt = hashlib.sha256(str(record.pk).encode()).digest()[:SALT_BYTES]  # the same record has the same snapshot
+        for place, name in names:
+            values[place] = sealed(record, name, values[place], None, salt)
     return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -121,6 +137,8 @@ def restore(model: type[ModelT], snapshot: str | bytes, using: str) -> ModelT:
             value if coding is None or value is None else coding.decode(value)
             for value, (_, coding) in zip(values, columns, strict=True)
         ]
+        for place, name in _protected_places(model):
+            decoded[place] = opened(decoded[place], name, using)
     except (ValueError, TypeError, OverflowError, RecursionError, StorageError) as error:
         raise NotASnapshotError("The text does not decode to the model's values.") from error
     return model.from_db(using, [name for name, _ in columns], decoded)

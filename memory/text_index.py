@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
 
@@ -25,6 +26,9 @@ class SearchOptions:
     """What a search returns: at most `limit` items with at least `min_score` (0 to 1), `hidden` ones too if wanted.
 
     With `explain` each has the parts of its score. `asker` is the speaker who asks; empty for the user.
+
+    Items that are valid at `as_of` (None: now) come first. `importance` and `recency` (0 to 1) are added to the scores
+    for the order. With `touch` the results are noted as used.
     """
 
     limit: int = 10
@@ -32,6 +36,10 @@ class SearchOptions:
     hidden: bool = False
     explain: bool = False
     asker: str = ""
+    as_of: datetime | None = None
+    importance: float = 0.0
+    recency: float = 0.0
+    touch: bool = False
 
 
 def readable_question(query: str) -> str:

@@ -26,13 +26,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now
 from django.utils.translation import gettext_lazy as _
 
-from ..fields import AnyJSONField, LongTextField
+from ..fields import AnyJSONField, LongTextField, SparseIdsField
+from ..keeping import is_kept, versions_of
 from ..models import Document
 from .dates import in_utc_if_needed, until_the_end
 from .display import EMPTY, json_block, name_cell, time_cell, time_text
 from .exports import export_csv, export_jsonl
-from .forms import FormattedJSONField, MultilineField, RecordForm
-from .revisions import UndoError, revision, undo, with_values
+from .forms import FormattedJSONField, IdsField, MultilineField, RecordForm
+from .revisions import UndoError, kept_versions, restore, revision, undo, with_values
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -131,6 +132,7 @@ class RecordAdmin(ModelAdmin):
     view_on_site = False
     empty_value_display = EMPTY
     formfield_overrides = {
+        SparseIdsField: {"form_class": IdsField, "widget": AdminTextareaWidget(attrs={"rows": 3})},
         AnyJSONField: {
             "form_class": FormattedJSONField,
             "widget": AdminTextareaWidget(
@@ -216,7 +218,12 @@ class RecordAdmin(ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         undo_view = self.admin_site.admin_view(self.undo_view)
         name = f"{self.opts.app_label}_{self.opts.model_name}_undo"
-        return [path("<path:object_id>/history/<int:id>/undo/", undo_view, name=name), *super().get_urls()]
+        version_view = self.admin_site.admin_view(self.version_view)
+        return [
+            path("<path:object_id>/history/<int:id>/undo/", undo_view, name=name),
+            path("<path:object_id>/history/<str:version>/restore/", version_view, name=name.replace("undo", "restore")),
+            *super().get_urls(),
+        ]
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -228,10 +235,35 @@ class RecordAdmin(ModelAdmin):
             entries = response.context_data["action_list"]
             response.context_data |= {
                 "revisions": [revision(entry, self.model) for entry in entries],
+                "versions": kept_versions(record) if getattr(self.model, "HAS_VERSIONS", False) and is_kept() else [],
                 "may_change": self.has_change_permission(request, record),
                 "media": self.media,
             }
         return response
+
+    def version_view(self, request: HttpRequest, object_id: str, version: str) -> HttpResponse:
+        """Give a record the values of a kept version. That is a change in the log, and keeps a version, too."""
+        record = self.get_object(request, unquote(object_id))
+        if record is None:
+            raise Http404(now("There is no such record."))
+        if not self.has_change_permission(request, record):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        found = next((one for one in versions_of(record) if one.pk == version), None)
+        if found is None:
+            raise Http404(now("There is no such change."))
+        try:
+            names = restore(found, record)
+            record.save(update_fields=names)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+        else:
+            fields = [str(self.model._meta.get_field(name).verbose_name) for name in names]
+            self.log_change(request, record, [{"changed": {"fields": fields}}])
+            self.message_user(request, now("The change was undone."), messages.SUCCESS)
+        address = f"admin:{self.opts.app_label}_{self.opts.model_name}_history"
+        return HttpResponseRedirect(reverse(address, args=(quote(record.pk),)))
 
     def undo_view(self, request: HttpRequest, object_id: str, id: int) -> HttpResponse:
         """Undo a change, unless its fields were changed since. The undoing is a change in the log, too."""

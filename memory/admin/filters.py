@@ -181,6 +181,26 @@ class SessionFilter(ExactFilter):
     parameter_name = field = "session_id"
 
 
+class AsOfFilter(ExactFilter):
+    """Items that are valid at a time: `now`, or a day or time as text. Another text is ignored."""
+
+    title = _("valid at (now, or 2026-01-31)")
+    parameter_name = field = "as_of"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found: Any = queryset
+        text = self.value() or ""
+        if text == "now":
+            return found.as_of()  # type: ignore[no-any-return]
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return queryset
+        if timezone.is_naive(at):
+            at = timezone.make_aware(at)
+        return found.as_of(at)  # type: ignore[no-any-return]
+
+
 class AgentFilter(ExactFilter):
     """Filters by agent."""
 

@@ -50,6 +50,26 @@ class FormattedJSONField(forms.JSONField):
         return value if value is None or isinstance(value, InvalidJSONInput) else formatted_json(value)
 
 
+class IdsField(forms.CharField):
+    """A list of ids, one per line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.pop("encoder", None)
+        kwargs.pop("decoder", None)
+        super().__init__(**{**kwargs, "strip": False, "max_length": None})
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return value
+        return [line.strip() for line in str(value or "").splitlines() if line.strip()]
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return not self.disabled and self.to_python(data) != (initial or [])
+
+
 def normalize_newlines(text: Any) -> Any:
     """Normalize line endings to LF: browsers always send CRLF."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else text

@@ -16,10 +16,12 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import memory_settings
 from ..models import MemoryItem
+from ..sealing import protected
 from . import dashboard, people, search_page
 from .base import RecordAdmin
 from .display import EMPTY, conversation_url, excerpt, name_cell, text_block, text_line, vector_summary
 from .filters import (
+    AsOfFilter,
     DateRangeFilter,
     ExpiringFilter,
     ItemTypeFilter,
@@ -44,6 +46,7 @@ class MemoryItemAdmin(RecordAdmin):
         RoleFilter,
         PersonaFilter,
         ("timestamp", DateRangeFilter),
+        AsOfFilter,
         ExpiringFilter,
     )
     date_hierarchy = "timestamp"
@@ -55,7 +58,7 @@ class MemoryItemAdmin(RecordAdmin):
     )
     deferred_fields = ("embedding", *MemoryItem.UNREAD_FIELDS)
     add_only_fields = ("id", "user_id", "session_id")
-    derived_fields = ("conversation", "index_state", "embedding_summary", "content_hash")
+    derived_fields = ("conversation", "index_state", "embedding_summary", "content_hash", "superseded_by", "touched")
     formatted_fields = {"metadata": "metadata_formatted", "text_content": "text_formatted"}
     fieldsets = (
         (
@@ -73,6 +76,16 @@ class MemoryItemAdmin(RecordAdmin):
             },
         ),
         (_("Content"), {"fields": ("text_content", "metadata")}),
+        (
+            _("Validity"),
+            {
+                "fields": (
+                    *("supersedes", "superseded_by", "valid_from", "valid_to"),
+                    *("source", "derived_from", "importance", "touched"),
+                ),
+                "classes": ("collapse",),
+            },
+        ),
         (_("Expiration"), {"fields": ("expiration",)}),
         (_("Technical"), {"fields": ("id", "content_hash", "embedding_summary"), "classes": ("collapse",)}),
     )
@@ -93,6 +106,10 @@ class MemoryItemAdmin(RecordAdmin):
             page("search/feedback/", search_page.feedback_view, "feedback"),
             *super().get_urls(),
         ]
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """The columns of the keyword search, without encrypted ones."""
+        return tuple(name for name in self.search_fields if name not in protected())
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SearchChangeList

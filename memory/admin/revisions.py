@@ -1,7 +1,8 @@
 """The history of a record: what each change of the admin replaced, shown as differences, and undone.
 
 Django's log of the admin (`LogEntry`) has the values: `{"changed": {"fields": [...], "values": {name: [old, new]}}}`.
-Django ignores the additional key. Values of more than `MAX_VALUE` characters of JSON are not kept.
+Django ignores the additional key. Values of more than `MAX_VALUE` characters of JSON are not kept, and encrypted ones
+are not either: `MEMORY["VERSIONS"]` keeps those.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import DateTimeField, Model
 from django.utils.translation import gettext as _
 
+from ..keeping import values_of as values_of_version
+from ..keeping import versions_of
+from ..sealing import protected, protected_keys
 from .display import formatted_json, time_text
 
 MAX_VALUE: Final = 100_000
@@ -49,6 +53,43 @@ class Revision:
     can_undo: bool
 
 
+@dataclass(frozen=True)
+class KeptVersion:
+    """A kept version: what a later write replaced."""
+
+    id: str
+    time: str
+    changes: Sequence[FieldChange]
+
+
+def kept_versions(record: Any) -> list[KeptVersion]:
+    """The kept versions of a record, newest first, each with the differences to what replaced it."""
+    later: dict[str, Any] = {}
+    found = []
+    for version in versions_of(record):
+        values = values_of_version(version)
+        changes = [
+            FieldChange(
+                str(_name(type(record), name)),
+                difference(
+                    *(shown(stored(one), type(record), name) for one in (old, later.get(name, getattr(record, name))))
+                ),
+            )
+            for name, old in values.items()
+        ]
+        found.append(KeptVersion(version.pk, time_text(version.replaced_at), changes))
+        later |= values
+    return found
+
+
+def restore(version: Any, record: Any) -> list[str]:
+    """Set the fields of a version to its values, unsaved; returns their names."""
+    values = values_of_version(version)
+    for name, value in values.items():
+        setattr(record, name, value)
+    return list(values)
+
+
 class UndoError(Exception):
     """A change cannot be undone; the message says why."""
 
@@ -58,7 +99,8 @@ def with_values(
 ) -> list[dict[str, Any]]:
     """The message of a change with the old and the new values of its fields."""
     values = {name: [stored(before[name]), stored(after[name])] for name in before if name in after}
-    kept = {name: both for name, both in values.items() if len(json.dumps(both)) <= MAX_VALUE}
+    encrypted = {*protected(), *(["metadata"] if protected_keys() else [])}
+    kept = {name: both for name, both in values.items() if name not in encrypted and len(json.dumps(both)) <= MAX_VALUE}
     return [
         {**one, "changed": {**one["changed"], "values": kept}}
         if "changed" in one and "name" not in one["changed"]

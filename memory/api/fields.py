@@ -14,8 +14,8 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from .. import limits
+from ..fields import MOST_IDS, validate_document_id
 from ..fields import VectorField as VectorModelField
-from ..fields import validate_document_id
 from ..models import MemoryItem
 from ..text_index import MOST_CHARACTERS
 from .permissions import may_act_for
@@ -82,6 +82,13 @@ def validate_not_reserved(value: str) -> None:
     """Reject an id that is also a path of the API."""
     if value in limits.RESERVED_IDS:
         raise ValidationError(f"{value!r} is reserved for a path of the API.", code="invalid_id")
+
+
+class IdsField(serializers.ListField):
+    """A list of at most 100 distinct document ids."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(child=IdField(), max_length=MOST_IDS, **kwargs)
 
 
 class OwnerField(TextField):

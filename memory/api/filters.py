@@ -12,13 +12,16 @@ from typing import Any, ClassVar, cast
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils import timezone
 from django_filters import rest_framework as filters
 from django_filters.utils import translate_validation
 from drf_spectacular.drainage import set_override
 
 from ..lookups import having_key, having_member
 from ..models import AgentData, MemoryItem, UserSession
+from ..querysets import MemoryItemQuerySet
 from ..querysets.scan import Matches, has_member, needs_scan, same_value
+from ..sealing import protected_keys
 from ..search import MIN_SCORE
 from ..text_index import MOST_CHARACTERS, MOST_RESULTS
 from .fields import FILTER_TEXT, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
@@ -117,6 +120,21 @@ class ScalarFilter(ShapedFilter, filters.CharFilter):
 
     SHAPE = FILTER_TEXT
     field_class = ScalarFormField
+
+
+class MomentFormField(TimestampFormField):
+    """An RFC 3339 time, or `now`."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return the time in UTC."""
+        return timezone.now() if value == "now" else super().to_python(value)
+
+
+class MomentFilter(ShapedFilter):
+    """A time at which records are to be valid."""
+
+    SHAPE = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "enum": ["now"]}]}
+    field_class = MomentFormField
 
 
 class LimitFormField(forms.Field):
@@ -226,6 +244,8 @@ def validate_key(key: str) -> None:
     if (size := len(key.encode(errors="surrogatepass"))) > MAX_FILTER_KEY_BYTES:
         message = f"Keys in filters have at most {MAX_FILTER_KEY_BYTES} bytes; this one has {size}."
         raise forms.ValidationError(message, code="too_long")
+    if key in protected_keys():
+        raise forms.ValidationError("This key is encrypted: records cannot be filtered by it.", code="encrypted")
 
 
 def matches_metadata(record: Any, key: str, wanted: Scalar | None) -> bool:
@@ -279,6 +299,11 @@ class MemoryItemFilter(RecordFilter):
     persona_active = TextFilter(help_text="The persona.")
     since = TimestampFilter(field_name="timestamp", lookup_expr="gte", help_text="At or after this time.")
     until = TimestampFilter(field_name="timestamp", lookup_expr="lt", help_text="Before this time.")
+    as_of = MomentFilter(method="valid_at", help_text="Items that are valid at this time, or `now`. Default: all.")
+
+    def valid_at(self, queryset: MemoryItemQuerySet, name: str, value: datetime) -> MemoryItemQuerySet:
+        """Items that are valid at a time."""
+        return queryset.as_of(value)
 
     class Meta:
         model = MemoryItem
@@ -304,6 +329,16 @@ class MemoryItemSearch(MemoryItemFilter):
     min_score = ScoreFilter(
         method="applied_by_view",
         help_text=f"Leave out results with a lower score, 0 to 1; below {MIN_SCORE} there is probably no answer.",
+    )
+    as_of = MomentFilter(
+        method="applied_by_view",
+        help_text="Results that are valid at this time come first; default: `now`. See `valid` of each result.",
+    )
+    importance = ScoreFilter(
+        method="applied_by_view", help_text="Weight of the items' `importance` in the order, 0 to 1; default: 0."
+    )
+    recency = ScoreFilter(
+        method="applied_by_view", help_text="Weight of how new an item is in the order, 0 to 1; default: 0."
     )
     hidden = FlagFilter(
         method="applied_by_view", help_text="Whether to find items whose metadata has a true `hidden`, too."

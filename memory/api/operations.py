@@ -8,7 +8,7 @@ from typing import Any
 
 from . import serializers
 
-ITEM = {
+ITEM: dict[str, Any] = {
     "id": "0f8e6c1b2a3d4e5f8a7b6c5d4e3f2a1b",
     "user_id": "ada",
     "session_id": "chat-1",
@@ -19,10 +19,18 @@ ITEM = {
     "embedding": None,
     "metadata": {"role": "user", "topic": "travel"},
     "expiration": None,
+    "supersedes": [],
+    "superseded_by": None,
+    "valid_from": None,
+    "valid_to": None,
+    "source": None,
+    "derived_from": [],
+    "importance": None,
 }
 SEARCH_RESULT = {
     **{name: value for name, value in ITEM.items() if name != "embedding"},
     "score": 0.81,
+    "valid": True,
     "count": 1,
     "parts": {"z:short": 0.52, "z:own": 0.21, "user": 0.72},
 }

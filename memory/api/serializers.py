@@ -151,13 +151,24 @@ class BoundedListSerializer(serializers.ListSerializer[Any]):
             raise
 
 
+VALIDITY = ("supersedes", "superseded_by", "valid_from", "valid_to", "source", "derived_from", "importance")
+"""Fields of items that a PUT may omit, since earlier versions did not have them."""
+
+
 class MemoryItemSerializer(RecordSerializer):
     """A message, fact or event in a user's memory."""
+
+    supersedes = fields.IdsField(required=False, help_text="Ids of your items that this one corrects or replaces.")
+    derived_from = fields.IdsField(required=False, help_text="Ids of items that this one was made of.")
 
     id = fields.IdField(required=False, help_text="Generated if omitted. It cannot be changed.")
     user_id = fields.OwnerField(required=False, max_length=255, help_text="The owner; default: yourself.")
     session_id = fields.TextField(required=False, allow_null=True, max_length=255)
     persona_active = fields.TextField(required=False, allow_null=True, max_length=255)
+
+    def _is_unknown(self, name: str) -> bool:
+        """What a GET returned is valid for a PUT: `superseded_by`, which the items set, is ignored."""
+        return name != "superseded_by" and super()._is_unknown(name)
 
     class Meta:
         model = MemoryItem
@@ -173,6 +184,7 @@ class MemoryItemSerializer(RecordSerializer):
             "embedding",
             "metadata",
             "expiration",
+            *VALIDITY,
         )
 
 
@@ -222,7 +234,7 @@ class Replacement(RecordSerializer):
         """All fields except for the id are required and have no default."""
         found = super().get_fields()
         for name, field in found.items():
-            field.required, field.default = name != "id", empty
+            field.required, field.default = name != "id" and name not in VALIDITY, empty
         return found
 
 
@@ -419,6 +431,9 @@ class FoundItemSerializer(MemoryItemSerializer):
     score = serializers.FloatField(
         read_only=True, help_text="The estimated probability, 0 to 1, that the item belongs to the answer."
     )
+    valid = serializers.BooleanField(
+        read_only=True, help_text="Whether the item is valid at `as_of`. Results that are not valid come last."
+    )
     count = serializers.SerializerMethodField(help_text="The number of items with this text; one of them is returned.")
     parts = serializers.DictField(
         source="score_parts",
@@ -432,7 +447,7 @@ class FoundItemSerializer(MemoryItemSerializer):
     class Meta(MemoryItemSerializer.Meta):
         fields = (
             *(name for name in MemoryItemSerializer.Meta.fields if name != "embedding"),
-            *("score", "count", "parts"),
+            *("score", "valid", "count", "parts"),
         )
 
     def get_count(self, item: Any) -> int:
@@ -484,6 +499,16 @@ class QuestionsSerializer(StrictSerializer):
         default=False, help_text="Whether to find items whose metadata has a true `hidden`, too."
     )
     explain = fields.StrictBooleanField(default=False, help_text="Whether to include the parts of each score.")
+    as_of = fields.TimestampField(required=False, help_text="Results that are valid at this time come first.")
+    importance = fields.StrictNumberField(
+        default=0.0, min_value=0, max_value=1, help_text="Weight of the items' `importance` in the order."
+    )
+    recency = fields.StrictNumberField(
+        default=0.0, min_value=0, max_value=1, help_text="Weight of how new an item is in the order."
+    )
+    touch = fields.StrictBooleanField(
+        default=False, help_text="Whether to note the results as used, at most once a day each."
+    )
     session_id = fields.FilterTextField(required=False, help_text="The session.")
     item_type = fields.FilterTextField(required=False, help_text="The type.")
     persona_active = fields.FilterTextField(required=False, help_text="The persona.")

@@ -456,6 +456,9 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
             min_score=values["min_score"] or 0.0,
             hidden=bool(values["hidden"]),
             explain=bool(values["explain"]),
+            as_of=values["as_of"],
+            importance=values["importance"] or 0.0,
+            recency=values["recency"] or 0.0,
         )
         return Response(self.found(found, limit))
 
@@ -469,7 +472,8 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
         filterset = filters.MemoryItemQuestions(serializer.parameters, queryset=items, request=request)
         if not filterset.is_valid():
             raise cast(ValidationError, translate_validation(filterset.errors))
-        options = {name: values[name] for name in ("limit", "min_score", "hidden", "explain")}
+        names = ("limit", "min_score", "hidden", "explain", "importance", "recency", "touch")
+        options = {name: values[name] for name in names} | {"as_of": values.get("as_of")}
         questions = values["questions"]
         every = self.searched(filterset, values.get("user_id")).search_many(questions, **options)
         bytes_of_each = PAGE_BYTES // len(questions)

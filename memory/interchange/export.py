@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.db.models import Field, QuerySet
 from django.utils import timezone
 
+from memory.fields import SparseIdsField, SparseNameField, SparseNumberField, SparseTimeField
 from memory.models import AgentData, Document, MemoryItem, UserSession
 
 # In export order: sessions with their times and metadata precede the items that update them.
@@ -21,10 +23,21 @@ def to_dict(record: Document) -> dict[str, Any]:
     """The record as JSON values: `model`, the class name, and its fields.
 
     Times are ISO 8601 in UTC with microseconds, vectors are lists of floats. Derived fields (`content_hash`, search
-    data) are excluded.
+    data) are excluded, and empty ones that records of earlier versions lack (`supersedes`, `valid_to`, ...).
     """
     values = {field.name: _to_json(field.value_from_object(record)) for field in exported_fields(type(record))}
-    return {"model": type(record).__name__, **values}
+    kept = {
+        name: value
+        for name, value in values.items()
+        if value not in (None, []) or name not in _sparse_names(type(record))
+    }
+    return {"model": type(record).__name__, **kept}
+
+
+@cache
+def _sparse_names(model: type[Document]) -> frozenset[str]:
+    kinds = (SparseIdsField, SparseNameField, SparseNumberField, SparseTimeField)
+    return frozenset(field.name for field in model._meta.concrete_fields if isinstance(field, kinds))
 
 
 def exported_fields(model: type[Document]) -> list[Field[Any, Any]]:

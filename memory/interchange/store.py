@@ -15,6 +15,7 @@ from memory.exceptions import ValidationError
 from memory.fields import content_hash
 from memory.models import Document, MemoryItem, UserSession
 from memory.querysets import RecordQuerySet
+from memory.querysets.validity import lenient_links
 
 from .entries import Entry, Reject, Removal, time_of
 from .export import MODELS, all_records
@@ -62,7 +63,7 @@ def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:
     checked = {name: list(_checked((entry for entry in entries if entry.model == name), written)) for name in MODELS}
     using = router.db_for_write(UserSession)
     embedded = _embed([candidate.record for candidate in checked[MemoryItem.__name__]], using)
-    with write_transaction(using):
+    with write_transaction(using), lenient_links():
         if removed:
             all_records(MemoryItem).filter(pk__in=removed).delete()
             written.removed["MemoryItem"] = len(removed)

@@ -30,6 +30,7 @@ from django.utils import timezone
 
 from memory.backends import clock
 
+from .. import sealing
 from ..breaker import Unavailable
 from ..cache import Conversation
 from ..coherence import cache_of
@@ -307,6 +308,7 @@ class _Work:
 
     def _forget_caches(self) -> None:
         """Forget what this process and Redis know of the person."""
+        sealing.known.forget(self.alias, self.user_id)
         self._forget_search()
         cache = cache_of(self.alias, MemoryItem)
         if cache is None:

@@ -67,7 +67,9 @@ HOLDINGS: Final[tuple[Holding, ...]] = (
     owned("memory.SearchLabel"),
     owned("memory.SearchIndex"),
     owned("memory.SearchSegment"),
+    owned("memory.MemoryVersion"),
     owned("memory_access.AccessToken", "owner"),
+    owned("memory.DataKey"),  # last: then what the key encrypted cannot be read anywhere
     named("memory.AgentData", "content", "metadata", reason="data of other agents that has the person's id as a value"),
     named("memory.IdempotencyKey", "answer", reason="ids in answers of the last 24 hours"),
     named("admin.LogEntry", "object_id", "object_repr", "change_message", reason="names and texts of changed records"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from asgiref.sync import sync_to_async
+from django.db import models
+from django.utils import timezone
 
 from ..batches import activities_of
 from ..contention import retry_on_contention
@@ -14,10 +17,12 @@ from ..fields import content_hash
 from ..telemetry import DELETE, traced
 from ..text_index import SearchOptions, text_index
 from .contexts import RECALLED, TOKENS, TURNS, ContextOptions, MemoryContext, checked, context_of
-from .records import RecordQuerySet
+from .records import CurrentTime, RecordQuerySet
 
 if TYPE_CHECKING:
     from ..models import MemoryItem
+
+TOUCHED_FOR: Final = timedelta(days=1)
 
 
 class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
@@ -34,6 +39,14 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
     def of_type(self, *item_types: str) -> Self:
         """Items of any of these types."""
         return self.filter(item_type__in=item_types)
+
+    def as_of(self, time: datetime | None = None) -> Self:
+        """Items that are valid at `time`, by default whenever the query runs.
+
+        An item is valid from `valid_from` up to but not including `valid_to`; empty ones leave that side open.
+        """
+        moment = CurrentTime() if time is None else time
+        return self.exclude(valid_to__lte=moment).exclude(valid_from__gt=moment)
 
     def nearest(self, vector: Sequence[float], count: int, distance: type[VectorDistance] = CosineDistance) -> Self:
         """The `count` items whose embeddings are nearest to `vector`, nearest first, annotated with `distance`.
@@ -55,6 +68,10 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         hidden: bool = False,
         explain: bool = False,
         asker: str = "",
+        as_of: datetime | None = None,
+        importance: float = 0.0,
+        recency: float = 0.0,
+        touch: bool = False,
     ) -> list[MemoryItem]:
         """The items that answer `query` best, by words and by meaning, best first.
 
@@ -66,6 +83,11 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         of other items with its text. Results below `min_score` are left out; `memory.search.MIN_SCORE` is a good value.
         With `explain` each has `score_parts`, a dict of the parts of its score. `asker` is the speaker who says "I" in
         the query; by default it is the user.
+
+        Results that are valid at `as_of`, by default now, come first, and an item takes the place of the one that it
+        supersedes; the others follow, with a false `valid`. `importance` and `recency` (0 to 1) are weights of the
+        item's importance, and of its age since it was written or used, which are added to its score for the order. With
+        `touch` the results are noted as used (`touch()`).
 
         Raises `ValueError` unless exactly one user is selected, for a limit outside 1..100, a `min_score` outside 0..1,
         and a query over 10,000 characters; `TypeError` for a sliced, grouped or `values()` queryset, a limit that is
@@ -81,6 +103,10 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
             hidden=hidden,
             explain=explain,
             asker=asker,
+            as_of=as_of,
+            importance=importance,
+            recency=recency,
+            touch=touch,
         )
         return found
 
@@ -100,13 +126,17 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         hidden: bool = False,
         explain: bool = False,
         asker: str = "",
+        as_of: datetime | None = None,
+        importance: float = 0.0,
+        recency: float = 0.0,
+        touch: bool = False,
     ) -> list[list[MemoryItem]]:
         """The results of `search` for each of several queries; the memory is read once."""
         if self._is_not_plain() or self.query.group_by is not None:
             raise TypeError("search() needs a queryset without slices, combinators, grouping, distinct() or values().")
         wanted = {"user_id": user_id, "session_id": session_id, "item_type": item_type}
         items = self.filter(**{name: value for name, value in wanted.items() if value is not None}).defer(None)
-        options = SearchOptions(limit, min_score, hidden, explain, asker)
+        options = SearchOptions(limit, min_score, hidden, explain, asker, as_of, importance, recency, touch)
         return text_index().search(items.order_by(), queries, options)
 
     async def asearch_many(self, queries: Sequence[str], **options: Any) -> list[list[MemoryItem]]:
@@ -144,6 +174,26 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
     ) -> MemoryContext:
         """As `context`."""
         return await sync_to_async(self.context)(user_id, session_id, question, tokens, **options)
+
+    def touch(self, items: Iterable[MemoryItem], now: datetime | None = None) -> int:
+        """Note that items were used, at most once a day each; return how many were written.
+
+        Items that were noted within a day cost nothing. Cached items may have the earlier time.
+        """
+        now = timezone.now() if now is None else now
+        before = now - TOUCHED_FOR
+        stale = [item for item in items if item.touched is None or item.touched <= before]
+        if not stale:
+            return 0
+        rows = self.order_by().filter(pk__in={item.pk for item in stale})
+        rows = rows.filter(models.Q(touched__isnull=True) | models.Q(touched__lte=before))
+        # Neither the text nor the conversation changes: no limit, index or cache has to follow.
+        touched: int = models.QuerySet.update(rows, touched=now)
+        for item in stale:
+            item.touched = now
+        return touched
+
+    touch.alters_data = True  # type: ignore[attr-defined]
 
     def without_search_data(self) -> Self:
         """Defer the fields that only search reads (terms, vector, their versions): they are larger than most texts.

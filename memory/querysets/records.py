@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from memory.backends.firestore.querysets import FirestoreQuerySet
 from memory.backends.firestore.values.batching import batches
 
+from .. import sealing
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
 from ..contention import retry_on_contention, write_transaction
 from ..telemetry import CREATE, DELETE, UPDATE, traced
@@ -137,6 +138,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             conversations = [*(record.conversation for record in records), *(each for _, each in old)]
             changes.expect(conversations)
             self.model.before_write(records, self.db, changes)
+            if update_conflicts:
+                self.model.keep(records, self.db, update_fields)
             created = super().bulk_create(
                 records, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
@@ -145,6 +148,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             else:
                 changes.saved(records)
             self.model.after_write(records, self.db, changes)
+            self.model.link(records, self.db, None)
         return created
 
     @traced(UPDATE)
@@ -163,9 +167,12 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             changes.expect(conversations)
             if self.model.writes_all_of_text(names):
                 self.model.before_write(records, self.db, changes)
-            changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
+            self.model.keep(records, self.db, names)
+            with sealing.sealed_values(records, names, self.db):
+                changed: int = super(RecordQuerySet, unchecked).bulk_update(records, names, batch_size)
             changes.changed(conversations)
             self.model.after_write(records, self.db, changes)
+            self.model.link(records, self.db, names)
         return changed
 
     @retry_on_contention
@@ -178,7 +185,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             tombstones.refuse([owner], self.db)
         if self._checked:
             return super().update(**{**self.model.stamps(), **values})
-        if self.model.SIZED_FIELDS.isdisjoint(values):
+        if self.model.SIZED_FIELDS.isdisjoint(values) and not self.model.has_versions():
             self._check_values(values)
             return self._update_at_once(values)
         return self._update_records(values)
@@ -189,7 +196,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
-        if not self.model.is_cached(self.db) or self._is_not_plain():
+        if not (self.model.is_cached(self.db) or self.model.has_versions()) or self._is_not_plain():
             return super().delete()
         with self.model.writing(self.db) as changes:
             return self._delete_places(places_of(self.order_by()), changes)
@@ -202,8 +209,9 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         counts: Counter[str] = Counter()
         for old in places:
             changes.expect(conversation for _, conversation in old)
-            some = self.order_by().filter(pk__in=[pk for pk, _ in old])
-            counts.update(models.QuerySet.delete(some)[1])
+            ids = [pk for pk, _ in old]
+            self.model.drop_versions(ids, self.db)
+            counts.update(models.QuerySet.delete(self.order_by().filter(pk__in=ids))[1])
             changes.removed(old)
         return counts.total(), dict(counts)
 

@@ -16,6 +16,7 @@ from memory.fields import content_hash
 from memory.models import MemoryItem
 
 from .embedders import EmbedderError
+from .encrypted import stores_vectors
 from .texts import embed, readable
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def prepare(items: Sequence[MemoryItem]) -> None:
             item.content_hash = found
         if is_new or known.get("embedding_model", model) != model:
             item.text_embedding = None
-            item.embedding_model = "" if model is None or readable(item.text_content).strip() else model
+            waits = stores_vectors() and readable(item.text_content).strip()
+            item.embedding_model = "" if model is None or waits else model
 
 
 def configured_model() -> str | None:
@@ -50,6 +52,8 @@ def awaits_vector(item: MemoryItem) -> bool:
     """Whether the item still needs a vector, which is computed before the write."""
     known = vars(item)
     if "text_content" not in known or known.get("embedding_model") != "" or not readable(item.text_content).strip():
+        return False
+    if not stores_vectors():
         return False
     embedder = configured_embedder()
     return embedder is not None and not is_remote(embedder)

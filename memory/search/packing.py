@@ -34,6 +34,7 @@ from memory.models import SearchIndex, SearchSegment, id_of_user
 from . import directory as directories
 from . import shared
 from .directory import Directory, Listed
+from .encrypted import as_stored, refuse_without_index
 from .known import Base, cache
 from .reading import ENTRIES_AT_ONCE, has_expired, read_base, segment_of
 from .segments import MOST_BYTES, Segment, packed_in_parts
@@ -85,6 +86,7 @@ def pack(
     """
     if in_transaction(connections[using]):
         raise RuntimeError("A search index cannot be written inside a transaction.")
+    refuse_without_index()
     try:
         return _pack(user_id, using, rebuild, mend, gone, lease)
     except PersonErased as error:
@@ -209,7 +211,10 @@ class _Work:
 
     def _rows(self, parts: Sequence[tuple[Segment, bytes]]) -> tuple[list[Listed], list[SearchSegment]]:
         rules, model = self.maker.rules, self.maker.model
-        rows = [SearchSegment(pk=new_id(), user_id=self.user_id, data=data) for _, data in parts]
+        rows = [
+            SearchSegment(pk=new_id(), user_id=self.user_id, data=as_stored(data, self.user_id, self.using))
+            for _, data in parts
+        ]
         listed = [
             Listed(row.pk, len(segment), len(data), rules, model)
             for row, (segment, data) in zip(rows, parts, strict=True)

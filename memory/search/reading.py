@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from memory.backends.firestore.values.batching import batches
 from memory.models import SearchSegment
+from memory.sealing import open_bytes
 from memory.snapshots import epoch_microseconds
 
 from . import directory as directories
@@ -135,7 +136,7 @@ def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:
         data |= read
     if len(data) < len(ids):
         raise SegmentMissing
-    return {one: unpack(data[one]) for one in ids}
+    return {one: unpack(open_bytes(data[one], using)) for one in ids}
 
 
 def _tail(

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from operator import index
 from typing import Any, SupportsIndex
 
 import numpy as np
 from django.db import connections
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
@@ -25,10 +27,12 @@ from memory.text_index import MOST_RESULTS, SearchOptions, readable_question
 
 from . import directory as directories
 from .corpus import HIDDEN, Corpus
+from .encrypted import refuse_without_index
 from .features import CONSIDERED
 from .known_filters import by_id, known_filters
 from .later import index_later
 from .owner import one_user_of
+from .preferring import Preference, candidates, extra_parts
 from .reading import Memory, read_memory
 from .relevance import Asked, Ranked, asked, rank
 from .reranking import MOST_RERANKED, reranked
@@ -48,11 +52,12 @@ FindItems = Callable[[Sequence[str]], Iterable[MemoryItem]]
 def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions) -> list[list[MemoryItem]]:
     """For each query the items of one user that answer it best, best first.
 
-    Each has its `score` from 0 to 1, `same`, the ids of other items with its text, and with `explain` `score_parts`,
-    otherwise None. Raises `ValueError` for a limit outside 1..100, for a query over 10,000 characters, and unless
-    `items` are restricted to one user. A query without letters, digits or anything that the embedder knows has no
-    results.
+    Each has its `score` from 0 to 1, `same`, the ids of other items with its text, `valid`, and with `explain`
+    `score_parts`, otherwise None. Raises `ValueError` for a limit outside 1..100, for a query over 10,000 characters,
+    and unless `items` are restricted to one user. A query without letters, digits or anything that the embedder knows
+    has no results.
     """
+    refuse_without_index()
     options = checked(options)
     texts = [readable_question(query) for query in queries]
     user_id = one_user_of(items)
@@ -66,9 +71,10 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
         for text, question in zip(texts, questions, strict=True)
     ]
     _index_if_needed(memory)
-    return [
-        [_scored(item, one, memory.corpus, options.explain) for item, one in some][: options.limit] for some in found
-    ]
+    results = [[_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]] for some in found]
+    if options.touch:
+        MemoryItem.all_objects.using(items.db).touch([item for some in results for item in some])
+    return results
 
 
 def search_items(
@@ -88,7 +94,9 @@ def search_items(
     allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
     ranked = _above(rank(question, corpus, allowed, _wanted(options)), options.min_score)
     found = in_last_order(question, [(items[one.place], one) for one in ranked])
-    return [_scored(item, one, corpus, options.explain) for item, one in found][: options.limit]
+    known = {item.pk: item for item in items if item.pk in passing}
+    preference = Preference(options, timezone.now(), corpus, lambda ids: [known[one] for one in ids if one in known])
+    return [_scored(item, one, corpus, options) for item, one in preference.ordered(found)[: options.limit]]
 
 
 def checked(options: SearchOptions) -> SearchOptions:
@@ -101,6 +109,14 @@ def checked(options: SearchOptions) -> SearchOptions:
         raise TypeError(f"min_score must be a number from 0 to 1, not {options.min_score!r}.")
     if not 0 <= options.min_score <= 1:
         raise ValueError(f"min_score must be 0 to 1, not {options.min_score}.")
+    for name in ("importance", "recency"):
+        weight = getattr(options, name)
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise TypeError(f"{name} must be a number from 0 to 1, not {weight!r}.")
+        if not 0 <= weight <= 1:
+            raise ValueError(f"{name} must be 0 to 1, not {weight}.")
+    if options.as_of is not None and not isinstance(options.as_of, datetime):
+        raise TypeError(f"as_of must be a datetime, not {options.as_of!r}.")
     return replace(options, limit=limit)
 
 
@@ -117,7 +133,8 @@ def in_last_order(question: Asked, found: Sequence[tuple[MemoryItem, Ranked]]) -
 
 def _wanted(options: SearchOptions) -> int:
     """How many results are needed: a reranker sees more than are returned."""
-    return options.limit if memory_settings.reranker is None else max(options.limit, MOST_RERANKED)
+    most = candidates(options)
+    return most if memory_settings.reranker is None else max(most, MOST_RERANKED)
 
 
 def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
@@ -143,6 +160,7 @@ def _results(
     # Those below the least score need not be looked for.
     most = int(allowed.sum()) if len(above) == len(ranked) else 0
     picking = Picking(corpus, find, limit, None if filters.complete else MOST_READ_IN_VAIN * limit)
+    preference = Preference(options, timezone.now(), corpus, find)
     if picking.pick(above, most):
         if filters.complete:
             memory.not_found(picking.missing)
@@ -151,9 +169,13 @@ def _results(
         passing = set(items.values_list("pk", flat=True))
         allowed &= np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
         picking = Picking(corpus, find, limit, items=picking.items)
-        picking.pick(_above(best(allowed), options.min_score), 0)
+        above = _above(best(allowed), options.min_score)
+        picking.pick(above, 0)
+    if outdated := sum(not item.is_valid(preference.at) for item, _ in picking.found):
+        picking = Picking(corpus, find, limit + outdated, items=picking.items, missing=picking.missing)
+        picking.pick(above, 0)
     found = picking.found if filters.complete else _with_passing(picking.found, corpus, items)
-    return in_last_order(question, found)
+    return preference.ordered(in_last_order(question, found))
 
 
 def _with_passing(
@@ -232,8 +254,10 @@ def _columns(items: MemoryItemQuerySet) -> list[str]:
     return [one.attname for one in items.model._meta.concrete_fields if one.name not in unread]
 
 
-def _scored(item: Any, ranked: Ranked, corpus: Corpus, explain: bool) -> MemoryItem:
-    item.score, item.score_parts = ranked.score, dict(ranked.parts) if explain else None
+def _scored(item: Any, ranked: Ranked, corpus: Corpus, options: SearchOptions) -> MemoryItem:
+    at = options.as_of or timezone.now()
+    parts = {**ranked.parts, **dict(extra_parts(item, options, at))} if options.explain else None
+    item.score, item.score_parts, item.valid = ranked.score, parts, item.is_valid(at)
     item.same = tuple(corpus.ids[place] for place in ranked.same)
     found: MemoryItem = item
     return found

@@ -10,6 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, NoReturn
 
 from asgiref.sync import sync_to_async
@@ -20,7 +21,7 @@ from ..querysets import MemoryContext, context_of
 from ..querysets.contexts import MOST_TOKENS, MOST_TURNS, RECALLED, TOKENS, TURNS
 from ..text_index import MOST_RESULTS, SearchOptions
 from .changes import validated_changes
-from .filters import Condition, parse
+from .filters import Condition, ValidAt, checked_time, parse
 from .persona import PersonaConfig
 from .validation import (
     check_count,
@@ -162,11 +163,12 @@ class MemoryManager(ABC):
         limit: int = 20,
         filters: Mapping[str, object] | None = None,
         oldest_first: bool = False,
+        as_of: datetime | None = None,
     ) -> list[MemoryItem]:
         """The user's `limit` newest unexpired items, newest first, of one session or (None) of all.
 
-        With `oldest_first` the `limit` oldest items, oldest first: a conversation from its beginning. `filters` are
-        lookups of `memory.stores.filters.FIELDS`, combined with AND.
+        With `oldest_first` the `limit` oldest items, oldest first: a conversation from its beginning. With `as_of`
+        those that are valid at that time. `filters` are lookups of `memory.stores.filters.FIELDS`, combined with AND.
         """
         self._require_ready()
         check_name("user_id", user_id)
@@ -176,6 +178,8 @@ class MemoryManager(ABC):
         if not isinstance(oldest_first, bool):
             raise ValidationError({"oldest_first": "This must be True or False."})
         conditions = parse(filters)
+        if as_of is not None:
+            conditions = (*conditions, ValidAt(checked_time("as_of", as_of)))
         if oldest_first:
             return await self._get_oldest_items(user_id, session_id, limit, conditions)
         return await self._get_conversation_history(user_id, session_id, limit, conditions)
@@ -190,12 +194,18 @@ class MemoryManager(ABC):
         explain: bool = False,
         min_score: float = 0.0,
         hidden: bool = False,
+        as_of: datetime | None = None,
+        importance: float = 0.0,
+        recency: float = 0.0,
+        touch: bool = False,
     ) -> list[MemoryItem]:
         """Full-text and semantic search: the user's `limit` (1 to 100) best unexpired items, best first.
 
         Each item has a `score` from 0 to 1, `same`, the ids of other items with its text, and, with `explain`,
         `score_parts`. Items with a score below `min_score` are left out, and those whose metadata has a true `hidden`
-        unless `hidden` is True. `filters` are those of the history. Raises `ConnectionError` if a remote embedder is
+        unless `hidden` is True. Items that are valid at `as_of` (None: now) come first, the others have a false
+        `valid`. `importance` and `recency` (0 to 1) are weights in the order; `touch` notes the results as used, at
+        most once a day each. `filters` are those of the history. Raises `ConnectionError` if a remote embedder is
         unavailable.
         """
         self._require_ready()
@@ -203,11 +213,21 @@ class MemoryManager(ABC):
         if session_id is not None:
             check_name("session_id", session_id)
         check_count("limit", limit, MOST_RESULTS)
-        for name, flag in (("explain", explain), ("hidden", hidden)):
+        for name, flag in (("explain", explain), ("hidden", hidden), ("touch", touch)):
             if not isinstance(flag, bool):
                 raise ValidationError({name: "This must be True or False."})
-        check_share("min_score", min_score)
-        options = SearchOptions(limit, float(min_score), hidden, explain)
+        for name, share in (("min_score", min_score), ("importance", importance), ("recency", recency)):
+            check_share(name, share)
+        options = SearchOptions(
+            limit,
+            float(min_score),
+            hidden,
+            explain,
+            as_of=None if as_of is None else checked_time("as_of", as_of),
+            importance=float(importance),
+            recency=float(recency),
+            touch=touch,
+        )
         search = Search(validated_query("query", query), session_id, parse(filters), options)
         return await self._search(user_id, search)
 

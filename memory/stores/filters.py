@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db.models.constants import LOOKUP_SEP
 
@@ -23,6 +23,7 @@ from ..lookups import having_member
 from ..models import MemoryItem
 from ..querysets import MemoryItemQuerySet
 from ..querysets.scan import has_member, same_value
+from ..sealing import protected_keys
 from .validation import naive_problem
 
 Check = Callable[[object], str]
@@ -124,6 +125,33 @@ class MemberCondition(Condition):
         return having_member(items, self.field, self.lookup, self.value)
 
 
+class ValidAt(Condition):
+    """Validity at a time."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__("valid_to", "as_of", at)
+
+    @property
+    def has_index(self) -> bool:
+        """It needs none: what is read in order is filtered."""
+        return True
+
+    def matches(self, item: MemoryItem) -> bool:
+        """Whether an item is valid."""
+        return item.is_valid(self.value)
+
+    def filter(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
+        """The valid items."""
+        return items.as_of(self.value)
+
+
+def checked_time(name: str, value: object) -> datetime:
+    """The time. Raises `ValidationError` for anything else."""
+    if problem := _time(value):
+        raise ValidationError({name: problem})
+    return cast(datetime, value)
+
+
 def parse(filters: Mapping[str, object] | None) -> tuple[Condition, ...]:
     """Parse `filters`. Raises `ValidationError`, by lookup, for unknown lookups and invalid values."""
     if filters is None:
@@ -151,6 +179,8 @@ def _problem(name: object, value: object) -> str:
         return "Lookups must be strings."
     field, lookup = _split(name)
     check = _scalar if field == MAP and lookup else FIELDS.get(field, {}).get(lookup)
+    if field == MAP and lookup in protected_keys():
+        return "This key is encrypted (MEMORY['ENCRYPT']): it cannot be compared."
     if check is None:
         allowed = sorted(f"{field}{LOOKUP_SEP}{lookup}" for field, lookups in FIELDS.items() for lookup in lookups)
         return f"Unknown lookup. Allowed: {', '.join(allowed)}, {MAP}{LOOKUP_SEP}<key>."

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from ..batches import activities
 from ..distances import FUNCTIONS, CosineDistance
-from ..exceptions import StorageError, storage_errors
+from ..exceptions import StorageError, ValidationError, storage_errors
 from ..models import AgentData, MemoryItem, UserSession
+from ..querysets.validity import close
 from . import changes as item_changes
 from .base import MemoryManager, Search
 from .filters import Condition
@@ -43,9 +44,21 @@ class MemoryManagerStub(MemoryManager):
         for item in items:
             item.renew_derived_fields()
         with self._lock:
+            superseded = [(old, item) for item in items for old in self._superseded(item, items)]
             ids = self._add(self._items, items)
+            for old, item in superseded:
+                close(self._items[old], item)
             self._touch(items)
         return ids
+
+    def _superseded(self, item: MemoryItem, batch: list[MemoryItem]) -> list[str]:
+        """The items that a new one supersedes. Raises `ValidationError` as the databases do."""
+        known = {**self._items, **{one.pk: one for one in batch}}
+        for pk in item.supersedes:
+            old = known.get(pk)
+            if old is None or old.user_id != item.user_id or item.pk in old.supersedes:
+                raise ValidationError({"supersedes": f"{pk} cannot be superseded by this item."})
+        return list(item.supersedes)
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
         return self._add(self._agent_data, batch)
@@ -151,7 +164,12 @@ class MemoryManagerStub(MemoryManager):
         with storage_errors("Searching a memory"):
             from ..search.recall import search_items  # slow to import, and needs an extra
 
-            return search_items(items, found, search.query, search.options)
+            results = search_items(items, found, search.query, search.options)
+        if search.options.touch:
+            with self._lock:
+                for item in results:
+                    self._items[item.pk].touched = timezone.now()
+        return results
 
     async def _semantic_search(
         self, user_id: str, vector: list[float], persona: PersonaConfig | None, top_k: int

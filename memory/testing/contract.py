@@ -89,6 +89,46 @@ class MemoryManagerContract:
 
     # Items
 
+    def test_an_item_supersedes_others(self, manager: MemoryManager, user: str) -> None:
+        """A history and a search answer as of a time; an item of another user cannot be superseded."""
+        old = MemoryItem(user_id=user, item_type="fact", text_content="She lives in Ghent.", timestamp=START)
+        wait(manager.add_memory_item, old)
+        new = MemoryItem(
+            user_id=user,
+            item_type="fact",
+            text_content="She lives in Lyon.",
+            timestamp=START + HOUR,
+            supersedes=[old.pk],
+        )
+        wait(manager.add_memory_item, new)
+        stored = wait(manager.get_memory_item, old.pk)
+        assert stored is not None
+        assert (stored.superseded_by, stored.valid_to) == (new.pk, START + HOUR)
+        for at, expected in ((START, old.pk), (START + HOUR, new.pk)):
+            history = wait(manager.get_conversation_history, user, as_of=at)
+            assert [item.pk for item in history] == [expected]
+            found: list[Any] = wait(manager.search, user, "Where does she live?", as_of=at)
+            assert (found[0].pk, found[0].valid) == (expected, True)
+        foreign = MemoryItem(user_id=f"{user}-2", item_type="fact", supersedes=[old.pk])
+        with pytest.raises(exceptions.ValidationError):
+            wait(manager.add_memory_item, foreign)
+        with pytest.raises(exceptions.ValidationError):
+            wait(manager.get_conversation_history, user, as_of="now")
+
+    def test_importance_recency_and_use(self, manager: MemoryManager, user: str) -> None:
+        """They order results; use is noted."""
+        items = [
+            MemoryItem(user_id=user, item_type="fact", text_content=f"She paints {what}.", importance=weight)
+            for what, weight in (("houses", 0.0), ("boats", 1.0), ("trees", None))
+        ]
+        wait(manager.add_memory_items, items)
+        found = wait(manager.search, user, "She paints", importance=1.0, recency=0.5, touch=True)
+        assert len(found) == 3
+        assert found[0].text_content == "She paints boats."
+        used = wait(manager.get_memory_item, found[0].pk)
+        assert used is not None
+        assert used.touched is not None
+
     def test_an_item_comes_back_as_it_was_stored(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
         """All fields keep their precision, and texts and keys of any script."""
         stored = item(

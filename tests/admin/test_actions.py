@@ -110,6 +110,8 @@ def test_export_as_csv(superuser: Client, url: Url, make_item: Callable[..., Mem
         "item_type": "message",
         "persona_active": "",
         "text_content": 'one, "two"\nthree',
+        **dict.fromkeys(("superseded_by", "valid_from", "valid_to", "source", "importance", "touched"), ""),
+        **dict.fromkeys(("supersedes", "derived_from"), "[]"),
     }
 
 

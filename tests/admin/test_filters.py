@@ -97,3 +97,13 @@ def test_users_are_completed(superuser: Client, url: Url, stored: None) -> None:
     page = superuser.get(url("memoryitem")).content.decode()
     assert 'data-memory-names="/admin/memory/memoryitem/people/names/"' in page
     assert "memory/names.js" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("now", "12345"), ("2026-03-01", "012345"), ("2026-04-01T00:00", "12345"), ("soon", "012345")]
+)
+def test_items_that_are_valid_at_a_time(superuser: Client, url: Url, stored: None, text: str, found: str) -> None:
+    """A text that is no time is ignored."""
+    MemoryItem.objects.filter(pk="i0").update(valid_to=NOON + timedelta(days=7))
+    response = superuser.get(url("memoryitem"), {"as_of": text})
+    assert sorted(item.pk for item in response.context["cl"].result_list) == [f"i{number}" for number in found]

@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
+from memory import sealing
 from memory.admin import revisions
 from memory.admin.revisions import NEW, OLD, SAME, difference
+from memory.keeping import versions_of
 from memory.models import AgentData, MemoryItem, UserSession
 
 from .conftest import VIEWER, Url
@@ -149,3 +152,48 @@ def test_other_models(superuser: Client, url: Url, make_agent_data: Callable[...
 def test_differences(old: str, new: str, expected: list[Any]) -> None:
     """By words; long texts one after the other, so that the time is bounded."""
     assert difference(old, new) == expected
+
+
+def test_kept_versions_are_shown_and_undone(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], settings: Any
+) -> None:
+    """Whoever wrote them; a viewer has no button."""
+    settings.MEMORY = {**settings.MEMORY, "VERSIONS": 5}
+    item = make_item(text_content="She paints <boats>.", timestamp=NOON)
+    item.text_content = "She paints <trains>."
+    item.save()
+    history = url("memoryitem", "history", item.pk)
+    page = superuser.get(history).content.decode()
+    assert "Kept versions" in page
+    assert "<del>boats</del><ins>trains</ins>" in page
+    [version] = versions_of(item)
+    response = superuser.post(f"{history}{version.pk}/restore/", follow=True)
+    assert "The change was undone." in response.content.decode()
+    assert MemoryItem.objects.get(pk=item.pk).text_content == "She paints <boats>."
+    assert len(versions_of(item)) == 2
+    assert superuser.get(f"{history}{version.pk}/restore/").status_code == 405
+    assert superuser.post(f"{history}nothing/restore/").status_code == 404
+
+
+def test_the_log_has_no_encrypted_values(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], settings: Any
+) -> None:
+    """Nor does the page of an item fail."""
+    keys = [Fernet.generate_key().decode()]
+    settings.MEMORY = {**settings.MEMORY, "ENCRYPT": ["text_content"], "ENCRYPTION_KEYS": keys}
+    sealing.known.forget()
+    item = make_item(text_content="She hides a ruby.", timestamp=NOON)
+    edit(superuser, url, item.pk, text_content="She hides a pearl.", item_type="fact")
+    assert "pearl" not in newest().change_message
+    assert "ruby" not in newest().change_message
+    assert "She hides a pearl." in superuser.get(url("memoryitem", "change", item.pk)).content.decode()
+    assert superuser.get(url("memoryitem"), {"q": "pearl"}).status_code == 200
+
+
+def test_ids_are_edited_line_by_line(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """An item supersedes those whose ids are in its form."""
+    old, new = make_item(timestamp=NOON), make_item(timestamp=NOON)
+    edit(superuser, url, new.pk, supersedes=f"{old.pk}\r\n")
+    assert MemoryItem.objects.get(pk=old.pk).superseded_by == new.pk
+    edit(superuser, url, new.pk, supersedes="")
+    assert MemoryItem.objects.get(pk=old.pk).superseded_by is None

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from memory.api.serializers import VALIDITY
 from memory.models import AgentData, MemoryItem, UserSession
 
 from .conftest import codes
@@ -36,15 +37,38 @@ ITEM = {
     "metadata": {"role": "user", "a.b": [1, {"c": None}]},
     "expiration": "2999-01-01T00:00:00Z",
 }
+EMPTY: dict[str, Any] = {name: [] if name in ("supersedes", "derived_from") else None for name in VALIDITY}
 
 
 def test_item_is_returned_as_it_was_sent(ada: APIClient) -> None:
     """POST and GET return all values untrimmed and uncoerced."""
     created = ada.post(ITEMS, ITEM, format="json")
     assert created.status_code == 201
-    assert created.json() == ITEM
+    assert created.json() == {**EMPTY, **ITEM}
     assert created["Location"] == "http://testserver/api/memory-items/my%20id/"
-    assert ada.get(created["Location"]).json() == ITEM
+    assert ada.get(created["Location"]).json() == {**EMPTY, **ITEM}
+
+
+def test_an_item_supersedes_others(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """Lists and searches answer as of a time; an item of another user is refused."""
+    old, other = make_item(text_content="Ada lives in Ghent."), make_item(user_id="bob")
+    values = {"item_type": "fact", "text_content": "Ada lives in Lyon.", "supersedes": [old.pk], "source": "a letter"}
+    refused = ada.post(ITEMS, {**values, "supersedes": [other.pk]}, format="json")
+    assert (refused.status_code, list(codes(refused))) == (400, ["supersedes"])
+    new = ada.post(ITEMS, values, format="json").json()
+    assert new["valid_from"] == new["timestamp"]
+    assert ada.get(f"{ITEMS}{old.pk}/").json()["superseded_by"] == new["id"]
+    assert len(ada.get(ITEMS).json()["results"]) == 2
+    assert [one["id"] for one in ada.get(ITEMS, {"as_of": "now"}).json()["results"]] == [new["id"]]
+    before = {"as_of": old.timestamp.isoformat().replace("+00:00", "Z")}
+    assert [one["id"] for one in ada.get(ITEMS, before).json()["results"]] == [old.pk]
+    assert ada.get(ITEMS, {"as_of": "then"}).status_code == 400
+    found = ada.get(f"{ITEMS}search/", {"q": "Where does Ada live?"}).json()["results"]
+    assert [(one["id"], one["valid"]) for one in found] == [(new["id"], True), (old.pk, False)]
+    asked = {"questions": ["Where does Ada live?"], "as_of": before["as_of"], "touch": True, "recency": 0.1}
+    [answer] = ada.post(f"{ITEMS}search/", asked, format="json").json()["searches"]
+    assert [one["valid"] for one in answer["results"]] == [True, False]
+    assert MemoryItem.objects.filter(touched__isnull=False).count() == 2
 
 
 @pytest.mark.parametrize("collection", NEW)
@@ -73,7 +97,7 @@ def test_put_requires_all_fields_except_the_id(ada: APIClient, collection: str) 
     created = ada.post(collection, NEW[collection], format="json")
     response = ada.put(created["Location"], {}, format="json")
     assert response.status_code == 400
-    assert codes(response) == {name: ["required"] for name in created.json() if name != "id"}
+    assert codes(response) == {name: ["required"] for name in created.json() if name not in ("id", *VALIDITY)}
 
 
 def test_patch_updates_only_the_given_fields(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:

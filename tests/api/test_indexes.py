@@ -23,6 +23,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LISTS = (viewsets.MemoryItemViewSet, viewsets.AgentDataViewSet, viewsets.UserSessionViewSet)
 VALUES: Mapping[type[Any], str] = {
+    filters.MomentFilter: "now",
     filters.TimestampFilter: "2026-03-01T12:00:00Z",
     filters.ScalarFilter: '"blue"',
     filters.TextFilter: "ada",

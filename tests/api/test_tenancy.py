@@ -35,6 +35,7 @@ ARGUMENTS = {
     "content_type_id": ("1",),
     "id": ("1",),
     "_0": ("/x/",),
+    "version": ("1",),
     "user_id": ("ada",),
 }
 # What a command may read; all need access to the machine, which is that of the operator. And its arguments here, for
@@ -45,9 +46,11 @@ COMMANDS: dict[str, tuple[str, list[str] | None]] = {
     "firestore_indexes": ("definitions", ["--database=memory", "--check"]),
     "memory_cache": ("counts and ids", ["--verify"]),
     "memory_embed": ("counts", []),
+    "memory_encrypt": ("counts and ids", ["--user=bob"]),
     "memory_evaluate": ("files that it is given; with --feedback the memories that were judged", None),
     "memory_export": ("what it is asked for: one user with --user-id", ["--user-id=bob"]),
     "memory_import": ("files that it is given", None),
+    "memory_keys": ("counts", []),
     "memory_index": ("counts and ids of users", ["--check"]),
     "memory_purge": ("counts", []),
     "memory_reembed": ("counts", ["--to=memory.testing.DeterministicEmbedder"]),

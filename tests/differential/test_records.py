@@ -38,6 +38,9 @@ MODELS: dict[type[Any], Fields] = {
         "persona_active": st.none() | NAMES,
         "text_content": st.none() | TEXT,
         "embedding": VECTORS,
+        "valid_from": st.none() | st.just(START),
+        "valid_to": st.none() | TIMES,
+        "source": st.none() | NAMES,
     },
     AgentData: {**RECORD, "agent_id": NAMES, "data_type": st.sampled_from(["plan", "log"]), "content": JSON},
     UserSession: {

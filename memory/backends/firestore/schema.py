@@ -41,7 +41,7 @@ from .constraints.definitions import (
 )
 from .mirror.converters import from_sqlite
 from .mirror.tables import tables_of
-from .query.lowering import column_ref
+from .query.lowering import column_ref, may_lack
 from .query.plan import Change, Compare, Delete, Group, Op, Put, Query, Update
 from .rpc import codec
 from .values.batching import batches
@@ -231,6 +231,8 @@ class DocumentEditor(schema.BaseDatabaseSchemaEditor):
     def add_field(self, model: Any, field: Any) -> None:
         """Writes the default (the database's, Django's, or null) into every document."""
         if field.many_to_many or field.generated or field.db_type(self.connection) is None:
+            return
+        if may_lack(field):
             return
         table, ref = model._meta.db_table, column_ref(field, self.connection)
         if field.primary_key:

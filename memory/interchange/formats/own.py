@@ -11,7 +11,7 @@ from memory.fields import AnyJSONField, DocumentIdField, LongTextField, MapField
 from memory.interchange.entries import Context, Entry, Outcomes, Reject, Value, iso_time
 from memory.interchange.export import MODELS, exported_fields
 
-OPTIONAL = frozenset({"metadata"})
+OPTIONAL = frozenset({"metadata", "supersedes", "derived_from"})
 # Fields that other formats with a `model` do not have.
 OWN_FIELDS = frozenset({"item_type", "data_type", "text_content", "last_activity"})
 
@@ -95,6 +95,12 @@ def _vector(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WrongValueError(f"must be a number, not {_name(value)}.")
+    return value
+
+
 def _any(value: object) -> object:
     return value
 
@@ -110,6 +116,7 @@ CONVERTERS: Mapping[type[Any], Callable[[object], object]] = {
     NameField: _text,
     LongTextField: _text,
     models.DateTimeField: _time,
+    models.FloatField: _number,
     MapField: _map,
     AnyJSONField: _any,
     VectorField: _vector,

@@ -21,6 +21,7 @@ __all__ = [
     "Account",
     "Arrival",
     "Author",
+    "Berth",
     "Book",
     "City",
     "Coded",
@@ -239,6 +240,26 @@ class Arrival(models.Model):
 
     def __str__(self) -> str:
         return self.who
+
+
+class SparseNumber(models.IntegerField):
+    """A number; documents that lack it have null."""
+
+    sparse: ClassVar[bool] = True
+
+
+class Berth(models.Model):
+    """A row whose document may lack a column."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    place = models.IntegerField()
+    length = SparseNumber(null=True)
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class Stay(models.Model):

@@ -16,7 +16,7 @@ from ..query.analysis import AggregateAnalysis, RowAnalysis
 from ..query.ast import TRUE, Select
 from ..query.normalize import filter_of
 from ..query.plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
-from ..query.planner import NoRows, NotNative, Served, SortedGet, plan, superset
+from ..query.planner import NoRows, NotNative, Served, Sifted, SortedGet, plan, superset
 from . import own_rows
 
 
@@ -41,7 +41,8 @@ def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterat
         yield "lane: native"
         for found in plans:
             yield from lines(found)
-            if isinstance(found, Query | Merge | Nearest) and compiler.served(found) is None:
+            read = found.read if isinstance(found, Sifted) else found
+            if isinstance(read, Query | Merge | Nearest) and compiler.served(read) is None:
                 yield "raises MissingIndex: no index of the manifest serves this"
         bounds = [bound_of(found) for found in plans]
         if None not in bounds:
@@ -71,6 +72,8 @@ def bound_of(answer: Any) -> int | None:
             return len(ids)
         case SortedGet(read):
             return bound_of(read)
+        case Sifted():  # until enough rows pass
+            return None
         case Query(limit=None) | Merge(limit=None):
             return None
         case Merge(branches, limit=limit, offset=offset):  # each branch is read as far as all may come from it
@@ -134,6 +137,10 @@ def lines(answer: Any) -> Iterator[str]:
         case SortedGet(read, residue=residue):
             filtered = "" if residue == TRUE else f", and keep those where {condition(filter_of(residue))}"
             yield f"{next(lines(read))}{filtered}"
+        case Sifted(read, residue, limit):
+            yield from lines(read)
+            kept = "all" if limit is None else f"the first {limit}"
+            yield f"keep {kept} where {condition(filter_of(residue))}"
         case Query():
             yield _query(answer)
         case Merge(branches, _, limit):

@@ -42,12 +42,12 @@ from ..query.ast import TRUE, Condition, Select, all_of
 from ..query.evaluate import holds
 from ..query.lowering import is_composite
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Merge, Nearest, Op, Query, Read
-from ..query.planner import Answer, NoRows, NotNative, SortedGet, plan
+from ..query.planner import Answer, NoRows, NotNative, Sifted, SortedGet, plan
 from ..rpc import codec
 from ..statements import MIRROR, NATIVE, PLANS_AROUND_INDEXES, Text
 from ..values.batching import batches
 from ..values.types import JSON_NULL, Kind, Ref
-from . import claim, known_queries, marker_lookup, own_aggregates, own_rows
+from . import claim, known_queries, marker_lookup, own_aggregates, own_rows, sifting
 from .explain import describe
 
 Row = tuple[Any, ...]
@@ -237,7 +237,9 @@ class SQLCompiler(compiler.SQLCompiler):
     def rejected_if_buffered(self, answer: Answer | Nearest | NotNative) -> Any:
         """The plan, or `NotNative` if this transaction has buffered writes to its collections."""
         unit = self.connection.unit
-        if unit is None or isinstance(answer, NoRows | NotNative | SortedGet) or not unit.touches(answer):
+        if unit is None or isinstance(answer, NoRows | NotNative | SortedGet):
+            return answer
+        if not unit.touches(answer.read if isinstance(answer, Sifted) else answer):
             return answer
         return NotNative(("a query over rows that this transaction wrote",))
 
@@ -253,6 +255,9 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def with_index(self, answer: Any, aggregated: Sequence[Ref] = ()) -> Any:
         """The plan as indexes serve it; without an index `NotNative` if the mirror may answer, else as it is."""
+        if isinstance(answer, Sifted):
+            read = self.with_index(answer.read)
+            return read if isinstance(read, NotNative) else replace(answer, read=read)
         if not isinstance(answer, Query | Merge | Nearest):
             return answer
         without = NotNative(("a query without an index",)) if self.plans_around_indexes else answer
@@ -262,8 +267,10 @@ class SQLCompiler(compiler.SQLCompiler):
         """The result of an empty query: no rows, or `NotNative` for an aggregate, which has one row."""
         return iter(()) if self.elide_empty else NotNative(("an aggregate over no rows",))
 
-    def read(self, read: Read | SortedGet) -> Iterator[Row]:
+    def read(self, read: Read | SortedGet | Sifted) -> Iterator[Row]:
         """The rows of one read."""
+        if isinstance(read, Sifted):
+            return sifting.rows(self.connection, read)
         cursor = self.connection.plan_cursor()
         if not isinstance(read, SortedGet):
             return iter(cursor.run(read))
@@ -316,7 +323,7 @@ class SQLCompiler(compiler.SQLCompiler):
         for column, source in zip(columns, sources, strict=True):
             if column.extreme is not None:
                 results.append(constant_getter(next((row[0] for row in self.read(source)), None)))
-            elif isinstance(source, Get | SortedGet):
+            elif isinstance(source, Get | SortedGet | Sifted):
                 results.append(constant_getter(sum(1 for _ in self.read(source))))
             elif column.function is Function.SUM:
                 server += [
@@ -371,6 +378,8 @@ class SQLCompiler(compiler.SQLCompiler):
     def serves_page(self, page: Page, analyzed: Any) -> bool:
         """Whether the read of a slice has its index."""
         read = plan(replace(sliced(analyzed.select, page), unsupported=()))
+        if isinstance(read, Sifted):
+            return False
         return not isinstance(read, Query | Merge) or self.served(read) == read
 
     def page_of_extreme(self, analyzed: AggregateAnalysis) -> Page | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import NotSupportedError
 
-from ..query.lowering import absent_value
+from ..query.lowering import may_lack
 from ..query.plan import Update
 from ..statements import WRITE, Text
 from ..widening import conflict_clause
@@ -25,7 +25,7 @@ def widen(connection: Any, query: Any, same: Collection[str], least: Sequence[An
     lacked = [
         field.name
         for field in shape.fields
-        if field.column not in written and not field.primary_key and absent_value(field) is None
+        if field.column not in written and not field.primary_key and not may_lack(field)
     ]
     if lacked:
         raise NotSupportedError(

@@ -15,7 +15,7 @@ from ..errors import QueryTooBroad
 from ..query.ast import TRUE, Select, all_of
 from ..query.lowering import column_ref
 from ..query.plan import Compare, Get, Merge, Op, Query, Read
-from ..query.planner import Answer, NoRows, NotNative, Served, SortedGet, as_planned, plan, superset
+from ..query.planner import Answer, NoRows, NotNative, Served, Sifted, SortedGet, as_planned, plan, superset
 from ..values.sizes import ByteBudget
 from ..values.types import VERSION, Ref
 from .load_plan import Load, Page, Rank, rank_of, sliced
@@ -161,7 +161,7 @@ class Loader:
         """The rows of a read, inserted into the mirror. No read is repeated."""
         if isinstance(read, SortedGet):
             read = read.read
-        if isinstance(read, NoRows | NotNative):
+        if isinstance(read, NoRows | NotNative | Sifted):  # a superset and a slice have no residue
             return []
         known = next((rows for before, rows in loaded.reads if before == read), None)
         if known is None:

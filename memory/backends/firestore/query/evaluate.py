@@ -27,7 +27,7 @@ AsRead: TypeAlias = Callable[[Any, Kind], Any]
 MISSING: Final = object()
 """The value of a JSON key that the row's map does not have."""
 
-NULL_OPS: Final = frozenset({Op.IS_NULL, Op.IS_NOT_NULL})
+NULL_OPS: Final = frozenset({Op.IS_NULL, Op.ABSENT, Op.IS_NOT_NULL})
 ORDERED: Final[Mapping[Op, Callable[[Any, Any], bool]]] = {
     Op.LT: operator.lt,
     Op.LE: operator.le,
@@ -99,7 +99,7 @@ def _any(parts: Sequence[Holds]) -> Holds:
 def _comparison(leaf: Compare, columns: Sequence[Ref], as_read: AsRead) -> Holds:
     ref, op = leaf.ref, leaf.op
     value = _path(ref, columns) if len(ref.path) > 1 else _column(columns.index(ref), ref.kind)
-    if op is Op.IS_NULL:
+    if op in (Op.IS_NULL, Op.ABSENT):
         return lambda row: value(row) is None
     if op is Op.IS_NOT_NULL:
         return lambda row: value(row) is not None and value(row) is not MISSING

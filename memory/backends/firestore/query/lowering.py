@@ -112,6 +112,20 @@ def absent_value(field: Any) -> Any:
     return getattr(field, "absent_value", None)
 
 
+def is_sparse(field: Any) -> bool:
+    """Whether documents may lack a column without a default, as a field declares it: they have null.
+
+    `AddField` writes nothing for such a field. Comparisons with a value are native, since null and a missing field
+    match none. `isnull=True` is evaluated on the rows that match the rest of the condition (`planner.Sifted`).
+    """
+    return bool(getattr(field, "sparse", False))
+
+
+def may_lack(field: Any) -> bool:
+    """Whether documents may lack the column of a field."""
+    return is_sparse(field) or absent_value(field) is not None
+
+
 def _may_be_absent(expression: Any) -> bool:
     """Whether an expression is a column that documents may lack."""
     return isinstance(expression, Col) and absent_value(expression.target) is not None
@@ -415,7 +429,11 @@ def _is_null(lowering: Lowering, lookup: Any) -> Condition | None:
     if not isinstance(lookup.rhs, bool):
         return None  # Django's compiler raises
     ref = lowering.ref(lookup.lhs)
-    return None if ref is None else Compare(ref, Op.IS_NULL if lookup.rhs else Op.IS_NOT_NULL)
+    if ref is None:
+        return None
+    if is_sparse(getattr(lookup.lhs, "target", None)):
+        return Compare(ref, Op.ABSENT if lookup.rhs else Op.PRESENT)
+    return Compare(ref, Op.IS_NULL if lookup.rhs else Op.IS_NOT_NULL)
 
 
 def _has_path(ref: Ref) -> Condition:
@@ -630,7 +648,8 @@ def lower_orders(lowering: Lowering, expressions: Iterable[Any]) -> Iterator[Ord
         if isinstance(source, Value):
             continue  # a constant does not affect the order
         ref = lowering.comparable(source)
-        if not isinstance(expression, OrderBy) or ref is None or len(ref.path) > 1:
+        is_absent = isinstance(source, Col) and is_sparse(source.target)
+        if not isinstance(expression, OrderBy) or ref is None or is_absent or len(ref.path) > 1:
             yield f"order_by({describe_expression(source)})"
         elif expression.nulls_last if not expression.descending else expression.nulls_first:
             yield f"order_by({ref.name}, nulls {'last' if expression.nulls_last else 'first'})"

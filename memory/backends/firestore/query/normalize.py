@@ -25,6 +25,8 @@ NEGATED: Final = {
     Op.NOT_IN: Op.IN,
     Op.IS_NULL: Op.IS_NOT_NULL,
     Op.IS_NOT_NULL: Op.IS_NULL,
+    Op.ABSENT: Op.PRESENT,
+    Op.PRESENT: Op.ABSENT,
 }
 
 
@@ -70,8 +72,21 @@ def superset_condition(condition: Condition) -> Condition:
             return all_of(superset_condition(child) for child in children)
         case AnyOf(children):
             return any_of(superset_condition(child) for child in children)
+        case Compare(op=Op.ABSENT):
+            return TRUE
         case _:
             return condition
+
+
+def may_be_absent(condition: Condition) -> bool:
+    """Whether a condition matches rows that lack a column, which no filter finds."""
+    match condition:
+        case Compare(op=Op.ABSENT):
+            return True
+        case AllOf(children) | AnyOf(children):
+            return any(map(may_be_absent, children))
+        case _:
+            return False
 
 
 def _concise(condition: Condition) -> Condition:
@@ -105,6 +120,8 @@ def _leaf(leaf: Compare | Opaque) -> Condition:
             sizes: Iterable[Any] = values
         case Op.NE if leaf.ref.kind is Kind.BOOLEAN:
             return Compare(leaf.ref, Op.EQ, not leaf.value)
+        case Op.PRESENT:
+            return Compare(leaf.ref, Op.IS_NOT_NULL)
         case _:
             sizes = (leaf.value,)
     if max(map(value_bytes, sizes), default=0) > MAX_FILTER_BYTES and not (leaf.ref.key and leaf.op in BY_ID):

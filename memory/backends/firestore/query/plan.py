@@ -17,7 +17,11 @@ from ..values.types import Ref
 
 
 class Op(StrEnum):
-    """Firestore's comparison operators. `IN` and `NOT_IN` take a tuple; the unary operators take no value."""
+    """Firestore's comparison operators. `IN` and `NOT_IN` take a tuple; the unary operators take no value.
+
+    `ABSENT` and `PRESENT` are of columns that documents may lack: null or missing, and its negation. Firestore does not
+    find documents without a field, so no filter has `ABSENT`.
+    """
 
     __hash__ = str.__hash__  # an enum's own takes a call
 
@@ -31,6 +35,8 @@ class Op(StrEnum):
     NOT_IN = "not-in"
     IS_NULL = "is null"
     IS_NOT_NULL = "is not null"
+    ABSENT = "is null or missing"
+    PRESENT = "is present"
     IS_NOT_NAN = "is not nan"
     ARRAY_CONTAINS = "array-contains"
     ARRAY_CONTAINS_ANY = "array-contains-any"

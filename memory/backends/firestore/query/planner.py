@@ -20,7 +20,15 @@ from ..values.document_ids import SORTED_KINDS, composite_id, document_id
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from .ast import FALSE, TRUE, AnyOf, Condition, Select, all_of
 from .evaluate import columns_of, is_evaluable
-from .normalize import filter_of, is_too_long, negation_normal_form, parts_of, superset_condition, unsupported_parts
+from .normalize import (
+    filter_of,
+    is_too_long,
+    may_be_absent,
+    negation_normal_form,
+    parts_of,
+    superset_condition,
+    unsupported_parts,
+)
 from .plan import (
     MAX_DISJUNCTIONS,
     MAX_FILTER_BYTES,
@@ -91,13 +99,28 @@ class SortedGet:
 
 
 @dataclass(frozen=True, slots=True)
+class Sifted:
+    """A read whose rows the caller filters in their order, until it has `offset + limit` (None: to the end).
+
+    `residue` are the parts of the condition that match rows which lack a column. The first `width` columns are those
+    of the select. `read` has no limit and no offset.
+    """
+
+    read: Query | Merge
+    residue: Condition
+    limit: int | None
+    offset: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotNative:
     """Firestore cannot answer the query. `unsupported` lists the parts of the query that it does not support."""
 
     unsupported: tuple[str, ...]
 
 
-Answer = NoRows | Get | SortedGet | Query | Merge
+Answer = NoRows | Get | SortedGet | Sifted | Query | Merge
 
 
 def plan(select: Select) -> Answer | NotNative:
@@ -110,6 +133,8 @@ def plan(select: Select) -> Answer | NotNative:
         return NotNative(tuple(dict.fromkeys(unsupported)))
     if (named := _ids_and_residue(where, select)) is not None:
         return _by_id(select, *named)
+    if may_be_absent(where):
+        return _sifted(select, where)
     if (too_long := _too_long(where)) is not None:
         return NotNative((f"{too_long.ref.name} (a value of more than {MAX_FILTER_BYTES} bytes)",))
     where = _key_as_name(where, select)
@@ -117,6 +142,20 @@ def plan(select: Select) -> Answer | NotNative:
     if branches is None:
         return NotNative(("too many alternatives in the filter",))
     return _read(select, branches)
+
+
+def _sifted(select: Select, where: Condition) -> Answer | NotNative:
+    """The read of the rows that match the other parts of the condition."""
+    residue = all_of(part for part in parts_of(where) if may_be_absent(part))
+    rest = all_of(part for part in parts_of(where) if not may_be_absent(part))
+    if not is_evaluable(residue):
+        return NotNative(tuple(dict.fromkeys(ref.name for ref in columns_of(residue))))
+    more = (*columns_of(residue), *(order.ref for order in select.orders))
+    columns = (*select.columns, *dict.fromkeys(ref for ref in more if ref not in select.columns))
+    answer = plan(replace(select, where=rest, columns=columns, limit=None, offset=0))
+    if not isinstance(answer, Query | Merge):
+        return answer
+    return Sifted(answer, residue, select.limit, select.offset, len(select.columns))
 
 
 Served: TypeAlias = Callable[[Read], Read | None]

@@ -1,0 +1,121 @@
+"""What is valid when: items that supersede others, and what a superseded item gets.
+
+An item is valid from `valid_from` up to but not including `valid_to`; a null leaves that side open. An item with
+`supersedes` ends the validity of the items that it names at its own `valid_from`, and they name it in `superseded_by`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from ..exceptions import ValidationError
+
+if TYPE_CHECKING:
+    from ..models import MemoryItem
+
+MOST_WALKED: Final = 1_000
+"""Items that are followed from a superseded item to the one that is valid."""
+
+_lenient: ContextVar[bool] = ContextVar("memory_lenient_links", default=False)
+
+MISSING = _("There is no item %(id)s to supersede.")
+OF_OTHERS = _("%(id)s is an item of another user: only the user's own items can be superseded.")
+CIRCULAR = _("%(id)s supersedes this item, directly or by others: it cannot be superseded by it.")
+
+
+@contextmanager
+def lenient_links() -> Iterator[None]:
+    """Writes in this block may supersede items that do not exist (yet), as in an import."""
+    token = _lenient.set(True)
+    try:
+        yield
+    finally:
+        _lenient.reset(token)
+
+
+def is_valid(item: MemoryItem, at: datetime) -> bool:
+    """Whether an item is valid at a time."""
+    return (item.valid_from is None or item.valid_from <= at) and (item.valid_to is None or item.valid_to > at)
+
+
+def refuse_invalid(item: MemoryItem) -> None:
+    """Raise `ValidationError` for an item that supersedes itself, or ends before it begins."""
+    if item.pk in item.supersedes:
+        raise ValidationError({"supersedes": _("An item cannot supersede itself.")})
+    if item.valid_from is not None and item.valid_to is not None and item.valid_to < item.valid_from:
+        raise ValidationError({"valid_to": _("This is before the time from which the item is valid.")})
+
+
+def linked(item: MemoryItem) -> tuple[str, ...]:
+    """The items that an item superseded when it was read or written last."""
+    return tuple(vars(item).get("_linked", ()))
+
+
+def link(items: Sequence[MemoryItem], records: Any) -> None:
+    """End the validity of what the items supersede, and open again what they do not supersede any more.
+
+    Call it in the transaction that writes them. `records` is a queryset of all records. Raises `ValidationError` for an
+    id that does not exist, is another user's, or supersedes the item.
+    """
+    changed = [item for item in items if tuple(item.supersedes) != linked(item)]
+    if not changed:
+        return
+    new = {one: item for item in changed for one in item.supersedes if one not in linked(item)}
+    freed = {one: item for item in changed for one in linked(item) if one not in item.supersedes}
+    stored = records.in_bulk([*new, *freed])
+    written: dict[str, MemoryItem] = {}
+    for item in changed:
+        for one in item.supersedes:
+            if one in new:
+                _refuse(item, one, stored.get(one), records)
+        for one in {*item.supersedes} & new.keys() & stored.keys():
+            old = written.setdefault(one, stored[one])
+            close(old, item)
+        for one in {*linked(item)} & freed.keys() & stored.keys():
+            if one not in new and stored[one].superseded_by == item.pk:
+                old = written.setdefault(one, stored[one])
+                old.superseded_by = old.valid_to = None
+    if written:
+        records.bulk_update(list(written.values()), ["valid_to", "superseded_by"])
+    transaction.on_commit(partial(_note, changed), using=records.db)
+
+
+def _note(items: Sequence[MemoryItem]) -> None:
+    for item in items:
+        vars(item)["_linked"] = tuple(item.supersedes)
+
+
+def close(old: Any, new: Any) -> None:
+    """End the validity of an item at the time from which its successor is valid."""
+    end = new.valid_from if old.valid_from is None else max(new.valid_from, old.valid_from)
+    old.valid_to = end if old.valid_to is None else min(end, old.valid_to)
+    old.superseded_by = new.pk
+
+
+def _refuse(item: Any, one: str, old: Any, records: Any) -> None:
+    if old is None:
+        if _lenient.get():
+            return
+        raise ValidationError({"supersedes": MISSING % {"id": one}})
+    if old.user_id != item.user_id:
+        raise ValidationError({"supersedes": OF_OTHERS % {"id": one}})
+    if item.pk in old.supersedes or one in successors(item, records):
+        raise ValidationError({"supersedes": CIRCULAR % {"id": one}})
+
+
+def successors(item: Any, records: Any) -> Collection[str]:
+    """The ids of the items that superseded an item, one after the other. Without any, nothing is read."""
+    found: dict[str, None] = {}
+    following = item.superseded_by
+    while following is not None and following not in found and len(found) < MOST_WALKED:
+        found[following] = None
+        following = records.filter(pk=following).values_list("superseded_by", flat=True).first()
+    return found

@@ -1,0 +1,188 @@
+"""Items that supersede others: what is written, refused, and valid at a time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import transaction
+from django.utils import timezone
+from pytest_django import DjangoDbBlocker
+
+from memory.exceptions import ValidationError
+from memory.models import MemoryItem
+from tests import databases
+from tests.faults.meter import Meter
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def pair(make_item: Callable[..., MemoryItem]) -> tuple[MemoryItem, MemoryItem]:
+    """An item of last week, and one of yesterday that supersedes it."""
+    now = timezone.now()
+    old = make_item(text_content="Ada lives in Ghent.", timestamp=now - 7 * DAY)
+    new = make_item(text_content="Ada lives in Lyon.", timestamp=now - DAY, supersedes=[old.pk])
+    old.refresh_from_db()
+    return old, new
+
+
+def valid(*args: Any) -> list[str]:
+    return [item.pk for item in MemoryItem.objects.as_of(*args).newest_first()]
+
+
+def test_an_item_ends_the_validity_of_what_it_supersedes(pair: tuple[MemoryItem, MemoryItem]) -> None:
+    """From its own time on; before it the older one is valid, and the newer is not."""
+    old, new = pair
+    assert (old.valid_to, old.superseded_by) == (new.timestamp, new.pk)
+    assert new.valid_from == new.timestamp
+    assert valid() == [new.pk]
+    assert valid(new.timestamp) == [new.pk]
+    assert valid(new.timestamp - timedelta(microseconds=1)) == [old.pk]
+    assert (old.is_valid(), new.is_valid(), old.is_valid(new.timestamp - DAY)) == (False, True, True)
+
+
+def test_an_id_that_is_removed_is_open_again(pair: tuple[MemoryItem, MemoryItem]) -> None:
+    """Also by a bulk write."""
+    old, new = pair
+    MemoryItem.objects.filter(pk=new.pk).update(supersedes=[])
+    old.refresh_from_db()
+    assert (old.valid_to, old.superseded_by) == (None, None)
+    assert set(valid()) == {old.pk, new.pk}
+    found = MemoryItem.objects.get(pk=new.pk)
+    found.supersedes = [old.pk]
+    MemoryItem.objects.bulk_update([found], ["supersedes"])
+    assert valid() == [new.pk]
+
+
+def test_a_bulk_create_may_have_both(make_item: Callable[..., MemoryItem]) -> None:
+    """In one transaction, in any order."""
+    old = MemoryItem(user_id="ada", item_type="fact", text_content="old")
+    new = MemoryItem(user_id="ada", item_type="fact", text_content="new", supersedes=[old.pk])
+    MemoryItem.objects.bulk_create([new, old])
+    assert valid() == [new.pk]
+
+
+@pytest.mark.parametrize("kind", ["itself", "missing", "of another user", "circular", "circular by others"])
+def test_what_is_refused(kind: str, pair: tuple[MemoryItem, MemoryItem], make_item: Callable[..., MemoryItem]) -> None:
+    """And nothing is written."""
+    old, new = pair
+    newest = make_item(supersedes=[new.pk])
+    others = make_item(user_id="bob")
+    item = {"circular by others": old, "circular": new}.get(kind, make_item())
+    item.refresh_from_db()
+    item.supersedes = {
+        "itself": [item.pk],
+        "missing": ["nobody"],
+        "of another user": [others.pk],
+    }.get(kind, [newest.pk])
+    before = list(MemoryItem.objects.order_by("pk").values())
+    with pytest.raises(ValidationError) as caught, transaction.atomic(using=item._state.db):
+        item.save()
+    assert list(caught.value.message_dict) == ["supersedes"]
+    assert list(MemoryItem.objects.order_by("pk").values("pk", "supersedes", "valid_to")) == [
+        {"pk": row["id"], "supersedes": row["supersedes"], "valid_to": row["valid_to"]} for row in before
+    ]
+
+
+def test_an_item_cannot_end_before_it_begins(make_item: Callable[..., MemoryItem]) -> None:
+    """`valid_to` before `valid_from`."""
+    now = timezone.now()
+    with pytest.raises(ValidationError, match="before the time"):
+        make_item(valid_from=now, valid_to=now - DAY)
+
+
+def test_an_export_keeps_all_of_it(pair: tuple[MemoryItem, MemoryItem], tmp_path: Any) -> None:
+    """Whatever the order of the lines: the newer item may come first."""
+    old, new = pair
+    new.source, new.derived_from, new.importance = "a letter", [old.pk], 0.5
+    new.save()
+    file = tmp_path / "memory.jsonl"
+    call_command("memory_export", output=str(file))
+    before = list(MemoryItem.objects.order_by("pk").values("pk", *NAMES))
+    lines = file.read_text().splitlines()
+    for order in (lines, lines[::-1]):
+        MemoryItem.objects.all().delete()
+        file.write_text("\n".join(order) + "\n")
+        call_command("memory_import", str(file), verbosity=0)
+        assert list(MemoryItem.objects.order_by("pk").values("pk", *NAMES)) == before
+
+
+NAMES = ("supersedes", "superseded_by", "valid_from", "valid_to", "source", "derived_from", "importance")
+
+
+def test_use_is_noted_once_a_day(make_item: Callable[..., MemoryItem], django_assert_num_queries: Any) -> None:
+    """Within a day neither a read nor a write."""
+    item, now = make_item(), timezone.now()
+    assert MemoryItem.objects.touch([item], now) == 1
+    with django_assert_num_queries(0):
+        assert MemoryItem.objects.touch([item], now + DAY / 2) == 0
+    found = MemoryItem.objects.get(pk=item.pk)
+    assert found.touched == now
+    stale = MemoryItem(pk=item.pk)  # as read before the first use: the database knows better
+    assert MemoryItem.objects.touch([stale], now + DAY / 2) == 0
+    assert MemoryItem.objects.touch([found], now + DAY) == 1
+
+
+@pytest.fixture
+def meter(firestore_emulator: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Meter]:
+    """The calls between the engine and an empty database of Firestore."""
+    project = f"valid-{uuid.uuid4().hex[:12]}"
+    with (
+        django_db_blocker.unblock(),
+        Meter(firestore_emulator) as meter,
+        databases.firestore("metered", meter.address, project, timeout=60),
+    ):
+        yield meter
+
+
+def cost(meter: Meter, read: Callable[[], Any]) -> tuple[int, int]:
+    """Documents and calls of a read."""
+    meter.bill.clear()
+    read()
+    return meter.bill.read, sum(meter.bill.calls.values())
+
+
+@pytest.mark.firestore_emulator
+def test_as_of_costs_the_calls_of_a_plain_read(meter: Meter) -> None:
+    """A list, a count, one by key, and a search: a list reads at most five documents more, for what it leaves out."""
+    now = timezone.now()
+    rows = MemoryItem.objects.using("metered")
+    rows.bulk_create(
+        MemoryItem(id=f"i{n:02}", user_id="ada", item_type="fact", text_content=f"tea {n}", timestamp=now - n * DAY)
+        for n in range(1, 31)
+    )
+    MemoryItem(id="new", user_id="ada", item_type="fact", text_content="coffee", supersedes=["i25"]).save(
+        using="metered"
+    )
+    items = rows.for_user("ada")
+    for end in (
+        lambda some: list(some.recent(10)),
+        lambda some: some.filter(pk="i01").first(),
+        lambda some: some.count(),
+        lambda some: some.recent(1).exists(),
+    ):
+        plain, valid = cost(meter, lambda end=end: end(items)), cost(meter, lambda end=end: end(items.as_of()))  # type: ignore[misc]
+        assert valid[1] == plain[1] == 1
+    assert cost(meter, lambda: list(items.recent(10))) == (10, 1)
+    for at in (None, now - 3 * DAY):  # then "new" was not valid
+        assert cost(meter, lambda at=at: list(items.as_of(at).recent(10))) == (15, 1)  # type: ignore[misc]
+    searched = [cost(meter, lambda at=at: rows.search("tea", user_id="ada", as_of=at))[1] for at in (None, now - DAY)]  # type: ignore[misc]
+    assert searched[0] == searched[1]
+
+
+@pytest.mark.firestore_emulator
+def test_use_is_written_once_a_day_on_firestore(meter: Meter) -> None:
+    """One document for an item; nothing for those that were noted."""
+    rows = MemoryItem.objects.using("metered")
+    rows.create(user_id="ada", item_type="fact", text_content="Ada drinks tea.")
+    for expected in (["memory_items"], []):
+        meter.bill.clear()
+        assert len(rows.search("tea", user_id="ada", touch=True)) == 1
+        assert meter.bill.written == expected
