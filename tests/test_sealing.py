@@ -36,6 +36,7 @@ def configure(settings: Any) -> Iterator[Callable[..., None]]:
         for connection in connections.all(initialized_only=True):
             if connection.vendor == "firestore":
                 connection.cache.row_shapes.clear()
+                connection.cache.queries.clear()
 
     yield change
     change(ENCRYPT=[], ENCRYPTION_KEYS=[])
