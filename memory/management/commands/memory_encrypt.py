@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
     def _indexes(self, using: str, user: str | None) -> int:
         from memory.search.encrypted import is_searched  # search is an extra
-        from memory.search.packing import erase, pack
+        from memory.search.packing import erase, pack  # as above
 
         indexes = SearchIndex.objects.using(using).order_by("pk").values_list("user_id", flat=True)
         users = list(indexes.filter(user_id=user) if user else indexes)
