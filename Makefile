@@ -21,7 +21,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-matrix test-others test-suites test-core test-firestore test-adapters check audit format docs bench wheel changelog lock
+.PHONY: run test test-matrix test-others test-suites test-core test-firestore test-adapters test-typescript check audit format docs bench wheel changelog lock
 
 run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -54,6 +54,10 @@ test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: a
 
 test-adapters: $(ADAPTERS)/ready  ## Run the adapters' tests and the frameworks' suites: docs/adapters/conformance.md
 	$(ADAPTERS)/bin/python -m tests.adapters.run $(PYTEST_ARGS)
+
+test-typescript: .venv/develop  ## Build the TypeScript client and run it against the service; needs Node.js 20 and npm
+	cd clients/typescript && npm ci --no-audit --no-fund
+	$(PYTEST) tests/clients/test_typescript.py
 
 check: .venv/develop  ## Run the linters, the type checker and the index check
 	$(BIN)/ruff check .

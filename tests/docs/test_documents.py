@@ -16,7 +16,7 @@ from .snippets import ROOT, Snippet, anchors, documents, snippets
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SNIPPETS = [snippet for file in documents() for snippet in snippets(file)]
-LANGUAGES = {"bash", "python", "json", "jsonl", "yaml", "text", "http"}
+LANGUAGES = {"bash", "python", "typescript", "json", "jsonl", "yaml", "text", "http"}
 
 
 @pytest.mark.parametrize("file", documents(), ids=lambda file: str(file.relative_to(ROOT)))
