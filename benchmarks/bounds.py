@@ -29,6 +29,7 @@ MOST_CPU_SECONDS, MOST_GROWTH = 1.0, 200 * MIB
 ASKED = "apple banana cherry grape lemon mango olive peach plum quince"
 LARGE, COUNT = 1_000_000, 200
 BATCH = 5
+MANY = 1_000
 HAN = range(0x4E00, 0x9FFF)
 
 
@@ -40,11 +41,17 @@ def words(count: int) -> str:
 TEXTS: Mapping[str, tuple[int, Callable[[], str]]] = {
     "distinct words": (400, lambda: f"{ASKED} {words(5_600)}"),
     "short texts": (2_000, lambda: f"{ASKED} {words(50)}"),
+    "many short texts": (20_000, lambda: f"{ASKED} {words(50)}"),
+    "texts of 32 KB": (500, lambda: f"{ASKED} {words(4_000)}"),
+    "texts of 1 MB": (100, lambda: f"{ASKED} {words(125_000)}😀"),
+    "large metadata": (200, lambda: f"{ASKED} {words(20)}"),
     "punctuation": (300, lambda: f"{ASKED} {'.' * 45_000}"),
     "one long word": (300, lambda: f"{ASKED} {'x' * 45_000}"),
     "no spaces": (300, lambda: f"{ASKED} {''.join(map(chr, random.choices(HAN, k=15_000)))}"),
 }
 """Kinds of texts: how many, and one of them."""
+METADATA: Mapping[str, Any] = {"large metadata": {"numbers": list(range(60_000))}}
+"""The metadata of items of some kinds."""
 
 
 @contextmanager
@@ -81,7 +88,7 @@ def client() -> Any:
     return made
 
 
-def store(count: int, text: Callable[[], str], *, indexed: bool = False) -> None:
+def store(count: int, text: Callable[[], str], *, indexed: bool = False, metadata: Any = None) -> None:
     """Items of one user and session, stored by another process: the memory that this takes is not measured."""
     from django.db import connections
 
@@ -91,9 +98,11 @@ def store(count: int, text: Callable[[], str], *, indexed: bool = False) -> None
         return
     from memory.models import MemoryItem
 
-    for _ in range(0, count, BATCH):
+    at_once = BATCH if count < MANY else MANY // 10
+    for _ in range(0, count, at_once):
         items = [
-            MemoryItem(user_id="u", session_id="s", item_type="message", text_content=text()) for _ in range(BATCH)
+            MemoryItem(user_id="u", session_id="s", item_type="message", text_content=text(), metadata=metadata or {})
+            for _ in range(at_once)
         ]
         MemoryItem.objects.bulk_create(items)
     if indexed:
@@ -107,7 +116,7 @@ def search(kind: str, limit: int, indexed: bool) -> None:
     """One search, the first of this memory in the process."""
     from memory.models import MemoryItem
 
-    store(*TEXTS[kind], indexed=indexed)
+    store(*TEXTS[kind], indexed=indexed, metadata=METADATA.get(kind))
     MemoryItem.objects.for_user("nobody").search("hello", limit=1)  # loads the model
     measured(lambda: MemoryItem.objects.for_user("u").search(ASKED, limit=limit))
 

@@ -6,7 +6,7 @@ write of items and for `MemoryItemQuerySet.search()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -42,6 +42,18 @@ class SearchOptions:
     touch: bool = False
 
 
+class Results(list[Any]):
+    """The items that a search found, best first.
+
+    `waiting` is the number of the user's items that wait for the search index and were not searched in full: 0 if the
+    search was complete.
+    """
+
+    def __init__(self, items: Iterable[Any] = (), waiting: int = 0) -> None:
+        super().__init__(items)
+        self.waiting = waiting
+
+
 def readable_question(query: str) -> str:
     """The query without characters that no text has. Raises `TypeError` and `ValueError`."""
     if not isinstance(query, str):
@@ -69,7 +81,7 @@ class TextIndex(Protocol):
     def written(self, items: Sequence[Any], using: str) -> None:
         """Schedule what must follow the commit of these items. Called inside the transaction."""
 
-    def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[list[Any]]:
+    def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[Results]:
         """For each query the items of a `MemoryItemQuerySet` that answer it best, best first."""
 
 
@@ -100,7 +112,7 @@ class NoSearch:
     def written(self, items: Sequence[Any], using: str) -> None:
         """Nothing."""
 
-    def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[list[Any]]:
+    def search(self, items: Any, queries: Sequence[str], options: SearchOptions) -> list[Results]:
         """Raises `MissingExtra`."""
         raise MissingExtra("Search", "search")
 

@@ -18,10 +18,12 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now
+from django.utils.translation import ngettext
 
 from ..embedding import EmbedderError
 from ..extras import MissingExtra
 from ..models import MemoryItem
+from ..text_index import Results
 from .base import RecordChangeList
 
 NAMED = re.compile(r'\s*user:(?:"(?P<quoted>[^"]+)"|(?P<plain>\S+))(?P<rest>.*)', re.DOTALL)
@@ -73,7 +75,7 @@ def search_results(
 
 def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list[MemoryItem] | None:
     try:
-        found: list[MemoryItem] = items.search(
+        found: Results = items.search(
             memory_query.text,
             limit=MAX_RESULTS,
             explain=True,
@@ -92,11 +94,23 @@ def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list
         return None
     from ..search import MIN_SCORE  # needs an extra
 
-    if all(item.score < MIN_SCORE for item in found):  # type: ignore[attr-defined]
+    if all(item.score < MIN_SCORE for item in found):
         text = now("Nothing found: no item has a score of at least %(score)s.")
         nearest = now("The nearest are listed.") if found else ""
         messages.info(request, f"{text % {'score': MIN_SCORE}} {nearest}".strip())
+    if found.waiting:
+        messages.warning(request, waiting_text(found.waiting))
     return found
+
+
+def waiting_text(waiting: int) -> str:
+    """Says that a search did not read all items in full."""
+    text = ngettext(
+        "%(count)d item waits for the search index and was not searched in full. Search again in a moment.",
+        "%(count)d items wait for the search index and were not searched in full. Search again in a moment.",
+        waiting,
+    )
+    return text % {"count": waiting}
 
 
 class SearchChangeList(RecordChangeList):

@@ -31,10 +31,12 @@ from ..conf import memory_settings
 from ..embedding import EmbedderError
 from ..extras import MissingExtra
 from ..models import MemoryItem, SearchLabel
+from ..text_index import Results
 from .display import clip, conversation_url, excerpt, time_text
 from .pages import page_context, require
 from .people import person_url
 from .plots import Level, Value, levels
+from .search import waiting_text
 
 MOST_RESULTS: Final = 20
 MAX_TEXT: Final = 2_000
@@ -194,7 +196,7 @@ def speaker_of(item: MemoryItem) -> str:
     return excerpt(" / ".join(part for part in (item.role or item.item_type, item.persona_active) if part), 60)
 
 
-def search(request: HttpRequest, wanted: Mapping[str, Any]) -> list[Any]:
+def search(request: HttpRequest, wanted: Mapping[str, Any]) -> Results:
     """The results of the search, or none with a message."""
     try:
         items = MemoryItem.objects.for_user(wanted["user"])
@@ -207,10 +209,10 @@ def search(request: HttpRequest, wanted: Mapping[str, Any]) -> list[Any]:
         )
     except EmbedderError as error:
         messages.error(request, _("The embedding model is unavailable: %s") % error)
-        return []
+        return Results()
     except MissingExtra as error:
         messages.error(request, str(error))
-        return []
+        return Results()
 
 
 def search_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
@@ -228,10 +230,12 @@ def search_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if asked and form.is_valid():
         wanted = form.cleaned_data
         labels = labels_of(wanted["user"], wanted["q"])
-        found = results(search(request, wanted), wanted["q"], labels)
+        best = search(request, wanted)
+        found = results(best, wanted["q"], labels)
         context |= {
             "asked": wanted,
             "results": found,
+            "waiting": waiting_text(best.waiting) if best.waiting else "",
             **nothing_found(found),
             "nothing_label": labels.get("", ""),
             "person_url": person_url(wanted["user"]),

@@ -218,7 +218,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             "Full-text and semantic search in one user's memory, best match first: in yours, unless you may "
             "act for others and name another user.",
             response=serializers.FoundSerializer,
-            response_example={"results": [SEARCH_RESULT], "nothing_found": False},
+            response_example={"results": [SEARCH_RESULT], "nothing_found": False, "waiting": 0},
             errors=(405,),
         ),
         "search_many": Operation(
@@ -230,8 +230,8 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             request_example={"questions": ["Does she prefer trains?", "Where does she live?"], "min_score": 0.2},
             response_example={
                 "searches": [
-                    {"q": "Does she prefer trains?", "results": [SEARCH_RESULT], "nothing_found": False},
-                    {"q": "Where does she live?", "results": [], "nothing_found": True},
+                    {"q": "Does she prefer trains?", "results": [SEARCH_RESULT], "nothing_found": False, "waiting": 0},
+                    {"q": "Where does she live?", "results": [], "nothing_found": True, "waiting": 0},
                 ]
             },
         ),

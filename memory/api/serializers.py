@@ -462,6 +462,9 @@ class FoundSerializer(serializers.Serializer[Any]):
     nothing_found = serializers.BooleanField(
         help_text=f"Whether no result has a score of at least {MIN_SCORE}: the memory has probably no answer."
     )
+    waiting = serializers.IntegerField(
+        help_text="Items that wait for the search index and were not searched in full; 0 if all were.", min_value=0
+    )
 
 
 class AnsweredSerializer(FoundSerializer):

@@ -39,6 +39,7 @@ from ..querysets import MemoryItemQuerySet, context_of
 from ..request_ids import HEADER as REQUEST_ID
 from ..request_ids import identified
 from ..search import MIN_SCORE
+from ..text_index import Results
 from . import filters, serializers
 from .authentication import authentication_classes
 from .bulk import BulkMixin
@@ -509,12 +510,13 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
         # Of others there are none, as for a user without items.
         return items if may_act_for(self.request, owner) else items.none()
 
-    def found(self, results: Sequence[MemoryItem], limit: int, most_bytes: int | None = None) -> dict[str, Any]:
+    def found(self, results: Results, limit: int, most_bytes: int | None = None) -> dict[str, Any]:
         """The response of one search."""
         best = up_to(results, limit, most_bytes).records
         return {
             "results": serializers.FoundItemSerializer(best, many=True).data,
             "nothing_found": all(one.score < MIN_SCORE for one in cast(Any, best)),
+            "waiting": results.waiting,
         }
 
 

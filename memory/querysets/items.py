@@ -15,7 +15,7 @@ from ..contention import retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
 from ..telemetry import DELETE, traced
-from ..text_index import SearchOptions, text_index
+from ..text_index import Results, SearchOptions, text_index
 from .contexts import RECALLED, TOKENS, TURNS, ContextOptions, MemoryContext, checked, context_of
 from .records import CurrentTime, RecordQuerySet
 
@@ -72,7 +72,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         importance: float = 0.0,
         recency: float = 0.0,
         touch: bool = False,
-    ) -> list[MemoryItem]:
+    ) -> Results:
         """The items that answer `query` best, by words and by meaning, best first.
 
         The search covers one user's items: pass `user_id` or filter by it. All filters of the queryset apply; its order
@@ -88,6 +88,9 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         supersedes; the others follow, with a false `valid`. `importance` and `recency` (0 to 1) are weights of the
         item's importance, and of its age since it was written or used, which are added to its score for the order. With
         `touch` the results are noted as used (`touch()`).
+
+        `waiting` of the returned list is the number of items that wait for the search index and were not searched in
+        full; 0 if all were.
 
         Raises `ValueError` unless exactly one user is selected, for a limit outside 1..100, a `min_score` outside 0..1,
         and a query over 10,000 characters; `TypeError` for a sliced, grouped or `values()` queryset, a limit that is
@@ -110,7 +113,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         )
         return found
 
-    async def asearch(self, query: str, **options: Any) -> list[MemoryItem]:
+    async def asearch(self, query: str, **options: Any) -> Results:
         """As `search`."""
         return await sync_to_async(self.search)(query, **options)
 
@@ -130,7 +133,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         importance: float = 0.0,
         recency: float = 0.0,
         touch: bool = False,
-    ) -> list[list[MemoryItem]]:
+    ) -> list[Results]:
         """The results of `search` for each of several queries; the memory is read once."""
         if self._is_not_plain() or self.query.group_by is not None:
             raise TypeError("search() needs a queryset without slices, combinators, grouping, distinct() or values().")
@@ -139,7 +142,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         options = SearchOptions(limit, min_score, hidden, explain, asker, as_of, importance, recency, touch)
         return text_index().search(items.order_by(), queries, options)
 
-    async def asearch_many(self, queries: Sequence[str], **options: Any) -> list[list[MemoryItem]]:
+    async def asearch_many(self, queries: Sequence[str], **options: Any) -> list[Results]:
         """As `search_many`."""
         return await sync_to_async(self.search_many)(queries, **options)
 

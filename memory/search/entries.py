@@ -38,6 +38,12 @@ MOST_TERMS = 1_000
 BEGINNING = 500
 """Characters of a text that is read in part."""
 
+OTHERS = "…"
+"""Stands for the words of a text that were not read, so that its length counts. No question has this term."""
+
+ENDING = 20
+"""Characters in which a text that is not read is searched for a question mark."""
+
 _ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")  # noqa: RUF001
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0eff]{1,2}|[^\W_]+")
 _MARKUP = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|.*\|)", re.MULTILINE)
@@ -76,12 +82,21 @@ def read_text(text: str | None, language: str | None = None, *, begins: bool = F
     counted = tuple(_counted(index_terms(piece, language), distinct) for piece in cut)
     return Read(
         () if not said.strip() else (said,) if len(cut) < 2 or begins else (said, *cut),
-        hashlib.sha256(whole.encode(errors="surrogatepass")).digest()[:8],
+        _digest(whole),
         language,
         _flags(said),
         (len(_WORDS.findall(said)), len(distinct), min(MOST_ADDRESSED, len(SECOND.findall(said)))),
         counted if distinct else (),
     )
+
+
+def glanced(text: str, language: str, found: Iterable[str]) -> Read:
+    """What is known of a text that was only searched for some terms, of which it has those in `found`."""
+    words = 1 + text.count(" ")
+    terms = dict.fromkeys(found, 1)
+    said = {**terms, OTHERS: max(1, words - len(terms))} if text.strip() else {}
+    flags = ASKS if text[-ENDING:].rstrip()[-1:] in _QUESTION_MARKS else 0
+    return Read((), _digest(text), language, flags, (words, words, 0), (said,) if said else ())
 
 
 def entry_of(
@@ -100,6 +115,10 @@ def entry_of(
     flags = read.flags | (HIDDEN if hidden else 0)
     said = (read.digest, read.language, flags, read.counts, read.pieces)
     return Entry(id, time, expiration, session, speaker, role, *said, vectors)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8]
 
 
 def pieces_of(text: str) -> list[str]:

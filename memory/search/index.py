@@ -10,7 +10,7 @@ from django.db import transaction
 from memory import telemetry
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
-from memory.text_index import SearchOptions
+from memory.text_index import Results, SearchOptions
 from memory.usage import timed_searches
 
 from . import indexing, recall
@@ -42,9 +42,7 @@ class TextSearch:
             # Robust: an embedder's error must not reach a caller whose write was committed.
             transaction.on_commit(lambda: embed_later(ids, using), using=using, robust=True)
 
-    def search(
-        self, items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions
-    ) -> list[list[MemoryItem]]:
+    def search(self, items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions) -> list[Results]:
         """One user's items, ranked for each query."""
         with timed_searches(len(queries)), telemetry.operation(telemetry.SEARCH, items.db, queries=queries) as outcome:
             found = recall.search(items, queries, options)

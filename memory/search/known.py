@@ -30,6 +30,7 @@ Owner: TypeAlias = tuple[str, str, str]
 DERIVED_BYTES: Final = 400
 """About the bytes of what ranking derives of an entry, and of a term: neighbours, signs, postings, word vectors."""
 ENTRY_BYTES: Final = 4_000
+"""About the bytes of an entry of a tail, and of each of its pieces."""
 MOST_NEW: Final = 0.2
 """Of more entries than this share, a base is made anew."""
 
@@ -174,7 +175,7 @@ class Known:
         """About the bytes in memory."""
         corpus = None if self.corpus is self.base.segment.corpus else self.corpus
         own = 0 if corpus is None else corpus.array_bytes + _derived_bytes_of(corpus)
-        return self.base.nbytes + own + len(self.tail) * ENTRY_BYTES
+        return self.base.nbytes + own + sum(1 + len(one.entry.pieces) for one in self.tail.values()) * ENTRY_BYTES
 
 
 class Cache:

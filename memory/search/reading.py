@@ -25,17 +25,16 @@ from . import shared
 from .appending import appended
 from .corpus import Corpus
 from .directory import Directory
+from .features import Asked
 from .known import EMPTY, Base, Known, cache
 from .segments import Segment, UnreadableSegment, unpack
 from .tail import Maker, Stored, stored_entries
+from .unindexed import Unindexed, read_unindexed
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 ENTRIES_AT_ONCE = 2_000
-MOST_CHARACTERS = 200_000
-"""Characters of texts that are not indexed yet which a search reads whole: about half a second of CPU. Of further long
-texts it reads the beginning, until a packer has indexed them."""
 MOST_KEPT = 200
 """Entries of a tail that are kept for the next search."""
 
@@ -46,7 +45,10 @@ class SegmentMissing(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Memory:
-    """A user's whole memory as a search sees it: an entry of each item. `tail` items are in no segment."""
+    """A user's whole memory as a search sees it: an entry of each item.
+
+    `tail` items are in no segment. `waiting` of them were not read whole, or not at all.
+    """
 
     user_id: str
     using: str
@@ -54,6 +56,7 @@ class Memory:
     corpus: Corpus
     tail: int
     known: Known
+    waiting: int = 0
 
     def allowed(self) -> NDArray[np.bool_]:
         """The entries whose items have not expired, and exist as far as is known."""
@@ -74,18 +77,27 @@ def has_expired(corpus: Corpus) -> NDArray[np.bool_]:
     return found
 
 
-def read_memory(user_id: str, using: str, maker: Maker) -> Memory:
-    """Read the index and the items that it lacks. Without an index, or if it is damaged, all items are read."""
+def read_memory(user_id: str, using: str, maker: Maker, questions: Sequence[Asked] | None = None) -> Memory:
+    """Read the index and the items that it lacks. Without an index, or if it is damaged, all items are such.
+
+    For questions, what is read of these items is bounded (`unindexed`). Without (None) all are read.
+    """
     owner = (using, user_id, maker.model)
     known = cache.get(owner)
     found, base = read_base(user_id, using, maker.model, known.base)
-    tail, made = _tail(user_id, using, found, base, known, maker)
-    of_tail = frozenset(zip(tail.corpus.ids, tail.written.tolist(), strict=True))
-    corpus = _joined(known, base, tail.corpus, of_tail)
-    gone = {one for one in base.places_of(known.gone) if one not in set(tail.corpus.ids)}
-    fresh = Known(base, made, corpus, of_tail, gone)
+    tail = _tail(user_id, using, found, base, known, maker, questions)
+    segment = Segment.concat([segment_of(some) for some in batches(tail.stored, ENTRIES_AT_ONCE)])
+    of_tail = frozenset(zip(segment.corpus.ids, segment.written.tolist(), strict=True))
+    corpus = _joined(known, base, segment.corpus, of_tail)
+    gone = {one for one in base.places_of(known.gone) if one not in set(segment.corpus.ids)}
+    whole = [one for one in tail.stored if not one.is_partial]
+    kept = {one.entry.id: one for one in whole[:MOST_KEPT]}
+    # Another question reads other texts whole.
+    is_whole = len(whole) == len(tail.stored)
+    fresh = Known(base, kept, corpus if is_whole else None, of_tail if is_whole else frozenset(), gone)
     cache.put(owner, fresh)
-    return Memory(user_id, using, found, corpus, len(tail), fresh)
+    unread = tail.waiting - (len(tail.stored) - len(whole))
+    return Memory(user_id, using, found, corpus, len(segment) + unread, fresh, tail.waiting)
 
 
 def read_base(user_id: str, using: str, model: str, known: Base = EMPTY) -> tuple[Directory, Base]:
@@ -140,29 +152,33 @@ def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:
 
 
 def _tail(
-    user_id: str, using: str, found: Directory, base: Base, known: Known, maker: Maker
-) -> tuple[Segment, dict[str, Stored]]:
-    """The entries of items that are not in the base, and those of them to be kept for the next search."""
-    reused: list[Stored] = []
+    user_id: str,
+    using: str,
+    found: Directory,
+    base: Base,
+    known: Known,
+    maker: Maker,
+    questions: Sequence[Asked] | None,
+) -> Unindexed:
+    """The entries of items that are not in the base."""
+    reused: dict[str, Stored] = {}
 
-    def is_known(identity: str, written: int) -> bool:
-        if base.has(identity, written):
-            return True
+    def is_kept(identity: str, written: int) -> bool:
         one = known.tail.get(identity)
         if one is None or not written or one.written != written:
             return False
-        reused.append(one)
+        reused[identity] = one
         return True
 
-    parts: list[Segment] = []
-    kept: dict[str, Stored] = {}
-    stored = stored_entries(user_id, using, found.since, is_known, maker, MOST_CHARACTERS)
-    for some in batches(stored, ENTRIES_AT_ONCE):
-        parts.append(segment_of(some))
-        whole = [one for one in some if not one.is_partial]
-        kept = {one.entry.id: one for one in whole} if len(parts) == 1 and len(whole) <= MOST_KEPT else {}
-    kept |= {one.entry.id: one for one in reused}
-    return Segment.concat([segment_of(reused), *parts]), kept
+    if questions is None:
+
+        def is_known(identity: str, written: int) -> bool:
+            return base.has(identity, written) or is_kept(identity, written)
+
+        stored = list(stored_entries(user_id, using, found.since, is_known, maker))
+        return Unindexed([*reused.values(), *stored])
+    read = read_unindexed(user_id, using, found.since, base, is_kept, maker, questions)
+    return Unindexed([*reused.values(), *read.stored], read.waiting)
 
 
 def segment_of(some: Sequence[Stored]) -> Segment:

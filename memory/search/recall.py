@@ -23,7 +23,7 @@ from memory.contention import in_transaction
 from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
-from memory.text_index import MOST_RESULTS, SearchOptions, readable_question
+from memory.text_index import MOST_RESULTS, Results, SearchOptions, readable_question
 
 from . import directory as directories
 from .corpus import HIDDEN, Corpus
@@ -49,7 +49,7 @@ FindItems = Callable[[Sequence[str]], Iterable[MemoryItem]]
 """The items among these ids that pass the filters."""
 
 
-def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions) -> list[list[MemoryItem]]:
+def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOptions) -> list[Results]:
     """For each query the items of one user that answer it best, best first.
 
     Each has its `score` from 0 to 1, `same`, the ids of other items with its text, `valid`, and with `explain`
@@ -64,22 +64,25 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     maker = Maker(memory_settings.language, memory_settings.embedder)
     questions = [asked(text, maker.embedder, maker.language, options.asker) for text in texts]
     if not any(texts):
-        return [[] for _ in texts]
-    memory = read_memory(user_id, items.db, maker)
+        return [Results() for _ in texts]
+    memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text])
     found = [
         _results(items, memory, question, options) if text else []
         for text, question in zip(texts, questions, strict=True)
     ]
     _index_if_needed(memory)
-    results = [[_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]] for some in found]
+    results = [
+        Results(
+            [_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]], waiting=memory.waiting
+        )
+        for some in found
+    ]
     if options.touch:
         MemoryItem.all_objects.using(items.db).touch([item for some in results for item in some])
     return results
 
 
-def search_items(
-    items: Sequence[MemoryItem], passing: Collection[str], text: str, options: SearchOptions
-) -> list[MemoryItem]:
+def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: str, options: SearchOptions) -> Results:
     """As `search`, in items of one user that are in memory. Only those with ids in `passing` are found.
 
     Vectors of a remote embedder are not computed.
@@ -89,14 +92,14 @@ def search_items(
     maker = Maker(memory_settings.language, None if embedder is None or is_remote(embedder) else embedder)
     question = asked(text, maker.embedder, maker.language, options.asker)
     if not text:
-        return []
+        return Results()
     corpus = Corpus.of(maker.entries(items))
     allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
     ranked = _above(rank(question, corpus, allowed, _wanted(options)), options.min_score)
     found = in_last_order(question, [(items[one.place], one) for one in ranked])
     known = {item.pk: item for item in items if item.pk in passing}
     preference = Preference(options, timezone.now(), corpus, lambda ids: [known[one] for one in ids if one in known])
-    return [_scored(item, one, corpus, options) for item, one in preference.ordered(found)[: options.limit]]
+    return Results(_scored(item, one, corpus, options) for item, one in preference.ordered(found)[: options.limit])
 
 
 def checked(options: SearchOptions) -> SearchOptions:

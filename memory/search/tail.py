@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -17,7 +17,7 @@ from memory.models import MemoryItem
 from memory.snapshots import epoch_microseconds, epoch_moment
 
 from .corpus import Entry
-from .entries import BEGINNING, Read, entry_of, read_text
+from .entries import Read, entry_of, glanced, read_text
 from .terms import VERSION
 from .texts import embed, readable
 
@@ -34,11 +34,23 @@ Known: TypeAlias = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry, and when its item was written. `is_partial`: of its text only the beginning was read."""
+    """An entry, and when its item was written. `is_partial`: its text was not read whole."""
 
     entry: Entry
     written: int
     is_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the entry of an item is made of: the text that search reads, the vector of the text (no row: there is none,
+    or of another model), and the arguments of `entry_of` that the text does not determine.
+    """
+
+    text: str
+    vectors: Vectors
+    written: int
+    known: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,30 +74,35 @@ class Maker:
         """The version of the entries: of the rules for words, and their language."""
         return f"{self.language or 'any'}@{VERSION}"
 
-    def entries(self, items: Sequence[MemoryItem], partial: Collection[int] = ()) -> list[Entry]:
-        """The entries of items, in their order. Of the items at the places in `partial`, only the beginning is read."""
-        read = [
-            read_text(item.text_content, self.language, begins=place in partial) for place, item in enumerate(items)
-        ]
-        vectors = self._vectors(items, read)
-        return [self._entry(*each) for each in zip(items, read, vectors, strict=True)]
+    def entries(self, items: Sequence[MemoryItem]) -> list[Entry]:
+        """The entries of items, in their order."""
+        return self.made([self.source(item) for item in items])
 
-    def _entry(self, item: MemoryItem, read: Read, vectors: Vectors) -> Entry:
-        return entry_of(
-            read,
-            vectors,
-            id=item.pk,
-            time=epoch_microseconds(item.timestamp),
-            expiration=0 if item.expiration is None else epoch_microseconds(item.expiration),
-            session=f"{ALONE}{item.pk}" if item.session_id is None else item.session_id,
-            speaker=memory_settings.speaker(item),
-            role=item.role,
-            hidden=bool(item.metadata.get("hidden")),
-        )
+    def source(self, item: MemoryItem) -> Source:
+        """What the entry of an item is made of."""
+        known = {
+            "id": item.pk,
+            "time": epoch_microseconds(item.timestamp),
+            "expiration": 0 if item.expiration is None else epoch_microseconds(item.expiration),
+            "session": f"{ALONE}{item.pk}" if item.session_id is None else item.session_id,
+            "speaker": memory_settings.speaker(item),
+            "role": item.role,
+            "hidden": bool(item.metadata.get("hidden")),
+        }
+        return Source(readable(item.text_content), self._stored(item), time_of(item.written), known)
 
-    def _vectors(self, items: Sequence[MemoryItem], read: Sequence[Read]) -> list[Vectors]:
-        """For each item the vectors of its text and of its pieces; the text's alone if the embedder is remote."""
-        stored = [self._stored(item) for item in items]
+    def made(self, sources: Sequence[Source], partial: Collection[int] = ()) -> list[Entry]:
+        """The entries of sources, in their order. Of texts at the places in `partial` only the beginning is read."""
+        read = [read_text(one.text, self.language, begins=place in partial) for place, one in enumerate(sources)]
+        vectors = self._vectors([one.vectors for one in sources], read)
+        return [entry_of(some, rows, **one.known) for one, some, rows in zip(sources, read, vectors, strict=True)]
+
+    def glanced(self, source: Source, language: str, found: Iterable[str]) -> Entry:
+        """An entry whose text was only searched for some terms, of which it has those in `found`."""
+        return entry_of(glanced(source.text, self.language or language, found), source.vectors, **source.known)
+
+    def _vectors(self, stored: list[Vectors], read: Sequence[Read]) -> list[Vectors]:
+        """For each text its vector and those of its pieces; its own alone if the embedder is remote."""
         if self.embedder is None or is_remote(self.embedder):
             return stored
         missing = [one.texts[len(vectors) :] for one, vectors in zip(read, stored, strict=True)]
@@ -97,7 +114,7 @@ class Maker:
         except EmbedderError:
             if self.strict:
                 raise
-            logger.exception("%d items are searched without vectors.", len(items))
+            logger.exception("%d items are searched without vectors.", len(stored))
             return stored
         ends = np.cumsum([len(some) for some in missing])
         return [
@@ -125,36 +142,26 @@ def read_items(user_id: str, using: str, since: int | None, known: Known) -> Ite
     if since is not None:
         items = items.filter(written__gt=epoch_moment(since)).order_by("written")
     if connections[using].vendor == "firestore":  # a row costs the same with fewer columns
-        rows = _with_columns(items).iterator(chunk_size=AT_ONCE)
-        yield from batches((item for item in rows if not known(item.pk, _time_of(item.written))), AT_ONCE)
+        rows = with_columns(items).iterator(chunk_size=AT_ONCE)
+        yield from batches((item for item in rows if not known(item.pk, time_of(item.written))), AT_ONCE)
         return
-    unknown = [pk for pk, written in items.values_list("pk", "written") if not known(pk, _time_of(written))]
+    unknown = [pk for pk, written in items.values_list("pk", "written") if not known(pk, time_of(written))]
     for some in batches(unknown, AT_ONCE):
-        yield list(_with_columns(MemoryItem.all_objects.using(using).filter(pk__in=some)))
+        yield list(with_columns(MemoryItem.all_objects.using(using).filter(pk__in=some)))
 
 
-def stored_entries(
-    user_id: str, using: str, since: int | None, known: Known, maker: Maker, most_characters: int | None = None
-) -> Iterator[Stored]:
-    """The entries of the items that `read_items` reads. After `most_characters` of texts (None: all), long texts are
-    read in part.
-    """
-    read = 0
+def stored_entries(user_id: str, using: str, since: int | None, known: Known, maker: Maker) -> Iterator[Stored]:
+    """The entries of the items that `read_items` reads."""
     for items in read_items(user_id, using, since, known):
-        partial = set()
-        for place, item in enumerate(items):
-            length = len(readable(item.text_content))
-            if most_characters is not None and length > BEGINNING and read + length > most_characters:
-                partial.add(place)
-            else:
-                read += length
-        for place, (item, entry) in enumerate(zip(items, maker.entries(items, partial), strict=True)):
-            yield Stored(entry, _time_of(item.written), place in partial)
+        for item, entry in zip(items, maker.entries(items), strict=True):
+            yield Stored(entry, time_of(item.written))
 
 
-def _with_columns(items: Any) -> Any:
+def with_columns(items: Any) -> Any:
+    """The queryset with the columns that entries are made of."""
     return items.defer(None).defer(*UNUSED)
 
 
-def _time_of(written: Any) -> int:
+def time_of(written: Any) -> int:
+    """When an item was written, in microseconds since 1970; 0 if that is unknown."""
     return 0 if written is None else epoch_microseconds(written)

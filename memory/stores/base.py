@@ -19,7 +19,7 @@ from ..exceptions import StorageError, ValidationError
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryContext, context_of
 from ..querysets.contexts import MOST_TOKENS, MOST_TURNS, RECALLED, TOKENS, TURNS
-from ..text_index import MOST_RESULTS, SearchOptions
+from ..text_index import MOST_RESULTS, Results, SearchOptions
 from .changes import validated_changes
 from .filters import Condition, ValidAt, checked_time, parse
 from .persona import PersonaConfig
@@ -198,14 +198,15 @@ class MemoryManager(ABC):
         importance: float = 0.0,
         recency: float = 0.0,
         touch: bool = False,
-    ) -> list[MemoryItem]:
+    ) -> Results:
         """Full-text and semantic search: the user's `limit` (1 to 100) best unexpired items, best first.
 
         Each item has a `score` from 0 to 1, `same`, the ids of other items with its text, and, with `explain`,
         `score_parts`. Items with a score below `min_score` are left out, and those whose metadata has a true `hidden`
         unless `hidden` is True. Items that are valid at `as_of` (None: now) come first, the others have a false
         `valid`. `importance` and `recency` (0 to 1) are weights in the order; `touch` notes the results as used, at
-        most once a day each. `filters` are those of the history. Raises `ConnectionError` if a remote embedder is
+        most once a day each. `filters` are those of the history. `waiting` of the returned list is the number of items
+        that wait for the search index and were not searched in full. Raises `ConnectionError` if a remote embedder is
         unavailable.
         """
         self._require_ready()
@@ -229,7 +230,8 @@ class MemoryManager(ABC):
             touch=touch,
         )
         search = Search(validated_query("query", query), session_id, parse(filters), options)
-        return await self._search(user_id, search)
+        found = await self._search(user_id, search)
+        return found if isinstance(found, Results) else Results(found)
 
     async def context(
         self,

@@ -763,6 +763,7 @@ class MemoryManagerContract:
         ]
         wait(manager.add_memory_items, items)
         found = wait(manager.search, user, "the lighthouse", **narrowed)
+        assert found.waiting == 0
         assert {str(one.metadata["n"]) for one in found} == expected
 
     @pytest.mark.parametrize("question", ["", " ", "\x00", "🎉", "?!", "\ud800", "京都", "x" * 10_000])

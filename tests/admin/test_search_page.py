@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from memory.admin.search_page import marked, matcher
 from memory.models import MemoryItem, SearchLabel
 from memory.search.feedback import labelled_data
+from memory.search.known import cache
 from memory.search.labelled import read_conversations
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
@@ -92,6 +93,18 @@ def test_nothing_found(superuser: Client, stored: None) -> None:
         "Nothing found" not in superuser.get(SEARCH, {"user": "ada", "q": "night train Vienna time"}).content.decode()
     )
     assert len(found(superuser, user="ada", q=QUESTION, min_score="1")) == 0
+
+
+def test_items_that_wait_for_the_index_are_counted(
+    superuser: Client, url: Any, stored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page and the list say so if items were not searched in full."""
+    words = "for the search index and"
+    pages = ((SEARCH, {"user": "ada", "q": QUESTION}), (url("memoryitem"), {"q": f"user:ada {QUESTION}"}))
+    assert not any(words in superuser.get(path, query).content.decode() for path, query in pages)
+    monkeypatch.setattr("memory.search.unindexed.MOST_READ", 0)
+    cache.clear()
+    assert all(words in superuser.get(path, query).content.decode() for path, query in pages)
 
 
 @pytest.mark.parametrize("query", [{"q": "x"}, {"user": "ada"}, {"user": "ada", "q": "x", "min_score": "2"},

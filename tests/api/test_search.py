@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
+from memory.search.known import cache
 from memory.testing.embedders import DeterministicEmbedder
 from tests.api.conftest import codes
 
@@ -163,7 +164,7 @@ def test_results_below_the_least_score_are_left_out(ada: APIClient, said: dict[s
     best = every["results"][0]["score"]
     assert search(ada, q="night train Vienna", min_score=f"{best:.17g}") == ["train"]
     strict = ada.get(SEARCH, {"q": "night train Vienna", "min_score": "1"}).json()
-    assert strict == {"results": [], "nothing_found": True}
+    assert strict == {"results": [], "nothing_found": True, "waiting": 0}
 
 
 def test_hidden_empty_and_repeated_items(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
@@ -301,3 +302,15 @@ def test_unavailable_embedder_is_503(
     assert response.headers["Retry-After"]
     assert response.json()["error"]["code"] == "unavailable"
     assert "broken failed" in caplog.text
+
+
+def test_items_that_wait_for_the_index_are_counted(
+    ada: APIClient, said: dict[str, MemoryItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For one question and for several: the results may be incomplete."""
+    assert ada.get(SEARCH, {"q": "night train"}).json()["waiting"] == 0
+    monkeypatch.setattr("memory.search.unindexed.MOST_READ", 0)
+    cache.clear()
+    assert ada.get(SEARCH, {"q": "night train"}).json()["waiting"] == 3
+    several = ada.post(SEARCH, {"questions": ["night train", "piano"]}, format="json").json()["searches"]
+    assert [one["waiting"] for one in several] == [3, 3]

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memory.models import MemoryItem
 from memory.search import features
 from memory.search.entries import BEGINNING, MOST_TERMS, read_text
 from memory.search.features import _some_terms
-from memory.search.reading import MOST_CHARACTERS
-from memory.search.tail import configured_maker, stored_entries
 
 
 def words(count: int, start: int = 0) -> str:
@@ -34,21 +31,6 @@ def test_a_text_that_is_read_in_part_is_known_by_its_whole() -> None:
     assert part.digest == whole.digest
     assert part.texts == (text[:BEGINNING],)
     assert sum(map(len, part.pieces)) < sum(map(len, whole.pieces)) / 4
-
-
-@pytest.mark.django_db(databases=["default", "memory"])
-def test_new_texts_beyond_the_bound_are_read_in_part() -> None:
-    """Short ones are always read whole. A packer reads all."""
-    long, count = "x" * 45_000, MOST_CHARACTERS // 45_000 + 3
-    MemoryItem.objects.bulk_create(
-        [MemoryItem(user_id="u", item_type="message", text_content=f"{number} {long}") for number in range(count)]
-        + [MemoryItem(user_id="u", item_type="message", text_content="short")]
-    )
-    using = MemoryItem.objects.db
-    read = list(stored_entries("u", using, None, lambda *_: False, configured_maker(), MOST_CHARACTERS))
-    assert sum(one.is_partial for one in read) == 3
-    assert not any(one.is_partial for one in stored_entries("u", using, None, lambda *_: False, configured_maker()))
-    assert [found.text_content for found in MemoryItem.objects.search("short", user_id="u", limit=1)] == ["short"]
 
 
 def test_candidates_keep_their_first_terms_and_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
