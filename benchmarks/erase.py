@@ -17,6 +17,8 @@ import uuid
 import warnings
 from typing import Any
 
+from django.conf import settings
+
 from memory.testing import emulator
 
 from .verbs import configure
@@ -34,6 +36,7 @@ def main() -> None:
     project = f"bench-{uuid.uuid4().hex[:8]}"
     address = emulator.emulator(project)
     configure(address, project)
+    settings.SECRET_KEY = uuid.uuid4().hex  # tombstones have digests made with it
     os.environ["FIRESTORE_EMULATOR_HOST"] = address  # the SDK finds the emulator only by this
     warnings.filterwarnings("ignore", module="google")
     from google.cloud import firestore
