@@ -729,7 +729,7 @@ class SearchLabel(Guarded):
         return row
 
 
-class MemoryVersion(models.Model):
+class MemoryVersion(Guarded):
     """The values that a change of an item replaced: `memory.lifecycle.versions`."""
 
     id = DocumentIdField(default=new_id, editable=False)
@@ -754,7 +754,7 @@ class MemoryVersion(models.Model):
         return f"{self.item_id}: {self.replaced_at}"
 
 
-class DataKey(models.Model):
+class DataKey(Guarded):
     """The key that encrypts a user's texts, wrapped by the master key: `memory.sealing`.
 
     Its id is part of each ciphertext. Without the row nothing that it encrypted can be read.

@@ -25,10 +25,12 @@ from memory.lifecycle.inventory import How, holdings
 from memory.lifecycle.remains import Wanted, remains
 from memory.models import (
     AgentData,
+    DataKey,
     ErasedIds,
     Erasure,
     IdempotencyKey,
     MemoryItem,
+    MemoryVersion,
     SearchIndex,
     SearchLabel,
     SearchSegment,
@@ -58,6 +60,8 @@ def fill(user_id: str, items: int = 3) -> None:
     SearchLabel.store(user_id, "who?", f"{prefix}0", answers=True, by="boss")
     SearchIndex(pk=user_id, user_id=user_id).save()
     SearchSegment(user_id=user_id, data=b"x").save()
+    MemoryVersion(item_id=f"{prefix}0", user_id=user_id).save()
+    DataKey(user_id=user_id, wrapped="x").save()
     user = get_user_model().objects.create_user(f"account of {user_id}")
     AccessToken.objects.issue(user, owner=user_id)
     AgentData(agent_id="planner", data_type="plan", content={"about": {"user_id": user_id}}).save()
@@ -130,6 +134,8 @@ def test_writes_are_refused_until_the_tombstone_ends(make_item: Callable[..., Me
         lambda: SearchLabel.store(ADA, "who?", "", answers=True, by=""),
         lambda: SearchSegment.objects.bulk_create([SearchSegment(user_id=ADA, data=b"")]),
         lambda: SearchIndex.objects.create(pk=ADA, user_id=ADA),
+        lambda: MemoryVersion.objects.bulk_create([MemoryVersion(item_id="i", user_id=ADA)]),
+        lambda: DataKey(user_id=ADA, wrapped="x").save(),
     ]
     for way in ways:
         with pytest.raises(PersonErased, match="until"):
