@@ -18,6 +18,7 @@ from memory import telemetry, usage
 from memory.backends import telemetry as engine
 from memory.backends.firestore.query.plan import Rpc
 from memory.models import AgentData, MemoryItem
+from tests.docs.snippets import below
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -221,6 +222,16 @@ with telemetry.operation(telemetry.SEARCH, "default"):
         [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_example_of_the_docs() -> None:
+    """After it, operations are recorded."""
+    pytest.importorskip("opentelemetry.sdk")
+    root = Path(__file__).parents[1]
+    [code] = below(root / "docs" / "telemetry.md", "OpenTelemetry", "python")
+    check = "\nfrom memory.backends import telemetry\nprint(telemetry.is_active())"
+    done = subprocess.run([sys.executable, "-c", code + check], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_off_costs_nothing_measurable() -> None:

@@ -20,12 +20,14 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 transactional = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 
 ITEMS, BULK, DATA, SESSIONS = "/api/memory-items/", "/api/memory-items/bulk/", "/api/agent-data/", "/api/sessions/"
+DATA_BULK = "/api/agent-data/bulk/"
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 ITEM = {"item_type": "m", "text_content": "I prefer trains.", "session_id": "s", "metadata": {"n": [1, 2.5]}}
 BODIES: dict[str, dict[str, Any]] = {
     ITEMS: ITEM,
     BULK: {"items": [ITEM, {**ITEM, "id": "mine"}]},
     DATA: {"data_type": "plan", "content": {"steps": [1]}},
+    DATA_BULK: {"items": [{"data_type": "plan"}, {"data_type": "plan", "id": "mine"}]},
     SESSIONS: {"session_id": "other"},
 }
 
@@ -136,7 +138,7 @@ def test_a_request_whose_key_was_taken_over_writes_nothing(
     ada: APIClient, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As that of a process that was stopped for minutes, and goes on."""
-    model: Any = {DATA: AgentData, SESSIONS: UserSession}.get(path, MemoryItem)
+    model: Any = {DATA: AgentData, DATA_BULK: AgentData, SESSIONS: UserSession}.get(path, MemoryItem)
     check = model.check_limits
 
     def stopped(record: Any, *args: Any) -> None:
@@ -183,6 +185,50 @@ def test_an_unknown_outcome_is_cleared_up_by_sending_it_again(
     assert created == (stored if applied else created)
     assert ada.post(path, BODIES[path], "json", headers=KEY).json() == again.json()
     assert counts() == created
+
+
+OTHERS: dict[str, tuple[str, str, Any]] = {
+    "upsert": ("put", BULK, {"items": [{**ITEM, "id": "a", "text_content": "new"}, {**ITEM, "id": "b"}]}),
+    "delete many": ("post", f"{BULK}delete/", {"ids": ["a", "none"]}),
+    "delete": ("delete", f"{ITEMS}a/", None),
+    "delete a session": ("delete", f"{SESSIONS}ada:s/", None),
+    "patch": ("patch", f"{ITEMS}a/", {"text_content": "new"}),
+}
+
+
+@transactional
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_unknown_outcome_of_other_writes(
+    ada: APIClient, name: str, applied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write and its answer are stored together, so a repeated request has the first answer, and never a 404."""
+    method, path, body = OTHERS[name]
+    ada.post(ITEMS, {**ITEM, "id": "a"}, "json")
+    connection = connections["memory"]
+    commit, rollback = connection.commit, connection.rollback
+
+    def lost() -> None:
+        if not IdempotencyKey.objects.filter(status__isnull=False).exists():
+            return commit()
+        monkeypatch.undo()
+        if applied:
+            commit()
+        else:
+            rollback()
+        raise errors.OutcomeUnknown("the response was lost")
+
+    monkeypatch.setattr(connection, "commit", lost)
+    send = getattr(ada, method)
+    first = send(path, body, "json", headers=KEY)
+    assert (first.status_code, first.json()["error"]["code"]) == (500, "outcome_unknown")
+    again = send(path, body, "json", headers=KEY)
+    assert again.status_code in (200, 204)
+    assert (again.get("Idempotent-Replayed") == "true") == applied
+    stored = counts()
+    last = send(path, body, "json", headers=KEY)
+    assert (last.content, last["Idempotent-Replayed"]) == (again.content, "true")
+    assert counts() == stored
 
 
 def test_a_key_is_kept_for_a_day(ada: APIClient) -> None:
