@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.embedding import Embedder
 from memory.search.confidence import SIGNALS, common, signals
 from memory.search.corpus import Corpus
-from memory.search.embedders.static import StaticEmbedder
+from memory.search.embedders.multilingual import MultilingualEmbedder
 from memory.search.entries import entry_of, read_text
 from memory.search.features import FEATURES, LONG, SHORT, Postings, View, asked, features
 from memory.search.relevance import SHAPES, shapes
@@ -108,7 +109,7 @@ def _some_questions(data: Mapping[str, Any]) -> list[str]:
     return texts[:: max(1, len(texts) // STRANGERS)][:STRANGERS]
 
 
-def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: StaticEmbedder) -> Corpus:
+def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: Embedder) -> Corpus:
     """The turns of a conversation as the index keeps them."""
     entries = []
     for number, turn in enumerate(turns):
@@ -122,7 +123,7 @@ def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: StaticEmbedder) -> C
 
 def _of_file(data: Mapping[str, Any], strangers: Sequence[str]) -> list[Measured]:
     """The questions of a file, and `strangers` and nonsense asked of each of its conversations."""
-    embedder = StaticEmbedder()
+    embedder = MultilingualEmbedder()
     found = []
     for conversation in data["conversations"]:
         corpus = corpus_of(conversation["turns"], embedder)

@@ -37,7 +37,7 @@ DEFAULTS: Mapping[str, Any] = {
     "KEY_WRAPPER": "memory.sealing.LocalWrapper",
     "ENCRYPTED_SEARCH": "sealed",
     "VERSIONS": None,
-    "EMBEDDER": "memory.search.embedders.static.StaticEmbedder",
+    "EMBEDDER": "memory.search.embedders.default.default_embedder",
     "LANGUAGE": None,
     "SPEAKER": "memory.search.speakers.speaker_of",
     "TOKENIZER": None,
@@ -192,7 +192,8 @@ class MemorySettings:
     def embedder(self) -> Embedder | None:
         """`EMBEDDER`: dotted path of a class, or function, that returns an `Embedder` without arguments.
 
-        It is called once per process. Default: the embedded model. None: search by words only. Raises `EmbedderError`.
+        It is called once per process. Default: the multilingual model. None: search by words only. Raises
+        `EmbedderError`.
         """
         path = self._get("EMBEDDER")
         return None if path is None else make_embedder(path)

@@ -57,6 +57,16 @@ def is_remote(embedder: Embedder) -> bool:
     return bool(getattr(embedder, "remote", False))
 
 
+def is_deferred(embedder: Embedder) -> bool:
+    """Whether texts are embedded when they are indexed: items have no vectors, only the index has them."""
+    return bool(getattr(embedder, "deferred", False))
+
+
+def has_vectors_at_write(embedder: Embedder) -> bool:
+    """Whether texts are embedded before they are written."""
+    return not is_remote(embedder) and not is_deferred(embedder)
+
+
 class EmbedderError(Exception):
     """An embedder cannot be used or returned no valid vectors; the message names it and the fix."""
 

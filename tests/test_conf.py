@@ -13,6 +13,7 @@ from django.test import modify_settings, override_settings
 from memory.conf import DEFAULTS, memory_settings
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
+from memory.search.embedders.default import default_embedder
 from memory.testing.embedders import DeterministicEmbedder
 from tests import databases
 
@@ -119,7 +120,7 @@ def test_defaults() -> None:
     assert memory_settings.principal.__name__ == "owner_id"
     assert memory_settings.manager.__name__ == "ConcreteMemoryManager"
     assert memory_settings.speaker.__name__ == "speaker_of"
-    assert type(memory_settings.embedder).__name__ == "StaticEmbedder"
+    assert type(memory_settings.embedder) is type(default_embedder())
     assert memory_settings.embedder is memory_settings.embedder
 
 

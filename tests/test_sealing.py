@@ -196,7 +196,7 @@ def test_what_an_index_holds(
     mode: str, is_clear: bool, configure: Callable[..., None], make_item: Callable[..., MemoryItem]
 ) -> None:
     """In both the search finds the item; a sealed index has no term, and items have no vector."""
-    configure(ENCRYPTED_SEARCH=mode)
+    configure(ENCRYPTED_SEARCH=mode, EMBEDDER="memory.search.embedders.static.StaticEmbedder")
     item = make_item(text_content=SECRET)
     make_item(text_content="Bo eats soup.")
     if not connections[item._state.db].in_atomic_block:

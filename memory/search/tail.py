@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -19,12 +19,14 @@ from memory.snapshots import epoch_microseconds, epoch_moment
 from .corpus import Entry
 from .entries import Read, entry_of, glanced, read_text
 from .terms import VERSION
-from .texts import embed, readable
+from .texts import Budget, embed_within, readable
 
 logger = logging.getLogger(__name__)
 
 UNUSED: Final = ("embedding",)
 AT_ONCE: Final = 100
+ESTIMATED: Final = 100
+"""Characters of a text that is not read from which its vector is estimated."""
 ALONE: Final = "\0"
 """The first character of the session of an entry whose item has none. No session id contains it."""
 
@@ -57,12 +59,13 @@ class Source:
 class Maker:
     """Makes entries for an embedder, and a language (None: that of each text).
 
-    `strict` raises `EmbedderError` instead of leaving out vectors.
+    `strict` raises `EmbedderError` instead of leaving out vectors. `budget`: of texts beyond it vectors are estimates.
     """
 
     language: str | None
     embedder: Embedder | None
     strict: bool = False
+    budget: Budget | None = None
 
     @property
     def model(self) -> str:
@@ -97,6 +100,21 @@ class Maker:
         vectors = self._vectors([one.vectors for one in sources], read)
         return [entry_of(some, rows, **one.known) for one, some, rows in zip(sources, read, vectors, strict=True)]
 
+    def estimated(self, sources: Sequence[Source], places: Sequence[int]) -> list[Source]:
+        """The sources; those at these places with estimates of the vectors that they lack.
+
+        Only if the embedder has a fast way to make such.
+        """
+        quickly = getattr(self.embedder, "embed_quickly", None)
+        lacking = [place for place in places if not len(sources[place].vectors)]
+        if quickly is None or not lacking:
+            return list(sources)
+        made = dict(zip(lacking, quickly([sources[place].text[:ESTIMATED] for place in lacking]), strict=True))
+        return [
+            replace(one, vectors=made[place][None]) if place in made and made[place].any() else one
+            for place, one in enumerate(sources)
+        ]
+
     def glanced(self, source: Source, language: str, found: Iterable[str]) -> Entry:
         """An entry whose text was only searched for some terms, of which it has those in `found`."""
         return entry_of(glanced(source.text, self.language or language, found), source.vectors, **source.known)
@@ -110,7 +128,7 @@ class Maker:
         if not texts:
             return stored
         try:
-            made = embed(self.embedder, texts)
+            made = embed_within(self.budget, self.embedder, texts)
         except EmbedderError:
             if self.strict:
                 raise

@@ -30,6 +30,31 @@ def pieces(text: str) -> list[str]:
     return [text[start : start + PIECE_CHARACTERS] for start in starts]
 
 
+class Budget:
+    """How many characters of texts are embedded; the vectors of further texts are estimates."""
+
+    def __init__(self, characters: int) -> None:
+        self.left = characters
+
+    def covers(self, text: str) -> bool:
+        """Whether a text is within the budget, which is then smaller."""
+        fits = len(text) <= self.left
+        self.left -= len(text) if fits else 0
+        return fits
+
+
+def embed_within(budget: Budget | None, embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """Vectors as by `embed`; beyond a budget those of the embedder's `embed_quickly`, if it has one."""
+    quickly = getattr(embedder, "embed_quickly", None)
+    if quickly is None or budget is None:
+        return embed(embedder, texts)
+    covered = np.fromiter((budget.covers(text) for text in texts), bool, len(texts))
+    vectors = np.zeros((len(texts), embedder.dimension), np.float32)
+    vectors[covered] = embed(embedder, [text for text, fits in zip(texts, covered, strict=True) if fits])
+    vectors[~covered] = quickly([text for text, fits in zip(texts, covered, strict=True) if not fits])
+    return vectors
+
+
 def embed(embedder: Embedder, texts: Sequence[str | None]) -> Vectors:
     """Vectors of shape (texts, dimension): for a long text the mean of its pieces, for an empty text zeros."""
     cut = [pieces(readable(text)) for text in texts]

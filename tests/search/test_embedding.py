@@ -25,6 +25,7 @@ from memory.embedding import model_name
 from memory.models import MemoryItem
 from memory.search import later, pending
 from memory.search.embedders import EmbedderError, Vectors
+from memory.search.reading import read_base
 from memory.testing.embedders import DeterministicEmbedder
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -45,6 +46,19 @@ class Remote(DeterministicEmbedder):
         return super().embed_documents(texts)
 
 
+class Deferred(DeterministicEmbedder):
+    """A model that embeds when items are indexed; its calls are recorded."""
+
+    name = "deferred"
+    deferred = True
+    calls: ClassVar[list[str]] = []
+
+    def embed_documents(self, texts: Any) -> Vectors:
+        """Embed like the base class."""
+        self.calls.extend(texts)
+        return super().embed_documents(texts)
+
+
 class Other(DeterministicEmbedder):
     """Another local model, with another dimension."""
 
@@ -55,7 +69,7 @@ class Other(DeterministicEmbedder):
 
 
 ROOT = Path(__file__).parent.parent.parent
-REMOTE, OTHER = model_name(Remote()), model_name(Other())
+REMOTE, OTHER, DEFERRED = (model_name(one()) for one in (Remote, Other, Deferred))
 HERE = f"{__name__}."
 
 
@@ -186,6 +200,73 @@ def test_vectors_of_earlier_versions_are_replaced(make_item: Callable[..., Memor
     embed()
     assert models() == {"old": REMOTE}
     assert MemoryItem.objects.get(pk="old").text_embedding != [1.0] * 64
+
+
+# When indexed
+
+
+@pytest.fixture
+def deferred(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that the model embeds, when items are indexed by hand."""
+    monkeypatch.setattr(Deferred, "calls", [])
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Deferred", "INDEX_AFTER": None}
+    return Deferred.calls
+
+
+def vectors_in_the_index() -> int:
+    """The vectors of ada's entries."""
+    return len(read_base("ada", memory_settings.database, DEFERRED)[1].segment.corpus.vectors)
+
+
+def test_a_deferred_model_embeds_when_items_are_indexed(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], deferred: list[str]
+) -> None:
+    """A write embeds nothing, its items have no vectors and wait for none; the index has one for each piece."""
+    make_item(id="short", text_content="a walk by the river")
+    long = "\n".join(" ".join(f"word{number}" for number in range(start, start + 50)) for start in (0, 50, 100))
+    make_item(id="long", text_content=long)
+    MemoryItem.objects.bulk_create(
+        [MemoryItem(id="many", user_id="ada", item_type="m", text_content="a boat on the lake")]
+    )
+    assert deferred == by_hand == []
+    stored = MemoryItem.all_objects.defer(None)
+    assert {(one.text_embedding, one.embedding_model) for one in stored} == {(None, DEFERRED)}
+    assert embed(check=True) == "No items are pending.\n"
+    assert "0 items indexed" in embed()
+    call_command("memory_index", stdout=io.StringIO(), stderr=io.StringIO())
+    assert len(deferred) == vectors_in_the_index() == 6
+    del deferred[:]
+    assert MemoryItem.objects.search("a boat on the lake", user_id="ada")[0].pk == "many"
+    assert long not in deferred
+
+
+def test_a_search_before_the_index_embeds_what_it_reads(
+    make_item: Callable[..., MemoryItem], deferred: list[str]
+) -> None:
+    """So the first search finds by meaning, too; the vectors are kept for the next one."""
+    make_item(id="a", text_content="a walk by the river")
+    for _ in range(2):
+        [found] = MemoryItem.objects.search("river walk", user_id="ada", explain=True)
+        assert found.pk == "a"
+    assert deferred.count("a walk by the river") == 1
+
+
+def test_stored_vectors_of_another_model_are_not_compared(
+    make_item: Callable[..., MemoryItem], by_hand: list[str], settings: Any, deferred: list[str]
+) -> None:
+    """Neither those of items nor those of the index, which is made anew; an item that is saved drops its vector."""
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Other"}
+    old, other = make_item(id="old"), make_item(id="other", text_content="quite another text")
+    call_command("memory_index", stdout=io.StringIO(), stderr=io.StringIO())
+    assert models() == {"old": OTHER, "other": OTHER}
+    settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Deferred"}
+    assert vectors_in_the_index() == 0
+    assert MemoryItem.objects.search("quite another text", user_id="ada")[0].pk == other.pk
+    call_command("memory_index", stdout=io.StringIO(), stderr=io.StringIO())
+    assert vectors_in_the_index() == 2
+    old.save()
+    stored = MemoryItem.all_objects.defer(None).get(pk="old")
+    assert (stored.text_embedding, stored.embedding_model) == (None, DEFERRED)
 
 
 def memory() -> dict[str, Any]:

@@ -31,6 +31,9 @@ TEXTS = (
     "My brother adopted a greyhound called Biscuit.",
 )
 PAINTED, DENTIST, DOG = TEXTS[3], TEXTS[4], TEXTS[5]
+EMBEDDED_AT_THE_WRITE = override_settings(
+    MEMORY={"DATABASE": "memory", "EMBEDDER": "memory.search.embedders.static.StaticEmbedder"}
+)
 
 
 def store_conversation(
@@ -242,6 +245,7 @@ def test_what_is_written_is_what_is_found() -> None:
     assert MemoryItem.objects.search("sunset", user_id="ada") == []
 
 
+@EMBEDDED_AT_THE_WRITE
 def test_what_meets_a_row_is_found_as_it_is_written() -> None:
     """A `bulk_create` that updates existing rows, also the text alone, updates all that is derived from the text."""
     store_conversation()
@@ -256,6 +260,7 @@ def test_what_meets_a_row_is_found_as_it_is_written() -> None:
     assert found.text_embedding == pytest.approx(met.text_embedding, abs=1e-6)
 
 
+@EMBEDDED_AT_THE_WRITE
 def test_fixtures_are_found(tmp_path: Any) -> None:
     """`dumpdata` omits search data; `loaddata` computes it again."""
     store_conversation()
@@ -270,6 +275,7 @@ def test_fixtures_are_found(tmp_path: Any) -> None:
     assert stored.written is not None
 
 
+@EMBEDDED_AT_THE_WRITE
 def test_a_vector_is_that_of_the_text_alone() -> None:
     """It depends neither on the turns before it nor on how it is written."""
     store_conversation()
@@ -287,6 +293,7 @@ def test_ones_own_vector_is_left_alone() -> None:
     assert [item.pk for item in MemoryItem.objects.for_user("ada").nearest([1.0, 2.0], 1)] == ["ada-s1-0"]
 
 
+@EMBEDDED_AT_THE_WRITE
 def test_long_texts_are_found_by_their_words_and_their_meaning() -> None:
     """Also by words far from the beginning."""
     filler = "The committee discussed the budget of the harbour at length. " * 300

