@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from .conf import DEFAULTS, make_embedder
 from .embedding import EmbedderError, NoEmbedderError
 from .extras import missing
+from .retention import InvalidPolicy, parse
 
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = (
@@ -54,6 +55,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_firestore(values),
         *_encryption_keys(values),
         *_receipt_key(values),
+        *_retention(values),
         *_encryption(values),
         *_router(values),
         *_access(values),
@@ -238,6 +240,14 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
             # Name its position: the key itself is a secret.
             problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is not a Fernet key."
             yield Error(problem, hint=hint, id="memory.E014")
+
+
+def _retention(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    try:
+        parse(values["RETENTION"])
+    except InvalidPolicy as error:
+        hint = "See docs/lifecycle.md for the keys of a policy."
+        yield Error(f"MEMORY['RETENTION']: {error}", hint=hint, id="memory.E018")
 
 
 def _receipt_key(values: dict[str, Any]) -> Iterator[CheckMessage]:

@@ -50,6 +50,7 @@ DEFAULTS: Mapping[str, Any] = {
     "TELEMETRY_CONTENT": False,
     "ERASURE_CHECK": 5.0,
     "RECEIPT_KEY": None,
+    "RETENTION": [],
 }
 
 
@@ -283,6 +284,11 @@ class MemorySettings:
         """
         seconds = self._get("ERASURE_CHECK")
         return None if seconds is None else float(seconds)
+
+    @property
+    def retention(self) -> Any:
+        """`RETENTION`: a list of policies, dicts as `memory.retention` has them. Default []."""
+        return self._get("RETENTION")
 
     @property
     def receipt_key(self) -> str | None:

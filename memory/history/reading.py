@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain, islice
 
@@ -15,9 +16,11 @@ from memory.backends.firestore.values.sizes import ByteBudget
 from .. import coherence, usage
 from ..cache import MAX_BYTES, Conversation, ConversationCache, Unavailable
 from ..coherence.rows import cached_item, session_from, session_row
+from ..conf import memory_settings
 from ..models import MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
 from ..querysets.scan import streamed
+from ..retention import applied_to_reads, policies_of
 from ..snapshots import NotASnapshotError, restore, sortable, take
 
 
@@ -115,6 +118,8 @@ def _cached(cache: ConversationCache, conversation: Conversation, using: str, li
         if found.snapshots is None:
             return found.lease
         items = [restore(MemoryItem, snapshot, using) for snapshot in found.snapshots]
+        if memory_settings.retention and _is_outlived(items, using):
+            return ""
         if len(items) >= limit or found.whole:
             return items
         return _with_older(cache, conversation, using, limit, items, found.change)
@@ -123,6 +128,13 @@ def _cached(cache: ConversationCache, conversation: Conversation, using: str, li
     except NotASnapshotError:
         _drop(cache, conversation)
         return ""
+
+
+def _is_outlived(items: Sequence[MemoryItem], using: str) -> bool:
+    """Whether a policy of retention covers one of these items, so that the database must be read."""
+    policies = applied_to_reads(policies_of(memory_settings.retention, "MemoryItem"), connections[using].vendor)
+    now = timezone.now()
+    return any(policy.covers(item, now) for policy in policies for item in items)
 
 
 def _with_older(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -18,7 +18,9 @@ from memory.backends.firestore.values.batching import batches
 
 from .. import sealing
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
+from ..conf import memory_settings
 from ..contention import retry_on_contention, write_transaction
+from ..retention import Policy, applied_to_reads, policies_of
 from ..telemetry import CREATE, DELETE, UPDATE, traced
 from ..tombstones import tombstones
 
@@ -35,19 +37,30 @@ else:
 
 
 class CurrentTime(Expression):
-    """The time at which a query runs, by this process's clock.
+    """The time at which a query runs, by this process's clock, or a time `before` it.
 
     Unlike `timezone.now()` it stays current in a queryset that is built once and run often, such as a view's. Unlike
     the database's `Now()` it is a plain parameter, which every engine can compare natively.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: timedelta | None = None) -> None:
         super().__init__(output_field=models.DateTimeField())
+        self.before = before or timedelta()
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        now = models.Value(timezone.now(), output_field=self.output_field)
+        now = models.Value(timezone.now() - self.before, output_field=self.output_field)
         sql, params = now.as_sql(compiler, connection)
         return sql, tuple(params)
+
+
+def covered(policy: Policy) -> models.Q:
+    """The condition of what a policy covers by age and importance."""
+    lookups = policy.lookups
+    if policy.age is not None:
+        lookups["timestamp__lte"] = CurrentTime(before=policy.age)
+    if policy.importance_below is not None:
+        lookups["importance__lt"] = policy.importance_below
+    return models.Q(**lookups)
 
 
 class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
@@ -67,9 +80,24 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         return unchecked
 
     def live(self) -> Self:
+        """Records that have not expired, and that no policy of `MEMORY["RETENTION"]` for reads covers."""
+        return self.unexpired().retained()
+
+    def unexpired(self) -> Self:
         """Records that have not expired."""
         # As a negation: for an OR, SQLite would use the index of `expiration` and read every record that never expires.
         return self.exclude(expiration__lte=CurrentTime())
+
+    def retained(self) -> Self:
+        """Records that no policy of `MEMORY["RETENTION"]` for reads covers."""
+        found = self
+        policies = policies_of(memory_settings.retention, self.model.__name__)
+        for policy in applied_to_reads(policies, connections[self.db].vendor):
+            if policy.is_plain:
+                found = found.filter(timestamp__gt=CurrentTime(before=policy.age))
+            else:
+                found = found.exclude(covered(policy))
+        return found
 
     def expired(self) -> Self:
         """Expired records. Call it on `all_objects`, since `objects` excludes them."""
@@ -315,13 +343,13 @@ class LiveManager(models.Manager[Any]):
 
     @cached_property
     def _live(self) -> Any:
-        """The queryset of which the others are copies: `live()` takes longer than a copy."""
-        return super().get_queryset().live()  # type: ignore[attr-defined]
+        """The queryset of which the others are copies: `unexpired()` takes longer than a copy."""
+        return super().get_queryset().unexpired()  # type: ignore[attr-defined]
 
     def get_queryset(self) -> Any:
         found = self._live._chain()
         found._db, found._hints = self._db, self._hints  # type: ignore[attr-defined]
-        return found
+        return found.retained() if memory_settings.retention else found
 
     def contribute_to_class(self, cls: type[models.Model], name: str) -> None:
         vars(self).pop("_live", None)  # a copy, for a model that inherits the manager

@@ -1,0 +1,145 @@
+"""Policies of retention: how they are parsed, what reads return, and what the purge deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import connections
+from django.utils import timezone
+
+from memory.conf import memory_settings
+from memory.models import AgentData, MemoryItem
+from memory.retention import InvalidPolicy, Policy, parse, policies_of
+
+database = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def retain(settings: Any) -> Callable[..., None]:
+    """Sets the policies."""
+
+    def apply(*policies: Any) -> None:
+        settings.MEMORY = {**settings.MEMORY, "RETENTION": list(policies)}
+
+    return apply
+
+
+def test_policies_are_parsed() -> None:
+    """Into frozen values, by model."""
+    values = [{"item_type": "m", "age": DAY}, {"model": "AgentData", "agent_id": ["a", "b"], "count": 3}]
+    assert parse(values) == (
+        Policy("MemoryItem", (("item_type", ("m",)),), DAY),
+        Policy("AgentData", (("agent_id", ("a", "b")),), None, 3),
+    )
+    assert [len(policies_of(values, model)) for model in ("MemoryItem", "AgentData", "UserSession")] == [1, 1, 0]
+    assert [str(one) for one in parse(values)] == [
+        "MemoryItem: item_type m, older than 1 day, 0:00:00",
+        "AgentData: agent_id a or b, beyond the newest 3 of each agent_id",
+    ]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "age",
+        {},
+        {"item_type": "m"},
+        {"age": 3},
+        {"age": timedelta(0)},
+        {"age": -DAY},
+        {"count": 0},
+        {"count": True},
+        {"count": 3, "age": DAY},
+        {"importance_below": 2},
+        {"importance_below": 0},
+        {"model": "UserSession", "age": DAY},
+        {"model": "AgentData", "item_type": "m", "age": DAY},
+        {"model": "AgentData", "importance_below": 0.5},
+        {"item_type": [], "age": DAY},
+        {"item_type": 3, "age": DAY},
+        {"days": 3},
+    ],
+)
+def test_invalid_policies_are_errors_at_start(retain: Callable[..., None], policy: Any) -> None:
+    """Each is refused by name, and reported by the check."""
+    with pytest.raises(InvalidPolicy, match=r"RETENTION\[0\]"):
+        parse([policy])
+    retain(policy)
+    assert [one.id for one in run_checks(tags=["memory"]) if one.id == "memory.E018"] == ["memory.E018"]
+
+
+def names() -> set[str]:
+    """The ids that reads return."""
+    return set(MemoryItem.objects.values_list("pk", flat=True))
+
+
+@database
+def test_reads_apply_an_age_at_once(make_item: Callable[..., MemoryItem], retain: Callable[..., None]) -> None:
+    """In lists, counts, reads by key and through relations of time; `all_objects` has everything."""
+    now = timezone.now()
+    make_item(id="old", session_id="s", timestamp=now - 3 * DAY)
+    make_item(id="new", session_id="s", timestamp=now)
+    assert names() == {"old", "new"}
+    retain({"age": 2 * DAY})
+    assert names() == {"new"}
+    assert MemoryItem.objects.count() == 1
+    assert not MemoryItem.objects.filter(pk="old").exists()
+    listed = MemoryItem.objects.for_user("ada").in_session("s").newest_first()
+    assert [one.pk for one in listed[:5]] == ["new"]
+    assert MemoryItem.all_objects.count() == 2
+    retain({"age": 4 * DAY})
+    assert names() == {"old", "new"}
+
+
+@database
+def test_conditions(make_item: Callable[..., MemoryItem], retain: Callable[..., None]) -> None:
+    """By type, user and importance: at once on SQL, and everywhere after the purge."""
+    old = timezone.now() - 3 * DAY
+    make_item(id="message", item_type="message", timestamp=old)
+    make_item(id="fact", item_type="fact", timestamp=old)
+    make_item(id="trivial", item_type="fact", importance=0.1, timestamp=old)
+    make_item(id="weighty", item_type="fact", importance=0.9, timestamp=old)
+    make_item(id="new", item_type="message")
+    make_item(id="bob", user_id="bob", item_type="fact", timestamp=old)
+    make_item(id="no session", user_id="bob", item_type="fact", session_id=None, timestamp=old)
+    retain(
+        {"item_type": ["message", "event"], "age": DAY},
+        {"importance_below": 0.2},
+        {"user_id": "bob", "session_id": "s", "age": DAY},
+    )
+    kept = {"fact", "weighty", "new", "bob", "no session"}
+    if connections[memory_settings.database].vendor != "firestore":
+        assert names() == kept
+    call_command("memory_purge", stdout=StringIO())
+    assert names() == kept
+    assert set(MemoryItem.all_objects.values_list("pk", flat=True)) == kept
+
+
+@database
+def test_the_newest_of_each_owner_stay(make_item: Callable[..., MemoryItem], retain: Callable[..., None]) -> None:
+    """The purge deletes what is beyond a count; a dry run says how many, and deletes nothing."""
+    now = timezone.now()
+    for user in ("ada", "bob"):
+        for number in range(4):
+            make_item(id=f"{user}{number}", user_id=user, timestamp=now - number * DAY)
+    for number in range(3):
+        AgentData(id=f"d{number}", agent_id="planner", data_type="t", timestamp=now - number * DAY).save()
+    retain({"item_type": "message", "count": 3}, {"user_id": "bob", "count": 1}, {"model": "AgentData", "count": 2})
+    out = StringIO()
+    call_command("memory_purge", dry_run=True, stdout=out)
+    assert [line for line in out.getvalue().splitlines() if "newest" in line] == [
+        "MemoryItem: item_type message, beyond the newest 3 of each user_id: 2 would be deleted",
+        "MemoryItem: user_id bob, beyond the newest 1 of each user_id: 3 would be deleted",
+        "AgentData: beyond the newest 2 of each agent_id: 1 would be deleted",
+    ]
+    assert MemoryItem.all_objects.count() == 8
+    call_command("memory_purge", stdout=StringIO())
+    assert names() == {"ada0", "ada1", "ada2", "bob0"}
+    assert set(AgentData.objects.values_list("pk", flat=True)) == {"d0", "d1"}
