@@ -44,6 +44,7 @@ DEFAULTS: Mapping[str, Any] = {
     "SUMMARIZER": None,
     "RERANKER": None,
     "RERANKER_TIMEOUT": 1.0,
+    "MCP_ORIGINS": [],
     "INDEX_AFTER": 12,
     "SEARCH_CACHE": None,
     "SEARCH_CACHE_BYTES": 256 * 1024 * 1024,
@@ -247,6 +248,11 @@ class MemorySettings:
         """
         path = self._get("SUMMARIZER")
         return None if path is None else import_string(path)
+
+    @property
+    def mcp_origins(self) -> list[str]:
+        """`MCP_ORIGINS`: the origins of pages, beside the server's own, that may call the MCP server. Default []."""
+        return [str(origin) for origin in self._get("MCP_ORIGINS")]
 
     @property
     def index_after(self) -> int | None:

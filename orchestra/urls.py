@@ -29,5 +29,6 @@ urlpatterns = [
     path("favicon.ico", cache_control(public=True, max_age=86_400)(Favicon.as_view()), name="favicon"),
     path("admin/", admin.site.urls),
     path("api/", include("memory.api.urls")),
+    path("", include("memory.mcp.urls")),
     re_path(r"^api(/|$)", UnknownPathView.as_view()),
 ]

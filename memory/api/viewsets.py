@@ -77,27 +77,12 @@ class Uncached(APIView):
         return final
 
 
-class Endpoint(Uncached, GenericViewSet[Any]):
-    """The policies of all viewsets, and checks before a request is processed."""
+class Guarded(Uncached):
+    """Counts requests with and without valid credentials, and refuses those without a length."""
 
-    authentication_classes = authentication_classes()
-    permission_classes = (IsAuthenticated, HasScope)
     throttle_classes = (UserThrottle, AnonymousThrottle)
-    renderer_classes = (JSONRenderer,)
-    parser_classes = (StrictJSONParser,)
-    content_negotiation_class = HeaderNegotiation
-    versioning_class: type[BaseVersioning] | None = None
-    metadata_class = None
-    filter_backends = (filters.RecordFilterBackend,)
-    pagination_class: type[CursorPagination] | None = CursorPagination
-    filterset_class: ClassVar[type[filters.RecordFilter]]
-    schema = MemorySchema()
     # Those of the request, with their counts.
     throttles: Sequence[WindowThrottle] = ()
-
-    def get_exception_handler(self) -> Any:
-        """The API's handler instead of the project's."""
-        return exception_handler
 
     def perform_authentication(self, request: Request) -> None:
         """Throttle before permissions are checked, so that guessed tokens count too."""
@@ -125,10 +110,34 @@ class Endpoint(Uncached, GenericViewSet[Any]):
         """No-op: `perform_authentication` checks them."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Reject chunked bodies and unknown parameters."""
+        """Reject chunked bodies, which would be ignored."""
         super().initial(request, *args, **kwargs)
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise LengthRequired
+
+
+class Endpoint(Guarded, GenericViewSet[Any]):
+    """The policies of all viewsets, and checks before a request is processed."""
+
+    authentication_classes = authentication_classes()
+    permission_classes = (IsAuthenticated, HasScope)
+    renderer_classes = (JSONRenderer,)
+    parser_classes = (StrictJSONParser,)
+    content_negotiation_class = HeaderNegotiation
+    versioning_class: type[BaseVersioning] | None = None
+    metadata_class = None
+    filter_backends = (filters.RecordFilterBackend,)
+    pagination_class: type[CursorPagination] | None = CursorPagination
+    filterset_class: ClassVar[type[filters.RecordFilter]]
+    schema = MemorySchema()
+
+    def get_exception_handler(self) -> Any:
+        """The API's handler instead of the project's."""
+        return exception_handler
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Reject unknown parameters, too."""
+        super().initial(request, *args, **kwargs)
         if getattr(self, "action", None) in (None, "metadata"):  # method not allowed: 405 follows
             return
         errors = dict(parameter_errors(request, self.query_parameters()))

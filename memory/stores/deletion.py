@@ -23,9 +23,20 @@ from ..models import (
 )
 from ..querysets import MemoryItemQuerySet
 from ..querysets.scan import streamed
+from .filters import Condition, matching, narrowed
 
 OF_A_USER = (AgentCheckpoint, AgentWrites, AgentPart, SearchLabel)
 """Models with rows of a user, beside items, sessions and the search index."""
+
+
+def forget_items(using: str, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
+    """Delete the user's items that meet the conditions, without conditions a session; return the number of items."""
+    if session_id is not None and not conditions:
+        session = UserSession.objects.using(using).filter(pk=UserSession.make_id(user_id, session_id))
+        return _deleted(session)
+    stored: MemoryItemQuerySet = MemoryItem.all_objects.using(using)
+    items, scanned = narrowed(stored, user_id, session_id, conditions)
+    return delete_items(items, matching(scanned) if scanned else None)
 
 
 def delete_items(items: MemoryItemQuerySet, matches: Callable[[MemoryItem], bool] | None = None) -> int:

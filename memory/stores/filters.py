@@ -22,7 +22,7 @@ from ..limits import json_problem, text_problem
 from ..lookups import having_member
 from ..models import MemoryItem
 from ..querysets import MemoryItemQuerySet
-from ..querysets.scan import has_member, same_value
+from ..querysets.scan import has_member, needs_scan, same_value
 from ..sealing import protected_keys
 from .validation import naive_problem
 
@@ -162,6 +162,31 @@ def parse(filters: Mapping[str, object] | None) -> tuple[Condition, ...]:
     if problems:
         raise ValidationError(problems)
     return tuple(_condition(name, value) for name, value in filters.items())
+
+
+def filtered(
+    items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
+) -> MemoryItemQuerySet:
+    """The user's items, of one session or (None) of all, that meet the conditions."""
+    items = items.for_user(user_id)
+    if session_id is not None:
+        items = items.in_session(session_id)
+    for condition in conditions:
+        items = condition.filter(items)
+    return items
+
+
+def narrowed(
+    items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
+) -> tuple[MemoryItemQuerySet, tuple[Condition, ...]]:
+    """The items by the conditions that the database evaluates, and the conditions that it does not."""
+    scanned = tuple(one for one in conditions if not one.has_index) if needs_scan(items.db) else ()
+    return filtered(items, user_id, session_id, tuple(one for one in conditions if one not in scanned)), scanned
+
+
+def matching(conditions: tuple[Condition, ...]) -> Callable[[MemoryItem], bool]:
+    """Whether an item meets the conditions, evaluated in Python."""
+    return lambda item: all(one.matches(item) for one in conditions)
 
 
 def _condition(name: str, value: object) -> Condition:

@@ -10,23 +10,22 @@ from typing import Any, ClassVar, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
-from django.utils import timezone
 
 from memory.backends.firestore.values.batching import batches
 
 from ..batches import ROWS_AT_ONCE
 from ..conf import memory_settings
-from ..contention import retried_on_contention, retry_on_contention, write_transaction
+from ..contention import retry_on_contention, write_transaction
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
-from ..querysets.scan import needs_scan, scan
-from . import changes as item_changes
+from ..querysets.scan import scan
 from .base import MemoryManager, Search
-from .deletion import delete_items, delete_user
-from .filters import Condition
+from .deletion import delete_user, forget_items
+from .filters import Condition, filtered, matching, narrowed
 from .persona import PersonaConfig
 from .threads import THREADS, DatabaseThreads
+from .updating import is_live, update_item
 
 T = TypeVar("T")
 RecordT = TypeVar("RecordT", MemoryItem, AgentData)
@@ -103,33 +102,8 @@ class FirestoreMemoryManager(MemoryManager):
     async def _update_memory_item(
         self, item_id: str, changes: dict[str, Any], merge_metadata: bool
     ) -> MemoryItem | None:
-        function = partial(self._update, item_id, changes, merge_metadata)
+        function = partial(update_item, self.alias, item_id, changes, merge_metadata)
         return await self._run("Changing a memory item", function)
-
-    def _update(self, item_id: str, changes: dict[str, Any], merge_metadata: bool) -> MemoryItem | None:
-        twin = self._twin(changes)
-
-        def attempt() -> MemoryItem | None:
-            with write_transaction(self.alias):
-                stored = MemoryItem.all_objects.using(self.alias).select_for_update().filter(pk=item_id).first()
-                if stored is None or not is_live(stored):
-                    return None
-                item_changes.apply(stored, changes, merge_metadata)
-                if twin is not None:
-                    stored.take_derived_fields(twin)
-                stored.save(using=self.alias)
-                return stored
-
-        return retried_on_contention(attempt, using=self.alias)
-
-    def _twin(self, changes: dict[str, Any]) -> MemoryItem | None:
-        """An item with the new text and its vector, computed before the transaction, which locks an SQLite database."""
-        if not isinstance(text := changes.get("text_content"), str):
-            return None
-        twin = MemoryItem(user_id="-", item_type="-", text_content=text)
-        twin.check_limits()
-        MemoryItem.before_transaction([twin], self.alias)
-        return twin
 
     async def _delete_memory_item(self, item_id: str) -> bool:
         items = MemoryItem.objects.using(self.alias).filter(pk=item_id)
@@ -137,15 +111,8 @@ class FirestoreMemoryManager(MemoryManager):
         return counts.get(MemoryItem._meta.label, 0) > 0
 
     async def _forget(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
-        return await self._run("Deleting memory items", partial(self._delete, user_id, session_id, conditions))
-
-    def _delete(self, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:
-        if session_id is not None and not conditions:
-            session = UserSession.objects.using(self.alias).filter(pk=UserSession.make_id(user_id, session_id))
-            return session.delete()[1].get(MemoryItem._meta.label, 0)
-        stored: MemoryItemQuerySet = MemoryItem.all_objects.using(self.alias)
-        items, scanned = self._narrowed(stored, user_id, session_id, conditions)
-        return delete_items(items, matching(scanned) if scanned else None)
+        function = partial(forget_items, self.alias, user_id, session_id, conditions)
+        return await self._run("Deleting memory items", function)
 
     async def _list_sessions(self, user_id: str, limit: int, before: UserSession | None) -> list[UserSession]:
         return await self._run("Listing sessions", partial(sessions_after, self.alias, user_id, limit, before))
@@ -162,7 +129,7 @@ class FirestoreMemoryManager(MemoryManager):
     def _history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
-        items, scanned = self._narrowed(self._live, user_id, session_id, conditions)
+        items, scanned = narrowed(self._live, user_id, session_id, conditions)
         ordered = items.without_search_data().newest_first()
         return scan(ordered, matching(scanned), limit) if scanned else list(ordered[:limit])
 
@@ -174,16 +141,9 @@ class FirestoreMemoryManager(MemoryManager):
     def _oldest(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
-        items, scanned = self._narrowed(self._live, user_id, session_id, conditions)
+        items, scanned = narrowed(self._live, user_id, session_id, conditions)
         ordered = items.without_search_data().order_by("timestamp", "id")
         return scan(ordered, matching(scanned), limit) if scanned else list(ordered[:limit])
-
-    def _narrowed(
-        self, items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
-    ) -> tuple[MemoryItemQuerySet, tuple[Condition, ...]]:
-        """The items by the conditions that the database evaluates, and the conditions that it does not."""
-        scanned = tuple(one for one in conditions if not one.has_index) if needs_scan(self.alias) else ()
-        return narrowed(items, user_id, session_id, tuple(one for one in conditions if one not in scanned)), scanned
 
     @property
     def _live(self) -> MemoryItemQuerySet:
@@ -191,7 +151,7 @@ class FirestoreMemoryManager(MemoryManager):
         return items
 
     async def _search(self, user_id: str, search: Search) -> list[MemoryItem]:
-        items = narrowed(self._live, user_id, search.session_id, search.conditions)
+        items = filtered(self._live, user_id, search.session_id, search.conditions)
         function = partial(items.search, search.query, **asdict(search.options))
         return await self._run("Searching a memory", function)
 
@@ -239,23 +199,6 @@ class FirestoreMemoryManager(MemoryManager):
         return ""
 
 
-def narrowed(
-    items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
-) -> MemoryItemQuerySet:
-    """The user's items, of one session or (None) of all, that meet the conditions."""
-    items = items.for_user(user_id)
-    if session_id is not None:
-        items = items.in_session(session_id)
-    for condition in conditions:
-        items = condition.filter(items)
-    return items
-
-
-def matching(conditions: tuple[Condition, ...]) -> Callable[[MemoryItem], bool]:
-    """Whether an item meets the conditions, evaluated in Python."""
-    return lambda item: all(one.matches(item) for one in conditions)
-
-
 def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
     """The record, or None if it does not exist or has expired.
 
@@ -273,11 +216,6 @@ def live_records(alias: str, pks: list[str]) -> dict[str, MemoryItem]:
     items = MemoryItem.all_objects.using(alias)
     found = (item for some in batches(pks, ROWS_AT_ONCE) for item in items.order_by().filter(pk__in=some))
     return {item.pk: item for item in found if is_live(item)}
-
-
-def is_live(record: MemoryItem | AgentData) -> bool:
-    """Whether the record has not expired."""
-    return record.expiration is None or record.expiration > timezone.now()
 
 
 def sessions_after(alias: str, user_id: str, limit: int, before: UserSession | None) -> list[UserSession]:

@@ -14,6 +14,7 @@ FRAMEWORKS = {
     "agents": "test_openai_agents",
     "langchain_core": "test_langchain",
     "llama_index": "test_llama_index",
+    "mcp": "test_mcp",
 }
 
 collect_ignore_glob = [f"{name}*" for framework, name in FRAMEWORKS.items() if find_spec(framework) is None]

@@ -29,6 +29,8 @@ PACKAGES = {
     "langgraph-checkpoint-conformance": ("langgraph-checkpoint-conformance", "langgraph-checkpoint", "langgraph"),
     "langchain-tests": ("langchain-tests", "langchain-core"),
 }
+NPM = {"@modelcontextprotocol/conformance": ("0.2.0-alpha.12", "mcp")}
+"""Suites of npm: their versions, and the package of Python that speaks the same."""
 HEAD = """# Conformance
 
 Results of the frameworks' own suites, unmodified. `make test-adapters` runs them, together with the tests in
@@ -65,13 +67,21 @@ def page(results: dict[str, list[dict[str, Any]]]) -> str:
     for engine, lines in results.items():
         for line in lines:
             found[line["suite"]][line["part"]][engine] = text_of(line)
-    return HEAD + "\n".join(section(suite, found[suite]) for suite in sorted(found))
+    sections = known_sections() | {suite: section(suite, found[suite]) for suite in found}
+    return HEAD + "\n".join(sections[suite] for suite in sorted(sections))
+
+
+def known_sections() -> dict[str, str]:
+    """The sections of the page by suite, which stay for suites that are not run: `run -k test_mcp`."""
+    parts = PAGE.read_text().split("\n## ")[1:]
+    return {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
 def section(suite: str, parts: dict[str, dict[str, str]]) -> str:
     """The section of a suite."""
     rows = "\n".join(row([part, *(parts[part].get(engine, "not run") for engine in ENGINES)]) for part in sorted(parts))
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES[suite])
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES.get(suite, NPM.get(suite, ())[1:]))
+    packages = f"{suite} {NPM[suite][0]}, {packages}" if suite in NPM else packages
     rule = " | ".join("---" for _ in ENGINES)
     return SECTION.format(suite=suite, packages=packages, engines=" | ".join(ENGINES.values()), rule=rule, rows=rows)
 

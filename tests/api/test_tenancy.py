@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, list[str] | None]] = {
     "memory_export": ("what it is asked for: one user with --user-id", ["--user-id=bob"]),
     "memory_import": ("files that it is given", None),
     "memory_keys": ("counts", []),
+    "memory_mcp": ("the memory of the user that it is given, to whoever starts it", None),
     "memory_index": ("counts and ids of users", ["--check"]),
     "memory_purge": ("counts", []),
     "memory_reembed": ("counts", ["--to=memory.testing.DeterministicEmbedder"]),

@@ -1,0 +1,4 @@
+"""A server of the Model Context Protocol: `path("", include("memory.mcp.urls"))` serves it at `/mcp`.
+
+`views` (Streamable HTTP) or `stdio` -> `protocol` (which message it is) -> `server` (methods) -> `tools`, `resources`
+"""

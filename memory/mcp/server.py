@@ -1,0 +1,155 @@
+"""The methods of the protocol: a message of a caller, and the result. The same for HTTP and stdio."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rest_framework import exceptions
+from rest_framework.views import set_rollback
+
+from memory.api.errors import error_body, translate
+from memory.extras import MissingExtra
+
+from . import protocol, resources, tools
+from .protocol import INVALID_PARAMS, METHOD_NOT_FOUND, Message, ProtocolError
+from .schemas import problems
+from .tools import READ, TOOLS, Answer, Caller, ToolError
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTIONS: Final = (
+    "A memory of one user: conversations, facts and events. Call `context` before you answer, `add` for what is worth "
+    "remembering, `search` for a question, and `forget` only if the user asks for it."
+)
+CAPABILITIES: Final[Mapping[str, Any]] = {"tools": {}, "resources": {}}
+LISTS_FOR_MS: Final = 300_000
+"""How long a client may keep the list of tools, in milliseconds; stored data may not be kept."""
+
+
+class InsufficientScopeError(ProtocolError):
+    """The caller's token lacks a scope."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(protocol.REFUSED, f"The token needs the scope {scope!r}.", {"scope": scope}, status=403)
+        self.scope = scope
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, whether a revision without or with a handshake has it, and the time for which a result may be kept."""
+
+    run: Callable[[Message, Caller], Mapping[str, Any]]
+    modern: bool = True
+    handshake: bool = True
+    cached_ms: int | None = None
+    scope: str = ""
+
+
+def answer(message: Message, caller: Caller) -> dict[str, Any] | None:
+    """The response to a message; None for a notification. Raises `ProtocolError`."""
+    if message.id is None:
+        return None
+    method = METHODS.get(message.method)
+    if method is None or not (method.modern if message.is_modern else method.handshake):
+        raise ProtocolError(METHOD_NOT_FOUND, "There is no such method.")
+    if method.scope and method.scope not in caller.scopes:
+        raise InsufficientScopeError(method.scope)
+    result = method.run(message, caller)
+    if message.is_modern and method.cached_ms is not None:
+        result = {**result, "ttlMs": method.cached_ms, "cacheScope": "private"}
+    return protocol.response(message, result)
+
+
+def discover(message: Message, caller: Caller) -> Mapping[str, Any]:
+    """What the server speaks."""
+    versions = list(protocol.VERSIONS)
+    return {"supportedVersions": versions, "capabilities": CAPABILITIES, "instructions": INSTRUCTIONS}
+
+
+def initialize(message: Message, caller: Caller) -> Mapping[str, Any]:
+    """The handshake of earlier revisions; nothing is kept of it."""
+    return {
+        "protocolVersion": protocol.negotiated(message.params.get("protocolVersion")),
+        "capabilities": CAPABILITIES,
+        "serverInfo": protocol.SERVER,
+        "instructions": INSTRUCTIONS,
+    }
+
+
+def list_tools(message: Message, caller: Caller) -> Mapping[str, Any]:
+    """The tools that the caller may call; one page."""
+    if message.params.get("cursor") is not None:
+        raise ProtocolError(INVALID_PARAMS, "The cursor is invalid: the list has one page.")
+    return {"tools": [tool.described(name) for name, tool in TOOLS.items() if tool.scope in caller.scopes]}
+
+
+def call_tool(message: Message, caller: Caller) -> Mapping[str, Any]:
+    """The result of a tool. What the model can correct is a result with `isError`."""
+    name, given = message.params.get("name"), message.params.get("arguments", {})
+    tool = TOOLS.get(name) if isinstance(name, str) else None
+    if tool is None:
+        raise ProtocolError(INVALID_PARAMS, "There is no such tool.")
+    if tool.scope not in caller.scopes:
+        raise InsufficientScopeError(tool.scope)
+    wrong = problems(given, tool.arguments)
+    if not wrong and (problem := tools.nul_problem(given)):
+        wrong = {"arguments": problem}
+    if wrong:
+        return failed("; ".join(f"{argument}: {problem}" for argument, problem in wrong.items()))
+    try:
+        return succeeded(tool.run(caller, given))
+    except (ToolError, MissingExtra) as error:
+        return failed(str(error))
+    except Exception as error:  # noqa: BLE001  (the edge: the model gets a message, the log the cause)
+        return failed(message_of(error))
+
+
+def succeeded(made: Answer) -> Mapping[str, Any]:
+    """The result of a call."""
+    text = made.text or json.dumps(made.content, ensure_ascii=False)
+    return {"content": [{"type": "text", "text": text}], "structuredContent": made.content, "isError": False}
+
+
+def failed(message: str) -> Mapping[str, Any]:
+    """The result of a call that failed."""
+    return {"content": [{"type": "text", "text": message}], "isError": True}
+
+
+def message_of(error: Exception) -> str:
+    """The API's message for an error of a call. What the call wrote in a transaction of the project is undone."""
+    set_rollback()
+    known = translate(error)
+    if known is None:
+        logger.error("A call of a tool failed.", exc_info=error)
+        return "Internal error. The cause is in the server's log."
+    body = error_body(known)["error"]
+    if not isinstance(known, exceptions.ValidationError):
+        return str(body["message"])
+    fields = body["fields"].items()
+    return "; ".join(f"{field}: {' '.join(each['message'] for each in found)}" for field, found in fields)
+
+
+def templates(message: Message, caller: Caller) -> Mapping[str, Any]:
+    """The templates of resources."""
+    return {"resourceTemplates": resources.templates()}
+
+
+def nothing(message: Message, caller: Caller) -> Mapping[str, Any]:
+    """An empty result."""
+    return {}
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "server/discover": Method(discover, handshake=False, cached_ms=LISTS_FOR_MS),
+    "initialize": Method(initialize, modern=False),
+    "ping": Method(nothing, modern=False),
+    "tools/list": Method(list_tools, cached_ms=LISTS_FOR_MS),
+    "tools/call": Method(call_tool),
+    "resources/list": Method(resources.listed, cached_ms=0, scope=READ),
+    "resources/templates/list": Method(templates, cached_ms=LISTS_FOR_MS, scope=READ),
+    "resources/read": Method(resources.contents, cached_ms=0, scope=READ),
+}
