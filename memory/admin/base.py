@@ -225,6 +225,7 @@ class RecordAdmin(ModelAdmin):
             *super().get_urls(),
         ]
 
+    @in_utc_if_needed
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

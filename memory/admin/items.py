@@ -19,6 +19,7 @@ from ..models import MemoryItem
 from ..sealing import protected
 from . import dashboard, people, search_page
 from .base import RecordAdmin
+from .dates import in_utc_if_needed
 from .display import EMPTY, conversation_url, excerpt, name_cell, text_block, text_line, vector_summary
 from .filters import (
     AsOfFilter,
@@ -92,7 +93,7 @@ class MemoryItemAdmin(RecordAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         def page(route: str, view: Any, name: str) -> URLPattern:
-            return path(route, self.admin_site.admin_view(partial(view, self)), name=f"memory_{name}")
+            return path(route, self.admin_site.admin_view(partial(in_utc_if_needed(view), self)), name=f"memory_{name}")
 
         return [
             page("dashboard/", dashboard.dashboard_view, "dashboard"),

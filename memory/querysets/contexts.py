@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from django.utils import timezone
@@ -89,7 +90,15 @@ def _told(items: Iterable[MemoryItem]) -> list[MemoryItem]:
 
 
 def _line(item: MemoryItem) -> Line:
-    return Line(item.pk, timezone.localtime(item.timestamp), memory_settings.speaker(item), item.text_content or "")
+    return Line(item.pk, _local(item.timestamp), memory_settings.speaker(item), item.text_content or "")
+
+
+def _local(time: datetime) -> datetime:
+    """A time in the current time zone, or in UTC if that cannot hold it: on the first or the last day of all."""
+    try:
+        return timezone.localtime(time)
+    except OverflowError:
+        return time
 
 
 def _summarizer(items: dict[str, MemoryItem]) -> Summarize | None:

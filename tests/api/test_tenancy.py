@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
 
 from memory.models import AgentData, MemoryItem, UserSession
+from memory.testing.emulator import free_port
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -39,23 +41,47 @@ ARGUMENTS = {
     "user_id": ("ada",),
 }
 # What a command may read; all need access to the machine, which is that of the operator. And its arguments here, for
-# another user if it takes one; None if it is not run.
-COMMANDS: dict[str, tuple[str, list[str] | None]] = {
-    "bootstrap": ("development only", None),
+# another user if it takes one. `{port}` is a free port, `{folder}` one with the files of `FILES`.
+COMMANDS: dict[str, tuple[str, list[str]]] = {
+    "bootstrap": ("development only: counts", ["--port={port}"]),
     "firestore_constraints": ("markers, no texts", ["--database=memory", "--check"]),
     "firestore_indexes": ("definitions", ["--database=memory", "--check"]),
     "memory_cache": ("counts and ids", ["--verify"]),
     "memory_embed": ("counts", []),
     "memory_encrypt": ("counts and ids", ["--user=bob"]),
-    "memory_evaluate": ("files that it is given; with --feedback the memories that were judged", None),
+    "memory_erase": ("one user: counts", ["bob", "--dry-run"]),
+    "memory_evaluate": (
+        "files that it is given; with --feedback figures of the memories that were judged",
+        ["{folder}/labelled.json", "--embedder=none"],
+    ),
     "memory_export": ("what it is asked for: one user with --user-id", ["--user-id=bob"]),
-    "memory_import": ("files that it is given", None),
+    "memory_import": ("files that it is given, for one user with --user-id", ["{folder}/taken.jsonl"]),
     "memory_keys": ("counts", []),
     "memory_mcp": ("the memory of the user that it is given, to whoever starts it", None),
     "memory_index": ("counts and ids of users", ["--check"]),
     "memory_purge": ("counts", []),
     "memory_reembed": ("counts", ["--to=memory.testing.DeterministicEmbedder"]),
     "memory_tokens": ("names and scopes, a new token once", ["list"]),
+}
+RUN_TO_THEIR_END = ("bootstrap", "memory_erase", "memory_evaluate", "memory_export")
+# A conversation to evaluate, and records of bob that have the ids of ada's.
+FILES: dict[str, Any] = {
+    "labelled.json": {
+        "conversations": [
+            {
+                "id": "c",
+                "turns": [
+                    {"id": "t", "session": "s", "speaker": "Bob", "time": "2026-03-01T12:00:00+00:00", "text": "Hello."}
+                ],
+                "questions": [{"question": "Hello?", "evidence": ["t"], "category": "plain/single"}],
+            }
+        ]
+    },
+    "taken.jsonl": {
+        "model": "memory.memoryitem",
+        "pk": "of-ada",
+        "fields": {"user_id": "bob", "session_id": "chat", "item_type": "message", "text_content": "taken"},
+    },
 }
 OURS = ("memory", "memory.access", "memory.backends.firestore", "orchestra")
 
@@ -189,16 +215,20 @@ def test_every_command_has_a_case() -> None:
 
 
 @pytest.mark.usefixtures("_records")
-@pytest.mark.parametrize("name", [name for name, (_, arguments) in COMMANDS.items() if arguments is not None])
-def test_output_of_commands(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_output_of_commands(name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """No text of a user is printed, except by an export of that user; and no record changes."""
-    arguments = COMMANDS[name][1] or []
+    for file, content in FILES.items():
+        (tmp_path / file).write_text(json.dumps(content))
+    arguments = [one.format(folder=tmp_path, port=free_port()) for one in COMMANDS[name][1]]
     load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
     failure = ""
     try:
         call_command(name, *arguments)
     except CommandError as error:  # such as that of a command for another engine
         failure = str(error)
+    if name in RUN_TO_THEIR_END:
+        assert not failure
     assert SECRET not in "".join((failure, *capfd.readouterr()))
 
 
