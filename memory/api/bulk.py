@@ -48,6 +48,8 @@ class BulkMixin:
     serializer_class: type[serializers.BaseSerializer[Any]]
     bulk_class: ClassVar[type[serializers.BaseSerializer[Any]]]
     upsert_class: ClassVar[type[serializers.BaseSerializer[Any]]]
+    # Fields that `continue_record` needs.
+    links: ClassVar[tuple[str, ...]] = ()
     # Of the viewset.
     get_queryset: Any
     get_serializer_context: Any
@@ -98,6 +100,8 @@ class BulkMixin:
         replaced = [record for record in ordered if record.pk in stored]
         if new:
             everything.already_checked().bulk_create(new)
+        for record in replaced:
+            self.continue_record(record, stored[record.pk])
         if replaced:
             stamped = {"id", *self.model.stamps()}
             names = [field.name for field in self.model._meta.concrete_fields if field.name not in stamped]
@@ -113,7 +117,10 @@ class BulkMixin:
     def stored(self, ids: Sequence[str]) -> Mapping[str, Any]:
         """The stored records with these ids, locked; expired ones too."""
         rows: Any = self.model._base_manager.filter(pk__in=ids).order_by("pk").select_for_update()
-        return {row.pk: row for row in rows.only("id", self.owner, "expiration")}
+        return {row.pk: row for row in rows.only("id", self.owner, "expiration", *self.links)}
+
+    def continue_record(self, record: Any, stored: Any) -> None:
+        """Take what the stored record has by other records."""
 
     def is_taken(self, record: Any, stored: Mapping[str, Any]) -> bool:
         """Whether the id is that of a record which the principal must not replace."""

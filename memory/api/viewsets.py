@@ -416,12 +416,18 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
     replacement_class = serializers.MemoryItemReplacement
     bulk_class = serializers.MemoryItemBulkSerializer
     upsert_class = serializers.MemoryItemUpsertSerializer
+    links = ("supersedes", "superseded_by")
     filterset_class = filters.MemoryItemFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Like the base; lists and details do not load the fields of search."""
         items = cast(MemoryItemQuerySet, super().get_queryset())
         return items.without_search_data() if self.action in ("list", "retrieve") else items
+
+    def continue_record(self, record: Any, stored: Any) -> None:
+        """As the base: what superseded the stored item, and what that superseded."""
+        record.superseded_by = stored.superseded_by
+        vars(record)["_linked"] = tuple(stored.supersedes)
 
     def prepare(self, request: Request, partial: bool) -> Any:
         """As the base, for a new text on SQLite. The record is read again, and validated, in the transaction."""

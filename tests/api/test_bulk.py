@@ -167,6 +167,19 @@ def test_upserted_items_are_found_by_their_new_words(ada: APIClient) -> None:
     assert ada.post("/api/memory-items/check-duplicate/", duplicate, "json").json()["id"] == "a"
 
 
+def test_upserted_items_keep_what_superseded_them(ada: APIClient) -> None:
+    """And an item that supersedes nothing any more opens what it superseded."""
+    rows = [{"item_type": "m", "id": pk, "text_content": pk} for pk in ("old", "new")]
+    send(ada, "memory-items", "create", {"items": rows[:1]})
+    send(ada, "memory-items", "upsert", {"items": [{**rows[1], "supersedes": ["old"]}]})
+    send(ada, "memory-items", "upsert", {"items": [{**rows[0], "text_content": "changed"}]})
+    old = MemoryItem.objects.get(pk="old")
+    assert (old.superseded_by, old.text_content) == ("new", "changed")
+    send(ada, "memory-items", "upsert", {"items": rows[1:]})
+    old = MemoryItem.objects.get(pk="old")
+    assert (old.superseded_by, old.valid_to) == (None, None)
+
+
 @every_collection
 def test_upsert_of_records_of_others(ada: APIClient, bob: APIClient, operator: APIClient, name: str) -> None:
     """The id is taken, as for a creation, and nothing is written; who may act for all replaces them."""

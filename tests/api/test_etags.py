@@ -87,7 +87,8 @@ def test_other_conditions_of_writes(ada: APIClient) -> None:
     ):
         assert ada.patch(path, {"item_type": "m"}, "json", headers=headers).status_code == status, headers
     assert ada.patch("/api/memory-items/none/", CHANGE, "json", headers={"If-Match": "*"}).status_code == 404
-    made = ada.post("/api/memory-items/", {"item_type": "m", "metadata": {"z": 1, "a": [1.5, None]}}, "json")
+    new = {"item_type": "m", "metadata": {"z": 1, "a": [1.5, None]}, "embedding": [0.25, -1]}
+    made = ada.post("/api/memory-items/", new, "json")
     assert made["ETag"] == ada.get(made["Location"])["ETag"]
 
 
@@ -128,6 +129,8 @@ def test_parsed() -> None:
     with pytest.raises(ValidationError):
         parsed('"a"' + "," * 100_000 + "x", "If-Match")
     assert not Preconditions()
+    vectors = [etag_of({"embedding": value}) for value in (None, [], [0.5, 1.0], [1.0, 0.5], [0.5, 1.0, 0.0])]
+    assert len(set(vectors)) == len(vectors)
     assert etag_of({"a": 1, "b": 2}) == etag_of({"b": 2, "a": 1}) != etag_of({"a": 1, "b": 2.0})
 
 

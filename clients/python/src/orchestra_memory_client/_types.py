@@ -22,6 +22,13 @@ class Item(TypedDict):
     embedding: list[float] | None
     metadata: dict[str, Json]
     expiration: str | None
+    importance: float | None
+    source: str | None
+    derived_from: list[str]
+    valid_from: str | None
+    valid_to: str | None
+    supersedes: list[str]
+    superseded_by: str | None
 
 
 class NewItem(TypedDict):
@@ -37,6 +44,12 @@ class NewItem(TypedDict):
     embedding: NotRequired[list[float] | None]
     metadata: NotRequired[dict[str, Json]]
     expiration: NotRequired[str | None]
+    importance: NotRequired[float | None]
+    source: NotRequired[str | None]
+    derived_from: NotRequired[list[str]]
+    valid_from: NotRequired[str | None]
+    valid_to: NotRequired[str | None]
+    supersedes: NotRequired[list[str]]
 
 
 class ItemChanges(TypedDict, total=False):
@@ -51,6 +64,12 @@ class ItemChanges(TypedDict, total=False):
     embedding: list[float] | None
     metadata: dict[str, Json]
     expiration: str | None
+    importance: float | None
+    source: str | None
+    derived_from: list[str]
+    valid_from: str | None
+    valid_to: str | None
+    supersedes: list[str]
 
 
 class AgentData(TypedDict):
@@ -130,6 +149,14 @@ class FoundItem(TypedDict):
     text_content: str | None
     metadata: dict[str, Json]
     expiration: str | None
+    importance: float | None
+    source: str | None
+    derived_from: list[str]
+    valid_from: str | None
+    valid_to: str | None
+    supersedes: list[str]
+    superseded_by: str | None
+    valid: bool
     score: float
     count: int
     parts: dict[str, float] | None
@@ -141,6 +168,7 @@ class Answered(TypedDict):
     q: str
     results: list[FoundItem]
     nothing_found: bool
+    waiting: int
 
 
 class ContextItem(TypedDict):
@@ -155,6 +183,13 @@ class ContextItem(TypedDict):
     text_content: str | None
     metadata: dict[str, Json]
     expiration: str | None
+    importance: float | None
+    source: str | None
+    derived_from: list[str]
+    valid_from: str | None
+    valid_to: str | None
+    supersedes: list[str]
+    superseded_by: str | None
 
 
 class Context(TypedDict):
