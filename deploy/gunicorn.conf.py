@@ -5,10 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from deploy.allocator import return_freed_memory
 from deploy.probes import ProbeWorker
 from settings.environment import ConfigurationError, integer, port, refuse_implicit_development
 
 MAX_WORKERS = 1_000
+
+return_freed_memory()  # workers inherit it
 
 try:
     refuse_implicit_development()

@@ -1,0 +1,8 @@
+"""The project's settings with `SEARCH_CACHE_BYTES` from the environment, for `benchmarks.worker_memory`."""
+
+import os
+
+from settings import *  # noqa: F403
+from settings import MEMORY as DEFAULT
+
+MEMORY = {**DEFAULT, "SEARCH_CACHE_BYTES": int(os.environ["SEARCH_CACHE_BYTES"])}
