@@ -6,6 +6,9 @@ value above a document's size is in parts, which its row names: they are written
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -42,6 +45,7 @@ class AgentCheckpoint(Bytes):
     created = models.DateTimeField(_("created"), default=timezone.now)
 
     firestore_unindexed = (*Bytes.firestore_unindexed, "namespace")
+    firestore_indexes = (("thread_id", "-checkpoint_id"),)  # of the admin
 
     class Meta:
         db_table = "memory_checkpoints"
@@ -56,6 +60,27 @@ class AgentCheckpoint(Bytes):
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.thread_id}, {self.checkpoint_id}"
+
+    @classmethod
+    def idle_threads(cls, before: datetime) -> Iterator[tuple[str, str]]:
+        """Users and threads whose latest checkpoint was written before a time."""
+        rows = cls._default_manager
+        old = rows.filter(created__lt=before).order_by("created").values_list("user_id", "thread_id")
+        for user_id, thread_id in dict.fromkeys(old):
+            thread = rows.filter(user_id=user_id, thread_id=thread_id).order_by("-checkpoint_id")
+            latest = thread.values_list("created", flat=True).first()
+            if latest is not None and latest < before:
+                yield user_id, thread_id
+
+    @classmethod
+    def purge(cls, before: datetime) -> int:
+        """Delete all of the idle threads; return their number."""
+        count = 0
+        for user_id, thread_id in cls.idle_threads(before):
+            for model in (cls, AgentWrites, AgentPart):
+                model._default_manager.filter(user_id=user_id, thread_id=thread_id).delete()
+            count += 1
+        return count
 
 
 class AgentWrites(Bytes):

@@ -201,6 +201,13 @@ class AsOfFilter(ExactFilter):
         return found.as_of(at)  # type: ignore[no-any-return]
 
 
+class ThreadFilter(ExactFilter):
+    """Filters by an agent's thread."""
+
+    title = _("thread")
+    parameter_name = field = "thread_id"
+
+
 class AgentFilter(ExactFilter):
     """Filters by agent."""
 

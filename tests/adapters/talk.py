@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 USER = "ada"
+APP = "guide"
 KINDS = ("red", "old", "tiny", "loud", "silver", "wooden", "sleepy", "foreign", "broken", "famous")
 THINGS = ("parrot", "violin", "lighthouse", "tractor", "teapot", "glacier", "sculptor", "umbrella", "pumpkin", "anchor")
 
@@ -62,6 +63,59 @@ def openai_agents(session_id: str, turns: int, done: Callable[[int], None]) -> N
             done(turn)
 
     asyncio.run(talk())
+
+
+def adk(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """Runs of an agent with a session service, and a memory to which each turn is added."""
+    from google.adk.agents import LlmAgent
+    from google.adk.events.event import Event
+    from google.adk.models.base_llm import BaseLlm
+    from google.adk.models.llm_response import LlmResponse
+    from google.adk.runners import Runner
+    from google.genai.types import Content, Part
+
+    from memory.adapters.adk import DjangoMemoryService, DjangoSessionService
+
+    class Scripted(BaseLlm):
+        async def generate_content_async(self, llm_request: Any, stream: bool = False) -> AsyncGenerator[Any, None]:
+            said = llm_request.contents[-1].parts[-1].text
+            yield LlmResponse(content=Content(role="model", parts=[Part(text=answer(said))]))
+
+    async def talk() -> None:
+        sessions, memory, place = DjangoSessionService(), DjangoMemoryService(), {"app_name": APP, "user_id": USER}
+        agent = LlmAgent(name="scripted", model=Scripted(model="scripted"))
+        runner = Runner(app_name=APP, agent=agent, session_service=sessions, memory_service=memory)
+        session = await sessions.get_session(**place, session_id=session_id)
+        session = session or await sessions.create_session(**place, session_id=session_id)
+        if len(session.events) % 2:  # the agent has not answered
+            said = Content(role="model", parts=[Part(text=answer(session.events[-1].content.parts[0].text))])  # type: ignore[union-attr, index, arg-type]
+            await sessions.append_event(session, Event(author="scripted", content=said))
+        for turn in range(len(session.events) // 2, turns):
+            said = Content(role="user", parts=[Part(text=question(session_id, turn))])
+            async for _ in runner.run_async(user_id=USER, session_id=session_id, new_message=said):
+                """The scripted answer."""
+            done(turn)
+        session = await sessions.get_session(**place, session_id=session_id)
+        await memory.add_session_to_memory(session)  # type: ignore[arg-type]
+
+    asyncio.run(talk())
+
+
+def llama_index(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """A chat store, one message at a time."""
+    from llama_index.core.llms import ChatMessage
+
+    from memory.adapters.llama_index import DjangoChatStore
+
+    store = DjangoChatStore(user_id=USER)
+    messages = store.get_messages(session_id)
+    if len(messages) % 2:
+        store.add_message(session_id, ChatMessage(role="assistant", content=answer(str(messages[-1].content))))
+    for turn in range(len(messages) // 2 + len(messages) % 2, turns):
+        said = question(session_id, turn)
+        store.add_message(session_id, ChatMessage(role="user", content=said))
+        store.add_message(session_id, ChatMessage(role="assistant", content=answer(said)))
+        done(turn)
 
 
 def langchain(session_id: str, turns: int, done: Callable[[int], None]) -> None:

@@ -19,10 +19,16 @@ from django.test import Client, override_settings
 from memory.models import MemoryItem
 from tests import databases
 
-from .talk import USER, answer, graph_of, question
+from .talk import APP, USER, answer, graph_of, question
 
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = {"langgraph": "langgraph", "openai_agents": "agents", "langchain": "langchain_core"}
+FRAMEWORKS = {
+    "adk": "google.adk",
+    "langgraph": "langgraph",
+    "llama_index": "llama_index",
+    "openai_agents": "agents",
+    "langchain": "langchain_core",
+}
 TURNS = 100  # of each process
 KILLED_AFTER = 40
 ALIAS = "talk"
@@ -102,6 +108,17 @@ def conversation(framework: str, session_id: str) -> list[str]:
         from memory.adapters.langchain import DjangoChatMessageHistory
 
         return [str(message.content) for message in DjangoChatMessageHistory(session_id, USER, using=ALIAS).messages]
+    if framework == "llama_index":
+        from memory.adapters.llama_index import DjangoChatStore
+
+        return [str(message.content) for message in DjangoChatStore(user_id=USER, using=ALIAS).get_messages(session_id)]
+    if framework == "adk":
+        from memory.adapters.adk import DjangoSessionService
+
+        place = {"app_name": APP, "user_id": USER, "session_id": session_id}
+        session = async_to_sync(DjangoSessionService(using=ALIAS).get_session)(**place)
+        assert session is not None
+        return [str(event.content.parts[0].text) for event in session.events]  # type: ignore[union-attr, index]
     from memory.adapters.openai_agents import DjangoSession
 
     items: list[Any] = async_to_sync(DjangoSession(session_id, USER, using=ALIAS).get_items)()

@@ -1,16 +1,20 @@
-"""`manage.py memory_purge [--dry-run]`: delete what has expired, and what policies of retention cover."""
+"""`manage.py memory_purge [--checkpoints DAYS] [--dry-run]`: delete what has expired, what policies of retention cover,
+and the checkpoints of idle threads.
+"""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.utils import timezone
 from tqdm import tqdm
 
 from memory.lifecycle import erasure, forgetting
-from memory.models import AgentData, IdempotencyKey, MemoryItem, Record
+from memory.models import AgentCheckpoint, AgentData, IdempotencyKey, MemoryItem, Record
 
 MODELS: tuple[type[Record], ...] = (MemoryItem, AgentData)
 
@@ -23,6 +27,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the command's options."""
         parser.add_argument("--dry-run", action="store_true", help="Count the records without deleting them.")
+        parser.add_argument(
+            "--checkpoints",
+            type=int,
+            metavar="DAYS",
+            help="Also delete all checkpoints of threads whose latest one is older.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete, and print the number of records by model and by policy."""
@@ -39,3 +49,12 @@ class Command(BaseCommand):
             self.stdout.write(f"IdempotencyKey: {IdempotencyKey.purge():,} deleted")
         if ended := erasure.purge_ended(dry_run=is_dry):
             self.stdout.write(f"Erasure: {ended:,} {verb}")
+        if options["checkpoints"] is not None:
+            self._purge_threads(timezone.now() - timedelta(days=options["checkpoints"]), options["dry_run"])
+
+    def _purge_threads(self, before: datetime, dry_run: bool) -> None:
+        if dry_run:
+            count = sum(1 for _ in AgentCheckpoint.idle_threads(before))
+            self.stdout.write(f"Threads: the checkpoints of {count:,} would be deleted")
+        else:
+            self.stdout.write(f"Threads: the checkpoints of {AgentCheckpoint.purge(before):,} deleted")

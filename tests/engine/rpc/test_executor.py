@@ -162,6 +162,7 @@ def test_orders_limits_offsets_and_cursors(executor: Executor, things: Callable[
     page = Query("things", (NUMBER,), orders=orders, start_after=("a", 2), limit=2)
     assert numbers(executor.run(page)) == [0, 3]
     assert numbers(executor.run(Query("things", (NUMBER,), limit=0))) == []
+    assert numbers(executor.run(Query("things", (NUMBER,), orders=orders, limit=2**40))) == [5, 4, 2, 0, 3, 1]
 
 
 def test_get_keeps_the_order_of_ids_and_leaves_out_the_missing(

@@ -74,6 +74,9 @@ DISTANCE: Final = "__%distance"
 
 MARK: Final = codec.MARK
 
+MOST_ROWS: Final = 2**31 - 1
+"""The largest limit of a query, an int32. No collection that a query reads has more documents."""
+
 _WITHOUT_FIELD: Final = frozenset({DOCUMENT_ID.path, VERSION.path})
 
 
@@ -94,7 +97,7 @@ def structured_query(query: Query, documents: str, extra: Sequence[Ref] = ()) ->
             message.start_at.values.append(_value(order.ref, content, query.collection, documents))
         message.start_at.before = False
     if query.limit is not None:
-        message.limit.value = query.limit
+        message.limit.value = min(query.limit, MOST_ROWS)
     message.offset = query.offset
     return message
 
