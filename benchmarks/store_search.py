@@ -19,6 +19,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from django.core.management import call_command
+
 from memory.search.labelled import Conversation, read_conversations
 from memory.testing import emulator
 from tests.faults.meter import Meter
@@ -35,9 +37,10 @@ class Ours:
 
     name = "orchestra-memory"
 
-    def __init__(self) -> None:
+    def __init__(self, conversations: int) -> None:
         from memory.adapters.langgraph import DjangoStore
 
+        self._missing = conversations
         self._store = DjangoStore("ada", fields=["text"])
 
     def remember(self, conversation: Conversation) -> None:
@@ -50,6 +53,9 @@ class Ours:
         )
         while some := list(islice(ops, AT_ONCE)):
             self._store.batch(some)
+        self._missing -= 1
+        if not self._missing:
+            call_command("memory_index", verbosity=0)
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
         """Search by `query`."""
@@ -79,7 +85,7 @@ def main() -> None:
     items = sum(len(one.passages) for one in chosen)
     with Meter(emulator.emulator(PROJECT)) as meter:
         configure(meter.address)
-        results = run([Ours(), LangGraph()], chosen, given.questions, meter.bill)
+        results = run([Ours(len(chosen)), LangGraph()], chosen, given.questions, meter.bill)
     scanned = -(-items // ENTRIES_PER_READ)
     sys.stdout.write(f"{items} items in {len(chosen)} namespaces\n{report(results)}\n")
     sys.stdout.write(f"with index entries: {results[0].reads:.1f} and {results[1].reads + scanned:.1f} reads\n")
