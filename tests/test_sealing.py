@@ -88,7 +88,7 @@ def test_comparisons_are_refused(condition: dict[str, Any]) -> None:
         MemoryItem.objects.filter(**condition)
     with pytest.raises(FieldError, match="is encrypted"):
         AgentData.objects.filter(content__plan=1)
-    assert not MemoryItem.objects.filter(text_content__isnull=True).exists()
+    assert not MemoryItem.all_objects.filter(text_content__isnull=True).exists()
 
 
 def test_duplicates_are_found_by_a_keyed_hash(make_item: Callable[..., MemoryItem]) -> None:

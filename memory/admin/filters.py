@@ -184,7 +184,7 @@ class SessionFilter(ExactFilter):
 class AsOfFilter(ExactFilter):
     """Items that are valid at a time: `now`, or a day or time as text. Another text is ignored."""
 
-    title = _("valid at (now, or 2026-01-31)")
+    title = _("validity at (now, 2026-01-31)")
     parameter_name = field = "as_of"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, connections, router
@@ -15,7 +16,7 @@ from memory.exceptions import ValidationError
 from memory.fields import content_hash
 from memory.models import Document, MemoryItem, UserSession
 from memory.querysets import RecordQuerySet
-from memory.querysets.validity import lenient_links
+from memory.querysets.validity import RefusedLinkError, lenient_links
 
 from .entries import Entry, Reject, Removal, time_of
 from .export import MODELS, all_records
@@ -54,7 +55,25 @@ def write(entries: Sequence[Entry | Removal], update: bool = False) -> Written:
 
     If another process adds one of the records concurrently, it retries, up to three attempts in total.
     """
-    return retried(lambda: _write_once(entries, update), IntegrityError, ATTEMPTS)
+    left, refused = list(entries), list[Reject]()
+    while True:
+        try:
+            written = retried(partial(_write_once, left, update), IntegrityError, ATTEMPTS)
+        except RefusedLinkError as error:
+            wrong = next((one for one in left if _is_link(one, error)), None)
+            if not isinstance(wrong, Entry):
+                raise
+            refused.append(Reject(wrong.place, _sentence(error), wrong.raw))
+            left.remove(wrong)
+        else:
+            written.rejects.extend(refused)
+            return written
+
+
+def _is_link(outcome: Entry | Removal, error: RefusedLinkError) -> bool:
+    """Whether an entry has the link that was refused."""
+    values = outcome.values if isinstance(outcome, Entry) else {}
+    return values.get("id", error.item_id) == error.item_id and error.other in values.get("supersedes", ())
 
 
 def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:

@@ -67,10 +67,10 @@ def checked(options: ContextOptions) -> ContextOptions:
 def context_of(turns: Iterable[MemoryItem], found: Iterable[MemoryItem], tokens: int) -> MemoryContext:
     """The context of a conversation's turns, newest first, and of a search's results, best first.
 
-    Items without text, and those whose metadata has a true `hidden`, are left out. `MEMORY["TOKENIZER"]` counts tokens,
-    and `MEMORY["SUMMARIZER"]` summarises what is cut.
+    Items without text, those whose metadata has a true `hidden`, and results that are not valid any more are left out.
+    `MEMORY["TOKENIZER"]` counts tokens, and `MEMORY["SUMMARIZER"]` summarises what is cut.
     """
-    newest, best = _told(turns), _told(found)
+    newest, best = _told(turns), [item for item in _told(found) if getattr(item, "valid", True)]
     items = {item.pk: item for item in (*newest, *best)}
     made = in_context(map(_line, newest), map(_line, best), tokens, token_counter(), _summarizer(items))
     recalled, recent, cut = ([items[line.id] for line in some] for some in (made.recalled, made.recent, made.cut))

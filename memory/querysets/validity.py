@@ -31,6 +31,14 @@ OF_OTHERS = _("%(id)s is an item of another user: only the user's own items can 
 CIRCULAR = _("%(id)s supersedes this item, directly or by others: it cannot be superseded by it.")
 
 
+class RefusedLinkError(ValidationError):
+    """An item must not supersede another: their ids."""
+
+    def __init__(self, message: Any, item_id: str, other: str) -> None:
+        super().__init__({"supersedes": message % {"id": other}})
+        self.item_id, self.other = item_id, other
+
+
 @contextmanager
 def lenient_links() -> Iterator[None]:
     """Writes in this block may supersede items that do not exist (yet), as in an import."""
@@ -104,11 +112,11 @@ def _refuse(item: Any, one: str, old: Any, records: Any) -> None:
     if old is None:
         if _lenient.get():
             return
-        raise ValidationError({"supersedes": MISSING % {"id": one}})
+        raise RefusedLinkError(MISSING, item.pk, one)
     if old.user_id != item.user_id:
-        raise ValidationError({"supersedes": OF_OTHERS % {"id": one}})
+        raise RefusedLinkError(OF_OTHERS, item.pk, one)
     if item.pk in old.supersedes or one in successors(item, records):
-        raise ValidationError({"supersedes": CIRCULAR % {"id": one}})
+        raise RefusedLinkError(CIRCULAR, item.pk, one)
 
 
 def successors(item: Any, records: Any) -> Collection[str]:

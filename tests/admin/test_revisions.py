@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 
 from memory import sealing
@@ -182,6 +183,10 @@ def test_the_log_has_no_encrypted_values(
     keys = [Fernet.generate_key().decode()]
     settings.MEMORY = {**settings.MEMORY, "ENCRYPT": ["text_content"], "ENCRYPTION_KEYS": keys}
     sealing.known.forget()
+    for connection in connections.all(initialized_only=True):
+        if connection.vendor == "firestore":  # keeps how it converts a model's columns
+            connection.cache.row_shapes.clear()
+            connection.cache.queries.clear()
     item = make_item(text_content="She hides a ruby.", timestamp=NOON)
     edit(superuser, url, item.pk, text_content="She hides a pearl.", item_type="fact")
     assert "pearl" not in newest().change_message

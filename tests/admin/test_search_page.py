@@ -72,6 +72,15 @@ def test_results_have_reasons_and_neighbours(superuser: Client, stored: None) ->
     assert "zeppelin" not in page
 
 
+def test_what_is_not_valid_says_so(superuser: Client, make_item: Callable[..., MemoryItem]) -> None:
+    """After what is."""
+    make_item(id="old", text_content="Ada lives in Ghent.")
+    make_item(id="new", text_content="Ada lives in Lyon.", supersedes=["old"])
+    assert [one.item.pk for one in found(superuser, user="ada", q="Where does Ada live?")] == ["new", "old"]
+    page = superuser.get(SEARCH, {"user": "ada", "q": "Where does Ada live?"}).content.decode()
+    assert page.count("not valid now") == 1
+
+
 def test_the_number_of_queries_is_bounded(superuser: Client, make_item: Callable[..., MemoryItem]) -> None:
     """Of twenty results: the search, two neighbours of each, the labels."""
     MemoryItem.objects.bulk_create(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.db import transaction
+from django.core.management import CommandError, call_command
+from django.db import connections, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
@@ -91,6 +94,16 @@ def test_what_is_refused(kind: str, pair: tuple[MemoryItem, MemoryItem], make_it
     ]
 
 
+def test_a_context_recalls_what_is_valid(
+    pair: tuple[MemoryItem, MemoryItem], make_item: Callable[..., MemoryItem]
+) -> None:
+    """What was superseded is not in it."""
+    make_item(session_id="s", text_content="Hello.")
+    made = MemoryItem.objects.context("ada", "s", "Where does Ada live?")
+    assert "Lyon" in made.text
+    assert "Ghent" not in made.text
+
+
 def test_an_item_cannot_end_before_it_begins(make_item: Callable[..., MemoryItem]) -> None:
     """`valid_to` before `valid_from`."""
     now = timezone.now()
@@ -112,6 +125,29 @@ def test_an_export_keeps_all_of_it(pair: tuple[MemoryItem, MemoryItem], tmp_path
         file.write_text("\n".join(order) + "\n")
         call_command("memory_import", str(file), verbosity=0)
         assert list(MemoryItem.objects.order_by("pk").values("pk", *NAMES)) == before
+
+
+def test_an_import_rejects_wrong_links(make_item: Callable[..., MemoryItem], tmp_path: Any) -> None:
+    """Of another user, and circular ones; the other lines are stored."""
+    make_item(id="his", user_id="bob")
+    lines = [
+        {"id": "a", "supersedes": ["b"]},
+        {"id": "b", "supersedes": ["a"]},
+        {"id": "c", "supersedes": ["his"]},
+        {"id": "d", "supersedes": ["gone"]},
+        {"id": "e"},
+    ]
+    common = {"model": "MemoryItem", "user_id": "ada", "item_type": "fact", "timestamp": "2026-01-01T00:00:00Z"}
+    file = tmp_path / "memory.jsonl"
+    file.write_text("".join(f"{json.dumps({**common, **line})}\n" for line in lines))
+    with suppress(CommandError):  # some lines are rejected
+        call_command("memory_import", str(file), rejects_dir=tmp_path, verbosity=0)
+    stored = set(MemoryItem.objects.for_user("ada").values_list("pk", flat=True))
+    assert {"d", "e"} <= stored
+    assert len(stored) == 3
+    [rejects] = [path for path in tmp_path.iterdir() if path != file]
+    assert len(rejects.read_text().splitlines()) == 2
+    assert not MemoryItem.objects.filter(pk="his", valid_to__isnull=False).exists()
 
 
 NAMES = ("supersedes", "superseded_by", "valid_from", "valid_to", "source", "derived_from", "importance")
@@ -170,9 +206,11 @@ def test_as_of_costs_the_calls_of_a_plain_read(meter: Meter) -> None:
     ):
         plain, valid = cost(meter, lambda end=end: end(items)), cost(meter, lambda end=end: end(items.as_of()))  # type: ignore[misc]
         assert valid[1] == plain[1] == 1
-    assert cost(meter, lambda: list(items.recent(10))) == (10, 1)
+    most = cost(meter, lambda: list(items.recent(10)))[0] + 5
     for at in (None, now - 3 * DAY):  # then "new" was not valid
-        assert cost(meter, lambda at=at: list(items.as_of(at).recent(10))) == (15, 1)  # type: ignore[misc]
+        documents, calls = cost(meter, lambda at=at: list(items.as_of(at).recent(10)))  # type: ignore[misc]
+        assert calls == 1
+        assert 10 <= documents <= most  # the call ends when there are ten
     searched = [cost(meter, lambda at=at: rows.search("tea", user_id="ada", as_of=at))[1] for at in (None, now - DAY)]  # type: ignore[misc]
     assert searched[0] == searched[1]
 
@@ -186,3 +224,26 @@ def test_use_is_written_once_a_day_on_firestore(meter: Meter) -> None:
         meter.bill.clear()
         assert len(rows.search("tea", user_id="ada", touch=True)) == 1
         assert meter.bill.written == expected
+
+
+@pytest.mark.firestore_emulator
+def test_the_migration_writes_no_document(meter: Meter, settings: Any) -> None:
+    """Items of the earlier version lack the fields, and are valid always."""
+    settings.MEMORY = {**settings.MEMORY, "DATABASE": "metered"}  # which the router asks
+    executor = MigrationExecutor(connections["metered"])
+    executor.migrate([("memory", "0010_erasures")])
+    before = executor.loader.project_state([("memory", "0010_erasures")]).apps.get_model("memory", "MemoryItem")
+    before._base_manager.using("metered").create(id="old", user_id="ada", item_type="fact", text_content="tea")
+    executor.loader.build_graph()
+    meter.bill.clear()
+    executor.migrate([("memory", "0011_validity_and_keys")])
+    assert set(meter.bill.written) <= {"django_migrations"}
+    rows = MemoryItem.objects.using("metered")
+    assert [row.pk for row in rows.as_of().filter(source=None, supersedes=[])] == ["old"]
+    assert rows.for_user("ada").as_of().count() == 1
+    old = rows.get(pk="old")
+    assert (old.supersedes, old.derived_from, old.valid_to, old.importance) == ([], [], None, None)
+    MemoryItem(id="new", user_id="ada", item_type="fact", text_content="coffee", supersedes=["old"]).save(
+        using="metered"
+    )
+    assert [row.pk for row in rows.for_user("ada").as_of()] == ["new"]

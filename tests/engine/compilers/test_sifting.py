@@ -76,7 +76,9 @@ def test_a_slice_reads_a_few_rows_more(calls: Callable[[], Any]) -> None:
     assert made[0]["documents_read"] <= 4 + 4
     with calls() as made:
         assert len(Berth.objects.order_by("place").filter(length=None)[:4]) == 4
-    assert [call["documents_read"] for call in made] == [8, 6]
+    assert len(made) == 2
+    assert made[0]["documents_read"] == 8
+    assert 1 <= made[1]["documents_read"] <= 6  # the call ends with the last row that is wanted
 
 
 def test_too_many_rows_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
