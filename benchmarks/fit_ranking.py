@@ -56,9 +56,13 @@ DIGITS = 3
 HEAD = '''"""The weights of the features: written by `python -m benchmarks.fit_ranking --write`."""
 
 WEIGHTS: dict[str, dict[str, float]] = {'''
-MIDDLE = """}
+WORDS_ONLY = """}
 
-CONFIDENCE: dict[str, float] = {"""
+BY_WORDS: dict[str, dict[str, float]] = {"""
+MIDDLE = '''}
+"""Those if a question or the memory has no vectors."""
+
+CONFIDENCE: dict[str, float] = {'''
 TAIL = '''}}
 
 NOTHING_BELOW = {least}
@@ -92,14 +96,15 @@ class Measured:
         return np.concatenate([self.values * share for share in self.shapes], axis=1).astype(np.float32)
 
 
-def measured(half: str) -> list[Measured]:
-    """All questions of a half, and some that are asked of memories of other kinds."""
+def measured(half: str, by_words: bool = False) -> list[Measured]:
+    """All questions of a half, and some that are asked of memories of other kinds. `by_words`: without vectors."""
+    embedder = None if by_words else MultilingualEmbedder()
     files = {file: json.loads((DATA / file).read_text("utf-8")) for file in FILES[half]}
     some = {file: _some_questions(data) for file, data in files.items()}
     return [
         one
         for file, data in files.items()
-        for one in _of_file(data, [text for other, texts in some.items() if other != file for text in texts])
+        for one in _of_file(data, [text for other, texts in some.items() if other != file for text in texts], embedder)
     ]
 
 
@@ -109,21 +114,20 @@ def _some_questions(data: Mapping[str, Any]) -> list[str]:
     return texts[:: max(1, len(texts) // STRANGERS)][:STRANGERS]
 
 
-def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: Embedder) -> Corpus:
+def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: Embedder | None) -> Corpus:
     """The turns of a conversation as the index keeps them."""
     entries = []
     for number, turn in enumerate(turns):
         read = read_text(turn["text"])
-        vectors = embedder.embed_documents(list(read.texts))
+        vectors = np.zeros((0, 0), np.float32) if embedder is None else embedder.embed_documents(list(read.texts))
         time = int(datetime.fromisoformat(turn["time"]).replace(tzinfo=UTC).timestamp()) * 1_000_000 + number
         named = {name: turn.get(name) or "" for name in ("session", "speaker", "role")}
         entries.append(entry_of(read, vectors, id=turn["id"], time=time, **named))
     return Corpus.of(entries)
 
 
-def _of_file(data: Mapping[str, Any], strangers: Sequence[str]) -> list[Measured]:
+def _of_file(data: Mapping[str, Any], strangers: Sequence[str], embedder: Embedder | None) -> list[Measured]:
     """The questions of a file, and `strangers` and nonsense asked of each of its conversations."""
-    embedder = MultilingualEmbedder()
     found = []
     for conversation in data["conversations"]:
         corpus = corpus_of(conversation["turns"], embedder)
@@ -397,9 +401,13 @@ def main() -> None:
     least = float(f"{results.measures(confident)['least']:.2g}")
     _show_scores(questions, every, confident, least)
     if options.write:
-        rows = (f'    "{name}": {json.dumps(row)},' for name, row in table_of(every).items() if row)
+        by_words = Fit(measured("tuning", by_words=True)).minimum()
+        rows, words_only = (
+            [f'    "{name}": {json.dumps(row)},' for name, row in table_of(some).items() if row]
+            for some in (every, by_words)
+        )
         scores = (f'    "{name}": {value:.4g},' for name, value in zip(SIGNALS, confident.tolist(), strict=True))
-        WRITTEN.write_text("\n".join((HEAD, *rows, MIDDLE, *scores, TAIL.format(least=least))))
+        WRITTEN.write_text("\n".join((HEAD, *rows, WORDS_ONLY, *words_only, MIDDLE, *scores, TAIL.format(least=least))))
 
 
 def _show_scores(questions: Sequence[Measured], weights: Floats, confident: Floats, least: float) -> None:

@@ -113,6 +113,12 @@ class View:
         self.open = np.ones(len(corpus), bool) if allowed is None else allowed
         self.places = self._candidates()
 
+    @cached_property
+    def has_vectors(self) -> bool:
+        """Whether the question has a vector, and an entry has one."""
+        vector = self.question.vector
+        return vector is not None and bool(vector.any()) and len(self.corpus.vectors) > 0
+
     # The first pass, over all entries.
 
     @cached_property

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .confidence import common, confidence, signals
 from .corpus import Corpus
 from .features import FEATURES, Asked, Floats, View, asked, features
-from .weights import WEIGHTS
+from .weights import BY_WORDS, WEIGHTS
 
 __all__ = ["Asked", "Ranked", "asked", "rank"]
 
@@ -75,9 +75,13 @@ def shapes(view: View) -> Floats:
 
 
 def weights(view: View) -> Floats:
-    """The weight of each feature for this question and memory."""
-    mixed: Floats = shapes(view) @ _TABLE
+    """The weight of each feature for this question and memory: others if there are only words to compare."""
+    mixed: Floats = shapes(view) @ (_TABLE if view.has_vectors else _BY_WORDS)
     return mixed
 
 
-_TABLE = np.array([[WEIGHTS.get(name, {}).get(shape, 0.0) for name in FEATURES] for shape in SHAPES])
+def _table(weights: Mapping[str, Mapping[str, float]]) -> Floats:
+    return np.array([[weights.get(name, {}).get(shape, 0.0) for name in FEATURES] for shape in SHAPES])
+
+
+_TABLE, _BY_WORDS = _table(WEIGHTS), _table(BY_WORDS)

@@ -53,6 +53,42 @@ WEIGHTS: dict[str, dict[str, float]] = {
     "digits": {"every": 0.25, "equals": 0.166, "unspaced": 0.079},
 }
 
+BY_WORDS: dict[str, dict[str, float]] = {
+    "z:short": {"every": 0.644, "equals": -0.025, "unspaced": -0.046},
+    "z:long": {"every": -0.142, "equals": -0.445, "unspaced": -0.16},
+    "z:piece": {"every": 0.182, "equals": -0.207, "unspaced": -0.07},
+    "z:cover": {"every": 0.287, "equals": 0.198, "unspaced": -0.107},
+    "z:gain": {"every": 0.603, "equals": 0.332, "unspaced": -0.079},
+    "z:session_cover": {"every": -0.233, "equals": 0.223, "unspaced": -0.129},
+    "z:session": {"every": 0.21, "equals": -0.034, "unspaced": 0.106},
+    "z:related": {"every": -0.014, "equals": 0.16, "unspaced": -0.086},
+    "z:related_raw": {"every": 0.034, "equals": 0.198, "unspaced": 0.176},
+    "m:short": {"every": 1.028, "equals": 0.326, "unspaced": 0.323},
+    "m:long": {"every": 0.034, "equals": -0.094, "unspaced": 0.922},
+    "m:piece": {"every": 0.246, "equals": -0.011, "unspaced": 0.579},
+    "m:cover": {"every": -1.048, "equals": 0.622, "unspaced": -0.661},
+    "m:gain": {"every": 0.01, "equals": -0.471, "unspaced": -0.207},
+    "m:session_cover": {"every": 0.212, "equals": 0.188, "unspaced": 0.168},
+    "m:session": {"every": 0.183, "equals": 0.064, "unspaced": 0.485},
+    "user": {"every": 1.358, "unspaced": 0.854},
+    "user_first": {"every": 0.074, "unspaced": 0.662},
+    "tool": {"every": -0.262},
+    "named": {"every": 0.813, "equals": 0.374, "unspaced": 0.254},
+    "reply": {"every": -0.309, "equals": 0.591, "unspaced": 0.109},
+    "asks": {"every": -0.579, "equals": -0.582, "unspaced": -1.004},
+    "you": {"every": -0.173, "equals": -0.073, "unspaced": 0.614},
+    "words": {"every": 0.449, "equals": 0.196, "unspaced": -0.111},
+    "distinct": {"every": 0.437, "equals": 0.117, "unspaced": 0.022},
+    "answer": {"every": 0.674, "equals": 0.769},
+    "amount": {"every": 1.49, "equals": -1.616, "unspaced": -0.831},
+    "dates": {"every": 2.224, "equals": -0.188},
+    "late": {"every": 0.858, "equals": -1.161, "unspaced": -0.33},
+    "late_now": {"every": 1.783, "equals": 0.417, "unspaced": 1.253},
+    "first": {"every": -0.086, "equals": 0.032, "unspaced": 0.316},
+    "digits": {"every": 0.201, "equals": 0.216, "unspaced": -0.077},
+}
+"""Those if a question or the memory has no vectors."""
+
 CONFIDENCE: dict[str, float] = {
     "share": 0.9839,
     "spread": -0.2939,

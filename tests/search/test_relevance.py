@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,8 @@ from memory.search.corpus import Corpus
 from memory.search.embedders.default import default_embedder
 from memory.search.entries import entry_of, read_text
 from memory.search.features import FEATURES, View, asked, features
-from memory.search.relevance import rank, shapes
-from memory.search.weights import CONFIDENCE, NOTHING_BELOW, WEIGHTS
+from memory.search.relevance import rank, shapes, weights
+from memory.search.weights import BY_WORDS, CONFIDENCE, NOTHING_BELOW, WEIGHTS
 
 EMBEDDER = default_embedder()
 CHAT = [
@@ -89,6 +91,20 @@ def test_features_have_one_column_each_and_no_odd_values() -> None:
     assert np.isfinite(values).all()
     assert WEIGHTS.keys() <= set(FEATURES)
     assert CONFIDENCE.keys() == set(SIGNALS)
+
+
+def test_words_alone_have_weights_of_their_own() -> None:
+    """Without an embedder, or if no entry has a vector: then vectors count nothing."""
+    corpus = corpus_of(CHAT)
+    bare = replace(corpus, vectors=corpus.vectors[:0], scales=corpus.scales[:0], vector_starts=corpus.vector_starts * 0)
+    question = "Which wood did I take for the shelves of the kitchen?"
+    usual, *others = (
+        weights(View(asked(question, embedder), some)).tolist()
+        for embedder, some in ((EMBEDDER, corpus), (None, corpus), (EMBEDDER, bare))
+    )
+    assert others[0] == others[1] != usual
+    assert rank(asked(question, None), corpus)[0].place == 3
+    assert BY_WORDS.keys() <= set(FEATURES)
 
 
 @pytest.mark.parametrize("question", ["", "?!", "zzz", "🎉", "a" * 10_000, "the of and", "\x00"])
