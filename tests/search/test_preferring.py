@@ -71,13 +71,21 @@ def test_importance_and_recency_are_weights(make_item: Callable[..., MemoryItem]
     plain = {item.pk: item.score for item in MemoryItem.objects.search("Ada paints", user_id="ada")}
     important = MemoryItem.objects.search("Ada paints", user_id="ada", importance=1.0, explain=True)
     recent = MemoryItem.objects.search("Ada paints", user_id="ada", recency=1.0, explain=True)
-    assert important[0].pk == "a"
-    assert [item.pk for item in recent] == ["c", "b", "a"]
-    assert {item.pk: item.score for item in recent} == plain
-    assert important[0].score_parts["importance"] == 1.0
-    assert recent[1].score_parts["recency"] == pytest.approx(0.5, abs=0.01)
+    for results, name, expected in (
+        (important, "importance", {"a": 1.0, "b": 0.0, "c": 0.0}),
+        (recent, "recency", {"a": 0.25, "b": 0.5, "c": 1.0}),
+    ):
+        parts = {item.pk: item.score_parts[name] for item in results}
+        assert parts == pytest.approx(expected, abs=0.01)
+        assert {item.pk: item.score for item in results} == plain
+        assert [item.pk for item in results] == sorted(plain, key=lambda pk: -plain[pk] - parts[pk])
     MemoryItem.objects.filter(pk="a").update(touched=now)
-    assert MemoryItem.objects.search("Ada paints", user_id="ada", recency=1.0)[0].pk != "b"
+    [used] = [
+        item
+        for item in MemoryItem.objects.search("Ada paints", user_id="ada", recency=1.0, explain=True)
+        if item.pk == "a"
+    ]
+    assert used.score_parts["recency"] == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("options", [{"importance": 2}, {"recency": -1}, {"recency": "x"}, {"as_of": "now"}])
