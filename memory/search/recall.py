@@ -23,6 +23,7 @@ from memory.contention import in_transaction
 from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
+from memory.snapshots import epoch_microseconds
 from memory.text_index import MOST_RESULTS, Results, SearchOptions, readable_question
 
 from . import directory as directories
@@ -98,6 +99,7 @@ def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: st
     question = asked(text, maker.embedder, maker.language, options.asker)
     if not text:
         return Results()
+    items = sorted(items, key=lambda item: (-epoch_microseconds(item.timestamp), item.pk))  # as `unindexed` reads them
     corpus = Corpus.of(maker.entries(items))
     allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
     ranked = _above(rank(question, corpus, allowed, _wanted(options)), options.min_score)

@@ -139,7 +139,8 @@ class _Found:
 
 
 def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked]) -> list[Stored]:
-    """The entries of sources, in their order."""
+    """The entries of sources. Of equally good ones the newest are embedded first, if not all are."""
+    sources = sorted(sources, key=lambda one: (-one.known["time"], one.known["id"]))
     if sum(len(one.text) + OF_EACH for one in sources) <= MOST_READ:
         entries = maker.made(sources)
         return [Stored(entry, one.written) for entry, one in zip(entries, sources, strict=True)]
