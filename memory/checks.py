@@ -18,9 +18,10 @@ from .retention import InvalidPolicy, parse
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = (
     *("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "MAX_RECORD_BYTES"),
-    *("HISTORY_SIZE", "CACHE_TTL", "INDEX_AFTER", "SEARCH_CACHE_BYTES"),
+    *("HISTORY_SIZE", "CACHE_TTL", "INDEX_AFTER", "SEARCH_CACHE_BYTES", "AUDIT_DAYS"),
 )
-OPTIONAL = {"INDEX_AFTER", "ERASURE_CHECK"}
+OPTIONAL = {"INDEX_AFTER", "ERASURE_CHECK", "AUDIT_DAYS"}
+CHOICES = {"AUDIT": ("log", "database", None), "AUDIT_IDS": ("digest", "plain")}
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
 SLOWEST_REDIS_SECONDS = 0.25
@@ -56,6 +57,7 @@ def check_memory_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         *_encryption_keys(values),
         *_receipt_key(values),
         *_retention(values),
+        *_choices(values),
         *_encryption(values),
         *_router(values),
         *_access(values),
@@ -240,6 +242,16 @@ def _encryption_keys(values: dict[str, Any]) -> Iterator[CheckMessage]:
             # Name its position: the key itself is a secret.
             problem = f"MEMORY['ENCRYPTION_KEYS'][{position}] is not a Fernet key."
             yield Error(problem, hint=hint, id="memory.E014")
+
+
+def _choices(values: dict[str, Any]) -> Iterator[CheckMessage]:
+    for key, choices in CHOICES.items():
+        if values[key] not in choices:
+            yield Error(
+                f"MEMORY[{key!r}] is {values[key]!r}.",
+                hint=f"Set it to one of: {', '.join(map(repr, choices))}.",
+                id="memory.E019",
+            )
 
 
 def _retention(values: dict[str, Any]) -> Iterator[CheckMessage]:

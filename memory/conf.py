@@ -52,6 +52,9 @@ DEFAULTS: Mapping[str, Any] = {
     "ERASURE_CHECK": 5.0,
     "RECEIPT_KEY": None,
     "RETENTION": [],
+    "AUDIT": "log",
+    "AUDIT_IDS": "digest",
+    "AUDIT_DAYS": 365,
 }
 
 
@@ -290,6 +293,29 @@ class MemorySettings:
         """
         seconds = self._get("ERASURE_CHECK")
         return None if seconds is None else float(seconds)
+
+    @property
+    def audit(self) -> str | None:
+        """`AUDIT`: where the audit trail is written: "log" (the logger `memory.audit`), "database", or None: nowhere.
+
+        Default "log". Requests are recorded by `memory.lifecycle.audit.AuditMiddleware`.
+        """
+        sink = self._get("AUDIT")
+        return None if sink is None else str(sink)
+
+    @property
+    def audit_ids(self) -> str:
+        """`AUDIT_IDS`: "digest" or "plain": how ids and names of principals are written. Default "digest"."""
+        return str(self._get("AUDIT_IDS"))
+
+    @property
+    def audit_days(self) -> int | None:
+        """`AUDIT_DAYS`: `memory_purge` deletes older entries of the audit trail from the database. Default 365.
+
+        None: they are kept.
+        """
+        days = self._get("AUDIT_DAYS")
+        return None if days is None else int(days)
 
     @property
     def retention(self) -> Any:

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "orchestra.middleware.ContentSecurityPolicyMiddleware",
     "memory.usage.UsageMiddleware",
+    "memory.lifecycle.audit.AuditMiddleware",
 ]
 
 # The header Server-Timing of a request's calls to Firestore.

@@ -18,5 +18,6 @@ STORAGES = {
 MEMORY = {**MEMORY, "MANAGER": "memory.stores.MemoryManagerStub", "INDEX_AFTER": None}
 # Tests count statements, and the reads of tombstones depend on the time; the tests of erasures turn them on.
 MEMORY["ERASURE_CHECK"] = None
+MEMORY["AUDIT"] = None
 # Static files are found without collectstatic.
 WHITENOISE_AUTOREFRESH = True

@@ -42,6 +42,7 @@ from ..extras import missing
 from ..fields import new_id
 from ..models import MemoryItem, UserSession
 from ..tombstones import digest_of, digests_of, tombstones
+from .audit import ERASE, PYTHON, Record, emit
 from .deleting import (
     KEYS_AT_ONCE,
     alias_of,
@@ -337,6 +338,8 @@ class _Work:
         self.row.finished = timezone.now()
         self.row.receipt = {"notes": notes if self.scan else [*notes, "The data of other agents was not read."]}
         self._save("finished", "receipt")
+        total = sum(self.counts.values())
+        emit(Record(PYTHON, ERASE, "erase", self.row.requested_by, "", (self.user_id,), total, "done"))
 
     def _save(self, *fields: str) -> None:
         retried_on_contention(partial(self.row.save, using=self.alias, update_fields=fields), using=self.alias)

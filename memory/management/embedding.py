@@ -5,11 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from memory.conf import make_embedder, memory_settings
+from memory.lifecycle.commands import AuditedCommand
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.search import pending
@@ -19,7 +20,7 @@ MAX_BATCH_SIZE = 500
 PASSES = 3
 
 
-class EmbeddingCommand(BaseCommand):
+class EmbeddingCommand(AuditedCommand):
     """Indexes pending items. Finished batches are kept if the command is interrupted."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:

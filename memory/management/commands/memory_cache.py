@@ -5,15 +5,16 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from memory import history
 from memory.cache import ConversationCache, Unavailable
 from memory.conf import memory_settings
+from memory.lifecycle.commands import AuditedCommand
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """`manage.py memory_cache --stats | --verify [--sample N] | --clear`."""
 
     help = (

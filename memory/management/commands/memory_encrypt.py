@@ -5,16 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand
-
 from memory import sealing
 from memory.conf import memory_settings
+from memory.lifecycle.commands import AuditedCommand
 from memory.models import AgentData, MemoryItem, SearchIndex
 
 AT_ONCE: Final = 100
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Items, agent data, then search indexes, which are made anew."""
 
     help = (

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -16,10 +16,11 @@ from memory.conf import memory_settings
 from memory.exceptions import StorageError, ValidationError
 from memory.extras import missing
 from memory.lifecycle import costs, erasure, receipts
+from memory.lifecycle.commands import AuditedCommand
 from memory.lifecycle.remains import remains
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """The edge of `memory.lifecycle`: arguments, questions, files and exit codes."""
 
     help = "Erase everything of a person, and write a signed receipt. With --verify, look for remains instead."

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connections
 from tqdm import tqdm
 
 from memory.conf import memory_settings
 from memory.embedding import is_remote
+from memory.lifecycle.commands import AuditedCommand
 from memory.management.embedding import load_embedder
 from memory.search.corpus import Corpus
 from memory.search.embedders import Embedder, EmbedderError
@@ -55,7 +56,7 @@ MAX_REPORTED = 10  # skipped entries
 WIDTH = 20
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Evaluates in memory, unless `--database` is given."""
 
     help = (

@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
 from memory.interchange.export import MODELS, json_lines
+from memory.lifecycle.commands import AuditedCommand
 
 STDOUT = "-"
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """The inverse of memory_import: importing the output creates equal records."""
 
     help = "Export records as JSON lines for memory_import. Expired records are excluded by default."

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
 from memory.interchange.entries import Context, Reject, UserIdMissingError
 from memory.interchange.load import Listeners, Part, Totals, UnusableError, load, opened
+from memory.lifecycle.commands import AuditedCommand
 from memory.models import MemoryItem
 
 STDIN = "-"
@@ -51,7 +52,7 @@ class RejectFile:
             self.lines.close()
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Exit code 0: everything was imported. 1: entries were rejected. 2: a file could not be used."""
 
     help = (

@@ -5,11 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from memory.conf import memory_settings
+from memory.lifecycle.commands import AuditedCommand
 from memory.search import verifying
 from memory.search.embedders import EmbedderError
 from memory.search.packing import Lost, erase, pack
@@ -18,7 +19,7 @@ from memory.search.tail import Maker, configured_maker
 ATTEMPTS = 3
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Indexes users one after the other."""
 
     help = (

@@ -5,14 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from memory import sealing
 from memory.conf import memory_settings
+from memory.lifecycle.commands import AuditedCommand
 from memory.models import DataKey
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Counts keys, or wraps them again."""
 
     help = (

@@ -9,17 +9,17 @@ from argparse import ArgumentParser
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 from tqdm import tqdm
 
-from memory.lifecycle import erasure, forgetting
+from memory.lifecycle import audit, erasure, forgetting
+from memory.lifecycle.commands import AuditedCommand
 from memory.models import AgentCheckpoint, AgentData, IdempotencyKey, MemoryItem, Record
 
 MODELS: tuple[type[Record], ...] = (MemoryItem, AgentData)
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Frees the storage of records that no read returns, and applies the policies of retention."""
 
     help = "Delete expired records, records that MEMORY['RETENTION'] covers, and tombstones that have ended."
@@ -47,6 +47,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{policy}: {number:,} {verb}")
         if not is_dry:
             self.stdout.write(f"IdempotencyKey: {IdempotencyKey.purge():,} deleted")
+        if old := audit.purge(dry_run=is_dry):
+            self.stdout.write(f"AuditEntry: {old:,} {verb}")
         if ended := erasure.purge_ended(dry_run=is_dry):
             self.stdout.write(f"Erasure: {ended:,} {verb}")
         if options["checkpoints"] is not None:

@@ -10,15 +10,16 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import router
 from django.utils import timezone
 
 from memory.access import legacy
 from memory.access.models import DEFAULT_DAYS, SCOPES, AccessToken
+from memory.lifecycle.commands import AuditedCommand
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """Issues, lists and revokes tokens; replaces the clear tokens of Django REST framework."""
 
     help = "Manage the access tokens of the API."

@@ -1,0 +1,178 @@
+"""The audit trail: who read, wrote, exported and erased what, without content.
+
+    MIDDLEWARE = [..., "memory.lifecycle.audit.AuditMiddleware"]    # after AuthenticationMiddleware
+
+The middleware records each request of the API and of the app's admin; commands record themselves
+(`memory.lifecycle.commands`), and so do erasures. Every record passes `emit`, which writes it as one line of JSON to
+the logger `memory.audit`, or as a row of `AuditEntry`, as `MEMORY["AUDIT"]` says. Ids are digests made with
+`SECRET_KEY` unless `MEMORY["AUDIT_IDS"]` is "plain".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from ..conf import memory_settings
+from ..models import AuditEntry
+from ..request_ids import request_id
+from .deleting import delete_keys, pages_of_keys
+
+logger = logging.getLogger("memory.audit")
+failures = logging.getLogger(__name__)
+
+SALT: Final = "memory.audit"
+DIGEST_LENGTH: Final = 22
+ROWS_AT_ONCE: Final = 500
+READ, WRITE, EXPORT, ERASE = "read", "write", "export", "erase"
+API, ADMIN, COMMAND, PYTHON = "api", "admin", "command", "python"
+
+OF_METHOD: Final[Mapping[str, str]] = {
+    "GET": READ,
+    "HEAD": READ,
+    "OPTIONS": READ,
+    "POST": WRITE,
+    "PUT": WRITE,
+    "PATCH": WRITE,
+    "DELETE": ERASE,
+}
+NAMED: Final[Mapping[str, str]] = {"export": EXPORT, "erase": ERASE, "delete": ERASE, "purge": ERASE, "search": READ}
+"""Words in the name of a URL or a command that say more than the method."""
+WITHOUT_DATA: Final = frozenset({"health", "schema", "docs", "redoc"})
+"""Routes of the API that show nothing of what is stored."""
+ID_NAMES: Final = ("pk", "object_id", "user_id", "item_id")
+"""Arguments of URLs that are ids."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done. `ids` are as they were given: `emit` makes digests. `count` is of records; None: unknown."""
+
+    channel: str
+    action: str
+    operation: str
+    principal: str = ""
+    model: str = ""
+    ids: tuple[str, ...] = ()
+    count: int | None = None
+    outcome: str = ""
+
+
+def digest_of(text: str) -> str:
+    """The digest of an id or a name in the trail: to look for one, make its digest."""
+    return salted_hmac(SALT, text, algorithm="sha256").hexdigest()[:DIGEST_LENGTH]
+
+
+def emit(record: Record) -> None:
+    """Write a record to the configured sink. A database that fails is logged, and does not fail what was recorded."""
+    sink = memory_settings.audit
+    if sink is None:
+        return
+    values = {**asdict(record), **_shown(record), "request_id": request_id()}
+    if sink == "database":
+        try:
+            AuditEntry.objects.using(memory_settings.database).create(**values)
+        except DatabaseError:
+            failures.exception("A record of the audit trail is lost.")
+        return
+    logger.info(json.dumps({"at": timezone.now().isoformat(), **values}, ensure_ascii=True))
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    is_plain = memory_settings.audit_ids == "plain"
+    return {
+        "ids": list(record.ids) if is_plain else [digest_of(one) for one in record.ids],
+        "principal": record.principal if is_plain or not record.principal else digest_of(record.principal),
+    }
+
+
+def action_of(method: str, name: str) -> str:
+    """The action of a request, by the name of its URL and its method."""
+    words = name.replace("-", "_").split("_")
+    found = next((NAMED[word] for word in words if word in NAMED), None)
+    if found == ERASE and method in ("GET", "HEAD", "OPTIONS"):  # the question before it
+        return READ
+    return found or OF_METHOD.get(method, WRITE)
+
+
+def of_request(request: HttpRequest, response: HttpResponseBase) -> Record | None:
+    """The record of a request of the API or of the app's admin; None for any other, and for probes of health."""
+    match = request.resolver_match
+    if match is None:
+        return None
+    if "memory-api" in match.app_names:
+        if str(match.url_name).partition("-")[0] in WITHOUT_DATA:
+            return None
+        channel, model = API, str(match.url_name).rpartition("-")[0]
+    elif "admin" in match.app_names and str(match.url_name).startswith("memory_"):
+        channel, model = ADMIN, str(match.url_name).partition("_")[2].rpartition("_")[0]
+    else:
+        return None
+    data = getattr(response, "data", None)
+    rows = data.get("results") if isinstance(data, Mapping) else None
+    method = str(request.method)
+    return Record(
+        channel,
+        action_of(method, str(match.url_name)),
+        f"{method} {match.view_name}",
+        str(getattr(request.user, "get_username", str)() if hasattr(request, "user") else ""),
+        model,
+        tuple(str(match.kwargs[name]) for name in ID_NAMES if name in match.kwargs),
+        len(rows) if isinstance(rows, Sequence) else None,
+        str(response.status_code),
+    )
+
+
+class AuditMiddleware:
+    """Records the requests of the API and of the app's admin, with their outcome."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._respond_async(request)
+        response: HttpResponseBase = self.get_response(request)
+        _record(request, response)
+        return response
+
+    async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase = await self.get_response(request)
+        await sync_to_async(_record)(request, response)  # the user may be read from the database
+        return response
+
+
+def _record(request: HttpRequest, response: HttpResponseBase) -> None:
+    if memory_settings.audit is not None and (found := of_request(request, response)) is not None:
+        emit(found)
+
+
+def purge(dry_run: bool = False) -> int:
+    """Delete entries older than `MEMORY["AUDIT_DAYS"]`. Returns how many."""
+    days, alias = memory_settings.audit_days, memory_settings.database
+    if days is None:
+        return 0
+    old = AuditEntry.objects.using(alias).filter(at__lt=timezone.now() - timedelta(days=days))
+    if dry_run:
+        return old.count()
+    deleted = 0
+    for keys in pages_of_keys(old, ROWS_AT_ONCE):
+        delete_keys(AuditEntry, alias, keys)
+        deleted += len(keys)
+    return deleted

@@ -1,0 +1,162 @@
+"""The audit trail: a record for each route, page and command, without content."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from importlib import import_module
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command, get_commands
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from memory.lifecycle import audit
+from memory.lifecycle.audit import action_of
+from memory.lifecycle.commands import AuditedCommand
+from memory.models import AuditEntry, MemoryItem
+
+pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+
+SECRET = "a text that no record has"
+UNRECORDED = frozenset({"firestore_constraints", "firestore_indexes"})
+"""Commands of the engine: they show nothing of what is stored."""
+
+
+@pytest.fixture(autouse=True)
+def _audited(settings: Any) -> None:
+    settings.MEMORY = {**settings.MEMORY, "AUDIT": "log"}
+
+
+@pytest.fixture
+def records(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """The records since the last call."""
+    caplog.set_level(logging.INFO, "memory.audit")
+
+    def taken() -> list[dict[str, Any]]:
+        found = [json.loads(one.getMessage()) for one in caplog.records if one.name == "memory.audit"]
+        caplog.clear()
+        return found
+
+    return taken
+
+
+def routes() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The names of all routes of the API and of the app's admin, with the names of their arguments."""
+
+    def walk(resolver: Any, names: tuple[str, ...], arguments: tuple[str, ...]) -> Iterator[Any]:
+        for one in resolver.url_patterns:
+            inner = (*arguments, *one.pattern.converters, *one.pattern.regex.groupindex)
+            if isinstance(one, URLResolver):
+                yield from walk(one, (*names, one.namespace) if one.namespace else names, inner)
+            elif is_ours(names, one):
+                yield ":".join((*names, one.name)), tuple(dict.fromkeys(inner))
+
+    yield from dict(walk(get_resolver(), (), ())).items()
+
+
+def is_ours(names: tuple[str, ...], pattern: Any) -> bool:
+    """Whether it is a route of the API, or of the app in the admin."""
+    if not (isinstance(pattern, URLPattern) and pattern.name):
+        return False
+    if pattern.name.partition("-")[0] in audit.WITHOUT_DATA:
+        return False
+    return names[:1] == ("memory-api",) or (names[:1] == ("admin",) and pattern.name.startswith("memory_"))
+
+
+def test_every_route_leaves_a_record(
+    client: Client, make_user: Callable[..., Any], records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Reads and writes, of the API and the admin, allowed or not: one record each, with the method and the outcome."""
+    from django.urls import reverse
+
+    client.force_login(make_user("boss", is_staff=True, is_superuser=True))
+    client.raise_request_exception = False
+    found = dict(routes())
+    assert len([name for name in found if name.startswith("memory-api")]) >= 10
+    assert len([name for name in found if name.startswith("admin")]) >= 20
+    for name, arguments in found.items():
+        url = reverse(name, kwargs={one: "1" for one in arguments if one != "format"})
+        for method in ("get", "post"):
+            records()
+            response = getattr(client, method)(url)
+            [record] = [one for one in records() if one["channel"] != "python"]  # an erasure has its own, too
+            assert record["operation"] == f"{method.upper()} {name}"
+            assert record["outcome"] == str(response.status_code)
+            assert record["principal"] == audit.digest_of("boss")
+
+
+def test_records_have_no_content(
+    client: Client,
+    make_user: Callable[..., Any],
+    make_item: Callable[..., MemoryItem],
+    records: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """Neither texts nor questions; ids are digests, and a list has its number of records."""
+    make_item(id="secret-id", text_content=SECRET)
+    client.force_login(make_user("ada"))
+    assert client.get("/api/memory-items/secret-id/").status_code == 200
+    assert client.get("/api/memory-items/").status_code == 200
+    assert client.get("/api/memory-items/search/", {"q": SECRET}).status_code == 200
+    body = json.dumps({"item_type": "message", "text_content": SECRET})
+    assert client.post("/api/memory-items/", body, "application/json").status_code == 201
+    assert client.delete("/api/memory-items/secret-id/").status_code == 204
+    found = records()
+    assert [one["action"] for one in found] == ["read", "read", "read", "write", "erase"]
+    assert found[0]["ids"] == found[4]["ids"] == [audit.digest_of("secret-id")]
+    assert found[1]["count"] == 1
+    assert SECRET not in json.dumps(found)
+    assert "secret-id" not in json.dumps(found)
+
+
+def test_every_command_leaves_a_record(records: Callable[[], list[dict[str, Any]]]) -> None:
+    """By its base class; a run that fails, too."""
+    names = [name for name, app in get_commands().items() if app in ("memory", "memory.access")]
+    for name in set(names) - UNRECORDED:
+        app = get_commands()[name]
+        command = import_module(f"{app}.management.commands.{name}").Command
+        assert issubclass(command, AuditedCommand), name
+    call_command("memory_export", user_id=["ada"], stdout=StringIO(), stderr=StringIO())
+    with pytest.raises(CommandError):
+        call_command("memory_erase")
+    first, second = records()
+    assert (first["action"], first["operation"], first["outcome"]) == ("export", "memory_export", "done")
+    assert first["ids"] == [audit.digest_of("ada")]
+    assert (second["action"], second["outcome"]) == ("erase", "failed")
+
+
+def test_the_database_as_a_sink(settings: Any) -> None:
+    """Rows, which the purge deletes when they are old; plain ids if configured; nothing without a sink."""
+    settings.MEMORY = {**settings.MEMORY, "AUDIT": "database", "AUDIT_IDS": "plain", "AUDIT_DAYS": 30}
+    audit.emit(audit.Record("api", "read", "GET x", "ada", "memory-items", ("1",), 1, "200"))
+    entry = AuditEntry.objects.get()
+    assert (entry.principal, entry.ids, entry.count) == ("ada", ["1"], 1)
+    assert audit.purge() == 0
+    AuditEntry.objects.update(at=timezone.now() - timedelta(days=31))
+    assert audit.purge(dry_run=True) == 1
+    assert audit.purge() == 1
+    settings.MEMORY = {**settings.MEMORY, "AUDIT": None}
+    audit.emit(audit.Record("api", "read", "GET x"))
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "action"),
+    [
+        ("GET", "memory_person_erase", "read"),
+        ("POST", "memory_person_erase", "erase"),
+        ("GET", "memory_person_export", "export"),
+        ("POST", "memory-items-search-many", "read"),
+        ("DELETE", "memory-items-detail", "erase"),
+        ("PATCH", "memory-items-detail", "write"),
+        ("POST", "memory_purge", "erase"),
+    ],
+)
+def test_actions(method: str, name: str, action: str) -> None:
+    """By the name, then by the method."""
+    assert action_of(method, name) == action
