@@ -35,7 +35,7 @@ SALT: Final = "memory.audit"
 DIGEST_LENGTH: Final = 22
 ROWS_AT_ONCE: Final = 500
 READ, WRITE, EXPORT, ERASE = "read", "write", "export", "erase"
-API, ADMIN, COMMAND, PYTHON = "api", "admin", "command", "python"
+API, ADMIN, COMMAND, MCP, PYTHON = "api", "admin", "command", "mcp", "python"
 
 OF_METHOD: Final[Mapping[str, str]] = {
     "GET": READ,

@@ -13,11 +13,12 @@ from rest_framework.views import set_rollback
 
 from memory.api.errors import error_body, translate
 from memory.extras import MissingExtra
+from memory.lifecycle import audit
 
 from . import protocol, resources, tools
 from .protocol import INVALID_PARAMS, METHOD_NOT_FOUND, Message, ProtocolError
 from .schemas import problems
-from .tools import READ, TOOLS, Answer, Caller, ToolError
+from .tools import FORGET, READ, TOOLS, WRITE, Answer, Caller, ToolError
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ INSTRUCTIONS: Final = (
     "remembering, `search` for a question, and `forget` only if the user asks for it."
 )
 CAPABILITIES: Final[Mapping[str, Any]] = {"tools": {}, "resources": {}}
+ACTIONS: Final[Mapping[str, str]] = {READ: audit.READ, WRITE: audit.WRITE, FORGET: audit.ERASE}
+"""Actions of the audit trail by the scope of a tool."""
 LISTS_FOR_MS: Final = 300_000
 """How long a client may keep the list of tools, in milliseconds; stored data may not be kept."""
 
@@ -58,10 +61,26 @@ def answer(message: Message, caller: Caller) -> dict[str, Any] | None:
         raise ProtocolError(METHOD_NOT_FOUND, "There is no such method.")
     if method.scope and method.scope not in caller.scopes:
         raise InsufficientScopeError(method.scope)
-    result = method.run(message, caller)
+    try:
+        result = method.run(message, caller)
+    except ProtocolError:
+        record(message, caller, "refused")
+        raise
+    record(message, caller, "failed" if result.get("isError") else "done")
     if message.is_modern and method.cached_ms is not None:
         result = {**result, "ttlMs": method.cached_ms, "cacheScope": "private"}
     return protocol.response(message, result)
+
+
+def record(message: Message, caller: Caller, outcome: str) -> None:
+    """Record a call of a tool, or the reading of a resource, in the audit trail."""
+    name = message.params.get("name") if message.method == "tools/call" else "resource"
+    if message.method not in ("tools/call", "resources/read") or not isinstance(name, str):
+        return
+    tool = TOOLS.get(name)
+    action = ACTIONS[tool.scope] if tool is not None else audit.READ
+    shown = name if tool is not None or name == "resource" else "unknown tool"
+    audit.emit(audit.Record(audit.MCP, action, shown, caller.owner, outcome=outcome))
 
 
 def discover(message: Message, caller: Caller) -> Mapping[str, Any]:

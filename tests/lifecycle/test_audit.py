@@ -130,6 +130,19 @@ def test_every_command_leaves_a_record(records: Callable[[], list[dict[str, Any]
     assert (second["action"], second["outcome"]) == ("erase", "failed")
 
 
+def test_every_tool_leaves_a_record(records: Callable[[], list[dict[str, Any]]]) -> None:
+    """Whatever it answers: a call without arguments, which most refuse."""
+    from memory.mcp import protocol, server, tools
+
+    caller = tools.Caller("ada")
+    for name, tool in tools.TOOLS.items():
+        message = protocol.Message(1, "tools/call", {"name": name, "arguments": {}}, protocol.VERSIONS[0])
+        server.answer(message, caller)
+        [record] = [one for one in records() if one["channel"] == "mcp"]
+        assert (record["operation"], record["action"]) == (name, server.ACTIONS[tool.scope])
+        assert record["principal"] == audit.digest_of("ada")
+
+
 def test_the_database_as_a_sink(settings: Any) -> None:
     """Rows, which the purge deletes when they are old; plain ids if configured; nothing without a sink."""
     settings.MEMORY = {**settings.MEMORY, "AUDIT": "database", "AUDIT_IDS": "plain", "AUDIT_DAYS": 30}

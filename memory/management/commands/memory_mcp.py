@@ -7,14 +7,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from memory.conf import memory_settings
+from memory.lifecycle.commands import AuditedCommand
 from memory.mcp.stdio import serve
 from memory.mcp.tools import FORGET, READ, WRITE, Caller
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     """For clients that start a server themselves. Nothing but messages is written to standard output."""
 
     help = "Serve a user's memory to a client of the Model Context Protocol, on standard input and output."
