@@ -245,7 +245,7 @@ class MemorySettings:
 
     @property
     def summarizer(self) -> Callable[[Any, int], str] | None:
-        """`SUMMARIZER`: dotted path of a function of `MemoryItem`s, oldest first, and of a number of tokens.
+        """`SUMMARIZER`: dotted path of a function of a list of items, oldest first, and of a number of tokens.
 
         It returns a summary of what a context leaves out, in at most as many tokens. Default None: no summary.
         """

@@ -100,7 +100,7 @@ def test_the_configured_tokenizer_counts(settings: Any) -> None:
     settings.MEMORY = {**known, "TOKENIZER": f"{__name__}.count_letters"}
     made = MemoryItem.objects.context("ada", "chat", "x", 100)
     assert made.tokens == len(made.text) <= 100
-    settings.MEMORY = known
+    settings.MEMORY = {**known, "EMBEDDER": "memory.search.embedders.static.StaticEmbedder"}
     assert contexts.token_counter()("unbelievable ferries") == 6
     settings.MEMORY = {**known, "EMBEDDER": None}
     assert contexts.token_counter() is estimated_tokens
