@@ -40,7 +40,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 """Of these items in memory. Metadata count `METADATA_COST` times, since their values take longer to read."""
 METADATA_COST: Final = 4
 
-MOST_READ: Final = 200_000
+MOST_READ: Final = 150_000
 """Characters of texts that are read whole, each text with `OF_EACH` more: about 0.2 s of CPU. Beyond, half of it is for
 the best texts, the other half for the beginnings of the next ones."""
 OF_EACH: Final = 300
