@@ -262,3 +262,16 @@ def test_workers_import_the_client_before_requests(url: str, loaded: bool) -> No
     done = run("-c", code, APP_ENV="production", MEMORY_DATABASE_URL=url, **DEPLOYED)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(loaded)]
+
+
+def test_optional_middlewares() -> None:
+    """Each is there only if its variable asks for it, behind that of request ids."""
+    variables = {"APP_ENV": "development", "SERVER_TIMING": "true", "CORS_ALLOWED_ORIGINS": "https://app.example.org"}
+    assert setting("settings.MIDDLEWARE[:3]", **variables) == [
+        "memory.request_ids.RequestIDMiddleware",
+        "corsheaders.middleware.CorsMiddleware",
+        "memory.backends.firestore.middleware.ServerTimingMiddleware",
+    ]
+    usual = setting("[settings.MIDDLEWARE, settings.INSTALLED_APPS]", APP_ENV="development")
+    assert "cors" not in str(usual)
+    assert "ServerTiming" not in str(usual)
