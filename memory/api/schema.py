@@ -264,8 +264,8 @@ def be_strict(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
                 schema["pattern"] = NO_NUL_PATTERN
         for listed in properties.keys() & {"items", "ids"}:
             properties[listed].update(minItems=1, maxItems=memory_settings.bulk_limit)
-        if "ids" in properties:
-            properties["ids"]["uniqueItems"] = True
+        for distinct in properties.keys() & {"ids", "supersedes", "derived_from"}:
+            properties[distinct]["uniqueItems"] = True
         if "items" not in properties and f"{name}Request" in components:
             component["required"] = sorted(properties)
     return result

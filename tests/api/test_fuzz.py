@@ -37,7 +37,9 @@ EXAMPLES = int(os.environ.get("MEMORY_FUZZ_EXAMPLES", "15"))
 KNOWN = {"memory-items": "known", "agent-data": "known", "sessions": "ada:chat-1"}
 
 IDENTITY = {"user_id": "ada", "session_id": "chat-1"}
-TIMES = frozenset({"timestamp", "expiration", "started_at", "last_activity", "since", "until"})
+TIMES = frozenset(
+    ["timestamp", "expiration", "started_at", "last_activity", "since", "until", "valid_from", "valid_to", "as_of"]
+)
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,17 @@ def valid_lists_of_ids(case: schemathesis.Case, user: str) -> None:
         case.body["ids"] = found or ["known"]
 
 
+def valid_links(case: schemathesis.Case, user: str) -> None:
+    """Only own items can be superseded, and an item ends after it begins."""
+    for record in records_of(case):
+        record.pop("supersedes", None)
+        if isinstance(record.get("derived_from"), list):
+            ids = [pk for pk in record["derived_from"] if not document_id_problem(pk) and pk not in RESERVED_IDS]
+            record["derived_from"] = ids
+        if record.get("valid_from") and record.get("valid_to"):
+            record["valid_to"] = None
+
+
 def true_conditions(case: schemathesis.Case, user: str) -> None:
     """The tags of a record are hashes."""
     headers = case.headers or {}
@@ -189,6 +202,7 @@ RULES: tuple[Callable[[schemathesis.Case, str], None], ...] = (
     valid_times,
     valid_filters,
     valid_lists_of_ids,
+    valid_links,
     true_conditions,
 )
 
