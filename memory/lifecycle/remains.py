@@ -7,16 +7,19 @@ SQLite databases. Nothing of what is found is returned but where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.apps import apps
 from django.conf import settings
 from django.db import connections
 
 from ..coherence import redis_cache_of
+from ..contention import retried
+from ..exceptions import ConnectionError
 from .digests import names_in, texts_in
 from .inventory import How, holdings
 from .naming import Person, named_in, of_json
@@ -25,8 +28,13 @@ from .receipts import Receipt
 LONG_ENOUGH: Final = 8
 """Characters of an id from which on its bytes are looked for anywhere; a shorter one is in other words by accident."""
 ROWS_AT_ONCE: Final = 500
+ATTEMPTS: Final = 20
+"""Of a command to Redis, whose timeout is short for requests."""
 CHUNK: Final = 1 << 20
 SUFFIXES: Final = ("", "-wal", "-journal")
+
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -134,15 +142,25 @@ def in_files(alias: str, needle: bytes) -> Iterator[Remain]:
 
 
 def in_redis(alias: str, wanted: Wanted) -> Iterator[Remain]:
-    """Keys and values, raw, of a Redis."""
+    """Keys and values, raw, of a Redis. Raises `ConnectionError` if it does not answer."""
     cache = redis_cache_of(alias)
     if cache is None:
         return
-    from ..redis import raw_client  # slow to import, and not used without a cache
+    from redis.exceptions import RedisError  # slow to import, and not used without a cache
+
+    from ..redis import raw_client, unguarded
 
     client: Any = raw_client(cache)
-    for name in client.scan_iter(count=ROWS_AT_ONCE):
-        parts = [bytes(name), *_content(client, name)]
+
+    def asked(function: Callable[[], ResultT]) -> ResultT:
+        try:
+            with unguarded():
+                return retried(function, RedisError, ATTEMPTS)
+        except RedisError as error:
+            raise ConnectionError("Redis cannot be reached; verify again when it runs.") from error
+
+    for name in asked(lambda: list(client.scan_iter(count=ROWS_AT_ONCE))):
+        parts = [bytes(name), *asked(partial(_content, client, name))]
         key = bytes(name).decode(errors="replace")
         texts = [text for part in parts for text in texts_in(of_json(part.decode(errors="replace")))]
         if any(wanted.who.is_person(text) for text in texts):
