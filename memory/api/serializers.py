@@ -160,6 +160,9 @@ class MemoryItemSerializer(RecordSerializer):
 
     supersedes = fields.IdsField(required=False, help_text="Ids of your items that this one corrects or replaces.")
     derived_from = fields.IdsField(required=False, help_text="Ids of items that this one was made of.")
+    importance = fields.StrictNumberField(
+        required=False, allow_null=True, min_value=0, max_value=1, help_text="For searches that weigh it."
+    )
 
     id = fields.IdField(required=False, help_text="Generated if omitted. It cannot be changed.")
     user_id = fields.OwnerField(required=False, max_length=255, help_text="The owner; default: yourself.")
