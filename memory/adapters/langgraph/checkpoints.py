@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connections
 from django.db.models import QuerySet
 
 from memory.adapters.paths import digest
@@ -125,7 +125,7 @@ class Checkpoints:
         if not in_transaction(connections[self.alias]):
             self._fill(row, frames)
             try:
-                with transaction.atomic(using=self.alias):
+                with write_transaction(self.alias):
                     row.save(force_insert=True, using=self.alias)
             except IntegrityError:
                 self._delete_parts(row.parts)
