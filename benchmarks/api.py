@@ -62,15 +62,13 @@ def urls() -> list[Any]:
     from django.urls import include, path
     from rest_framework import pagination, permissions, routers, serializers, viewsets
 
+    from memory.api.serializers import MemoryItemSerializer
     from memory.models import MemoryItem
 
     class Plain(serializers.ModelSerializer):
         class Meta:
             model = MemoryItem
-            fields = (
-                *("id", "user_id", "session_id", "item_type", "persona_active", "text_content", "timestamp"),
-                *("metadata", "expiration", "embedding"),
-            )
+            fields = MemoryItemSerializer.Meta.fields
 
     class ByTime(pagination.CursorPagination):
         page_size, ordering = PAGE, "-timestamp"
