@@ -6,8 +6,9 @@ that `COMMANDS` lacks, fails here until somebody has decided what it may show.
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,15 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "memory_export": ("what it is asked for: one user with --user-id", ["--user-id=bob"]),
     "memory_import": ("files that it is given, for one user with --user-id", ["{folder}/taken.jsonl"]),
     "memory_keys": ("counts", []),
-    "memory_mcp": ("the memory of the user that it is given, to whoever starts it", None),
+    "memory_mcp": ("the memory of the user that it is given, to whoever starts it", ["clerk"]),
     "memory_index": ("counts and ids of users", ["--check"]),
     "memory_purge": ("counts", []),
     "memory_reembed": ("counts", ["--to=memory.testing.DeterministicEmbedder"]),
     "memory_tokens": ("names and scopes, a new token once", ["list"]),
 }
-RUN_TO_THEIR_END = ("bootstrap", "memory_erase", "memory_evaluate", "memory_export")
+RUN_TO_THEIR_END = ("bootstrap", "memory_erase", "memory_evaluate", "memory_export", "memory_mcp")
+# What the clerk asks of `memory_mcp`, whose memory is empty.
+ASKED = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "recent", "arguments": {}}}
 # A conversation to evaluate, and records of bob that have the ids of ada's.
 FILES: dict[str, Any] = {
     "labelled.json": {
@@ -216,8 +219,16 @@ def test_every_command_has_a_case() -> None:
 
 @pytest.mark.usefixtures("_records")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_output_of_commands(name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_output_of_commands(
+    name: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    make_user: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """No text of a user is printed, except by an export of that user; and no record changes."""
+    make_user("clerk")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(ASKED).encode())))
     for file, content in FILES.items():
         (tmp_path / file).write_text(json.dumps(content))
     arguments = [one.format(folder=tmp_path, port=free_port()) for one in COMMANDS[name][1]]
@@ -229,7 +240,9 @@ def test_output_of_commands(name: str, capfd: pytest.CaptureFixture[str], tmp_pa
         failure = str(error)
     if name in RUN_TO_THEIR_END:
         assert not failure
-    assert SECRET not in "".join((failure, *capfd.readouterr()))
+    written = "".join((failure, *capfd.readouterr()))
+    assert SECRET not in written
+    assert name != "memory_mcp" or '"items": []' in written
 
 
 @pytest.mark.usefixtures("_records")
