@@ -23,7 +23,6 @@ from memory.contention import in_transaction
 from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
-from memory.snapshots import epoch_microseconds
 from memory.text_index import MOST_RESULTS, Results, SearchOptions, readable_question
 
 from . import directory as directories
@@ -88,18 +87,17 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
 
 
 def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: str, options: SearchOptions) -> Results:
-    """As `search`, in items of one user that are in memory. Only those with ids in `passing` are found.
+    """As `search` of an index, in items of one user that are in memory. Only those with ids in `passing` are found.
 
-    Vectors of a remote embedder are not computed.
+    All texts are embedded, none are estimated, since no index follows. Vectors of a remote embedder are not computed.
     """
     options = checked(options)
     embedder = memory_settings.embedder
     embedder = None if embedder is None or is_remote(embedder) else embedder
-    maker = Maker(memory_settings.language, embedder, budget=Budget(MOST_EMBEDDED))
+    maker = Maker(memory_settings.language, embedder)
     question = asked(text, maker.embedder, maker.language, options.asker)
     if not text:
         return Results()
-    items = sorted(items, key=lambda item: (-epoch_microseconds(item.timestamp), item.pk))  # as `unindexed` reads them
     corpus = Corpus.of(maker.entries(items))
     allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
     ranked = _above(rank(question, corpus, allowed, _wanted(options)), options.min_score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from memory import exceptions
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
 from memory.search.labelled import Conversation, read_conversations
+from memory.search.packing import pack
 from memory.search.stored import items_of
 from memory.stores import ConcreteMemoryManager, MemoryManager, MemoryManagerStub
 from memory.testing.embedders import DeterministicEmbedder
@@ -43,10 +45,22 @@ def remembering(manager: MemoryManager, conversation: Conversation) -> MemoryMan
     return manager
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # an index is not written in one
 def test_the_stub_finds_what_a_database_finds(conversation: Conversation) -> None:
-    """The same items, order and scores, so that results of tests with the stub hold for databases."""
+    """The same items, order and scores, so that results of tests with the stub hold for indexed databases."""
     database = remembering(ConcreteMemoryManager(), conversation)
-    stub = remembering(MemoryManagerStub(), conversation)
+    pack("ada", "memory")
+    assert_same(database, remembering(MemoryManagerStub(), conversation), conversation)
+
+
+def test_the_stub_finds_what_a_database_without_an_index_finds(conversation: Conversation) -> None:
+    """As long as the memory is small: all of it is embedded."""
+    few = replace(conversation, passages=conversation.passages[:100])
+    assert_same(remembering(ConcreteMemoryManager(), few), remembering(MemoryManagerStub(), few), few)
+
+
+def assert_same(database: MemoryManager, stub: MemoryManager, conversation: Conversation) -> None:
+    """The same results for the first questions."""
     for label in conversation.labels[:20]:
         expected, found = (async_to_sync(one.search)("ada", label.question) for one in (database, stub))
         assert [item.pk for item in found] == [item.pk for item in expected], label.question
