@@ -3,15 +3,15 @@
     items --at most MOST_ITEMS, MOST_BYTES--> sources --glances--> the best ones are read whole, others in part
 
 All that are read get an entry with time, session and vector. If their texts are more than `MOST_READ`, a glance at each
-decides which of them are read: the question's words in its beginning, found by plain search, and the cosine of its
-stored vector. The others' entries have only these words. What was not read whole is `waiting`, like items that were not
-read at all, until a packer has indexed it.
+decides which of them, up to `MOST_CHOSEN`, are read: the question's words in its beginning, found by plain search, and
+the cosine of its stored vector. The others' entries have only these words. What was not read whole is `waiting`, like
+items that were not read at all, until a packer has indexed it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from .features import Asked
 from .known import Base
 from .tail import AT_ONCE, Known, Maker, Source, Stored, time_of, with_columns
 from .terms import index_terms, stop_terms, words
+from .texts import Budget
 
 MOST_ITEMS: Final = 2_000
 """Items that a search reads: some 50 ms of CPU on SQLite, 140 ms on Firestore. A half are the newest, the other half
@@ -41,8 +42,11 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 METADATA_COST: Final = 4
 
 MOST_READ: Final = 150_000
-"""Characters of texts that are read whole, each text with `OF_EACH` more: about 0.2 s of CPU. Beyond, half of it is for
-the best texts, the other half for the beginnings of the next ones."""
+"""Characters of texts that are all read whole, each text with `OF_EACH` more: about 0.2 s of CPU."""
+MOST_CHOSEN: Final = 75_000
+"""Of more texts, the characters that are read: half for the best texts, half for the beginnings of the next ones."""
+MOST_EMBEDDED: Final = 4_000
+"""Of these, the characters whose vectors are not estimates: about 0.1 s of CPU."""
 OF_EACH: Final = 300
 MOST_ESTIMATED: Final = 400
 """Texts, the best by words, whose vectors are estimated if items have none: some 50 ms of CPU."""
@@ -152,7 +156,8 @@ def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked])
     whole, partial = _chosen([len(sources[place].text) for place in order.tolist()])
     read = [int(order[place]) for place in (*whole, *partial)]
     begun = range(len(whole), len(read))
-    made = dict(zip(read, maker.made([sources[place] for place in read], begun), strict=True))
+    within = replace(maker, budget=Budget(MOST_EMBEDDED))
+    made = dict(zip(read, within.made([sources[place] for place in read], begun), strict=True))
     of_part = {read[place] for place in begun if len(sources[read[place]].text) > BEGINNING}
     language = questions[0].language if questions else ""
     return [
@@ -166,13 +171,13 @@ def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked])
 def _chosen(lengths: Sequence[int]) -> tuple[list[int], list[int]]:
     """Of texts of these lengths, best first, the places of those that are read whole, and in part."""
     whole: list[int] = []
-    left = MOST_READ // 2
+    left = MOST_CHOSEN // 2
     for place, length in enumerate(lengths):
         if length + OF_EACH <= left:
             whole.append(place)
             left -= length + OF_EACH
     partial: list[int] = []
-    left += MOST_READ // 2
+    left += MOST_CHOSEN // 2
     taken = set(whole)
     for place, length in enumerate(lengths):
         if place not in taken and (cost := min(length, BEGINNING) + OF_EACH) <= left:
