@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -92,6 +92,13 @@ def write_transaction(using: str, *, savepoint: bool = True) -> Iterator[None]:
         else:
             stack.enter_context(block)
         yield
+
+
+def write_lock(using: str) -> AbstractContextManager[None]:
+    """For writes that need no transaction of their own: on SQLite `write_transaction`, elsewhere or in one nothing."""
+    connection = connections[using]
+    is_needed = connection.vendor == "sqlite" and not in_transaction(connection)
+    return write_transaction(using) if is_needed else nullcontext()
 
 
 def _enter_locked(stack: ExitStack, block: transaction.Atomic, connection: Any) -> None:

@@ -25,7 +25,7 @@ from .checkpoints import AgentCheckpoint as AgentCheckpoint
 from .checkpoints import AgentPart as AgentPart
 from .checkpoints import AgentWrites as AgentWrites
 from .coherence import Changes, Tables, cache_of, conversation_of, writing
-from .contention import retry_on_contention
+from .contention import retry_on_contention, write_lock
 from .erasures import ErasedIds as ErasedIds
 from .erasures import Erasure as Erasure
 from .exceptions import ValidationError
@@ -266,7 +266,8 @@ class Record(Document):
         """Django's `delete`."""
         using = using or router.db_for_write(type(self), instance=self)
         if not self.is_cached(using) and not self.activities() and not self.has_versions():
-            return super().delete(using, keep_parents)
+            with write_lock(using):
+                return super().delete(using, keep_parents)
         with self.writing(using) as changes:
             old = self._places(using) if changes.active else []
             changes.expect(conversation for _, conversation in old)

@@ -22,6 +22,7 @@ from django.utils.crypto import salted_hmac
 
 from .backends import clock
 from .conf import memory_settings
+from .contention import write_lock
 from .exceptions import PersonErased
 
 SALT: Final = "memory.erasures"
@@ -115,7 +116,23 @@ class GuardedQuerySet(models.QuerySet[Any]):
         """Django's `bulk_create`; raises `PersonErased`."""
         rows = list(objs)
         tombstones.refuse((row.user_id for row in rows), self.db)
-        return super().bulk_create(rows, *args, **kwargs)
+        with write_lock(self.db):
+            return super().bulk_create(rows, *args, **kwargs)
+
+    def update(self, **values: Any) -> int:
+        """Django's `update`."""
+        with write_lock(self.db):
+            return super().update(**values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Django's `delete`."""
+        with write_lock(self.db):
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Guarded(models.Model):
@@ -130,4 +147,5 @@ class Guarded(models.Model):
         """Django's `save`; raises `PersonErased`."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         tombstones.refuse([self.user_id], using)  # type: ignore[attr-defined]
-        super().save(*args, **kwargs)
+        with write_lock(using):
+            super().save(*args, **kwargs)

@@ -19,7 +19,7 @@ from memory.backends.firestore.values.batching import batches
 from .. import sealing
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
 from ..conf import memory_settings
-from ..contention import retry_on_contention, write_transaction
+from ..contention import retry_on_contention, write_lock, write_transaction
 from ..retention import Policy, applied_to_reads, policies_of
 from ..telemetry import CREATE, DELETE, UPDATE, traced
 from ..tombstones import tombstones
@@ -212,7 +212,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         if isinstance(owner := values.get(self.model.OWNER), str):
             tombstones.refuse([owner], self.db)
         if self._checked:
-            return super().update(**{**self.model.stamps(), **values})
+            with write_lock(self.db):
+                return super().update(**{**self.model.stamps(), **values})
         if self.model.SIZED_FIELDS.isdisjoint(values) and not self.model.has_versions():
             self._check_values(values)
             return self._update_at_once(values)
@@ -225,7 +226,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     def delete(self) -> tuple[int, dict[str, int]]:
         """Django's `delete`."""
         if not (self.model.is_cached(self.db) or self.model.has_versions()) or self._is_not_plain():
-            return super().delete()
+            with write_lock(self.db):
+                return super().delete()
         with self.model.writing(self.db) as changes:
             return self._delete_places(places_of(self.order_by()), changes)
 
@@ -247,7 +249,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     def _update_at_once(self, values: Mapping[str, Any]) -> int:
         values = {**self.model.stamps(), **values}
         if not self.model.is_cached(self.db) or self._is_not_plain():
-            return super().update(**values)
+            with write_lock(self.db):
+                return super().update(**values)
         changed = 0
         with self.model.writing(self.db) as changes:
             for old in places_of(self.order_by()):

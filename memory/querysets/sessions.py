@@ -12,7 +12,7 @@ from memory.backends.firestore.values.batching import batches
 
 from ..batches import ROWS_AT_ONCE, Activity, activities, places_of
 from ..cache import Conversation
-from ..contention import retry_on_contention
+from ..contention import retry_on_contention, write_lock
 from ..tombstones import tombstones
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
     def update(self, **values: Any) -> int:
         """Django's `update`."""
         if not self.model.is_cached(self.db) or self.query.is_sliced:
-            return super().update(**values)
+            with write_lock(self.db):
+                return super().update(**values)
         changed = 0
         with self.model.writing(self.db) as changes:
             for found in places_of(self.order_by()):
