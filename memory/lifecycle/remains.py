@@ -148,7 +148,7 @@ def in_redis(alias: str, wanted: Wanted) -> Iterator[Remain]:
         return
     from redis.exceptions import RedisError  # slow to import, and not used without a cache
 
-    from ..redis import raw_client, unguarded
+    from ..redis import raw_client, unguarded  # imports redis, which is slow
 
     client: Any = raw_client(cache)
 
