@@ -28,6 +28,7 @@ TAGS = (
     ("memory-items", "Messages, facts and events in users' memories."),
     ("agent-data", "Raw data produced by agents."),
     ("sessions", "Conversations. Created with their first item; deleted with all their items."),
+    ("people", "Everything that is stored of a person: what an erasure costs, and the erasure, with a receipt."),
 )
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
@@ -39,7 +40,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "SCHEMA_PATH_PREFIX": r".*?/(?=memory-items|agent-data|sessions|health)",
+    "SCHEMA_PATH_PREFIX": r".*?/(?=memory-items|agent-data|sessions|people|health)",
     "PREPROCESSING_HOOKS": ["memory.api.schema.only_own_views"],
     "POSTPROCESSING_HOOKS": ["memory.api.schema.be_strict"],
     "DISABLE_ERRORS_AND_WARNINGS": False,

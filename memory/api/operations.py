@@ -52,6 +52,26 @@ SESSION = {
     "last_activity": "2026-01-31T12:07:30Z",
     "metadata": {"title": "A journey by train"},
 }
+ERASURE = {
+    "user_id": "ada",
+    "state": "finished",
+    "erased": {"memory_items": 2, "user_sessions": 1},
+    "go_on_at": None,
+    "refused_until": "2026-02-01T12:00:00Z",
+    "receipt": {"payload": '{"counts": {"memory_items": 2, "user_sessions": 1}, ...}', "signature": "pJ2s...Ag=="},
+    "cost": {
+        "owned": {"memory_items": 2, "user_sessions": 1},
+        "looked_through": {"memory_idempotency_keys": 4},
+        "reads": 29,
+        "writes": 6,
+        "deletes": 3,
+        "price": 0.0000144,
+    },
+}
+ERASING = (
+    "Needs the permission `memory.erase_person`, for your own memory, too. A token that is limited to an owner may "
+    "name that owner only."
+)
 
 
 def pick(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -258,12 +278,32 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             errors=(404,),
         ),
     },
+    "people": {
+        "erasure": Operation(
+            "Retrieve the cost and the state of an erasure",
+            "What erasing this person would cost now, how far an erasure is that was begun, and its receipt until "
+            f"`refused_until`. Changes nothing. {ERASING}",
+            response_example=ERASURE | {"state": "none", "erased": {}, "refused_until": None, "receipt": None},
+            errors=(403, 404),
+        ),
+        "erase": Operation(
+            "Erase a person",
+            "Erases everything of this person, up to 5,000 records in one request, and refuses writes of the person. "
+            "Send it again until `state` is `finished`, after `go_on_at` if there is one: writes that were under way "
+            "when the erasure began must have ended. A request that is repeated goes on; use a new Idempotency-Key for "
+            f"each step. {ERASING}",
+            request=serializers.ErasureQuerySerializer,
+            request_example={"keep_hours": 24, "scan": True},
+            response_example=ERASURE,
+            errors=(404,),
+        ),
+    },
 }
 
 ERRORS: Mapping[int, str] = {
     400: "Invalid request; see `fields`.",
     401: "Missing or invalid credentials.",
-    403: "Missing or invalid CSRF token (session authentication).",
+    403: "A missing permission or scope, or a missing or invalid CSRF token (session authentication).",
     404: "The record does not exist, or you cannot read it.",
     304: "The client has the record already: `If-None-Match` names its tag.",
     405: "Method not allowed: `bulk`, `check-duplicate`, `context` and `search` are paths, not ids.",

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from ..conf import memory_settings
 
 ACT_FOR_ANY_USER = "memory.act_for_any_user"
+ERASE_PERSON = "memory.erase_person"
 READ, WRITE, FORGET = "read", "write", "forget"
 # By method, except for actions that POST a query.
 SCOPE_OF_METHOD: Mapping[str, str] = {
@@ -32,6 +33,7 @@ SCOPE_OF_ACTION: Mapping[str, str] = {
     "search_many": READ,
     "bulk_get": READ,
     "bulk_delete": FORGET,
+    "erase": FORGET,
 }
 
 
@@ -55,6 +57,17 @@ class HasScope(BasePermission):
         if allows is not None and not allows(scope):
             raise InsufficientScope(scope)
         return True
+
+
+class MayErasePerson(BasePermission):
+    """Whether the user may erase the person of the URL; their own memory needs the permission, too, as in the admin.
+
+    A token for one owner only may erase no other.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Check the user and the token."""
+        return bool(request.user.has_perm(ERASE_PERSON)) and only_owner(request) in ("", view.kwargs.get("user_id"))
 
 
 def scope_of(method: str, action: str | None) -> str:

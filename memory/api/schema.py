@@ -34,7 +34,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 BODIES = frozenset({"POST", "PUT", "PATCH"})
 LISTS = frozenset({"list", "history"})
 CHANGES = frozenset({"update", "partial_update", "destroy"})
-IDEMPOTENT = frozenset({"create", "bulk", "bulk_upsert", "bulk_delete"}) | CHANGES
+IDEMPOTENT = frozenset({"create", "bulk", "bulk_upsert", "bulk_delete", "erase"}) | CHANGES
 CONDITIONS: Mapping[str, Mapping[str, str]] = {
     "retrieve": {
         "If-None-Match": "The tags of records that the client has: if the record has one of them, the status is 304.",

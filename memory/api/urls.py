@@ -6,13 +6,14 @@ from rest_framework.routers import SimpleRouter
 from memory.health import urlpatterns as health_urls
 
 from .documentation import RedocView, SchemaView, SwaggerView
+from .people import PeopleViewSet
 from .viewsets import AgentDataViewSet, MemoryItemViewSet, UserSessionViewSet
 
 app_name = "memory-api"
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a regular expression, like the router's routes
-for viewset in (MemoryItemViewSet, AgentDataViewSet, UserSessionViewSet):
+for viewset in (MemoryItemViewSet, AgentDataViewSet, UserSessionViewSet, PeopleViewSet):
     router.register(viewset.collection, viewset, basename=viewset.collection)
 
 documentation: list[URLPattern] = [

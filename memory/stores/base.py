@@ -129,7 +129,7 @@ class MemoryManager(ABC):
             check_name("session_id", session_id)
         conditions = parse(filters)
         if session_id is None and not conditions:
-            problem = "Pass a session or filters; delete_user() deletes all that is stored of a user."
+            problem = "Pass a session or filters; delete_user() deletes all items of a user."
             raise ValidationError({"filters": problem})
         return await self._forget(user_id, session_id, conditions)
 
@@ -150,7 +150,8 @@ class MemoryManager(ABC):
     async def delete_user(self, user_id: str) -> int:
         """Delete all that is stored of a user: items, sessions, search index, checkpoints; return the number of items.
 
-        What others write meanwhile stays: call it again. Agent data has no user and stays.
+        What others write meanwhile stays: call it again. Agent data has no user and stays. This is not the erasure of
+        a person, with a tombstone and a receipt: that is `memory.lifecycle.erasure.erase()` or `memory_erase`.
         """
         self._require_ready()
         check_name("user_id", user_id)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
 EXAMPLES = int(os.environ.get("MEMORY_FUZZ_EXAMPLES", "15"))
 # Ids of existing records for the paths.
-KNOWN = {"memory-items": "known", "agent-data": "known", "sessions": "ada:chat-1"}
+KNOWN = {"memory-items": "known", "agent-data": "known", "sessions": "ada:chat-1", "people": "ada"}
 
 IDENTITY = {"user_id": "ada", "session_id": "chat-1"}
 TIMES = frozenset(
@@ -56,8 +56,8 @@ api = schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
 
 @pytest.fixture(params=["ada", "operator"])
 def token(request: pytest.FixtureRequest, make_user: Callable[..., Any]) -> Token:
-    """A token of a user with records, and of one who may act for any user."""
-    permissions = ("act_for_any_user",) if request.param == "operator" else ()
+    """A token of a user with records, and of one who may act for any user and erase people."""
+    permissions = ("act_for_any_user", "erase_person") if request.param == "operator" else ()
     MemoryItem.objects.create(id="known", user_id="ada", session_id="chat-1", item_type="message", text_content="hello")
     AgentData.objects.create(id="known", agent_id="ada", data_type="plan")
     return Token(request.param, AccessToken.objects.issue(make_user(request.param, permissions=permissions))[1])
@@ -220,7 +220,7 @@ def test_every_response_matches_the_schema(case: schemathesis.Case, token: Token
     user = token.user
     if case.meta and case.meta.generation.mode.is_positive:
         if case.path_parameters:
-            case.path_parameters["id"] = KNOWN[case.path.split("/")[2]]
+            case.path_parameters = dict.fromkeys(case.path_parameters, KNOWN[case.path.split("/")[2]])
         for amend in RULES:
             amend(case, user)
     with rolled_back():

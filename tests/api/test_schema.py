@@ -47,6 +47,7 @@ def test_schema_is_public_valid_and_complete(schema: dict[str, Any]) -> None:
         "/api/memory-items/check-duplicate/",
         "/api/memory-items/context/",
         "/api/memory-items/search/",
+        "/api/people/{user_id}/erase/",
         "/api/sessions/{id}/history/",
     }
 
