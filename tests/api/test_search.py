@@ -309,7 +309,8 @@ def test_items_that_wait_for_the_index_are_counted(
 ) -> None:
     """For one question and for several: the results may be incomplete."""
     assert ada.get(SEARCH, {"q": "night train"}).json()["waiting"] == 0
-    monkeypatch.setattr("memory.search.unindexed.MOST_READ", 0)
+    for name in ("MOST_READ", "MOST_CHOSEN"):
+        monkeypatch.setattr(f"memory.search.unindexed.{name}", 0)
     cache.clear()
     assert ada.get(SEARCH, {"q": "night train"}).json()["waiting"] == 3
     several = ada.post(SEARCH, {"questions": ["night train", "piano"]}, format="json").json()["searches"]
