@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from memory.lifecycle import erasure
 from memory.tombstones import tombstones
@@ -19,3 +20,10 @@ def _checked_writes(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     tombstones.clear()
     yield
     tombstones.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_databases_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check for remains reads every database, also one that a module's fixture keeps until the session ends."""
+    for alias in connections.databases.keys() - {"default", "memory"}:
+        monkeypatch.delitem(connections.databases, alias)
