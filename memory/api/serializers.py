@@ -379,20 +379,26 @@ class DeletedSerializer(serializers.Serializer[Any]):
     results = DeletionResultSerializer(many=True, help_text="In the order of the request.")
 
 
+OMITTED = "The response is full; ask for this record again."
+
+
 class ReadResultSerializer(serializers.Serializer[Any]):
-    """One of many records that were read by id."""
+    """One of many records that were read by id.
+
+    Subclasses have the field `status`: drf-spectacular can only name equal choices of several components if their
+    labels differ.
+    """
 
     id = serializers.CharField()
-    status = serializers.ChoiceField(
-        choices=["found", "not_found", "omitted"],
-        help_text="`omitted`: the response is full; ask for this record again.",
-    )
     etag = serializers.CharField(allow_null=True, help_text="The record's tag for `If-Match`.")
 
 
 class MemoryItemReadSerializer(ReadResultSerializer):
     """A memory item, by id."""
 
+    status = serializers.ChoiceField(
+        choices=[("found", "The item."), ("not_found", "No item of yours."), ("omitted", OMITTED)]
+    )
     item = MemoryItemSerializer(allow_null=True)
 
 
@@ -405,6 +411,9 @@ class MemoryItemsReadSerializer(serializers.Serializer[Any]):
 class AgentDataReadSerializer(ReadResultSerializer):
     """Agent data, by id."""
 
+    status = serializers.ChoiceField(
+        choices=[("found", "The data."), ("not_found", "No data of yours."), ("omitted", OMITTED)]
+    )
     item = AgentDataSerializer(allow_null=True)
 
 
