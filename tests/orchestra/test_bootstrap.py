@@ -42,6 +42,15 @@ def bootstrap(environment: dict[str, str], port: int) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+# A shell starts background jobs with SIGINT ignored, which Python keeps. `preexec_fn` would fork, which aborts if the
+# process has used gRPC.
+INTERRUPTIBLE = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def status(url: str) -> int | None:
     """The response's status; None while no server responds."""
     try:
@@ -65,13 +74,11 @@ def test_it_serves_and_ends_quietly(
     log = tmp_path / "server.log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "manage.py", "runserver", "--noreload", str(port)],
+            [sys.executable, "-c", INTERRUPTIBLE, sys.executable, "manage.py", "runserver", "--noreload", str(port)],
             cwd=ROOT,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # A shell starts background jobs with SIGINT ignored, which Python keeps.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             started = time.monotonic()
