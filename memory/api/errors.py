@@ -31,7 +31,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from ..contention import engine_error, is_contention, is_outcome_unknown
-from ..exceptions import StorageError
+from ..exceptions import PersonErased, StorageError
 from ..request_ids import request_id
 from ..search.embedders import EmbedderError
 
@@ -77,6 +77,13 @@ class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
     default_detail = "A concurrent request wrote one of these records. Nothing was written; try again."
+
+
+class Erased(APIException):
+    """409: the person was erased, and their records cannot be written until a given time."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "person_erased"
 
 
 class Unavailable(APIException):
@@ -162,6 +169,11 @@ def too_broad(error: Exception) -> APIException:
     """A query that the storage refuses; its message, which suggests a fix, is logged."""
     logger.warning("The storage refused a query as too broad: %s", error)
     return TooBroad()
+
+
+def erased(error: Exception) -> APIException:
+    """A write of an erased person; the message has the time until which writes are refused."""
+    return Erased(str(error))
 
 
 def unavailable(error: Exception) -> APIException:
@@ -261,6 +273,7 @@ TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Make], 
     ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), bad_request),
     (NotSupportedError, not_supported),
     (DataError, invalid_value),
+    (PersonErased, erased),
     ((OperationalError, InterfaceError, InternalError, StorageError), unavailable),
     (EmbedderError, model_unavailable),
 )

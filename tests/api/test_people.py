@@ -193,6 +193,28 @@ def test_invalid_requests(officer: APIClient) -> None:
     assert not Erasure.objects.exists()
 
 
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # tombstones are read outside of it
+def test_writes_of_an_erased_person_are_refused(
+    make_user: Callable[..., Any],
+    client_for: Callable[[Any], APIClient],
+    make_item: Callable[..., MemoryItem],
+    settings: Any,
+) -> None:
+    """With a code of their own and the time, since to try again does not help; others write as before."""
+    settings.MEMORY = {**settings.MEMORY, "ERASURE_CHECK": 0.0}
+    officer = client_for(make_user("officer", permissions=("erase_person", "act_for_any_user")))
+    make_item(user_id=ADA)
+    until = officer.post(url(), {}, format="json").json()["refused_until"]
+    written = {"user_id": ADA, "item_type": "message", "text_content": "x"}
+    for path, body in (("", written), ("bulk/", {"items": [written]})):
+        response = officer.post(f"/api/memory-items/{path}", body, format="json")
+        assert response.status_code == 409
+        assert response.json()["error"]["code"] == "person_erased"
+        assert until[:19] in response.json()["error"]["message"]
+    assert officer.post("/api/memory-items/", {**written, "user_id": "bob"}, format="json").status_code == 201
+    tombstones.clear()
+
+
 def test_requests_are_recorded(officer: APIClient, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The look at the cost as a read, the request as an erasure, with the person; the erasure itself, too."""
     settings.MEMORY = {**settings.MEMORY, "AUDIT": "log"}
