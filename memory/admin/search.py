@@ -1,7 +1,8 @@
 """The search box of memory items: ranked search in one user's memory, keyword search in all.
 
 The user is given by a prefix, `user:ada what did she paint?` (quoted if the name has spaces), or by the filter. Then
-`min_score:0.3` leaves out results with a lower score, and `hidden:yes` finds hidden items, too.
+`min_score:0.3` leaves out results with a lower score, `hidden:yes` finds hidden items, too, and `asker:Bo` names the
+speaker who says "I" in the question (quoted as a user).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from .base import RecordChangeList
 
 NAMED = re.compile(r'\s*user:(?:"(?P<quoted>[^"]+)"|(?P<plain>\S+))(?P<rest>.*)', re.DOTALL)
 OPTION = re.compile(
-    r"\s*(?:min_score:(?P<score>0?\.\d{1,6}|[01](?:\.0{1,6})?)|(?P<hidden>hidden:yes))(?=\s|$)", re.ASCII
+    r"\s*(?:min_score:(?P<score>0?\.\d{1,6}|[01](?:\.0{1,6})?)|(?P<hidden>hidden:yes)"
+    r'|asker:(?:"(?P<quoted>[^"]+)"|(?P<plain>[^\s"]+)))(?=\s|$)',
+    re.ASCII,
 )
 MAX_RESULTS = 50
 
@@ -41,6 +44,7 @@ class MemoryQuery:
     text: str
     min_score: float = 0.0
     hidden: bool = False
+    asker: str = ""
 
 
 def parse_query(search_text: str, selected_user: str | None) -> MemoryQuery | None:
@@ -52,12 +56,13 @@ def parse_query(search_text: str, selected_user: str | None) -> MemoryQuery | No
 
 def with_options(user_id: str, text: str) -> MemoryQuery:
     """The search of a text that may begin with options."""
-    min_score, hidden = 0.0, False
+    min_score, hidden, asker = 0.0, False, ""
     while option := OPTION.match(text):
         text = text[option.end() :]
         min_score = float(option["score"]) if option["score"] else min_score
         hidden = hidden or option["hidden"] is not None
-    return MemoryQuery(user_id, text.strip(), min_score, hidden)
+        asker = option["quoted"] or option["plain"] or asker
+    return MemoryQuery(user_id, text.strip(), min_score, hidden, asker)
 
 
 def search_results(
@@ -81,6 +86,7 @@ def _search(request: HttpRequest, items: Any, memory_query: MemoryQuery) -> list
             explain=True,
             min_score=memory_query.min_score,
             hidden=memory_query.hidden,
+            asker=memory_query.asker,
         )
     except ValueError as error:  # too long
         messages.error(request, str(error))

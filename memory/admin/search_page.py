@@ -82,6 +82,7 @@ class SearchForm(forms.Form):
     q = forms.CharField(label=gettext_lazy("question"), max_length=10_000)
     min_score = forms.FloatField(label=gettext_lazy("least score"), min_value=0, max_value=1, required=False)
     hidden = forms.BooleanField(label=gettext_lazy("hidden items, too"), required=False)
+    asker = forms.CharField(label=gettext_lazy("asked by"), max_length=1_500, required=False)
 
 
 def marked(text: str, is_sought: Callable[[str], Collection[str]]) -> list[Piece]:
@@ -206,6 +207,7 @@ def search(request: HttpRequest, wanted: Mapping[str, Any]) -> Results:
             explain=True,
             min_score=wanted["min_score"] or 0.0,
             hidden=wanted["hidden"],
+            asker=wanted["asker"],
         )
     except EmbedderError as error:
         messages.error(request, _("The embedding model is unavailable: %s") % error)
@@ -285,5 +287,9 @@ def feedback_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 def given(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a search that were used."""
-    options = {"min_score": wanted["min_score"], "hidden": "on" if wanted["hidden"] else None}
+    options = {
+        "min_score": wanted["min_score"],
+        "hidden": "on" if wanted["hidden"] else None,
+        "asker": wanted["asker"] or None,
+    }
     return {name: value for name, value in options.items() if value is not None}

@@ -28,6 +28,7 @@ from .fields import FILTER_TEXT, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RAN
 from .pagination import WHOLE_NUMBER
 from .parsers import parse_finite, reject_constant
 
+ASKER = 'The speaker who says "I" in the question; default: the user of the memory.'
 DEFAULT_RESULTS = 10
 # A path in a query has at most 1,500 bytes: the column's name, a dot and two quotes are part of it, and a quote or a
 # backslash in the key takes two.
@@ -343,6 +344,7 @@ class MemoryItemSearch(MemoryItemFilter):
     hidden = FlagFilter(
         method="applied_by_view", help_text="Whether to find items whose metadata has a true `hidden`, too."
     )
+    asker = TextFilter(method="applied_by_view", help_text=ASKER)
 
     def applied_by_view(self, queryset: QuerySet[Any], name: str, value: Any) -> QuerySet[Any]:
         """No-op: the view passes these to the search."""

@@ -28,7 +28,7 @@ from ..search import MIN_SCORE
 from ..text_index import MOST_RESULTS
 from . import fields
 from .errors import MAX_PROBLEMS, printable
-from .filters import DEFAULT_RESULTS
+from .filters import ASKER, DEFAULT_RESULTS
 from .parsers import RECORD_VALUES, has_more_values
 from .permissions import principal
 
@@ -517,6 +517,7 @@ class QuestionsSerializer(StrictSerializer):
         default=False, help_text="Whether to find items whose metadata has a true `hidden`, too."
     )
     explain = fields.StrictBooleanField(default=False, help_text="Whether to include the parts of each score.")
+    asker = fields.FilterTextField(required=False, help_text=ASKER)
     as_of = fields.TimestampField(required=False, help_text="Results that are valid at this time come first.")
     importance = fields.StrictNumberField(
         default=0.0, min_value=0, max_value=1, help_text="Weight of the items' `importance` in the order."

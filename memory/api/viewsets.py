@@ -472,6 +472,7 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
             min_score=values["min_score"] or 0.0,
             hidden=bool(values["hidden"]),
             explain=bool(values["explain"]),
+            asker=values["asker"],
             as_of=values["as_of"],
             importance=values["importance"] or 0.0,
             recency=values["recency"] or 0.0,
@@ -489,7 +490,8 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
         if not filterset.is_valid():
             raise cast(ValidationError, translate_validation(filterset.errors))
         names = ("limit", "min_score", "hidden", "explain", "importance", "recency", "touch")
-        options = {name: values[name] for name in names} | {"as_of": values.get("as_of")}
+        options = {name: values[name] for name in names}
+        options |= {"as_of": values.get("as_of"), "asker": values.get("asker", "")}
         questions = values["questions"]
         every = self.searched(filterset, values.get("user_id")).search_many(questions, **options)
         bytes_of_each = PAGE_BYTES // len(questions)

@@ -203,6 +203,7 @@ def search(caller: Caller, given: Mapping[str, Any]) -> Answer:
         item_type=given.get("type"),
         limit=int(given.get("limit", 10)),
         min_score=float(given.get("min_score", 0)),
+        asker=given.get("asker", ""),
     )
     return items_of(found)
 
@@ -357,6 +358,7 @@ TOOLS: Mapping[str, Tool] = {
                 "until": a_time("Before this time."),
                 "limit": number("How many items at most.", 10, MOST_RESULTS),
                 "min_score": SCORE,
+                "asker": text("The speaker who says 'I' in the question, if it is not the user."),
             },
             ["question"],
         ),

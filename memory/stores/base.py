@@ -199,6 +199,7 @@ class MemoryManager(ABC):
         importance: float = 0.0,
         recency: float = 0.0,
         touch: bool = False,
+        asker: str = "",
     ) -> Results:
         """Full-text and semantic search: the user's `limit` (1 to 100) best unexpired items, best first.
 
@@ -206,7 +207,8 @@ class MemoryManager(ABC):
         `score_parts`. Items with a score below `min_score` are left out, and those whose metadata has a true `hidden`
         unless `hidden` is True. Items that are valid at `as_of` (None: now) come first, the others have a false
         `valid`. `importance` and `recency` (0 to 1) are weights in the order; `touch` notes the results as used, at
-        most once a day each. `filters` are those of the history. `waiting` of the returned list is the number of items
+        most once a day each. `asker` is the speaker who says "I" in the query; empty: the user. `filters` are those of
+        the history. `waiting` of the returned list is the number of items
         that wait for the search index and were not searched in full. Raises `ConnectionError` if a remote embedder is
         unavailable.
         """
@@ -220,11 +222,14 @@ class MemoryManager(ABC):
                 raise ValidationError({name: "This must be True or False."})
         for name, share in (("min_score", min_score), ("importance", importance), ("recency", recency)):
             check_share(name, share)
+        if not isinstance(asker, str):
+            raise ValidationError({"asker": "This must be a string."})
         options = SearchOptions(
             limit,
             float(min_score),
             hidden,
             explain,
+            asker,
             as_of=None if as_of is None else checked_time("as_of", as_of),
             importance=float(importance),
             recency=float(recency),

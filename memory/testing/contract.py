@@ -719,6 +719,18 @@ class MemoryManagerContract:
         best: list[Any] = wait(manager.search, user, "the red lighthouse", min_score=found[0].score)
         assert [one.pk for one in best] == [found[0].pk]
 
+    def test_a_question_in_the_first_person_is_of_its_asker(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """By default the user asks; `asker` names another speaker."""
+        for speaker in ("Bo", "Cy"):
+            said = f"My train was late, said {speaker}"
+            wait(manager.add_memory_item, item(text_content=said, metadata={"speaker": speaker}))
+        for speaker in ("Bo", "Cy"):
+            found = wait(manager.search, user, "When was my train late?", explain=True, asker=speaker)
+            by_asker = {one.metadata["speaker"] for one in found if one.score_parts.get("user_first", 0) > 0}
+            assert by_asker == {speaker}
+
     def test_a_question_stays_with_the_user(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
     ) -> None:
@@ -779,7 +791,7 @@ class MemoryManagerContract:
         [{"query": query} for query in (None, 5, b"x", "x" * 10_001)]
         + [{"limit": limit} for limit in (0, 101, "5")]
         + [{"min_score": score} for score in (-0.1, 1.1, float("nan"), "0.5", True)]
-        + [{"session_id": ""}, {"explain": "yes"}, {"hidden": 1}, {"user_id": ""}],
+        + [{"session_id": ""}, {"explain": "yes"}, {"hidden": 1}, {"asker": None}, {"user_id": ""}],
     )
     def test_a_question_that_makes_no_sense_is_refused(
         self, manager: MemoryManager, user: str, arguments: dict[str, Any]

@@ -75,6 +75,8 @@ def ids(client: Client, url: str, **query: str) -> list[str]:
         ("user:ada min_score:0.3 night", None, search.MemoryQuery("ada", "night", min_score=0.3)),
         ("hidden:yes  min_score:1 a train", "ada", search.MemoryQuery("ada", "a train", min_score=1.0, hidden=True)),
         ("min_score:2 night", "ada", search.MemoryQuery("ada", "min_score:2 night")),
+        ("asker:Bo asker my train", "ada", search.MemoryQuery("ada", "asker my train", asker="Bo")),
+        ('asker:"Bo Li" hidden:yes x', "ada", search.MemoryQuery("ada", "x", hidden=True, asker="Bo Li")),
         ("hidden:yesterday", "ada", search.MemoryQuery("ada", "hidden:yesterday")),
     ],
 )

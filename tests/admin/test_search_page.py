@@ -104,6 +104,18 @@ def test_nothing_found(superuser: Client, stored: None) -> None:
     assert len(found(superuser, user="ada", q=QUESTION, min_score="1")) == 0
 
 
+def test_the_asker_is_a_field(superuser: Client, make_item: Callable[..., MemoryItem]) -> None:
+    """By default the person asks."""
+    for speaker in ("Bo", "Cy"):
+        make_item(id=speaker, text_content=f"My train was late, said {speaker}", metadata={"speaker": speaker})
+    query = {"user": "ada", "q": "When was my train late?"}
+    scores = [{one.item.pk: one.score for one in found(superuser, **query, asker=asker)} for asker in ("Bo", "Cy", "")]
+    assert scores[0]["Bo"] > scores[1]["Bo"]
+    assert scores[0]["Cy"] < scores[1]["Cy"]
+    page = superuser.get(SEARCH, {**query, "asker": "Bo"}).content.decode()
+    assert page.count('<input type="hidden" name="asker" value="Bo">') == 3
+
+
 def test_items_that_wait_for_the_index_are_counted(
     superuser: Client, url: Any, stored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,18 @@ def test_explain_returns_the_parts_of_the_score(ada: APIClient, said: dict[str, 
     assert ada.get(SEARCH, {"q": "night train", "explain": "false"}).json()["results"][0]["parts"] is None
 
 
+def test_a_question_in_the_first_person_is_of_its_asker(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:
+    """By GET and by POST."""
+    for speaker in ("Bo", "Cy"):
+        make_item(id=speaker, text_content=f"My train was late, said {speaker}", metadata={"speaker": speaker})
+    asked: dict[str, Any] = {"asker": "Bo", "explain": True}
+    one = ada.get(SEARCH, {"q": "When was my train late?", **asked, "explain": "true"}).json()["results"]
+    question = {"questions": ["When was my train late?"], **asked}
+    [many] = ada.post(SEARCH, question, format="json").json()["searches"]
+    for rows in (one, many["results"]):
+        assert {row["id"] for row in rows if row["parts"].get("user_first", 0) > 0} == {"Bo"}
+
+
 def test_search_is_restricted_to_the_owner(
     ada: APIClient, bob: APIClient, operator: APIClient, said: dict[str, MemoryItem]
 ) -> None:

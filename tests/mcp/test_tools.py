@@ -112,6 +112,7 @@ def test_search(ada: Mcp, chat: list[MemoryItem]) -> None:
         assert ada.call("search", question="Where are the bees?", **none)["items"] == []
     assert [one["id"] for one in ada.call("search", question="bees", until="2026-03-01T09:31:00Z")["items"]] == ["i0"]
     assert len(ada.call("search", question="bees", limit=1)["items"]) == 1
+    assert ada.call("search", question="Where are my bees?", asker="Bo")["items"]
 
 
 def test_recent(ada: Mcp, chat: list[MemoryItem]) -> None:
@@ -240,6 +241,7 @@ def test_resources_are_paged(ada: Mcp) -> None:
         ("search", {"question": "x", "limit": True}, "limit"),
         ("search", {"question": "x", "limit": 1.5}, "limit"),
         ("search", {"question": "x", "min_score": 2}, "min_score"),
+        ("search", {"question": "x", "asker": ""}, "asker"),
         ("search", {"question": "x" * 10_001}, "question"),
         ("get", {"ids": []}, "ids"),
         ("get", {"ids": ["x"] * 101}, "ids"),
