@@ -230,7 +230,7 @@ class UnitOfWork:
 
     def _others(self, read: Read, own: Mapping[str, Entry], limit: int | None) -> list[tuple[Any, ...]]:
         """The rows of a read without buffered writes: at most `limit` + 1."""
-        bound = None if limit is None else limit + self._buffer.stored_count(collections_of(read)[0])
+        bound = None if limit is None else limit + self.stored_count(collections_of(read)[0])
         found = list(self._run_tracked(_with_id(read, None if bound is None else bound + 1)))
         return [row[1:] for row in _limited((row for row in found if row[0] not in own), limit)]
 
@@ -258,7 +258,7 @@ class UnitOfWork:
 
     def stored_count(self, collection: str) -> int:
         """How many documents with buffered writes may be stored."""
-        return self._buffer.stored_count(collection)
+        return len(self._buffer.stored_ids(collection))
 
     def changed_rows(
         self, read: Query | Merge, columns: tuple[Ref, ...]
@@ -268,8 +268,7 @@ class UnitOfWork:
         self._note_access()
         collection = collections_of(read)[0]
         own, decode = self._buffer.entries_of(collection), codec.row_decoder(columns)
-        created = self._buffer.created()
-        stored = self._base_documents([(collection, id) for id in own if (collection, id) not in created])
+        stored = self._base_documents([(collection, id) for id in self._buffer.stored_ids(collection)])
         mine = self._own_rows(collection, self._may_match(read, own), columns)
         return [decode(one) for one in stored.values()], list(mine)
 

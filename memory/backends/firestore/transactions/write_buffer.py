@@ -23,10 +23,11 @@ entries after it.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -147,7 +148,7 @@ class ColumnIndex:
         """The documents whose column may have one of these tokens."""
         return [id for token in (*dict.fromkeys(tokens), None) for id in self._by_token.get(token, ())]
 
-    def between(self, low: Token | None, high: Token | None) -> list[str]:
+    def between(self, low: Token | None, high: Token | None) -> Collection[str]:
         """The documents whose column may be in a range, both ends included. None is no bound; one must be given."""
         bound = low or high
         if bound is None:
@@ -162,7 +163,27 @@ class ColumnIndex:
         ordered = self._sorted.get(bound[0], [])
         start = 0 if low is None else bisect_left(ordered, low, key=itemgetter(0))
         stop = len(ordered) if high is None else bisect_right(ordered, high, key=itemgetter(0))
-        return [*(id for _, id in ordered[start:stop]), *self._by_token.get(None, ())]
+        return Span(ordered, start, stop, self._by_token.get(None, {}))
+
+
+@dataclass(frozen=True)
+class Span(Collection[str]):
+    """The documents of a part of an ordered index, and those of unknown values. Its length is known without a visit."""
+
+    ordered: Sequence[tuple[Token, str]]
+    start: int
+    stop: int
+    unknown: Collection[str]
+
+    def __len__(self) -> int:
+        return max(self.stop - self.start, 0) + len(self.unknown)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (id for _, id in islice(self.ordered, self.start, self.stop))
+        yield from self.unknown
+
+    def __contains__(self, id: object) -> bool:
+        return any(one == id for one in self)
 
 
 class Buffer:
@@ -173,7 +194,7 @@ class Buffer:
         self._tokenize = tokenize
         self._widened = widened
         self._entries: dict[str, dict[str, Entry]] = {}
-        self._stored: dict[str, int] = {}
+        self._stored: dict[str, dict[str, None]] = {}
         self._indexes: dict[str, dict[str, ColumnIndex]] = {}
         self._journal: list[tuple[Key, Entry | None]] = []
 
@@ -185,9 +206,9 @@ class Buffer:
         """The entries of a collection's documents, by id."""
         return self._entries.get(collection, {})
 
-    def stored_count(self, collection: str) -> int:
-        """How many documents with buffered writes may be stored."""
-        return self._stored.get(collection, 0)
+    def stored_ids(self, collection: str) -> Collection[str]:
+        """The documents with buffered writes that may be stored."""
+        return self._stored.get(collection, {})
 
     def index(self, collection: str, column: str) -> ColumnIndex:
         """The documents of a collection by a column, or by `BY_ID`, as they will be after the commit."""
@@ -242,8 +263,10 @@ class Buffer:
     def _set(self, key: Key, entry: Entry | None) -> None:
         collection, id = key
         own = self._entries.setdefault(collection, {})
-        before = own.get(id)
-        self._stored[collection] = self.stored_count(collection) + _may_be_stored(entry) - _may_be_stored(before)
+        if _may_be_stored(entry):
+            self._stored.setdefault(collection, {})[id] = None
+        else:
+            self._stored.get(collection, {}).pop(id, None)
         for index in self._indexes.get(collection, {}).values():
             index.add(id, entry)
         if entry is not None:
