@@ -18,11 +18,12 @@ from rest_framework.test import APIClient
 
 from memory.models import AgentData, MemoryItem
 
-from . import backends
+from . import backends, randomness
 
 pytest_plugins = ["memory.testing.redis", "memory.testing.plugin"]
 # The engine's own tests, and those on Firestore alone, have other settings: `make test` runs them.
 collect_ignore = ["engine", "firestore_only"]
+randomness.load_profile()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -203,5 +203,5 @@ class Machine(RuleBasedStateMachine):
 def test_the_cache_keeps_its_word(redis_server: RedisServer, use_redis: Callable[..., ConversationCache]) -> None:
     """In any order of events, lookups return only current rows, and the cache stays within its limits."""
     Machine.cache = replace(use_redis(redis_server), size=3)
-    profile = settings(max_examples=250, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    profile = settings(max_examples=250, stateful_step_count=30, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Machine, settings=profile)

@@ -15,8 +15,11 @@ from django.db import connection
 from django.db.models.signals import post_migrate
 
 from memory.testing.plugin import firestore_emulator, firestore_project
+from tests import randomness
 
 __all__ = ["firestore_emulator", "firestore_project"]
+
+randomness.load_profile()
 
 
 @pytest.fixture(scope="session")

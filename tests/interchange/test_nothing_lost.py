@@ -97,7 +97,7 @@ def check(file: File, folder: Path) -> None:
 def test_a_format(name: str, tmp_path: Path) -> None:
     """Any valid file, with messages in it that are none."""
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(FORMATS[name])
     def any_file(file: File) -> None:
         check(file, tmp_path)

@@ -135,7 +135,7 @@ def test_an_entrance(
     """What it accepts is as it was given, and the API can use it; what it rejects is not stored."""
     client = client_for(make_user("ada"))
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(RECORDS)
     def any_record(values: dict[str, Any]) -> None:
         clear()

@@ -347,7 +347,7 @@ def test_html() -> None:
 
 
 @given(JSON, JSON, JSON)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_anything_can_stand_anywhere(content: Any, kind: Any, key: Any) -> None:
     """No content ends the import."""
     more = {"id": key, "uuid": key, "text": content, "created_at": kind, "timestamp": kind, "metadata": key}

@@ -65,7 +65,7 @@ def test_scores_are_the_same_in_every_process() -> None:
     assert len(outputs) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=6), max_size=100),
     st.lists(st.sampled_from([*VOCABULARY, "unknown", "🎉", "\x00"]), max_size=12),

@@ -191,14 +191,14 @@ def _runs(order: tuple[Transaction, ...]) -> bool:
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_serial_histories_are_accepted(seed: int, count: int) -> None:
     """For any overlaps, failures and unknown outcomes."""
     assert check(_serial(random.Random(seed), count)) == []  # noqa: S311
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(2, 4), faults=st.integers(0, 2))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_checker_agrees_with_trying_all_orders(seed: int, count: int, faults: int) -> None:
     """An anomaly is reported exactly if no order explains the history."""
     chance = random.Random(seed)  # noqa: S311

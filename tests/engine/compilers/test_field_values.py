@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, models
 from django.test import override_settings
 from django.utils.functional import lazystr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory.backends.firestore.compilers.field_values import source
@@ -52,7 +52,6 @@ def outcome(make: Callable[[], Any]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-@settings(deadline=None)
 @given(value=VALUES)
 def test_values_are_those_of_djangos_calls(field: Any, value: Any) -> None:
     """For every field type and value, also of a wrong type."""

@@ -82,7 +82,7 @@ def with_other_values(draw: st.DrawFn, condition: Condition) -> Condition:
             return condition
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_bound_template_is_the_plan_of_its_values(data: st.DataObject) -> None:
     """Of the condition for which it was made, and of others with the same outline."""

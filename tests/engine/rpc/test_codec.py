@@ -22,9 +22,6 @@ from memory.backends.firestore.rpc.channel import pb
 from memory.backends.firestore.values import document_ids, sortable_text
 from memory.backends.firestore.values.types import DOCUMENT_ID, JSON_NULL, VERSION, Kind, Ref
 
-settings.register_profile("without_deadline", deadline=None)  # the machine may be busy
-settings.load_profile("without_deadline")
-
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 AWARE = st.datetimes(timezones=st.sampled_from([dt.UTC]))
