@@ -29,8 +29,8 @@ logger = logging.getLogger(__package__)
 class Run:
     """A run of a check. `started` is in seconds of the monotonic clock."""
 
+    started: float
     result: Future[Finding] = field(default_factory=Future)
-    started: float = field(default_factory=clock.monotonic)
 
     @property
     def age(self) -> float:
@@ -78,7 +78,7 @@ class Runner:
             hanging = [run for run in known if not run.result.done()]
             if known and self._is_current(known[-1], len(hanging)):
                 return known[-1]
-            run = Run()
+            run = Run(clock.monotonic())
             self._runs[check.key] = [*hanging, run]
             _start(check, run)
             return run

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from memory import cache as rules
 from memory.cache import Conversation, ConversationCache, Item, Mark, Written, add, remove
 from memory.testing.redis import RedisServer
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True, databases=["default", "memory"])]
 
@@ -123,15 +125,25 @@ def test_reads_and_writes_do_not_prolong_what_is_held(
     redis_server: RedisServer, use_redis: Callable[..., ConversationCache], settings: object
 ) -> None:
     """The TTL counts from the database read, so that a missed change is visible when it ends."""
-    settings.MEMORY = {**settings.MEMORY, "CACHE_TTL": 1}  # type: ignore[attr-defined]
+    settings.MEMORY = {**settings.MEMORY, "CACHE_TTL": 60}  # type: ignore[attr-defined]
     cache = use_redis(redis_server)
     fill(cache, 1)
-    begun = time.monotonic()
-    while time.monotonic() - begun < 0.8:
+
+    def lives() -> dict[Any, int]:
+        return {key: redis_server.client().pttl(key) for key in redis_server.client().keys("*state*")}
+
+    before = lives()
+    time.sleep(0.02)
+    for _ in range(3):
         assert write(cache, cache.mark([CHAT])[CHAT], add(item(2)))
         assert texts(cache) == ["text 2", "text 1"]
-    time.sleep(max(0.0, begun + 1.05 - time.monotonic()))
-    assert texts(cache) is None
+    after = lives()
+    assert before
+    assert after.keys() == before.keys()
+    assert all(0 < after[key] < before[key] for key in before)
+    for key in after:
+        redis_server.client().pexpire(key, 1)
+    wait_until(lambda: texts(cache) is None)
 
 
 def test_a_part_stays_a_part(cache: ConversationCache) -> None:

@@ -309,7 +309,7 @@ def test_other_streams_are_repeated(behind: Behind, straight: Executor) -> None:
 def test_every_call_ends_at_its_deadline(behind: Behind, straight: Executor) -> None:
     """A network that drops everything raises OperationalError in time, for reads and writes."""
     straight.commit([create(1)])
-    slow = [Fault("delay", seconds=3)] * 2
+    slow = [Fault("delay", seconds=4)] * 2
     for method, call in (
         ("Commit", lambda executor: executor.commit([create(2)])),
         ("RunQuery", numbers),
@@ -320,7 +320,7 @@ def test_every_call_ends_at_its_deadline(behind: Behind, straight: Executor) -> 
         started = time.monotonic()
         with pytest.raises(OperationalError):
             call(executor)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3.5
 
 
 def test_definite_errors_are_not_repeated(behind: Behind, log: list[Rpc]) -> None:

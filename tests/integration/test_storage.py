@@ -119,7 +119,7 @@ def seconds(way: Callable[[], Coroutine[Any, Any, None]]) -> float:
 
 
 def test_a_hundred_awaits_overlap(real: Targets, firestore_options: dict[str, Any], namespace: str) -> None:
-    """With a latency of 20 ms, all together take less than a quarter of one after the other."""
+    """With a latency of 20 ms, all together take less than half of one after the other."""
     if real.firestore is not None:
         pytest.skip("a real network has a latency of its own")
     port = int(firestore_options["host"].rpartition(":")[2])
@@ -139,4 +139,4 @@ def test_a_hundred_awaits_overlap(real: Targets, firestore_options: dict[str, An
         at_once = min(seconds(together) for _ in range(3))  # the best run is the least affected by other work
         far.close()
     assert alone > 2.0
-    assert at_once < 0.25 * alone
+    assert at_once < 0.5 * alone

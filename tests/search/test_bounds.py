@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import string
-import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -27,18 +26,16 @@ def words(count: int, seed: int) -> str:
 
 @pytest.mark.embedded("the emulator takes minutes to store these texts")
 def test_texts_of_many_distinct_words_cost_little(make_item: Callable[..., MemoryItem]) -> None:
-    """Sixty texts of 3,000 distinct words each, which all match: 4.6 CPU-seconds and 300 MB without the bounds."""
+    """Sixty texts of 3,000 distinct words each, which all match: 300 MB without the bounds."""
     for number in range(60):
         make_item(text_content=f"{ASKED} {words(3_000, number)}", session_id=f"s{number % 7}")
     MemoryItem.objects.for_user("ada").search("hello", limit=1)  # loads the model
     tracemalloc.start()
-    started = time.process_time()
     found = MemoryItem.objects.for_user("ada").search(ASKED, limit=100)
-    seconds, (_, most) = time.process_time() - started, tracemalloc.get_traced_memory()
+    _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(found) == 60
     assert most < 150 * MIB
-    assert seconds < 7  # with the tracing, which takes most of it
 
 
 def test_a_budget_takes_at_least_one_row() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import string
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -196,12 +195,11 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch, values: dict[str, An
 
 @pytest.mark.django_db(databases=["default", "memory"])
 @pytest.mark.embedded("the emulator takes long to store these texts; benchmarks/bounds.py measures it there")
-def test_two_thousand_short_texts_cost_less_than_a_second(
+def test_of_two_thousand_short_texts_few_are_read_and_embedded(
     monkeypatch: pytest.MonkeyPatch, texts_read: list[str]
 ) -> None:
-    """Two seconds without the bounds; 0.7 on a machine of 2026 that does other work. Few texts are embedded."""
+    """Whatever the limit of results; `benchmarks/bounds.py` measures the time."""
     write([f"apple banana {text}" for text in chatter(2_000, words=50)])
-    MemoryItem.objects.search("hello", user_id="nobody", limit=1)  # loads the model
     embedded: list[str] = []
     embed = MultilingualEmbedder.embed_documents
 
@@ -210,11 +208,8 @@ def test_two_thousand_short_texts_cost_less_than_a_second(
         return embed(self, texts)
 
     monkeypatch.setattr(MultilingualEmbedder, "embed_documents", counted)
-    started = time.process_time()
     results = found("apple banana cherry", limit=100)
-    seconds = time.process_time() - started
     assert len(results) == 100
     assert 50 < len(texts_read) < 150
     assert 0 < sum(map(len, embedded)) < unindexed.MOST_EMBEDDED + 1_000  # those of the question are embedded, too
     assert results.waiting == 2_000 - len(texts_read)
-    assert seconds < 1.5

@@ -25,6 +25,8 @@ from tests.faults.tcp import Proxy
 
 pytestmark = pytest.mark.redis
 
+PATIENCE = 10.0  # seconds, on a busy machine; a server that is paused never answers
+
 
 def wait(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The result of an awaitable method."""
@@ -152,14 +154,14 @@ def test_a_redis_that_goes_and_comes_back(start_redis: Callable[..., RedisServer
     with pytest.raises(ConnectionError):
         wait(client.set, "key", 1)
     assert wait(client.ping) is False
-    assert time.perf_counter() - start < 1.0
+    assert time.perf_counter() - start < PATIENCE
     server.start()
     assert wait(client.set, "key", 1)
     server.pause()
     start = time.perf_counter()
     with pytest.raises(ConnectionError):
         wait(client.get, "key")
-    assert time.perf_counter() - start < 1.0
+    assert time.perf_counter() - start < PATIENCE
     server.resume()
     assert wait(client.get, "key") == 1
     client.close()
@@ -212,7 +214,7 @@ def test_closing_leaves_no_connection_behind(redis_server: RedisServer) -> None:
 
 
 def test_a_hundred_awaits_overlap(client: RedisClient, redis_server: RedisServer) -> None:
-    """With a latency of 20 ms, all together take less than a quarter of one after the other."""
+    """With a latency of 20 ms, all together take less than half of one after the other."""
     with Proxy(redis_server.port) as proxy:
         proxy.delay = 0.01  # each way
         far = RedisClient(host="127.0.0.1", port=proxy.port, timeout=2.0)
@@ -234,7 +236,7 @@ def test_a_hundred_awaits_overlap(client: RedisClient, redis_server: RedisServer
             at_once = min(at_once, time.perf_counter() - start)
         far.close()
     assert alone > 2.0
-    assert at_once < 0.25 * alone
+    assert at_once < 0.5 * alone
 
 
 def test_a_conversation_is_kept_and_given_back(client: RedisClient) -> None:
