@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
+
+from .backends.middleware import RequestMiddleware
 
 HEADER: Final = "X-Request-ID"
 ATTRIBUTE: Final = "request_id"
@@ -48,30 +49,16 @@ def identified(request: HttpRequest) -> Iterator[str]:
         _current.reset(token)
 
 
-class RequestIDMiddleware:
+class RequestIDMiddleware(RequestMiddleware[str]):
     """Gives each request an id and sends it in the response. Its place is before all that logs."""
 
-    sync_capable = True
-    async_capable = True
+    def around(self, request: HttpRequest) -> AbstractContextManager[str]:
+        """The request's id stands."""
+        return identified(request)
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._respond_async(request)
-        with identified(request) as made:
-            response: HttpResponseBase = self.get_response(request)
-        response.headers[HEADER] = made
-        return response
-
-    async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
-        with identified(request) as made:
-            response: HttpResponseBase = await self.get_response(request)
-        response.headers[HEADER] = made
+    def finish(self, request: HttpRequest, response: HttpResponseBase, entered: str) -> HttpResponseBase:
+        """With the id in a header."""
+        response.headers[HEADER] = entered
         return response
 
 

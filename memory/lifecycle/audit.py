@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from ..backends.middleware import RequestMiddleware
 from ..conf import memory_settings
 from ..models import AuditEntry
 from ..request_ids import request_id
@@ -133,34 +133,16 @@ def of_request(request: HttpRequest, response: HttpResponseBase) -> Record | Non
     )
 
 
-class AuditMiddleware:
+class AuditMiddleware(RequestMiddleware[None]):
     """Records the requests of the API and of the app's admin, with their outcome."""
 
-    sync_capable = True
-    async_capable = True
+    finish_blocks = True  # the user may be read from the database
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._respond_async(request)
-        response: HttpResponseBase = self.get_response(request)
-        _record(request, response)
+    def finish(self, request: HttpRequest, response: HttpResponseBase, entered: None) -> HttpResponseBase:
+        """Unchanged, and recorded."""
+        if memory_settings.audit is not None and (found := of_request(request, response)) is not None:
+            emit(found)
         return response
-
-    async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
-        response: HttpResponseBase = await self.get_response(request)
-        await sync_to_async(_record)(request, response)  # the user may be read from the database
-        return response
-
-
-def _record(request: HttpRequest, response: HttpResponseBase) -> None:
-    if memory_settings.audit is not None and (found := of_request(request, response)) is not None:
-        emit(found)
 
 
 def purge(dry_run: bool = False) -> int:

@@ -5,14 +5,15 @@ MIDDLEWARE = ["memory.backends.firestore.middleware.ServerTimingMiddleware", ...
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import MiddlewareNotUsed
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
 
+from ..middleware import RequestMiddleware
 from .statements import Cost, metered
 
 __all__ = ["MeteredMiddleware", "ServerTimingMiddleware"]
@@ -20,33 +21,20 @@ __all__ = ["MeteredMiddleware", "ServerTimingMiddleware"]
 HEADER = "Server-Timing"
 
 
-class MeteredMiddleware:
+class MeteredMiddleware(RequestMiddleware[Cost]):
     """Calls `metered()` with each response and the cost of its request, and returns what that returns.
 
     The cost is of all RPCs that the request's code makes, in any thread that has the request's context, except those of
     a streaming response's content, which is produced later.
     """
 
-    sync_capable = True
-    async_capable = True
+    def around(self, request: HttpRequest) -> AbstractContextManager[Cost]:
+        """The RPCs are counted."""
+        return metered()
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._respond_async(request)
-        with metered() as cost:
-            response: HttpResponseBase = self.get_response(request)
-        return self.metered(response, cost)
-
-    async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
-        with metered() as cost:
-            response: HttpResponseBase = await self.get_response(request)
-        return self.metered(response, cost)
+    def finish(self, request: HttpRequest, response: HttpResponseBase, entered: Cost) -> HttpResponseBase:
+        """What `metered()` returns."""
+        return self.metered(response, entered)
 
     def metered(self, response: HttpResponseBase, cost: Cost) -> HttpResponseBase:
         """The response to return."""
