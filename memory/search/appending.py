@@ -36,7 +36,7 @@ def appended(corpus: Corpus, more: Corpus) -> Corpus:
     for name in ("piece_starts", "vector_starts"):
         ours, theirs = getattr(corpus, name), getattr(more, name)
         values[name] = np.concatenate([ours, ours[-1] + theirs[1:]])
-    terms, term_places, moved = _named(corpus.terms, corpus.term_places, more.terms)
+    terms, moved = corpus.terms.with_more(more.terms)
     found = Corpus(
         ids=(*corpus.ids, *more.ids),
         terms=terms,
@@ -44,7 +44,7 @@ def appended(corpus: Corpus, more: Corpus) -> Corpus:
         **(values | _postings(corpus, more, moved, len(terms))),
     )
     derived = _derived(corpus, more, found, moved)
-    vars(found).update(derived, term_places=term_places, places_by_name=places)
+    vars(found).update(derived, places_by_name=places)
     return found
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from .corpus import Corpus
+from .vocabulary import END
 
 COMPOUNDING = frozenset({"danish", "dutch", "estonian", "finnish", "german", "hungarian", "norwegian", "swedish"})
 """Languages that write compounds as one word. In English nothing was gained."""
@@ -32,7 +31,7 @@ def kin(terms: Sequence[str], corpus: Corpus) -> Mapping[str, tuple[int, ...]]:
     found = {}
     for term in terms:
         if len(term) >= LEAST and term.isalpha():
-            others = {*_longer(term, corpus), *_shorter(term, corpus)} - {corpus.term_places.get(term)}
+            others = {*_longer(term, corpus), *_shorter(term, corpus)} - {corpus.terms.place_of(term)}
             if others:
                 found[term] = tuple(sorted(others)[:MOST])
     return found
@@ -40,17 +39,17 @@ def kin(terms: Sequence[str], corpus: Corpus) -> Mapping[str, tuple[int, ...]]:
 
 def _shorter(term: str, corpus: Corpus) -> list[int]:
     parts = [part for cut in range(LEAST, len(term)) for part in (term[:cut], term[-cut:])]
-    return [place for part in parts if part.isalpha() and (place := corpus.term_places.get(part)) is not None]
+    return [place for part in parts if part.isalpha() and (place := corpus.terms.place_of(part)) is not None]
 
 
 def _longer(term: str, corpus: Corpus) -> list[int]:
-    """Found in one string of all terms, each between line ends: faster than to look at each."""
-    joined, starts = corpus.joined_terms
+    """Found in the text of all terms, each between line ends: faster than to look at each."""
+    every, sought = corpus.terms.text, term.encode()
     found: list[int] = []
-    at, end = -1, len(term)
+    at, end = -1, len(sought)
     for _ in range(MOST_SEEN):
-        if (at := joined.find(term, at + 1)) < 0:
+        if (at := every.find(sought, at + 1)) < 0:
             break
-        if joined[at - 1] == "\n" or joined[at + end] == "\n":
-            found.append(int(np.searchsorted(starts, at, "right")) - 1)
+        if END[0] in (every[at - 1], every[at + end]):
+            found.append(corpus.terms.at(at))
     return [place for place in found if corpus.terms[place].isalpha()]

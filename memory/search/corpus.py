@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from memory.embedding import Vectors
 
+from .vocabulary import Vocabulary
+
 Integers: TypeAlias = NDArray[Any]
 Places: TypeAlias = NDArray[np.intp]
 
@@ -76,7 +78,7 @@ class Corpus:
     speakers: tuple[str, ...]
     roles: tuple[str, ...]
     languages: tuple[str, ...]
-    terms: tuple[str, ...]
+    terms: Vocabulary
     time: NDArray[np.int64]
     expiration: NDArray[np.int64]
     session: NDArray[np.int32]
@@ -140,7 +142,8 @@ class Corpus:
             return corpora[0]
         if not corpora:
             return cls.of([])
-        named = {name: _merged([getattr(one, name) for one in corpora]) for name in _NAMES}
+        named = {name: _merged([getattr(one, name) for one in corpora]) for name in NUMBERED}
+        terms, moved_terms = Vocabulary.merged([one.terms for one in corpora])
         dimensions = {one.vectors.shape[1] for one in corpora if len(one.vectors)}
         if len(dimensions) > 1:
             raise ValueError(f"Vectors of several dimensions: {sorted(dimensions)}.")
@@ -156,7 +159,8 @@ class Corpus:
         return cls(
             ids=tuple(identity for one in corpora for identity in one.ids),
             vectors=np.concatenate(rows) if rows else np.zeros((0, 0), np.int8),
-            **(values | _joined_postings(corpora, named["terms"])),
+            terms=terms,
+            **(values | _joined_postings(corpora, len(terms), moved_terms)),
         )
 
     def take(self, places: Places | NDArray[np.bool_]) -> Corpus:
@@ -168,7 +172,7 @@ class Corpus:
         posted = moved[self.posting_pieces]
         stay = posted >= 0
         term = self.posting_terms[stay]
-        values: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        values: dict[str, Any] = {name: getattr(self, name) for name in (*NUMBERED, "terms")}
         values |= {name: getattr(self, name)[kept] for name in (*NUMBERED.values(), *_OF_ENTRIES)}
         return Corpus(
             ids=tuple(self.ids[place] for place in kept.tolist()),
@@ -189,7 +193,8 @@ class Corpus:
     @cached_property
     def nbytes(self) -> int:
         """The bytes of the arrays, and about those of the names."""
-        return self.array_bytes + sum(_BYTES_OF_A_NAME + len(name) for name in (*self.ids, *self.sessions, *self.terms))
+        names = sum(_BYTES_OF_A_NAME + len(name) for name in (*self.ids, *self.sessions))
+        return self.array_bytes + self.terms.nbytes + names
 
     @property
     def array_bytes(self) -> int:
@@ -203,20 +208,9 @@ class Corpus:
         return np.repeat(np.arange(len(self.terms), dtype=np.int32), np.diff(self.posting_starts))
 
     @cached_property
-    def term_places(self) -> Mapping[str, int]:
-        """The place of each term in `terms`."""
-        return {term: place for place, term in enumerate(self.terms)}
-
-    @cached_property
     def places_by_name(self) -> Mapping[str, Mapping[str, int]]:
         """For each of the tuples of names but `terms`, the place of each name."""
         return {names: {name: place for place, name in enumerate(getattr(self, names))} for names in NUMBERED}
-
-    @cached_property
-    def joined_terms(self) -> tuple[str, NDArray[np.int64]]:
-        """All terms in one string, each after a line end and before one, and where each begins."""
-        lengths = np.fromiter(map(len, self.terms), np.int64, len(self.terms))
-        return "\n".join(("", *self.terms, "")), _starts(lengths + 1)[:-1] + 1
 
     def terms_of(self, places: Places) -> tuple[Integers, Integers]:
         """The terms of these entries one after the other, and where those of each begin (one more than places)."""
@@ -391,7 +385,6 @@ def quantised(vectors: Vectors) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
 
 
 NUMBERED = {"sessions": "session", "speakers": "speaker", "roles": "role", "languages": "language"}
-_NAMES = (*NUMBERED, "terms")
 _OF_ENTRIES = ("time", "expiration", "digest", "flags", "counts")
 JOINED = (*_OF_ENTRIES, "piece_lengths", "scales")
 _ROWS = 4_096  # of vectors that are widened at once
@@ -408,12 +401,13 @@ def _starts(lengths: Any) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(lengths, np.int64))])
 
 
-def _postings(pieces: Sequence[Mapping[str, int]]) -> tuple[tuple[str, ...], Integers, Integers, Integers]:
+def _postings(pieces: Sequence[Mapping[str, int]]) -> tuple[Vocabulary, Integers, Integers, Integers]:
     terms, numbers = _numbered(term for piece in pieces for term in piece)
     piece = np.repeat(np.arange(len(pieces), dtype=np.int32), [len(one) for one in pieces] if pieces else 0)
     counts = np.array([count for one in pieces for count in one.values()], np.int32)
     order = np.argsort(numbers, kind="stable")
-    return terms, _starts(np.bincount(numbers, minlength=len(terms))), piece[order], counts[order]
+    starts = _starts(np.bincount(numbers, minlength=len(terms)))
+    return Vocabulary.of(terms), starts, piece[order], counts[order]
 
 
 def _merged(names: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[NDArray[np.int32]]]:
@@ -427,15 +421,13 @@ def _joined_starts(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return _starts(np.concatenate([np.diff(some) for some in starts]))
 
 
-def _joined_postings(
-    corpora: Sequence[Corpus], terms: tuple[tuple[str, ...], Sequence[NDArray[np.int32]]]
-) -> dict[str, Integers]:
+def _joined_postings(corpora: Sequence[Corpus], terms: int, places: Sequence[NDArray[np.int32]]) -> dict[str, Integers]:
     offsets = np.cumsum([0, *(len(one.piece_lengths) for one in corpora[:-1])])
-    term = np.concatenate([to[one.posting_terms] for one, to in zip(corpora, terms[1], strict=True)])
+    term = np.concatenate([to[one.posting_terms] for one, to in zip(corpora, places, strict=True)])
     piece = np.concatenate([one.posting_pieces + offset for one, offset in zip(corpora, offsets, strict=True)])
     order = np.argsort(term, kind="stable")
     return {
-        "posting_starts": _starts(np.bincount(term, minlength=len(terms[0]))),
+        "posting_starts": _starts(np.bincount(term, minlength=terms)),
         "posting_pieces": piece[order].astype(np.int32),
         "posting_counts": np.concatenate([one.posting_counts for one in corpora])[order],
     }

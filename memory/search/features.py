@@ -233,8 +233,8 @@ class Postings:
 
     def __init__(self, corpus: Corpus, terms: Sequence[str], others: Mapping[str, Sequence[int]] = NO_OTHERS) -> None:
         self.corpus = corpus
-        self.known = [term for term in terms if term in corpus.term_places or term in others]
-        own = [[corpus.term_places[term]] if term in corpus.term_places else [] for term in self.known]
+        self.known = [term for term in terms if term in corpus.terms or term in others]
+        own = [[] if (one := corpus.terms.place_of(term)) is None else [one] for term in self.known]
         groups = [[*some, *others.get(term, ())] for term, some in zip(self.known, own, strict=True)]
         place = np.array([one for group in groups for one in group], np.int64)
         share = np.array([w for group, some in zip(groups, own, strict=True) for w in _shares(len(group), len(some))])
@@ -381,7 +381,8 @@ def _related(view: View) -> dict[str, Floats]:
             sought[word] = stems
     if not sought or not len(view.places):
         return dict.fromkeys(("related", "related_raw"), np.zeros(len(view.places)))
-    matched = [corpus.term_places[stem] for stems in sought.values() for stem in stems if stem in corpus.term_places]
+    places = {stem: corpus.terms.place_of(stem) for stems in sought.values() for stem in stems}
+    matched = [place for place in places.values() if place is not None]
     terms, starts = _some_terms(*corpus.terms_of(view.places), matched)
     distinct, number = np.unique(terms, return_inverse=True)
     near = np.zeros((len(distinct), len(sought)))
@@ -392,7 +393,7 @@ def _related(view: View) -> dict[str, Floats]:
     weights = []
     rarity = dict(zip(words_.known, words_.rarity.tolist(), strict=True))
     for column, stems in enumerate(sought.values()):
-        same = [place for stem in stems if (place := corpus.term_places.get(stem)) is not None]
+        same = [place for stem in stems if (place := places[stem]) is not None]
         near[np.isin(distinct, same), column] = 1.0
         weights.append(max(rarity.get(stem, words_.unknown) for stem in stems))
     best = np.zeros((len(view.places), len(sought)))

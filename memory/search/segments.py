@@ -19,20 +19,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus import Corpus, Entry
+from .corpus import NUMBERED, Corpus, Entry
+from .vocabulary import Vocabulary
 
 MAGIC: Final = b"M1"
 MOST_BYTES: Final = 900_000
 """Of a stored segment; a document of Firestore has at most 1 MiB."""
 
-NAMES: Final = tuple(one.name for one in fields(Corpus) if "str" in str(one.type) and one.name != "ids")
+NAMES: Final = (*NUMBERED, "terms")
 ARRAYS: Final = {
     one.name: np.dtype(str(one.type).removeprefix("NDArray[np.").removesuffix("]"))
     for one in fields(Corpus)
     if str(one.type).startswith("NDArray") and one.name != "vectors"
 } | {"written": np.dtype(np.int64)}
 
-_NUMBERED: Final = {"sessions": "session", "speakers": "speaker", "roles": "role", "languages": "language"}
 _STARTS: Final = "_starts"
 _TYPES: Final = ("<i1", "<i2", "<i4", "<i8", "<u8", "<f4")
 _INTEGERS: Final = _TYPES[:4]
@@ -108,8 +108,9 @@ def unpack(data: bytes | memoryview) -> Segment:
         arrays: dict[str, Any] = _unpacked(zlib.decompress(content), head["columns"])
         written = arrays.pop("written")
         rows = np.frombuffer(vectors, np.int8).reshape(-1, head["dimension"]) if len(vectors) else _NO_VECTORS
-        names: dict[str, Any] = {name: tuple(some) for name, some in head["names"].items()}
-        corpus = Corpus(ids=_unpacked_ids(head["ids"], ids), vectors=rows, **names, **arrays)
+        names: dict[str, Any] = {name: tuple(head["names"][name]) for name in NUMBERED}
+        terms = Vocabulary.of(head["names"]["terms"])
+        corpus = Corpus(ids=_unpacked_ids(head["ids"], ids), terms=terms, vectors=rows, **names, **arrays)
     except UnreadableSegment:
         raise
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, zlib.error) as error:
@@ -132,10 +133,10 @@ def _without_unused_names(corpus: Corpus) -> Corpus:
     lengths = np.diff(corpus.posting_starts)
     used = lengths > 0
     values: dict[str, Any] = {
-        "terms": tuple(term for term, is_used in zip(corpus.terms, used.tolist(), strict=True) if is_used),
+        "terms": corpus.terms.only(used),
         "posting_starts": np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[used])]),
     }
-    for name, number in _NUMBERED.items():
+    for name, number in NUMBERED.items():
         kept, moved = np.unique(getattr(corpus, number), return_inverse=True)
         values[name] = tuple(getattr(corpus, name)[place] for place in kept.tolist())
         values[number] = moved.reshape(-1).astype(np.int32)

@@ -77,8 +77,8 @@ def test_appended_entries_are_as_if_they_had_been_there(seed: int) -> None:
             assert getattr(corpus, name).tolist() == getattr(whole, name).tolist(), name
         assert np.allclose(corpus.mean_vector, whole.mean_vector, atol=1e-6)
         assert corpus.used_roles == whole.used_roles
-        assert {name: corpus.terms[place] for name, place in corpus.term_places.items()} == {
-            name: name for name in whole.terms
+        assert {name: corpus.terms.place_of(name) for name in whole.terms} == {
+            name: place for place, name in enumerate(corpus.terms)
         }
         assert terms_of(corpus, [len(corpus) - 1, 3, 0]) == terms_of(whole, [len(corpus) - 1, 3, 0])
         for question in QUESTIONS:
