@@ -1,12 +1,17 @@
 """Mixed load on the deployed service while its processes, Redis, the network and SQLite fail.
 
     python -m tests.soak.service --seconds 1200
+    FIRESTORE_EMULATOR_HOST=localhost:8080 python -m tests.soak.service --seconds 1200
 
-gunicorn with two workers of four threads, production's settings, SQLite, and Redis behind a proxy. Clients write,
-change, delete, list, search and read conversations; each write has an `Idempotency-Key`, and is sent again until it has
-an answer.
+gunicorn with two workers of four threads, and Redis behind a proxy; production's settings on SQLite, or staging's on
+the emulator behind another proxy. Clients write, change, delete, list, search and read conversations; each write has an
+`Idempotency-Key`, and is sent again until it has an answer.
 Faults: a worker is killed or stopped; Redis is stopped, killed, or restored from an old snapshot; its network is cut or
-swallows data; another process locks the database. At the end the database is compared with what was acknowledged.
+swallows data; another process locks SQLite, or the emulator's network is cut or swallows data. At the end the database
+is compared with what was acknowledged.
+
+`--niceness -10` gives the service and the probes precedence over other processes of the machine, as if they had it for
+themselves; it needs root.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -25,8 +31,8 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +88,7 @@ class Outcome:
     health: list[float] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=list)
     items: int = 0
+    engine: str = "SQLite, production's settings"
 
     def summary(self) -> dict[str, Any]:
         """The figures."""
@@ -126,7 +133,7 @@ class Outcome:
                 f"{self._memory_of(quarter)} MiB" for quarter in range(4)
             ),
         }
-        lines = [f"| {seconds:,.0f} s | SQLite, production's settings |", "| --- | --- |"]
+        lines = [f"| {seconds:,.0f} s | {self.engine} |", "| --- | --- |"]
         return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
 
     def _memory_of(self, quarter: int) -> int:
@@ -319,8 +326,8 @@ class Client:
 class Soak:
     """Starts everything, disturbs it, and compares."""
 
-    def __init__(self, seconds: float, clients: int, seed: int, every: float = 8.0) -> None:
-        self.seconds, self.clients, self.seed, self.every = seconds, clients, seed, every
+    def __init__(self, seconds: float, clients: int, seed: int, every: float = 8.0, niceness: int = 0) -> None:
+        self.seconds, self.clients, self.seed, self.every, self.niceness = seconds, clients, seed, every, niceness
         self.outcome = Outcome()
         self.ended = threading.Event()
         self.lock = threading.Lock()
@@ -328,6 +335,7 @@ class Soak:
         self.disturbed: deque[tuple[float, float]] = deque(maxlen=50)
         self.stopped: deque[tuple[float, float]] = deque(maxlen=50)
         self.url = ""
+        self.firestore: Proxy | None = None
 
     def problem(self, text: str) -> None:
         """Note what must not happen."""
@@ -343,24 +351,32 @@ class Soak:
 
     def run(self) -> Outcome:
         """Everything."""
-        with tempfile.TemporaryDirectory() as name, RedisServer() as redis, Proxy(redis.port) as proxy:
-            folder = Path(name)
-            tokens = prepare(folder, self.clients)
-            variables = {"REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0", "CACHE_TTL": str(CACHE_TTL)}
-            options = {"WEB_CONCURRENCY": "2", "WEB_THREADS": "4", "LOG_LEVEL": "ERROR", "THROTTLE_USER": "100000/s"}
-            with live.service(folder, **variables, **options) as service:
+        emulator = os.environ.get("FIRESTORE_EMULATOR_HOST", "")
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            redis = stack.enter_context(RedisServer())
+            proxy = stack.enter_context(Proxy(redis.port))
+            firestore = stack.enter_context(Proxy(int(emulator.rpartition(":")[2]))) if emulator else None
+            variables = variables_of(folder, proxy.port, emulator)
+            tokens = prepare(folder, self.clients, variables)
+            if firestore:
+                self.outcome.engine = "the emulator, staging's settings"
+            served = variables | ({"FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{firestore.port}"} if firestore else {})
+            with live.service(folder, **served) as service:
+                take_precedence(service.process.pid, self.niceness)
                 self.url = service.url
                 self.service, self.folder, self.redis, self.proxy = service, folder, redis, proxy
+                self.firestore = firestore
                 clients = [Client(self, number, token) for number, token in enumerate(tokens)]
                 self.disturb_during(clients)
-                self.compare(clients)
+                self.compare(clients, stored_rows(folder, variables))
         return self.outcome
 
     def disturb_during(self, clients: list[Client]) -> None:
         """Let the clients act while faults happen."""
         threads = [threading.Thread(target=client.run) for client in clients]
         threads += [threading.Thread(target=self.watch_memory)]
-        with probing(self.url, self.folder):
+        with probing(self.url, self.folder, self.niceness):
             for thread in threads:
                 thread.start()
             end = time.monotonic() + self.seconds
@@ -390,8 +406,11 @@ class Soak:
             "Redis is restored": self.restore_redis,
             "Redis is cut off": self.cut_redis,
             "Redis swallows data": self.swallow_redis,
-            "SQLite is locked": self.lock_sqlite,
         }
+        if self.firestore:
+            faults |= {"Firestore is cut off": self.cut_firestore, "Firestore swallows data": self.swallow_firestore}
+        else:
+            faults |= {"SQLite is locked": self.lock_sqlite}
         name = self.chance.choice(list(faults))
         self.outcome.faults[name] += 1
         began = time.monotonic()
@@ -439,15 +458,21 @@ class Soak:
 
     def cut_redis(self, seconds: float) -> None:
         """Connections are closed and refused."""
-        self.proxy.cut()
-        time.sleep(seconds)
-        self.proxy.heal()
+        cut(self.proxy, seconds)
 
     def swallow_redis(self, seconds: float) -> None:
         """Connections stand, and nothing arrives."""
-        self.proxy.blackhole()
-        time.sleep(seconds)
-        self.proxy.heal()
+        swallow(self.proxy, seconds)
+
+    def cut_firestore(self, seconds: float) -> None:
+        """As for Redis."""
+        if self.firestore:
+            cut(self.firestore, seconds)
+
+    def swallow_firestore(self, seconds: float) -> None:
+        """As for Redis."""
+        if self.firestore:
+            swallow(self.firestore, seconds)
 
     def lock_sqlite(self, seconds: float) -> None:
         """Another process writes for long."""
@@ -483,10 +508,8 @@ class Soak:
         if slow:
             self.problem(f"live took more than {AT_ONCE} s {len(slow)} times, {max(slow):.2f} s at most")
 
-    def compare(self, clients: list[Client]) -> None:
+    def compare(self, clients: list[Client], rows: Sequence[Sequence[str]]) -> None:
         """What is stored with what was acknowledged."""
-        with contextlib.closing(sqlite3.connect(self.folder / "memory.sqlite3")) as connection:
-            rows = connection.execute("SELECT id, user_id, text_content FROM memory_items").fetchall()
         self.outcome.items = len(rows)
         stored = {pk: text for pk, _, text in rows}
         doubled = [text for text, count in Counter(text for _, _, text in rows).items() if count > 1]
@@ -501,14 +524,69 @@ class Soak:
             self.problem(f"doubled: {doubled[:5]}")
 
 
-def prepare(folder: Path, clients: int) -> list[str]:
+def cut(proxy: Proxy, seconds: float) -> None:
+    """Connections are closed and refused for a while."""
+    proxy.cut()
+    time.sleep(seconds)
+    proxy.heal()
+
+
+def swallow(proxy: Proxy, seconds: float) -> None:
+    """Connections stand for a while, and nothing arrives."""
+    proxy.blackhole()
+    time.sleep(seconds)
+    proxy.heal()
+
+
+def take_precedence(pid: int, niceness: int) -> None:
+    """Change the niceness of a process and its children, and of those that they start."""
+    if niceness:
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            for thread in one.threads():
+                os.setpriority(os.PRIO_PROCESS, thread.id, niceness)
+
+
+def variables_of(folder: Path, redis: int, emulator: str) -> dict[str, str]:
+    """The service's variables: on SQLite, or on an emulator."""
+    variables = live.deployed(folder) | {
+        "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+        "CACHE_TTL": str(CACHE_TTL),
+        "WEB_CONCURRENCY": "2",
+        "WEB_THREADS": "4",
+        "LOG_LEVEL": "ERROR",
+        "THROTTLE_USER": "100000/s",
+    }
+    if emulator:
+        project = f"soak-{uuid.uuid4().hex[:12]}"
+        variables |= {"APP_ENV": "staging", "MEMORY_DATABASE_URL": "", "GCP_PROJECT_ID": project}
+        variables |= {"FIRESTORE_EMULATOR_HOST": emulator}
+    return variables
+
+
+def prepare(folder: Path, clients: int, variables: dict[str, str]) -> list[str]:
     """Databases, and a token for each client."""
     live.make_databases(folder)
-    variables = live.deployed(folder)
+    if "FIRESTORE_EMULATOR_HOST" in variables:
+        live.manage("migrate", "--verbosity=0", "--database=memory", **variables)
     create = f"[User.objects.create_user(f'user-{{n}}') for n in range({clients})]"
     code = f"from django.contrib.auth.models import User; {create}"
     live.manage("shell", "-v0", "-c", code, **variables)
     return [live.manage("memory_tokens", "create", f"user-{n}", **variables).strip() for n in range(clients)]
+
+
+STORED = """
+import json
+from memory.models import MemoryItem
+print("rows", json.dumps(list(MemoryItem.all_objects.values_list("id", "user_id", "text_content"))))
+"""
+
+
+def stored_rows(folder: Path, variables: dict[str, str]) -> list[list[str]]:
+    """Id, user and text of all stored items, read by another process."""
+    lines = live.manage("shell", "-v0", "-c", STORED, **variables).splitlines()
+    rows: list[list[str]] = json.loads(next(line for line in lines if line.startswith("rows ")).removeprefix("rows "))
+    return rows
 
 
 PROBE = """
@@ -538,10 +616,11 @@ repeat("/api/health/live", 0.25)
 
 
 @contextmanager
-def probing(url: str, folder: Path) -> Iterator[None]:
+def probing(url: str, folder: Path, niceness: int = 0) -> Iterator[None]:
     """Another process probes during the block."""
     port = url.rpartition(":")[2]
     process = subprocess.Popen([sys.executable, "-c", PROBE, port, str(folder / "probes.jsonl")])
+    take_precedence(process.pid, niceness)
     try:
         yield
     finally:
@@ -555,15 +634,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--seed", type=int, default=15)
+    parser.add_argument("--niceness", type=int, default=0, help="of the service and of the probes")
     parser.add_argument("--log", type=Path, help="copy the service's log there")
     options = parser.parse_args()
-    soak = Soak(options.seconds, options.clients, options.seed)
+    soak = Soak(options.seconds, options.clients, options.seed, niceness=options.niceness)
     if options.log:
         original = soak.compare
 
-        def compare(clients: list[Client]) -> None:
+        def compare(clients: list[Client], rows: Sequence[Sequence[str]]) -> None:
             shutil.copy(soak.service.log_file, options.log)
-            original(clients)
+            original(clients, rows)
 
         soak.compare = compare  # type: ignore[method-assign]
     outcome = soak.run()
