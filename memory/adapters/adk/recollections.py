@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from django.db import connections
 from django.utils import timezone
 
-from memory.adapters.paths import digest, end_of
+from memory.adapters.paths import digest
+from memory.adapters.subtrees import below
 from memory.contention import retried_on_contention, write_transaction
 from memory.models import MemoryItem, UserSession
 from memory.querysets import MemoryItemQuerySet
@@ -102,11 +102,7 @@ class Recollections:
         self._items().filter(pk=pk).delete()
 
     def _items(self) -> MemoryItemQuerySet:
-        items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias).for_user(self.app.user_id)
-        start = self.app.memories
-        if connections[self.alias].vendor in ("sqlite", "firestore"):  # which compare texts by code points
-            return items.filter(session_id__gte=start, session_id__lt=end_of(start))
-        return items.filter(session_id__startswith=start)
+        return below(MemoryItem.objects.using(self.alias).for_user(self.app.user_id), self.app.memories)
 
 
 def _mark(session_id: str, one: Recollection) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
-from memory.adapters.paths import end_of
+from memory.adapters.subtrees import below, in_order, is_current, ranked, sessions
 from memory.backends.firestore.values.batching import batches
 from memory.batches import ROWS_AT_ONCE
 from memory.contention import in_transaction, retried_on_contention, write_transaction
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.querysets.scan import streamed
-from memory.text_index import MOST_CHARACTERS, MOST_RESULTS
 
 from .filters import matches
 from .namespaces import Namespace, item_id, namespace_of, session_of
@@ -144,80 +143,39 @@ class Items:
         wanted = search.offset + search.limit
         if search.limit == 0:
             return []
-        ranked = self._ranked(search, wanted) if search.query and search.query.strip() else []
-        if len(ranked) < wanted:
-            known = {item.id for item in ranked}
+        best = self._ranked(search, wanted) if search.query and search.query.strip() else []
+        if len(best) < wanted:
+            known = {item.id for item in best}
             others = (item for item in self._in_order(search, wanted) if item.id not in known)
-            ranked += islice(others, wanted - len(ranked))
-        return ranked[search.offset : wanted]
+            best += islice(others, wanted - len(best))
+        return best[search.offset : wanted]
 
     def _ranked(self, search: Search, wanted: int) -> list[Stored]:
-        items = self._below(search.prefix)
-        most = MOST_RESULTS if search.filter else min(wanted, MOST_RESULTS)
-        found = self._found(items, search, most)
-        passing = [item for item in found if search.passes(item)]
-        if len(passing) >= wanted or len(passing) == len(found) or len(found) < most:
-            return passing
-        # More may pass than the best of all: rank those that do.
-        ids = [item.id for item in self._in_order(search, 0)]
-        return self._found(items.filter(pk__in=ids), search, min(wanted, MOST_RESULTS)) if ids else []
-
-    def _found(self, items: MemoryItemQuerySet, search: Search, most: int) -> list[Stored]:
-        """The best items, each followed by the others with its text, which a search returns once."""
-        found = items.search((search.query or "")[:MOST_CHARACTERS], limit=most)
-        same = [pk for item in found for pk in item.same]  # type: ignore[attr-defined]
-        others = {item.pk: item for some in batches(same, ROWS_AT_ONCE) for item in items.filter(pk__in=some)}
-        return [
-            stored(one, score=item.score)  # type: ignore[attr-defined]
-            for item in found
-            for one in (item, *(others[pk] for pk in item.same if pk in others))  # type: ignore[attr-defined]
-            if is_stored(one)
-        ]
+        found = ranked(
+            below(self._items(), session_of(search.prefix)),
+            search.query or "",
+            wanted,
+            partial(_passes, search) if search.filter else None,
+            lambda: [item.id for item in self._in_order(search, 0)],
+        )
+        return [stored(item, score=item.score) for item in found if is_stored(item)]  # type: ignore[attr-defined]
 
     def _in_order(self, search: Search, count: int) -> Iterator[Stored]:
         """Live items in a namespace and all below it, which have the wanted values. Probably `count` are needed."""
-        rows = self._below(search.prefix, MemoryItem.all_objects).without_search_data().order_by(*self._order())
+        rows = in_order(below(self._items(MemoryItem.all_objects), session_of(search.prefix)))
         first = [] if search.filter else list(rows[:count])
         rest = streamed(rows[len(first) :]) if len(first) == count or search.filter else iter(())
         return filter(search.passes, map(stored, filter(is_live, chain(first, rest))))
 
-    def _order(self) -> Sequence[str]:
-        """Firestore's order ends with the document's id, without another index."""
-        order = ("session_id", "timestamp")
-        return order if connections[self.alias].vendor == "firestore" else (*order, "id")
-
-    def _below(self, prefix: Namespace, manager: Any = MemoryItem.objects) -> MemoryItemQuerySet:
-        """Items in a namespace and all below it.
-
-        In order they are read with `all_objects` and `is_live()`: the condition would need an index of its own.
-        """
+    def _items(self, manager: Any = MemoryItem.objects) -> MemoryItemQuerySet:
+        """The user's items. In order they are read with `all_objects` and `is_live()`."""
         items: MemoryItemQuerySet = manager.using(self.alias).for_user(self.user_id)
-        start = session_of(prefix)
-        if connections[self.alias].vendor in BY_CODE_POINTS:
-            return items.filter(session_id__gte=start, session_id__lt=end_of(start))
-        return items.filter(session_id__startswith=start)
+        return items
 
     def namespaces(self) -> list[Namespace]:
         """The namespaces with a live item, in order."""
-        return sorted(map(namespace_of, self._sessions()))
-
-    def _sessions(self) -> Iterator[str]:
-        """The session ids of the namespaces. On Firestore one document is read for each: a query skips to the next."""
-        if connections[self.alias].vendor != "firestore":
-            items = self._below(()).filter(item_type=ITEM_TYPE).order_by()
-            yield from map(str, items.values_list("session_id", flat=True).distinct())
-            return
-        rows = self._below((), MemoryItem.all_objects).without_search_data().order_by(*self._order())
-        found = rows.first()
-        while found is not None:
-            session_id = str(found.session_id)
-            if is_live(found) or any(map(is_live, streamed(rows.filter(session_id=session_id)))):
-                yield session_id
-            found = rows.filter(session_id__gt=session_id).first()
-
-
-BY_CODE_POINTS = frozenset({"sqlite", "firestore"})
-"""Databases that compare texts by code points. SQLite's `startswith` ignores case."""
+        items = below(self._items(MemoryItem.all_objects), session_of(()))
+        return sorted(map(namespace_of, sessions(items, ITEM_TYPE, is_live)))
 
 
 def expiration(now: datetime, ttl: float | None) -> datetime | None:
@@ -227,12 +185,16 @@ def expiration(now: datetime, ttl: float | None) -> datetime | None:
 
 def is_live(item: MemoryItem) -> bool:
     """Whether it is an item of a store that has not expired."""
-    return is_stored(item) and (item.expiration is None or item.expiration > timezone.now())
+    return is_stored(item) and is_current(item)
 
 
 def is_stored(item: MemoryItem) -> bool:
     """Whether it is an item of a store, and not some other item whose session looks like a namespace."""
     return item.item_type == ITEM_TYPE and "key" in item.metadata
+
+
+def _passes(search: Search, item: MemoryItem) -> bool:
+    return is_stored(item) and search.passes(stored(item))
 
 
 def stored(item: MemoryItem, score: float | None = None) -> Stored:
