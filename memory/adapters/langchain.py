@@ -25,6 +25,7 @@ except ImportError as error:
     raise missing("langchain", error) from error
 
 if TYPE_CHECKING:
+    from memory.lifecycle.erasure import Progress
     from memory.models import MemoryItem
 
     from .chat import Chat, Message
@@ -154,6 +155,14 @@ class DjangoRetriever(BaseRetriever):
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
         return await self._owned.acall(partial(self._found, query, k))
+
+    def erase_user(self, by: str = "") -> Progress:
+        """Erase the user: all that the project stores of them, whatever wrote it. See `Owned.erase_user`."""
+        return self._owned.erase_user(by)
+
+    async def aerase_user(self, by: str = "") -> Progress:
+        """As `erase_user`."""
+        return await self._owned.aerase_user(by)
 
     @property
     def _owned(self) -> Owned:

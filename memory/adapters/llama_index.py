@@ -17,6 +17,7 @@ except ImportError as error:
     raise missing("llama-index", error) from error
 
 if TYPE_CHECKING:
+    from memory.lifecycle.erasure import Progress
     from memory.models import MemoryItem
 
     from .chat import Chat, Message
@@ -115,6 +116,14 @@ class DjangoChatStore(BaseChatStore):
         with storage_errors("Listing the sessions"):
             rows = UserSession.objects.using(self._owned.alias).for_user(self.user_id).newest_first()
             return list(rows.values_list("session_id", flat=True))
+
+    def erase_user(self, by: str = "") -> Progress:
+        """Erase the user: all that the project stores of them, whatever wrote it. See `Owned.erase_user`."""
+        return self._owned.erase_user(by)
+
+    async def aerase_user(self, by: str = "") -> Progress:
+        """As `erase_user`."""
+        return await self._owned.aerase_user(by)
 
     def _sync(self, key: str, function: Callable[[Chat], T]) -> T:
         return self._owned.call(partial(self._with_chat, key, function))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import connections
 
 if TYPE_CHECKING:
+    from memory.lifecycle.erasure import Progress
     from memory.stores.threads import DatabaseThreads
 
 T = TypeVar("T")
@@ -50,6 +52,14 @@ class Connected:
         """As `call`, on a thread of a pool."""
         return await pool_of(self.alias).run(function)
 
+    def erase(self, user_id: str, by: str) -> Progress:
+        """Erase a person, as `memory.lifecycle.erasure.erase` does."""
+        from memory.exceptions import storage_errors  # needs django.setup()
+        from memory.lifecycle.erasure import erase  # needs django.setup()
+
+        with storage_errors("Erasing the user"):
+            return erase(user_id, by=by, using=self.alias)
+
 
 class Owned(Connected):
     """One user's data. Nothing of another user is read, changed or deleted.
@@ -62,6 +72,18 @@ class Owned(Connected):
             raise ValueError("user_id must be a string that is not empty: an adapter holds the data of one user.")
         Connected.__init__(self, using)
         self.user_id = user_id
+
+    def erase_user(self, by: str = "") -> Progress:
+        """Erase the user: all that the project stores of them, whatever wrote it. `by` says who asked for it.
+
+        It returns when nothing is left, which takes some seconds; `receipt` of the result is the text of the receipt.
+        Writes of the user are refused for a day. Raises `ValidationError` inside a transaction.
+        """
+        return self.call(partial(self.erase, self.user_id, by))
+
+    async def aerase_user(self, by: str = "") -> Progress:
+        """As `erase_user`."""
+        return await self.acall(partial(self.erase, self.user_id, by))
 
 
 def pool_of(alias: str) -> DatabaseThreads:

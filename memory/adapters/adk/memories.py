@@ -24,6 +24,7 @@ from .events import FRAMEWORK, role_of, text_of
 from .names import App
 
 if TYPE_CHECKING:
+    from memory.lifecycle.erasure import Progress
     from memory.models import MemoryItem
 
     from .recollections import Recollection
@@ -101,6 +102,14 @@ class DjangoMemoryService(Connected, BaseMemoryService):
         """Delete a memory by the id that a search returned. It is not added again with its session."""
         if memory_id:
             await self._run(lambda app: app.delete(memory_id), app_name, user_id)
+
+    async def erase_user(self, *, user_id: str, by: str = "") -> Progress:
+        """Erase a user: all that the project stores of them, whatever wrote it. `by` says who asked for it.
+
+        It returns when nothing is left, which takes some seconds; `receipt` of the result is the text of the receipt.
+        Writes of the user are refused for a day.
+        """
+        return await self.acall(partial(self.erase, user_id, by))
 
     async def _run(self, function: Callable[[Any], T], app_name: str, user_id: str) -> T:
         return await self.acall(partial(self._with_app, function, App(app_name, user_id)))

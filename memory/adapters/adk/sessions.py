@@ -27,6 +27,8 @@ from .events import event_of, form_of, role_of, text_of
 from .names import App
 
 if TYPE_CHECKING:
+    from memory.lifecycle.erasure import Progress
+
     from .rows import Deltas, Stored
 
 T = TypeVar("T")
@@ -96,6 +98,14 @@ class DjangoSessionService(Connected, BaseSessionService):
         event = self._trim_temp_delta_state(event)
         await self.acall(partial(self._append, session, event))
         return self._commit_event_to_session(session, event)
+
+    async def erase_user(self, *, user_id: str, by: str = "") -> Progress:
+        """Erase a user: all that the project stores of them, whatever wrote it. `by` says who asked for it.
+
+        It returns when nothing is left, which takes some seconds; `receipt` of the result is the text of the receipt.
+        Writes of the user are refused for a day.
+        """
+        return await self.acall(partial(self.erase, user_id, by))
 
     def _append(self, session: Session, event: Event) -> None:
         from memory.exceptions import storage_errors  # needs django.setup()
