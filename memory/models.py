@@ -52,7 +52,7 @@ from .fields import (
     new_id,
 )
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, validity
-from .telemetry import DELETE, UPDATE, traced
+from .telemetry import DELETE, UPDATE, UPDATE_SESSION, traced
 from .text_index import text_index
 from .tombstones import Guarded, tombstones
 from .trail import AuditEntry as AuditEntry
@@ -579,6 +579,7 @@ class UserSession(Document):
         refuse_session(self.user_id, self.session_id)
         super().check_limits(fields)
 
+    @traced(UPDATE_SESSION)
     @retry_on_contention
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's `save`, under the id made of user and session; raises `ValidationError` beyond the limits."""

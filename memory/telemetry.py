@@ -35,6 +35,15 @@ SEARCH, CREATE, UPDATE, UPSERT, DELETE = (
     "upsert_memory",
     "delete_memory",
 )
+# Of sessions: the conventions have no names for these.
+READ_SESSION, CREATE_SESSION, UPDATE_SESSION, DELETE_SESSION = (
+    "read_session",
+    "create_session",
+    "update_session",
+    "delete_session",
+)
+CREATIONS: Final[Mapping[str, str]] = {UPDATE: CREATE, UPDATE_SESSION: CREATE_SESSION}
+"""The operation of a `save` of a new record, by that of a stored one."""
 OPERATION, PROVIDER_NAME, STORE, RECORD, COUNT, QUERY, RECORDS, ERROR = (
     "gen_ai.operation.name",
     "gen_ai.provider.name",
@@ -92,7 +101,7 @@ def operation(name: str, using: str, *, queries: Iterable[str] = ()) -> Iterator
 
 
 def traced(name: str) -> Callable[[WriteT], WriteT]:
-    """Decorates a write of a record or of a queryset of records. `save` of a new record is a creation."""
+    """Decorates a write of a record or a session, or of a queryset of them. `save` of a new one is a creation."""
 
     def decorate(write: WriteT) -> WriteT:
         @wraps(write)
@@ -101,8 +110,8 @@ def traced(name: str) -> Callable[[WriteT], WriteT]:
                 return write(self, *args, **kwargs)
             is_record = isinstance(self, Model)
             using = kwargs.get("using") or (router.db_for_write(type(self), instance=self) if is_record else self.db)
-            creates = is_record and name == UPDATE and self._state.adding
-            with operation(CREATE if creates else name, using) as outcome:
+            creates = is_record and self._state.adding
+            with operation(CREATIONS.get(name, name) if creates else name, using) as outcome:
                 result = write(self, *args, **kwargs)
                 if is_record:
                     outcome.found([self])

@@ -16,7 +16,8 @@ from django.test import override_settings
 from memory import telemetry, usage
 from memory.backends import telemetry as engine
 from memory.backends.firestore.query.plan import Rpc
-from memory.models import AgentData, MemoryItem
+from memory.history import recent
+from memory.models import AgentData, MemoryItem, UserSession
 from tests.counting import calls_of
 from tests.docs.snippets import below
 
@@ -116,6 +117,25 @@ def test_spans_of_searches(recorded: Recorded) -> None:
     assert found.status.is_unset
     assert failed.attributes["error.type"] == "ValueError"
     assert (failed.status.is_ok, failed.status.description, failed.events) == (False, None, ())
+
+
+def test_spans_of_sessions(recorded: Recorded) -> None:
+    """Of their rows and of reads of their history; neither the session nor the user is named."""
+    session = UserSession.objects.create(user_id="ada", session_id=SECRET)
+    session.metadata = {"title": SECRET}
+    session.save()
+    MemoryItem.objects.create(user_id="ada", session_id=SECRET, item_type="m", text_content=SECRET)
+    recent("ada", SECRET, 5)
+    UserSession.objects.filter(user_id="ada").update(metadata={})
+    UserSession.objects.bulk_create([UserSession(user_id="ada", session_id="other")])
+    session.delete()
+    UserSession.objects.filter(user_id="ada").delete()
+    spans = [span for span in recorded.spans() if str(span.attributes.get(telemetry.OPERATION)).endswith("session")]
+    assert {(span.attributes[telemetry.OPERATION], span.attributes[telemetry.COUNT]) for span in spans} == {
+        ("create_session", 1), ("update_session", 1), ("read_session", 1), ("delete_session", 2), ("delete_session", 1),
+    }  # fmt: skip
+    assert len(spans) == 7
+    assert SECRET not in "".join(span.to_json() for span in recorded.spans())
 
 
 def test_no_texts_by_default(recorded: Recorded) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from memory.backends.firestore.values.sizes import ByteBudget
 
-from .. import coherence, usage
+from .. import coherence, telemetry, usage
 from ..cache import MAX_BYTES, Conversation, ConversationCache, Unavailable
 from ..coherence.rows import cached_item, session_from, session_row
 from ..conf import memory_settings
@@ -37,8 +37,14 @@ def recent(
     `session_id=None` returns items of all the user's conversations, which are not cached. `using` is a database alias.
     With `most_bytes` the list ends with the item by which the items together exceed them in memory.
     """
-    budget = ByteBudget(most_bytes)
     alias = using or router.db_for_write(MemoryItem)
+    with telemetry.operation(telemetry.READ_SESSION, alias) as outcome:
+        items = _recent(user_id, session_id, limit, alias, ByteBudget(most_bytes))
+        outcome.found(items)
+    return items
+
+
+def _recent(user_id: str, session_id: str | None, limit: int, alias: str, budget: ByteBudget) -> list[MemoryItem]:
     if session_id is None:
         live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
         return list(budget.take(streamed(live.for_user(user_id).without_search_data().recent(limit))))

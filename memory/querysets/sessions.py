@@ -13,6 +13,7 @@ from memory.backends.firestore.values.batching import batches
 from ..batches import ROWS_AT_ONCE, Activity, activities, places_of
 from ..cache import Conversation
 from ..contention import retry_on_contention, write_lock
+from ..telemetry import CREATE_SESSION, DELETE_SESSION, UPDATE_SESSION, traced
 from ..tombstones import tombstones
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
                 if first is not None and (first, last) != (row.started_at, row.last_activity):
                     self.filter(pk=row.pk).update(started_at=first, last_activity=last)
 
+    @traced(CREATE_SESSION)
     @retry_on_contention
     def bulk_create(self, objs: Iterable[UserSession], *args: Any, **kwargs: Any) -> list[UserSession]:
         """Django's `bulk_create`; raises `ValidationError` for rows beyond the limits."""
@@ -94,6 +96,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
             changes.sessions_changed(session.conversation for session in sessions)
         return created
 
+    @traced(UPDATE_SESSION)
     @retry_on_contention
     def update(self, **values: Any) -> int:
         """Django's `update`."""
@@ -112,6 +115,7 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @traced(DELETE_SESSION)
     @retry_on_contention
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the sessions and all their items, expired ones too."""
