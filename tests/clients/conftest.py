@@ -16,7 +16,7 @@ sys.path.insert(0, str(PYTHON / "src"))
 
 @dataclass(frozen=True)
 class Access:
-    """The address of the service, and the token of user `ada`."""
+    """The address of the service, and the token of `ada`, who may do everything."""
 
     url: str
     token: str = field(repr=False)

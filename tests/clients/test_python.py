@@ -222,9 +222,30 @@ def test_asynchronous_client(access: Access) -> None:
     asyncio.run(run())
 
 
+def test_a_person_is_exported_and_erased(access: Access) -> None:
+    """The erasure goes on until there is a receipt."""
+    person = f"person-{uuid4()}"
+    with Client(access.url, token=access.token, retries=QUICK) as operator:
+        items = [{"item_type": "m", "user_id": person, "session_id": "s", "text_content": "zeppelin"}] * 3
+        operator.items.create_many(items)
+        exported = [one.collection for one in operator.people.export(person)]
+        assert exported == ["sessions", "items", "items", "items"]
+        assert operator.people.erasure(person)["state"] == "none"
+        erased = operator.people.erase(person, keep_hours=1)
+        assert (erased["state"], erased["erased"]["memory_items"]) == ("finished", 3)
+        assert erased["receipt"]
+        assert list(operator.people.export(person)) == []
+
+        async def again() -> Any:
+            async with AsyncClient(access.url, token=access.token, retries=QUICK) as asynchronous:
+                return await asynchronous.people.erase(person)
+
+        assert asyncio.run(again())["receipt"]
+
+
 def test_both_clients_have_the_same_methods() -> None:
     """With the same parameters."""
-    for name in ("Records", "BulkRecords", "Items", "Sessions"):
+    for name in ("Records", "BulkRecords", "Items", "Sessions", "People"):
         one = getattr(client_package._client, name)
         other = getattr(client_package._client, f"Async{name}")
         assert methods(one) == methods(other)
@@ -247,7 +268,10 @@ TYPES = {
     "NewSession": "UserSessionRequest",
     "SessionChanges": "PatchedUserSessionRequest",
 }
-SAME = "Answered Context ContextItem Created Deleted DeletionResult Duplicate FoundItem UpsertResult Upserted"
+SAME = (
+    "Answered Context ContextItem Created Deleted DeletionResult Duplicate Erasure ErasureCost FoundItem UpsertResult "
+    "Upserted"
+)
 TYPES |= {name: name for name in SAME.split()}
 UNCHANGEABLE = {"ItemChanges": {"id"}, "AgentDataChanges": {"id"}, "SessionChanges": {"id", "user_id", "session_id"}}
 
@@ -272,8 +296,8 @@ def test_every_operation_of_the_schema_has_a_method() -> None:
     asked = set()
 
     def answer(request: Any) -> Any:
-        asked.add((request.method, request.url.path.replace("known", "{id}")))
-        body = {"next": None, "results": [], "searches": [{"results": []}]}
+        asked.add((request.method, request.url.path.replace("known", "{id}").replace("ada", "{user_id}")))
+        body = {"next": None, "results": [], "searches": [{"results": []}], "state": "finished"}
         return httpx.Response(200, json=body)
 
     with Client("http://service", transport=httpx.MockTransport(answer)) as memory:
@@ -284,9 +308,8 @@ def test_every_operation_of_the_schema_has_a_method() -> None:
         for method in methods
         if "health" not in path
     }
-    # The search by POST has no questions in URLs. Erasing a person is a task of operators.
-    erase = "/api/people/{user_id}/erase/"
-    assert operations - asked == {("GET", "/api/memory-items/search/"), ("GET", erase), ("POST", erase)}
+    # The search by POST has no questions in URLs.
+    assert operations - asked == {("GET", "/api/memory-items/search/")}
     assert asked < operations
 
 
@@ -307,6 +330,8 @@ def run_all(memory: Any) -> None:
     memory.items.duplicate("m", "a")
     memory.items.context("a")
     list(memory.sessions.history("known"))
+    memory.people.erasure("ada")
+    memory.people.erase("ada")
 
 
 def test_the_package_needs_no_django() -> None:

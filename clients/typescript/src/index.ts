@@ -8,6 +8,7 @@ export type { components, paths };
 export type Item = components["schemas"]["MemoryItem"];
 export type AgentData = components["schemas"]["AgentData"];
 export type Session = components["schemas"]["UserSession"];
+export type Erasure = components["schemas"]["Erasure"];
 export type ErrorBody = components["schemas"]["Error"];
 
 /** How often a request is sent, and the pauses between in milliseconds: random, and doubled up to the longest. */
@@ -83,6 +84,23 @@ export async function* pages<T>(
     yield* page.results;
     cursor = page.next ? (new URL(page.next).searchParams.get("cursor") ?? undefined) : undefined;
   } while (cursor !== undefined);
+}
+
+/** Erase a person; resolves when it is finished, which takes some seconds. Needs the permission `memory.erase_person`. */
+export async function erasePerson(
+  memory: Client<paths>,
+  userId: string,
+  options: components["schemas"]["ErasureQueryRequest"] = {},
+): Promise<Erasure> {
+  for (;;) {
+    const params = { path: { user_id: userId } };
+    const found = unwrap(await memory.POST("/api/people/{user_id}/erase/", { params, body: options }));
+    if (found.state === "finished") {
+      return found;
+    }
+    const pause = found.go_on_at ? Math.max(0, Date.parse(found.go_on_at) - Date.now()) : 0;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
 }
 
 function withKey(request: Request): Request {

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,6 +35,8 @@ from ._types import (
     Created,
     Deleted,
     Duplicate,
+    Erasure,
+    Exported,
     FoundItem,
     Item,
     ItemChanges,
@@ -114,6 +117,26 @@ def context_call(question: str, session_id: str | None, options: Mapping[str, An
     wanted = {name: value for name, value in options.items() if value is not None}
     body = {"question": question, "session_id": session_id, **wanted}
     return Call("POST", "api/memory-items/context/", body_of, body=body)
+
+
+def erasure_call(user_id: str) -> Call[Erasure]:
+    """The request of what an erasure would cost, and how far it is."""
+    return Call("GET", f"{detail('people', user_id)}erase/", body_of)
+
+
+def erase_call(user_id: str, options: Mapping[str, Any], key: str | None) -> Call[Erasure]:
+    """The request of a part of an erasure."""
+    body = {name: value for name, value in options.items() if value is not None}
+    return Call("POST", f"{detail('people', user_id)}erase/", body_of, body=body).with_key(key)
+
+
+def pause_before_next(erasure: Erasure) -> float | None:
+    """Seconds until the next request of an erasure; None if it is finished."""
+    if erasure["state"] == "finished":
+        return None
+    if erasure["go_on_at"] is None:
+        return 0.0
+    return max(0.0, (datetime.fromisoformat(erasure["go_on_at"]) - datetime.now(UTC)).total_seconds())
 
 
 def of_many(page: Any, found: dict[str, Stored[Any]]) -> list[str]:
@@ -225,6 +248,39 @@ class Sessions(Records[Session, NewSession, SessionChanges]):
             call = next_page(call, page)
 
 
+class People:
+    """The erasure and the export of a person."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def erasure(self, user_id: str) -> Erasure:
+        """What an erasure would cost now, how far one is, and its receipt. Changes nothing."""
+        return self._client.run(erasure_call(user_id))
+
+    def erase(self, user_id: str, *, keep_hours: int | None = None, scan: bool | None = None) -> Erasure:
+        """Erase a person; return when it is finished, which takes at least some seconds. A repeated call goes on.
+
+        Needs the permission `memory.erase_person`. Writes of the person are refused for `keep_hours`, by default 24.
+        `scan=False` does not look through the data of other agents. Raises `Forbidden`.
+        """
+        while True:
+            found = self._client.run(erase_call(user_id, {"keep_hours": keep_hours, "scan": scan}, None))
+            pause = pause_before_next(found)
+            if pause is None:
+                return found
+            time.sleep(pause)
+
+    def export(self, user_id: str) -> Iterator[Exported]:
+        """The sessions, items and data of a person that have not expired, page by page."""
+        for session in self._client.sessions.list(user_id=user_id):
+            yield Exported("sessions", session)
+        for item in self._client.items.list(user_id=user_id):
+            yield Exported("items", item)
+        for data in self._client.agent_data.list(agent_id=user_id):
+            yield Exported("agent_data", data)
+
+
 class Client:
     """A client of a service. Close it, or use it in `with`. Threads may share it.
 
@@ -245,6 +301,7 @@ class Client:
         self.items = Items(self, "memory-items")
         self.agent_data: BulkRecords[AgentData, NewAgentData, AgentDataChanges] = BulkRecords(self, "agent-data")
         self.sessions = Sessions(self, "sessions")
+        self.people = People(self)
 
     def __enter__(self) -> Self:
         return self
@@ -383,6 +440,35 @@ class AsyncSessions(AsyncRecords[Session, NewSession, SessionChanges]):
             call = next_page(call, page)
 
 
+class AsyncPeople:
+    """As `People`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def erasure(self, user_id: str) -> Erasure:
+        """As `People.erasure`."""
+        return await self._client.run(erasure_call(user_id))
+
+    async def erase(self, user_id: str, *, keep_hours: int | None = None, scan: bool | None = None) -> Erasure:
+        """As `People.erase`."""
+        while True:
+            found = await self._client.run(erase_call(user_id, {"keep_hours": keep_hours, "scan": scan}, None))
+            pause = pause_before_next(found)
+            if pause is None:
+                return found
+            await asyncio.sleep(pause)
+
+    async def export(self, user_id: str) -> AsyncIterator[Exported]:
+        """As `People.export`."""
+        async for session in self._client.sessions.list(user_id=user_id):
+            yield Exported("sessions", session)
+        async for item in self._client.items.list(user_id=user_id):
+            yield Exported("items", item)
+        async for data in self._client.agent_data.list(agent_id=user_id):
+            yield Exported("agent_data", data)
+
+
 class AsyncClient:
     """As `Client`, for one event loop: `async with AsyncClient(url, token=...) as memory`."""
 
@@ -402,6 +488,7 @@ class AsyncClient:
             self, "agent-data"
         )
         self.sessions = AsyncSessions(self, "sessions")
+        self.people = AsyncPeople(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -247,6 +247,37 @@ class Deleted(TypedDict):
     results: list[DeletionResult]
 
 
+class ErasureCost(TypedDict):
+    """What an erasure costs, by what is stored now. `price` is in US dollars on Firestore."""
+
+    owned: dict[str, int]
+    looked_through: dict[str, int]
+    reads: int
+    writes: int
+    deletes: int
+    price: float
+
+
+class Erasure(TypedDict):
+    """How far the erasure of a person is. `receipt` is there once it is finished: keep it."""
+
+    user_id: str
+    state: Literal["none", "more", "waiting", "finished"]
+    erased: dict[str, int]
+    go_on_at: str | None
+    refused_until: str | None
+    receipt: dict[str, Json] | None
+    cost: ErasureCost
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A record of a person, and its collection: `sessions`, `items` or `agent_data`."""
+
+    collection: str
+    record: Any
+
+
 RecordT = TypeVar("RecordT")
 NewT = TypeVar("NewT")
 ChangesT = TypeVar("ChangesT")
