@@ -4,8 +4,9 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(she
 # The environment whose tools are run. `tests/matrix.py` makes others, with other versions of Django.
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The environment of the adapters' tests, with the frameworks of requirements-adapters.txt.
+# The environments of the adapters' tests, each with the frameworks of a file of requirements.
 ADAPTERS := .venv-adapters
+CREWAI := .venv-crewai
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two workers, random order. PYTEST_ARGS (for example "-x -k admin") is passed to every run.
@@ -52,8 +53,10 @@ test-core:
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)
 
-test-adapters: $(ADAPTERS)/ready  ## Run the adapters' tests and the frameworks' suites: docs/adapters/conformance.md
-	$(ADAPTERS)/bin/python -m tests.adapters.run $(PYTEST_ARGS)
+test-adapters: $(ADAPTERS)/ready $(CREWAI)/ready  ## Run the adapters' tests and the frameworks' suites: docs/adapters/conformance.md
+	@failed=0; for environment in $(ADAPTERS) $(CREWAI); do \
+	  $$environment/bin/python -m tests.adapters.run $(PYTEST_ARGS) || failed=1; \
+	done; exit $$failed
 
 test-typescript: .venv/develop  ## Build the TypeScript client and run it against the service; needs Node.js 20 and npm
 	cd clients/typescript && npm ci --no-audit --no-fund
@@ -92,7 +95,7 @@ changelog: .venv/develop  ## Move the fragments of changelog.d/ into CHANGELOG.m
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'from memory.version import __version__; print(__version__)')"
 
 lock: .venv/develop  ## Resolve requirements*.in into requirements*.txt
-	for name in requirements requirements-dev requirements-adapters; do \
+	for name in requirements requirements-dev requirements-adapters requirements-crewai; do \
 	  $(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-header --no-emit-index-url \
 	    --no-emit-find-links --no-emit-options -o $$name.txt $$name.in || exit 1; \
 	done
@@ -109,9 +112,11 @@ lock: .venv/develop  ## Resolve requirements*.in into requirements*.txt
 	$(PIP) install -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
-$(ADAPTERS)/ready: requirements.txt requirements-dev.txt requirements-adapters.txt
+$(ADAPTERS)/ready: requirements-adapters.txt
+$(CREWAI)/ready: requirements-crewai.txt
+$(ADAPTERS)/ready $(CREWAI)/ready: requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 with venv is needed; set PYTHON=/path/to/python." >&2; exit 1; }
-	$(PYTHON) -m venv $(ADAPTERS)
-	$(ADAPTERS)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements.txt -r requirements-dev.txt
-	$(ADAPTERS)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements-adapters.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements.txt -r requirements-dev.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -r $(filter-out requirements.txt requirements-dev.txt,$^)
 	@touch $@

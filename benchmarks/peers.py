@@ -2,8 +2,8 @@
 
     python -m benchmarks.peers [--set heldout] [--conversations N] [--questions N] [--json FILE]
 
-Needs what benchmarks/requirements-peers.txt names. Who takes an embedder gets the same one, `StaticEmbedder`. All calls
-pass one proxy, which counts what is read as Firestore bills it; it costs each of them the same time.
+Needs what benchmarks/requirements-peers.txt names. Who takes an embedder gets the same one, the app's default. All
+calls pass one proxy, which counts what is read as Firestore bills it; it costs each of them the same time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import django
 from django.conf import settings
 
-from memory.search.embedders.static import StaticEmbedder
+from memory.search.embedders.default import default_embedder
 from memory.search.labelled import Conversation, Label, read_conversations
 from memory.testing import emulator
 from tests.faults.meter import Bill, Meter
@@ -72,10 +72,11 @@ class LangGraph:
 
     name = "langgraph-store-firestore"
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
         from langgraph_store_firestore import FirestoreStore
 
-        embedder = StaticEmbedder()
+        self._whole = whole
+        embedder = default_embedder()
         self._store = FirestoreStore(
             project_id=PROJECT,
             index={
@@ -93,8 +94,15 @@ class LangGraph:
             self._store.put(("memories", conversation.id), turn.id, value)
 
     def search(self, conversation: Conversation, question: str) -> list[str]:
-        """Search by `query`."""
-        return [found.key for found in self._store.search(("memories", conversation.id), query=question, limit=LIMIT)]
+        """Search by `query`, in the namespace of the conversation or in all."""
+        return searched(self._store, conversation, question, self._whole)
+
+
+def searched(store: Any, conversation: Conversation, question: str, whole: bool) -> list[str]:
+    """The ids of the turns that a store finds in the namespace of a conversation, or in all; "" for other turns."""
+    place = ("memories", conversation.id)
+    results = store.search(place[:1] if whole else place, query=question, limit=LIMIT)
+    return [found.key if found.namespace == place else "" for found in results]
 
 
 class Adk:

@@ -1,23 +1,54 @@
 """Tests of adapters need their frameworks, which `make test-adapters` installs. Others are not collected."""
 
+import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from memory.adapters import owned
 
-# A framework, and the start of the names of its tests.
-FRAMEWORKS = {
-    "google.adk": "test_adk",
-    "langgraph": "test_langgraph",
-    "agents": "test_openai_agents",
-    "langchain_core": "test_langchain",
-    "llama_index": "test_llama_index",
-    "mcp": "test_mcp",
-}
+from . import record
 
-collect_ignore_glob = [f"{name}*" for framework, name in FRAMEWORKS.items() if find_spec(framework) is None]
+# A module of the framework, the start of the names of its tests, and the section of the page on conformance.
+FRAMEWORKS = (
+    ("google.adk", "test_adk", "Google ADK"),
+    ("crewai", "test_crewai", "CrewAI"),
+    ("langgraph", "test_langgraph", "LangGraph"),
+    ("agents", "test_openai_agents", "OpenAI Agents SDK"),
+    ("langchain_core", "test_langchain", "LangChain"),
+    ("llama_index", "test_llama_index", "LlamaIndex"),
+    ("mcp_types", "test_mcp", "MCP"),
+    ("pydantic_ai", "test_pydantic_ai", "PydanticAI"),
+)
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported; its parent may be missing."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+collect_ignore_glob = [f"{start}*" for module, start, _ in FRAMEWORKS if not is_installed(module)]
+
+
+if is_installed("crewai"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its modules, which are loaded once
+        import_module("crewai.memory.unified_memory")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the tests of contracts for docs/adapters/conformance.md. Outside suites are counted by their tests."""
+    name = Path(report.location[0]).stem
+    suites = [suite for _, start, suite in FRAMEWORKS if name.startswith(start) and not name.endswith("conformance")]
+    if suites and (report.when == "call" or (report.when == "setup" and report.outcome != "passed")):
+        counts = (report.outcome == outcome for outcome in ("passed", "failed", "skipped"))
+        record(suites[0], name, *map(int, counts))
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
     python -m tests.adapters.run
 
-SQLite first, then PostgreSQL and the Firestore emulator if they are installed, then mypy with the frameworks' own
-types. The environment has the packages of requirements-adapters.txt: `make test-adapters`.
+SQLite first, then PostgreSQL and the Firestore emulator, then mypy with the frameworks' own types. The page keeps the
+sections of frameworks that this environment does not have: `make test-adapters` runs it in two environments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -26,15 +26,27 @@ ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "firestore": "Firesto
 OPTIONS = ("-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto")
 PYTEST = [sys.executable, "-m", "pytest", *OPTIONS, "tests/adapters"]
 PACKAGES = {
+    "CrewAI": ("crewai",),
+    "Google ADK": ("google-adk",),
+    "LangChain": ("langchain-core",),
+    "LangGraph": ("langgraph", "langgraph-checkpoint"),
+    "LlamaIndex": ("llama-index-core",),
+    "MCP": ("mcp",),
+    "OpenAI Agents SDK": ("openai-agents",),
+    "PydanticAI": ("pydantic-ai-slim",),
     "langgraph-checkpoint-conformance": ("langgraph-checkpoint-conformance", "langgraph-checkpoint", "langgraph"),
     "langchain-tests": ("langchain-tests", "langchain-core"),
 }
 NPM = {"@modelcontextprotocol/conformance": ("0.2.0-alpha.12", "mcp")}
 """Suites of npm: their versions, and the package of Python that speaks the same."""
+COUNTS = ("passed", "failed", "skipped")
+Parts = dict[str, dict[str, Counter[str]]]
+"""Counts by the name of a part, and by the engine."""
 HEAD = """# Conformance
 
-Results of the frameworks' own suites, unmodified. `make test-adapters` runs them, together with the tests in
-`tests/adapters/`, and writes this page.
+Results of the frameworks' own suites, unmodified: @modelcontextprotocol/conformance, langchain-tests,
+langgraph-checkpoint-conformance. The other sections are this project's tests of contracts whose framework packages no
+suite, by their files in `tests/adapters/`. `make test-adapters` runs all of them and writes this page.
 
 """
 SECTION = """## {suite}
@@ -63,10 +75,11 @@ def main(arguments: list[str]) -> int:
 
 def page(results: dict[str, list[dict[str, Any]]]) -> str:
     """The page for results by engine."""
-    found: dict[str, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
+    found: dict[str, Parts] = defaultdict(lambda: defaultdict(dict))
     for engine, lines in results.items():
         for line in lines:
-            found[line["suite"]][line["part"]][engine] = text_of(line)
+            cell = found[line["suite"]][line["part"]].setdefault(engine, Counter())
+            cell.update({name: line[name] for name in COUNTS})
     sections = known_sections() | {suite: section(suite, found[suite]) for suite in found}
     return HEAD + "\n".join(sections[suite] for suite in sorted(sections))
 
@@ -77,19 +90,21 @@ def known_sections() -> dict[str, str]:
     return {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
-def section(suite: str, parts: dict[str, dict[str, str]]) -> str:
+def section(suite: str, parts: Parts) -> str:
     """The section of a suite."""
-    rows = "\n".join(row([part, *(parts[part].get(engine, "not run") for engine in ENGINES)]) for part in sorted(parts))
+    rows = "\n".join(row([part, *(text_of(parts[part].get(engine)) for engine in ENGINES)]) for part in sorted(parts))
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES.get(suite, NPM.get(suite, ())[1:]))
     packages = f"{suite} {NPM[suite][0]}, {packages}" if suite in NPM else packages
     rule = " | ".join("---" for _ in ENGINES)
     return SECTION.format(suite=suite, packages=packages, engines=" | ".join(ENGINES.values()), rule=rule, rows=rows)
 
 
-def text_of(line: dict[str, Any]) -> str:
+def text_of(counts: Counter[str] | None) -> str:
     """What a cell says."""
-    total = line["passed"] + line["failed"]
-    return f"{line['passed']} of {total}" + (f", {line['skipped']} skipped" if line["skipped"] else "")
+    if counts is None:
+        return "not run"
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    return f"{counts['passed']} of {counts['passed'] + counts['failed']}{skipped}"
 
 
 def row(cells: Iterable[str]) -> str:

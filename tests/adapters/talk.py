@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -115,6 +116,38 @@ def llama_index(session_id: str, turns: int, done: Callable[[int], None]) -> Non
         said = question(session_id, turn)
         store.add_message(session_id, ChatMessage(role="user", content=said))
         store.add_message(session_id, ChatMessage(role="assistant", content=answer(said)))
+        done(turn)
+
+
+def crewai(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """A crew of one agent with a memory: each turn recalls what it is asked and remembers what was said."""
+    os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "OTEL_SDK_DISABLED": "true", "CREWAI_TRACING_ENABLED": "false"}
+    from crewai import Agent, Crew, Task
+    from crewai.llms.base_llm import BaseLLM
+    from crewai.memory.unified_memory import Memory
+
+    from memory.adapters.crewai import DjangoStorage
+
+    said = [""]
+
+    class Scripted(BaseLLM):
+        def call(self, messages: Any, *args: Any, **kwargs: Any) -> str:
+            return f"Thought: I know it.\nFinal Answer: {answer(said[0])}"
+
+    storage, scripted = DjangoStorage(USER), Scripted(model="scripted")
+    memory = Memory(storage=storage, embedder=storage.embedder, llm=scripted)
+    agent = Agent(role="guide", goal="listen", backstory="a guide", llm=scripted, verbose=False)
+    about: dict[str, Any] = {"categories": [], "metadata": {}, "importance": 0.5}
+    known = {record.metadata["turn"] for record in storage.list_records(f"/{session_id}", limit=2 * turns)}
+    for turn in range(turns):
+        if turn in known:
+            continue
+        said[0] = question(session_id, turn)
+        task = Task(description=said[0], expected_output="a note", agent=agent)
+        output = Crew(agents=[agent], tasks=[task], verbose=False).kickoff()
+        text = f"{said[0]}\n{output.raw}"
+        memory.remember(text, scope=f"/{session_id}", **{**about, "metadata": {"turn": turn}})
+        assert memory.recall(said[0], scope=f"/{session_id}", depth="shallow", limit=1)
         done(turn)
 
 

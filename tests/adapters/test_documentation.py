@@ -12,6 +12,7 @@ from tests.docs.snippets import ROOT, snippets
 
 PAGES = {
     "google.adk": "adk.md",
+    "crewai": "crewai.md",
     "langgraph": "langgraph.md",
     "agents": "openai-agents.md",
     "langchain_core": "langchain.md",

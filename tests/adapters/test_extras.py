@@ -10,6 +10,7 @@ import pytest
 
 ADAPTERS = {
     "adk": "google.adk",
+    "crewai": "crewai",
     "langgraph": "langgraph",
     "openai_agents": "agents",
     "langchain": "langchain_core",

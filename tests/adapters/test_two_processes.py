@@ -24,6 +24,7 @@ from .talk import APP, USER, answer, graph_of, question
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {
     "adk": "google.adk",
+    "crewai": "crewai",
     "langgraph": "langgraph",
     "llama_index": "llama_index",
     "openai_agents": "agents",
@@ -104,6 +105,12 @@ def conversation(framework: str, session_id: str) -> list[str]:
     if framework == "langgraph":
         graph = graph_of(ALIAS)
         return list(graph.get_state({"configurable": {"thread_id": session_id}}).values["log"])
+    if framework == "crewai":
+        from memory.adapters.crewai import DjangoStorage
+
+        records = DjangoStorage(USER, using=ALIAS).list_records(f"/{session_id}", limit=10 * TURNS)
+        records.sort(key=lambda record: int(record.metadata["turn"]))
+        return [text for record in records for text in record.content.split("\n")]
     if framework == "langchain":
         from memory.adapters.langchain import DjangoChatMessageHistory
 
