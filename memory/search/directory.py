@@ -32,12 +32,17 @@ class Listed:
     model: str
 
 
+SUMMARIES: Final = "summaries"
+"""In place of the rules of a row that has summaries of segments (`summaries`). It has no items."""
+
+
 @dataclass(frozen=True)
 class Directory:
     """The state of a user's index.
 
     Every item written at or before `since` (microseconds since 1970; None: no item) is in the segments, unless it was
     deleted. `newest` is when the last of them was written, `claimed` when the packer began that is at work; 0: none.
+    `summaries` are the rows with what is known of segments that a search does not read.
     """
 
     generation: int
@@ -45,6 +50,12 @@ class Directory:
     since: int | None
     newest: int
     claimed: int
+    summaries: tuple[Listed, ...] = ()
+
+    @property
+    def items(self) -> int:
+        """The entries of all segments."""
+        return sum(one.items for one in self.segments)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -71,8 +82,15 @@ def read(user_id: str, using: str) -> Directory | None:
     if row is None:
         return None
     generation, segments, since, newest, claimed = row
-    listed = tuple(Listed(**one) for one in segments)
-    return Directory(generation, listed, since, newest, 0 if claimed is None else epoch_microseconds(claimed))
+    listed = [Listed(**one) for one in segments]
+    return Directory(
+        generation,
+        tuple(one for one in listed if one.rules != SUMMARIES),
+        since,
+        newest,
+        0 if claimed is None else epoch_microseconds(claimed),
+        tuple(one for one in listed if one.rules == SUMMARIES),
+    )
 
 
 def create(user_id: str, using: str) -> None:
@@ -88,7 +106,7 @@ def claim(user_id: str, using: str, generation: int) -> bool:
 def replace(user_id: str, using: str, changed: Directory) -> bool:
     """Store a directory that was made of the one of its generation. False if a packer has changed the row meanwhile."""
     values: dict[str, Any] = {} if changed.claimed else {"claimed": None}
-    listed = [vars(one) for one in changed.segments]
+    listed = [vars(one) for one in (*changed.segments, *changed.summaries)]
     values |= {"segments": listed, "since": changed.since, "newest": changed.newest}
     return _change(user_id, using, changed.generation, **values)
 

@@ -22,6 +22,7 @@ from memory.tombstones import tombstones
 from .appending import appended
 from .corpus import Corpus
 from .segments import Segment
+from .summaries import Summaries
 from .tail import Stored
 
 Owner: TypeAlias = tuple[str, str, str]
@@ -159,6 +160,17 @@ def _derived_bytes_of(corpus: Corpus) -> int:
 EMPTY: Final = Base((), Segment.of([], []), np.zeros(0, np.int32))
 
 
+@dataclass(frozen=True, eq=False)
+class Summarised:
+    """The summaries of these rows."""
+
+    rows: tuple[str, ...]
+    found: Summaries
+
+
+NOT_SUMMARISED: Final = Summarised((), Summaries.of({}, ""))
+
+
 @dataclass(eq=False)
 class Known:
     """What is known of one user's index. `corpus` is that of `base` and of the tail `of_tail`: ids and times."""
@@ -169,12 +181,14 @@ class Known:
     of_tail: frozenset[tuple[str, int]] = frozenset()
     gone: set[str] = field(default_factory=set)
     """Ids of entries whose items were not found: the next packer leaves them out."""
+    summaries: Summarised = NOT_SUMMARISED
 
     @property
     def nbytes(self) -> int:
         """About the bytes in memory."""
         corpus = None if self.corpus is self.base.segment.corpus else self.corpus
         own = 0 if corpus is None else corpus.array_bytes + _derived_bytes_of(corpus)
+        own += self.summaries.found.nbytes
         return self.base.nbytes + own + sum(1 + len(one.entry.pieces) for one in self.tail.values()) * ENTRY_BYTES
 
 

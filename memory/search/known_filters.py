@@ -31,6 +31,7 @@ from memory.querysets import MemoryItemQuerySet
 from memory.snapshots import epoch_microseconds
 
 from .corpus import Corpus
+from .summaries import Summaries
 from .tail import ALONE
 
 Mask = NDArray[np.bool_]
@@ -42,6 +43,15 @@ COMPARISONS: Final[Mapping[type, Callable[[Any, int], Any]]] = {
     LessThanOrEqual: np.less_equal,
     Exact: np.equal,
 }
+
+MAY_COMPARE: Final[Mapping[type, Callable[[Any, Any, int], Any]]] = {
+    GreaterThan: lambda first, last, time: last > time,
+    GreaterThanOrEqual: lambda first, last, time: last >= time,
+    LessThan: lambda first, last, time: first < time,
+    LessThanOrEqual: lambda first, last, time: first <= time,
+    Exact: lambda first, last, time: (first <= time) & (last >= time),
+}
+"""Whether a time between the first and the last may satisfy the lookup."""
 
 # Databases compare texts by their collations: these are the lookups that do so as Python does.
 SESSION_RANGES: Final[Mapping[str, Mapping[type, Callable[[str, str], bool]]]] = {
@@ -69,6 +79,20 @@ class KnownFilters:
         for lookup in self.lookups:
             found &= _mask(lookup, corpus)
         return found
+
+    def may_pass(self, summaries: Summaries) -> Mask:
+        """The summarised segments that may have an entry which satisfies the known filters."""
+        found = np.ones(len(summaries), bool)
+        for lookup in self.lookups:
+            if _column(lookup) == "timestamp":
+                first, last = np.array([summaries.first, summaries.last], np.int64)
+                found &= MAY_COMPARE[type(lookup)](first, last, epoch_microseconds(lookup.rhs))
+            elif isinstance(lookup, Exact):
+                found &= summaries.may_have_session(lookup.rhs)
+        return found
+
+
+EVERYTHING: Final = KnownFilters((), complete=True)
 
 
 def known_filters(items: MemoryItemQuerySet) -> KnownFilters:

@@ -9,14 +9,15 @@ that was written (by the database's clock) before the claim, less the margin, wa
 The new `since` is that time, or the time of the newest item if that is earlier: nothing is missed. An item that is in
 a segment and read again is known by its time of writing: nothing is counted twice.
 
-Small segments are merged with the new one, so their number grows with the logarithm of the items. What was replaced,
-has expired or was not found any more is left out whenever a segment is written anew.
+Small segments are merged with the new one, so their number grows with the logarithm of the items. Of a large memory,
+full segments whose items cannot be in the tail are neither read nor changed; they have summaries (`choosing`). What was
+replaced, has expired or was not found any more is left out whenever a segment is written anew.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +34,14 @@ from memory.models import SearchIndex, SearchSegment, id_of_user
 
 from . import directory as directories
 from . import shared
-from .directory import Directory, Listed
+from .choosing import is_large, is_summarised, needed
+from .directory import SUMMARIES, Directory, Listed
 from .encrypted import as_stored, refuse_without_index
-from .known import Base, cache
-from .reading import ENTRIES_AT_ONCE, has_expired, read_base, segment_of
+from .known import NOT_SUMMARISED, Base, cache
+from .reading import ENTRIES_AT_ONCE, SegmentMissing, has_expired, read_base, read_summaries, segment_of
 from .segments import MOST_BYTES, Segment, packed_in_parts
+from .summaries import Summaries
+from .summaries import pack as pack_summaries
 from .tail import Maker, configured_maker, stored_entries
 
 logger = logging.getLogger(__name__)
@@ -98,7 +102,14 @@ def _pack(user_id: str, using: str, rebuild: bool, mend: bool, gone: Collection[
     owner = (using, user_id, maker.model)
     known = cache.get(owner)
     claimed = _claim(user_id, using, lease)
-    found, base = read_base(user_id, using, maker.model, known.base)
+
+    def choose(found: Directory) -> Collection[str]:
+        if rebuild or mend or gone or not is_large(found.segments) or is_outdated(found, maker):
+            return found.ids
+        summaries = read_summaries(found, using, known.summaries).found
+        return {one.id for one in needed(found, summaries)}
+
+    found, base = read_base(user_id, using, maker.model, known.base, choose)
     if found.generation != claimed:
         raise Lost
     is_new = rebuild or not found.segments or is_outdated(found, maker)
@@ -182,26 +193,50 @@ class _Work:
         kept = [one for one in self.found.segments if one not in merged]
         written = [int(whole.written.max(initial=0)), self.found.newest if kept else 0]
         newest = max(written)
+        listed, rows = self._rows(parts)
+        new_ones = {one.id: segment for one, (segment, _) in zip(listed, parts, strict=True)}
+        summaries, more = self._summarised([*kept, *listed], new_ones)
+        replaced = self._replaced(merged, [*kept, *listed, *summaries])
+        self._commit_all([*rows, *more], kept, listed, merged, summaries, newest, replaced)
+        shared.forget(replaced)
+        return Packed(len(new), len(before.segment) - len(self.base.segment), len(kept) + len(listed))
+
+    def _commit_all(
+        self,
+        rows: Sequence[SearchSegment],
+        kept: Sequence[Listed],
+        listed: Sequence[Listed],
+        merged: Sequence[Listed],
+        summaries: Sequence[Listed],
+        newest: int,
+        replaced: Sequence[str],
+    ) -> None:
+        """Write the rows, and a directory that lists them, in several transactions if they are many."""
         generation = self.found.generation
-        for start in range(0, max(1, len(parts)), SEGMENTS_AT_ONCE):
-            some, is_last = parts[start : start + SEGMENTS_AT_ONCE], start + SEGMENTS_AT_ONCE >= len(parts)
-            listed, rows = self._rows(some)
-            kept += listed
-            since = self._since(newest) if is_last else self.found.since
-            listing = kept if is_last else [*kept, *merged]
-            directory = Directory(generation, tuple(listing), since, newest, 0 if is_last else self.found.claimed)
-            self._commit(directory, rows, self._replaced(merged, kept) if is_last else [])
+        for start in range(0, max(1, len(rows)), SEGMENTS_AT_ONCE):
+            end = start + SEGMENTS_AT_ONCE
+            is_last = end >= len(rows)
+            directory = Directory(
+                generation,
+                (*kept, *listed[:end], *(() if is_last else merged)),
+                self._since(newest) if is_last else self.found.since,
+                newest,
+                0 if is_last else self.found.claimed,
+                tuple(summaries) if is_last else self.found.summaries,
+            )
+            self._commit(directory, rows[start:end], replaced if is_last else [])
             generation += 1
-        shared.forget(one.id for one in merged)
-        return Packed(len(new), len(before.segment) - len(self.base.segment), len(kept))
 
     def _merged(self, number: int, before: Base) -> list[Listed]:
-        """The segments that are written anew: small ones, and those with many entries to be left out."""
+        """The segments that are written anew: small ones, and those with many entries to be left out.
+
+        Of a large memory, segments that were not read stay.
+        """
         entries = np.bincount(before.owner, minlength=len(before.ids)) if len(before.ids) else np.zeros(0, int)
         left = np.bincount(self.base.owner, minlength=len(before.ids)) if len(before.ids) else entries
         place = {one: at for at, one in enumerate(before.ids)}
         merged = []
-        for one in sorted(self.found.segments, key=lambda each: each.items):
+        for one in sorted((one for one in self.found.segments if one.id in place), key=lambda each: each.items):
             had, has = entries[place[one.id]], left[place[one.id]]
             is_small = one.bytes < MOST_BYTES / 2 and has <= GROWTH * number
             if is_small or one.items - has > self.most_stale * one.items or had == 0:
@@ -211,23 +246,51 @@ class _Work:
 
     def _rows(self, parts: Sequence[tuple[Segment, bytes]]) -> tuple[list[Listed], list[SearchSegment]]:
         rules, model = self.maker.rules, self.maker.model
-        rows = [
-            SearchSegment(pk=new_id(), user_id=self.user_id, data=as_stored(data, self.user_id, self.using))
-            for _, data in parts
-        ]
+        rows = [self._row(data) for _, data in parts]
         listed = [
             Listed(row.pk, len(segment), len(data), rules, model)
             for row, (segment, data) in zip(rows, parts, strict=True)
         ]
         return listed, rows
 
-    def _replaced(self, merged: Sequence[Listed], kept: Sequence[Listed]) -> list[str]:
-        """The ids of stored segments to delete."""
-        if not self.sweeps:
-            return [one.id for one in merged]
-        listed = {one.id for one in kept}
-        rows = SearchSegment.objects.using(self.using).filter(user_id=self.user_id)
-        return [pk for pk in rows.values_list("pk", flat=True) if pk not in listed]
+    def _row(self, data: bytes) -> SearchSegment:
+        return SearchSegment(pk=new_id(), user_id=self.user_id, data=as_stored(data, self.user_id, self.using))
+
+    def _summarised(
+        self, segments: Sequence[Listed], new_ones: Mapping[str, Segment]
+    ) -> tuple[Sequence[Listed], list[SearchSegment]]:
+        """The rows of summaries, and those of them that are new. A small memory has none."""
+        wanted = {one.id for one in segments if is_summarised(one)} if is_large(segments) else set()
+        known = self._known_summaries() if wanted and not self.sweeps else NOT_SUMMARISED.found
+        if wanted and wanted == set(known.ids):
+            return self.found.summaries, []
+        missing = {one: self._segment_of(one, new_ones) for one in sorted(wanted.difference(known.ids))}
+        every = Summaries.concat([known.within(wanted), Summaries.of(missing, self.maker.model)])
+        packed = [pack_summaries(some) for some in every.batches()]
+        rows = [self._row(data) for data in packed]
+        listed = [Listed(row.pk, 0, len(data), SUMMARIES, "") for row, data in zip(rows, packed, strict=True)]
+        return listed, rows
+
+    def _known_summaries(self) -> Summaries:
+        try:
+            return read_summaries(self.found, self.using, NOT_SUMMARISED).found
+        except SegmentMissing as error:
+            raise Lost from error
+
+    def _segment_of(self, identity: str, new_ones: Mapping[str, Segment]) -> Segment:
+        if identity in new_ones:
+            return new_ones[identity]
+        return self.base.segment.take(self.base.owner == self.base.ids.index(identity))
+
+    def _replaced(self, merged: Sequence[Listed], listed: Sequence[Listed]) -> list[str]:
+        """The ids of stored rows to delete: of those, `listed` stay."""
+        if self.sweeps:
+            rows = SearchSegment.objects.using(self.using).filter(user_id=self.user_id)
+            stored: Iterable[str] = rows.values_list("pk", flat=True)
+        else:
+            stored = [one.id for one in (*merged, *self.found.summaries)]
+        kept = {one.id for one in listed}
+        return [one for one in stored if one not in kept]
 
     def _since(self, newest: int) -> int:
         visible = self.found.claimed - directories.margin(connections[self.using].vendor)

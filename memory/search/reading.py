@@ -2,13 +2,15 @@
 
     directory -> unknown segments (cache, then database) -> items written since -> one corpus
 
+Of large memories a search reads the segments that `choosing` names, and uses those that the process has.
+
 A packer may delete segments between the first two steps; then the directory is read again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,7 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from memory.backends.firestore.values.batching import batches
+from memory.conf import memory_settings
 from memory.models import SearchSegment
 from memory.sealing import open_bytes
 from memory.snapshots import epoch_microseconds
@@ -23,11 +26,15 @@ from memory.snapshots import epoch_microseconds
 from . import directory as directories
 from . import shared
 from .appending import appended
+from .choosing import chosen, is_large
 from .corpus import Corpus
 from .directory import Directory
 from .features import Asked
-from .known import EMPTY, Base, Known, cache
+from .known import EMPTY, NOT_SUMMARISED, Base, Known, Summarised, cache
+from .known_filters import EVERYTHING, KnownFilters
 from .segments import Segment, UnreadableSegment, unpack
+from .summaries import Summaries
+from .summaries import unpack as unpack_summaries
 from .tail import Maker, Stored, stored_entries
 from .unindexed import Unindexed, read_unindexed
 
@@ -35,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 ENTRIES_AT_ONCE = 2_000
+MOST_OF_A_USER = 0.5
+"""Share of `SEARCH_CACHE_BYTES` up to which segments of a large memory that were chosen before are searched, too."""
 MOST_KEPT = 200
 """Entries of a tail that are kept for the next search."""
 
@@ -77,14 +86,30 @@ def has_expired(corpus: Corpus) -> NDArray[np.bool_]:
     return found
 
 
-def read_memory(user_id: str, using: str, maker: Maker, questions: Sequence[Asked] | None = None) -> Memory:
+def read_memory(
+    user_id: str,
+    using: str,
+    maker: Maker,
+    questions: Sequence[Asked] | None = None,
+    filters: KnownFilters = EVERYTHING,
+) -> Memory:
     """Read the index and the items that it lacks. Without an index, or if it is damaged, all items are such.
 
-    For questions, what is read of these items is bounded (`unindexed`). Without (None) all are read.
+    For questions, what is read of these items is bounded (`unindexed`), and so are the segments of a large memory
+    (`choosing`). Without (None) all are read.
     """
     owner = (using, user_id, maker.model)
     known = cache.get(owner)
-    found, base = read_base(user_id, using, maker.model, known.base)
+    summarised = known.summaries
+
+    def choose(found: Directory) -> Collection[str]:
+        nonlocal summarised
+        if questions is None or not is_large(found.segments):
+            return found.ids
+        summarised = read_summaries(found, using, known.summaries)
+        return chosen(found, summarised.found, questions, filters, maker.model)
+
+    found, base = read_base(user_id, using, maker.model, known.base, choose)
     tail = _tail(user_id, using, found, base, known, maker, questions)
     segment = Segment.concat([segment_of(some) for some in batches(tail.stored, ENTRIES_AT_ONCE)])
     of_tail = frozenset(zip(segment.corpus.ids, segment.written.tolist(), strict=True))
@@ -94,16 +119,28 @@ def read_memory(user_id: str, using: str, maker: Maker, questions: Sequence[Aske
     kept = {one.entry.id: one for one in whole[:MOST_KEPT]}
     # Another question reads other texts whole.
     is_whole = len(whole) == len(tail.stored)
-    fresh = Known(base, kept, corpus if is_whole else None, of_tail if is_whole else frozenset(), gone)
+    fresh = Known(base, kept, corpus if is_whole else None, of_tail if is_whole else frozenset(), gone, summarised)
     cache.put(owner, fresh)
     unread = tail.waiting - (len(tail.stored) - len(whole))
     return Memory(user_id, using, found, corpus, len(segment) + unread, fresh, tail.waiting)
 
 
-def read_base(user_id: str, using: str, model: str, known: Base = EMPTY) -> tuple[Directory, Base]:
+def every_segment(found: Directory) -> Collection[str]:
+    """The ids of all segments."""
+    return found.ids
+
+
+def read_base(
+    user_id: str,
+    using: str,
+    model: str,
+    known: Base = EMPTY,
+    choose: Callable[[Directory], Collection[str]] = every_segment,
+) -> tuple[Directory, Base]:
     """The directory and the entries of its segments; an empty one if the index is damaged or does not exist.
 
-    Entries have vectors of this model or none.
+    Entries have vectors of this model or none. Of the segments that `choose` leaves out, only those that are known are
+    in the base.
     """
     found = directories.EMPTY
     for _ in range(ATTEMPTS):
@@ -111,7 +148,7 @@ def read_base(user_id: str, using: str, model: str, known: Base = EMPTY) -> tupl
         if not found.generation:
             return found, EMPTY
         try:
-            return found, _base(found, using, model, known)
+            return found, _base(found, using, model, known, choose(found))
         except SegmentMissing:
             continue
         except UnreadableSegment as error:
@@ -121,10 +158,27 @@ def read_base(user_id: str, using: str, model: str, known: Base = EMPTY) -> tupl
     return Directory(found.generation, (), None, 0, found.claimed), EMPTY
 
 
-def _base(found: Directory, using: str, model: str, known: Base) -> Base:
-    if known.ids == found.ids:
+def read_summaries(found: Directory, using: str, known: Summarised) -> Summarised:
+    """The summaries of a directory; none if they are damaged. Raises `SegmentMissing`."""
+    rows = tuple(one.id for one in found.summaries)
+    if rows == known.rows:
         return known
-    missing = [one for one in found.segments if one.id not in known.ids]
+    data = read_rows(rows, using)
+    try:
+        summaries = Summaries.concat([unpack_summaries(data[one]) for one in rows])
+    except UnreadableSegment as error:
+        logger.warning("All segments of a search index are read: %s", error)
+        return NOT_SUMMARISED
+    return Summarised(rows, summaries.within(found.ids))
+
+
+def _base(found: Directory, using: str, model: str, known: Base, chosen: Collection[str]) -> Base:
+    if known.nbytes > memory_settings.search_cache_bytes * MOST_OF_A_USER:
+        known = known.within(chosen)
+    ids = tuple(one for one in found.ids if one in chosen or one in known.ids)
+    if set(known.ids) == set(ids):
+        return known
+    missing = [one for one in found.segments if one.id in ids and one.id not in known.ids]
     segments = read_segments([one.id for one in missing], using)
     for one in missing:
         if one.model != model:
@@ -132,12 +186,17 @@ def _base(found: Directory, using: str, model: str, known: Base) -> Base:
     made = {(one.rules, one.model) for one in found.segments}
     # Entries that other rules or another model made are not those of a new segment: all are replaced then.
     is_alike = len(made) == 1 and {model} == {one.model for one in found.segments}
-    updated = known.updated(found.ids, segments) if is_alike and set(known.ids) & set(found.ids) else None
-    return updated or known.within(found.ids).with_segments(segments)
+    updated = known.updated(ids, segments) if is_alike and set(known.ids) & set(ids) else None
+    return updated or known.within(ids).with_segments(segments)
 
 
 def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:
     """Segments by id, from the shared cache and the database. Raises `SegmentMissing` and `UnreadableSegment`."""
+    return {one: unpack(data) for one, data in read_rows(ids, using).items()}
+
+
+def read_rows(ids: Sequence[str], using: str) -> dict[str, bytes]:
+    """Stored forms by id, from the shared cache and the database. Raises `SegmentMissing`."""
     if not ids:
         return {}
     data = shared.get(ids)
@@ -148,7 +207,7 @@ def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:
         data |= read
     if len(data) < len(ids):
         raise SegmentMissing
-    return {one: unpack(open_bytes(data[one], using)) for one in ids}
+    return {one: open_bytes(data[one], using) for one in ids}
 
 
 def _tail(

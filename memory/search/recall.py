@@ -29,7 +29,7 @@ from . import directory as directories
 from .corpus import HIDDEN, Corpus
 from .encrypted import refuse_without_index
 from .features import CONSIDERED
-from .known_filters import by_id, known_filters
+from .known_filters import KnownFilters, by_id, known_filters
 from .later import index_later
 from .owner import one_user_of
 from .preferring import Preference, candidates, extra_parts
@@ -69,9 +69,10 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     questions = [asked(text, maker.embedder, maker.language, options.asker) for text in texts]
     if not any(texts):
         return [Results() for _ in texts]
-    memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text])
+    filters = known_filters(items)
+    memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text], filters)
     found = [
-        _results(items, memory, question, options) if text else []
+        _results(items, memory, question, options, filters) if text else []
         for text, question in zip(texts, questions, strict=True)
     ]
     _index_if_needed(memory)
@@ -150,9 +151,9 @@ def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
 
 
 def _results(
-    items: MemoryItemQuerySet, memory: Memory, question: Asked, options: SearchOptions
+    items: MemoryItemQuerySet, memory: Memory, question: Asked, options: SearchOptions, filters: KnownFilters
 ) -> list[tuple[MemoryItem, Ranked]]:
-    filters, corpus = known_filters(items), memory.corpus
+    corpus = memory.corpus
     allowed = memory.allowed() & filters.mask(corpus) & visible(corpus, options.hidden)
     columns = by_id(items.only(*_columns(items)))
     limit = _wanted(options)

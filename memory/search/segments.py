@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Final
@@ -93,7 +93,7 @@ def pack(segment: Segment) -> bytes:
     content = b"".join(_packed(name, array) for name, array in arrays.items())
     written = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     parts = zlib.compress(written, 6), zlib.compress(content, 6), numbers, corpus.vectors.tobytes()
-    return MAGIC + b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+    return MAGIC + joined_parts(parts)
 
 
 def unpack(data: bytes | memoryview) -> Segment:
@@ -101,7 +101,7 @@ def unpack(data: bytes | memoryview) -> Segment:
     if bytes(data[: len(MAGIC)]) != MAGIC:
         raise UnreadableSegment("The segment has an unknown form.")
     try:
-        packed, content, ids, vectors = _parts(memoryview(data)[len(MAGIC) :], 4)
+        packed, content, ids, vectors = parts_of(memoryview(data)[len(MAGIC) :], 4)
         head = json.loads(zlib.decompress(packed).decode(errors="surrogatepass"))
         if head["arrays"] != list(ARRAYS) or set(head["names"]) != set(NAMES):
             raise UnreadableSegment("The segment is of another version.")
@@ -172,7 +172,13 @@ def _unpacked(content: bytes, columns: dict[str, int]) -> dict[str, NDArray[Any]
     return found
 
 
-def _parts(data: memoryview, number: int) -> list[memoryview]:
+def joined_parts(parts: Iterable[bytes]) -> bytes:
+    """The parts after each other, each after its length."""
+    return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+
+
+def parts_of(data: memoryview, number: int) -> list[memoryview]:
+    """The inverse of `joined_parts`. Raises `ValueError`."""
     found = []
     for _ in range(number):
         length = int.from_bytes(data[:4], "little")

@@ -4,7 +4,8 @@
     python -m tests.differential.search_order --halves tuning
 
 Starts Debian's PostgreSQL and the emulator. Each memory is stored, the first questions are asked before it is indexed,
-the others afterwards, each on all three databases and in memory. Prints counts; exits with 1 after a difference.
+the others afterwards, on all three databases and, once indexed, in memory. Prints counts; exits with 1 after a
+difference.
 """
 
 from __future__ import annotations
@@ -53,14 +54,18 @@ def compared(conversation: Any, aliases: Sequence[str]) -> Iterator[str]:
         if number == UNINDEXED:
             for alias in aliases:
                 pack(user, alias)
-        question = asked(label.question, maker.embedder, maker.language)
-        expected = rank(question, corpus, visible(corpus, hidden=False), LIMIT)
+        expected: list[tuple[str, float]] | None = None
+        if number >= UNINDEXED:  # before, vectors are estimated
+            question = asked(label.question, maker.embedder, maker.language, label.asker)
+            ranked = rank(question, corpus, visible(corpus, hidden=False), LIMIT)
+            expected = [(corpus.ids[one.place], one.score) for one in ranked]
         for alias in aliases:
-            found = MemoryItem.objects.using(alias).search(label.question, user_id=user, limit=LIMIT)
-            apart = max(
-                (abs(one.score - other.score) for one, other in zip(found, expected, strict=False)), default=0.0
-            )
-            if [one.pk for one in found] != [corpus.ids[one.place] for one in expected] or apart > MOST_APART:
+            items = MemoryItem.objects.using(alias)
+            results = items.search(label.question, user_id=user, limit=LIMIT, asker=label.asker)
+            found = [(one.pk, one.score) for one in results]
+            expected = found if expected is None else expected
+            apart = max((abs(one[1] - other[1]) for one, other in zip(found, expected, strict=False)), default=0.0)
+            if [pk for pk, _ in found] != [pk for pk, _ in expected] or apart > MOST_APART:
                 yield f"{user} on {alias}: {label.question!r}, scores differ by {apart:.2g}"
 
 

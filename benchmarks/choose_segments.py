@@ -1,0 +1,111 @@
+"""What it costs to read some segments of a large memory: `python -m benchmarks.choose_segments`.
+
+All conversations of the tuning halves are one user's memory, in the order of time, in segments of a size. For each
+share of the memory that is read: recall@10 of every fourth question, with the segments that `choosing` names, and with
+the newest ones alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+from unittest import mock
+
+import numpy as np
+
+from benchmarks.fit_ranking import DATA, FILES, corpus_of
+from memory.search import choosing
+from memory.search.corpus import Corpus
+from memory.search.directory import Directory, Listed
+from memory.search.embedders.multilingual import MultilingualEmbedder
+from memory.search.features import Asked, asked
+from memory.search.known_filters import EVERYTHING
+from memory.search.relevance import rank
+from memory.search.segments import MOST_BYTES, Segment
+from memory.search.summaries import Summaries
+
+EVERY, CUT = 4, 10
+SHARES = (0.5, 0.25, 0.1)
+MODEL = "model"
+
+Label: TypeAlias = tuple[Asked, frozenset[str]]
+
+
+def conversations() -> Iterator[dict[str, Any]]:
+    """Those of the tuning halves, whose ids and sessions begin with their place."""
+    place = 0
+    for file in FILES["tuning"]:
+        for one in json.loads((DATA / file).read_text("utf-8"))["conversations"]:
+            place += 1
+            for turn in one["turns"]:
+                turn |= {"id": f"{place}/{turn['id']}", "session": f"{place}/{turn.get('session')}"}
+            for question in one["questions"]:
+                question["evidence"] = [f"{place}/{name}" for name in question["evidence"]]
+            yield one
+
+
+def segments_of(corpus: Corpus, size: int) -> dict[str, Segment]:
+    """The corpus in segments, oldest first."""
+    order = np.argsort(corpus.time, kind="stable")
+    parts = np.array_split(order, max(1, round(len(order) / size)))
+    written = np.ones(len(corpus), np.int64)
+    return {f"s{place}": Segment(corpus, written).take(some) for place, some in enumerate(parts)}
+
+
+def recall(question: Asked, evidence: frozenset[str], corpus: Corpus) -> float:
+    """The share of the evidence among the first ten."""
+    found = {corpus.ids[one.place] for one in rank(question, corpus, None, CUT)}
+    return len(evidence & found) / len(evidence)
+
+
+def measured(segments: Mapping[str, Segment], questions: Sequence[Label]) -> Iterator[dict[str, Any]]:
+    """For each share of the memory the mean recall."""
+    items = sum(map(len, segments.values()))
+    listed = tuple(Listed(name, len(one), MOST_BYTES, "", MODEL) for name, one in segments.items())
+    directory, summaries = Directory(1, listed, 1, 1, 0), Summaries.of(segments, MODEL)
+    whole = Corpus.concat([one.corpus for one in segments.values()])
+    yield {"segments": len(segments), "items": items, "whole": _mean([recall(*one, whole) for one in questions])}
+    for share in SHARES:
+        with mock.patch.object(choosing, "MOST_ITEMS", round(share * items)):
+            names = [choosing.chosen(directory, summaries, [one], EVERYTHING, MODEL) for one, _ in questions]
+        newest = list(segments)[-max(map(len, names)) :]
+        found = {"chosen": names, "newest": [frozenset(newest)] * len(names)}
+        yield {
+            "share": share,
+            "bytes of a summary": summaries.nbytes // len(summaries),
+            **{
+                how: _mean([_of(some, segments, *one) for some, one in zip(by, questions, strict=True)])
+                for how, by in found.items()
+            },
+        }
+
+
+def _of(names: frozenset[str], segments: Mapping[str, Segment], question: Asked, evidence: frozenset[str]) -> float:
+    return recall(question, evidence, Corpus.concat([one.corpus for name, one in segments.items() if name in names]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(100 * float(np.mean(values)), 1)
+
+
+def main() -> None:
+    """Print JSON lines."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[300, 900], help="items of a segment")
+    options = parser.parse_args()
+    embedder = MultilingualEmbedder()
+    every = list(conversations())
+    corpus = Corpus.concat([corpus_of(one["turns"], embedder) for one in every])
+    labels = [label for one in every for label in one["questions"] if label["evidence"]][::EVERY]
+    questions = [
+        (asked(one["question"], embedder, asker=one.get("asker") or ""), frozenset(one["evidence"])) for one in labels
+    ]
+    for size in options.sizes:
+        for line in measured(segments_of(corpus, size), questions):
+            print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
