@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -87,19 +87,21 @@ class Changes:
         """The times of the sessions include those of these rows; their other fields are unchanged."""
         if self._cache is None:
             return
-        for row in rows:
-            conversation = Conversation(row.user_id, row.session_id)
-            known = self._session_value(conversation)
-            session = session_from(known, self._tables.sessions, self._using)
-            times = times_from(known, self._tables.sessions, self._using)
+        touched = [(Conversation(row.user_id, row.session_id), row) for row in rows]
+        known = self._session_values({conversation for conversation, _ in touched})
+        for conversation, row in touched:
+            session = session_from(known.get(conversation), self._tables.sessions, self._using)
+            times = times_from(known.get(conversation), self._tables.sessions, self._using)
             first, last = row.started_at, row.last_activity
             if times is not None:
                 first, last = min(first, times[0]), max(last, times[1])
             if session is None:
-                self._record([(conversation, self._cache.session_row(touched_row(first, last)))])
-                continue
-            session.started_at, session.last_activity = first, last
-            self.session_saved(session)
+                value = touched_row(first, last)
+            else:
+                session.started_at, session.last_activity = first, last
+                value = session_row(session)
+            self._record([(conversation, self._cache.session_row(value))])
+            known[conversation] = value.encode() or None
 
     def sessions_changed(self, conversations: Iterable[Conversation | None]) -> None:
         """The rows of these sessions changed or were deleted."""
@@ -107,34 +109,34 @@ class Changes:
 
     def session(self, conversation: Conversation) -> Any:
         """The `UserSession` as this transaction will leave it in the cache; None if it is not known."""
-        return session_from(self._session_value(conversation), self._tables.sessions, self._using)
+        value = self._session_values({conversation}).get(conversation)
+        return session_from(value, self._tables.sessions, self._using)
 
-    def _session_value(self, conversation: Conversation) -> bytes | None:
-        """The session's cached value: the last of this transaction, or the one at the time of the mark."""
+    def _session_values(self, conversations: Set[Conversation]) -> dict[Conversation, bytes | None]:
+        """The sessions' cached values: the last ones of this transaction, or those at the time of the mark.
+
+        It reads all changes of the transaction, so that it is called once for many records.
+        """
         current = None if self._cache is None else marking.known(self._using)
         if current is None:
-            return None
-        for change in reversed(current.changes):
-            for changed, (word, value, _) in reversed(change.operations):
-                if changed == conversation and word == SESSION_CHANGED[0]:
-                    return value.encode() or None
-        mark = current.marks.get(conversation)
-        return None if mark is None else mark.session
+            return {}
+        found = {each: mark.session for each in conversations if (mark := current.marks.get(each)) is not None}
+        for change in current.changes:
+            for changed, (word, value, _) in change.operations:
+                if word == SESSION_CHANGED[0] and changed in conversations:
+                    found[changed] = value.encode() or None
+        return found
 
     def to_touch(self, items: Sequence[Any]) -> Sequence[Any]:
         """The items whose sessions' rows must be widened now; for the others the cached times are recent enough."""
         if self._cache is None:
             return items
-        recent = {item.pk for item in items if self._is_recent(item)}
+        places = [(item, each) for item in items if (each := conversation_of(item)) is not None]
+        values = self._session_values({each for _, each in places})
+        times = {each: times_from(value, self._tables.sessions, self._using) for each, value in values.items()}
+        recent = {item.pk for item, each in places if _is_recent(item, times.get(each))}
         self._transaction(self._cache).untouched.extend(item for item in items if item.pk in recent)
         return [item for item in items if item.pk not in recent]
-
-    def _is_recent(self, item: Any) -> bool:
-        conversation = conversation_of(item)
-        if conversation is None:
-            return False
-        times = times_from(self._session_value(conversation), self._tables.sessions, self._using)
-        return times is not None and times[0] <= item.timestamp < times[1] + TOUCH_AFTER
 
     def _record(self, operations: list[tuple[Conversation, Operation]]) -> None:
         if self._cache is None or not operations:
@@ -146,6 +148,10 @@ class Changes:
 
     def _transaction(self, cache: ConversationCache) -> marking.Transaction:
         return marking.current(cache, self._using, self._tables)
+
+
+def _is_recent(item: Any, times: tuple[datetime, datetime] | None) -> bool:
+    return times is not None and times[0] <= item.timestamp < times[1] + TOUCH_AFTER
 
 
 def _operation(item: Any) -> Operation:

@@ -15,6 +15,7 @@ from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from memory import history
+from memory.coherence import Changes
 from memory.models import MemoryItem, UserSession
 from memory.stores import ConcreteMemoryManager
 from memory.testing.redis import RedisServer
@@ -157,3 +158,22 @@ def test_a_session_is_touched_once_a_minute(bill: Bill) -> None:
     save_at_once(turn(41, minute))
     assert bill.written == ["memory_items"] * 2
     assert (bill.read, sum(bill.calls.values())) == (0, 1)
+
+
+def test_a_bulk_write_looks_through_its_changes_once(bill: Bill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many items and sessions it has: else its time would grow with their square."""
+    calls: list[int] = []
+    values = Changes._session_values
+
+    def counted(self: Any, conversations: Any) -> Any:
+        calls.append(len(conversations))
+        return values(self, conversations)
+
+    monkeypatch.setattr(Changes, "_session_values", counted)
+    for _ in range(2):
+        MemoryItem.objects.using(ALIAS).bulk_create(
+            MemoryItem(user_id="ada", session_id=f"s{number % 10}", item_type="message") for number in range(60)
+        )
+    assert 0 < len(calls) <= 4
+    assert max(calls) == 10
+    assert history.session("ada", "s3", ALIAS) is not None
