@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from django.db import NotSupportedError, connection, transaction
+from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
 from memory.backends.firestore.querysets import FirestoreManager, FirestoreQuerySet
 from memory.backends.firestore.testing import CaptureRPCsContext
-from tests.engine.app.models import Note, Seat, Span
+from tests.engine.app.models import Berth, Note, Seat, Span
 
 UNPATCHED = """
 import django
@@ -136,3 +137,32 @@ class TestWiden:
         self.widen(Span(id="a", owner="ann", low=1, high=1))
         assert list(rows.values_list("id", "extras")) == [("a", {})]
         assert not Span.objects.filter(extras__isnull=True).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_local_condition_needs_no_index_and_no_further_call() -> None:
+    """A slice in order, a count, a row by key, and a negation; in a transaction with its own rows, too."""
+    Berth.objects.bulk_create(Berth(id=f"b{n}", place=n, length=n % 3) for n in range(9))
+    rows = FirestoreQuerySet(Berth)
+    some = rows.filter_locally(~Q(length=1, place__gte=4)).filter_locally(Q(length__in=[1, 2]) | Q(place=0))
+    with CaptureRPCsContext(connection) as calls:
+        assert [one.id for one in some.order_by("place")[:3]] == ["b0", "b1", "b2"]
+        assert some.count() == 5
+        assert [one.id for one in some.filter(pk="b1")] == ["b1"]
+        assert not some.filter(pk="b4").exists()
+        assert [one.id for one in some.filter(place__gt=2).order_by("-place")] == ["b8", "b5"]
+    assert len(calls) == 5
+    with transaction.atomic():
+        Berth(id="b9", place=9, length=2).save()
+        Berth.objects.filter(pk="b2").update(length=0)
+        assert [one.id for one in some.order_by("place")] == ["b0", "b1", "b5", "b8", "b9"]
+        assert [one.id for one in some.order_by("-place")[:2]] == ["b9", "b8"]
+    assert some.filter(place__gt=0).delete()[0] == 4
+
+
+@pytest.mark.django_db(databases=["default", "sqlite"])
+def test_a_local_condition_is_a_filter_on_other_engines() -> None:
+    """With the same rows."""
+    Note.objects.using("sqlite").bulk_create(Note(id=f"n{n}", text=str(n % 2)) for n in range(4))
+    rows = FirestoreQuerySet(Note, using="sqlite").filter_locally(Q(text="1"))
+    assert {one.id for one in rows} == {"n1", "n3"}

@@ -13,16 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import connections
-from django.db.models import Manager, Model, QuerySet
+from django.db.models import Manager, Model, Q, QuerySet
 from django.db.models.sql import InsertQuery
+from django.db.models.sql.where import WhereNode
 
 from .statements import PLANS_AROUND_INDEXES
 from .widening import conflict_clause
 
 ModelT = TypeVar("ModelT", bound=Model)
+
+
+class LocalNode(WhereNode):
+    """A part of a WHERE clause that is evaluated on the rows which match the rest. SQL databases evaluate it as any."""
+
+    is_local: ClassVar[bool] = True
 
 
 class FirestoreQuerySet(QuerySet[ModelT]):
@@ -58,6 +65,18 @@ class FirestoreQuerySet(QuerySet[ModelT]):
         """
         clone: Self = self._chain()  # type: ignore[attr-defined]
         setattr(clone.query, PLANS_AROUND_INDEXES, True)
+        return clone
+
+    def filter_locally(self, condition: Q) -> Self:
+        """`filter()` by a condition on columns of the model, for which Firestore needs no index.
+
+        Firestore is asked for the rows that match the rest of the query, in its order, and those that match are kept,
+        until there are as many as the slice has. A few rows more are read than are returned, and a count reads rows.
+        On other engines this is `filter()`.
+        """
+        clone: Self = self._chain()  # type: ignore[attr-defined]
+        query: Any = clone.query
+        query.where.children.append(LocalNode([query.build_where(condition)]))  # add() would take it apart
         return clone
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]

@@ -50,7 +50,14 @@ class AnyOf:
     children: tuple[Condition, ...]
 
 
-Condition: TypeAlias = Compare | Constant | Opaque | Not | AllOf | AnyOf
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A condition that is evaluated on the rows which match the rest, and is no part of Firestore's filter."""
+
+    child: Condition
+
+
+Condition: TypeAlias = Compare | Constant | Opaque | Not | AllOf | AnyOf | Local
 
 TRUE: Final = Constant(True)
 FALSE: Final = Constant(False)

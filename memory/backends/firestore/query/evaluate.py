@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from ..values.sortable_text import INT64
 from ..values.types import Kind, Ref
-from .ast import AllOf, AnyOf, Condition, Constant
+from .ast import AllOf, AnyOf, Condition, Constant, Local
 from .plan import Compare, Op
 
 Row: TypeAlias = Sequence[Any]
@@ -54,6 +54,8 @@ def is_evaluable(condition: Condition) -> bool:
             return op in JSON_OPS if ref.kind is Kind.JSON else op in COLUMN_OPS and ref.kind not in NOT_COMPARED
         case Constant():
             return True
+        case Local(child):
+            return is_evaluable(child)
         case _:
             return False
 
@@ -66,6 +68,8 @@ def columns_of(condition: Condition) -> Iterator[Ref]:
                 yield from columns_of(child)
         case Compare(ref):
             yield column_of(ref)
+        case Local(child):
+            yield from columns_of(child)
 
 
 def column_of(ref: Ref) -> Ref:
@@ -84,6 +88,8 @@ def holds(condition: Condition, columns: Sequence[Ref], as_read: AsRead) -> Hold
             return _any([holds(child, columns, as_read) for child in children])
         case Compare():
             return _comparison(condition, columns, as_read)
+        case Local(child):
+            return holds(child, columns, as_read)
         case _:
             raise TypeError(f"{condition!r} cannot be evaluated")
 

@@ -38,7 +38,7 @@ from django.utils import deprecation, timezone
 
 from ..values.sortable_text import INT64
 from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref, plain
-from .ast import FALSE, TRUE, AnyOf, Condition, Not, Opaque, all_of, any_of
+from .ast import FALSE, TRUE, AnyOf, Condition, Local, Not, Opaque, all_of, any_of
 from .plan import Compare, Op, Order
 
 COMPOSITE_KEY: Final = Ref(DOCUMENT_ID.path, Kind.TEXT, key=True)
@@ -177,6 +177,8 @@ class Lowering:
                 result = children[0] if children else TRUE
             case _:
                 result = Opaque("^ (exclusive or)")
+        if getattr(node, "is_local", False):  # of `FirestoreQuerySet.filter_locally()`
+            result = Local(result)
         return Not(result) if node.negated else result
 
     def condition(self, node: Any) -> Condition:
