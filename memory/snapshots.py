@@ -32,6 +32,8 @@ MICROSECOND = timedelta(microseconds=1)
 UNIX_EPOCH = (datetime(1970, 1, 1) - EPOCH) // MICROSECOND  # noqa: DTZ001
 DIGITS = 18  # year 9999 in microseconds has 18
 NEVER = "9" * DIGITS
+HISTORY_KEY = "history:"
+"""What keys of conversations that a `RedisClient` stores begin with, before the id of the session's row."""
 
 
 class NotASnapshotError(ValueError):

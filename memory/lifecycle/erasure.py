@@ -59,7 +59,7 @@ from .digests import SALT_BYTES, digest
 from .inventory import Holding, How, holdings
 from .naming import MATCHERS, Person
 from .receipts import Receipt, written
-from .scrubbing import scrub, secure_deletion
+from .scrubbing import forget_snapshots, scrub, secure_deletion
 
 logger = logging.getLogger(__name__)
 
@@ -311,6 +311,7 @@ class _Work:
         """Forget what this process and Redis know of the person."""
         sealing.known.forget(self.alias, self.user_id)
         self._forget_search()
+        self._forget_snapshots()
         cache = cache_of(self.alias, MemoryItem)
         if cache is None:
             return
@@ -321,6 +322,12 @@ class _Work:
         except Unavailable as error:
             raise ConnectionError("Redis cannot be reached; erase again when it runs.") from error
         self.sessions.clear()
+
+    def _forget_snapshots(self) -> None:
+        try:
+            forget_snapshots(self.user_id)
+        except Unavailable as error:
+            raise ConnectionError("Redis cannot be reached; erase again when it runs.") from error
 
     def _forget_search(self) -> None:
         if missing("search"):

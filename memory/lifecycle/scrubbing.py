@@ -1,4 +1,7 @@
-"""What a database file keeps of deleted rows. SQLite leaves their bytes in free pages until these are used again."""
+"""What is left of deleted rows: in a database's file, and in stored copies of conversations.
+
+SQLite leaves the bytes of deleted rows in free pages until these are used again.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,14 @@ from typing import Any, Final
 from django.db import OperationalError, connections
 
 from memory.backends import clock
+from memory.backends.firestore.values.batching import batches
 
+from ..breaker import KEYS_AT_ONCE
+from ..coherence import redis_cache_of
+from ..conf import memory_settings
 from ..contention import LONGEST_TURN, in_transaction, is_contention
+from ..models import UserSession
+from ..snapshots import HISTORY_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -70,3 +79,26 @@ def _pragma(connection: Any, text: str) -> Any:
         cursor.execute(f"PRAGMA {text}")
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def forget_snapshots(user_id: str) -> int:
+    """Delete the conversations of a person that a `RedisClient` stored in `MEMORY["CACHE"]`. Returns how many.
+
+    Raises `memory.breaker.Unavailable`. A Redis that a client has by its host is not reached.
+    """
+    cache = redis_cache_of(memory_settings.cache)
+    if cache is None:
+        return 0
+    from ..redis import breaker_of, raw_client  # slow to import, and not used without a cache
+
+    client, place = raw_client(cache), str(cache.make_key(HISTORY_KEY))
+    start = f"{place}{UserSession.make_id(user_id, '')}".encode()
+
+    def drop() -> int:
+        keys = map(bytes, client.scan_iter(match=f"{place}*", count=KEYS_AT_ONCE))
+        found = [key for key in keys if key.startswith(start)]
+        for some in batches(found, KEYS_AT_ONCE):
+            client.execute_command("UNLINK", *some)
+        return len(found)
+
+    return breaker_of(client).call(drop)

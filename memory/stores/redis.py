@@ -15,7 +15,7 @@ from ..conf import memory_settings
 from ..exceptions import ConnectionError, StorageError, ValidationError, storage_errors
 from ..extras import MissingExtra
 from ..models import MemoryItem, UserSession
-from ..snapshots import NotASnapshotError, form_of, restore, take
+from ..snapshots import HISTORY_KEY, NotASnapshotError, form_of, restore, take
 from .threads import THREADS, Threads
 from .validation import check_count, check_name, validated_records
 
@@ -188,7 +188,7 @@ class RedisClient:
 def _history_key(user_id: str, session_id: str) -> str:
     check_name("user_id", user_id)
     check_name("session_id", session_id)
-    return f"history:{UserSession.make_id(user_id, session_id)}"
+    return f"{HISTORY_KEY}{UserSession.make_id(user_id, session_id)}"
 
 
 def _json_problem(data: object) -> str:

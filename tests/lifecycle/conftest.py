@@ -10,6 +10,7 @@ from django.db import connections
 
 from memory.lifecycle import erasure
 from memory.tombstones import tombstones
+from tests.cache.conftest import use_redis as use_redis
 
 
 @pytest.fixture(autouse=True)
