@@ -18,9 +18,9 @@ from .retention import InvalidPolicy, parse
 ROUTER = "memory.routers.MemoryRouter"
 POSITIVE_INTEGERS = (
     *("PAGE_SIZE", "MAX_PAGE_SIZE", "BULK_LIMIT", "MAX_BODY_BYTES", "MAX_RECORD_BYTES"),
-    *("HISTORY_SIZE", "CACHE_TTL", "INDEX_AFTER", "SEARCH_CACHE_BYTES", "AUDIT_DAYS"),
+    *("HISTORY_SIZE", "CACHE_TTL", "INDEX_AFTER", "SEARCH_CACHE_BYTES", "AUDIT_DAYS", "AUDIT_ENTRIES"),
 )
-OPTIONAL = {"INDEX_AFTER", "ERASURE_CHECK", "AUDIT_DAYS"}
+OPTIONAL = {"INDEX_AFTER", "ERASURE_CHECK", "AUDIT_DAYS", "AUDIT_ENTRIES"}
 CHOICES = {"AUDIT": ("log", "database", None), "AUDIT_IDS": ("digest", "plain")}
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
 LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}

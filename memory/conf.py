@@ -55,6 +55,7 @@ DEFAULTS: Mapping[str, Any] = {
     "AUDIT": "log",
     "AUDIT_IDS": "digest",
     "AUDIT_DAYS": 365,
+    "AUDIT_ENTRIES": None,
 }
 
 
@@ -316,6 +317,15 @@ class MemorySettings:
         """
         days = self._get("AUDIT_DAYS")
         return None if days is None else int(days)
+
+    @property
+    def audit_entries(self) -> int | None:
+        """`AUDIT_ENTRIES`: `memory_purge` keeps so many of the newest entries of the audit trail in the database.
+
+        Default None: as many as there are.
+        """
+        most = self._get("AUDIT_ENTRIES")
+        return None if most is None else int(most)
 
     @property
     def retention(self) -> Any:

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.db import DatabaseError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -146,15 +147,32 @@ class AuditMiddleware(RequestMiddleware[None]):
 
 
 def purge(dry_run: bool = False) -> int:
-    """Delete entries older than `MEMORY["AUDIT_DAYS"]`. Returns how many."""
-    days, alias = memory_settings.audit_days, memory_settings.database
-    if days is None:
-        return 0
-    old = AuditEntry.objects.using(alias).filter(at__lt=timezone.now() - timedelta(days=days))
-    if dry_run:
-        return old.count()
+    """Delete entries older than `MEMORY["AUDIT_DAYS"]`, and all but the newest `MEMORY["AUDIT_ENTRIES"]`.
+
+    Returns how many.
+    """
+    entries = AuditEntry._base_manager.using(memory_settings.database)
     deleted = 0
-    for keys in pages_of_keys(old, ROWS_AT_ONCE):
-        delete_keys(AuditEntry, alias, keys)
-        deleted += len(keys)
+    for old in filter(None, (_aged(entries), _surplus(entries))):
+        if dry_run:
+            deleted = max(deleted, old.count())  # the one is a part of the other
+            continue
+        for keys in pages_of_keys(old, ROWS_AT_ONCE):
+            delete_keys(AuditEntry, entries.db, keys)
+            deleted += len(keys)
     return deleted
+
+
+def _aged(entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry] | None:
+    days = memory_settings.audit_days
+    return None if days is None else entries.filter(at__lt=timezone.now() - timedelta(days=days))
+
+
+def _surplus(entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry] | None:
+    """The entries before the newest ones, and those of exactly the same time."""
+    most = memory_settings.audit_entries
+    surplus = 0 if most is None else entries.count() - most
+    if surplus <= 0:
+        return None
+    [last] = entries.order_by("at").values_list("at", flat=True)[surplus - 1 : surplus]
+    return entries.filter(at__lte=last)

@@ -20,6 +20,7 @@ from memory.lifecycle import audit
 from memory.lifecycle.audit import action_of
 from memory.lifecycle.commands import AuditedCommand
 from memory.models import AuditEntry, MemoryItem
+from memory.trail import AppendOnlyError
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 
@@ -150,12 +151,43 @@ def test_the_database_as_a_sink(settings: Any) -> None:
     entry = AuditEntry.objects.get()
     assert (entry.principal, entry.ids, entry.count) == ("ada", ["1"], 1)
     assert audit.purge() == 0
-    AuditEntry.objects.update(at=timezone.now() - timedelta(days=31))
+    AuditEntry._base_manager.update(at=timezone.now() - timedelta(days=31))
     assert audit.purge(dry_run=True) == 1
     assert audit.purge() == 1
     settings.MEMORY = {**settings.MEMORY, "AUDIT": None}
     audit.emit(audit.Record("api", "read", "GET x"))
     assert not AuditEntry.objects.exists()
+
+
+def test_entries_are_append_only() -> None:
+    """No way of the model changes or deletes one."""
+    entry = AuditEntry.objects.create(channel="api", action="read")
+    entry.action = "write"
+    ways: list[Callable[[], Any]] = [
+        entry.save,
+        entry.delete,
+        lambda: AuditEntry.objects.update(action="write"),
+        lambda: AuditEntry.objects.filter(pk=entry.pk).delete(),
+        lambda: AuditEntry.objects.bulk_update([entry], ["action"]),
+    ]
+    for way in ways:
+        with pytest.raises(AppendOnlyError):
+            way()
+    assert AuditEntry.objects.get().action == "read"
+
+
+def test_entries_are_rotated_by_age_and_number(settings: Any) -> None:
+    """The purge keeps the newest ones, and a dry run says how many it would delete."""
+    now = timezone.now()
+    for days in range(6):
+        AuditEntry.objects.create(channel="api", action="read", model=str(days), at=now - timedelta(days=days))
+    settings.MEMORY = {**settings.MEMORY, "AUDIT_ENTRIES": 4, "AUDIT_DAYS": 5}
+    assert audit.purge(dry_run=True) == 2
+    assert audit.purge() == 2
+    assert set(AuditEntry.objects.values_list("model", flat=True)) == {"0", "1", "2", "3"}
+    settings.MEMORY = {**settings.MEMORY, "AUDIT_DAYS": 1}
+    assert audit.purge() == 3
+    assert audit.purge() == 0
 
 
 @pytest.mark.parametrize(
