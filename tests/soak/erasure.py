@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,9 @@ def configure(check: float, write: float) -> None:
 
     from memory.lifecycle import erasure
 
-    settings.MEMORY = {**settings.MEMORY, "ERASURE_CHECK": check, "SEARCH_CACHE": "default"}
+    # Without an embedder the search index has words only, and is made fifty times faster.
+    changes = {"ERASURE_CHECK": check, "SEARCH_CACHE": "default", "EMBEDDER": None, "VERSIONS": 3}
+    settings.MEMORY = {**settings.MEMORY, **changes}
     erasure.WRITE_SECONDS = write  # type: ignore[misc]
 
 
@@ -50,7 +52,7 @@ def write(people: Sequence[str], ledger: Path, number: int) -> None:
 
     from memory import history
     from memory.exceptions import PersonErased
-    from memory.models import AgentData, MemoryItem
+    from memory.models import AgentData, AgentPart, MemoryItem, SearchLabel
 
     chance = random.Random(f"{number}-{time.time()}")  # noqa: S311
     with ledger.open("a") as file:
@@ -68,6 +70,9 @@ def write(people: Sequence[str], ledger: Path, number: int) -> None:
                     MemoryItem.objects.bulk_create(items)
                 if chance.random() < 0.1:
                     AgentData(agent_id="planner", data_type="note", content={"user_id": person}).save()
+                    AgentPart(user_id=person, thread_id="t", data=person.encode()).save()
+                    SearchLabel.store(person, f"who is {person}?", items[0].pk, answers=True, by="soak")
+                    MemoryItem.objects.filter(pk=items[0].pk).update(text_content=f"{person} says it again")
                 history.recent(person, session, 20)
                 if chance.random() < 0.02:
                     MemoryItem.objects.search("who says this?", user_id=person)
@@ -82,11 +87,25 @@ def write(people: Sequence[str], ledger: Path, number: int) -> None:
 
 
 def fill(people: Sequence[str], items: int) -> None:
-    """The items before the rounds."""
+    """What is stored before the rounds."""
+    from asgiref.sync import async_to_sync
+
+    from memory.exceptions import ConnectionError
     from memory.models import MemoryItem
+    from memory.stores.redis import RedisClient
+
+    client = RedisClient(ttl=86_400)
+
+    def stored(write: Callable[[], Any]) -> bool:
+        try:
+            client.initialize()
+            write()
+        except ConnectionError:  # on a loaded machine Redis answers late
+            return False
+        return True
 
     for number, person in enumerate(people):
-        MemoryItem.objects.bulk_create(
+        made = [
             MemoryItem(
                 id=f"first-{number}-{one}",
                 user_id=person,
@@ -95,7 +114,13 @@ def fill(people: Sequence[str], items: int) -> None:
                 text_content=f"{person} said {one}",
             )
             for one in range(items)
-        )
+        ]
+        MemoryItem.renew(made)
+        MemoryItem.objects.already_checked().bulk_create(made)
+        # What a project keeps by `RedisClient`.
+        kept = list(MemoryItem.objects.filter(user_id=person, session_id="s0")[:20])
+        while not stored(lambda kept=kept, person=person: async_to_sync(client.set_history)(person, "s0", kept)):  # type: ignore[misc]
+            time.sleep(0.5)
 
 
 class Fleet:
@@ -113,19 +138,44 @@ class Fleet:
         command = [sys.executable, "-m", MODULE, f"--kind={kind}", f"--number={self.numbers}", *args]
         command += [f"--check={self.options.check}", f"--write={self.options.write}"]
         environment = {**os.environ, "SOAK_PEOPLE": json.dumps(list(self.people))}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        # In a session of its own the eraser's share of the machine is that of all writers together: autogroups.
+        alone = kind == "eraser"
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=alone
+        )
+
+    def size(self, place: int) -> int:
+        """Bytes of a writer's ledger."""
+        ledger = self.folder / f"{place}.ledger"
+        return ledger.stat().st_size if ledger.exists() else 0
+
+    def has_written(self, place: int, since: int) -> bool:
+        """Whether a write was acknowledged since a size of the ledger."""
+        return self.size(place) > since
+
+    def wait_for_writes(self) -> None:
+        """Return when every writer has written something in this round. Raises `AssertionError` after ten minutes."""
+        sizes, until = [self.size(one) for one in range(self.options.writers)], time.monotonic() + 600
+        while not all(self.has_written(place, size) for place, size in enumerate(sizes)):
+            if time.monotonic() > until:
+                raise AssertionError("some writers write nothing")
+            time.sleep(0.2)
 
     @contextmanager
     def writers(self, server: Any) -> Iterator[None]:
         """Writers, one of which is killed and replaced every now and then, and a Redis that is restarted."""
         ended, chance = threading.Event(), random.Random("writers")  # noqa: S311
+        since = [self.size(one) for one in range(self.options.writers)]
         running = [self.start("writer", str(self.folder / f"{one}.ledger")) for one in range(self.options.writers)]
 
         def kill() -> None:
             while not ended.wait(chance.uniform(1, 4)):
                 place = chance.randrange(len(running))
+                if not self.has_written(place, since[place]) and chance.random() < 0.9:
+                    continue  # a kill before the first write proves little
                 running[place].kill()
                 running[place].wait()
+                since[place] = self.size(place)
                 running[place] = self.start("writer", str(self.folder / f"{place}.ledger"))
                 self.kills["writers"] += 1
                 if chance.random() < 0.3:
@@ -193,6 +243,11 @@ def bytes_left(needle: bytes, folder: Path, server: Any, database: Path | None) 
     return [*found, *(["dump.rdb"] if dump.exists() and needle in dump.read_bytes() else [])]
 
 
+def note(text: str) -> None:
+    """Print how far the soak is."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
 def soak(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What was done, and what was wrong."""
     from memory.testing.redis import RedisServer
@@ -219,15 +274,22 @@ def soak(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
     for alias in {"default", memory_settings.database}:
         call_command("migrate", database=alias, verbosity=0)
+    note(f"files in {folder}")
+    began = time.monotonic()
     fill(people, options.items)
+    note(f"filled in {time.monotonic() - began:.0f} s")
     fleet, wrong, erased = Fleet(folder, options, people), list[str](), 0
     began = time.monotonic()
     for number in range(options.rounds):
         person, receipt = people[number], folder / f"receipt-{number}.json"
         with fleet.writers(server):
+            fleet.wait_for_writes()
             time.sleep(options.seconds)
+            before = [len(fleet.ledger(one)) for one in range(len(people))]
             fleet.erase(person, receipt)
+            during = [len(fleet.ledger(one)) - count for one, count in enumerate(before)]
             time.sleep(options.seconds)
+        note(f"round {number + 1}: writes acknowledged while the person was erased: {during}")
         erased += sum(json.loads(json.loads(receipt.read_text())["payload"])["counts"].values())
         try:
             call_command("memory_erase", person, verify=str(receipt), stdout=sys.stderr)
