@@ -7,13 +7,13 @@
         {"model": "AgentData", "data_type": "scratch", "age": timedelta(days=1)},
     ]}
 
-Policies by age and importance hold for reads at once, as an expiration does, and `manage.py memory_purge` deletes what
-they cover. Those by count hold when it has run. `parse` is pure.
+Policies hold for reads at once, as an expiration does (`memory.querysets.retained`), and `manage.py memory_purge`
+deletes what they cover. `parse` is pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -60,11 +60,11 @@ class Policy:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is about the age of all records of the model: every database can apply it to any read."""
+        """Whether it is about the age of all records of the model: a bound of time, with an index for every list."""
         return self.age is not None and not self.criteria and self.importance_below is None
 
     def covers(self, record: Any, now: datetime) -> bool:
-        """Whether a record is covered by age and importance, as `memory.querysets.records` has it for queries."""
+        """Whether a record is covered, as `memory.querysets.retained` has it for queries; of a count, if it is old."""
         if any(getattr(record, name) not in values for name, values in self.criteria):
             return False
         if self.age is not None and record.timestamp > now - self.age:
@@ -146,11 +146,6 @@ def _share(where: str, value: object) -> float | None:
 def policies_of(values: Sequence[Any], model: str) -> tuple[Policy, ...]:
     """The policies of a model in the setting; none without the setting. Parsed once for each value of it."""
     return () if not values else _by_model(_Held(values)).get(model, ())
-
-
-def applied_to_reads(policies: Iterable[Policy], vendor: str) -> list[Policy]:
-    """Those that reads apply: of age and importance. On Firestore only plain ones: others need more indexes."""
-    return [one for one in policies if one.count is None and (one.is_plain or vendor != "firestore")]
 
 
 class _Held:

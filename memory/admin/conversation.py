@@ -108,7 +108,9 @@ def conversation(session: UserSession, number: str | int, item_id: str = "", day
     page = paginator.get_page(page_of(session, item_id) or page_of_day(session, day) or number)
     # The cache holds complete items, the newest ones; without a cache, large columns are not read.
     cached = page.number == 1 and history.cache_of(session._state.db or "") is not None
-    newest_first = history.recent(session.user_id, session.session_id, ITEMS_PER_PAGE) if cached else page.object_list
+    newest_first: Any = page.object_list
+    if cached:
+        newest_first = history.recent(session.user_id, session.session_id, ITEMS_PER_PAGE, superseded=True)
     shown = list(reversed(list(newest_first)))
     states = states_of(shown, session.user_id, session._state.db)
     turns = [turn(item, item_id, states[item.pk]) for item in shown]

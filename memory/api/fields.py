@@ -27,6 +27,7 @@ TIMESTAMP_FORMAT_ERROR = (
     "In a URL, escape the plus sign."
 )
 TIMESTAMP_RANGE_ERROR = "Times must be between the years 1 and 9999 in UTC."
+WHOLE_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 NO_NUL_PATTERN = r"^[^\u0000]*$"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from django import forms
 from django.db.models import QuerySet
@@ -24,8 +24,7 @@ from ..querysets.scan import Matches, has_member, needs_scan, same_value
 from ..sealing import protected_keys
 from ..search import MIN_SCORE
 from ..text_index import MOST_CHARACTERS, MOST_RESULTS
-from .fields import FILTER_TEXT, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, parse_timestamp
-from .pagination import WHOLE_NUMBER
+from .fields import FILTER_TEXT, QUESTION, TIMESTAMP_FORMAT_ERROR, TIMESTAMP_RANGE_ERROR, WHOLE_NUMBER, parse_timestamp
 from .parsers import parse_finite, reject_constant
 
 ASKER = 'The speaker who says "I" in the question; default: the user of the memory.'
@@ -126,16 +125,40 @@ class ScalarFilter(ShapedFilter, filters.CharFilter):
 class MomentFormField(TimestampFormField):
     """An RFC 3339 time, or `now`."""
 
-    def to_python(self, value: Any) -> datetime | None:
+    def to_python(self, value: Any) -> Any:
         """Return the time in UTC."""
         return timezone.now() if value == "now" else super().to_python(value)
+
+
+ALL: Final = "all"
+"""The value of `as_of` for records that are valid or not."""
+
+
+class MomentOrAllFormField(MomentFormField):
+    """An RFC 3339 time, `now`, or `all`."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the time in UTC, or `ALL`."""
+        return ALL if value == ALL else super().to_python(value)
 
 
 class MomentFilter(ShapedFilter):
     """A time at which records are to be valid."""
 
-    SHAPE = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "enum": ["now"]}]}
+    SHAPE: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "enum": ["now"]}]
+    }
     field_class = MomentFormField
+
+
+class MomentOrAllFilter(MomentFilter):
+    """A time at which records are to be valid, or all records."""
+
+    SHAPE: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "enum": ["now", ALL]}],
+        "default": "now",
+    }
+    field_class = MomentOrAllFormField
 
 
 class LimitFormField(forms.Field):
@@ -210,10 +233,11 @@ class QueryFilter(TextFilter):
 
 
 class RecordFilterBackend(filters.DjangoFilterBackend):
-    """Django-filter's backend. The view's `matches` is what the filterset leaves to the pagination."""
+    """Django-filter's backend. `matches` and `is_current` of the view are what it leaves to the pagination."""
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         """The filtered records."""
+        view.is_current = view.lists_current and "as_of" not in request.query_params
         # A form takes longer than the rest of a request for one record, which has no parameters. A search has some.
         if view.action != "search" and view.filterset_class.base_filters.keys().isdisjoint(request.query_params):
             view.matches = None
@@ -300,11 +324,13 @@ class MemoryItemFilter(RecordFilter):
     persona_active = TextFilter(help_text="The persona.")
     since = TimestampFilter(field_name="timestamp", lookup_expr="gte", help_text="At or after this time.")
     until = TimestampFilter(field_name="timestamp", lookup_expr="lt", help_text="Before this time.")
-    as_of = MomentFilter(method="valid_at", help_text="Items that are valid at this time, or `now`. Default: all.")
+    as_of: MomentFilter = MomentOrAllFilter(
+        method="valid_at", help_text="Items that are valid at this time, or `now`; `all`: superseded ones, too."
+    )
 
-    def valid_at(self, queryset: MemoryItemQuerySet, name: str, value: datetime) -> MemoryItemQuerySet:
-        """Items that are valid at a time."""
-        return queryset.as_of(value)
+    def valid_at(self, queryset: MemoryItemQuerySet, name: str, value: Any) -> MemoryItemQuerySet:
+        """Items that are valid at a time, or all. Without the parameter the pagination leaves out what is not valid."""
+        return queryset if value == ALL else queryset.as_of(value)
 
     class Meta:
         model = MemoryItem

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import Model, Q
+from django.utils import timezone
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -31,14 +32,14 @@ from ..conf import memory_settings
 from ..limits import text_problem
 from ..models import UserSession
 from ..querysets.scan import Matches, streamed
-from .fields import parse_timestamp
+from ..querysets.validity import first_valid
+from .fields import WHOLE_NUMBER, parse_timestamp
+from .filters import ALL, MomentOrAllFilter, MomentOrAllFormField
 
 PAGE_BYTES = 8 * 1024 * 1024
 """Bytes of a page's records in memory. A page ends before the record that exceeds them."""
 MOST_SCANNED, SCANNED_BYTES = 1_000, 32 * 1024 * 1024
 """Records, and their bytes, that one page reads where a filter is evaluated in Python."""
-
-WHOLE_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class CursorPagination(BasePagination):
     """
 
     parameters: frozenset[str] = frozenset({"limit", "cursor", "ordering"})
+    # Whether the records are items, of which those that are not valid now are left out.
+    is_current = False
 
     @property
     def default_limit(self) -> int:
@@ -136,6 +139,7 @@ class CursorPagination(BasePagination):
         limit = self.limit(request)
         cursor = self.cursor(request, ordering)
         backwards = cursor is not None and cursor.backwards
+        self.is_current = getattr(view, "is_current", False)
         found = self.fetch(queryset, ordering, cursor, limit, getattr(view, "matches", None))
         page = found.records[::-1] if backwards else found.records
         ahead = [found.last] if found.last is not None else page
@@ -145,12 +149,16 @@ class CursorPagination(BasePagination):
         return page
 
     def fetch(
-        self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, limit: int, matches: Matches | None
+        self, queryset: Any, ordering: str, cursor: Cursor | None, limit: int, matches: Matches | None
     ) -> Fetched:
         """At most `limit` records from the cursor, in its direction."""
         records = page_query(queryset, ordering, cursor)
         if matches is None:
-            return up_to(streamed(records[: limit + 1]), limit)
+            found = first_valid(records, limit + 1) if self.is_current else streamed(records[: limit + 1])
+            return up_to(found, limit)
+        if self.is_current:
+            now = timezone.now()
+            return matching(streamed(records[:MOST_SCANNED]), limit, lambda one: one.is_valid(now) and matches(one))
         return matching(streamed(records[:MOST_SCANNED]), limit, matches)
 
     def ordering(self, request: Request, view: APIView | None) -> str:
@@ -231,6 +239,10 @@ class CursorPagination(BasePagination):
                 {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
                 "The position, from the `next` or `previous` link of a page.",
             ),
+            "as_of": (
+                dict(MomentOrAllFilter.SHAPE),
+                "Items that are valid at this time, or `now`; `all`: superseded ones, too.",
+            ),
             "ordering": (
                 {"type": "string", "enum": list(view.orderings), "default": view.orderings[0]},
                 "Order by time; `-` for newest first. Ties are ordered by id.",
@@ -246,22 +258,35 @@ class CursorPagination(BasePagination):
 class HistoryPagination(CursorPagination):
     """Pagination of a session's items: newest first, 20 items by default."""
 
-    parameters = frozenset({"limit", "cursor"})
+    parameters = frozenset({"limit", "cursor", "as_of"})
     default_limit = 20
     session: UserSession
+    # The requested time, or `ALL`; None: now.
+    as_of: Any = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         """Like `CursorPagination`, but `queryset` is the session."""
-        self.session = queryset
-        return super().paginate_queryset(queryset.items(), request, view)
+        self.session, self.as_of = queryset, self.moment(request)
+        items = queryset.items()
+        return super().paginate_queryset(items if self.as_of in (None, ALL) else items.as_of(self.as_of), request, view)
+
+    def moment(self, request: Request) -> Any:
+        """The requested `as_of`."""
+        try:
+            return MomentOrAllFormField(required=False).clean(request.query_params.get("as_of"))
+        except DjangoValidationError as error:
+            raise invalid("as_of", error.messages[0]) from error
 
     def fetch(
-        self, queryset: QuerySet[Any], ordering: str, cursor: Cursor | None, limit: int, matches: Matches | None
+        self, queryset: Any, ordering: str, cursor: Cursor | None, limit: int, matches: Matches | None
     ) -> Fetched:
         """Read the first page through the conversation cache."""
-        if cursor is None:
+        self.is_current = self.as_of is None
+        if cursor is None and self.as_of in (None, ALL):
             session = self.session
-            found = history.recent(session.user_id, session.session_id, limit + 1, most_bytes=PAGE_BYTES)
+            found = history.recent(
+                session.user_id, session.session_id, limit + 1, most_bytes=PAGE_BYTES, superseded=self.as_of == ALL
+            )
             return up_to(found, limit)
         return super().fetch(queryset, ordering, cursor, limit, None)
 
@@ -270,7 +295,7 @@ class HistoryPagination(CursorPagination):
         return "-timestamp"
 
 
-def page_query(queryset: QuerySet[Any], ordering: str, cursor: Cursor | None) -> QuerySet[Any]:
+def page_query(queryset: Any, ordering: str, cursor: Cursor | None) -> Any:
     """The records from the cursor, in its direction."""
     name = ordering.lstrip("-")
     descending = ordering.startswith("-") != (cursor is not None and cursor.backwards)

@@ -216,6 +216,9 @@ class RecordViewSet(
     prepared: Any = None
     claim: Claim | None = None
     conditions: Preconditions = Preconditions()
+    # Whether lists leave out what is not valid now; and whether this request's list does.
+    lists_current: ClassVar[bool] = False
+    is_current = False
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """The unexpired records that the principal may read; locked for updates and conditional deletions."""
@@ -417,6 +420,7 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
     bulk_class = serializers.MemoryItemBulkSerializer
     upsert_class = serializers.MemoryItemUpsertSerializer
     links = ("supersedes", "superseded_by")
+    lists_current = True
     filterset_class = filters.MemoryItemFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:

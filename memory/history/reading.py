@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain, islice
 
@@ -19,8 +18,9 @@ from ..coherence.rows import cached_item, session_from, session_row
 from ..conf import memory_settings
 from ..models import MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
-from ..querysets.scan import streamed
-from ..retention import applied_to_reads, policies_of
+from ..querysets.retained import retained
+from ..querysets.scan import CHUNK_SIZE, streamed
+from ..querysets.validity import first_valid
 from ..snapshots import NotASnapshotError, restore, sortable, take
 
 
@@ -30,30 +30,60 @@ def cache_of(using: str) -> ConversationCache | None:
 
 
 def recent(
-    user_id: str, session_id: str | None, limit: int, using: str | None = None, *, most_bytes: int = sys.maxsize
+    user_id: str,
+    session_id: str | None,
+    limit: int,
+    using: str | None = None,
+    *,
+    most_bytes: int = sys.maxsize,
+    superseded: bool = False,
 ) -> list[MemoryItem]:
     """The newest `limit` live items of a conversation, newest first, as the database has them.
 
-    `session_id=None` returns items of all the user's conversations, which are not cached. `using` is a database alias.
-    With `most_bytes` the list ends with the item by which the items together exceed them in memory.
+    They are valid now; with `superseded` all are returned, as they were said. `session_id=None` returns items of all
+    the user's conversations, which are not cached. `using` is a database alias. With `most_bytes` the list ends with
+    the item by which the items together exceed them in memory.
     """
     alias = using or router.db_for_write(MemoryItem)
     with telemetry.operation(telemetry.READ_SESSION, alias) as outcome:
-        items = _recent(user_id, session_id, limit, alias, ByteBudget(most_bytes))
+        items = _recent(user_id, session_id, limit, alias, superseded, most_bytes)
         outcome.found(items)
     return items
 
 
-def _recent(user_id: str, session_id: str | None, limit: int, alias: str, budget: ByteBudget) -> list[MemoryItem]:
+def _recent(
+    user_id: str, session_id: str | None, limit: int, alias: str, superseded: bool, most_bytes: int
+) -> list[MemoryItem]:
     if session_id is None:
         live: MemoryItemQuerySet = MemoryItem.objects.using(alias)
-        return list(budget.take(streamed(live.for_user(user_id).without_search_data().recent(limit))))
+        rows = live.for_user(user_id).without_search_data().newest_first()
+        return _first(rows, limit, superseded, most_bytes)
     conversation, cache = Conversation(user_id, session_id), cache_of(alias)
     if cache is None or limit < 1 or connections[alias].in_atomic_block:
-        return list(budget.take(streamed(_rows(conversation, alias)[:limit])))
+        return _first(_rows(conversation, alias), limit, superseded, most_bytes)
+    asked, now = limit, timezone.now()
+    while True:
+        items = _through(cache, conversation, alias, asked, most_bytes)
+        found = items if superseded else [item for item in items if item.is_valid(now)]
+        if len(found) >= limit or len(items) < asked:
+            return found[:limit]
+        asked += max(2 * (limit - len(found)), CHUNK_SIZE)
+
+
+def _first(rows: MemoryItemQuerySet, limit: int, superseded: bool, most_bytes: int) -> list[MemoryItem]:
+    found = streamed(rows[:limit]) if superseded else first_valid(rows, limit)
+    return list(ByteBudget(most_bytes).take(found))
+
+
+def _through(
+    cache: ConversationCache, conversation: Conversation, alias: str, limit: int, most_bytes: int
+) -> list[MemoryItem]:
+    """The newest items, through the cache. Fewer than `limit`: there are no more, or they are larger."""
     cached = _cached(cache, conversation, alias, limit)
     usage.add(usage.CACHE_MISS if isinstance(cached, str) else usage.CACHE_HIT)
-    return _read(cache, conversation, alias, limit, cached, budget) if isinstance(cached, str) else cached
+    if not isinstance(cached, str):
+        return cached
+    return _read(cache, conversation, alias, limit, cached, ByteBudget(most_bytes))
 
 
 def session(user_id: str, session_id: str, using: str | None = None) -> UserSession | None:
@@ -124,7 +154,7 @@ def _cached(cache: ConversationCache, conversation: Conversation, using: str, li
         if found.snapshots is None:
             return found.lease
         items = [restore(MemoryItem, snapshot, using) for snapshot in found.snapshots]
-        if memory_settings.retention and _is_outlived(items, using):
+        if memory_settings.retention and sum(1 for _ in retained(items, using)) < len(items):
             return ""
         if len(items) >= limit or found.whole:
             return items
@@ -134,13 +164,6 @@ def _cached(cache: ConversationCache, conversation: Conversation, using: str, li
     except NotASnapshotError:
         _drop(cache, conversation)
         return ""
-
-
-def _is_outlived(items: Sequence[MemoryItem], using: str) -> bool:
-    """Whether a policy of retention covers one of these items, so that the database must be read."""
-    policies = applied_to_reads(policies_of(memory_settings.retention, "MemoryItem"), connections[using].vendor)
-    now = timezone.now()
-    return any(policy.covers(item, now) for policy in policies for item in items)
 
 
 def _with_older(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ..conf import memory_settings
 from ..models import AgentData, MemoryItem
-from ..querysets.records import covered
+from ..querysets.retained import covered, of_owner
 from ..retention import Policy, parse
 
 MODELS: Final[dict[str, Any]] = {"MemoryItem": MemoryItem, "AgentData": AgentData}
@@ -28,7 +28,7 @@ def policies() -> tuple[Policy, ...]:
 def count(policy: Policy) -> int:
     """How many records a policy covers."""
     if policy.count is not None:
-        return sum(max(0, _of_owner(policy, owner).count() - policy.count) for owner in _owners(policy))
+        return sum(max(0, of_owner(policy, owner, _alias(policy)).count() - policy.count) for owner in _owners(policy))
     return sum(len(keys) for keys in _pages(policy))
 
 
@@ -72,15 +72,13 @@ def _beyond(policy: Policy) -> Iterator[list[str]]:
     """The keys of the records of each owner after the newest `count`, in pages, which the caller deletes."""
     number = policy.count or 0
     for owner in _owners(policy):
-        rows = _of_owner(policy, owner).order_by("-timestamp", "-id").values_list("pk", flat=True)
+        rows = of_owner(policy, owner, _alias(policy)).order_by("-timestamp", "-id").values_list("pk", flat=True)
         while keys := list(rows[number : number + ROWS_AT_ONCE]):
             yield keys
 
 
-def _of_owner(policy: Policy, owner: str) -> Any:
-    lookups = {**policy.lookups, policy.owner: owner}
-    lookups.pop(f"{policy.owner}__in", None)
-    return MODELS[policy.model].all_objects.filter(**lookups)
+def _alias(policy: Policy) -> str:
+    return str(MODELS[policy.model].all_objects.db)
 
 
 def _owners(policy: Policy) -> Iterator[str]:

@@ -16,8 +16,10 @@ from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
 from ..telemetry import DELETE, traced
 from ..text_index import Results, SearchOptions, text_index
+from . import validity
 from .contexts import RECALLED, TOKENS, TURNS, ContextOptions, MemoryContext, checked, context_of
-from .records import CurrentTime, RecordQuerySet
+from .moments import CurrentTime
+from .records import RecordQuerySet
 
 if TYPE_CHECKING:
     from ..models import MemoryItem
@@ -159,9 +161,9 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
     ) -> MemoryContext:
         """A context for a language model in at most `tokens` tokens: recent turns, and what answers `question`.
 
-        The `turns` newest items of the session (None: of all the user's sessions) are read by one query, and `limit`
-        (1 to 100) results of `search()`, of all sessions, with at least `min_score`. All filters of the queryset apply.
-        docs/context.md has the rules.
+        The `turns` newest items of the session (None: of all the user's sessions) that are valid now are read, by one
+        query unless some are not, and `limit` (1 to 100) results of `search()`, of all sessions, with at least
+        `min_score`. All filters of the queryset apply. docs/context.md has the rules.
 
         Raises as `search()` does, and `ValueError` and `TypeError` for `tokens` outside 1..1,000,000 and `turns`
         outside 1..1,000.
@@ -170,7 +172,8 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         found = self.search(question, user_id=user_id, limit=options.limit, min_score=options.min_score)
         items = self.for_user(user_id).without_search_data()
         recent = items if session_id is None else items.in_session(session_id)
-        return context_of(recent.recent(options.turns), found, options.tokens)
+        turns_now = list(validity.first_valid(recent.newest_first(), options.turns))
+        return context_of(turns_now, found, options.tokens)
 
     async def acontext(
         self, user_id: str, session_id: str | None, question: str, tokens: int = TOKENS, **options: Any

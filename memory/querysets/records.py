@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from django.db import connections, models
-from django.db.models.expressions import Expression
-from django.utils import timezone
 from django.utils.functional import cached_property
 
 from memory.backends.firestore.querysets import FirestoreQuerySet
@@ -20,47 +18,19 @@ from .. import sealing
 from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
 from ..conf import memory_settings
 from ..contention import retry_on_contention, write_lock, write_transaction
-from ..retention import Policy, applied_to_reads, policies_of
+from ..retention import policies_of
 from ..telemetry import CREATE, DELETE, UPDATE, traced
 from ..tombstones import tombstones
+from .moments import CurrentTime
+from .retained import covered
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models.sql.compiler import SQLCompiler
-
     from ..coherence import Changes
     from ..models import Record
 
     RecordT = TypeVar("RecordT", bound=Record)
 else:
     RecordT = TypeVar("RecordT")
-
-
-class CurrentTime(Expression):
-    """The time at which a query runs, by this process's clock, or a time `before` it.
-
-    Unlike `timezone.now()` it stays current in a queryset that is built once and run often, such as a view's. Unlike
-    the database's `Now()` it is a plain parameter, which every engine can compare natively.
-    """
-
-    def __init__(self, before: timedelta | None = None) -> None:
-        super().__init__(output_field=models.DateTimeField())
-        self.before = before or timedelta()
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        now = models.Value(timezone.now() - self.before, output_field=self.output_field)
-        sql, params = now.as_sql(compiler, connection)
-        return sql, tuple(params)
-
-
-def covered(policy: Policy) -> models.Q:
-    """The condition of what a policy covers by age and importance."""
-    lookups = policy.lookups
-    if policy.age is not None:
-        lookups["timestamp__lte"] = CurrentTime(before=policy.age)
-    if policy.importance_below is not None:
-        lookups["importance__lt"] = policy.importance_below
-    return models.Q(**lookups)
 
 
 class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
@@ -80,7 +50,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         return unchecked
 
     def live(self) -> Self:
-        """Records that have not expired, and that no policy of `MEMORY["RETENTION"]` for reads covers."""
+        """Records that have not expired, and that no policy of `MEMORY["RETENTION"]` covers."""
         return self.unexpired().retained()
 
     def unexpired(self) -> Self:
@@ -89,14 +59,13 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         return self.exclude(expiration__lte=CurrentTime())
 
     def retained(self) -> Self:
-        """Records that no policy of `MEMORY["RETENTION"]` for reads covers."""
+        """Records that no policy of `MEMORY["RETENTION"]` covers. One by count needs a query that names the owner."""
         found = self
-        policies = policies_of(memory_settings.retention, self.model.__name__)
-        for policy in applied_to_reads(policies, connections[self.db].vendor):
+        for policy in policies_of(memory_settings.retention, self.model.__name__):
             if policy.is_plain:
                 found = found.filter(timestamp__gt=CurrentTime(before=policy.age))
             else:
-                found = found.exclude(covered(policy))
+                found = found.filter_locally(~covered(policy))
         return found
 
     def expired(self) -> Self:

@@ -14,12 +14,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..exceptions import ValidationError
+from .scan import CHUNK_SIZE, streamed
 
 if TYPE_CHECKING:
     from ..models import MemoryItem
+    from .items import MemoryItemQuerySet
 
 MOST_WALKED: Final = 1_000
 """Items that are followed from a superseded item to the one that is valid."""
@@ -52,6 +56,38 @@ def lenient_links() -> Iterator[None]:
 def is_valid(item: MemoryItem, at: datetime) -> bool:
     """Whether an item is valid at a time."""
     return (item.valid_from is None or item.valid_from <= at) and (item.valid_to is None or item.valid_to > at)
+
+
+def first_valid(ordered: MemoryItemQuerySet, count: int, at: datetime | None = None) -> Iterator[MemoryItem]:
+    """The first `count` items of a queryset that are valid at a time, by default now, read as they are asked for.
+
+    The queryset is ordered by `timestamp` and the key, both in the same direction. It is read as without this function,
+    and items that are not valid are left out. Only if there are some, another query reads what comes after.
+    """
+    moment = timezone.now() if at is None else at
+    rows, size, wanted = ordered, count, count
+    while wanted > 0:
+        number, last = 0, None
+        for item in streamed(rows[:size]):
+            number, last = number + 1, item
+            if is_valid(item, moment):
+                yield item
+                wanted -= 1
+                if not wanted:
+                    return
+        if last is None or number < size:
+            return
+        rows, size = after(ordered, last), max(size, 2 * wanted, CHUNK_SIZE)
+
+
+def after(ordered: MemoryItemQuerySet, last: MemoryItem) -> MemoryItemQuerySet:
+    """The items of such a queryset after one of them."""
+    side = "lt" if str(ordered.query.order_by[0]).startswith("-") else "gt"
+    # The first condition is implied by the second, but lets the database use a range of an index.
+    return ordered.filter(
+        Q(**{f"timestamp__{side}e": last.timestamp}),
+        Q(**{f"timestamp__{side}": last.timestamp}) | Q(**{f"pk__{side}": last.pk}),
+    )
 
 
 def refuse_invalid(item: MemoryItem) -> None:

@@ -109,6 +109,7 @@ class _Unindexed(Func):
 
     template = "+%(expressions)s"
     arity = 1
+    is_identity = True
 
 
 def by_id(items: MemoryItemQuerySet) -> MemoryItemQuerySet:

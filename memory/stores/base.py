@@ -21,7 +21,7 @@ from ..querysets import MemoryContext, context_of
 from ..querysets.contexts import MOST_TOKENS, MOST_TURNS, RECALLED, TOKENS, TURNS
 from ..text_index import MOST_RESULTS, Results, SearchOptions
 from .changes import validated_changes
-from .filters import Condition, ValidAt, checked_time, parse
+from .filters import VALID_NOW, Condition, ValidAt, checked_time, parse
 from .persona import PersonaConfig
 from .validation import (
     check_count,
@@ -165,22 +165,29 @@ class MemoryManager(ABC):
         filters: Mapping[str, object] | None = None,
         oldest_first: bool = False,
         as_of: datetime | None = None,
+        superseded: bool = False,
     ) -> list[MemoryItem]:
         """The user's `limit` newest unexpired items, newest first, of one session or (None) of all.
 
-        With `oldest_first` the `limit` oldest items, oldest first: a conversation from its beginning. With `as_of`
-        those that are valid at that time. `filters` are lookups of `memory.stores.filters.FIELDS`, combined with AND.
+        They are valid at `as_of` (None: now); with `superseded` all are returned, as they were said. With
+        `oldest_first` the `limit` oldest items, oldest first: a conversation from its beginning. `filters` are lookups
+        of `memory.stores.filters.FIELDS`, combined with AND.
         """
         self._require_ready()
         check_name("user_id", user_id)
         if session_id is not None:
             check_name("session_id", session_id)
         check_count("limit", limit)
-        if not isinstance(oldest_first, bool):
-            raise ValidationError({"oldest_first": "This must be True or False."})
+        for name, flag in (("oldest_first", oldest_first), ("superseded", superseded)):
+            if not isinstance(flag, bool):
+                raise ValidationError({name: "This must be True or False."})
+        if superseded and as_of is not None:
+            raise ValidationError({"superseded": "Pass either this or as_of."})
         conditions = parse(filters)
         if as_of is not None:
             conditions = (*conditions, ValidAt(checked_time("as_of", as_of)))
+        elif not superseded:
+            conditions = (*conditions, VALID_NOW)
         if oldest_first:
             return await self._get_oldest_items(user_id, session_id, limit, conditions)
         return await self._get_conversation_history(user_id, session_id, limit, conditions)
@@ -265,7 +272,7 @@ class MemoryManager(ABC):
         check_share("min_score", min_score)
         query = validated_query("question", question)
         recent, found = await asyncio.gather(
-            self._get_conversation_history(user_id, session_id, turns, ()),
+            self._get_conversation_history(user_id, session_id, turns, (VALID_NOW,)),
             self._search(user_id, Search(query, None, (), SearchOptions(limit, float(min_score)))),
         )
         # Tokens are counted, and the host's model may be called, on another thread: the event loop goes on.
@@ -278,7 +285,7 @@ class MemoryManager(ABC):
         persona_context: PersonaConfig | None = None,
         top_k: int = 5,
     ) -> list[MemoryItem]:
-        """The user's `top_k` (1 to 1,000) unexpired items by cosine distance, nearest first, with `distance`.
+        """The user's `top_k` (1 to 1,000) items that are valid now by cosine distance, nearest first, with `distance`.
 
         With a persona, only items of that persona and items without one. Vectors of other dimensions are skipped.
         """

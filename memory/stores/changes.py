@@ -21,9 +21,15 @@ CHANGEABLE: Final = frozenset(
         "metadata",
         "timestamp",
         "expiration",
+        "supersedes",
+        "valid_from",
+        "valid_to",
+        "source",
+        "derived_from",
+        "importance",
     }
 )
-"""The fields of an item that an update may change: all but its id and its user."""
+"""The fields of an item that an update may change: all but its id, its user, and what the app computes."""
 
 
 def validated_changes(changes: object, merge_metadata: object) -> dict[str, Any]:

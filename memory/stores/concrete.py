@@ -11,7 +11,7 @@ from ..conf import memory_settings
 from ..exceptions import StorageError, storage_errors
 from ..history import recent
 from ..models import MemoryItem
-from .filters import Condition
+from .filters import VALID_NOW, Condition
 from .firestore import FirestoreMemoryManager
 
 PROBE_SECONDS = 10
@@ -26,9 +26,11 @@ class ConcreteMemoryManager(FirestoreMemoryManager):
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
-        if session_id is None or conditions:
+        if session_id is None or any(one != VALID_NOW for one in conditions):
             return await super()._get_conversation_history(user_id, session_id, limit, conditions)
-        return await self._run("Reading a conversation", partial(recent, user_id, session_id, limit, self.alias))
+        superseded = VALID_NOW not in conditions
+        function = partial(recent, user_id, session_id, limit, self.alias, superseded=superseded)
+        return await self._run("Reading a conversation", function)
 
     async def _health_check(self) -> dict[str, Any]:
         health = await super()._health_check()

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.db.models.constants import LOOKUP_SEP
 
@@ -22,7 +22,8 @@ from ..limits import json_problem, text_problem
 from ..lookups import having_member
 from ..models import MemoryItem
 from ..querysets import MemoryItemQuerySet
-from ..querysets.scan import has_member, needs_scan, same_value
+from ..querysets.scan import has_member, needs_scan, same_value, scan
+from ..querysets.validity import first_valid
 from ..sealing import protected_keys
 from .validation import naive_problem
 
@@ -126,9 +127,9 @@ class MemberCondition(Condition):
 
 
 class ValidAt(Condition):
-    """Validity at a time."""
+    """Validity at a time; None: now."""
 
-    def __init__(self, at: datetime) -> None:
+    def __init__(self, at: datetime | None) -> None:
         super().__init__("valid_to", "as_of", at)
 
     @property
@@ -143,6 +144,10 @@ class ValidAt(Condition):
     def filter(self, items: MemoryItemQuerySet) -> MemoryItemQuerySet:
         """The valid items."""
         return items.as_of(self.value)
+
+
+VALID_NOW: Final = ValidAt(None)
+"""The condition of every history that asks for nothing else. Stores read as without it, and leave out items."""
 
 
 def checked_time(name: str, value: object) -> datetime:
@@ -179,9 +184,20 @@ def filtered(
 def narrowed(
     items: MemoryItemQuerySet, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]
 ) -> tuple[MemoryItemQuerySet, tuple[Condition, ...]]:
-    """The items by the conditions that the database evaluates, and the conditions that it does not."""
-    scanned = tuple(one for one in conditions if not one.has_index) if needs_scan(items.db) else ()
-    return filtered(items, user_id, session_id, tuple(one for one in conditions if one not in scanned)), scanned
+    """The items by the conditions that the database evaluates, and the conditions that it does not.
+
+    `VALID_NOW` is in neither of them: `listed()` applies it.
+    """
+    others = tuple(one for one in conditions if one != VALID_NOW)
+    scanned = tuple(one for one in others if not one.has_index) if needs_scan(items.db) else ()
+    return filtered(items, user_id, session_id, tuple(one for one in others if one not in scanned)), scanned
+
+
+def listed(ordered: MemoryItemQuerySet, scanned: tuple[Condition, ...], now: bool, limit: int) -> list[MemoryItem]:
+    """The first items that meet the conditions which are evaluated in Python. `now`: of those that are valid now."""
+    if scanned:
+        return scan(ordered, matching((*scanned, VALID_NOW) if now else scanned), limit)
+    return list(first_valid(ordered, limit) if now else ordered[:limit])
 
 
 def matching(conditions: tuple[Condition, ...]) -> Callable[[MemoryItem], bool]:

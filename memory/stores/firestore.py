@@ -19,10 +19,10 @@ from ..contention import retry_on_contention, write_transaction
 from ..exceptions import StorageError, storage_errors
 from ..models import AgentData, MemoryItem, UserSession
 from ..querysets import MemoryItemQuerySet
-from ..querysets.scan import scan
-from .base import MemoryManager, Search
+from ..querysets.scan import CHUNK_SIZE
+from .base import MAX_TOP_K, MemoryManager, Search
 from .deletion import delete_user, forget_items
-from .filters import Condition, filtered, matching, narrowed
+from .filters import VALID_NOW, Condition, filtered, listed, narrowed
 from .persona import PersonaConfig
 from .threads import THREADS, DatabaseThreads
 from .updating import is_live, update_item
@@ -131,7 +131,7 @@ class FirestoreMemoryManager(MemoryManager):
     ) -> list[MemoryItem]:
         items, scanned = narrowed(self._live, user_id, session_id, conditions)
         ordered = items.without_search_data().newest_first()
-        return scan(ordered, matching(scanned), limit) if scanned else list(ordered[:limit])
+        return listed(ordered, scanned, VALID_NOW in conditions, limit)
 
     async def _get_oldest_items(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
@@ -143,7 +143,7 @@ class FirestoreMemoryManager(MemoryManager):
     ) -> list[MemoryItem]:
         items, scanned = narrowed(self._live, user_id, session_id, conditions)
         ordered = items.without_search_data().order_by("timestamp", "id")
-        return scan(ordered, matching(scanned), limit) if scanned else list(ordered[:limit])
+        return listed(ordered, scanned, VALID_NOW in conditions, limit)
 
     @property
     def _live(self) -> MemoryItemQuerySet:
@@ -161,8 +161,8 @@ class FirestoreMemoryManager(MemoryManager):
         items = MemoryItem.objects.using(self.alias).for_user(user_id)
         if persona is not None:
             items = items.filter(Q(persona_active=persona.name) | Q(persona_active__isnull=True))
-        found = items.without_search_data().without_index().nearest(vector, top_k)
-        return await self._run("Searching a memory", partial(list, found))
+        found = items.without_search_data().without_index()
+        return await self._run("Searching a memory", partial(nearest_valid, found, vector, top_k))
 
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
         await self._run("Storing agents' data", partial(self._create, AgentData, batch, using=self.alias))
@@ -231,6 +231,17 @@ def sessions_after(alias: str, user_id: str, limit: int, before: UserSession | N
         if len(after) == limit or len(found) < asked:
             return after
         asked *= 2  # more sessions have exactly this time
+
+
+def nearest_valid(items: MemoryItemQuerySet, vector: list[float], top_k: int) -> list[MemoryItem]:
+    """The nearest items that are valid now. More are read only if some of the nearest are not."""
+    asked = top_k
+    while True:
+        found = list(items.nearest(vector, asked))
+        valid = [item for item in found if item.is_valid()]
+        if len(valid) >= top_k or len(found) < asked or asked == MAX_TOP_K:
+            return valid[:top_k]
+        asked = min(MAX_TOP_K, asked + 2 * (top_k - len(valid)) + CHUNK_SIZE)
 
 
 def configured_alias(project_id: str, database: str, host: str | None, credentials: dict[str, str]) -> str:

@@ -60,6 +60,12 @@ class MemoryManagerStub(MemoryManager):
                 raise ValidationError({"supersedes": f"{pk} cannot be superseded by this item."})
         return list(item.supersedes)
 
+    def _reopen(self, pk: str, successor: str) -> None:
+        """An item that is no longer superseded by another is valid again."""
+        old = self._items.get(pk)
+        if old is not None and old.superseded_by == successor:
+            old.superseded_by = old.valid_to = None
+
     async def _add_agent_data(self, batch: list[AgentData]) -> list[str]:
         return self._add(self._agent_data, batch)
 
@@ -93,9 +99,15 @@ class MemoryManagerStub(MemoryManager):
             item = self._get(self._items, item_id)
             if item is None:
                 return None
+            before = item.supersedes
             item_changes.apply(item, changes, merge_metadata)
             item.check_limits()
+            superseded = self._superseded(item, [item]) if item.supersedes != before else []
             self._items[item_id] = _stored(item)
+            for old in set(before) - set(superseded) if item.supersedes != before else ():
+                self._reopen(old, item_id)
+            for old in superseded:
+                close(self._items[old], item)
             self._touch([item])
             return self._get(self._items, item_id)
 
@@ -176,7 +188,8 @@ class MemoryManagerStub(MemoryManager):
     ) -> list[MemoryItem]:
         names = None if persona is None else (persona.name, None)
         with self._lock:
-            items = [item for item in self._live_items(user_id) if names is None or item.persona_active in names]
+            valid = [item for item in self._live_items(user_id) if item.is_valid()]
+            items = [item for item in valid if names is None or item.persona_active in names]
             return list(_nearest(items, vector))[:top_k]
 
     async def _check_duplicate(self, item: MemoryItem) -> bool:

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..conf import memory_settings
 from ..contention import retried_on_contention, write_transaction
 from ..models import AgentData, MemoryItem
+from ..querysets.retained import is_retained
 from .changes import apply
 
 
@@ -43,5 +45,7 @@ def _twin(changes: Mapping[str, Any], using: str) -> MemoryItem | None:
 
 
 def is_live(record: MemoryItem | AgentData) -> bool:
-    """Whether the record has not expired."""
-    return record.expiration is None or record.expiration > timezone.now()
+    """Whether the record has not expired, and no policy of retention covers it."""
+    if record.expiration is not None and record.expiration <= timezone.now():
+        return False
+    return not memory_settings.retention or is_retained(record, record._state.db or memory_settings.database)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -17,6 +17,8 @@ from ..models import AgentData, MemoryItem
 from ..text_index import readable_question
 
 RecordT = TypeVar("RecordT", MemoryItem, AgentData)
+
+TIMES: Final = ("timestamp", "expiration", "valid_from", "valid_to")
 
 
 def naive_problem(value: datetime) -> str:
@@ -40,7 +42,7 @@ def validated_records(records: Iterable[RecordT], model: type[RecordT], argument
 
 
 def _check_times(record: MemoryItem | AgentData) -> None:
-    times = {"timestamp": record.timestamp, "expiration": record.expiration}
+    times = {name: getattr(record, name) for name in TIMES if hasattr(record, name)}
     problems = {name: naive_problem(time) for name, time in times.items() if isinstance(time, datetime)}
     if wrong := {name: problem for name, problem in problems.items() if problem}:
         raise ValidationError(wrong)

@@ -107,6 +107,10 @@ class MemoryManagerContract:
         for at, expected in ((START, old.pk), (START + HOUR, new.pk)):
             history = wait(manager.get_conversation_history, user, as_of=at)
             assert [item.pk for item in history] == [expected]
+        for superseded, left in ((False, [new.pk]), (True, [new.pk, old.pk])):
+            history = wait(manager.get_conversation_history, user, superseded=superseded)
+            assert [item.pk for item in history] == left
+        for at, expected in ((START, old.pk), (START + HOUR, new.pk)):
             found: list[Any] = wait(manager.search, user, "Where does she live?", as_of=at)
             assert (found[0].pk, found[0].valid) == (expected, True)
         foreign = MemoryItem(user_id=f"{user}-2", item_type="fact", supersedes=[old.pk])
@@ -251,6 +255,27 @@ class MemoryManagerContract:
             name: expected[name] for name in ("id", "user_id", "timestamp", "metadata", *changes)
         }
         assert wait(manager.check_duplicate, item(item_type="fact", text_content="new")) is True
+
+    def test_what_is_known_of_an_item_is_changed(
+        self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
+    ) -> None:
+        """Importance, source, validity; what it supersedes ends, and what it does not any more is valid again."""
+        old, new = item(timestamp=START), item(timestamp=START + HOUR)
+        wait(manager.add_memory_items, [old, new])
+        plain = {"importance": 0.7, "source": "a letter", "derived_from": [old.pk], "valid_to": START + 5 * HOUR}
+        changed = wait(manager.update_memory_item, new.pk, {**plain, "supersedes": [old.pk]})
+        assert changed is not None
+        assert {name: getattr(changed, name) for name in plain} == plain
+        ended = wait(manager.get_memory_item, old.pk)
+        assert ended is not None
+        assert (ended.superseded_by, ended.valid_to) == (new.pk, START + HOUR)
+        wait(manager.update_memory_item, new.pk, {"supersedes": []})
+        opened = wait(manager.get_memory_item, old.pk)
+        assert opened is not None
+        assert (opened.superseded_by, opened.valid_to) == (None, None)
+        for wrong in ({"superseded_by": "x"}, {"importance": 2}, {"supersedes": ["nobody"]}, {"supersedes": [new.pk]}):
+            with pytest.raises(exceptions.ValidationError):
+                wait(manager.update_memory_item, new.pk, wrong)
 
     def test_a_changed_item_is_found_by_its_new_text_only(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]

@@ -1,4 +1,4 @@
-"""Validity and supersession: the same writes and reads on SQLite, PostgreSQL and Firestore.
+"""Validity, supersession and retention: the same writes and reads on SQLite, PostgreSQL and Firestore.
 
 On Firestore some documents lack the fields, as those of earlier versions do. `DIFFERENTIAL_EXAMPLES=3000 pytest
 tests/differential/test_validity.py` is the long form.
@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connections
+from django.test import override_settings
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memory.exceptions import ValidationError
+from memory.history import recent
+from memory.lifecycle import forgetting
 from memory.models import MemoryItem
 from tests.compatibility.make import raw_client
 
@@ -130,3 +136,86 @@ def test_the_same_items_are_valid(story: Story, postgresql: str) -> None:
         answers.append(found)
     assert answers[1] == answers[0]
     assert answers[2] == answers[0]
+
+
+POLICIES: dict[str, st.SearchStrategy[Any]] = {
+    "age": st.builds(
+        lambda criteria, hours: {**criteria, "age": timedelta(hours=hours)},
+        st.sampled_from([{}, {"item_type": "fact"}, {"user_id": ["ada", "eve"]}, {"session_id": "s"}]),
+        st.integers(1, 6),
+    ),
+    "count": st.builds(
+        lambda criteria, count: {**criteria, "count": count},
+        st.sampled_from([{}, {"item_type": "fact"}, {"user_id": "ada"}, {"session_id": "s", "item_type": "fact"}]),
+        st.integers(1, 3),
+    ),
+    "importance": st.builds(
+        lambda criteria, least: {**criteria, "importance_below": least},
+        st.sampled_from([{}, {"item_type": "event"}, {"age": timedelta(hours=3)}]),
+        st.sampled_from([0.5, 1.0]),
+    ),
+}
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "user_id": st.sampled_from(["ada", "bob"]),
+            "session_id": st.sampled_from([None, "s"]),
+            "item_type": st.sampled_from(["fact", "event"]),
+            "importance": st.sampled_from([None, 0.2, 0.7]),
+            "hours": st.integers(0, 6),
+            "valid_to": st.sampled_from([None, START]),
+        }
+    ),
+    max_size=7,
+)
+RETAINED: dict[str, Callable[[Any], Any]] = {
+    "list": lambda items: [item.pk for item in items.newest_first()],
+    "page": lambda items: [item.pk for item in items.newest_first()[1:3]],
+    "count": lambda items: items.count(),
+    "one": lambda items: items.filter(pk="r1").exists(),
+    "as_of": lambda items: [item.pk for item in items.as_of().newest_first()],
+    "facts": lambda items: [item.pk for item in items.of_type("fact").order_by("timestamp", "id")],
+    "session": lambda items: [item.pk for item in items.in_session("s").newest_first()[:2]],
+    "recent": lambda items: [item.pk for item in recent("ada", None, 3, items.db)],
+    "delete": lambda items: items.order_by().delete()[0],
+}
+
+
+@examples(EXAMPLES)
+@given(
+    records=RECORDS,
+    policies=st.lists(st.one_of(*POLICIES.values()), min_size=1, max_size=2),
+    end=st.sampled_from(sorted(RETAINED)),
+    owner=st.sampled_from(["ada", None]),
+)
+def test_the_same_items_are_retained(
+    records: list[dict[str, Any]], policies: list[dict[str, Any]], end: str, owner: str | None, postgresql: str
+) -> None:
+    """Answers of reads of one person and of all, and what is left of reads when the purge has deleted the rest."""
+    now, answers = timezone.now(), []
+    rows = [
+        MemoryItem(
+            id=f"r{n}",
+            timestamp=now - timedelta(hours=one["hours"], minutes=30),
+            **{name: value for name, value in one.items() if name != "hours"},
+        )
+        for n, one in enumerate(records)
+    ]
+    for alias in ("memory", postgresql, "firestore"):
+        with override_settings(MEMORY={**settings.MEMORY, "DATABASE": alias, "RETENTION": policies}):
+            MemoryItem.all_objects.using(alias).order_by().delete()
+            MemoryItem.all_objects.using(alias).bulk_create([copy(row) for row in rows])
+            items = MemoryItem.objects.using(alias).all()
+            found = [RETAINED[end](items if owner is None else items.for_user(owner))]
+            by_owner = {one: ids_of(items.for_user(one)) for one in ("ada", "bob")}
+            for policy in forgetting.policies():
+                forgetting.forget(policy)
+            left = ids_of(MemoryItem.all_objects.using(alias))
+            assert set(left) == {pk for ids in by_owner.values() for pk in ids}
+            answers.append([*found, by_owner, left])
+    assert answers[1] == answers[0]
+    assert answers[2] == answers[0]
+
+
+def ids_of(items: Any) -> list[str]:
+    return list(items.order_by("pk").values_list("pk", flat=True))

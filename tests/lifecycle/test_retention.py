@@ -8,14 +8,15 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.db import connections
 from django.utils import timezone
 
-from memory.conf import memory_settings
+from memory.history import recent
 from memory.models import AgentData, MemoryItem
 from memory.retention import InvalidPolicy, Policy, parse, policies_of
+from memory.stores import FirestoreMemoryManager
 
 database = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 DAY = timedelta(days=1)
@@ -100,7 +101,7 @@ def test_reads_apply_an_age_at_once(make_item: Callable[..., MemoryItem], retain
 
 @database
 def test_conditions(make_item: Callable[..., MemoryItem], retain: Callable[..., None]) -> None:
-    """By type, user and importance: at once on SQL, and everywhere after the purge."""
+    """By type, user and importance: in every read at once, and the same after the purge."""
     old = timezone.now() - 3 * DAY
     make_item(id="message", item_type="message", timestamp=old)
     make_item(id="fact", item_type="fact", timestamp=old)
@@ -115,11 +116,64 @@ def test_conditions(make_item: Callable[..., MemoryItem], retain: Callable[..., 
         {"user_id": "bob", "session_id": "s", "age": DAY},
     )
     kept = {"fact", "weighty", "new", "bob", "no session"}
-    if connections[memory_settings.database].vendor != "firestore":
-        assert names() == kept
+    assert names() == kept
+    assert MemoryItem.objects.count() == len(kept)
+    assert {one.pk for one in MemoryItem.objects.filter(user_id="bob").newest_first()[:3]} == {"bob", "no session"}
+    store = FirestoreMemoryManager()
+    store.initialize()
+    found = async_to_sync(store.get_memory_items)([*sorted(kept), "message", "trivial"])
+    assert {one.pk for one in found if one is not None} == kept
+    assert async_to_sync(store.get_memory_item)("message") is None
+    assert async_to_sync(store.update_memory_item)("message", {"importance": 1.0}) is None
+    assert {one.pk for one in async_to_sync(store.get_conversation_history)("ada")} == {"fact", "weighty", "new"}
+    store.close()
     call_command("memory_purge", stdout=StringIO())
     assert names() == kept
     assert set(MemoryItem.all_objects.values_list("pk", flat=True)) == kept
+
+
+@database
+def test_reads_apply_a_count_at_once(make_item: Callable[..., MemoryItem], retain: Callable[..., None]) -> None:
+    """In lists, histories, counts, searches and reads by key of a person; ties in time are ordered by id."""
+    now = timezone.now()
+    for number in range(5):
+        make_item(id=f"i{number}", session_id="s", timestamp=now - number // 2 * DAY)
+        make_item(id=f"f{number}", session_id="s", item_type="fact", timestamp=now - number * DAY)
+    make_item(id="b", user_id="bob", timestamp=now - 9 * DAY)
+    retain({"item_type": "message", "count": 2}, {"item_type": "fact", "user_id": "ada", "count": 4})
+    left = {"i0", "i1", "f0", "f1", "f2", "f3"}
+    of_ada = MemoryItem.objects.for_user("ada")
+    assert {one.pk for one in of_ada} == left
+    assert of_ada.count() == len(left)
+    assert [one.pk for one in of_ada.of_type("message").newest_first()] == ["i1", "i0"]
+    assert not of_ada.filter(pk="i2").exists()
+    assert {one.pk for one in recent("ada", "s", 20)} == left
+    assert {one.pk for one in of_ada.search("text", limit=20)} == left
+    store = FirestoreMemoryManager()
+    store.initialize()
+    assert async_to_sync(store.get_memory_item)("i2") is None
+    assert async_to_sync(store.get_memory_item)("i1") is not None
+    store.close()
+    make_item(id="newest", session_id="s")
+    assert {one.pk for one in of_ada.of_type("message")} == {"newest", "i1"}
+    assert {one.pk for one in MemoryItem.objects.for_user("bob")} == {"b"}
+    call_command("memory_purge", stdout=StringIO())
+    assert set(MemoryItem.all_objects.values_list("pk", flat=True)) == (left | {"newest", "b"}) - {"i0"}
+
+
+@database
+@pytest.mark.redis
+def test_cached_conversations_are_retained(
+    use_redis: Any, redis_server: Any, make_item: Callable[..., MemoryItem], retain: Callable[..., None]
+) -> None:
+    """What the cache has is left out as what the database has."""
+    now = timezone.now()
+    use_redis(redis_server).clear()
+    for number in range(4):
+        make_item(id=f"i{number}", session_id="s", timestamp=now - number * DAY, importance=number / 10)
+    assert len(recent("ada", "s", 10)) == 4
+    retain({"count": 3}, {"importance_below": 0.1})
+    assert [one.pk for one in recent("ada", "s", 10)] == ["i1", "i2"]
 
 
 @database

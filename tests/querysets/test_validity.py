@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from memory.exceptions import ValidationError
+from memory.history import recent
 from memory.models import MemoryItem
+from memory.stores import ConcreteMemoryManager, FirestoreMemoryManager, MemoryManager
 from tests import databases
 from tests.faults.meter import Meter
 
@@ -92,6 +97,85 @@ def test_what_is_refused(kind: str, pair: tuple[MemoryItem, MemoryItem], make_it
     assert list(MemoryItem.objects.order_by("pk").values("pk", "supersedes", "valid_to")) == [
         {"pk": row["id"], "supersedes": row["supersedes"], "valid_to": row["valid_to"]} for row in before
     ]
+
+
+def ids(items: Iterable[Any]) -> list[str]:
+    return [item["id"] if isinstance(item, dict) else item.pk for item in items]
+
+
+@pytest.mark.parametrize("manager", [ConcreteMemoryManager, FirestoreMemoryManager])
+def test_histories_answer_as_of_now(manager: type[MemoryManager], make_item: Callable[..., MemoryItem]) -> None:
+    """Of one session and of all, from both ends and by a filter, full however many are left out; or all, if asked."""
+    now = timezone.now()
+    for number in range(12):
+        make_item(id=f"i{number:02}", session_id="s", timestamp=now - number * DAY, metadata={"n": number})
+    for number in range(1, 9):  # the newest but one to the ninth are not valid any more, or not yet
+        MemoryItem.objects.filter(pk=f"i{number:02}").update(
+            **({"valid_to": now - DAY} if number % 2 else {"valid_from": now + DAY})
+        )
+    valid_ids = ["i00", "i09", "i10", "i11"]
+    store = manager()
+    store.initialize()
+    history = async_to_sync(store.get_conversation_history)
+    for session in ("s", None):
+        assert ids(history("ada", session)) == valid_ids
+        assert ids(history("ada", session, limit=2)) == valid_ids[:2]
+        assert ids(history("ada", session, limit=2, oldest_first=True)) == valid_ids[:1:-1]
+        assert ids(history("ada", session, limit=3, superseded=True)) == ["i00", "i01", "i02"]
+        assert ids(history("ada", session, limit=2, as_of=now - 2 * DAY)) == ["i00", "i01"]
+        assert ids(history("ada", session, filters={"metadata__n": 1})) == []
+        assert ids(history("ada", session, filters={"metadata__n": 1}, superseded=True)) == ["i01"]
+        assert ids(recent("ada", session, 3)) == valid_ids[:3]
+        assert len(recent("ada", session, 3, superseded=True)) == 3
+    store.close()
+
+
+def test_nearest_items_are_valid_now(make_item: Callable[..., MemoryItem]) -> None:
+    """As many as are asked for, however many nearer ones are left out."""
+    now = timezone.now()
+    for number in range(15):
+        ended = now if number < 12 else None
+        make_item(id=f"i{number:02}", embedding=[1.0, number / 100], valid_to=ended)
+    store = FirestoreMemoryManager()
+    store.initialize()
+    assert ids(async_to_sync(store.semantic_search)("ada", [1.0, 0.0], top_k=2)) == ["i12", "i13"]
+    store.close()
+
+
+@pytest.mark.parametrize("path", ["/api/memory-items/", "/api/sessions/ada:s/history/"])
+def test_pages_answer_as_of_now(
+    path: str, make_item: Callable[..., MemoryItem], make_user: Callable[..., Any], client: Client
+) -> None:
+    """Page after page, in full pages; `as_of` is a time, `now` or `all`."""
+    now = timezone.now()
+    for number in range(9):
+        ended = now - DAY if number % 3 else None
+        make_item(id=f"i{number}", session_id="s", timestamp=now - number * DAY, valid_to=ended)
+    client.force_login(make_user("ada"))
+    first = client.get(path, {"limit": 2}).json()
+    assert ids(first["results"]) == ["i0", "i3"]
+    second = client.get(first["next"]).json()
+    assert (ids(second["results"]), second["next"]) == (["i6"], None)
+    assert ids(client.get(second["previous"]).json()["results"]) == ["i0", "i3"]
+    assert ids(client.get(path, {"as_of": "now"}).json()["results"]) == ["i0", "i3", "i6"]
+    everything = client.get(path, {"as_of": "all", "limit": 5}).json()
+    assert ids(everything["results"]) == ["i0", "i1", "i2", "i3", "i4"]
+    assert ids(client.get(everything["next"]).json()["results"]) == ["i5", "i6", "i7", "i8"]
+    assert len(client.get(path, {"as_of": (now - 2 * DAY).isoformat()}).json()["results"]) == 9
+    refused = client.get(path, {"as_of": "soon"})
+    assert (refused.status_code, list(refused.json()["error"]["fields"])) == (400, ["as_of"])
+
+
+def test_a_context_has_turns_that_are_valid(pair: tuple[MemoryItem, MemoryItem]) -> None:
+    """From the queryset, and from a store."""
+    old, new = pair
+    MemoryItem.objects.update(session_id="s")
+    store = ConcreteMemoryManager()
+    store.initialize()
+    for made in (MemoryItem.objects.context("ada", "s", "Hello?"), async_to_sync(store.context)("ada", "s", "Hello?")):
+        assert ids(made.recent) == [new.pk]
+        assert old.text_content not in made.text
+    store.close()
 
 
 def test_a_context_recalls_what_is_valid(
@@ -214,6 +298,23 @@ def test_as_of_costs_the_calls_of_a_plain_read(meter: Meter) -> None:
         assert valid[1] == plain[1] == 1
     searched = [cost(meter, lambda at=at: rows.search("tea", user_id="ada", as_of=at))[1] for at in (None, now - DAY)]  # type: ignore[misc]
     assert searched[0] == searched[1]
+
+
+@pytest.mark.firestore_emulator
+def test_a_history_as_of_now_costs_what_a_plain_one_costs(meter: Meter) -> None:
+    """Not a document more while all is valid. What comes after is read by a second call, without what was read."""
+    now = timezone.now()
+    rows = MemoryItem.objects.using("metered")
+    rows.bulk_create(
+        MemoryItem(id=f"i{n:02}", user_id="ada", item_type="fact", timestamp=now - n * DAY) for n in range(1, 41)
+    )
+    for superseded in (True, False):
+        read = partial(recent, "ada", None, 10, "metered", superseded=superseded)
+        assert cost(meter, read) == (10, 1)
+    rows.filter(pk="i03").update(valid_to=now)
+    documents, calls = cost(meter, lambda: recent("ada", None, 10, "metered"))
+    assert calls == 2
+    assert documents <= 20
 
 
 @pytest.mark.firestore_emulator

@@ -144,7 +144,7 @@ class Rows:
         if limit == 0:
             return []
         if after is None or limit != MOST:
-            return recent(user_id, path, limit, self.alias)
+            return recent(user_id, path, limit, self.alias, superseded=True)
         items = MemoryItem.objects.using(self.alias).for_user(user_id).in_session(path).without_search_data()
         return list(items.filter(timestamp__gte=EPOCH + timedelta(seconds=after)).newest_first())
 

@@ -239,9 +239,11 @@ class Items(BulkRecords[Item, NewItem, ItemChanges]):
 class Sessions(Records[Session, NewSession, SessionChanges]):
     """Conversations."""
 
-    def history(self, pk: str, *, limit: int | None = None) -> Iterator[Item]:
-        """All items of a session, newest first, page by page."""
-        call: Call[Any] | None = Call("GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit))
+    def history(self, pk: str, *, limit: int | None = None, as_of: str | None = None) -> Iterator[Item]:
+        """The items of a session that are valid, now or `as_of` a time or `"all"`, newest first, page by page."""
+        call: Call[Any] | None = Call(
+            "GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit, as_of=as_of)
+        )
         while call is not None:
             page = self._client.run(call)
             yield from page["results"]
@@ -430,9 +432,11 @@ class AsyncItems(AsyncBulkRecords[Item, NewItem, ItemChanges]):
 class AsyncSessions(AsyncRecords[Session, NewSession, SessionChanges]):
     """As `Sessions`."""
 
-    async def history(self, pk: str, *, limit: int | None = None) -> AsyncIterator[Item]:
+    async def history(self, pk: str, *, limit: int | None = None, as_of: str | None = None) -> AsyncIterator[Item]:
         """As `Sessions.history`."""
-        call: Call[Any] | None = Call("GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit))
+        call: Call[Any] | None = Call(
+            "GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit, as_of=as_of)
+        )
         while call is not None:
             page = await self._client.run(call)
             for item in page["results"]:
