@@ -89,12 +89,21 @@ def write(people: Sequence[str], ledger: Path, number: int) -> None:
 def fill(people: Sequence[str], items: int) -> None:
     """What is stored before the rounds."""
     from asgiref.sync import async_to_sync
+    from django.db import DatabaseError
 
+    from memory.backends.firestore.values.batching import batches
     from memory.exceptions import ConnectionError
     from memory.models import MemoryItem
     from memory.stores.redis import RedisClient
 
     client = RedisClient(ttl=86_400)
+
+    def written(some: list[MemoryItem]) -> bool:
+        try:
+            MemoryItem.objects.already_checked().bulk_create(some, ignore_conflicts=True)
+        except DatabaseError:  # on a loaded machine an emulator answers late
+            return False
+        return True
 
     def stored(write: Callable[[], Any]) -> bool:
         try:
@@ -116,7 +125,9 @@ def fill(people: Sequence[str], items: int) -> None:
             for one in range(items)
         ]
         MemoryItem.renew(made)
-        MemoryItem.objects.already_checked().bulk_create(made)
+        for some in batches(made, 500):
+            while not written(some):
+                time.sleep(1)
         # What a project keeps by `RedisClient`.
         kept = list(MemoryItem.objects.filter(user_id=person, session_id="s0")[:20])
         while not stored(lambda kept=kept, person=person: async_to_sync(client.set_history)(person, "s0", kept)):  # type: ignore[misc]
