@@ -103,6 +103,8 @@ def text_of(counts: Counter[str] | None) -> str:
     """What a cell says."""
     if counts is None:
         return "not run"
+    if not counts["passed"] + counts["failed"]:
+        return f"{counts['skipped']} skipped"
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     return f"{counts['passed']} of {counts['passed'] + counts['failed']}{skipped}"
 

@@ -158,8 +158,25 @@ def test_requests_are_throttled(ada: Mcp, settings: Any) -> None:
     response = ada.send(request("tools/list"))
     assert error_of(response, 429)["code"] == -32000
     assert int(response["Retry-After"]) > 0
+    assert response["RateLimit-Policy"] == '"memory-user";q=3;w=3600'
+    assert response["RateLimit"].startswith('"memory-user";r=0;t=')
     guesses = [Mcp("mem_guess").send(request("tools/list")).status_code for _ in range(3)]
     assert guesses == [401, 401, 429]
+
+
+def test_a_call_that_is_sent_again_stores_nothing_twice(ada: Mcp) -> None:
+    """With an id of the caller's own: a client whose answer was lost learns that the item is there."""
+    assert ada.call("add", id="note-1", text="I keep bees.")["id"] == "note-1"
+    assert "already" in ada.failure("add", id="note-1", text="I keep bees.")
+    assert MemoryItem.objects.filter(user_id="ada").count() == 1
+
+
+def test_there_is_no_metadata_of_oauth(ada: Mcp) -> None:
+    """RFC 9728's document must name an authorization server, which there is none: a 401 points to no document."""
+    response = Mcp("mem_guess").send(request("tools/list"))
+    assert response["WWW-Authenticate"] == 'Bearer realm="memory"'
+    for path in ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"):
+        assert Client().get(path).status_code == 404
 
 
 # Origins

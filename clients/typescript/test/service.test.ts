@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 
-import { createMemoryClient, MemoryError, pages, unwrap, type Item } from "../src/index.js";
+import { createMemoryClient, erasePerson, MemoryError, pages, unwrap, type Item } from "../src/index.js";
 
 const baseUrl = process.env["MEMORY_URL"] ?? "";
 const token = process.env["MEMORY_TOKEN"] ?? "";
@@ -77,4 +77,12 @@ test("errors have the service's code and fields", async () => {
   );
   const stranger = createMemoryClient({ baseUrl, token: "mem_wrong", retries });
   assert.equal((await stranger.GET("/api/memory-items/")).response.status, 401);
+});
+
+test("a person is erased, with a receipt", async () => {
+  const user_id = `person-${randomUUID()}`;
+  unwrap(await memory.POST("/api/memory-items/", { body: { item_type: "m", user_id } }));
+  const erased = await erasePerson(memory, user_id, { keep_hours: 1 });
+  assert.equal(erased.erased["memory_items"], 1);
+  assert.notEqual(erased.receipt, null);
 });
