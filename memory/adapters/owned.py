@@ -52,7 +52,7 @@ class Connected:
         """As `call`, on a thread of a pool."""
         return await pool_of(self.alias).run(function)
 
-    def erase(self, user_id: str, by: str) -> Progress:
+    def _erase(self, user_id: str, by: str) -> Progress:
         """Erase a person, as `memory.lifecycle.erasure.erase` does."""
         from memory.exceptions import storage_errors  # needs django.setup()
         from memory.lifecycle.erasure import erase  # needs django.setup()
@@ -79,11 +79,11 @@ class Owned(Connected):
         It returns when nothing is left, which takes some seconds; `receipt` of the result is the text of the receipt.
         Writes of the user are refused for a day. Raises `ValidationError` inside a transaction.
         """
-        return self.call(partial(self.erase, self.user_id, by))
+        return self.call(partial(self._erase, self.user_id, by))
 
     async def aerase_user(self, by: str = "") -> Progress:
         """As `erase_user`."""
-        return await self.acall(partial(self.erase, self.user_id, by))
+        return await self.acall(partial(self._erase, self.user_id, by))
 
 
 def pool_of(alias: str) -> DatabaseThreads:

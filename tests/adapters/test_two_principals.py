@@ -22,9 +22,8 @@ import memory.adapters
 from memory.lifecycle import erasure
 from memory.models import AgentCheckpoint, AgentData, AgentPart, AgentWrites, MemoryItem, UserSession
 from memory.tombstones import tombstones
-from tests.adapters import DATABASE
 
-pytestmark = DATABASE
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "memory"])  # as an erasure needs
 
 SECRET = "zanzibar"  # in everything of the other user
 MODELS: tuple[type[Model], ...] = (MemoryItem, UserSession, AgentData, AgentCheckpoint, AgentWrites, AgentPart)

@@ -109,7 +109,7 @@ class DjangoMemoryService(Connected, BaseMemoryService):
         It returns when nothing is left, which takes some seconds; `receipt` of the result is the text of the receipt.
         Writes of the user are refused for a day.
         """
-        return await self.acall(partial(self.erase, user_id, by))
+        return await self.acall(partial(self._erase, user_id, by))
 
     async def _run(self, function: Callable[[Any], T], app_name: str, user_id: str) -> T:
         return await self.acall(partial(self._with_app, function, App(app_name, user_id)))

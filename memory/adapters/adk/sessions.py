@@ -105,7 +105,7 @@ class DjangoSessionService(Connected, BaseSessionService):
         It returns when nothing is left, which takes some seconds; `receipt` of the result is the text of the receipt.
         Writes of the user are refused for a day.
         """
-        return await self.acall(partial(self.erase, user_id, by))
+        return await self.acall(partial(self._erase, user_id, by))
 
     def _append(self, session: Session, event: Event) -> None:
         from memory.exceptions import storage_errors  # needs django.setup()
