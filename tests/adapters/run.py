@@ -1,6 +1,6 @@
 """Runs the adapters' tests with their frameworks, and writes the results of outside suites to a page of the docs.
 
-    python -m tests.adapters.run
+    python -m tests.adapters.run [--engine sqlite --engine firestore] [PYTEST OPTIONS]
 
 SQLite first, then PostgreSQL and the Firestore emulator, then mypy with the frameworks' own types. The page keeps the
 sections of frameworks that this environment does not have: `make test-adapters` runs it in two environments.
@@ -8,6 +8,7 @@ sections of frameworks that this environment does not have: `make test-adapters`
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -61,12 +62,15 @@ With {packages}.
 
 def main(arguments: list[str]) -> int:
     """Run everything; 0 if all passed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", action="append", choices=ENGINES, help="only on this engine; may be repeated")
+    given, options = parser.parse_known_args(arguments)
     results: dict[str, list[dict[str, Any]]] = {}
     failed = 0
-    for engine in ENGINES:
+    for engine in given.engine or ENGINES:
         with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as file:
             environment = {**os.environ, "MEMORY_CONFORMANCE": file.name, "MEMORY_TEST_ENGINE": engine}
-            failed += subprocess.run([*PYTEST, *arguments], cwd=ROOT, env=environment, check=False).returncode != 0
+            failed += subprocess.run([*PYTEST, *options], cwd=ROOT, env=environment, check=False).returncode != 0
             results[engine] = [json.loads(line) for line in file]
     failed += subprocess.run([sys.executable, "-m", "mypy", "memory/adapters"], cwd=ROOT, check=False).returncode != 0
     PAGE.write_text(page(results))
