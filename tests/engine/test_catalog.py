@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -180,3 +182,14 @@ def test_indexes_are_compiled(sides: list[Side], index: Callable[[Any], Any]) ->
             editor.add_index(model, index(model))
         errors.append(raised.type)
     assert errors[0] is errors[1]
+
+
+def test_described_tables_keep_no_state_of_migrations_in_memory() -> None:
+    """Each state has all models of all applications, and a long chain of migrations has hundreds."""
+    side, states = Side("default"), []
+    for operation in [*START, *LATER[:9]]:
+        side.apply(operation)
+        states.append(weakref.ref(side.state.apps))
+    side.state = ProjectState()
+    gc.collect()
+    assert [state() for state in states] == [None] * len(states)

@@ -1,4 +1,8 @@
-"""Per-connection caches of values that every statement needs."""
+"""Per-connection caches of values that every statement needs.
+
+They keep the models that they are about. So nothing about a model of a state of migrations is kept: each state has
+models of all applications, and a long chain of migrations has hundreds of states.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,11 @@ from .values.types import Ref
 
 MAX_QUERIES: Final = 256
 """Shapes of queries that a connection keeps, a few kilobytes each; and plans of each shape."""
+
+
+def is_kept(model: Any) -> bool:
+    """Whether a model is one of the installed applications, which last as long as the process."""
+    return model is not None and model._meta.apps is model._meta.default_apps
 
 
 class Recent(OrderedDict[Hashable, Any]):

@@ -7,6 +7,7 @@ by the applied migrations. A table that an editor finds is first described by th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -14,6 +15,7 @@ from django.db.backends.base import schema
 from django.db.models import CheckConstraint, Index, UniqueConstraint
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import OrderBy
+from django.utils.functional import cached_property
 
 from .constraints.definitions import (
     Check,
@@ -35,11 +37,34 @@ POSITIVE: Final = frozenset({"PositiveBigIntegerField", "PositiveIntegerField", 
 """Fields whose columns the engine checks."""
 
 
+OF_THE_COLUMN: Final = ("name", "attname", "column", "null", "primary_key", "_unique", "db_index", "db_default")
+"""Attributes of a foreign key that are not those of the field that it refers to."""
+
+
+def without_model(field: Any) -> Any:
+    """A copy of a field that keeps no model in memory; of a foreign key, one of the field that it takes its type from.
+
+    A generated column is returned as it is: its expression needs the model.
+    """
+    if field.generated:
+        return field
+    stored = field
+    while stored.remote_field:
+        stored = stored.target_field
+    made = copy(stored)
+    for name in [name for name in vars(made) if isinstance(getattr(type(made), name, None), cached_property)]:
+        del made.__dict__[name]  # some refer to the model
+    made.model = None
+    for name in OF_THE_COLUMN:
+        setattr(made, name, getattr(field, name))
+    return made
+
+
 @dataclass(frozen=True)
 class Described:
     """A table: its fields by column, the columns of its primary key, and its constraints and indexes by name.
 
-    Those of a single field are not among `named`: they follow from the field.
+    Constraints of a single field are not among `named`: they follow from the field. The fields are `without_model()`.
     """
 
     name: str
@@ -59,7 +84,7 @@ class Described:
                 found[default_name([one])] = entry([column], unique=True, index=True)
             elif one.db_index and not one.unique:
                 found[index_name(self.name, [column])] = entry([column], index=True, type=Index.suffix)
-            if one.get_internal_type() in POSITIVE:
+            if one.get_internal_type() in POSITIVE and column not in self.references:
                 found[f"check({column})"] = entry([column], check=True)
         return found | self.named
 
@@ -67,7 +92,7 @@ class Described:
         """With one more column."""
         key = (added.column,) if added.primary_key else self.key
         links = self.references | references([added])
-        return replace(self, fields=self.fields | {added.column: added}, key=key, references=links)
+        return replace(self, fields=self.fields | {added.column: without_model(added)}, key=key, references=links)
 
     def without_field(self, removed: Any) -> Described:
         """Without a column, and what names it."""
@@ -83,7 +108,10 @@ class Described:
     def with_altered(self, old: Any, new: Any) -> Described:
         """With a column in another form, in its place, under its present name."""
         names = {old.column: new.column}
-        fields = {names.get(name, name): new if name == old.column else one for name, one in self.fields.items()}
+        fields = {
+            names.get(name, name): without_model(new) if name == old.column else one
+            for name, one in self.fields.items()
+        }
         renamed = {}
         for name, one in self.named.items():
             columns = [names.get(column, column) for column in one["columns"]]
@@ -127,13 +155,14 @@ class Catalog:
 def describe(model: Any) -> Described:
     """The table of a model."""
     meta = model._meta
-    fields = {one.column: one for one in meta.local_concrete_fields if one.column is not None}
-    alone = {default_name([one]) for one in fields.values() if one.unique}  # described with their columns
+    local = [one for one in meta.local_concrete_fields if one.column is not None]
+    fields = {one.column: without_model(one) for one in local}
+    alone = {default_name([one]) for one in local if one.unique}  # described with their columns
     named = {key.name: _of_key(key) for key in (*unique_keys(model), *checks(model)) if key.name not in alone} | {
         index.name: of_index(model, index) for index in meta.indexes
     }
     key = tuple(str(one.column) for one in key_fields(model))
-    return Described(meta.db_table, fields, key, named, references(fields.values()))
+    return Described(meta.db_table, fields, key, named, references(local))
 
 
 def references(fields: Iterable[Any]) -> dict[str, tuple[str, str]]:

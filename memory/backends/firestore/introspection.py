@@ -111,22 +111,21 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
         """The stored columns. `type_code` is the name of a field class, the same for keys and references to them."""
         found = self.described(table_name)
-        fields = {} if found is None else found.fields
+        if found is None:
+            return []
         return [
-            _description(column, field, self._stored(table_name, column, field), self._default(field))
-            for column, field in fields.items()
+            _description(column, field, self._stored(found, column), column in found.references, self._default(field))
+            for column, field in found.fields.items()
         ]
 
-    def _stored(self, table: str, column: str, field: Any) -> Any:
-        """The field that a foreign key's column takes its type from, as it is now."""
-        while field.remote_field:
-            found = self.described(table)
-            to = None if found is None else found.references.get(column)
-            if to is None:
-                return field.target_field
+    def _stored(self, described: Described, column: str) -> Any:
+        """The field that a column takes its type from: a foreign key's is that of the other table, as it is now."""
+        field = described.fields[column]
+        while (to := described.references.get(column)) is not None:
             target = self.described(to[0])
-            column, table = to[1], to[0]
-            field = field.target_field if target is None else target.fields.get(column, field.target_field)
+            if target is None or to[1] not in target.fields:
+                break
+            described, column, field = target, to[1], target.fields[to[1]]
         return field
 
     def _default(self, field: Any) -> str | None:
@@ -164,8 +163,10 @@ class DatabaseIntrospection(BaseDatabaseIntrospection):
     def get_sequences(self, cursor: Any, table_name: str, table_fields: Any = ()) -> list[Any]:
         """The column whose values the engine generates."""
         found = self.described(table_name)
-        fields = {} if found is None else found.fields
-        return [{"table": table_name, "column": name} for name, one in fields.items() if isinstance(one, AutoField)]
+        if found is None:
+            return []
+        own = {name: one for name, one in found.fields.items() if name not in found.references}
+        return [{"table": table_name, "column": name} for name, one in own.items() if isinstance(one, AutoField)]
 
 
 def _by_table(models: Iterable[Any]) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _by_table(models: Iterable[Any]) -> dict[str, Any]:
     return made
 
 
-def _description(column: str, field: Any, stored: Any, default: str | None) -> FieldInfo:
+def _description(column: str, field: Any, stored: Any, is_link: bool, default: str | None) -> FieldInfo:
     kind = stored.get_internal_type()
     made: Any = Column  # django-stubs do not allow the None that Django uses
     described: FieldInfo = made(
@@ -190,6 +191,6 @@ def _description(column: str, field: Any, stored: Any, default: str | None) -> F
         null_ok=field.null,
         default=default,
         collation=str(getattr(stored, "db_collation", None) or "") or None,
-        field_type=kind if stored is field and kind in GENERATED_IDS else STORED_AS.get(kind, kind),
+        field_type=kind if not is_link and kind in GENERATED_IDS else STORED_AS.get(kind, kind),
     )
     return described

@@ -118,6 +118,46 @@ def test_extremes_of_a_table_that_the_transaction_wrote_to_are_bounded(notes: No
         assert sum(call["documents_read"] for call in made) <= 5
 
 
+AGGREGATES_OF_SLICES = {
+    "sum": (lambda rows: rows[:3].aggregate(n=Sum("stars"))["n"], 6, 3),
+    "with an offset": (lambda rows: rows[2:5].aggregate(n=Sum("stars"))["n"], 12, 5),
+    "of an expression": (lambda rows: rows.annotate(more=F("stars") + 1)[:3].aggregate(n=Max("more"))["n"], 4, 3),
+    "distinct": (lambda rows: rows[:3].aggregate(n=Count("stars", distinct=True))["n"], 3, 3),
+    "with a condition": (lambda rows: rows[:4].aggregate(n=Count("pk", filter=Q(stars__gt=2)))["n"], 2, 4),
+    "some": (lambda rows: rows[:4].aggregate(n=Count("pk"), most=Max("stars"))["n"], 4, 4),
+}
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("name", AGGREGATES_OF_SLICES)
+def test_aggregates_of_a_slice_are_bounded_by_it(notes: None, calls: Any, name: str, own: bool) -> None:
+    """Only the slice is read, and what the transaction wrote; `explain()` says so of the same query."""
+    aggregate, value, most = AGGREGATES_OF_SLICES[name]
+    rows = Note.objects.filter(stars__gt=0).order_by("stars")
+    with transaction.atomic():
+        if own:
+            Note.objects.create(id="new", stars=100)
+            Note.objects.filter(id="39").update(stars=101)
+        with calls() as made:
+            assert aggregate(rows) == value
+    assert sum(call["documents_read"] for call in made) <= most + 3 * own
+
+
+def test_a_slice_is_counted_up_to_its_end(notes: None, calls: Any) -> None:
+    """`count()` of a slice whose rows need the mirror reads the slice, also where a join removes none of its rows."""
+    Detail.objects.create(number=0)
+    Detail.objects.bulk_create(Detail(number=i, select=i, parent_id=0) for i in range(1, 9))
+    rows = Detail.objects.order_by("-number").annotate(above=F("parent__select"), more=F("select") + 1).distinct()
+    for query, count, most in (
+        (rows[:3], 3, 5),
+        (Detail.objects.order_by("-number").annotate(more=F("select") + 1)[:3], 3, 3),
+        (Detail.objects.order_by("-number")[7:20], 2, 9),
+    ):
+        with calls() as made:
+            assert query.count() == count
+        assert sum(call["documents_read"] for call in made) <= most
+
+
 @pytest.fixture
 def details() -> None:
     """Four rows; the later ones are parts of the first."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.db import IntegrityError
 from django.db.models import AutoField, Field
 
+from ..cache import is_kept
 from ..constraints.definitions import checks, unique_keys
 from ..query.lowering import column_ref, key_fields
 from ..values.types import Ref
@@ -73,7 +74,9 @@ def insertion(model: Any, given: Sequence[Field[Any, Any]], connection: Any) -> 
     which = (model, *map(_attname, given))
     found = known.get(which)
     if found is None:
-        found = known[which] = _insertion(model, given, connection)
+        found = _insertion(model, given, connection)
+        if is_kept(model):
+            known[which] = found
     return found
 
 

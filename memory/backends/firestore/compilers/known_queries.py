@@ -17,7 +17,7 @@ from typing import Any, Final
 from django.db.models.expressions import Col, Value
 from django.db.models.sql import Query as DjangoQuery
 
-from ..cache import MAX_QUERIES, Recent
+from ..cache import MAX_QUERIES, Recent, is_kept
 from ..query.analysis import RowAnalysis
 from ..query.ast import TRUE, Select
 from ..query.lowering import Lowering
@@ -156,5 +156,6 @@ def keep(shape: Hashable, compiler: Any, analyzed: Any) -> KnownQuery | None:
         plain,
         frozenset((select.key, *select.key_parts)),
     )
-    compiler.connection.cache.queries.keep(shape, known)
+    if is_kept(query.model):
+        compiler.connection.cache.queries.keep(shape, known)
     return known

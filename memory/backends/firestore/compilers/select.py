@@ -21,6 +21,7 @@ from django.db import NotSupportedError, OperationalError
 from django.db.models import Field, JSONField
 from django.db.models.sql import RawQuery, compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.db.models.sql.subqueries import AggregateQuery
 from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.db.transaction import TransactionManagementError
 
@@ -343,7 +344,8 @@ class SQLCompiler(compiler.SQLCompiler):
         """All rows from the mirror. Its tables are emptied before this returns."""
         page, inner = self.page(analyzed), self.inner
         if page is not None:
-            paged = inner if page.with_own_rows else self.connection.mirror.compiler(self.paged_query())
+            mirror = self.connection.mirror
+            paged = inner if page.with_own_rows else mirror.compiler(self.paged_query(), self.elide_empty)
             try:
                 return self.run_in_mirror(paged, unsupported, page)
             except NoSliceError:
@@ -351,8 +353,16 @@ class SQLCompiler(compiler.SQLCompiler):
         return self.run_in_mirror(inner, unsupported)
 
     def paged_query(self) -> Any:
-        """The query for the rows of the page table, without the slice."""
-        query, quoted = self.query.chain(), self.connection.ops.quote_name
+        """The query for the rows of the page table, without the slice; the same aggregates over it."""
+        if not isinstance(self.query, AggregateQuery):
+            return self.without_slice(self.query)
+        query = self.query.chain()
+        query.inner_query = self.without_slice(query.inner_query)
+        return query
+
+    def without_slice(self, sliced: Any) -> Any:
+        """The query for the rows of the page table."""
+        query, quoted = sliced.chain(), self.connection.ops.quote_name
         query.clear_limits()
         meta = query.get_meta()
         key = quoted(meta.pk.column)
@@ -364,11 +374,14 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def page(self, analyzed: RowAnalysis | AggregateAnalysis) -> Page | None:
         """The slice that Firestore can apply. Rows with buffered writes of this transaction are added to it."""
-        if is_composite(self.query.model):
-            return None
+        query = self.inner.query
         if isinstance(analyzed, AggregateAnalysis):
-            return self.page_of_extreme(analyzed)
-        page, unit = table_refs.page(self.inner.query, analyzed), self.connection.unit
+            if analyzed.rows is None:
+                return None if is_composite(query.model) else self.page_of_extreme(analyzed)
+            query, analyzed = query.inner_query, analyzed.rows
+        if is_composite(query.model):
+            return None
+        page, unit = table_refs.page(query, analyzed), self.connection.unit
         if page is not None and not self.serves_page(page, analyzed):
             return None
         if page is None or unit is None or not unit.touches(Query(analyzed.select.collection)):

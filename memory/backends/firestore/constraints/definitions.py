@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, wraps
 from typing import Any, Final
 
 from django.core.exceptions import FieldDoesNotExist
@@ -140,7 +140,22 @@ def is_marked(field: Any) -> bool:
     return bool(field.unique and (not field.primary_key or field_collation(field)))
 
 
-@lru_cache(maxsize=1024)
+def kept_by_model(compute: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], tuple[Any, ...]]:
+    """Computes once for each model, which keeps the result. A model of a state of migrations ends with the state."""
+    name = f"_firestore_{compute.__name__}"
+
+    @wraps(compute)
+    def kept(model: Any) -> tuple[Any, ...]:
+        found: tuple[Any, ...] | None = vars(model).get(name)
+        if found is None:
+            found = compute(model)
+            setattr(model, name, found)
+        return found
+
+    return kept
+
+
+@kept_by_model
 def unique_keys(model: Any) -> tuple[Key, ...]:
     """The unique constraints of a model's own table besides the primary key, without deferrable ones."""
     meta = model._meta.concrete_model._meta
@@ -188,7 +203,7 @@ def keys_with_renamed(model: Any, old: Any, new: Any) -> tuple[Key, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=1024)
+@kept_by_model
 def checks(model: Any) -> tuple[Check, ...]:
     """The check constraints of a model's own table."""
     meta = model._meta.concrete_model._meta

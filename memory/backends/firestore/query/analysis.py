@@ -88,12 +88,14 @@ class AggregateColumn:
 class AggregateAnalysis:
     """The analysis of a query for one row of aggregates. `unsupported`: the parts that Firestore cannot evaluate.
 
-    `where` is the condition of the query, which those of its aggregates include.
+    `where` is the condition of the query, which those of its aggregates include. `rows` is the analysis of the
+    subquery that the aggregates are over.
     """
 
     aggregates: tuple[AggregateColumn, ...]
     unsupported: tuple[str, ...] = ()
     where: Condition = TRUE
+    rows: RowAnalysis | None = None
 
 
 FUNCTIONS: Final[dict[type, Function]] = {Count: Function.COUNT, Sum: Function.SUM, Avg: Function.AVG}
@@ -327,10 +329,13 @@ def _over_subquery(outer: Any, inner: Any) -> AggregateAnalysis:
     rows = analyze(outer, subquery.get_compiler(connection=inner.connection, elide_empty=inner.elide_empty))
     only_counts = all(type(a) is Count and isinstance(a.get_source_expressions()[0], Star) for a in annotations)
     plain = only_counts and not any(a.filter is not None or a.distinct for a in annotations)
-    if isinstance(rows, AggregateAnalysis) or not plain or rows.vector_order:
+    if isinstance(rows, AggregateAnalysis):
         return AggregateAnalysis((), ("an aggregate over a subquery",))
+    if not plain or rows.vector_order:
+        return AggregateAnalysis((), ("an aggregate over a subquery",), rows=rows)
     return AggregateAnalysis(
         tuple(AggregateColumn(rows.select, Function.COUNT) for _ in annotations),
         rows.select.unsupported,
         rows.select.where,
+        rows,
     )

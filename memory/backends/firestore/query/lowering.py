@@ -36,6 +36,7 @@ from django.db.models.functions import ExtractIsoYear, ExtractYear, TruncDate
 from django.db.models.sql.where import AND, OR, XOR, ExtraWhere, NothingNode, WhereNode
 from django.utils import deprecation, timezone
 
+from ..cache import is_kept
 from ..values.sortable_text import INT64
 from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref, plain
 from .ast import FALSE, TRUE, AnyOf, Condition, Local, Not, Opaque, all_of, any_of
@@ -99,9 +100,12 @@ def collation_of(field: Any) -> str:
 def column_ref(field: Field[Any, Any], connection: Any) -> Ref:
     """The column of a field, cached per connection."""
     known: dict[Field[Any, Any], Ref] = connection.cache.column_refs
-    if field not in known:
-        known[field] = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
-    return known[field]
+    found = known.get(field)
+    if found is None:
+        found = Ref((str(field.column),), kind_of(field, connection), key=field.primary_key)
+        if is_kept(getattr(field, "model", None)):
+            known[field] = found
+    return found
 
 
 def absent_value(field: Any) -> Any:

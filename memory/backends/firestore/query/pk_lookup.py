@@ -15,6 +15,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql import Query as DjangoQuery
 from django.db.models.sql.where import AND
 
+from ..cache import is_kept
 from ..values.document_ids import SORTED_KINDS, document_id
 from ..values.types import Ref, plain
 from .ast import FALSE, TRUE, Condition, all_of
@@ -112,7 +113,9 @@ def _shape(query: Any, connection: Any) -> Shape | None:
     key, fields = (query.model, frozenset(names), is_deferred), query.model._meta.concrete_fields
     found = known.get(key)
     if found is None or found[0] is not fields:  # Django replaces the list when a model's fields change
-        found = known[key] = (fields, _new_shape(query, connection))
+        found = fields, _new_shape(query, connection)
+        if is_kept(query.model):
+            known[key] = found
     return found[1]
 
 
