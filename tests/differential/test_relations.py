@@ -177,8 +177,8 @@ class Change:
     def run(self, alias: str) -> Any:
         """The reported number of rows. Deletions cascade to nothing: no foreign key is followed.
 
-        SQLite 3.40 evaluates a correlated subquery again for each row that it updates, with the rows that it has updated
-        already, and 3.54 does not. So its rows are chosen first.
+        SQLite 3.40 evaluates a correlated subquery again for each row that it updates, after it has updated others;
+        3.54 does not. So its rows are chosen first.
         """
         query = Story(self.model, self.steps).steps_of(alias).order_by()
         if self.name == "delete":
