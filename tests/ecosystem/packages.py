@@ -22,6 +22,8 @@ REQUIREMENTS: Final = (
 """What each environment contains: Django, the engine's own requirements, and the test runner."""
 
 PYTEST: Final = ("-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:randomly")
+NAMESPACE: Final = (*PYTEST, "-o", "consider_namespace_packages=true")
+"""The package's tests have no `__init__.py`, and a directory of `support` completes them."""
 DJANGO_TEST: Final = ("-m", "django", "test", "--noinput", "-v1")
 
 
@@ -216,6 +218,35 @@ PACKAGES: Final = (
         labels=("captcha",),
     ),
     Package("django-dirtyfields", "1.9.9", PYTEST, ("jsonfield",)),
+    Package(
+        "django-waffle",
+        "5.0.0",
+        DJANGO_TEST,
+        support="waffle",
+        settings="ecosystem_waffle",
+        labels=("waffle",),
+        group="accounts",
+    ),
+    Package(
+        "django-two-factor-auth",
+        "1.18.1",
+        NAMESPACE,
+        ("freezegun", "selenium"),
+        extras="[call,phonenumberslite,webauthn,yubikey]",
+        support="two_factor",
+        settings="ecosystem_two_factor",
+        labels=("tests two_factor",),
+        group="accounts",
+    ),
+    Package(
+        "django-oauth-toolkit",
+        "3.4.1",
+        (*NAMESPACE, "-p", "tests.plugin"),
+        ("djangorestframework", "django-ninja", "pytest-mock"),
+        support="oauth_toolkit",
+        settings="tests.settings",
+        group="accounts",
+    ),
     Package(
         "wagtail",
         "8.0.1",
