@@ -1,4 +1,4 @@
-"""Django's own tests that the engine does not pass, by reason: a fact about Firestore, or a decision of the engine.
+"""Django's own tests that the engine does not pass, by reason: a fact about Firestore.
 
 `python -m tests.fidelity.run` runs them. An expected failure that passes fails the run, so the lists stay true; a test
 is skipped instead where it fails in some runs only. Tests that Django skips itself, by `features.py`, are not listed.
@@ -25,6 +25,7 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
             "backends.tests.BackendTestCase.test_cursor_executemany_with_iterator",
             "backends.tests.BackendTestCase.test_cursor_executemany_with_pyformat",
             "backends.tests.BackendTestCase.test_cursor_executemany_with_pyformat_iterator",
+            "backends.tests.BackendTestCase.test_queries",
             "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict",
             "backends.tests.LastExecutedQueryTest.test_last_executed_query_dict_overlap_keys",
             "backends.tests.LastExecutedQueryTest.test_last_executed_query_with_duplicate_params",
@@ -77,11 +78,6 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
             "schema.tests.SchemaTests.test_unique_together",
         }
     ),
-    "connection.queries has the cost of each statement beside its text and time": frozenset(
-        {
-            "backends.tests.BackendTestCase.test_queries",
-        }
-    ),
     # https://firebase.google.com/docs/firestore/query-data/get-data
     "foreign keys are not enforced: Firestore has no constraints": frozenset(
         {"fixtures_regress.tests.TestFixtures.test_loaddata_raises_error_when_fixture_has_invalid_foreign_key"}
@@ -91,18 +87,6 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
         {
             "transactions.tests.AtomicErrorsTests.test_atomic_allows_queries_after_fixing_transaction",
             "transactions.tests.AtomicErrorsTests.test_atomic_prevents_queries_in_broken_transaction",
-        }
-    ),
-    "unique columns are enforced by markers, and the models of these migrations have no unique_together": frozenset(
-        {
-            "contenttypes_tests.test_operations.ContentTypeOperationsTests.test_content_type_rename_conflict",
-            "contenttypes_tests.test_operations.ContentTypeOperationsTests.test_existing_content_type_rename",
-        }
-    ),
-    "expressions are computed by SQLite, so as_firestore() and patched features have no effect on them": frozenset(
-        {
-            "aggregation.tests.AggregateTestCase.test_add_implementation",
-            "expressions_window.tests.WindowUnsupportedTests.test_unsupported_backend",
         }
     ),
     "the test reads SQL that is never sent": frozenset(
@@ -126,12 +110,6 @@ SINCE_6_1: Final[Mapping[str, frozenset[str]]] = {
     "the test expects BigAutoField, and this run has AutoField: SQLite does not distinguish them": frozenset(
         {"introspection.tests.IntrospectionTests.test_get_table_description_types"}
     ),
-    "expressions are computed by SQLite, so as_firestore() and patched features have no effect on them": frozenset(
-        {
-            "composite_pk.test_filter.CompositePKFilterTupleLookupFallbackTests"
-            ".test_outer_ref_pk_filter_on_pk_comparison_unsupported"
-        }
-    ),
     "statements have no parameters that are limited in number, so in_bulk() needs one": frozenset(
         {"composite_pk.tests.CompositePKTests.test_in_bulk_batching"}
     ),
@@ -143,7 +121,9 @@ SINCE_6_1: Final[Mapping[str, frozenset[str]]] = {
             "migrations.test_operations.OperationTests.test_rename_model_with_self_referential_fk_collect_sql",
         }
     ),
-    "a generated column is read on access if the save did not write all columns that it is computed from": frozenset(
+    # https://firebase.google.com/docs/firestore/reference/rpc/google.firestore.v1#writeresult
+    "a write returns no columns: a generated column is read on access if the save did not write all that it is "
+    "computed from": frozenset(
         {
             "model_fields.test_generatedfield.StoredGeneratedFieldTests.test_save",
             "model_fields.test_generatedfield.VirtualGeneratedFieldTests.test_save",

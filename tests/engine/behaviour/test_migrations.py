@@ -14,7 +14,7 @@ from django.db.migrations.migration import Migration
 from django.db.migrations.state import ProjectState
 from django.db.models import CASCADE, functions
 
-from tests.engine.app.models import Author
+from tests.engine.app.models import Author, Seat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -344,3 +344,17 @@ def test_expressions_of_indexes_are_checked(made: Any, error: type[Exception]) -
     add = "add_index" if isinstance(made, models.Index) else "add_constraint"
     with pytest.raises(error), connection.schema_editor() as editor:
         getattr(editor, add)(history.Item.model, made)
+
+
+def test_models_of_applications_without_migrations_keep_their_unique_columns() -> None:
+    """In the migrations of others, Django describes them without `unique_together`."""
+    model = ProjectState(real_apps={Seat._meta.app_label}).apps.get_model(Seat._meta.app_label, "Seat")
+    assert not model._meta.unique_together
+    seat = model._default_manager.create(id="a", room=1, row=1, number=1)
+    with pytest.raises(IntegrityError):
+        Seat.objects.create(id="b", room=2, row=1, number=1)
+    seat.number = 2
+    seat.save()
+    Seat.objects.create(id="c", room=3, row=1, number=1)
+    with pytest.raises(IntegrityError):
+        model._default_manager.create(id="d", room=4, row=1, number=2)

@@ -8,8 +8,9 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection, connections
-from django.db.models import Count
+from django.db import NotSupportedError, connection, connections
+from django.db.models import Count, Window
+from django.db.models.functions import Lower, RowNumber
 
 from memory.backends.firestore.query.plan import Create
 from memory.backends.firestore.values.types import Kind, Ref
@@ -56,3 +57,21 @@ def test_the_mirror_is_empty_after_a_failed_load() -> None:
     with pytest.raises(Exception):  # noqa: B017 - which one is tested elsewhere
         Note.objects.filter(text__icontains="a").count()
     assert Author.objects.get(name__icontains="FI").name == "fine"
+
+
+class Shouted(Lower):
+    """A function that this database spells in another way."""
+
+    def as_firestore(self, compiler: Any, connection: Any) -> Any:
+        return self.as_sql(compiler, connection, function="UPPER")
+
+
+@pytest.mark.django_db
+def test_expressions_are_compiled_for_this_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`as_firestore()` has precedence, and the features of the connection apply."""
+    Author.objects.create(name="Ann")
+    assert Author.objects.annotate(loud=Shouted("name")).get().loud == "ANN"
+    assert "UPPER(" in str(Author.objects.annotate(loud=Shouted("name")).query)
+    monkeypatch.setattr(connection.features, "supports_over_clause", False)
+    with pytest.raises(NotSupportedError, match="window expressions"):
+        list(Author.objects.annotate(place=Window(RowNumber())))

@@ -356,7 +356,7 @@ class SQLCompiler(compiler.SQLCompiler):
         """The query for the rows of the page table, without the slice; the same aggregates over it."""
         if not isinstance(self.query, AggregateQuery):
             return self.without_slice(self.query)
-        query = self.query.chain()
+        query: Any = self.query.chain()
         query.inner_query = self.without_slice(query.inner_query)
         return query
 

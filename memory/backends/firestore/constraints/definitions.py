@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import CheckConstraint, F, Field, Q, UniqueConstraint
 from django.db.models.expressions import OrderBy, RawSQL
@@ -27,6 +28,8 @@ from ..query.lowering import collation_of
 from ..rpc import codec
 from ..rpc.channel import Message
 from ..values.types import Kind, Ref
+
+T = TypeVar("T")
 
 Row = Mapping[str, Any]
 """A row's values by column."""
@@ -140,13 +143,13 @@ def is_marked(field: Any) -> bool:
     return bool(field.unique and (not field.primary_key or field_collation(field)))
 
 
-def kept_by_model(compute: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], tuple[Any, ...]]:
+def kept_by_model(compute: Callable[[Any], tuple[T, ...]]) -> Callable[[Any], tuple[T, ...]]:
     """Computes once for each model, which keeps the result. A model of a state of migrations ends with the state."""
     name = f"_firestore_{compute.__name__}"
 
     @wraps(compute)
-    def kept(model: Any) -> tuple[Any, ...]:
-        found: tuple[Any, ...] | None = vars(model).get(name)
+    def kept(model: Any) -> tuple[T, ...]:
+        found: tuple[T, ...] | None = vars(model).get(name)
         if found is None:
             found = compute(model)
             setattr(model, name, found)
@@ -161,12 +164,26 @@ def unique_keys(model: Any) -> tuple[Key, ...]:
     meta = model._meta.concrete_model._meta
     own = set(meta.local_concrete_fields)
     fields = [[field] for field in meta.local_concrete_fields if is_marked(field)]
-    fields += [[meta.get_field(name) for name in names] for names in meta.unique_together]
+    fields += [[meta.get_field(name) for name in names] for names in _unique_together(meta)]
     plain = {default_name(key): tuple(key) for key in fields if own.issuperset(key)}
     return (
         *(Key(name, meta.model, key) for name, key in plain.items()),
         *(constraint_key(meta.model, one) for one in _unique_constraints(meta) if names_fields(meta.model, one)),
     )
+
+
+def _unique_together(meta: Any) -> Collection[Sequence[str]]:
+    """`unique_together`, of the fields that the model has.
+
+    In the migrations of other applications, Django describes models of applications without migrations without it, and
+    without their foreign keys (`ModelState.from_model(exclude_rels=True)`). The installed model has it.
+    """
+    found: Collection[Sequence[str]] = meta.unique_together
+    states = getattr(meta.apps, "real_models", ())  # those of applications without migrations
+    if any(one.app_label == meta.app_label and one.name_lower == meta.model_name for one in states):
+        found = apps.get_model(meta.app_label, meta.model_name)._meta.unique_together
+    names = {field.name for field in meta.local_concrete_fields}
+    return [one for one in found if names.issuperset(one)]
 
 
 def _unique_constraints(meta: Any) -> list[UniqueConstraint]:

@@ -46,10 +46,19 @@ UUID_FUNCTIONS: Final[Mapping[str, Callable[[], str]]] = {
 """The functions of Django's UUID4() and UUID7(), which return no hyphens on SQLite."""
 
 
+def _also_of_outer(name: str) -> Any:
+    own = getattr(SQLiteFeatures, name, True)  # Django 5.2 does not have all of them
+    return property(lambda features: own and getattr(features.connection.outer.features, name, True))
+
+
 class MirrorFeatures(SQLiteFeatures):
-    """SQLite's features, except for those in which the native lane differs."""
+    """SQLite's features, except for those in which the native lane differs. Those that expressions look up when they
+    are compiled have to be supported by the engine's connection too."""
 
     has_native_uuid_field = True
+    supports_over_clause = _also_of_outer("supports_over_clause")
+    supports_tuple_comparison_against_subquery = _also_of_outer("supports_tuple_comparison_against_subquery")
+    supports_tuple_lookups = _also_of_outer("supports_tuple_lookups")
 
 
 class MirrorOperations(SQLiteOperations):
@@ -70,7 +79,7 @@ class MirrorWrapper(SQLiteWrapper):
 
     def __init__(self, outer: Connection) -> None:
         super().__init__(_sqlite_settings(outer.settings_dict), outer.alias)
-        self._outer = outer
+        self.outer = outer
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
@@ -84,12 +93,12 @@ class MirrorWrapper(SQLiteWrapper):
     @property
     def timezone(self) -> datetime.tzinfo | None:
         """The outer connection's time zone: changes of the setting do not reach the mirror's connection."""
-        return self._outer.timezone
+        return self.outer.timezone
 
     @property
     def timezone_name(self) -> str:
         """See `timezone`."""
-        return self._outer.timezone_name
+        return self.outer.timezone_name
 
 
 class Mirror:

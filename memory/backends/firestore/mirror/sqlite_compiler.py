@@ -1,5 +1,6 @@
 """Django's compilers for the mirror, whose connection has no alias in `django.db.connections`.
 
+An expression's `as_firestore()` has precedence over `as_sqlite()`, and returns SQL of SQLite.
 UUIDs are native values in Firestore, so they are in the mirror, too: texts with hyphens, as PostgreSQL casts them.
 """
 
@@ -16,8 +17,10 @@ from django.db.models.sql import compiler
 UUID_FUNCTION = "FIRESTORE_UUID"
 
 
-class NativeUuids:
-    """Binds UUIDs as texts, and casts to them."""
+class MirrorCompiler:
+    """Asks expressions for `as_firestore()`, binds UUIDs as texts, and casts to them."""
+
+    connection: Any
 
     def compile(self, node: Any) -> tuple[str, Any]:
         """The SQL and the parameters of an expression."""
@@ -25,7 +28,8 @@ class NativeUuids:
         if isinstance(node, Cast) and node.output_field.get_internal_type() == "UUIDField":
             sql, params = self.compile(node.get_source_expressions()[0])
             return f"{UUID_FUNCTION}({sql})", params
-        sql, params = inner.compile(node)
+        of_vendor = getattr(node, "as_firestore", None)
+        sql, params = inner.compile(node) if of_vendor is None else of_vendor(self, self.connection)
         if any(isinstance(value, UUID) for value in params):
             params = tuple(str(value) if isinstance(value, UUID) else value for value in params)
         return sql, params
@@ -39,23 +43,23 @@ def as_uuid(value: object) -> object:
         return value
 
 
-class SQLCompiler(NativeUuids, compiler.SQLCompiler):
+class SQLCompiler(MirrorCompiler, compiler.SQLCompiler):
     """SELECT."""
 
 
-class SQLInsertCompiler(NativeUuids, compiler.SQLInsertCompiler):
+class SQLInsertCompiler(MirrorCompiler, compiler.SQLInsertCompiler):
     """INSERT."""
 
 
-class SQLDeleteCompiler(NativeUuids, compiler.SQLDeleteCompiler):
+class SQLDeleteCompiler(MirrorCompiler, compiler.SQLDeleteCompiler):
     """DELETE."""
 
 
-class SQLUpdateCompiler(NativeUuids, compiler.SQLUpdateCompiler):
+class SQLUpdateCompiler(MirrorCompiler, compiler.SQLUpdateCompiler):
     """UPDATE."""
 
 
-class SQLAggregateCompiler(NativeUuids, compiler.SQLAggregateCompiler):
+class SQLAggregateCompiler(MirrorCompiler, compiler.SQLAggregateCompiler):
     """Aggregates over a subquery. Django looks up the subquery's compiler by alias."""
 
     query: Any
