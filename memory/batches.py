@@ -11,8 +11,8 @@ from django.db import connections, models
 
 from memory.backends.firestore.values.batching import batches
 
-from . import limits
 from .cache import Conversation
+from .record_sizes import record_size
 
 RowT = TypeVar("RowT", bound=models.Model)
 Place = tuple[str, Conversation | None]  # an item's id, and the conversation that it is in
@@ -78,9 +78,8 @@ def transactions_of(records: Sequence[RowT], using: str) -> Iterator[list[RowT]]
     some: list[RowT] = []
     size = 0
     for record in records:
-        values = {field.name: field.value_from_object(record) for field in record._meta.concrete_fields}
         # A call spells a document in up to twice the bytes that are counted for it: numbers of a vector, names.
-        bytes_ = 2 * limits.document_size(record._meta.db_table, str(record.pk), values)
+        bytes_ = 2 * record_size(record)
         if some and size + bytes_ > most:
             yield some
             some, size = [], 0

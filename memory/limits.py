@@ -5,7 +5,7 @@ https://firebase.google.com/docs/firestore/quotas.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 
@@ -69,7 +69,11 @@ def _key_problem(key: object) -> str | None:
 
 def value_size(value: object) -> int:
     """Bytes that Firestore counts for a value as the engine stores it, however deep it nests."""
-    if value is None or isinstance(value, str | int | float | datetime):
+    if isinstance(value, str):
+        return _text_size(value)
+    if (size := FIXED_SIZES.get(value.__class__)) is not None:
+        return size
+    if isinstance(value, int | float | datetime):
         return _scalar_size(value)
     total, pending = 0, [value]
     while pending:
@@ -89,6 +93,7 @@ def value_size(value: object) -> int:
     return total
 
 
+FIXED_SIZES: Mapping[type, int] = {type(None): 1, bool: 1, float: 8, datetime: 8}
 FLOATS = {float}  # a vector, which is not worth a look at each number
 # A map or list without members still counts.
 EMPTY_BYTES = 1
@@ -97,7 +102,7 @@ ESCAPE_BYTES = 9
 
 
 def _text_size(value: str) -> int:
-    return (len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))) + 1
+    return 1 + (len(value) if value.isascii() else len(value.encode(errors="surrogatepass")))
 
 
 @lru_cache(maxsize=1_000)
@@ -126,6 +131,10 @@ def document_size(collection: str, document_id: str, fields: Mapping[str, object
 
 def document_size_of(collection: str, document_id: str, sizes: Mapping[str, int]) -> int:
     """The same, where the sizes of the fields' values are known."""
-    name = value_size(collection) + value_size(document_id) + NAME_OVERHEAD_BYTES
     fields = sum(_key_size(key) + size for key, size in sizes.items()) or EMPTY_BYTES
-    return name + fields + DOCUMENT_OVERHEAD_BYTES
+    return document_overhead(collection, ()) + value_size(document_id) + fields
+
+
+def document_overhead(collection: str, names: Iterable[str]) -> int:
+    """The bytes of a document with these fields, without its id and its values."""
+    return value_size(collection) + NAME_OVERHEAD_BYTES + DOCUMENT_OVERHEAD_BYTES + sum(map(_key_size, names))

@@ -51,7 +51,9 @@ from .fields import (
     content_hash,
     new_id,
 )
+from .plain_values import unclear_fields
 from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, validity
+from .record_sizes import record_size
 from .telemetry import DELETE, UPDATE, UPDATE_SESSION, traced
 from .text_index import text_index
 from .tombstones import Guarded, tombstones
@@ -80,6 +82,12 @@ class Document(models.Model):
         """Raise `ValidationError` for a document above Firestore's limit, on the field that takes most of it."""
         super().clean()
         self.renew_derived_fields()
+        most = min(limits.MAX_VALUE_BYTES, limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES)
+        if sealing.protected() or record_size(self, self.UNREAD_FIELDS) > most:
+            self._refuse_too_large()
+
+    def _refuse_too_large(self) -> None:
+        """Raise `ValidationError` if the document, or a value, is too large."""
         sizes, total = self._sizes(self.UNREAD_FIELDS)
         if total > limits.MAX_DOCUMENT_BYTES - self.UNREAD_BYTES:  # load and measure the others only if they matter
             sizes, total = self._sizes()
@@ -88,6 +96,12 @@ class Document(models.Model):
             numbers = {"total": total, "field": sizes[largest], "most": limits.MAX_DOCUMENT_BYTES}
             problem = ValidationError(TOO_LARGE, code="too_large", params=numbers)
             raise ValidationError({largest: problem})
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Django's `clean_fields`, which is not called for values that it would keep as they are."""
+        unclear = set(unclear_fields(self)).difference(exclude or ())
+        if unclear:
+            super().clean_fields(exclude={field.name for field in self._meta.fields} - unclear)
 
     def _sizes(self, without: Collection[str] = ()) -> tuple[dict[str, int], int]:
         """Bytes of each value, and of the document."""

@@ -98,7 +98,11 @@ class Sealed(str):
 
 def protected() -> frozenset[str]:
     """The names of `MEMORY["ENCRYPT"]`."""
-    return _protected(tuple(memory_settings.encrypt))
+    names = memory_settings.encrypt
+    return _protected(tuple(names)) if names else NOTHING
+
+
+NOTHING: Final[frozenset[str]] = frozenset()
 
 
 @lru_cache(maxsize=8)

@@ -125,7 +125,8 @@ class TimestampField(serializers.DateTimeField):
 
     def to_representation(self, value: datetime) -> str:
         """ISO 8601 with `Z`, and with microseconds unless they are zero."""
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+        in_utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return f"{in_utc.isoformat().removesuffix('+00:00')}Z"
 
 
 QUESTION = {

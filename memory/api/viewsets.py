@@ -593,7 +593,7 @@ class UserSessionViewSet(RecordViewSet):
         if self.action not in ("retrieve", "history"):
             return super().find(pk)
         found = history.session_by_id(pk)
-        if found is None or not (acts_for_any_user(self.request) or found.user_id == principal(self.request)):
+        if found is None or not may_act_for(self.request, found.user_id):
             raise Http404
         self.check_object_permissions(self.request, found)
         return found

@@ -281,8 +281,6 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
 
 
 def _check_all(records: Sequence[Record]) -> None:
-    if records:
-        type(records[0]).renew(records)
     for record in records:
         record.check_limits()
 

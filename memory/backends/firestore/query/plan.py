@@ -9,7 +9,7 @@ decodes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -203,20 +203,24 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Creates a document. The outcome is `EXISTS` if the id exists; `refusal` is the error message for that case."""
+    """Creates a document. The outcome is `EXISTS` if the id exists; `refusal` is the error message for that case.
+
+    `content` is the message of the columns and values, if it was made already.
+    """
 
     collection: str
     id: str
     columns: tuple[Ref, ...]
     values: tuple[Any, ...]
     refusal: str = ""
+    content: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """Creates or replaces a document. Columns that are not given are removed.
 
-    With `must_exist` the outcome is `MISSING` if there is no document.
+    With `must_exist` the outcome is `MISSING` if there is no document. For `content` see `Create`.
     """
 
     collection: str
@@ -224,6 +228,7 @@ class Put:
     columns: tuple[Ref, ...]
     values: tuple[Any, ...]
     must_exist: bool = False
+    content: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

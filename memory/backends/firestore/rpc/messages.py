@@ -296,8 +296,18 @@ def _write_put(change: Put, name: str, mark: str) -> Message:
 
 
 def _write_document(change: Create | Put | Update, name: str) -> Message:
-    made = pb["Write"]()
+    if isinstance(change, Update) or change.content is None:
+        made = content(change)
+    else:
+        made = pb["Write"]()
+        made.CopyFrom(change.content)
     made.update.name = name
+    return made
+
+
+def content(change: Create | Put | Update) -> Message:
+    """A `Write` with the columns and values alone."""
+    made = pb["Write"]()
     columns, values = change.columns, change.values
     if replaced := server_time.places(values):
         for place in replaced:

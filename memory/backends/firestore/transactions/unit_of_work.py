@@ -64,7 +64,7 @@ from ..query.plan import (
     parts,
     with_columns,
 )
-from ..rpc import codec
+from ..rpc import codec, messages
 from ..rpc.channel import Message, pb
 from ..rpc.executor import Executor
 from ..rpc.sequences import LAST, counter_id
@@ -753,21 +753,28 @@ def _encoded(write: Write) -> Write:
     """
     if isinstance(write, Delete):
         return write
+    content = messages.content(write)
+    fields = content.update.fields
     values = tuple(
         [
-            value if type(value) is ServerTime else codec.value(value, ref.kind)
-            for ref, value in zip(write.columns, write.values, strict=True)
+            value if type(value) is ServerTime else fields[name]
+            for name, value in zip(_field_names(write.columns), write.values, strict=True)
         ]
     )
-    wire = _wire_columns(write.columns)
-    if not isinstance(write, Update) or not (write.least or write.greatest):
-        return replace(write, columns=wire, values=values)
-    low, high = _encoded_bounds(write.least), _encoded_bounds(write.greatest)
-    return replace(write, columns=wire, values=values, least=low, greatest=high)
+    columns = _wire_columns(write.columns)
+    if not isinstance(write, Update):
+        return replace(write, columns=columns, values=values, content=content)
+    least, greatest = _encoded_bounds(write.least), _encoded_bounds(write.greatest)
+    return replace(write, columns=columns, values=values, least=least, greatest=greatest)
 
 
 def _encoded_bounds(bounds: Sequence[tuple[Ref, Any]]) -> tuple[tuple[Ref, Any], ...]:
     return tuple((Ref(ref.path, Kind.WIRE), codec.value(bound, ref.kind)) for ref, bound in bounds)
+
+
+@lru_cache(maxsize=1024)
+def _field_names(columns: tuple[Ref, ...]) -> tuple[str, ...]:
+    return tuple(escape_key(ref.path[0]) for ref in columns)
 
 
 @lru_cache(maxsize=1024)

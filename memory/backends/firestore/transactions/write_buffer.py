@@ -51,9 +51,10 @@ class Precondition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All columns of a document."""
+    """All columns of a document. For `content` see `plan.Create`."""
 
     values: Values
+    content: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,20 +281,18 @@ class Buffer:
 
     def _create(self, entry: Entry | None, write: Create, stored: bool | None) -> _Applied:
         if entry is None:
-            made = Entry(Precondition.ABSENT, Row(_values(write)), refusal=write.refusal)
+            made = Entry(Precondition.ABSENT, _row(write), refusal=write.refusal)
             return (Outcome.EXISTS, None) if stored else (Outcome.APPLIED, made)
         if entry.state != DELETED:
             return Outcome.EXISTS, None
-        return Outcome.APPLIED, replace(entry, state=Row(_values(write)))
+        return Outcome.APPLIED, replace(entry, state=_row(write))
 
     def _put(self, entry: Entry | None, write: Put, stored: bool | None) -> _Applied:
         if entry is not None and not (write.must_exist and entry.state == DELETED):
-            return Outcome.APPLIED, replace(entry, state=Row(_values(write)))
+            return Outcome.APPLIED, replace(entry, state=_row(write))
         if entry is not None or (write.must_exist and stored is False):
             return Outcome.MISSING, None
-        return Outcome.APPLIED, Entry(
-            Precondition.PRESENT if write.must_exist else Precondition.ANY, Row(_values(write))
-        )
+        return Outcome.APPLIED, Entry(Precondition.PRESENT if write.must_exist else Precondition.ANY, _row(write))
 
     def _update(self, entry: Entry | None, write: Update, stored: bool | None) -> _Applied:
         if entry is None:
@@ -390,17 +389,21 @@ def _values(write: Create | Put | Update) -> dict[str, Any]:
     return dict(zip(_names(write.columns), write.values, strict=True))
 
 
+def _row(write: Create | Put) -> Row:
+    return Row(_values(write), write.content)
+
+
 def _write(collection: str, id: str, entry: Entry) -> Write | None:
     match entry.state:
         case Deleted():
             if entry.precondition is Precondition.ABSENT:
                 return None
             return Delete(collection, id, entry.precondition is Precondition.PRESENT, entry.version)
-        case Row(values):
+        case Row(values, content):
             columns, contents = _columns(values)
             if entry.precondition is Precondition.ABSENT:
-                return Create(collection, id, columns, contents, entry.refusal)
-            return Put(collection, id, columns, contents, must_exist=entry.precondition is Precondition.PRESENT)
+                return Create(collection, id, columns, contents, entry.refusal, content)
+            return Put(collection, id, columns, contents, entry.precondition is Precondition.PRESENT, content)
         case Patch(values, increments, least, greatest):
             columns, contents = _columns(values)
             added, low, high = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from sys import getsizeof
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -14,36 +15,54 @@ SCALAR: Final = 8
 """Bytes that a number, a time or null is counted as."""
 
 
-PLAIN: Final = frozenset({int, float, bool, type(None), datetime, date, time, timedelta, UUID})
-"""Types that are counted as `SCALAR`. Their look-up is faster than that of attributes."""
+PLAIN: Final[frozenset[type]] = frozenset({int, float, bool, type(None), datetime, date, time, timedelta, UUID})
+"""Types that are counted as `SCALAR`."""
 
 
 def size_of(value: Any) -> int:
     """About the bytes of a value in memory: texts, the members of lists and maps, the attributes of an instance."""
-    kind = value.__class__
-    if kind is str:
-        return getsizeof(value)
-    if kind in PLAIN:
-        return SCALAR
-    if kind is dict or isinstance(value, Mapping):
-        size = SCALAR
-        for pair in value.items():
-            for one in pair:  # most members of a row are plain; a call for each took a third of a list's time
-                own = one.__class__
-                size += getsizeof(one) if own is str else SCALAR if own in PLAIN else size_of(one)
-        return size
-    if isinstance(value, str):
-        return getsizeof(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return len(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return SCALAR + (SCALAR * len(value) if _is_vector(value) else sum(map(size_of, value)))
-    attributes = getattr(value, "__dict__", None)
-    return SCALAR if attributes is None else size_of(attributes)
+    return _sizer(value.__class__)(value)
+
+
+def _scalar_size(value: Any) -> int:
+    return SCALAR
+
+
+def _map_size(value: Mapping[Any, Any]) -> int:
+    size = SCALAR
+    for pair in value.items():
+        for one in pair:  # most members of a row are plain; a call for each took a third of a list's time
+            own = one.__class__
+            size += getsizeof(one) if own is str else SCALAR if own in PLAIN else _sizer(own)(one)
+    return size
+
+
+def _list_size(value: Collection[Any]) -> int:
+    return SCALAR + (SCALAR * len(value) if _is_vector(value) else sum(map(size_of, value)))
 
 
 def _is_vector(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], float)
+
+
+def _instance_size(value: Any) -> int:
+    attributes = getattr(value, "__dict__", None)
+    return SCALAR if attributes is None else _map_size(attributes)
+
+
+_SIZERS: Final[tuple[tuple[tuple[type, ...], Callable[[Any], int]], ...]] = (
+    (tuple(PLAIN), _scalar_size),
+    ((str,), getsizeof),
+    ((bytes, bytearray, memoryview), len),
+    ((Mapping,), _map_size),
+    ((list, tuple, set, frozenset), _list_size),
+)
+
+
+@lru_cache(maxsize=256)
+def _sizer(kind: type) -> Callable[[Any], int]:
+    """The function for values of a type: that of the first base."""
+    return next((sizer for bases, sizer in _SIZERS if issubclass(kind, bases)), _instance_size)
 
 
 class ByteBudget:
