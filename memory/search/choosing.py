@@ -1,7 +1,7 @@
 """Chooses the segments that a search of a large memory reads, by summaries of those that it might leave out.
 
-Up to `MOST_ITEMS` items all segments are read. Of more, those that are `needed`, the newest of half that number, and
-then those that most likely have the answer, as far as the filters let them.
+Up to `MOST_ITEMS` items and `MOST_READ` bytes all segments are read. Of more, those that are `needed`, the newest up to
+half of these, and then those that most likely have the answer, as far as the filters let them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ from .summaries import Summaries
 
 MOST_ITEMS: Final = 50_000
 """Entries that a search reads: of larger memories, segments are chosen."""
+MOST_READ: Final = 16 * 1024 * 1024
+"""Bytes of segments that a search reads: usual items are as many as `MOST_ITEMS`. Of hostile ones, the first search of
+a process takes 0.9 s of CPU."""
 SHARE_OF_NEWEST: Final = 0.5
+ROUNDED: Final = 1e-9
+"""What a sum of shares may be wrong by."""
 
 
 def is_large(segments: Iterable[Listed]) -> bool:
-    """Whether there are more entries than a search reads."""
-    return sum(one.items for one in segments) > MOST_ITEMS
+    """Whether there are more entries or bytes than a search reads."""
+    return sum(map(share_of, segments)) > 1
+
+
+def share_of(one: Listed) -> float:
+    """The share of what a search reads that a segment takes."""
+    return max(one.items / MOST_ITEMS, one.bytes / MOST_READ)
 
 
 def is_summarised(one: Listed) -> bool:
@@ -45,17 +55,17 @@ def needed(found: Directory, summaries: Summaries) -> list[Listed]:
 def chosen(
     found: Directory, summaries: Summaries, questions: Sequence[Asked], filters: KnownFilters, model: str
 ) -> frozenset[str]:
-    """The ids of the segments that a search reads: all of them if a filter is not known to the index."""
-    if not is_large(found.segments) or not filters.complete:
+    """The ids of the segments that a search reads: all of them if a filter is not known to the index, or no summary."""
+    if not is_large(found.segments) or not filters.complete or not len(summaries):
         return frozenset(found.ids)
     passing = dict(zip(summaries.ids, filters.may_pass(summaries).tolist(), strict=True))
-    always = needed(found, summaries)
-    others = [one for one in found.segments if one not in always and passing[one.id]]
-    left = MOST_ITEMS - sum(one.items for one in always)
+    always = list(_up_to(reversed(needed(found, summaries)), 1))
+    others = [one for one in found.segments if one not in always and passing.get(one.id, True)]
+    left = 1 - sum(map(share_of, always))
     newest = list(_up_to(reversed(others), left * SHARE_OF_NEWEST))
-    left -= sum(one.items for one in newest)
+    left -= sum(map(share_of, newest))
     scores = dict(zip(summaries.ids, _scores(summaries, questions, model), strict=True))
-    rest = sorted((one for one in others if one not in newest), key=lambda one: -scores[one.id])
+    rest = sorted((one for one in others if one not in newest), key=lambda one: -scores.get(one.id, 0.0))
     return frozenset(one.id for one in (*always, *newest, *_up_to(rest, left)))
 
 
@@ -66,10 +76,10 @@ def _scores(summaries: Summaries, questions: Sequence[Asked], model: str) -> lis
     return best
 
 
-def _up_to(segments: Iterable[Listed], items: float) -> Iterable[Listed]:
-    """The first segments of together this many entries; at least one if any are wanted."""
+def _up_to(segments: Iterable[Listed], share: float) -> Iterable[Listed]:
+    """The first segments of together this share of what a search reads; at least one if any are wanted."""
     for one in segments:
-        if items <= 0:
+        if share <= ROUNDED:
             return
         yield one
-        items -= one.items
+        share -= share_of(one)

@@ -23,7 +23,7 @@ OTHER_MARGIN: Final = 600 * SECOND
 
 @dataclass(frozen=True)
 class Listed:
-    """A segment in a directory: its id, entries and bytes, and the rules and the model that made it."""
+    """A segment in a directory: its id, entries, bytes (`segments.weight_of`), and the rules and model that made it."""
 
     id: str
     items: int

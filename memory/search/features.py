@@ -40,7 +40,8 @@ LENT_BY_A_QUESTION = 0.5
 CONTEXT = (1.0, 0.8, 0.6, 0.4)  # shares of a turn and of the turns before it
 LEAST_SHARE = 0.05  # of a language's entries, whose stems a question is searched with
 MOST_LANGUAGES = 4
-MOST_WORDS = 20_000  # of all candidates, that are compared by their vectors: about 0.3 s of CPU the first time
+MOST_WORDS = 10_000  # of all candidates, that are compared by their vectors: about 0.3 s of CPU the first time
+MOST_KEPT_WORDS = 2 * MOST_WORDS  # vectors that a corpus keeps, 10 MB
 WORD_DIMENSIONS = 64  # of the vectors of single words: enough to compare words, and fast
 LEAST_SPREAD = 0.05
 
@@ -574,6 +575,8 @@ def _word_vectors(corpus: Corpus, terms: Places, lexicon: Lexicon) -> Vectors:
     """Vectors of terms of the corpus, cached there."""
     name, none = lexicon.embedder.name, (np.full(len(corpus.terms), -1, np.int32), np.zeros((0, WORD_DIMENSIONS)))
     rows, made = corpus.word_cache.get(name, none)
+    if len(made) + (rows[terms] < 0).sum() > MOST_KEPT_WORDS:
+        rows, made = none
     if len(new := terms[rows[terms] < 0]):
         vectors = lexicon.embed([corpus.terms[place] for place in new.tolist()])[:, :WORD_DIMENSIONS]
         more = np.zeros((len(new), WORD_DIMENSIONS), np.float32)

@@ -21,6 +21,7 @@ from memory.tombstones import tombstones
 
 from .appending import appended
 from .corpus import Corpus
+from .features import MOST_KEPT_WORDS, WORD_DIMENSIONS
 from .segments import Segment
 from .summaries import Summaries
 from .tail import Stored
@@ -29,7 +30,10 @@ Owner: TypeAlias = tuple[str, str, str]
 """An alias of a database, a user, and the model of the vectors."""
 
 DERIVED_BYTES: Final = 400
-"""About the bytes of what ranking derives of an entry, and of a term: neighbours, signs, postings, word vectors."""
+"""About the bytes of what ranking derives of an entry: neighbours, signs, the terms of each entry."""
+TERM_BYTES: Final = 8
+"""Of a term; and of each word vector that is kept, at most `features.MOST_KEPT_WORDS`:"""
+WORD_BYTES: Final = 4 * WORD_DIMENSIONS
 ENTRY_BYTES: Final = 4_000
 """About the bytes of an entry of a tail, and of each of its pieces."""
 MOST_NEW: Final = 0.2
@@ -154,7 +158,8 @@ def _bytes_of(corpus: Corpus) -> int:
 
 
 def _derived_bytes_of(corpus: Corpus) -> int:
-    return (len(corpus) + len(corpus.terms)) * DERIVED_BYTES
+    terms = len(corpus.terms)
+    return len(corpus) * DERIVED_BYTES + terms * TERM_BYTES + min(terms, MOST_KEPT_WORDS) * WORD_BYTES
 
 
 EMPTY: Final = Base((), Segment.of([], []), np.zeros(0, np.int32))

@@ -39,7 +39,7 @@ from .directory import SUMMARIES, Directory, Listed
 from .encrypted import as_stored, refuse_without_index
 from .known import NOT_SUMMARISED, Base, cache
 from .reading import ENTRIES_AT_ONCE, SegmentMissing, has_expired, read_base, read_summaries, segment_of
-from .segments import MOST_BYTES, Segment, packed_in_parts
+from .segments import MOST_BYTES, Segment, packed_in_parts, weight_of
 from .summaries import Summaries
 from .summaries import pack as pack_summaries
 from .tail import Maker, configured_maker, stored_entries
@@ -248,7 +248,7 @@ class _Work:
         rules, model = self.maker.rules, self.maker.model
         rows = [self._row(data) for _, data in parts]
         listed = [
-            Listed(row.pk, len(segment), len(data), rules, model)
+            Listed(row.pk, len(segment), weight_of(segment, data), rules, model)
             for row, (segment, data) in zip(rows, parts, strict=True)
         ]
         return listed, rows

@@ -10,6 +10,7 @@ hexadecimal digits as 16 bytes. The vectors are bytes already, and random: they 
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -25,6 +26,10 @@ from .vocabulary import Vocabulary
 MAGIC: Final = b"M1"
 MOST_BYTES: Final = 900_000
 """Of a stored segment; a document of Firestore has at most 1 MiB."""
+TERM_BYTES: Final = 24
+POSTING_BYTES: Final = 5
+"""What a distinct term and a posting count at least as, however well they are compressed: they cost time and memory. Of
+usual texts the stored bytes are more."""
 
 NAMES: Final = (*NUMBERED, "terms")
 ARRAYS: Final = {
@@ -119,13 +124,20 @@ def unpack(data: bytes | memoryview) -> Segment:
 
 
 def packed_in_parts(segment: Segment, most: int = MOST_BYTES) -> list[tuple[Segment, bytes]]:
-    """The segment in few parts that fit in `most` bytes, each with its stored form."""
+    """The segment in few parts that weigh at most `most` bytes, each with its stored form."""
     data = pack(segment)
-    if len(data) <= most or len(segment) == 1:
+    weight = weight_of(segment, data)
+    if weight <= most or len(segment) == 1:
         return [(segment, data)]
-    edges = np.linspace(0, len(segment), -(-len(data) // most) + 1).astype(int)
+    edges = np.linspace(0, len(segment), math.ceil(weight / most) + 1).astype(int)
     parts = [segment.take(np.arange(start, end)) for start, end in pairwise(edges) if end > start]
     return [packed for part in parts for packed in packed_in_parts(part, most)]
+
+
+def weight_of(segment: Segment, data: bytes) -> int:
+    """The bytes of the stored form, or more if it is dense: what a search that reads the segment pays."""
+    terms = int((np.diff(segment.corpus.posting_starts) > 0).sum())
+    return max(len(data), TERM_BYTES * terms, POSTING_BYTES * len(segment.corpus.posting_pieces))
 
 
 def _without_unused_names(corpus: Corpus) -> Corpus:

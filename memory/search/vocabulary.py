@@ -1,4 +1,4 @@
-"""The distinct terms of a corpus, without an object for each: a term takes its bytes and 24 more. Pure.
+"""The distinct terms of a corpus, without an object for each: a term takes its bytes and 16 more. Pure.
 
 The terms are in one string of bytes, each between line ends. They are found by their hashes, which are sorted. Python's
 hashes have 64 random bits: of a million terms two have the same one with a probability of 3e-8. `merged` would take
@@ -8,17 +8,17 @@ these two for one term; look-ups compare the term itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 END: Final = b"\n"
-BYTES_OF_A_TERM: Final = 24
+BYTES_OF_A_TERM: Final = 16
 """Besides its text: where it begins, its hash, and its place by hash."""
 
-_Index: TypeAlias = tuple[NDArray[np.int64], NDArray[np.intp]]
+_Starts: TypeAlias = NDArray[np.int32]
+_Index: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 
 class Vocabulary(Sequence[str]):
@@ -27,7 +27,7 @@ class Vocabulary(Sequence[str]):
     `text` has each term between line ends, `starts` where each begins.
     """
 
-    def __init__(self, text: bytes, starts: NDArray[np.int64], index: _Index) -> None:
+    def __init__(self, text: bytes, starts: _Starts, index: _Index) -> None:
         self.text, self.starts = text, starts
         self._hashes, self._places = index
 
@@ -36,13 +36,13 @@ class Vocabulary(Sequence[str]):
         """The vocabulary of distinct terms. Raises `ValueError` for a line end in a term."""
         terms = tuple(terms)
         hashes = np.fromiter(map(hash, terms), np.int64, len(terms))
-        order = np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes, kind="stable").astype(np.int32)
         text = "\n".join(("", *terms, "")) if terms else "\n"
         encoded = text.encode(errors="surrogatepass")
         ends = np.flatnonzero(np.frombuffer(encoded, np.uint8) == END[0])
         if len(ends) != len(terms) + 1:
             raise ValueError("A term has a line end.")
-        return cls(encoded, ends[:-1] + 1, (hashes[order], order))
+        return cls(encoded, (ends[:-1] + 1).astype(np.int32), (hashes[order], order))
 
     @classmethod
     def merged(cls, some: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int32]]]:
@@ -50,13 +50,13 @@ class Vocabulary(Sequence[str]):
         hashes = np.concatenate([one._by_place for one in some])
         known, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
         order = np.argsort(first)
-        places = np.empty(len(order), np.intp)
-        places[order] = np.arange(len(order))
+        places = np.empty(len(order), np.int32)
+        places[order] = np.arange(len(order), dtype=np.int32)
         is_first = np.zeros(len(hashes), bool)
         is_first[first] = True
         text, starts = _chosen(some, is_first)
         edges = np.cumsum([0, *map(len, some)])
-        moved = places[inverse.reshape(-1)].astype(np.int32)
+        moved = places[inverse.reshape(-1)]
         return cls(text, starts, (known, places)), np.split(moved, edges[1:-1])
 
     def with_more(self, more: Vocabulary) -> tuple[Vocabulary, NDArray[np.int32]]:
@@ -68,17 +68,17 @@ class Vocabulary(Sequence[str]):
         text, starts = _chosen([more], is_new)
         places[is_new] = np.arange(len(self), len(self) + len(starts), dtype=np.int32)
         hashes = more._by_place[is_new]
-        order = np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes, kind="stable").astype(np.int32)
         at = np.searchsorted(self._hashes, hashes[order])
-        index = np.insert(self._hashes, at, hashes[order]), np.insert(self._places, at, len(self) + order)
-        starts = np.concatenate([self.starts, starts + (len(self.text) - 1)])
+        index = np.insert(self._hashes, at, hashes[order]), np.insert(self._places, at, order + np.int32(len(self)))
+        starts = np.concatenate([self.starts, starts + np.int32(len(self.text) - 1)])
         return Vocabulary(self.text[:-1] + text, starts, index), places
 
     def only(self, mask: NDArray[np.bool_]) -> Vocabulary:
         """The terms at some places."""
         text, starts = _chosen([self], mask)
         hashes = self._by_place[mask]
-        order = np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes, kind="stable").astype(np.int32)
         return Vocabulary(text, starts, (hashes[order], order))
 
     def place_of(self, term: str) -> int | None:
@@ -116,10 +116,10 @@ class Vocabulary(Sequence[str]):
         """The bytes in memory."""
         return len(self.text) + BYTES_OF_A_TERM * len(self)
 
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
+    @property
+    def lengths(self) -> NDArray[np.int32]:
         """The bytes of each term, with one line end."""
-        return np.diff(self.starts, append=len(self.text))
+        return np.diff(self.starts, append=np.int32(len(self.text)))
 
     @property
     def _by_place(self) -> NDArray[np.int64]:
@@ -129,9 +129,9 @@ class Vocabulary(Sequence[str]):
         return found
 
 
-def _chosen(some: Sequence[Vocabulary], mask: NDArray[np.bool_]) -> tuple[bytes, NDArray[np.int64]]:
+def _chosen(some: Sequence[Vocabulary], mask: NDArray[np.bool_]) -> tuple[bytes, _Starts]:
     """The text and the starts of some of the terms of all."""
     lengths = np.concatenate([one.lengths for one in some])
     letters = np.concatenate([np.frombuffer(one.text, np.uint8)[1:] for one in some])
     text = END + letters[np.repeat(mask, lengths)].tobytes()
-    return text, np.cumsum(lengths[mask]) - lengths[mask] + 1
+    return text, (np.cumsum(lengths[mask]) - lengths[mask] + 1).astype(np.int32)

@@ -11,17 +11,21 @@ import pytest
 from django.db.models import F
 
 from memory.models import MemoryItem, SearchIndex, SearchSegment
+from memory.search import choosing
 from memory.search import directory as directories
+from memory.search.choosing import chosen, is_large
+from memory.search.directory import Listed
 from memory.search.features import asked
 from memory.search.known import cache
-from memory.search.known_filters import known_filters
+from memory.search.known_filters import EVERYTHING, known_filters
 from memory.search.packing import erase, pack
 from memory.search.reading import read_base, read_memory
-from memory.search.segments import UnreadableSegment
+from memory.search.segments import Segment, UnreadableSegment
 from memory.search.summaries import Summaries, unpack
 from memory.search.summaries import pack as packed
 from memory.search.tail import configured_maker
 from memory.search.verifying import state_of
+from tests.search.test_corpus import corpus
 
 USING = "memory"
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -216,3 +220,20 @@ def test_without_vectors_segments_are_chosen_by_words(settings: Any) -> None:
         write(topic)
         index()
     assert read("Where is the violin lesson?") == {1, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("of_each", "read"),
+    [((1, 1_000), 16), ((5_000, 1_000), 10), ((1, 4 * 1024 * 1024), 4), ((50_000, 1), 1)],
+)
+def test_a_search_reads_few_entries_and_bytes(
+    of_each: tuple[int, int], read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest segments, also of those that are always read as long as they fit."""
+    monkeypatch.setattr(choosing, "MOST_ITEMS", 50_000)
+    segments = tuple(Listed(f"s{place:02}", *of_each, "any@1", "model") for place in range(16))
+    found = directories.Directory(1, segments, 0, 0, 0)
+    summaries = Summaries.of({"another": Segment(corpus(), np.zeros(len(corpus()), np.int64))}, "model")
+    assert is_large(segments) == (read < 16)
+    chosen_ones = chosen(found, summaries, [], EVERYTHING, "model")
+    assert sorted(chosen_ones) == [one.id for one in segments[-read:]]
