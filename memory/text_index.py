@@ -46,12 +46,12 @@ class Results(list[Any]):
     """The items that a search found, best first.
 
     `waiting` is the number of the user's items that wait for the search index and were not searched in full: 0 if the
-    search was complete.
+    search was complete. `is_cut` if further results were left out, since they are larger together than a search reads.
     """
 
-    def __init__(self, items: Iterable[Any] = (), waiting: int = 0) -> None:
+    def __init__(self, items: Iterable[Any] = (), waiting: int = 0, is_cut: bool = False) -> None:
         super().__init__(items)
-        self.waiting = waiting
+        self.waiting, self.is_cut = waiting, is_cut
 
 
 def readable_question(query: str) -> str:

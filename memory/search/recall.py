@@ -18,11 +18,14 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
+from memory.backends.firestore.values.batching import batches
+from memory.backends.firestore.values.sizes import ByteBudget
 from memory.conf import memory_settings
 from memory.contention import in_transaction
 from memory.embedding import is_remote
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
+from memory.querysets.scan import streamed
 from memory.text_index import MOST_RESULTS, Results, SearchOptions, readable_question
 
 from . import directory as directories
@@ -45,6 +48,12 @@ MOST_READ_IN_VAIN = 3
 MOST_EMBEDDED = 10_000
 """Characters of texts that are not indexed yet which a search embeds: some 0.2 s of CPU time with the default embedder.
 Those of further texts are estimated, until a packer has indexed them."""
+
+RESULT_BYTES = 32 * 1024 * 1024
+"""Of the items in memory that a search reads as results, for all its questions. The results end before they exceed
+them."""
+AT_ONCE = 10
+"""Results that are read at once, best first, if all together exceed their bytes. Each may have 4 MB."""
 
 MOST_SAME = 100
 """Other items with the text of a result of which it is looked up whether they pass the filters."""
@@ -71,16 +80,19 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
         return [Results() for _ in texts]
     filters = known_filters(items)
     memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text], filters)
+    budgets = [ByteBudget(RESULT_BYTES // len(texts)) for _ in texts]
     found = [
-        _results(items, memory, question, options, filters) if text else []
-        for text, question in zip(texts, questions, strict=True)
+        _results(items, memory, question, options, filters, budget) if text else []
+        for text, question, budget in zip(texts, questions, budgets, strict=True)
     ]
     _index_if_needed(memory)
     results = [
         Results(
-            [_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]], waiting=memory.waiting
+            [_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]],
+            memory.waiting,
+            budget.is_spent and len(some) < options.limit,
         )
-        for some in found
+        for some, budget in zip(found, budgets, strict=True)
     ]
     if options.touch:
         MemoryItem.all_objects.using(items.db).touch([item for some in results for item in some])
@@ -151,7 +163,12 @@ def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
 
 
 def _results(
-    items: MemoryItemQuerySet, memory: Memory, question: Asked, options: SearchOptions, filters: KnownFilters
+    items: MemoryItemQuerySet,
+    memory: Memory,
+    question: Asked,
+    options: SearchOptions,
+    filters: KnownFilters,
+    budget: ByteBudget,
 ) -> list[tuple[MemoryItem, Ranked]]:
     corpus = memory.corpus
     allowed = memory.allowed() & filters.mask(corpus) & visible(corpus, options.hidden)
@@ -159,7 +176,7 @@ def _results(
     limit = _wanted(options)
 
     def find(ids: Sequence[str]) -> Iterable[MemoryItem]:
-        return columns.filter(pk__in=ids)
+        return streamed(columns.filter(pk__in=ids))
 
     def best(allowed: NDArray[np.bool_]) -> list[Ranked]:
         return rank(question, corpus, allowed, CONSIDERED)
@@ -168,8 +185,8 @@ def _results(
     above = _above(ranked, options.min_score)
     # Those below the least score need not be looked for.
     most = int(allowed.sum()) if len(above) == len(ranked) else 0
-    picking = Picking(corpus, find, limit, None if filters.complete else MOST_READ_IN_VAIN * limit)
-    preference = Preference(options, timezone.now(), corpus, find)
+    picking = Picking(corpus, find, limit, budget, None if filters.complete else MOST_READ_IN_VAIN * limit)
+    preference = Preference(options, timezone.now(), corpus, lambda ids: budget.take(find(ids)))
     if picking.pick(above, most):
         if filters.complete:
             memory.not_found(picking.missing)
@@ -177,11 +194,11 @@ def _results(
         # Too few of the best pass the filters: rank only what does.
         passing = set(items.values_list("pk", flat=True))
         allowed &= np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
-        picking = Picking(corpus, find, limit, items=picking.items)
+        picking = Picking(corpus, find, limit, budget, items=picking.items)
         above = _above(best(allowed), options.min_score)
         picking.pick(above, 0)
     if outdated := sum(not item.is_valid(preference.at) for item, _ in picking.found):
-        picking = Picking(corpus, find, limit + outdated, items=picking.items, missing=picking.missing)
+        picking = Picking(corpus, find, limit + outdated, budget, items=picking.items, missing=picking.missing)
         picking.pick(above, 0)
     found = picking.found if filters.complete else _with_passing(picking.found, corpus, items)
     return preference.ordered(in_last_order(question, found))
@@ -206,12 +223,14 @@ class Picking:
     """Reads ranked entries as items, best first, until there are `limit`.
 
     An item that does not pass the filters, or whose text is not the one that was ranked, is replaced by the next, or by
-    another one with the same text. `most` are the items that may be read in vain (None: any number).
+    another one with the same text. `most` are the items that may be read in vain (None: any number). Ends at the item
+    that exceeds `budget`.
     """
 
     corpus: Corpus
     find: FindItems
     limit: int
+    budget: ByteBudget
     most: int | None = None
     items: dict[str, MemoryItem] = field(default_factory=dict)
     found: list[tuple[MemoryItem, Ranked]] = field(default_factory=list)
@@ -226,7 +245,9 @@ class Picking:
             wanted = self.limit - len(self.found) + len(self.missing)
             some, waiting = waiting[:wanted], waiting[wanted:]
             waiting = [*self._read(some), *waiting]
-        is_full = len(self.found) >= self.limit
+            if self.budget.is_spent:
+                break
+        is_full = self.budget.is_spent or len(self.found) >= self.limit
         del self.found[self.limit :]
         return is_full or not self.missing or sum(1 + len(one.same) for one in ranked) >= allowed
 
@@ -234,9 +255,11 @@ class Picking:
         """Read items; return what must be looked at again: those with the same text as a missing one, and the rest."""
         ids = [self.corpus.ids[one.place] for one in some]
         if unread := [one for one in ids if one not in self.items]:
-            self.items |= {item.pk: item for item in self.find(unread)}
+            self._read_items(unread)
         for at, (identity, one) in enumerate(zip(ids, some, strict=True)):
             item = self.items.get(identity)
+            if item is None and self.budget.is_spent:
+                return
             if item is not None and digest_of(item.text_content) == int(self.corpus.digest[one.place]):
                 self.found.append((item, one))
                 continue
@@ -246,6 +269,18 @@ class Picking:
                 yield Ranked(one.same[0], one.score, one.shares, one.same[1:])
                 yield from some[at + 1 :]
                 return
+
+    def _read_items(self, ids: Sequence[str]) -> None:
+        left = self.budget.left
+        read = {item.pk: item for item in self.budget.take(self.find(ids))}
+        if self.budget.is_spent:  # the database has its own order
+            read, budget = {}, ByteBudget(left)
+            for some in batches(ids, AT_ONCE):
+                if budget.is_spent:
+                    break
+                found = {item.pk: item for item in self.find(some)}
+                read |= {item.pk: item for item in budget.take(found[one] for one in some if one in found)}
+        self.items |= read
 
 
 def digest_of(text: str | None) -> int:

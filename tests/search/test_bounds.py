@@ -11,6 +11,7 @@ import pytest
 
 from memory.backends.firestore.values.sizes import ByteBudget
 from memory.models import MemoryItem
+from memory.search import recall
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -44,3 +45,24 @@ def test_a_budget_takes_at_least_one_row() -> None:
     assert list(budget.take([("x" * 100,), ("y",)])) == [("x" * 100,)]
     assert budget.is_spent
     assert list(budget.take([("z",)])) == []
+
+
+@pytest.mark.parametrize("questions", [1, 4])
+def test_results_end_before_they_exceed_their_bytes(
+    make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch, questions: int
+) -> None:
+    """The best ones are read, whatever order the database has, and results say that some were left out."""
+    for number in range(30):
+        make_item(text_content=f"{'apple ' * (number + 1)}{'x' * 3_000}", session_id=f"s{number}")
+    items = MemoryItem.objects.for_user("ada")
+    whole = items.search("apple", limit=30)
+    assert len(whole) == 30
+    assert not whole.is_cut
+    monkeypatch.setattr(recall, "RESULT_BYTES", questions * 50_000)
+    for found in items.search_many(["apple"] * questions, limit=30):
+        assert found.is_cut
+        assert 5 < len(found) < 20
+        assert [item.pk for item in found] == [item.pk for item in whole[: len(found)]]
+    monkeypatch.setattr(recall, "RESULT_BYTES", 1)
+    assert [item.pk for item in items.search("apple", limit=30)] == [whole[0].pk]
+    assert not items.search("apple", limit=1).is_cut
