@@ -39,6 +39,8 @@ WORDS = (
     "sun",
 )
 ROWS_AT_ONCE = 10_000
+EMULATOR_SECONDS = 300
+"""For a call: the emulator counts by reading the collection."""
 SESSION = 40
 """Items of a session."""
 
@@ -65,7 +67,13 @@ def pages(today: datetime) -> dict[str, str]:
         "person": f"{ITEMS}people/{quote(PERSON)}/page/",
         "search": f"{ITEMS}search/?user={PERSON}&q=where+was+the+piano",
         "search in the list": f"{ITEMS}?q=user:{PERSON}+where+was+the+piano",
+        "items of a role": f"{ITEMS}?role=critic",
+        "items with a word": f"{ITEMS}?q=harpsichord",
+        "items valid in 2020": f"{ITEMS}?as_of=2020-01-01",
+        "items that expire in a week": f"{ITEMS}?expiring=week",
+        "items that never expire": f"{ITEMS}?expiring=never",
         "conversation": f"{SESSIONS}{PERSON}_3As0/conversation/",
+        "conversation, oldest": f"{SESSIONS}{PERSON}_3As0/conversation/?oldest=",
         "agent data": "/admin/memory/agentdata/",
         "app": "/admin/memory/",
     }
@@ -219,6 +227,7 @@ def run(given: argparse.Namespace) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     if given.firestore:
         settings.MEMORY = {**settings.MEMORY, "EMBEDDER": None}
+        settings.DATABASES["memory"]["OPTIONS"]["timeout"] = EMULATOR_SECONDS
     for alias in ("default", "memory"):
         call_command("migrate", database=alias, verbosity=0)
     now = datetime.now(UTC)

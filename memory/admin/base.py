@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.models import LogEntry
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import build_q_object_from_lookup_parameters, quote, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminSplitDateTime, AdminTextareaWidget
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import NotSupportedError, models
+from django.db import NotSupportedError, connections, models
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -50,6 +50,10 @@ Fieldsets = list[tuple[Any, Any]]
 MAX_DELETE_COUNT = 500
 # Records that a list counts and pages through: filters and dates lead to the rest.
 MOST_LISTED = 10_000
+# Records in which words, and values that no index has, are looked up.
+MOST_LOOKED_UP = 10_000
+# The attribute of a request whose list the database refused to evaluate over all records.
+REFUSED = "memory_admin_refused"
 
 
 class LabelledDateTime(AdminSplitDateTime):
@@ -97,7 +101,17 @@ class BoundedPaginator(RecordPaginator):
 
 
 class RecordChangeList(ChangeList):
-    """A change list that defers large columns that it does not show, such as vectors."""
+    """A change list that defers large columns that it does not show, such as vectors, and reads few records.
+
+    Words, and the values of filters with `reads_records`, are in no index. They are looked up in the newest
+    `MOST_LOOKED_UP` records that pass the other filters. On Firestore, whose engine refuses to read too many documents,
+    that is done after a refusal, since it costs reads.
+    """
+
+    @property
+    def _looks_up_newest(self) -> bool:
+        """Whether a list that reads records is limited to the newest."""
+        return connections[self.root_queryset.db].vendor != "firestore" or hasattr(self._request, REFUSED)
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Like Django's, for the last year, month and day that there are, too."""
@@ -105,17 +119,73 @@ class RecordChangeList(ChangeList):
         if self.date_hierarchy:
             self.filter_params = until_the_end(given, str(self.date_hierarchy))
         try:
-            return super().get_filters(request)
+            found = super().get_filters(request)
         finally:
             self.filter_params = given  # links are made of them
+        self._lookups: Any = found[2]
+        return found
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        self._request = request
         found: Any = super().get_queryset(request, exclude_parameters)
+        if self._looks_up_newest and self.reads_records(exclude_parameters):
+            found = self._among_newest(found, exclude_parameters)
         found = found.without_index()
         if self.query:  # words in any text: bounded, and too broad a search shows a message
             found.query.expects_mirror = True
         # All admins here are RecordAdmins. Columns and filters that no index serves are evaluated over a bounded read.
         return cast(QuerySet[Any], found.defer(*self.model_admin.deferred_fields))  # type: ignore[attr-defined]
+
+    def reads_records(self, excluded: Sequence[str | None] | None) -> bool:
+        """Whether words or a filter are looked up, or the choices of such a filter are counted."""
+        unindexed: list[Any] = [one for one in self.filter_specs if is_unindexed(one)]
+        return self.searches_words() or any(
+            one.value() is not None or one.expected_parameters() == excluded for one in unindexed
+        )
+
+    def searches_words(self) -> bool:
+        """Whether the text of the search is looked up in the records."""
+        return bool(self.query)
+
+    def of_the_query(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The records that pass what the text of the search says of indexed columns: here nothing."""
+        return rows
+
+    def _among_newest(self, found: QuerySet[Any], excluded: Sequence[str | None] | None) -> QuerySet[Any]:
+        """Those of the newest records, with a message if there are others."""
+        field, rows = str(self.date_hierarchy), self.of_the_query(self.root_queryset)
+        for one in self.filter_specs:
+            if not is_unindexed(one) and one.expected_parameters() != excluded:
+                filtered = one.queryset(self._request, rows)
+                rows = rows if filtered is None else filtered
+        rows = rows.filter(build_q_object_from_lookup_parameters(self._lookups)).order_by(f"-{field}")
+        most = most_looked_up(rows.db)
+        oldest = next(iter(rows.values_list(field, flat=True)[most - 1 : most]), None)
+        if oldest is None:
+            return found
+        text = now("Words, roles and validity were looked up in the newest %d records. Other filters narrow the list.")
+        inform_once(self._request, text % most)
+        return found.filter(**{f"{field}__gte": oldest})
+
+
+def is_unindexed(filter_spec: Any) -> bool:
+    """Whether the records that pass the other filters are read for this filter."""
+    return getattr(filter_spec, "reads_records", False)
+
+
+def most_looked_up(using: str) -> int:
+    """`MOST_LOOKED_UP`; on Firestore at most half of the documents that its engine reads, as more can have one time."""
+    connection: Any = connections[using]
+    if connection.vendor != "firestore":
+        return MOST_LOOKED_UP
+    return max(1, min(MOST_LOOKED_UP, int(connection.option("mirror_limit")) // 2))
+
+
+def inform_once(request: HttpRequest, text: str) -> None:
+    """Add the message, unless this request has it: a list is evaluated several times."""
+    if text not in (given := request.__dict__.setdefault("memory_admin_messages", set())):
+        given.add(text)
+        messages.info(request, text)
 
 
 class RecordAdmin(ModelAdmin):
@@ -163,6 +233,14 @@ class RecordAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Like Django's; if the database refuses the query, the list of what is found among the newest records."""
+        try:
+            return super().get_changelist_instance(request)
+        except NotSupportedError:
+            setattr(request, REFUSED, True)
+            return super().get_changelist_instance(request)
 
     @in_utc_if_needed
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

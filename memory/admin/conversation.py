@@ -1,30 +1,32 @@
 """The conversation page of a session: its items in chronological order, grouped by day.
 
-Page 1 has the newest items, as the index orders them; within a page the oldest is first. Only `conversation` and
-`page_of` query the database.
+The page without parameters has the newest items, and within a page the oldest is first. Pages follow each other by the
+time and id of their items (keyset), so that each costs the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.admin.utils import quote
-from django.core.paginator import Page, Paginator
-from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from .. import history
 from ..models import MemoryItem, UserSession
 from .display import clip, excerpt, formatted_json
+from .figures import Count, Countable, counts_of
+from .filters import start_of
 from .index_states import INDEXED, states_of
 from .turn_parts import Extras, extras
 
-ITEMS_PER_PAGE = 100
+ITEMS_PER_PAGE: Final = 100
+MOST_COUNTED: Final = 10_000
 # Characters of one item on the page; the item's change page has all of them.
 MAX_TEXT = 5_000
 MAX_METADATA = 2_000
@@ -58,21 +60,79 @@ class Day:
 
 
 @dataclass(frozen=True)
+class Cursor:
+    """The place of an item in the order of its conversation. As text: `2026-03-01T12:00:00+00:00,ID`."""
+
+    time: datetime
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.time.isoformat()},{self.id}"
+
+    @classmethod
+    def of(cls, item: MemoryItem) -> Cursor:
+        """The place of an item."""
+        return cls(item.timestamp.astimezone(UTC), item.pk)
+
+    @classmethod
+    def parsed(cls, text: str) -> Cursor | None:
+        """The cursor of a text, or None if the text is none."""
+        time, _, id = text.partition(",")
+        try:
+            moment = datetime.fromisoformat(time).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+        return cls(moment, id) if id and "\0" not in id else None
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a page shows: an item, items from a day on, before or after a cursor, the oldest, or else the newest."""
+
+    item: str = ""
+    day: str = ""
+    before: Cursor | None = None
+    after: Cursor | None = None
+    is_oldest: bool = False
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> Place:
+        """The place that the parameters of a request name."""
+        cursors = {name: Cursor.parsed(parameters.get(name, "")) for name in ("before", "after")}
+        return cls(parameters.get("item", ""), parameters.get("day", ""), **cursors, is_oldest="oldest" in parameters)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The items of a page, oldest first, and whether there are others."""
+
+    items: Sequence[MemoryItem]
+    has_older: bool
+    has_newer: bool
+
+
+@dataclass(frozen=True)
 class Conversation:
-    """One page of a conversation. `first` and `last` are positions counted from the oldest item, 1."""
+    """One page of a conversation. `older` and `newer` are the cursors from which the next pages go on."""
 
     days: Sequence[Day]
-    page: Page[Any]
-    total: int
-    first: int
-    last: int
+    total: Count
     indexed: int
+    older: Cursor | None
+    newer: Cursor | None
+    shown: int
     day: str = ""
 
     @property
-    def shown(self) -> int:
-        """The number of turns on the page."""
-        return self.last - self.first + 1 if self.total else 0
+    def pages(self) -> Mapping[str, str]:
+        """The query strings of the other pages by name."""
+        links: list[tuple[str, dict[str, Any], Cursor | None]] = [
+            ("oldest", {"oldest": ""}, self.older),
+            ("older", {"before": self.older}, self.older),
+            ("newer", {"after": self.newer}, self.newer),
+            ("newest", {}, self.newer),
+        ]
+        return {name: f"?{urlencode(parameters)}" for name, parameters, cursor in links if cursor is not None}
 
 
 def turn(item: MemoryItem, item_id: str = "", state: str = "") -> Turn:
@@ -101,44 +161,74 @@ def days(turns: Iterable[Turn]) -> list[Day]:
     return [Day(day, tuple(group)) for day, group in groupby(turns, key=lambda turn: turn.time.date())]
 
 
-def conversation(session: UserSession, number: str | int, item_id: str = "", day: str = "") -> Conversation:
-    """The page `number` (1 has the newest items), that of the item `item_id`, or of the first one from a day on."""
-    items = session.items().defer("embedding")
-    paginator = Paginator(items, ITEMS_PER_PAGE)
-    page = paginator.get_page(page_of(session, item_id) or page_of_day(session, day) or number)
-    # The cache holds complete items, the newest ones; without a cache, large columns are not read.
-    cached = page.number == 1 and history.cache_of(session._state.db or "") is not None
-    newest_first: Any = page.object_list
-    if cached:
-        newest_first = history.recent(session.user_id, session.session_id, ITEMS_PER_PAGE, superseded=True)
-    shown = list(reversed(list(newest_first)))
-    states = states_of(shown, session.user_id, session._state.db)
-    turns = [turn(item, item_id, states[item.pk]) for item in shown]
+def conversation(session: UserSession, place: Place) -> Conversation:
+    """The page at a place. It reads at most two items more than it shows, however long the conversation is."""
+    window = window_at(session, place)
+    states = states_of(window.items, session.user_id, session._state.db)
+    counted = Countable(session.items(), "timestamp", MOST_COUNTED)
     return Conversation(
-        days=days(turns),
-        page=page,
-        total=paginator.count,
-        first=paginator.count - page.end_index() + 1,
-        last=paginator.count - page.start_index() + 1,
+        days=days(turn(item, place.item, states[item.pk]) for item in window.items),
+        total=counts_of([counted])[0],
         indexed=sum(state == INDEXED for state in states.values()),
-        day=day,
+        older=Cursor.of(window.items[0]) if window.has_older else None,
+        newer=Cursor.of(window.items[-1]) if window.has_newer else None,
+        shown=len(window.items),
+        day=place.day,
     )
 
 
-def page_of_day(session: UserSession, day: str) -> int | None:
-    """The number of the page with the first item from a day (`2026-03-01`) on; None for another text."""
-    try:
-        start = datetime.combine(date.fromisoformat(day), time(), timezone.get_current_timezone())
-    except ValueError:
-        return None
-    later = session.items().filter(timestamp__gte=start).count()
-    return max(1, -(-later // ITEMS_PER_PAGE))
+def window_at(session: UserSession, place: Place) -> Window:
+    """The items of the page. A place that does not exist, and one with fewer items than a page has, is the end."""
+    items = session.items().defer("embedding")
+    if place.before is not None:
+        found = older(items, place.before, ITEMS_PER_PAGE + 1)
+        if not found:
+            return newest(session)
+        return Window(found[:ITEMS_PER_PAGE][::-1], len(found) > ITEMS_PER_PAGE, has_newer=True)
+    start = start_of(place.day)
+    item = session.items().filter(pk=place.item).only("timestamp").first() if place.item else None
+    has_older = False
+    if place.after is not None:
+        found, has_older = newer(items, place.after, ITEMS_PER_PAGE + 1), True
+    elif item is not None:
+        return around(items, Cursor.of(item))
+    elif start is not None:
+        has_older = items.filter(timestamp__lt=start).exists()
+        found = list(items.reverse().filter(timestamp__gte=start)[: ITEMS_PER_PAGE + 1])
+    elif place.is_oldest:
+        found = list(items.reverse()[: ITEMS_PER_PAGE + 1])
+    else:
+        return newest(session)
+    return Window(found[:ITEMS_PER_PAGE], has_older, True) if len(found) > ITEMS_PER_PAGE else newest(session)
 
 
-def page_of(session: UserSession, item_id: str) -> int | None:
-    """The number of the page with the item, or None if the session has no such item."""
-    item = session.items().filter(pk=item_id).only("timestamp").first() if item_id else None
-    if item is None:
-        return None
-    newer = session.items().filter(Q(timestamp__gt=item.timestamp) | Q(timestamp=item.timestamp, pk__gt=item.pk))
-    return newer.count() // ITEMS_PER_PAGE + 1
+def newest(session: UserSession) -> Window:
+    """The end. The cache holds complete items; without a cache, large columns are not read."""
+    if history.cache_of(session._state.db or "") is None:
+        found = list(session.items().defer("embedding")[: ITEMS_PER_PAGE + 1])
+    else:
+        found = history.recent(session.user_id, session.session_id, ITEMS_PER_PAGE + 1, superseded=True)
+    return Window(found[:ITEMS_PER_PAGE][::-1], len(found) > ITEMS_PER_PAGE, has_newer=False)
+
+
+def around(items: Any, cursor: Cursor) -> Window:
+    """The item at a cursor, with as many items before it as after it."""
+    half = ITEMS_PER_PAGE // 2
+    before, after = older(items, cursor, half + 1), newer(items, cursor, half)
+    own = items.filter(pk=cursor.id)
+    return Window(
+        [*before[:half][::-1], *own, *after[: half - 1]], has_older=len(before) > half, has_newer=len(after) >= half
+    )
+
+
+def older(items: Any, cursor: Cursor, count: int) -> list[MemoryItem]:
+    """Up to `count` items before the cursor, newest first. Two ranges of the index: one with OR would read more."""
+    same = list(items.filter(timestamp=cursor.time, pk__lt=cursor.id)[:count])
+    return [*same, *items.filter(timestamp__lt=cursor.time)[: count - len(same)]]
+
+
+def newer(items: Any, cursor: Cursor, count: int) -> list[MemoryItem]:
+    """Up to `count` items after the cursor, oldest first."""
+    rows = items.reverse()
+    same = list(rows.filter(timestamp=cursor.time, pk__gt=cursor.id)[:count])
+    return [*same, *rows.filter(timestamp__gt=cursor.time)[: count - len(same)]]

@@ -1,4 +1,7 @@
-"""Filters of the change lists. They only use what Firestore supports natively: equality, ranges, order and limit."""
+"""Filters of the change lists. They use what Firestore supports natively: equality, ranges, order and limit.
+
+Those with `reads_records` do not: the list looks their values up in a bounded number of records.
+"""
 
 from __future__ import annotations
 
@@ -186,6 +189,7 @@ class AsOfFilter(ExactFilter):
 
     title = _("validity at (now, 2026-01-31)")
     parameter_name = field = "as_of"
+    reads_records = True
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         found: Any = queryset
@@ -241,6 +245,7 @@ class RoleFilter(BoundedFacets, admin.SimpleListFilter):
 
     title = _("role")
     parameter_name = "role"
+    reads_records = True
 
     def get_facet_queryset(self, changelist: ChangeList) -> dict[str, Any]:
         """Counts in the memory of one user or session; no index has the roles of all."""

@@ -124,6 +124,24 @@ class SearchChangeList(RecordChangeList):
 
     found: Sequence[MemoryItem] | None = None
 
+    def reads_records(self, excluded: Sequence[str | None] | None) -> bool:
+        """Not if the search has ranked the items: the filters are applied to its results."""
+        ranked = getattr(self._request, "memory_search_results", {}).values()
+        return all(found is None for found in ranked) and super().reads_records(excluded)
+
+    def searches_words(self) -> bool:
+        """Not if the text only names a user."""
+        memory_query = self._memory_query()
+        return bool(self.query if memory_query is None else memory_query.text)
+
+    def of_the_query(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The items of the user that the text names."""
+        memory_query = self._memory_query()
+        return rows if memory_query is None else rows.filter(user_id=memory_query.user_id)
+
+    def _memory_query(self) -> MemoryQuery | None:
+        return parse_query(self.query, self.params.get("user_id")) if self.query else None
+
     def get_ordering_field_columns(self) -> dict[int, Literal["desc", "asc"]]:
         """No column shows an arrow while results are ordered by score."""
         by_score = self.found is not None and ORDER_VAR not in self.params

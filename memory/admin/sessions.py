@@ -25,7 +25,7 @@ from memory.backends.firestore.values.batching import batches
 from .. import history
 from ..models import MemoryItem, UserSession
 from .base import RecordAdmin
-from .conversation import conversation
+from .conversation import Place, conversation
 from .dates import in_utc_if_needed
 from .display import conversation_url, excerpt, items_url, text_line, time_cell, time_text, title_of
 from .filters import DateRangeFilter, UserFilter
@@ -108,13 +108,12 @@ class UserSessionAdmin(RecordAdmin):
 
     @in_utc_if_needed
     def conversation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """A session's items as a thread; `?page=2` for older ones, `?item=ID` for the page that an item is on."""
+        """A session's items as a thread: the newest, or those at the `Place` that the parameters name."""
         if not (self.has_view_permission(request) and may(request, "view", MemoryItem, self.admin_site)):
             raise PermissionDenied
         session = history.session_by_id(unquote(object_id))
         if session is None:
             raise Http404(_("There is no such session."))
-        text_start = conversation(session, *(request.GET.get(name, "") for name in ("page", "item", "day")))
         context = {
             **self.admin_site.each_context(request),
             "title": _("Conversation"),
@@ -124,7 +123,7 @@ class UserSessionAdmin(RecordAdmin):
             "session": session,
             "breadcrumbs": self._breadcrumbs(session),
             "breadcrumbs_are_list": django.VERSION >= (6, 1),
-            "conversation": text_start,
+            "conversation": conversation(session, Place.of(request.GET.dict())),
             "items_url": items_url(session.user_id, session.session_id),
         }
         return TemplateResponse(request, "admin/memory/usersession/conversation.html", context)

@@ -12,6 +12,7 @@ from django.db import connections
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import escape
 
 from memory.admin.conversation import ITEMS_PER_PAGE, MAX_TEXT
 from memory.models import MemoryItem, UserSession
@@ -94,20 +95,62 @@ def test_days_depend_on_the_time_zone(superuser: Client, url: Url, make_item: Ca
     assert day.date == date(2026, 3, 2)
 
 
+def follow(client: Client, address: str, link: str, query: str = "") -> list[list[int]]:
+    """The turns of a page and of all pages that its links of this kind lead to."""
+    pages = []
+    while True:
+        response = client.get(f"{address}{query}")
+        content = response.content.decode()
+        pages.append([int(number) for number in re.findall(r"turn (\d+)\.", content)])
+        query = response.context["conversation"].pages.get(link, "")
+        if not query:
+            return pages
+        assert f'href="{escape(query)}"' in content
+
+
+def equal_times(first: int, last: int) -> None:
+    """Give these turns one time. Their ids keep their order."""
+    rows = MemoryItem.objects.filter(pk__gte=f"i{first:05}", pk__lte=f"i{last:05}")
+    rows.update(timestamp=NOON + timedelta(minutes=first))
+
+
 def test_long_conversation_is_paginated_from_its_end(superuser: Client, url: Url) -> None:
-    """The pages together have every turn once; links lead to older and newer pages."""
+    """Pages in both directions have every turn once, also where turns at one time are on several pages."""
     fill(MANY)
+    equal_times(30, 190)
     page = url("usersession", "conversation", "ada:s")
-    pages = [turns(superuser, page, page=str(number)) for number in (3, 2, 1)]
-    assert [len(some) for some in pages] == [50, ITEMS_PER_PAGE, ITEMS_PER_PAGE]
-    assert [number for some in pages for number in some] == list(range(MANY))
-    assert turns(superuser, page) == pages[-1]
-    content = superuser.get(page, {"page": "2"}).content.decode()
-    assert "51 to 150 of 250" in content
-    for target in ("?page=3", "?page=1"):
-        assert f'href="{target}"' in content
-    assert turns(superuser, page, page="99") == pages[0]
-    assert turns(superuser, page, page="x") == pages[-1]
+    everything = list(range(MANY))
+    back = follow(superuser, page, "older")
+    assert [len(some) for some in back] == [ITEMS_PER_PAGE, ITEMS_PER_PAGE, 50]
+    assert [number for some in reversed(back) for number in some] == everything
+    assert superuser.get(page).content.decode().count("100 of 250") == 2
+    forward = follow(superuser, page, "newer", "?oldest=")
+    assert [len(some) for some in forward] == [ITEMS_PER_PAGE] * 3  # the last one is the newest page
+    assert [*forward[0], *forward[1], *forward[2][-50:]] == everything
+    assert follow(superuser, page, "newest", "?oldest=")[-1] == back[0]
+    assert follow(superuser, page, "oldest") == [back[0], forward[0]]
+
+
+@pytest.mark.parametrize("query", ["before=x", "before=2026-03-01T12:00:00,", "after=,i1", "item=none", "page=2"])
+def test_places_that_do_not_exist_are_the_end(superuser: Client, url: Url, query: str) -> None:
+    """So are pages before the first item."""
+    fill(5)
+    page = url("usersession", "conversation", "ada:s")
+    for wrong in (query, "before=0001-01-01T00:00:00%2B14:00,i1", "before=2026-01-01T00:00:00,i1"):
+        assert follow(superuser, page, "newer", f"?{wrong}") == [[0, 1, 2, 3, 4]]
+
+
+def test_a_page_reads_its_own_items(superuser: Client, url: Url) -> None:
+    """The queries of a page in the middle do not skip items: none has an OFFSET, and they are as many as at the end."""
+    fill(MANY)
+    page, counts = url("usersession", "conversation", "ada:s"), set()
+    middle = {"before": f"{(NOON + timedelta(minutes=150)).isoformat()},i00150"}
+    for query in (middle, {"item": "i00120"}, {"day": "2026-03-01"}, {"oldest": ""}):
+        with CaptureQueriesContext(connections["memory"]) as captured:
+            superuser.get(page, query)
+        counts.add(len(captured))
+        assert not any("OFFSET" in one["sql"].upper() for one in captured.captured_queries)
+    assert max(counts) <= 9
 
 
 @pytest.mark.parametrize("number", [0, 49, 50, 149, 150, 249])
@@ -201,7 +244,8 @@ def test_go_to_a_day(superuser: Client, url: Url) -> None:
     MemoryItem.objects.filter(pk__gte="i00120").update(timestamp=NOON + timedelta(days=9))
     assert 120 in turns(superuser, page, day="2026-03-05")
     assert 0 in turns(superuser, page, day="2026-01-01")
-    assert turns(superuser, page, day="2027-01-01")[-1] == turns(superuser, page)[-1]
+    assert turns(superuser, page, day="2026-03-01")[0] == 0
+    assert turns(superuser, page, day="2027-01-01") == turns(superuser, page)
     assert turns(superuser, page, day="nonsense") == turns(superuser, page)
 
 
