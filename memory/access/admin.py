@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -59,6 +61,13 @@ class AccessTokenAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     raw_id_fields = ("user",)
+    formfield_overrides = {
+        models.DateTimeField: {"widget": AdminSplitDateTime(attrs={"aria-label": _("expires")})},
+    }
+
+    class Media:
+        css = {"all": ["memory/admin.css"]}
+        js = ["memory/names.js"]  # labels the search box
 
     @admin.display(description=_("expires"), ordering="expires")
     def expiry(self, obj: AccessToken) -> str | None:
@@ -134,6 +143,10 @@ class OwnerAdmin(admin.ModelAdmin[Owner] if TYPE_CHECKING else admin.ModelAdmin)
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+
+    class Media:
+        css = {"all": ["memory/admin.css"]}
+        js = ["memory/names.js"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Ids are reserved by themselves."""
