@@ -187,6 +187,15 @@ def responses(draw: st.DrawFn) -> File:
 
 
 @st.composite
+def batch_requests(draw: st.DrawFn) -> File:
+    """A line of a batch's input file: a request of either API."""
+    request = draw(openai() | responses())
+    around = {"custom_id": f"line {draw(TEXT)}", "method": "POST", "url": f"/v1/{draw(TEXT)}"}
+    units = [Unit(around), *request.units]
+    return File({**around, "body": request.content}, units, request.rejected, request.renamed)
+
+
+@st.composite
 def answers(draw: st.DrawFn) -> File:
     """Answers of OpenAI's two APIs, alone or in a line of a batch's output."""
     make = Maker(draw)
@@ -638,6 +647,7 @@ FORMATS: dict[str, st.SearchStrategy[File]] = {
     for make in (
         openai,
         responses,
+        batch_requests,
         answers,
         threads,
         anthropic,

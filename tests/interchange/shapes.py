@@ -10,6 +10,8 @@ from typing import Any
 
 ROOT = "00000000-0000-4000-8000-000000000000"
 T = 1767323045
+NOW = "2026-01-02T03:04:05.000000Z"
+THREAD = "3f1c8a52-0d6e-4a6b-9a55-6f0f6f1f7d10"
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,14 @@ SHAPES: dict[str, Shape] = {
                     "uuid": "a",
                     "sender": "assistant",
                     "content": [
-                        {"type": "text", "text": "Looking."},
-                        {"type": "tool_use", "name": "tides", "input": {"at": "Brest"}},
-                        {"type": "tool_result", "name": "tides", "content": [{"type": "text", "text": "6"}]},
+                        {"type": "text", "text": "Looking.", "start_timestamp": NOW, "stop_timestamp": NOW},
+                        {"type": "tool_use", "id": "t1", "name": "tides", "input": {"at": "Brest"}},
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "t1",
+                            "name": "tides",
+                            "content": [{"type": "text", "text": "6", "uuid": "u1"}],
+                        },
                     ],
                 }
             )
@@ -459,18 +466,18 @@ SHAPES: dict[str, Shape] = {
         [
             {
                 "id": 7,
-                "session_id": "alpha",
+                "session_id": THREAD,
                 "message": {"type": "human", "data": {"content": "When is high tide?"}},
                 "created_at": "2026-01-02T03:04:05Z",
             },
             {
                 "id": 8,
-                "session_id": "alpha",
+                "session_id": THREAD,
                 "message": {"type": "ai", "data": {"content": "At 6."}},
                 "created_at": "2026-01-02T03:04:05Z",
             },
         ],
-        {"alpha": BOTH},
+        {THREAD: BOTH},
     ),
     "langchain: standard content blocks": Shape(
         f"{LANGCHAIN}/content.py",
@@ -631,7 +638,9 @@ SHAPES: dict[str, Shape] = {
                                 "type": "message",
                                 "role": "tool",
                                 "content": [{"type": "text", "text": "6"}],
+                                "tool_call_id": "t1",
                                 "tool_returns": [{"status": "success"}],
+                                "created_at": NOW,
                             },
                         ],
                     }
@@ -725,5 +734,23 @@ SHAPES: dict[str, Shape] = {
             }
         ],
         {"file": ["system: Be calm.", BOTH[0], "assistant: []", BOTH[1]]},
+    ),
+    "ai studio: a file of Drive, times and citations": Shape(
+        "https://github.com/Sinity/polylogue/blob/main/docs/providers/gemini.md",
+        [
+            {
+                "runSettings": {"model": "models/m", "safetySettings": []},
+                "citations": [{"uri": "https://example.org/tides"}],
+                "systemInstruction": {},
+                "chunkedPrompt": {
+                    "chunks": [
+                        {"driveDocument": {"id": "d1"}, "role": "user", "tokenCount": 9, "createTime": NOW},
+                        {"text": "When is high tide?", "role": "user", "tokenCount": 5, "createTime": NOW},
+                        {"text": "At 6.", "role": "model", "finishReason": "STOP", "createTime": NOW},
+                    ]
+                },
+            }
+        ],
+        {"file": ["user: []", *BOTH]},
     ),
 }

@@ -15,6 +15,9 @@ from memory.interchange.export import MODELS, all_records, json_lines
 from memory.models import MemoryItem
 from tests.docs.snippets import ROOT, below
 
+from .conversations import rejects_of, run_import
+from .shapes import SHAPES
+
 DOCUMENT = ROOT / "docs" / "import-export.md"
 
 
@@ -43,6 +46,49 @@ def test_its_commands_and_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         all_records(MODELS[name]).count() for name in MODELS
     )
     assert list(tmp_path.glob("*.rejects.jsonl")) == []
+
+
+# The file that a person has after the steps of the table, by product: its name, and the case whose content it has. The
+# name inside of a zip file follows the zip's.
+FILES = {
+    "ChatGPT": ("chatgpt-export.zip", "conversations.json", "chatgpt_branches.json"),
+    "Claude": ("data-2026-01-02.zip", None, "claude.zip"),
+    "Gemini": ("takeout.zip", "Takeout/My Activity/Gemini Apps/MyActivity.json", "gemini.json"),
+    "Google AI Studio": ("A prompt", None, None),
+    "LangChain": ("history.json", None, "langchain_blocks.json"),
+    "OpenAI, Anthropic": ("requests.jsonl", None, "openai_finetuning.jsonl"),
+    "ADK": ("session.json", None, "adk.json"),
+    "Letta": ("agent.af", None, "letta.json"),
+    "mem0": ("memories.json", None, "mem0.json"),
+    "ShareGPT": ("data.json", None, "sharegpt.json"),
+}
+CASES = Path(__file__).parent / "cases"
+
+
+def test_the_table_of_products_is_tested() -> None:
+    """Each product of the table has a file."""
+    table = DOCUMENT.read_text().split("| product | export | import |\n", 1)[1].split("\n\n", 1)[0]
+    assert [line.split("|")[1].strip() for line in table.splitlines()[1:]] == list(FILES)
+
+
+@pytest.mark.django_db(databases=["default", "memory"])
+@pytest.mark.parametrize("product", FILES)
+def test_the_export_of_a_product(product: str, tmp_path: Path) -> None:
+    """The command of the page imports it: items are added, nothing is rejected, and a second run adds nothing."""
+    name, member, case = FILES[product]
+    content = (CASES / case).read_bytes() if case else json.dumps(SHAPES["ai studio: a prompt with thoughts"].lines[0])
+    path = tmp_path / name
+    if member:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(member, content)
+            archive.writestr("chat.html", "<html></html>")
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, said = run_import(path)
+    assert (code, rejects_of(path)) == (0, []), said
+    assert "MemoryItem" in said
+    assert "added" in said
+    assert "added" not in run_import(path)[1]
 
 
 def test_every_option_is_described() -> None:
