@@ -22,7 +22,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-matrix test-others test-suites test-core test-firestore test-adapters test-typescript check audit format docs bench wheel changelog lock
+.PHONY: run test test-matrix test-others test-suites test-core test-firestore test-adapters test-typescript check audit format docs links bench wheel changelog lock
 
 run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -78,6 +78,9 @@ format: .venv/develop  ## Fix and format the code
 
 docs: .venv/develop  ## Build the documentation site in build/docs/
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs -d build/doctrees . build/docs
+
+links: .venv/develop  ## Request every external link of the documentation
+	$(BIN)/python -m sphinx -q -b linkcheck -c docs -d build/doctrees . build/links
 
 bench: .venv/develop  ## Measure the engine, the cache and search: docs/performance.md
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
