@@ -1,20 +1,23 @@
-"""Makes the README's screenshots anew: `.venv/bin/python docs/images/make.py`. Needs chromium and requirements-dev.txt.
+"""Makes the screenshots anew: `.venv/bin/python docs/images/make.py`. Needs chromium and requirements-dev.txt.
 
-It serves the project in this process, on databases in a temporary folder, and leaves nothing behind but the pictures.
+`PICTURES` are those of README and docs. `PAGES` are all pages of the admin: of each a sheet in `pages/` with the four
+screens. The project is served in this process, on databases in a temporary folder; only the pictures are left behind.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -22,9 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from tests.backends import chromium  # noqa: E402
 
-ITEMS = "/admin/memory/memoryitem/"
+MEMORY = "/admin/memory/"
+ITEMS = f"{MEMORY}memoryitem/"
 PICTURES = {
-    "conversation": "/admin/memory/usersession/ada_3Alisbon/conversation/",
+    "conversation": f"{MEMORY}usersession/ada_3Alisbon/conversation/",
     "changelist": f"{ITEMS}?user_id=ada",
     "dashboard": f"{ITEMS}dashboard/",
     "people": f"{ITEMS}people/",
@@ -32,9 +36,33 @@ PICTURES = {
     "search": f"{ITEMS}search/?user=ada&q=Can+she+climb+stairs%3F",
     "history": f"{ITEMS}edited/history/",
 }
+PAGES = {
+    "app": MEMORY,
+    "dashboard": PICTURES["dashboard"],
+    "people": PICTURES["people"],
+    "person": PICTURES["person"],
+    "erase": f"{ITEMS}people/mateo/erase/",
+    "search": PICTURES["search"],
+    "items": ITEMS,
+    "items-of-a-person": PICTURES["changelist"],
+    "items-searched": f"{ITEMS}?q=user:ada+Can+she+climb+stairs%3F",
+    "item": f"{ITEMS}edited/change/",
+    "history": PICTURES["history"],
+    "sessions": f"{MEMORY}usersession/",
+    "session": f"{MEMORY}usersession/ada_3Alisbon/change/",
+    "conversation": PICTURES["conversation"],
+    "conversation-in-pages": f"{MEMORY}usersession/ada_3Along/conversation/?oldest=",
+    "agent-data": f"{MEMORY}agentdata/",
+    "checkpoints": f"{MEMORY}agentcheckpoint/",
+    "feedback": f"{MEMORY}searchlabel/",
+    "tokens": "/admin/memory_access/accesstoken/",
+}
 # Also in the dark, and as wide as a phone.
 ALSO = ("dashboard", "conversation", "search")
 SCREENS = {"": ("light", 1360), "-dark": ("dark", 1360), "-phone": ("light", 390), "-phone-dark": ("dark", 390)}
+# Of a sheet: the screens side by side, smaller.
+SHEET = """<body style="margin:0;display:flex;gap:12px;background:#888">{}</body>"""
+SHEET_HEIGHT = 560
 HEIGHT = 900
 CROWD = ("bela", "chen", "dmitri", "efua", "farid", "grace", "hanne", "ivo", "jun", "kofi", "lena", "mateo")
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -143,6 +171,36 @@ def seed_crowd() -> None:
         MemoryItem.objects.for_user("ada").search(question)
 
 
+def seed_more() -> None:
+    """What is on the pages of agents' data, checkpoints, feedback and tokens; a long conversation; a kept version."""
+    from django.contrib.auth import get_user_model
+
+    from memory.access.models import AccessToken
+    from memory.models import AgentCheckpoint, AgentData, MemoryItem, SearchLabel
+
+    MemoryItem.objects.bulk_create(
+        MemoryItem(
+            user_id="ada", session_id="long", item_type="message", text_content=f"Line {number} of a long talk.",
+            metadata={"role": ("user", "assistant")[number % 2]}, timestamp=START + timedelta(minutes=number),
+        )
+        for number in range(250)
+    )  # fmt: skip
+    item = MemoryItem.objects.get(pk="edited")
+    item.importance = 0.9
+    item.save(update_fields=["importance"])
+    for number, thread in enumerate(("lisbon", "lisbon", "tests")):
+        AgentData.objects.create(
+            agent_id="planner", data_type="plan", content={"step": number, "for": thread}, timestamp=START
+        )
+        AgentCheckpoint.objects.create(
+            id=f"point-{number}", user_id="ada", thread_id=thread, place=thread, checkpoint_id=f"1f0-{number}",
+            step=number, source="loop", data=b"{}",
+        )  # fmt: skip
+    for question, answers in (("Can she climb stairs?", True), ("what to pack", True), ("Who painted it?", False)):
+        SearchLabel.store("ada", question, "edited", answers=answers, by="admin")
+    AccessToken.objects.issue(get_user_model().objects.get(username="admin"), name="travel agent")
+
+
 @contextmanager
 def service() -> Iterator[str]:
     """The project, migrated and served on a free port; gives its address."""
@@ -158,12 +216,14 @@ def service() -> Iterator[str]:
         import django
 
         django.setup()
+        from django.conf import settings
         from django.contrib.staticfiles.handlers import StaticFilesHandler
         from django.core.management import call_command
         from django.core.servers.basehttp import ThreadedWSGIServer
         from django.core.wsgi import get_wsgi_application
         from django.test.testcases import QuietWSGIRequestHandler
 
+        settings.MEMORY = {**settings.MEMORY, "VERSIONS": 10, "ERASURE_CHECK": None}
         for alias in ("default", "memory"):
             call_command("migrate", database=alias, verbosity=0)
         server = ThreadedWSGIServer(("127.0.0.1", 0), QuietWSGIRequestHandler)
@@ -176,23 +236,59 @@ def service() -> Iterator[str]:
             server.server_close()
 
 
+def log_in(browser: Browser, address: str, scheme: Any, width: int) -> Page:
+    """A page of a screen, whose user may see everything."""
+    page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)
+    page.goto(f"{address}/admin/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "admin")
+    page.click("input[type=submit]")
+    return page
+
+
+def take_pictures(pages: Mapping[str, Page], address: str) -> None:
+    """The pictures of README and docs."""
+    for suffix, page in pages.items():
+        for name in PICTURES if not suffix else ALSO:
+            page.goto(address + PICTURES[name])
+            page.screenshot(path=HERE / f"{name}{suffix}.png")
+
+
+def take_sheets(pages: Mapping[str, Page], address: str, sheet: Page) -> None:
+    """A picture of each page on all screens, and of the list of people after an erasure."""
+    for name, path in PAGES.items():
+        for page in pages.values():
+            page.goto(address + path)
+        keep_sheet(name, pages, sheet)
+    first, *others = pages.values()
+    first.goto(address + PAGES["erase"])
+    first.click("#content-main form button[type=submit], #content-main form input[type=submit]")
+    for page in others:
+        page.goto(address + PICTURES["people"])
+    keep_sheet("erased", pages, sheet)
+
+
+def keep_sheet(name: str, pages: Mapping[str, Page], sheet: Page) -> None:
+    """The screens of what the pages show, side by side."""
+    screens = [base64.b64encode(page.screenshot()).decode() for page in pages.values()]
+    tag = '<img height="{}" alt="" src="data:image/png;base64,{}">'
+    sheet.set_content(SHEET.format("".join(tag.format(SHEET_HEIGHT, screen) for screen in screens)))
+    sheet.screenshot(path=HERE / "pages" / f"{name}.jpg", type="jpeg", quality=82)
+
+
 def main() -> None:
     """Serve, fill, log in, and take the pictures."""
+    (HERE / "pages").mkdir(exist_ok=True)
     with service() as address:
         seed()
         seed_crowd()
+        seed_more()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-            for suffix, (scheme, width) in SCREENS.items():
-                page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
-                page.goto(f"{address}/admin/")
-                page.fill("#id_username", "admin")
-                page.fill("#id_password", "admin")
-                page.click("input[type=submit]")
-                for name in PICTURES if not suffix else ALSO:
-                    page.goto(address + PICTURES[name])
-                    page.screenshot(path=HERE / f"{name}{suffix}.png")
-                page.close()
+            pages = {suffix: log_in(browser, address, *screen) for suffix, screen in SCREENS.items()}
+            take_pictures(pages, address)
+            width = sum(round(width * SHEET_HEIGHT / HEIGHT) + 12 for _, width in SCREENS.values()) - 12
+            take_sheets(pages, address, browser.new_page(viewport={"width": width, "height": SHEET_HEIGHT}))
             browser.close()
 
 
