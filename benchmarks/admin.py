@@ -106,8 +106,10 @@ def fill_sql(items: int, users: int, now: datetime) -> None:
     names = ("id", "user_id", "session_id", "item_type", "persona_active", "text_content", "metadata", "timestamp",
              "expiration", "content_hash", "embedding_model", "written")  # fmt: skip
     of = MemoryItem._meta
-    columns = ", ".join(f'"{of.get_field(name).column}"' for name in names)
-    sql = f"INSERT INTO {of.db_table} ({columns}) VALUES ({', '.join(['%s'] * len(names))})"  # noqa: S608
+    rest = [one for one in of.concrete_fields if one.name not in names and not one.null]
+    defaults = [one.get_db_prep_save(one.get_default(), connections["memory"]) for one in rest]
+    columns = ", ".join(f'"{of.get_field(name).column}"' for name in (*names, *(one.name for one in rest)))
+    sql = f"INSERT INTO {of.db_table} ({columns}) VALUES ({', '.join(['%s'] * (len(names) + len(rest)))})"  # noqa: S608
     written = now.replace(tzinfo=None).isoformat(" ")
     found: dict[tuple[str, str], list[datetime]] = {}
     batch: list[tuple[Any, ...]] = []
@@ -119,7 +121,8 @@ def fill_sql(items: int, users: int, now: datetime) -> None:
         for row in rows(items, users, now):
             *first, metadata, moment, expiration = row
             found.setdefault((row[1], row[2]), []).append(moment)
-            batch.append((*first, json.dumps(metadata), as_sql(moment), as_sql(expiration), "", "none", written))
+            kept = (json.dumps(metadata), as_sql(moment), as_sql(expiration), "", "none", written)
+            batch.append((*first, *kept, *defaults))
             if len(batch) == ROWS_AT_ONCE:
                 cursor.executemany(sql, batch)
                 batch.clear()
