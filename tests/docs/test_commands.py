@@ -32,7 +32,7 @@ ELSEWHERE = {
     "createsuperuser": "tests/docs/test_readme.py",
     "runserver": "tests/deploy/test_tutorial.py",
     "check": "tests/settings",
-    "memory_evaluate": "tests/search/test_quality.py",
+    "memory_evaluate": "tests/search/test_labelled.py",
     "memory_cache": "tests/cache/test_command.py",
     "memory_reembed": "tests/search/test_embedding.py",
     "firestore_constraints": "tests/engine",
