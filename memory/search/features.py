@@ -21,7 +21,7 @@ from .answers import KINDS, MOST_READ
 from .compounds import COMPOUNDING, SHARE, kin
 from .corpus import ASKS, FIRST_PERSON, HAS_DIGIT, HAS_NAME, HAS_NUMBER, HAS_TIME, Corpus, Integers, Places
 from .dates import Named, named
-from .embedders.checked import query_vector
+from .embedders.checked import query_vectors
 from .languages import ENGLISH, detected
 from .lexicon import Lexicon, lexicon_of
 from .terms import MAX_QUERY_TERMS, index_terms, stop_terms, words
@@ -72,9 +72,8 @@ def asked(text: str, embedder: Embedder | None = None, language: str | None = No
         return Asked(text, language, None, None, None, asker)
     stops = stop_terms(ENGLISH)
     content = " ".join(word for word in words(text) if not stops.issuperset(index_terms(word, language)))
-    vector = query_vector(embedder, text)
-    other = query_vector(embedder, content) if content else vector
-    return Asked(text, language, vector, other, lexicon_of(embedder), asker)
+    vectors = query_vectors(embedder, list(dict.fromkeys((text, content or text))))
+    return Asked(text, language, vectors[0], vectors[-1], lexicon_of(embedder), asker)
 
 
 def sought_languages(question: Asked, corpus: Corpus) -> tuple[str, ...]:

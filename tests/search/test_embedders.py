@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from memory.search.embedders.google import BATCH, GoogleEmbedder
 from memory.search.embedders.multilingual import MAX_CHARACTERS, MultilingualEmbedder
 from memory.search.embedders.sentence_transformers import SentenceTransformersEmbedder
 from memory.search.embedders.static import StaticEmbedder
+from memory.search.features import asked
 from memory.testing.embedders import DeterministicEmbedder
 
 
@@ -298,3 +299,33 @@ def test_static_vectors_are_the_averages_of_wordllama() -> None:
     found = StaticEmbedder().embed_documents(texts)
     np.testing.assert_allclose(found, normalized(expected), atol=1e-6)
     np.testing.assert_allclose(StaticEmbedder().embed_query(texts[3]), found[3], atol=1e-6)
+
+
+def test_a_question_is_embedded_in_one_call() -> None:
+    """As it is and without stop words, if the embedder can; otherwise one after the other, with the same vectors."""
+
+    class Together(DeterministicEmbedder):
+        calls: ClassVar[list[list[str]]] = []
+
+        def embed_queries(self, texts: list[str]) -> Any:
+            self.calls.append(texts)
+            return self.embed_documents(texts)
+
+    for text, calls in (
+        ("Where is the red ferry?", ["Where is the red ferry?", "red ferry"]),
+        ("red ferry", ["red ferry"]),
+    ):
+        one, other = asked(text, Together()), asked(text, DeterministicEmbedder())
+        assert Together.calls.pop() == calls
+        assert np.array_equal(one.vector, other.vector)
+        assert np.array_equal(one.content_vector, other.content_vector)
+
+
+@pytest.mark.parametrize("vectors", [np.zeros((1, 5)), np.zeros(256), None])
+def test_wrong_vectors_of_a_question_raise(vectors: Any) -> None:
+    class Wrong(DeterministicEmbedder):
+        def embed_queries(self, texts: list[str]) -> Any:
+            return vectors
+
+    with pytest.raises(EmbedderError):
+        asked("Where is the red ferry?", Wrong())
