@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 from unittest import mock
 
+import django
 import numpy as np
 
 from benchmarks.fit_ranking import DATA, FILES, corpus_of
-from memory.search import choosing
 from memory.search.corpus import Corpus
-from memory.search.directory import Directory, Listed
 from memory.search.embedders.multilingual import MultilingualEmbedder
 from memory.search.features import Asked, asked
-from memory.search.known_filters import EVERYTHING
 from memory.search.relevance import rank
 from memory.search.segments import MOST_BYTES, Segment
 from memory.search.summaries import Summaries
@@ -62,6 +61,11 @@ def recall(question: Asked, evidence: frozenset[str], corpus: Corpus) -> float:
 
 def measured(segments: Mapping[str, Segment], questions: Sequence[Label]) -> Iterator[dict[str, Any]]:
     """For each share of the memory the mean recall."""
+    # These need the settings.
+    from memory.search import choosing
+    from memory.search.directory import Directory, Listed
+    from memory.search.known_filters import EVERYTHING
+
     items = sum(map(len, segments.values()))
     listed = tuple(Listed(name, len(one), MOST_BYTES, "", MODEL) for name, one in segments.items())
     directory, summaries = Directory(1, listed, 1, 1, 0), Summaries.of(segments, MODEL)
@@ -95,6 +99,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[300, 900], help="items of a segment")
     options = parser.parse_args()
+    os.environ.update(APP_ENV="test", DJANGO_SETTINGS_MODULE="settings")
+    django.setup()
     embedder = MultilingualEmbedder()
     every = list(conversations())
     corpus = Corpus.concat([corpus_of(one["turns"], embedder) for one in every])

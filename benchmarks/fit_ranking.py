@@ -35,9 +35,11 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "search" / "data"
 WRITTEN = ROOT / "memory" / "search" / "weights.py"
 KINDS = ("assistant", "chinese", "facts", "german", "japanese", "mixed", "support", "tools")
+UNFITTED = tuple(f"kinds/{kind}_{half}.json" for kind in ("arabic", "spanish") for half in ("tuning", "heldout"))
+"""Kinds of which both halves are only measured."""
 FILES = {
     "tuning": ("friends.json", "tuning.json", *(f"kinds/{kind}_tuning.json" for kind in KINDS)),
-    "heldout": ("friends_heldout.json", "heldout.json", *(f"kinds/{kind}_heldout.json" for kind in KINDS)),
+    "heldout": ("friends_heldout.json", "heldout.json", *(f"kinds/{kind}_heldout.json" for kind in KINDS), *UNFITTED),
 }
 TOGETHER = {"oblique": "plain"}  # kinds whose questions are about the same conversations
 PENALTY = 2.0
