@@ -6,6 +6,9 @@ Starts the service with production's settings, on SQLite unless `FIRESTORE_EMULA
 settings on the emulator), with one worker of gunicorn. Each request is sent by a user with a token, one at a time.
 Fails unless every response is a 4xx, the worker is the same afterwards, and its CPU seconds and the growth of its
 memory are at most `MOST_CPU_SECONDS` and `MOST_GROWTH` in all.
+
+Then come searches: valid ones, of the hostile texts of `benchmarks.bounds`, which another process has stored. Each must
+be a 200, and take at most `MOST_SEARCH_SECONDS` of CPU and `MOST_GROWTH` of memory.
 """
 
 from __future__ import annotations
@@ -23,10 +26,12 @@ from urllib.parse import quote
 
 import requests
 
+from benchmarks import bounds
 from tests import live
 
 MIB = 1024 * 1024
 MOST_CPU_SECONDS = 2.0
+MOST_SEARCH_SECONDS = 1.0
 MOST_GROWTH = 200 * MIB
 TICKS = os.sysconf("SC_CLK_TCK")
 ITEMS, BULK = "/api/memory-items/", "/api/memory-items/bulk/"
@@ -51,6 +56,7 @@ class Cost:
     cpu: float
     growth: int
     size: int
+    peak: int = 0
 
 
 def repeated(before: bytes, unit: bytes, after: bytes, size: int) -> bytes:
@@ -98,7 +104,21 @@ QUERIES = {
     "a long id": f"{ITEMS}{'i' * 3900}/",
     "an id of percent signs": f"{ITEMS}{quote('%' * 1200)}/",
     "a long path": f"/api/{'a/' * 1900}",
+    "a search for more than a search returns": f"{SEARCH}?q=apple&limit=101",
+    "a search with a score of no number": f"{SEARCH}?q=apple&min_score=nan",
+    "a search as of no time": f"{SEARCH}?q=apple&as_of={'9' * 3000}",
+    "a search of a long user": f"{SEARCH}?q=apple&user_id={'u' * 3800}",
 }
+QUESTIONS = {
+    "eleven questions": {"questions": ["apple"] * 11},
+    "a question of 10,001 characters": {"questions": ["a" * 10_001]},
+    "no question": {"questions": []},
+    "questions of lists": {"questions": [["apple"]] * 10},
+    "a question of a lone surrogate": {"questions": ["\ud800"]},
+}
+SHARE = 5
+"""Of the texts of `benchmarks.bounds`, one of so many is stored."""
+STATES = ("new", "indexed")
 
 
 def attacks() -> list[Attack]:
@@ -112,7 +132,55 @@ def attacks() -> list[Attack]:
     sent += [Attack(f"unknown keys, 8 MiB, {path}", path, keys(8 * MIB - 100)) for path in COLLECTIONS]
     sent += [Attack(f"90,000 unknown keys, {path}", path, keys(90_000 * 13)) for path in COLLECTIONS]
     sent += [Attack(f"{name}, below the limits", BULK, body) for name, body in below_the_limits()]
+    sent += [Attack(name, SEARCH, json.dumps(body).encode()) for name, body in QUESTIONS.items()]
     return sent + [Attack(name, path) for name, path in QUERIES.items()]
+
+
+def fill() -> None:
+    """Store the texts of `benchmarks.bounds`, each kind for a user of its own, with and without an index."""
+    from memory.models import MemoryItem
+    from memory.search.packing import pack
+
+    using = MemoryItem.objects.db
+    for kind, (count, text) in bounds.TEXTS.items():
+        metadata = bounds.METADATA.get(kind, {})
+        for state in STATES:
+            values = {"user_id": f"{kind}, {state}", "session_id": "s", "item_type": "message", "metadata": metadata}
+            for _ in range(0, count // SHARE, bounds.BATCH):
+                texts = [text() for _ in range(bounds.BATCH)]
+                MemoryItem.objects.bulk_create(MemoryItem(**values, text_content=one) for one in texts)
+        pack(f"{kind}, indexed", using)
+
+
+def searches() -> list[Attack]:
+    """Valid searches, each the first one of its memory, but for those of the questions."""
+    long = bounds.words(1_250)[:10_000]
+    found = [
+        Attack(
+            f"search, {kind}, {state}, limit 100",
+            f"{SEARCH}?q={quote(bounds.ASKED)}&limit=100&user_id={quote(f'{kind}, {state}')}",
+        )
+        for kind in bounds.TEXTS
+        for state in STATES
+    ]
+    of = {"user_id": "distinct words, indexed", "limit": 100}
+    questions = {
+        "a question of 10,000 characters": {"questions": [long]},
+        "ten questions of 10,000 characters": {"questions": [bounds.words(1_250)[:10_000] for _ in range(10)]},
+        "a question of 10,000 letters": {"questions": ["a" * 10_000]},
+        "a question of 5,000 Chinese letters": {"questions": ["".join(map(chr, range(0x4E00, 0x4E00 + 5_000)))]},
+        "every option": {
+            "questions": [bounds.ASKED],
+            "explain": True,
+            "hidden": True,
+            "importance": 1,
+            "recency": 1,
+            "metadata_key": "numbers",
+        },
+    }
+    return found + [
+        Attack(f"search, {name}", SEARCH, json.dumps({**of, **body}).encode()) for name, body in questions.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -137,10 +205,22 @@ class Worker:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
 
+    def forget_peak(self) -> None:
+        """`VmHWM` counts from now on."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def settle(self) -> None:
+        """Wait until it has no more work: an index follows some searches."""
+        before = -1.0
+        while (now := self.cpu()) > before:
+            before = now
+            time.sleep(1)
+
 
 def cost(service: live.Service, worker: Worker, attack: Attack, token: str) -> Cost:
     """Send one request and measure it."""
     headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
+    worker.forget_peak()
     cpu, memory = worker.cpu(), worker.memory()
     response = requests.request(
         "GET" if attack.body is None else "POST",
@@ -149,7 +229,8 @@ def cost(service: live.Service, worker: Worker, attack: Attack, token: str) -> C
         headers=headers,
         timeout=120,
     )
-    return Cost(response.status_code, worker.cpu() - cpu, worker.memory() - memory, len(response.content))
+    cpu, peak = worker.cpu() - cpu, worker.memory("VmHWM") - memory
+    return Cost(response.status_code, cpu, worker.memory() - memory, len(response.content), peak)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,7 +257,11 @@ def main(arguments: list[str] | None = None) -> int:
             worker = Worker.of(service)
             before, began, cpu = worker.memory(), time.monotonic(), worker.cpu()
             costs = {attack.name: cost(service, worker, attack, token) for attack in attacks()}
-            return report(costs, worker, before, worker.cpu() - cpu, time.monotonic() - began, chosen.all, service)
+            growth = worker.memory() - before, max(each.peak for each in costs.values())
+            seconds = time.monotonic() - began
+            failed = report(costs, worker, growth, worker.cpu() - cpu, seconds, chosen.all, service)
+            live.manage("shell", "-v0", "-c", "from benchmarks.abuse import fill; fill()", **variables)
+            return failed | report_searches(settled_costs(service, worker, token), worker, service)
 
 
 def variables_of(folder: Path) -> dict[str, str]:
@@ -188,12 +273,42 @@ def variables_of(folder: Path) -> dict[str, str]:
     return variables
 
 
-def report(
-    costs: dict[str, Cost], worker: Worker, before: int, cpu: float, seconds: float, every: bool, service: live.Service
-) -> int:
+def settled_costs(service: live.Service, worker: Worker, token: str) -> dict[str, Cost]:
+    """The cost of each search until its response, without that of the index which follows."""
+    costs = {}
+    for search in searches():
+        worker.settle()
+        costs[search.name] = cost(service, worker, search, token)
+    return costs
+
+
+def report_searches(costs: dict[str, Cost], worker: Worker, service: live.Service) -> int:
     """Print the figures; 1 if a limit is broken."""
-    alive = Worker.of(service) == worker and service.request("/api/health/live").status_code == 200
-    growth, peak = worker.memory() - before, worker.memory("VmHWM") - before
+    for name, each in sorted(costs.items(), key=lambda found: -found[1].cpu):
+        print(f"{each.status} {each.cpu:6.2f} CPU-s {each.peak / MIB:7.1f} MiB {each.size:7d} bytes  {name}")
+    print(json.dumps({"searches": len(costs), "worker_alive": is_alive(service, worker)}, indent=2))
+    within = all(
+        each.status == 200 and each.cpu <= MOST_SEARCH_SECONDS and each.peak <= MOST_GROWTH for each in costs.values()
+    )
+    return int(not (within and is_alive(service, worker)))
+
+
+def is_alive(service: live.Service, worker: Worker) -> bool:
+    """Whether the worker is the same as before, and answers."""
+    return Worker.of(service) == worker and service.request("/api/health/live").status_code == 200
+
+
+def report(
+    costs: dict[str, Cost],
+    worker: Worker,
+    grown: tuple[int, int],
+    cpu: float,
+    seconds: float,
+    every: bool,
+    service: live.Service,
+) -> int:
+    """Print the figures; 1 if a limit is broken. `grown` is the growth of memory at the end, and the most."""
+    alive, (growth, peak) = is_alive(service, worker), grown
     ranked = sorted(costs.items(), key=lambda each: -each[1].cpu)
     for name, each in ranked if every else ranked[:10]:
         print(f"{each.status} {each.cpu:6.2f} CPU-s {each.growth / MIB:7.1f} MiB {each.size:7d} bytes  {name}")
