@@ -16,6 +16,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 refuse_implicit_development()
 django_application = get_asgi_application()
 
+from .warm import warm_up  # noqa: E402 - needs Django's settings
+
+warm_up()
+
 LIVE = frozenset({"/api/health/live", "/api/health/live/"})
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
 
 from orchestra.warm import warm_up
+from tests import live
 
 
 class Loaded:
@@ -44,3 +48,22 @@ def test_a_worker_starts_without_a_reranker_that_cannot_be_loaded(
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "The reranker cannot be used."
     ]
+
+
+def test_nothing_of_search_is_loaded_later() -> None:
+    """A process that has been warmed up imports and reads no file of a model in its first search."""
+    program = (
+        "import builtins, sys, django; django.setup(); from memory.search import warm_up; warm_up(); "
+        "from memory.conf import memory_settings; from memory.search.features import asked; "
+        "from memory.search.embedders import multilingual; "
+        "loaded = set(sys.modules); counts = [one.cache_info().misses for one in (multilingual._encoder, "
+        "multilingual._reduced)]; question = asked('who sings?', memory_settings.embedder); "
+        "memory_settings.embedder.embed_quickly(['a text']); question.lexicon.embed(['word']); "
+        "print(sorted(set(sys.modules) - loaded), [one.cache_info().misses for one in (multilingual._encoder, "
+        "multilingual._reduced)] == counts == [1, 1])"
+    )
+    environment = {**os.environ, "APP_ENV": "test", "DJANGO_SETTINGS_MODULE": "settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, cwd=live.ROOT
+    )
+    assert done.stdout.strip() == "[] True"
