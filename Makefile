@@ -69,7 +69,7 @@ check: .venv/develop  ## Run the linters, the type checker and the index check
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py firestore_indexes --database memory --check
 
-audit: .venv/develop  ## Look up known vulnerabilities of the pinned packages
+audit: .venv/develop  ## Look up known vulnerabilities of the pinned packages, and check the workflows
 	$(BIN)/python -m tests.audit
 
 format: .venv/develop  ## Fix and format the code

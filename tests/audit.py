@@ -1,9 +1,9 @@
-"""Known vulnerabilities of the pinned packages, by pip-audit.
+"""Known vulnerabilities of the pinned packages, by pip-audit, and weaknesses of the workflows, by zizmor.
 
     python -m tests.audit
 
-The exit code is 1 for a known vulnerability. A service of advisories that does not respond, or does not know the
-packages, is reported and fails nothing: a build must not depend on it.
+The exit code is 1 for a known vulnerability or a weakness. A service of advisories that does not respond, or does not
+know the packages, is reported and fails nothing: a build must not depend on it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("requirements.txt", "requirements-dev.txt")
+WORKFLOWS = ROOT / ".github" / "workflows"
 SECONDS = 300
 AUDIT = ("-m", "pip_audit", "--no-deps", "--disable-pip", "--progress-spinner", "off", "--timeout", "15")
 
@@ -53,9 +54,20 @@ def report(file: str, packages: list[dict[str, Any]] | None) -> tuple[list[str],
     return [f"{file}: {len(packages) - skipped} packages audited, {skipped} unknown to the service", *lines], not lines
 
 
+def checked_workflows(folder: Path = WORKFLOWS, zizmor: str | None = None) -> tuple[list[str], bool]:
+    """The lines to print, and whether zizmor found no weakness. Asks no service."""
+    executable = zizmor or str(Path(sys.executable).with_name("zizmor"))
+    command = [executable, "--offline", "--no-progress", "--persona=pedantic", "--format=plain", str(folder)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"{folder.name}: not checked by zizmor: {error}"], False
+    return [f"{folder.name}: {done.stdout.strip() or done.stderr.strip()}"], done.returncode == 0
+
+
 def main() -> int:
-    """Audit all files; 1 for a known vulnerability."""
-    reports = [report(file, audited(file)) for file in FILES]
+    """Audit all files; 1 for a known vulnerability or a weakness."""
+    reports = [*(report(file, audited(file)) for file in FILES), checked_workflows()]
     sys.stdout.writelines(f"{line}\n" for lines, _ in reports for line in lines)
     return int(not all(is_clean for _, is_clean in reports))
 

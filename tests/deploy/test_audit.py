@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,3 +35,32 @@ def test_an_audit_that_cannot_run_is_no_failure(monkeypatch: pytest.MonkeyPatch)
     """Here pip-audit itself is missing."""
     monkeypatch.setattr(audit, "AUDIT", ("-m", "no_such_module"))
     assert audit.audited("requirements.txt") is None
+
+
+UNSAFE = """
+on: pull_request_target
+jobs:
+  greet:
+    runs-on: ubuntu-24.04
+    steps:
+      - run: echo "${{ github.event.pull_request.title }}"
+"""
+
+
+@pytest.mark.skipif(not Path(sys.executable).with_name("zizmor").exists(), reason="zizmor is not installed")
+def test_workflows_are_checked(tmp_path: Path) -> None:
+    """Ours have no weakness; one that runs a stranger's text has."""
+    assert audit.checked_workflows()[1]
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "unsafe.yml").write_text(UNSAFE)
+    lines, is_clean = audit.checked_workflows(folder)
+    assert not is_clean
+    assert "template-injection" in "".join(lines)
+
+
+def test_a_missing_zizmor_fails() -> None:
+    """It asks no service, so nothing excuses it."""
+    lines, is_clean = audit.checked_workflows(zizmor="/no/such/zizmor")
+    assert not is_clean
+    assert "not checked" in "".join(lines)
