@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Collection
@@ -19,6 +20,8 @@ from memory.backends import clock
 
 KEYS_AT_ONCE = 500
 """Keys of Redis in one round trip."""
+
+_SPECIAL = re.compile(r"[\\*?\[\]^-]")
 
 T = TypeVar("T")
 
@@ -30,6 +33,11 @@ LONGEST_PAUSE_SECONDS = 2.0
 # A circuit that opens within this time after it closed continues with growing pauses.
 STABLE_SECONDS = 10.0
 MOST_REMEMBERED = 100_000
+
+
+def literal(text: str) -> str:
+    """The glob of Redis that matches this text alone."""
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", text)
 
 
 class Unavailable(Exception):  # noqa: N818  (a state, named as health names it)

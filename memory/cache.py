@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from memory.backends.firestore.values.batching import batches
 
-from .breaker import KEYS_AT_ONCE, Breaker, Unavailable
+from .breaker import KEYS_AT_ONCE, Breaker, Unavailable, literal
 
 if TYPE_CHECKING:
     from django_redis.cache import RedisCache
@@ -276,7 +276,7 @@ class ConversationCache:
                     yield json.loads(info["name"]), info
 
     def _scan(self, pattern: str) -> Iterator[str]:
-        match = str(self.cache.make_key(PREFIX + pattern))
+        match = literal(str(self.cache.make_key(PREFIX))) + pattern
         found: list[Any] = self.breaker.call(lambda: list(self.client.scan_iter(match=match, count=KEYS_AT_ONCE)))
         return map(_text, found)
 

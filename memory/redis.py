@@ -18,7 +18,7 @@ from django.core.cache import BaseCache, caches
 
 from memory.backends.firestore.values.batching import batches
 
-from .breaker import KEYS_AT_ONCE, Breaker, Unavailable
+from .breaker import KEYS_AT_ONCE, Breaker, Unavailable, literal
 from .extras import MissingExtra
 
 try:
@@ -41,7 +41,6 @@ READS = frozenset({"GET", "MGET", "EXISTS", "TTL", "PTTL", "SCAN", "KEYS", "PING
 PROBE_KEY = "memory:probe"
 # A key of a cached conversation: the cache's prefix and version, the app's prefix, a digest in braces.
 CONVERSATION_KEY = re.compile(r"(.*memory:h:)\{[^{}]*\}:(?:state|order)", re.DOTALL)
-GLOB = re.compile(r"[\\*?\[\]^-]")
 
 
 class ServiceRefusedError(redis.ConnectionError):
@@ -254,11 +253,7 @@ def condensed(keys: Collection[str]) -> set[str]:
 
 
 def _conversations(prefix: str) -> Pattern:
-    return Pattern(f"{GLOB.sub(_escaped, prefix)}{{*")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\{match[0]}"
+    return Pattern(f"{literal(prefix)}{{*")
 
 
 def _drop(client: Client, keys: Collection[str]) -> None:

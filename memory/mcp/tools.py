@@ -17,6 +17,8 @@ from django.db import IntegrityError, connections
 from memory import history
 from memory.api.fields import prohibits_nul
 from memory.api.pagination import PAGE_BYTES, up_to
+from memory.backends.firestore.values.batching import batches
+from memory.backends.firestore.values.sizes import ByteBudget
 from memory.conf import memory_settings
 from memory.contention import in_transaction, write_transaction
 from memory.models import MemoryItem, UserSession
@@ -34,6 +36,8 @@ from .schemas import Schema, moment, obj
 
 READ, WRITE, FORGET = "read", "write", "forget"
 MOST_IDS: Final = 100
+IDS_AT_ONCE: Final = 10
+"""Items that `get` reads at once, since each may have 4 MB in memory."""
 MOST_RECENT: Final = 200
 MOST_SESSIONS: Final = 100
 LONGEST_NAME: Final = 255
@@ -218,12 +222,20 @@ def recent(caller: Caller, given: Mapping[str, Any]) -> Answer:
 def get(caller: Caller, given: Mapping[str, Any]) -> Answer:
     """Items by id; those of others are not there."""
     ids = list(dict.fromkeys(given["ids"]))
-    found = live_records(memory_settings.database, ids)
-    own = {pk: item for pk, item in found.items() if item.user_id == caller.owner}
+    own: dict[str, MemoryItem] = {}
+    read: set[str] = set()
+    budget = ByteBudget(PAGE_BYTES)
+    for some in batches(ids, IDS_AT_ONCE):
+        if budget.is_spent:
+            break
+        found = live_records(memory_settings.database, list(some))
+        mine = (found[pk] for pk in some if pk in found and found[pk].user_id == caller.owner)
+        own |= {item.pk: item for item in budget.take(mine)}
+        read.update(pk for pk in some if pk in own or pk not in found or found[pk].user_id != caller.owner)
     answer = items_of([own[pk] for pk in ids if pk in own])
     told = {item["id"] for item in answer.content["items"]}
-    left_out = [pk for pk in ids if pk in own and pk not in told]
-    missing = [pk for pk in ids if pk not in own]
+    left_out = [pk for pk in ids if pk not in told and (pk in own or pk not in read)]
+    missing = [pk for pk in ids if pk in read and pk not in own]
     return Answer({**answer.content, "missing": missing, "left_out": left_out})
 
 

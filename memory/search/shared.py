@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from memory.breaker import Unavailable
+from memory.breaker import Unavailable, literal
 from memory.coherence import redis_cache_of
 from memory.conf import memory_settings
 
@@ -64,7 +64,8 @@ def forget_matching(is_one: Callable[[str], bool]) -> int:
     client, start = raw_client(cache), str(cache.make_key(PREFIX))
 
     def drop() -> int:
-        keys = [key.decode() if isinstance(key, bytes) else str(key) for key in client.scan_iter(match=f"{start}*")]
+        matching = client.scan_iter(match=f"{literal(start)}*")
+        keys = [key.decode() if isinstance(key, bytes) else str(key) for key in matching]
         found = [key for key in keys if is_one(key[len(start) :])]
         pipeline = client.pipeline(transaction=False)
         for key in found:

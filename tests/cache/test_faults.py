@@ -18,6 +18,7 @@ from django.core.cache import cache as django_cache
 
 from memory import breaker, history
 from memory.cache import Conversation, ConversationCache
+from memory.history import cache_of
 from memory.models import MemoryItem
 from memory.testing.redis import RedisServer
 from tests.faults.tcp import Proxy
@@ -415,3 +416,21 @@ def breaker_closed_or_not() -> Iterator[None]:
         yield
     except breaker.Unavailable:
         return
+
+
+def test_a_prefix_of_special_characters_is_no_pattern(use_redis: Use, start_redis: Start, settings: Any) -> None:
+    """`KEY_PREFIX` "app*" names the keys of its own cache alone: `clear` deletes those of no other application."""
+    server = start_redis()
+    use_redis(server)
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": "[a]pp*"}}
+    cache = cache_of("memory")
+    assert cache is not None
+    item(1, session_id="chat").save()
+    read_history("chat")
+    foreign = ["apple:1:memory:h:{0}:state", "[a]pple:1:memory:h:{0}:order"]
+    for key in foreign:
+        server.client().set(key, "kept")
+    assert cache.stats().conversations == 1
+    assert cache.clear() > 0
+    assert cache.stats().conversations == 0
+    assert all(server.client().exists(key) for key in foreign)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from django.utils import timezone
 
+from memory.mcp import tools
 from memory.mcp.tools import TOOLS
 from memory.models import MemoryItem, UserSession
 
@@ -128,6 +129,23 @@ def test_get(ada: Mcp, chat: list[MemoryItem]) -> None:
     found = ada.call("get", ids=["i2", "eves", "none", "i0", "i2"])
     assert [one["id"] for one in found["items"]] == ["i2", "i0"]
     assert (found["missing"], found["left_out"]) == (["eves", "none"], [])
+
+
+def test_get_reads_no_more_than_a_page(ada: Mcp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large items those that fit are read; the others are left out, whether they exist or not."""
+    for number in range(30):
+        MemoryItem.objects.create(id=f"large{number}", user_id="ada", item_type="m", text_content="x" * 10_000)
+    read: list[str] = []
+    whole = tools.live_records
+    monkeypatch.setattr(tools, "live_records", lambda alias, ids: (read.extend(ids), whole(alias, ids))[1])
+    for name in ("memory.api.pagination", "memory.mcp.tools"):
+        monkeypatch.setattr(f"{name}.PAGE_BYTES", 70_000)
+    asked = ["none", *(f"large{number}" for number in range(30))]
+    found = ada.call("get", ids=asked)
+    shown = [one["id"] for one in found["items"]]
+    assert 1 < len(shown) < 9
+    assert len(read) == 10
+    assert [*found["missing"], *shown, *found["left_out"]] == asked
 
 
 def test_update(ada: Mcp, chat: list[MemoryItem]) -> None:

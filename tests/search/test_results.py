@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from memory.conf import memory_settings
 from memory.models import MemoryItem, SearchIndex, SearchSegment
-from memory.search import later, reading, recall
+from memory.search import later, reading, recall, shared
 from memory.search.known import cache
 from memory.search.known_filters import by_id
 from memory.search.packing import erase, pack
@@ -218,6 +218,24 @@ def test_segments_are_shared_by_redis(settings: Any, redis_server: Any, monkeypa
     assert 0 < redis.ttl(key) <= memory_settings.cache_ttl
     erase("ada", USING)
     assert not redis.keys("*memory:segment:*")
+
+
+@pytest.mark.redis
+def test_segments_below_a_prefix_of_special_characters_are_forgotten(settings: Any, redis_server: Any) -> None:
+    """The cache's KEY_PREFIX is no pattern: `[ada]*` names its own keys, and those of no other application."""
+    location = f"redis://127.0.0.1:{redis_server.port}/0"
+    settings.CACHES = {
+        **settings.CACHES,
+        "segments": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location, "KEY_PREFIX": "[ada]*"},
+    }
+    settings.MEMORY = {**settings.MEMORY, "SEARCH_CACHE": "segments"}
+    write(30)
+    pack("ada", USING)
+    assert search()
+    redis = caches["segments"].client.get_client()
+    redis.set("add:1:memory:segment:of another", "kept")
+    assert shared.forget_matching(lambda one: True) == 1
+    assert redis.keys("*memory:segment:*") == [b"add:1:memory:segment:of another"]
 
 
 def index(*options: str) -> None:
