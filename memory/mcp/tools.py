@@ -136,6 +136,12 @@ ITEM: Schema = {
         "metadata": {"type": "object"},
         "expires": {"type": ["string", "null"]},
         "score": {"type": "number"},
+        "valid": {"type": "boolean"},
+        "importance": {"type": "number"},
+        "source": STRING,
+        "valid_from": STRING,
+        "valid_to": STRING,
+        "superseded_by": STRING,
     },
     "required": ["id", "session_id", "time", "type", "speaker", "text", "metadata", "expires"],
 }
@@ -154,8 +160,16 @@ def shown(item: MemoryItem) -> dict[str, Any]:
         "metadata": item.metadata,
         "expires": None if item.expiration is None else stamp(item.expiration),
     }
+    known = {
+        "importance": item.importance,
+        "source": item.source,
+        "valid_from": None if item.valid_from is None else stamp(item.valid_from),
+        "valid_to": None if item.valid_to is None else stamp(item.valid_to),
+        "superseded_by": item.superseded_by,
+    }
+    found |= {name: value for name, value in known.items() if value is not None}
     score = getattr(item, "score", None)
-    return found if score is None else {**found, "score": round(score, 4)}
+    return found if score is None else {**found, "score": round(score, 4), "valid": item.is_valid()}
 
 
 def stamp(time: datetime) -> str:
@@ -168,10 +182,31 @@ def items_of(items: Sequence[Any]) -> Answer:
     return Answer({"items": [shown(item) for item in up_to(items, len(items) or 1).records]})
 
 
+KNOWN: Mapping[str, Schema] = {
+    "supersedes": {
+        "type": "array",
+        "items": ID,
+        "maxItems": MOST_IDS,
+        "description": "Ids of items that this one corrects or replaces: they are not valid any more.",
+    },
+    "importance": {"type": "number", "minimum": 0, "maximum": 1, "description": "How important it is."},
+    "source": text("Where it comes from: a document, a tool, a person."),
+    "valid_from": a_time("From when on it is true."),
+    "valid_to": a_time("Until when it is true."),
+}
+"""What is known of an item besides its text."""
+
+
+def known_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `KNOWN` that are given."""
+    return {name: moment(given[name]) if name.startswith("valid") else given[name] for name in KNOWN if name in given}
+
+
 def add(caller: Caller, given: Mapping[str, Any]) -> Answer:
     """Store an item."""
     named = {"role": given.get("role"), "name": given.get("speaker")}
     metadata = {**given.get("metadata", {}), **{name: value for name, value in named.items() if value is not None}}
+    known = known_of(given)
     values: dict[str, Any] = {"time": "timestamp", "expires": "expiration"}
     times = {field: moment(given[name]) for name, field in values.items() if name in given}
     identity = {"id": given["id"]} if "id" in given else {}
@@ -181,6 +216,7 @@ def add(caller: Caller, given: Mapping[str, Any]) -> Answer:
         item_type=given.get("type", "message"),
         text_content=given["text"],
         metadata=metadata,
+        **known,
         **times,
         **identity,
     )
@@ -242,9 +278,9 @@ def get(caller: Caller, given: Mapping[str, Any]) -> Answer:
 def update(caller: Caller, given: Mapping[str, Any]) -> Answer:
     """Change an item."""
     fields = {"text": "text_content", "type": "item_type", "metadata": "metadata", "expires": "expiration"}
-    changes = {field: given[name] for name, field in fields.items() if name in given}
+    changes = {field: given[name] for name, field in fields.items() if name in given} | known_of(given)
     if not changes:
-        raise ToolError(f"Pass at least one of: {', '.join(fields)}.")
+        raise ToolError(f"Pass at least one of: {', '.join((*fields, *KNOWN))}.")
     if "expiration" in changes:
         changes["expiration"] = moment(changes["expiration"])
     merges = "metadata" in changes
@@ -349,6 +385,7 @@ TOOLS: Mapping[str, Tool] = {
                 "time": a_time("When it was said; by default now."),
                 "expires": EXPIRES,
                 "metadata": METADATA,
+                **KNOWN,
                 "id": text("An id of your own; by default one is made.", 1_500),
             },
             ["text"],
@@ -395,7 +432,7 @@ TOOLS: Mapping[str, Tool] = {
     ),
     "update": Tool(
         "Correct an item",
-        "Replace the text or type of an item, or change keys of its metadata (null removes one).",
+        "Replace the text or type of an item, change keys of its metadata (null removes one), or what is known of it.",
         WRITE,
         obj(
             {
@@ -404,6 +441,7 @@ TOOLS: Mapping[str, Tool] = {
                 "type": text("The new type."),
                 "metadata": {**METADATA, "description": "Keys to add or replace, at every level; null removes a key."},
                 "expires": EXPIRES,
+                **KNOWN,
             },
             ["id"],
         ),

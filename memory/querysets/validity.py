@@ -30,8 +30,8 @@ MOST_WALKED: Final = 1_000
 
 _lenient: ContextVar[bool] = ContextVar("memory_lenient_links", default=False)
 
-MISSING = _("There is no item %(id)s to supersede.")
-OF_OTHERS = _("%(id)s is an item of another user: only the user's own items can be superseded.")
+# The same for an id that does not exist and for an item of another user, of which nobody else learns.
+MISSING = _("The user has no item %(id)s to supersede.")
 CIRCULAR = _("%(id)s supersedes this item, directly or by others: it cannot be superseded by it.")
 
 
@@ -150,7 +150,7 @@ def _refuse(item: Any, one: str, old: Any, records: Any) -> None:
             return
         raise RefusedLinkError(MISSING, item.pk, one)
     if old.user_id != item.user_id:
-        raise RefusedLinkError(OF_OTHERS, item.pk, one)
+        raise RefusedLinkError(MISSING, item.pk, one)
     if item.pk in old.supersedes or one in successors(item, records):
         raise RefusedLinkError(CIRCULAR, item.pk, one)
 

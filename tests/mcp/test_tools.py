@@ -282,3 +282,21 @@ def test_arguments_that_are_no_object_are_an_error_of_the_tool(ada: Mcp) -> None
     for wrong in ([], "x", None, 5):
         result = ada.ask("tools/call", {"name": "recent", "arguments": wrong})
         assert result["isError"] is True
+
+
+def test_what_is_known_of_an_item(ada: Mcp) -> None:
+    """It is stored with an item and changed; what an item corrects is not shown among recent ones any more."""
+    MemoryItem.objects.create(id="eves", user_id="eve", item_type="m", text_content="secret")
+    ada.call("add", id="old", text="I live in Ghent.", importance=0.2, source="a letter", time="2026-01-01T00:00:00Z")
+    ada.call("add", id="new", text="I live in Lyon.", supersedes=["old"], valid_from="2026-02-01T00:00:00Z")
+    assert [one["id"] for one in ada.call("recent")["items"]] == ["new"]
+    [old] = ada.call("get", ids=["old"])["items"]
+    assert (old["importance"], old["source"], old["superseded_by"]) == (0.2, "a letter", "new")
+    assert old["valid_to"] == "2026-02-01T00:00:00Z"
+    assert [one["valid"] for one in ada.call("search", question="Where do I live?")["items"]] == [True, False]
+    made = ada.call("update", id="new", supersedes=[], importance=1, valid_to="2026-03-01T00:00:00Z")["item"]
+    assert (made["importance"], made["valid_to"]) == (1, "2026-03-01T00:00:00Z")
+    assert [one["id"] for one in ada.call("recent")["items"]] == ["old"]
+    assert ada.failure("update", id="new", supersedes=["eves"]).replace("eves", "none") == ada.failure(
+        "update", id="new", supersedes=["none"]
+    )
