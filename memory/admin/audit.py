@@ -60,7 +60,7 @@ class PrincipalFilter(ExactFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not (name := self.value()):
             return queryset
-        return queryset.filter(principal__in=[name, audit.digest_of(name)])
+        return queryset.filter(principal__in=[name, *audit.digests_of(name)])
 
 
 class AuditEntryAdmin(ModelAdmin):

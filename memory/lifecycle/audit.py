@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
@@ -69,9 +70,14 @@ class Record:
     outcome: str = ""
 
 
-def digest_of(text: str) -> str:
-    """The digest of an id or a name in the trail: to look for one, make its digest."""
-    return salted_hmac(SALT, text, algorithm="sha256").hexdigest()[:DIGEST_LENGTH]
+def digest_of(text: str, secret: str | bytes | None = None) -> str:
+    """The digest of an id or a name in the trail: to look for one, make its digest. `secret`: an old `SECRET_KEY`."""
+    return salted_hmac(SALT, text, secret=secret, algorithm="sha256").hexdigest()[:DIGEST_LENGTH]
+
+
+def digests_of(text: str) -> list[str]:
+    """The digests by the current `SECRET_KEY` and by those before it."""
+    return [digest_of(text), *(digest_of(text, secret) for secret in settings.SECRET_KEY_FALLBACKS)]
 
 
 def emit(record: Record) -> None:

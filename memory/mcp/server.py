@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,13 +66,13 @@ def answer(message: Message, caller: Caller) -> dict[str, Any] | None:
     except ProtocolError:
         record(message, caller, "refused")
         raise
-    record(message, caller, "failed" if result.get("isError") else "done")
+    record(message, caller, "failed" if result.get("isError") else "done", count_in(result))
     if message.is_modern and method.cached_ms is not None:
         result = {**result, "ttlMs": method.cached_ms, "cacheScope": "private"}
     return protocol.response(message, result)
 
 
-def record(message: Message, caller: Caller, outcome: str) -> None:
+def record(message: Message, caller: Caller, outcome: str, count: int | None = None) -> None:
     """Record a call of a tool, or the reading of a resource, in the audit trail."""
     name = message.params.get("name") if message.method == "tools/call" else "resource"
     if message.method not in ("tools/call", "resources/read") or not isinstance(name, str):
@@ -80,7 +80,24 @@ def record(message: Message, caller: Caller, outcome: str) -> None:
     tool = TOOLS.get(name)
     action = ACTIONS[tool.scope] if tool is not None else audit.READ
     shown = name if tool is not None or name == "resource" else "unknown tool"
-    audit.emit(audit.Record(audit.MCP, action, shown, caller.owner, outcome=outcome))
+    ids = tuple(ids_in(message.params.get("arguments")))
+    audit.emit(audit.Record(audit.MCP, action, shown, caller.owner, ids=ids, count=count, outcome=outcome))
+
+
+def ids_in(arguments: object) -> Iterator[str]:
+    """The ids of items and of a session that a call names."""
+    given = arguments if isinstance(arguments, Mapping) else {}
+    several = given.get("ids")
+    for one in (given.get("id"), given.get("session_id"), *(several if isinstance(several, list) else ())):
+        if isinstance(one, str):
+            yield one
+
+
+def count_in(result: Mapping[str, Any]) -> int | None:
+    """The number of items that a result has; None for a result of another form."""
+    content = result.get("structuredContent")
+    items = content.get("items") if isinstance(content, Mapping) else None
+    return len(items) if isinstance(items, list) else None
 
 
 def discover(message: Message, caller: Caller) -> Mapping[str, Any]:

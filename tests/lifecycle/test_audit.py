@@ -144,6 +144,28 @@ def test_every_tool_leaves_a_record(records: Callable[[], list[dict[str, Any]]])
         assert record["principal"] == audit.digest_of("ada")
 
 
+def test_calls_of_tools_name_what_they_are_about(
+    make_item: Callable[..., MemoryItem], records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Ids as digests, and how many items were read; no text."""
+    from memory.mcp import protocol, server, tools
+
+    make_item(id="one", session_id="s", text_content=SECRET)
+    calls: list[tuple[str, dict[str, Any], list[str], int | None]] = [
+        ("get", {"ids": ["one", "other"]}, ["one", "other"], 1),
+        ("recent", {"session_id": "s"}, ["s"], 1),
+        ("update", {"id": "one", "text": SECRET}, ["one"], None),
+        ("forget", {"id": "one"}, ["one"], None),
+    ]
+    for name, arguments, ids, count in calls:
+        message = protocol.Message(1, "tools/call", {"name": name, "arguments": arguments}, protocol.VERSIONS[0])
+        server.answer(message, tools.Caller("ada"))
+        [record] = [one for one in records() if one["channel"] == "mcp"]
+        assert record["ids"] == [audit.digest_of(one) for one in ids]
+        assert (record["count"], record["outcome"]) == (count, "done")
+        assert SECRET not in json.dumps(record)
+
+
 def test_the_database_as_a_sink(settings: Any) -> None:
     """Rows, which the purge deletes when they are old; plain ids if configured; nothing without a sink."""
     settings.MEMORY = {**settings.MEMORY, "AUDIT": "database", "AUDIT_IDS": "plain", "AUDIT_DAYS": 30}
