@@ -49,6 +49,7 @@ class Turn:
     is_target: bool
     extras: Extras
     state: str
+    is_valid: bool
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def turn(item: MemoryItem, item_id: str = "", state: str = "") -> Turn:
         is_target=item.pk == item_id,
         extras=parts,
         state=state,
+        is_valid=item.is_valid(),
     )
 
 

@@ -164,8 +164,11 @@ class MemoryItemAdmin(RecordAdmin):
 
     @admin.display(description=_("text"))
     def text_start(self, obj: MemoryItem) -> SafeString | None:
-        """The start of the text."""
-        return text_line(obj.text_content or "")
+        """The start of the text, and whether the item is not valid now."""
+        line = text_line(obj.text_content or "")
+        if obj.is_valid():
+            return line
+        return format_html('{} <span class="memory-kind">{}</span>', line or "", _("not valid now"))
 
     @admin.display(description=_("conversation"))
     def conversation(self, obj: MemoryItem) -> str:

@@ -268,3 +268,14 @@ def test_parts_of_turns(superuser: Client, url: Url, make_item: Callable[..., Me
         assert text in page
     assert "<details open" not in page
     assert "(no text)" not in page
+
+
+def test_what_is_not_valid_is_marked(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
+    """In the list and in the conversation, which have it nevertheless."""
+    old = make_item(session_id="s", text_content="turn 1.")
+    make_item(session_id="s", text_content="turn 2.", supersedes=[old.pk])
+    pages = (url("memoryitem"), url("usersession", "conversation", UserSession.make_id("ada", "s")))
+    for page in pages:
+        content = superuser.get(page).content.decode()
+        assert content.count("turn 1.") >= 1
+        assert content.count("not valid now") == 1
