@@ -78,8 +78,11 @@ class Breaker:
         """Whether calls raise `Unavailable` at once."""
         return self._open
 
-    def call(self, operation: Callable[[], T], keys: Collection[str] = ()) -> T:
-        """The result of `operation`. If it fails, raises `Unavailable` and remembers `keys`."""
+    def call(self, operation: Callable[[], T], keys: Collection[str] = (), *, timed: bool = True) -> T:
+        """The result of `operation`. If it fails, raises `Unavailable` and remembers `keys`.
+
+        `timed=False`: it has many commands, such as a scan of all keys, and may take its time.
+        """
         self._refuse_if_open(keys)
         begun = clock.monotonic()
         try:
@@ -87,7 +90,7 @@ class Breaker:
         except self._failures as error:
             self._trip(type(error).__name__, keys)
             raise Unavailable(f"{self.name}: {type(error).__name__}") from error
-        if clock.monotonic() - begun > SLOW_SECONDS:
+        if timed and clock.monotonic() - begun > SLOW_SECONDS:
             self._trip(f"a call took more than {SLOW_SECONDS} s", ())
         return result
 

@@ -277,7 +277,9 @@ class ConversationCache:
 
     def _scan(self, pattern: str) -> Iterator[str]:
         match = literal(str(self.cache.make_key(PREFIX))) + pattern
-        found: list[Any] = self.breaker.call(lambda: list(self.client.scan_iter(match=match, count=KEYS_AT_ONCE)))
+        found: list[Any] = self.breaker.call(
+            lambda: list(self.client.scan_iter(match=match, count=KEYS_AT_ONCE)), timed=False
+        )
         return map(_text, found)
 
     def _run(self, script: str, keys: _Keys, *arguments: Any) -> list[Any]:

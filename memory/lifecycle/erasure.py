@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 from django.db import connections, models
@@ -69,6 +69,13 @@ KEEP: Final = timedelta(hours=24)
 MARGIN_SECONDS: Final = 2.0
 WRITE_SECONDS: Final = 5.0
 """How long a write on an SQL database is under way at most, from its check to its commit."""
+
+LONGEST_TRANSACTION: Final = timedelta(minutes=1)
+"""How long an erasure waits for transactions of PostgreSQL that other writers have open."""
+REDIS_SECONDS: Final = 60.0
+"""How long an erasure waits for a Redis that does not answer."""
+AGAIN: Final = timedelta(seconds=2)
+"""When to call again while transactions are open."""
 
 Report = Callable[[str, int], None]
 """Called with the name of a table and the number of rows that were deleted from it just now."""
@@ -203,6 +210,23 @@ def _begun(user_id: str, alias: str, by: str, keep: timedelta) -> Erasure:
     return found
 
 
+class Horizon:
+    """The transactions of a PostgreSQL that have begun, with a write, until now."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.next = self._read("xmax")
+
+    def is_passed(self) -> bool:
+        """Whether all of them have ended."""
+        return self._read("xmin") >= self.next
+
+    def _read(self, bound: str) -> int:
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute(f"SELECT pg_snapshot_{bound}(pg_current_snapshot())::text::bigint")
+            return int(cursor.fetchone()[0])
+
+
 @dataclass(eq=False)
 class _Work:
     user_id: str
@@ -215,6 +239,7 @@ class _Work:
     erased: dict[str, set[str]] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
     deleted: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for one in ErasedIds.objects.using(self.alias).filter(erasure=self.row.pk):
@@ -240,22 +265,48 @@ class _Work:
         with secure_deletion(self.alias):
             settled = self.row.began + timedelta(seconds=settle_seconds(self.alias))
             while True:
-                is_settled = timezone.now() >= settled
+                is_settled = timezone.now() >= settled and self._others_ended(settled, wait)
                 if not self._pass():
                     return self.progress(State.MORE)
-                self._forget_caches()
+                self._forget_caches_in_time(wait)
                 if is_settled and not self._found:
                     break
                 if not is_settled:
                     if not wait:
-                        return self.progress(State.WAITING, settled)
+                        return self.progress(State.WAITING, max(settled, timezone.now() + AGAIN))
                     time.sleep(max(0.0, (settled - timezone.now()).total_seconds()) + 0.01)
-        self._finish(scrub(self.alias) if vacuum else [])
+        self._finish([*self.notes, *(scrub(self.alias) if vacuum else [])])
         return self.progress(State.FINISHED)
 
+    def _others_ended(self, settled: datetime, wait: bool) -> bool:
+        """Whether the transactions of a PostgreSQL that were open when all writers had the tombstone have ended.
+
+        Those that are open for longer than `LONGEST_TRANSACTION` are waited for no more, and the receipt says so.
+        """
+        if connections[self.alias].vendor != "postgresql":
+            return True
+        while not self._horizon.is_passed():
+            if timezone.now() >= settled + LONGEST_TRANSACTION:
+                self.notes = ["A transaction was open for longer than the erasure waits: verify when it has ended."]
+                return True
+            if not wait:
+                return False
+            time.sleep(0.1)
+        self.notes = []
+        return True
+
+    @cached_property
+    def _horizon(self) -> Horizon:
+        return Horizon(self.alias)
+
     def _pass(self) -> bool:
-        """Delete all rows. Returns False if it stopped at `most` rows."""
+        """Delete all rows. Returns False if it stopped at `most` rows.
+
+        On SQLite it writes before it reads: there is one writer at a time, so what others wrote is committed then.
+        """
         self._found = 0
+        if connections[self.alias].vendor == "sqlite":
+            self._save("passes")
         for holding, model, alias in self._installed(How.OWNED):
             for keys in pages_of_keys(owned_rows(holding, model, alias, self.user_id), self._page_size()):
                 if not self._delete(model, alias, keys):
@@ -306,6 +357,17 @@ class _Work:
         for holding in holdings(how):
             if (model := model_of(holding)) is not None:
                 yield holding, model, alias_of(model, self.alias)
+
+    def _forget_caches_in_time(self, wait: bool) -> None:
+        """Forget what caches know; with `wait` a Redis that restarts is waited for."""
+        until = clock.monotonic() + (REDIS_SECONDS if wait else 0.0)
+        while True:
+            try:
+                return self._forget_caches()
+            except ConnectionError:
+                if clock.monotonic() >= until:
+                    raise
+                time.sleep(1.0)
 
     def _forget_caches(self) -> None:
         """Forget what this process and Redis know of the person."""

@@ -15,7 +15,7 @@ from django.db import OperationalError, connections
 from memory.backends import clock
 from memory.backends.firestore.values.batching import batches
 
-from ..breaker import KEYS_AT_ONCE
+from ..breaker import KEYS_AT_ONCE, literal
 from ..coherence import redis_cache_of
 from ..conf import memory_settings
 from ..contention import LONGEST_TURN, in_transaction, is_contention
@@ -95,10 +95,10 @@ def forget_snapshots(user_id: str) -> int:
     start = f"{place}{UserSession.make_id(user_id, '')}".encode()
 
     def drop() -> int:
-        keys = map(bytes, client.scan_iter(match=f"{place}*", count=KEYS_AT_ONCE))
+        keys = map(bytes, client.scan_iter(match=f"{literal(place)}*", count=KEYS_AT_ONCE))
         found = [key for key in keys if key.startswith(start)]
         for some in batches(found, KEYS_AT_ONCE):
             client.execute_command("UNLINK", *some)
         return len(found)
 
-    return breaker_of(client).call(drop)
+    return breaker_of(client).call(drop, timed=False)

@@ -73,7 +73,7 @@ def forget_matching(is_one: Callable[[str], bool]) -> int:
         pipeline.execute()
         return len(found)
 
-    return breaker_of(client).call(drop)
+    return breaker_of(client).call(drop, timed=False)
 
 
 def _call(action: Callable[[Any, Sequence[str]], ResultT], ids: Sequence[str], drops: bool = False) -> ResultT | None:

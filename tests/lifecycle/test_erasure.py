@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from memory.access.models import AccessToken
@@ -269,3 +270,46 @@ def test_the_receipt_is_signed(settings: Any, make_item: Callable[..., MemoryIte
     assert again is not None
     assert again.receipt == done.receipt
     assert json.loads(done.receipt)["signature"]
+
+
+def test_an_open_transaction_of_another_writer_is_waited_for(make_item: Callable[..., MemoryItem]) -> None:
+    """It wrote before the tombstone and commits after it; what it wrote is erased, too."""
+    alias = memory_settings.database
+    if connections[alias].vendor != "postgresql":
+        pytest.skip("An SQLite in memory and Firestore have no such transaction.")
+    make_item(id="first", user_id=ADA)
+    wrote, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic(using=alias):
+            MemoryItem(id="late", user_id=ADA, item_type="message").save()
+            wrote.set()
+            go_on.wait(60)
+        connections[alias].close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert wrote.wait(60)
+    assert erase(ADA, wait=False).state is State.WAITING
+    threading.Timer(0.5, go_on.set).start()
+    done = erase(ADA)
+    writer.join()
+    assert done.counts["memory_items"] == 2
+    assert not MemoryItem.all_objects.exists()
+
+
+def test_a_new_secret_key(settings: Any, make_item: Callable[..., MemoryItem]) -> None:
+    """Tombstones last while the old key is a fallback; a receipt is checked without any."""
+    private, public = receipts.new_key()
+    settings.MEMORY = {**settings.MEMORY, "RECEIPT_KEY": private}
+    make_item(id="i" * 20, user_id=ADA)
+    text = erase(ADA).receipt
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "a new one"
+    with pytest.raises(PersonErased):
+        make_item(user_id=ADA)
+    assert erase(ADA).counts["memory_items"] == 1
+    settings.SECRET_KEY_FALLBACKS = []
+    tombstones.clear()
+    make_item(id="i" * 20, user_id=ADA)
+    found = list(remains(receipts.checked(text, public), ADA))
+    assert [one.id for one in found if not one.kept] == ["i" * 20]

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from memory import breaker
+from memory.breaker import Unavailable
+from memory.exceptions import ConnectionError
+from memory.lifecycle import erasure
 from memory.lifecycle.erasure import erase
 from memory.lifecycle.scrubbing import forget_snapshots
 from memory.models import MemoryItem
@@ -31,3 +35,31 @@ def test_stored_conversations_of_a_person_are_deleted(use_redis: Any, redis_serv
         found = [async_to_sync(client.get_history)(user, session) for session in ("s", "t:*")]
         assert [one is None for one in found] == [user in ("ada", "ad*")] * 2
     client.close()
+
+
+def test_a_long_scan_does_not_open_the_circuit(
+    use_redis: Any, redis_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long: a Redis with many keys is not one that is down, or no erasure would end."""
+    cache = use_redis(redis_server)
+    monkeypatch.setattr(breaker, "SLOW_SECONDS", 0.0)
+    assert forget_snapshots("ada") == 0
+    assert not list(cache._scan("*:state"))
+    assert not cache.breaker.is_open
+
+
+def test_a_redis_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an erasure that waits; one that does not says so at once."""
+    answers = [Unavailable("down")] * 2
+    forget = erasure._Work._forget_snapshots
+
+    def fails_twice(self: Any) -> None:
+        if answers:
+            raise ConnectionError("Redis cannot be reached") from answers.pop()
+        forget(self)
+
+    monkeypatch.setattr(erasure._Work, "_forget_snapshots", fails_twice)
+    with pytest.raises(ConnectionError):
+        erase("ada", wait=False)
+    assert erase("ada").state is erasure.State.FINISHED
+    assert not answers
