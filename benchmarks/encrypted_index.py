@@ -1,11 +1,13 @@
 """What a reader of the stored bytes learns of encrypted texts: `python -m benchmarks.encrypted_index`.
 
 For each value of `MEMORY["ENCRYPTED_SEARCH"]`, a memory of the held-out facts is written and indexed on a new SQLite
-file. The attacker has the file, and knows how segments are stored, but no key. A JSON line per mode:
+file, and its conversations are read and searched through a new Redis. The attacker has the file and all that Redis has,
+and knows how segments are stored, but no key. A JSON line per mode:
 
 - `words`: the share of distinct words of the texts that are in the file, as they are or as stems in a segment;
 - `texts`: the share of texts that are in the file as they are;
 - `guessed`: the share of texts of which the attacker can confirm a guess, by a hash that is not keyed;
+- `words in Redis`, `texts in Redis`: the same shares of the values of Redis' keys;
 - `vectors`: the share of items with a vector of the text, in the item or in a segment.
 """
 
@@ -33,7 +35,7 @@ def readable(data: bytes) -> Any:
         return None
 
 
-def measure(mode: str, file: Path) -> dict[str, Any]:
+def measure(mode: str, file: Path, server: Any) -> dict[str, Any]:
     """The figures of a mode."""
     from django.conf import settings
     from django.db import connections
@@ -48,12 +50,14 @@ def measure(mode: str, file: Path) -> dict[str, Any]:
 
     encrypted = [] if mode == MODES[0] else ["text_content"]
     search = "clear" if mode == MODES[0] else mode
-    settings.MEMORY = {**settings.MEMORY, "ENCRYPT": encrypted, "ENCRYPTED_SEARCH": search, "INDEX_AFTER": None}
+    own = {"ENCRYPT": encrypted, "ENCRYPTED_SEARCH": search, "INDEX_AFTER": None, "SEARCH_CACHE": "default"}
+    settings.MEMORY = {**settings.MEMORY, **own}
     MemoryItem.all_objects.all().delete()
     for user in ("fh-tamsin", "fh-kwame", "fh-roz"):
         erase(user, "memory")
     texts: list[str] = []
-    for conversation in read_conversations(DATA.read_text("utf-8")):
+    conversations = list(read_conversations(DATA.read_text("utf-8")))
+    for conversation in conversations:
         passages = [replace(one, id=f"{conversation.id}:{one.id}") for one in conversation.passages]
         MemoryItem.objects.bulk_create(items_of(passages, conversation.id))
         texts += [one.text for one in passages]
@@ -64,6 +68,7 @@ def measure(mode: str, file: Path) -> dict[str, Any]:
     with connections["memory"].cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         cursor.execute("VACUUM")
+    in_redis = read_through(server, conversations)
     sealing.known.forget()
     raw = file.read_bytes()
     words = {word for text in texts for word in index_terms(text, "english")}
@@ -72,19 +77,52 @@ def measure(mode: str, file: Path) -> dict[str, Any]:
     digests = {int(digest) for corpus in corpora for digest in corpus.digest}
     vectors = MemoryItem.objects.filter(text_embedding__isnull=False).count()
     in_segments = sum(len(corpus) for corpus in corpora if getattr(corpus, "vectors", None) is not None)
+    cached = b"\0".join(in_redis)
+    cached_terms = {term for value in in_redis if (one := readable(value)) is not None for term in one.terms}
     return {
         "mode": mode,
         "items": len(texts),
         "distinct words": len(words),
-        "words": round(
-            sum(word in terms or word.encode() in raw for word in words if len(word) > 4)
-            / sum(len(word) > 4 for word in words),
-            3,
-        ),
+        "words": share_of(words, terms, raw),
         "texts": round(sum(text.encode() in raw for text in texts) / len(texts), 3),
         "guessed": round(sum(is_confirmed(text, hashes, digests) for text in texts) / len(texts), 3),
+        "words in Redis": share_of(words, cached_terms, cached),
+        "texts in Redis": round(sum(text.encode() in cached for text in texts) / len(texts), 3),
         "vectors": round(min(1.0, max(vectors, in_segments) / len(texts)), 3),
     }
+
+
+def share_of(words: set[str], terms: set[str], raw: bytes) -> float:
+    """The share of the words of more than four letters that are among the terms, or in the bytes."""
+    long = [word for word in words if len(word) > 4]
+    return round(sum(word in terms or word.encode() in raw for word in long) / len(long), 3)
+
+
+def read_through(server: Any, conversations: list[Any]) -> list[bytes]:
+    """The values that Redis has after the conversations were read and searched."""
+    from memory import history
+    from memory.models import MemoryItem, UserSession
+    from memory.search import known
+    from memory.search.encrypted import is_searched
+
+    with server.client() as client:
+        client.flushall()
+        for conversation in conversations:
+            for session in UserSession.objects.filter(user_id=conversation.id).values_list("session_id", flat=True):
+                history.recent(conversation.id, session, 200)
+            if is_searched():
+                known.cache.forget("memory", conversation.id)
+                MemoryItem.objects.search("Where does she live?", user_id=conversation.id)
+        found: list[bytes] = []
+        for key in client.scan_iter():
+            kind = client.type(key).decode()
+            if kind == "hash":
+                found += client.hvals(key)
+            elif kind == "zset":
+                found += client.zrange(key, 0, -1)
+            elif kind == "string":
+                found.append(client.get(key))
+        return found
 
 
 def is_confirmed(text: str, hashes: set[str], digests: set[int]) -> bool:
@@ -97,13 +135,16 @@ def main() -> None:
     """Print JSON lines."""
     from cryptography.fernet import Fernet
 
-    with tempfile.TemporaryDirectory() as folder:
+    from memory.testing.redis import RedisServer
+
+    with tempfile.TemporaryDirectory() as folder, RedisServer() as server:
         file = Path(folder) / "memory.sqlite3"
         os.environ.update(
             APP_ENV="test",
             DJANGO_SETTINGS_MODULE="settings",
             DATABASE_URL=f"sqlite:///{folder}/service.sqlite3",
             MEMORY_DATABASE_URL=f"sqlite:///{file}",
+            REDIS_URL=server.url,
             ENCRYPTION_KEYS=Fernet.generate_key().decode(),
         )
         import django
@@ -113,7 +154,7 @@ def main() -> None:
 
         call_command("migrate", database="memory", verbosity=0)
         for mode in MODES:
-            print(json.dumps(measure(mode, file)), flush=True)
+            print(json.dumps(measure(mode, file, server)), flush=True)
 
 
 if __name__ == "__main__":

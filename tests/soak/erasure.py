@@ -129,7 +129,7 @@ def fill(people: Sequence[str], items: int) -> None:
             while not written(some):
                 time.sleep(1)
         # What a project keeps by `RedisClient`.
-        kept = list(MemoryItem.objects.filter(user_id=person, session_id="s0")[:20])
+        kept = [one for one in made if one.session_id == "s0"][:20]
         while not stored(lambda kept=kept, person=person: async_to_sync(client.set_history)(person, "s0", kept)):  # type: ignore[misc]
             time.sleep(0.5)
 
