@@ -56,6 +56,7 @@ PAGES = {
     "checkpoints": f"{MEMORY}agentcheckpoint/",
     "feedback": f"{MEMORY}searchlabel/",
     "tokens": "/admin/memory_access/accesstoken/",
+    "audit": f"{MEMORY}auditentry/",
 }
 # Also in the dark, and as wide as a phone.
 ALSO = ("dashboard", "conversation", "search")
@@ -176,7 +177,7 @@ def seed_more() -> None:
     from django.contrib.auth import get_user_model
 
     from memory.access.models import AccessToken
-    from memory.models import AgentCheckpoint, AgentData, MemoryItem, SearchLabel
+    from memory.models import AgentCheckpoint, AgentData, AuditEntry, MemoryItem, SearchLabel
 
     MemoryItem.objects.bulk_create(
         MemoryItem(
@@ -198,6 +199,8 @@ def seed_more() -> None:
         )  # fmt: skip
     for question, answers in (("Can she climb stairs?", True), ("what to pack", True), ("Who painted it?", False)):
         SearchLabel.store("ada", question, "edited", answers=answers, by="admin")
+    for channel, action, operation in (("api", "read", "GET memory-items"), ("command", "erase", "memory_erase")):
+        AuditEntry.objects.create(channel=channel, action=action, principal="dpo", operation=operation, outcome="done")
     AccessToken.objects.issue(get_user_model().objects.get(username="admin"), name="travel agent")
 
 

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from playwright.sync_api import Page, Route, sync_playwright
 
-from memory.models import AgentCheckpoint, MemoryItem, SearchLabel, UserSession
+from memory.models import AgentCheckpoint, AuditEntry, MemoryItem, SearchLabel, UserSession
 from tests import backends
 
 from .conftest import Url
@@ -242,6 +242,7 @@ def whole_memory(records: None, make_item: Callable[..., MemoryItem]) -> None:
     AgentCheckpoint.objects.create(
         id="point", user_id="ada", thread_id="dinner", place="dinner", checkpoint_id="1", data=b"\xff"
     )
+    AuditEntry.objects.create(channel="api", action="read", principal="ada", operation="GET memory-items")
     item = MemoryItem.objects.get(pk="fact")
     with override_settings(MEMORY={**settings.MEMORY, "VERSIONS": 5}):
         item.importance = 0.9
@@ -251,19 +252,22 @@ def whole_memory(records: None, make_item: Callable[..., MemoryItem]) -> None:
     LogEntry.objects.log_actions(User.objects.get(username="superuser").pk, [item], CHANGE, change, single_object=True)
 
 
+RECORDS = ("memoryitem", "agentdata", "usersession")
+
+
 def every_page(url: Url) -> list[str]:
     """The addresses of all kinds of pages of the app."""
     own = "/admin/memory/memoryitem/"
     return [
         "/admin/memory/",
-        *(url(model) for model in ("memoryitem", "agentdata", "usersession", "searchlabel", "agentcheckpoint")),
+        *(url(model) for model in (*RECORDS, "searchlabel", "agentcheckpoint", "auditentry")),
         url("agentcheckpoint", "change", "point"),
         "/admin/memory_access/accesstoken/",
         "/admin/memory_access/accesstoken/add/",
         "/admin/memory_access/owner/",
         f"{own}?_facets=True&user_id=ada",
         f"{own}?q=user:ada+night+train",
-        *(url(model, "add") for model in ("memoryitem", "agentdata", "usersession")),
+        *(url(model, "add") for model in RECORDS),
         url("memoryitem", "change", "fact"),
         url("memoryitem", "history", "fact"),
         url("memoryitem", "delete", "fact"),

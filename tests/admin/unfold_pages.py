@@ -39,6 +39,7 @@ PAGES = (
     "/admin/memory/agentdata/",
     "/admin/memory/searchlabel/",
     "/admin/memory/agentcheckpoint/",
+    "/admin/memory/auditentry/",
 )
 
 
