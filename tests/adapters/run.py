@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adapters/conformance.md"
 ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "firestore": "Firestore emulator"}
 # Options of a plugin that comes with langchain-tests, whose async tests have no marks.
-OPTIONS = ("-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto")
+ASYNCIO = ("-o", "asyncio_default_fixture_loop_scope=function", "-o", "asyncio_mode=auto")
+OPTIONS = ASYNCIO if find_spec("pytest_asyncio") else ()
 PYTEST = [sys.executable, "-m", "pytest", *OPTIONS, "tests/adapters"]
 PACKAGES = {
     "CrewAI": ("crewai",),
