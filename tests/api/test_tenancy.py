@@ -172,6 +172,43 @@ def test_routes_outside_the_admin(bob: APIClient, method: str) -> None:
             assert SECRET not in response.content.decode(errors="replace") or SECRET in sent_back, (method, target)
 
 
+# Of every kind that a route takes, as another principal would send it: with ids, sessions and words of Ada's records.
+BODIES: tuple[Any, ...] = (
+    {},
+    {"item_type": "message", "session_id": "chat", "text_content": "mine"},
+    {"id": "of-ada", "item_type": "message"},
+    {"id": "of-ada", "data_type": "plan"},
+    {"data_type": "plan", "content": {"a": 1}},
+    {"session_id": "chat"},
+    {"metadata": {"a": 1}},
+    {"ids": ["of-ada", "ada:chat"]},
+    {"items": [{"id": "of-ada", "item_type": "message", "session_id": "chat"}]},
+    {"items": [{"id": "of-ada", "data_type": "plan"}]},
+    {"items": [{"id": "of-ada", "metadata": {"a": 1}}]},
+    {"questions": [SECRET[:7]]},
+    {"question": SECRET[:7], "session_id": "chat"},
+    {"item_type": "message", "text_content": SECRET[:7]},
+    {"items": [{"item_type": "message", "session_id": "chat", "text_content": "mine"}]},
+    {"items": [{"data_type": "plan", "content": {"a": 1}}]},
+    {"session_id": "another"},
+)
+
+
+@pytest.mark.usefixtures("_records")
+def test_every_route_with_a_body_that_it_takes(bob: APIClient) -> None:
+    """No route shows or changes anything. One that refuses all bodies as invalid fails until it has one here."""
+    refused = []
+    for path in paths("api/"):
+        for method in ("post", "put", "patch"):
+            answers = [getattr(bob, method)(path, body, format="json") for body in BODIES]
+            statuses = {answer.status_code for answer in answers}
+            assert max(statuses) < 500, (method, path)
+            assert not any(SECRET in answer.content.decode(errors="replace") for answer in answers), (method, path)
+            if statuses <= {400, 415}:
+                refused.append((method, path))
+    assert refused == [], refused
+
+
 @pytest.mark.usefixtures("_records")
 def test_search_by_a_body(bob: APIClient) -> None:
     """A valid body finds nothing of another principal, whatever it names."""
