@@ -562,11 +562,16 @@ def _best(values: Vectors, of: Integers, count: int) -> Vectors:
 
 def _some_terms(terms: Places, starts: Places, always: Sequence[int]) -> tuple[Places, Places]:
     """The terms of the candidates, and where those of each begin: at most `MOST_WORDS`, and those in `always`."""
-    if len(terms) <= MOST_WORDS or len(np.unique(terms)) <= MOST_WORDS:
+    if len(terms) <= MOST_WORDS:
         return terms, starts
-    lengths = np.diff(starts)
-    within = np.arange(len(terms)) - np.repeat(starts[:-1], lengths)
-    kept = (within < MOST_WORDS // len(lengths)) | np.isin(terms, always)
+    distinct, number = np.unique(terms, return_inverse=True)
+    if len(distinct) <= MOST_WORDS:
+        return terms, starts
+    within = np.arange(len(terms)) - np.repeat(starts[:-1], np.diff(starts))
+    earliest = np.full(len(distinct), len(terms))
+    np.minimum.at(earliest, number.reshape(-1), within)
+    most = np.searchsorted(np.cumsum(np.bincount(earliest)), MOST_WORDS, "right")  # words of a candidate
+    kept = (within < most) | np.isin(terms, always)
     return terms[kept], np.concatenate([[0], np.cumsum(kept)])[starts]
 
 

@@ -264,7 +264,8 @@ class _Work:
         known = self._known_summaries() if wanted and not self.sweeps else NOT_SUMMARISED.found
         if wanted and wanted == set(known.ids):
             return self.found.summaries, []
-        missing = {one: self._segment_of(one, new_ones) for one in sorted(wanted.difference(known.ids))}
+        there = {*new_ones, *self.base.ids}  # after damage, others get theirs from the next packer
+        missing = {one: self._segment_of(one, new_ones) for one in sorted(wanted & there.difference(known.ids))}
         every = Summaries.concat([known.within(wanted), Summaries.of(missing, self.maker.model)])
         packed = [pack_summaries(some) for some in every.batches()]
         rows = [self._row(data) for data in packed]

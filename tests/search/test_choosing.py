@@ -182,6 +182,21 @@ def test_without_summaries_all_segments_are_read(large: None, damage: str) -> No
     assert directories.read("ada", USING).summaries  # type: ignore[union-attr]
 
 
+def test_damaged_summaries_that_a_process_knows_do_not_stop_a_packer(large: None) -> None:
+    """The next packer makes those that it lacks."""
+    found("Where is the ferry?")
+    [listed] = directories.read("ada", USING).summaries  # type: ignore[union-attr]
+    SearchSegment.objects.filter(pk=listed.id).update(data=b"S1\x00")
+    write(0, ITEMS, first=ITEMS)
+    MemoryItem.objects.search("Where is the ferry?", user_id="ada")
+    index()
+    write(1, ITEMS, first=ITEMS)
+    index()
+    for topic in (0, 1):
+        assert found(f"the {TOPICS[topic]} number 12")[0] == f"i{topic}-12"
+    assert state_of("ada", USING, configured_maker()).is_clean()
+
+
 def test_an_index_that_becomes_small_has_no_summaries(large: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memory.search.choosing.MOST_ITEMS", 1_000)
     write(0, 1, first=ITEMS)
