@@ -1,7 +1,7 @@
 """What it costs to read some segments of a large memory: `python -m benchmarks.choose_segments`.
 
 All conversations of the tuning halves are one user's memory, in the order of time, in segments of a size. For each
-share of the memory that is read: recall@10 of every fourth question, with the segments that `choosing` names, and with
+share of the memory that is read: recall@10 of some questions, with the segments that `choosing` names, and with
 the newest ones alone.
 """
 
@@ -16,6 +16,7 @@ from unittest import mock
 
 import django
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.fit_ranking import DATA, FILES, corpus_of
 from memory.search.corpus import Corpus
@@ -25,7 +26,7 @@ from memory.search.relevance import rank
 from memory.search.segments import MOST_BYTES, Segment
 from memory.search.summaries import Summaries
 
-EVERY, CUT = 4, 10
+CUT = 10
 SHARES = (0.5, 0.25, 0.1)
 MODEL = "model"
 
@@ -53,9 +54,9 @@ def segments_of(corpus: Corpus, size: int) -> dict[str, Segment]:
     return {f"s{place}": Segment(corpus, written).take(some) for place, some in enumerate(parts)}
 
 
-def recall(question: Asked, evidence: frozenset[str], corpus: Corpus) -> float:
-    """The share of the evidence among the first ten."""
-    found = {corpus.ids[one.place] for one in rank(question, corpus, None, CUT)}
+def recall(question: Asked, evidence: frozenset[str], corpus: Corpus, allowed: NDArray[np.bool_] | None) -> float:
+    """The share of the evidence among the first ten of the entries that are read; the others count for rarities."""
+    found = {corpus.ids[one.place] for one in rank(question, corpus, allowed, CUT)}
     return len(evidence & found) / len(evidence)
 
 
@@ -66,45 +67,38 @@ def measured(segments: Mapping[str, Segment], questions: Sequence[Label]) -> Ite
     from memory.search.directory import Directory, Listed
     from memory.search.known_filters import EVERYTHING
 
-    items = sum(map(len, segments.values()))
-    listed = tuple(Listed(name, len(one), MOST_BYTES, "", MODEL) for name, one in segments.items())
+    names = np.array(list(segments))
+    of = np.repeat(np.arange(len(names)), [len(one) for one in segments.values()])
+    listed = tuple(Listed(name, len(one), MOST_BYTES // 2, "", MODEL) for name, one in segments.items())
     directory, summaries = Directory(1, listed, 1, 1, 0), Summaries.of(segments, MODEL)
     whole = Corpus.concat([one.corpus for one in segments.values()])
-    yield {"segments": len(segments), "items": items, "whole": _mean([recall(*one, whole) for one in questions])}
+
+    def mean(read: Sequence[NDArray[np.bool_] | None]) -> float:
+        found = [recall(*one, whole, allowed) for one, allowed in zip(questions, read, strict=True)]
+        return round(100 * float(np.mean(found)), 1)
+
+    size = {"segments": len(names), "bytes of a summary": summaries.nbytes // len(summaries)}
+    yield {**size, "items": len(whole), "questions": len(questions), "whole": mean([None] * len(questions))}
     for share in SHARES:
-        with mock.patch.object(choosing, "MOST_ITEMS", round(share * items)):
-            names = [choosing.chosen(directory, summaries, [one], EVERYTHING, MODEL) for one, _ in questions]
-        newest = list(segments)[-max(map(len, names)) :]
-        found = {"chosen": names, "newest": [frozenset(newest)] * len(names)}
-        yield {
-            "share": share,
-            "bytes of a summary": summaries.nbytes // len(summaries),
-            **{
-                how: _mean([_of(some, segments, *one) for some, one in zip(by, questions, strict=True)])
-                for how, by in found.items()
-            },
-        }
-
-
-def _of(names: frozenset[str], segments: Mapping[str, Segment], question: Asked, evidence: frozenset[str]) -> float:
-    return recall(question, evidence, Corpus.concat([one.corpus for name, one in segments.items() if name in names]))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(100 * float(np.mean(values)), 1)
+        with mock.patch.object(choosing, "MOST_ITEMS", round(share * len(whole))):
+            chosen = [choosing.chosen(directory, summaries, [one], EVERYTHING, MODEL) for one, _ in questions]
+        read = [np.isin(names, list(some))[of] for some in chosen]
+        newest = [of >= len(names) - len(some) for some in chosen]
+        yield {"share": share, "chosen": mean(read), "newest": mean(newest)}
 
 
 def main() -> None:
     """Print JSON lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[300, 900], help="items of a segment")
+    parser.add_argument("--every", type=int, default=8, help="of how many questions one is asked")
     options = parser.parse_args()
     os.environ.update(APP_ENV="test", DJANGO_SETTINGS_MODULE="settings")
     django.setup()
     embedder = MultilingualEmbedder()
     every = list(conversations())
     corpus = Corpus.concat([corpus_of(one["turns"], embedder) for one in every])
-    labels = [label for one in every for label in one["questions"] if label["evidence"]][::EVERY]
+    labels = [label for one in every for label in one["questions"] if label["evidence"]][:: options.every]
     questions = [
         (asked(one["question"], embedder, asker=one.get("asker") or ""), frozenset(one["evidence"])) for one in labels
     ]

@@ -103,5 +103,5 @@ CONFIDENCE: dict[str, float] = {
     "constant": 0.2766,
 }
 
-NOTHING_BELOW = 0.024
+NOTHING_BELOW = 0.02
 """The documented default of `min_score`."""
