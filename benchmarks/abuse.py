@@ -107,7 +107,6 @@ QUERIES = {
     "a search for more than a search returns": f"{SEARCH}?q=apple&limit=101",
     "a search with a score of no number": f"{SEARCH}?q=apple&min_score=nan",
     "a search as of no time": f"{SEARCH}?q=apple&as_of={'9' * 3000}",
-    "a search of a long user": f"{SEARCH}?q=apple&user_id={'u' * 3800}",
 }
 QUESTIONS = {
     "eleven questions": {"questions": ["apple"] * 11},
