@@ -24,6 +24,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LISTS = (viewsets.MemoryItemViewSet, viewsets.AgentDataViewSet, viewsets.UserSessionViewSet)
 VALUES: Mapping[type[Any], str] = {
     filters.MomentFilter: "now",
+    filters.MomentOrAllFilter: "now",
     filters.TimestampFilter: "2026-03-01T12:00:00Z",
     filters.ScalarFilter: '"blue"',
     filters.TextFilter: "ada",
