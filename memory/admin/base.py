@@ -52,8 +52,6 @@ MAX_DELETE_COUNT = 500
 MOST_LISTED = 10_000
 # Records in which words, and values that no index has, are looked up.
 MOST_LOOKED_UP = 10_000
-# The attribute of a request whose list the database refused to evaluate over all records.
-REFUSED = "memory_admin_refused"
 
 
 class LabelledDateTime(AdminSplitDateTime):
@@ -104,14 +102,13 @@ class RecordChangeList(ChangeList):
     """A change list that defers large columns that it does not show, such as vectors, and reads few records.
 
     Words, and the values of filters with `reads_records`, are in no index. They are looked up in the newest
-    `MOST_LOOKED_UP` records that pass the other filters. On Firestore, whose engine refuses to read too many documents,
-    that is done after a refusal, since it costs reads.
+    `MOST_LOOKED_UP` records that pass the other filters. Firestore's engine bounds what it reads, and refuses more.
     """
 
     @property
     def _looks_up_newest(self) -> bool:
         """Whether a list that reads records is limited to the newest."""
-        return connections[self.root_queryset.db].vendor != "firestore" or hasattr(self._request, REFUSED)
+        return connections[self.root_queryset.db].vendor != "firestore"
 
     def get_filters(self, request: HttpRequest) -> Any:
         """Like Django's, for the last year, month and day that there are, too."""
@@ -159,7 +156,7 @@ class RecordChangeList(ChangeList):
                 filtered = one.queryset(self._request, rows)
                 rows = rows if filtered is None else filtered
         rows = rows.filter(build_q_object_from_lookup_parameters(self._lookups)).order_by(f"-{field}")
-        most = most_looked_up(rows.db)
+        most = MOST_LOOKED_UP
         oldest = next(iter(rows.values_list(field, flat=True)[most - 1 : most]), None)
         if oldest is None:
             return found
@@ -171,14 +168,6 @@ class RecordChangeList(ChangeList):
 def is_unindexed(filter_spec: Any) -> bool:
     """Whether the records that pass the other filters are read for this filter."""
     return getattr(filter_spec, "reads_records", False)
-
-
-def most_looked_up(using: str) -> int:
-    """`MOST_LOOKED_UP`; on Firestore at most half of the documents that its engine reads, as more can have one time."""
-    connection: Any = connections[using]
-    if connection.vendor != "firestore":
-        return MOST_LOOKED_UP
-    return max(1, min(MOST_LOOKED_UP, int(connection.option("mirror_limit")) // 2))
 
 
 def inform_once(request: HttpRequest, text: str) -> None:
@@ -233,14 +222,6 @@ class RecordAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
-
-    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Like Django's; if the database refuses the query, the list of what is found among the newest records."""
-        try:
-            return super().get_changelist_instance(request)
-        except NotSupportedError:
-            setattr(request, REFUSED, True)
-            return super().get_changelist_instance(request)
 
     @in_utc_if_needed
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
