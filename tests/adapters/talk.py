@@ -121,7 +121,8 @@ def llama_index(session_id: str, turns: int, done: Callable[[int], None]) -> Non
 
 def crewai(session_id: str, turns: int, done: Callable[[int], None]) -> None:
     """A crew of one agent with a memory: each turn recalls what it is asked and remembers what was said."""
-    os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "OTEL_SDK_DISABLED": "true", "CREWAI_TRACING_ENABLED": "false"}
+    # Without these it reports its use, and asks on the terminal whether to show traces.
+    os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "OTEL_SDK_DISABLED": "true", "CREWAI_TESTING": "true"}
     from crewai import Agent, Crew, Task
     from crewai.llms.base_llm import BaseLLM
     from crewai.memory.unified_memory import Memory
