@@ -231,6 +231,15 @@ def test_events_are_restricted_as_by_the_reference(service: DjangoSessionService
     assert found[0] == found[1]
 
 
+def test_an_older_event_hides_none_before_it(service: DjangoSessionService) -> None:
+    """`after_timestamp` compares the time of each event, as the SQL services of ADK do."""
+    session = run(service.create_session, **ADA)
+    for text, time in {"first": 1010.0, "second": 1020.0, "late": 1005.0}.items():
+        run(service.append_event, session, said(text, timestamp=time))
+    config = GetSessionConfig(after_timestamp=1008.0)
+    assert texts(run(service.get_session, **ADA, session_id=session.id, config=config)) == ["first", "second"]
+
+
 def test_partial_events_are_not_stored(service: DjangoSessionService) -> None:
     """Nor the state that they change."""
     session = run(service.create_session, **ADA)

@@ -71,7 +71,8 @@ class DjangoSessionService(Connected, BaseSessionService):
         if stored is None:
             return None
         events = [event for event in map(event_of, stored.items) if event is not None]
-        return _session(app_name, stored, events if after is None else _since(events, after))
+        shown = events if after is None else [event for event in events if event.timestamp >= after]
+        return _session(app_name, stored, shown)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """The sessions of a user in the app, or without one of all users, by last update, oldest first."""
@@ -166,9 +167,3 @@ def _session(app_name: str, stored: Stored, events: list[Event] | None = None) -
     )
     session._storage_update_marker = str(stored.about.revision)
     return session
-
-
-def _since(events: list[Event], after: float) -> list[Event]:
-    """The events after the last one that is older, as ADK's in-memory service has them."""
-    older = [place for place, event in enumerate(events) if event.timestamp < after]
-    return events[older[-1] + 1 :] if older else events
