@@ -1,8 +1,13 @@
-"""Deletes what the policies of retention cover, in batches."""
+"""Deletes what the policies of retention cover, in batches.
+
+Reads leave out what any policy covers of all that is stored. So the policies by count come first, and the ends of their
+counts are found before anything is deleted: otherwise a deletion would bring back what another count had left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db import connections
@@ -10,7 +15,7 @@ from django.utils import timezone
 
 from ..conf import memory_settings
 from ..models import AgentData, MemoryItem
-from ..querysets.retained import covered, of_owner
+from ..querysets.retained import Cut, covered, cut_of, never, of_owner
 from ..retention import Policy, parse
 
 MODELS: Final[dict[str, Any]] = {"MemoryItem": MemoryItem, "AgentData": AgentData}
@@ -20,22 +25,32 @@ Report = Callable[[int], Any]
 """Called with the number of records that were deleted just now."""
 
 
-def policies() -> tuple[Policy, ...]:
-    """The policies of the settings."""
-    return parse(memory_settings.retention)
+@dataclass(frozen=True)
+class Deletion:
+    """What a policy covers; of one by count, where it ends for the owners who have more."""
+
+    policy: Policy
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
 
 
-def count(policy: Policy) -> int:
-    """How many records a policy covers."""
-    if policy.count is not None:
-        return sum(max(0, of_owner(policy, owner, _alias(policy)).count() - policy.count) for owner in _owners(policy))
-    return sum(len(keys) for keys in _pages(policy))
+def deletions() -> tuple[Deletion, ...]:
+    """Those of the settings' policies, in the order in which they are to be made. A query or two for each owner."""
+    counts_first = sorted(parse(memory_settings.retention), key=lambda policy: policy.count is None)
+    return tuple(Deletion(policy, {} if policy.count is None else dict(_cuts(policy))) for policy in counts_first)
 
 
-def forget(policy: Policy, report: Report = lambda number: None) -> int:
-    """Delete the records that a policy covers, as the models delete: sessions and caches follow. Returns how many."""
-    deleted = 0
-    for keys in _beyond(policy) if policy.count is not None else _pages(policy):
+def count(deletion: Deletion) -> int:
+    """How many records a deletion is about."""
+    policy = deletion.policy
+    if policy.count is None:
+        return sum(len(keys) for keys in _pages(policy))
+    return sum(of_owner(policy, owner, _alias(policy)).count() - policy.count for owner in deletion.cuts)
+
+
+def forget(deletion: Deletion, report: Report = lambda number: None) -> int:
+    """Delete the records of a deletion, as the models delete: sessions and caches follow. Returns how many."""
+    policy, deleted = deletion.policy, 0
+    for keys in _pages(policy) if policy.count is None else _beyond(deletion):
         rows = MODELS[policy.model].all_objects.filter(pk__in=keys)
         number = rows.delete()[1].get(MODELS[policy.model]._meta.label, 0)
         deleted += number
@@ -68,12 +83,18 @@ def _names(policy: Policy) -> list[str]:
     return [name for name, _ in policy.criteria]
 
 
-def _beyond(policy: Policy) -> Iterator[list[str]]:
-    """The keys of the records of each owner after the newest `count`, in pages, which the caller deletes."""
-    number = policy.count or 0
+def _cuts(policy: Policy) -> Iterator[tuple[str, Cut]]:
     for owner in _owners(policy):
-        rows = of_owner(policy, owner, _alias(policy)).order_by("-timestamp", "-id").values_list("pk", flat=True)
-        while keys := list(rows[number : number + ROWS_AT_ONCE]):
+        if (cut := cut_of(policy, owner, _alias(policy))) != never():
+            yield owner, cut
+
+
+def _beyond(deletion: Deletion) -> Iterator[list[str]]:
+    """The keys of the records of each owner up to the end of the count, in pages, which the caller deletes."""
+    for owner, cut in deletion.cuts.items():
+        rows = of_owner(deletion.policy, owner, _alias(deletion.policy)).filter(timestamp__lte=cut.timestamp)
+        places = rows.order_by("timestamp", "pk").values_list("timestamp", "pk")
+        while keys := [pk for timestamp, pk in places[:ROWS_AT_ONCE] if (timestamp, pk) <= cut]:
             yield keys
 
 

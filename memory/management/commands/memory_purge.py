@@ -41,10 +41,10 @@ class Command(AuditedCommand):
             records = model.all_objects  # type: ignore[attr-defined]
             number = records.expired().count() if is_dry else records.purge()
             self.stdout.write(f"{model.__name__}: {number:,} {verb}")
-        for policy in forgetting.policies():
+        for deletion in forgetting.deletions():
             with tqdm(unit=" records", disable=options["verbosity"] == 0 or not sys.stderr.isatty()) as bar:
-                number = forgetting.count(policy) if is_dry else forgetting.forget(policy, bar.update)
-            self.stdout.write(f"{policy}: {number:,} {verb}")
+                number = forgetting.count(deletion) if is_dry else forgetting.forget(deletion, bar.update)
+            self.stdout.write(f"{deletion.policy}: {number:,} {verb}")
         if not is_dry:
             self.stdout.write(f"IdempotencyKey: {IdempotencyKey.purge():,} deleted")
         if old := audit.purge(dry_run=is_dry):
