@@ -1,8 +1,8 @@
 """Shapes of conversations found in public documentation and code, rebuilt with our own words and small.
 
 Each has its public source, the file, and the conversation that a person expects: see `conversations.line_of`. The
-types of OpenAI and Anthropic, LangChain's blocks and LangGraph's states are known from their packages. The other
-sources, or stored copies of them, were read.
+types of OpenAI and Anthropic, LangChain's blocks and LangGraph's states are known from their packages. Of the other
+sources, stored copies were read; of docs.rs, Axolotl and mem0's list pages beside them, and simplismart's was not read.
 """
 
 from __future__ import annotations
