@@ -30,6 +30,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 MAIN_CLASS = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 """The main class of the component's launcher; the jar's manifest has none."""
@@ -208,15 +209,12 @@ def _launch(directory: Path, jar: Path, port: int) -> int:
     return _supervise(directory, jar, port)
 
 
-def _foreground(port: int) -> int:
-    """Run an emulator in the foreground until interrupted."""
+def _foreground(port: int) -> NoReturn:
+    """Become an emulator, so that it gets the signals that are sent to this process."""
+    program, *arguments = command(find_jar(), port)
     sys.stderr.write(f"FIRESTORE_EMULATOR_HOST=127.0.0.1:{port}\n")
-    with subprocess.Popen(command(find_jar(), port)) as process:  # noqa: S603
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.terminate()
-            return process.wait()
+    sys.stderr.flush()
+    os.execvp(program, [program, *arguments])  # noqa: S606
 
 
 def main(arguments: list[str]) -> int:
@@ -225,7 +223,7 @@ def main(arguments: list[str]) -> int:
         directory, jar, port = arguments[1:]
         return _launch(Path(directory), Path(jar), int(port))
     try:
-        return _foreground(int(arguments[0]) if arguments else 8080)
+        _foreground(int(arguments[0]) if arguments else 8080)
     except EmulatorUnavailable as error:
         sys.stderr.write(f"{error}\n")
         return 1

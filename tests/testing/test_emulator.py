@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from memory.testing import emulator
+from tests.waiting import wait_until
 
 pytest_plugins = ["pytester"]
 
@@ -66,6 +67,25 @@ def test_processes_of_a_run_share_one_that_ends_with_the_last_even_if_killed(fir
             user.send_signal(signal.SIGKILL)
             user.communicate()
     assert is_gone(address, directory)
+
+
+def test_one_in_the_foreground_ends_with_its_process(firestore_emulator: str) -> None:
+    """A signal that ends the process ends the emulator."""
+    port = emulator.free_port()
+    shell = subprocess.Popen(
+        [sys.executable, "-m", "memory.testing.emulator", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    address = f"127.0.0.1:{port}"
+    try:
+        wait_until(lambda: emulator._responds(address), "the emulator runs", 60)
+        shell.terminate()
+        wait_until(lambda: not emulator._responds(address), "the emulator is gone", 20)
+    finally:
+        shell.kill()
+        shell.wait()
 
 
 def test_given_emulator_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, firestore_emulator: str) -> None:
