@@ -22,7 +22,7 @@ LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
 
-.PHONY: run test test-matrix test-others test-suites test-core test-firestore test-adapters test-typescript check audit format docs links bench wheel changelog lock
+.PHONY: run test coverage test-matrix test-others test-suites test-core test-firestore test-adapters test-typescript check audit format docs links bench wheel changelog lock
 
 run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and creates an admin
 	@$(BIN)/python manage.py bootstrap --port $(PORT)
@@ -30,7 +30,10 @@ run: .venv/service  ## Serve on PORT (8000); the first start loads demo data and
 
 test: .venv/develop  ## Run all checks and tests
 	$(MAKE) --no-print-directory check
-	$(MAKE) --no-print-directory test-suites PYTEST_LAST="--cov --cov-report=term"
+	$(MAKE) --no-print-directory test-suites
+
+coverage: .venv/develop  ## Run the tests of the app on SQLite, and print the lines that none of them runs
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 test-matrix: .venv/develop  ## Run all tests on every version of Django that a Python here supports
 	$(BIN)/python -m tests.matrix test-suites --all
@@ -42,7 +45,7 @@ test-suites:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
 	$(PYTEST) --ds=tests.firestore_only.settings --confcutdir=tests/firestore_only tests/firestore_only
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" $(LEFT_FOR_LATER) $(ON_EVERY_ENGINE)
-	$(PYTEST) $(PYTEST_LAST)
+	$(PYTEST)
 
 test-core:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
