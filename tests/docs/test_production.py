@@ -80,3 +80,11 @@ def test_facts_have_an_official_source(file: Path) -> None:
     hosts = set(re.findall(r"\]\(https://([^/)]+)", file.read_text()))
     assert hosts
     assert hosts <= {"cloud.google.com", "firebase.google.com", "docs.cloud.google.com"}
+
+
+def test_the_shell_and_the_service_have_one_secret_key() -> None:
+    """One command makes it, on the first page; the second page stores what the shell has."""
+    production, cloud_run = (file.read_text() for file in FILES)
+    assert production.count("export SECRET_KEY=$(.venv/bin/python -c") == 1
+    assert 'printf %s "$SECRET_KEY" | gcloud secrets create memory-secret-key' in cloud_run
+    assert "token_urlsafe" not in cloud_run
