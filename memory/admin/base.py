@@ -101,7 +101,7 @@ class BoundedPaginator(RecordPaginator):
 class RecordChangeList(ChangeList):
     """A change list that defers large columns that it does not show, such as vectors, and reads few records.
 
-    Words, and the values of filters with `reads_records`, are in no index. They are looked up in the newest
+    Words, and the values of filters with `reads_records`, are in no index that helps. They are looked up in the newest
     `MOST_LOOKED_UP` records that pass the other filters. Firestore's engine bounds what it reads, and refuses more.
     """
 
@@ -160,7 +160,7 @@ class RecordChangeList(ChangeList):
         oldest = next(iter(rows.values_list(field, flat=True)[most - 1 : most]), None)
         if oldest is None:
             return found
-        text = now("Words, roles and validity were looked up in the newest %d records. Other filters narrow the list.")
+        text = now("The list was looked up in the newest %d records. Other filters narrow it.")
         inform_once(self._request, text % most)
         return found.filter(**{f"{field}__gte": oldest})
 

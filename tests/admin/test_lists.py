@@ -161,7 +161,7 @@ def test_search_that_is_too_broad_shows_a_message(
     assert len(listed(superuser, url("memoryitem"), q="needle", user_id="bob")) == 1
 
 
-LOOKED_UP = "Words, roles and validity were looked up in the newest 2 records. Other filters narrow the list."
+LOOKED_UP = "The list was looked up in the newest 2 records. Other filters narrow it."
 
 
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)  # a test's own rows count towards no limit
@@ -171,6 +171,7 @@ LOOKED_UP = "Words, roles and validity were looked up in the newest 2 records. O
         ({"q": "needle"}, ["new"], True),
         ({"role": "user"}, ["new"], True),
         ({"as_of": "2020-01-01"}, ["new", "newer"], True),
+        ({"expiring": "never"}, ["new", "newer"], True),
         ({"q": "needle", "item_type": "fact"}, ["old"], False),
         ({"role": "user", "item_type": "fact", "user_id": "ada"}, ["old"], False),
         ({"q": "needle", "timestamp_to": "2026-03-01"}, ["old", "older"], True),
