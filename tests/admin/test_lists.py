@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from memory.admin import base
+from memory.admin import base, filters
 from memory.fields import new_id
 from memory.models import AgentData, MemoryItem, UserSession
 
@@ -218,6 +218,22 @@ def test_a_list_that_looks_values_up_reads_a_bounded_part(
             assert listed(superuser, url("memoryitem"), **query) == []
         reading = [one["sql"] for one in captured if "LIKE" in one["sql"] or "JSON" in one["sql"]]
         assert all('"timestamp" >=' in sql for sql in reading)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_few_items_that_expire_soon_are_read_by_the_index(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """With two ends on SQL; many are read in the order of time. The records are the same."""
+    monkeypatch.setattr(filters, "MOST_SORTED", most)
+    item = make_item(expiration=timezone.now() + timedelta(hours=1))
+    make_item()
+    with CaptureQueriesContext(connections["memory"]) as captured:
+        assert listed(superuser, url("memoryitem"), expiring="day") == [item]
+    if connections["memory"].vendor != "firestore":
+        lists = [one["sql"] for one in captured if "ORDER BY" in one["sql"] and '"expiration" <=' in one["sql"]]
+        assert lists
+        assert all(('"expiration" >' in sql) == bool(most) for sql in lists)
 
 
 def test_filters_offer_the_stored_values(superuser: Client, url: Url, make_item: Callable[..., MemoryItem]) -> None:
