@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..lifecycle import audit
 from ..models import AuditEntry
-from .base import BoundedPaginator
+from .change_lists import BoundedPaginator
 from .display import EMPTY, name_cell, time_cell
 from .filters import DateRangeFilter, ExactFilter
 

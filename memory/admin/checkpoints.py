@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ..models import AgentCheckpoint
-from .base import BoundedPaginator
+from .change_lists import BoundedPaginator
 from .display import EMPTY, name_cell, time_cell
 from .filters import ThreadFilter, UserFilter
 

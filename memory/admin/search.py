@@ -25,7 +25,7 @@ from ..embedding import EmbedderError
 from ..extras import MissingExtra
 from ..models import MemoryItem
 from ..text_index import Results
-from .base import RecordChangeList
+from .change_lists import RecordChangeList
 
 NAMED = re.compile(r'\s*user:(?:"(?P<quoted>[^"]+)"|(?P<plain>\S+))(?P<rest>.*)', re.DOTALL)
 OPTION = re.compile(

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from memory.admin import base, filters
+from memory.admin import change_lists, filters
 from memory.models import MemoryItem
 
 from .conftest import Url
@@ -79,7 +79,7 @@ def test_counts_of_choices(superuser: Client, url: Url, stored: None, monkeypatc
 
 def test_lists_count_up_to_a_limit(superuser: Client, url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     """The number is shown as such, and the pages end there; no query counts all records."""
-    monkeypatch.setattr(base, "MOST_LISTED", 100)
+    monkeypatch.setattr(change_lists, "MOST_LISTED", 100)
     MemoryItem.objects.bulk_create(MemoryItem(user_id="ada", item_type="message") for _ in range(101))
     with CaptureQueriesContext(connections["memory"]) as captured:
         response = superuser.get(url("memoryitem"))

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from memory.admin import base, filters
+from memory.admin import change_lists, filters
 from memory.fields import new_id
 from memory.models import AgentData, MemoryItem, UserSession
 
@@ -192,7 +192,7 @@ def test_words_and_roles_are_looked_up_in_the_newest_records(
     """Of those that pass the other filters, with a message if there are more. A list without them has all records."""
     if connections["memory"].vendor == "firestore":
         pytest.skip("The engine bounds what is read.")
-    monkeypatch.setattr(base, "MOST_LOOKED_UP", 2)
+    monkeypatch.setattr(change_lists, "MOST_LOOKED_UP", 2)
     kinds = {"older": "event", "old": "fact", "new": "message", "newer": "message", "oldest": "event"}
     for days, id in enumerate(("oldest", "older", "old", "new", "newer")):
         words = "hay" if id == "newer" else "needle"
@@ -210,7 +210,7 @@ def test_a_list_that_looks_values_up_reads_a_bounded_part(
     """On SQL every query of items has a LIMIT or a range of time, whatever the search; one query finds the range."""
     if connections["memory"].vendor == "firestore":
         pytest.skip("The engine bounds what is read.")
-    monkeypatch.setattr(base, "MOST_LOOKED_UP", 2)
+    monkeypatch.setattr(change_lists, "MOST_LOOKED_UP", 2)
     for number in range(5):
         make_item(text_content="hay", timestamp=NOON + timedelta(days=number))
     for query in ({"q": "needle"}, {"role": "critic"}, {"q": "user:ada", "role": "critic"}):
