@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from ..conf import memory_settings
 from ..models import AgentData, MemoryItem
-from ..querysets.retained import Cut, covered, cut_of, never, of_owner
+from ..querysets.retained import Cut, covered, cut_of, of_owner
 from ..retention import Policy, parse
 
 MODELS: Final[dict[str, Any]] = {"MemoryItem": MemoryItem, "AgentData": AgentData}
@@ -85,7 +85,7 @@ def _names(policy: Policy) -> list[str]:
 
 def _cuts(policy: Policy) -> Iterator[tuple[str, Cut]]:
     for owner in _owners(policy):
-        if (cut := cut_of(policy, owner, _alias(policy))) != never():
+        if (cut := cut_of(policy, owner, _alias(policy))) is not None:
             yield owner, cut
 
 

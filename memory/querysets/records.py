@@ -59,7 +59,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         return self.exclude(expiration__lte=CurrentTime())
 
     def retained(self) -> Self:
-        """Records that no policy of `MEMORY["RETENTION"]` covers. One by count needs a query that names the owner."""
+        """Records that no policy of `MEMORY["RETENTION"]` covers."""
         found = self
         for policy in policies_of(memory_settings.retention, self.model.__name__):
             if policy.is_plain:

@@ -208,6 +208,7 @@ def test_the_same_items_are_retained(
             items = MemoryItem.objects.using(alias).all()
             found = [RETAINED[end](items if owner is None else items.for_user(owner))]
             by_owner = {one: ids_of(items.for_user(one)) for one in ("ada", "bob")}
+            assert ids_of(items) == sorted(pk for ids in by_owner.values() for pk in ids)
             for deletion in forgetting.deletions():
                 forgetting.forget(deletion)
             left = ids_of(MemoryItem.all_objects.using(alias))

@@ -152,6 +152,9 @@ def test_a_local_condition_needs_no_index_and_no_further_call() -> None:
         assert not some.filter(pk="b4").exists()
         assert [one.id for one in some.filter(place__gt=2).order_by("-place")] == ["b8", "b5"]
     assert len(calls) == 5
+    plan = some.order_by("place")[:3].explain()
+    kept = "(length != ? or length is null or missing or place < ?) and (length in (2 values) or place == ?)"
+    assert f"keep the first 3 where {kept}" in plan
     with transaction.atomic():
         Berth(id="b9", place=9, length=2).save()
         Berth.objects.filter(pk="b2").update(length=0)

@@ -162,6 +162,37 @@ def test_reads_apply_a_count_at_once(make_item: Callable[..., MemoryItem], retai
 
 
 @database
+def test_a_count_holds_in_reads_over_all_users(
+    make_item: Callable[..., MemoryItem], retain: Callable[..., None]
+) -> None:
+    """In lists, slices, counts, reads by key and deletions; expired records and other types do not count."""
+    now = timezone.now()
+    for number in range(4):
+        for user in ("ada", "bob"):
+            make_item(id=f"{user}{number}", user_id=user, timestamp=now - number // 2 * DAY)
+        make_item(id=f"eve{number}", user_id="eve", timestamp=now - number * DAY, item_type="fact")
+        AgentData(id=f"d{number}", agent_id=f"a{number % 2}", data_type="t", timestamp=now - number * DAY).save()
+    make_item(id="cy", user_id="cy", timestamp=now - 9 * DAY)
+    make_item(id="gone", user_id="bob", timestamp=now + DAY, expiration=now - DAY)
+    retain({"item_type": "message", "count": 3}, {"user_id": "bob", "count": 1}, {"model": "AgentData", "count": 1})
+    left = {"ada0", "ada1", "ada3", "bob1", "cy", "eve0", "eve1", "eve2", "eve3"}
+    assert names() == left
+    assert MemoryItem.objects.count() == len(left)
+    assert {one.pk for one in MemoryItem.objects.of_type("message").newest_first()[:3]} == {"ada0", "ada1", "bob1"}
+    assert [one.pk for one in MemoryItem.objects.newest_first().of_type("message")[3:5]] == ["ada3", "cy"]
+    assert [MemoryItem.objects.filter(pk=pk).exists() for pk in ("bob0", "bob1", "ada2", "ada3")] == [False, True] * 2
+    both = MemoryItem.objects.filter(user_id__in=["ada", "bob"])
+    assert set(both.values_list("pk", flat=True)) == {"ada0", "ada1", "ada3", "bob1"}
+    assert set(MemoryItem.objects.filter(text_content__icontains="T").values_list("pk", flat=True)) == left
+    assert set(AgentData.objects.values_list("pk", flat=True)) == {"d0", "d1"}
+    assert MemoryItem.objects.newest_first()[:5].explain()
+    assert MemoryItem.objects.of_type("message").delete()[0] == 5
+    assert MemoryItem.all_objects.count() == 14 - 5
+    call_command("memory_purge", stdout=StringIO())
+    assert names() == {"bob0", "ada2", "eve0", "eve1", "eve2", "eve3"}
+
+
+@database
 @pytest.mark.redis
 def test_cached_conversations_are_retained(
     use_redis: Any, redis_server: Any, make_item: Callable[..., MemoryItem], retain: Callable[..., None]

@@ -13,7 +13,7 @@ from ..mirror.database import graph_of
 from ..mirror.load_plan import JoinGraph, Load, Page, Rank, loads, rank_of, sliced
 from ..query import analysis
 from ..query.analysis import AggregateAnalysis, RowAnalysis
-from ..query.ast import TRUE, Select
+from ..query.ast import TRUE, AllOf, AnyOf, Condition, Local, RowTest, Select
 from ..query.normalize import filter_of
 from ..query.plan import And, Compare, Filter, Get, Merge, Nearest, Op, Or, Order, Query
 from ..query.planner import NoRows, NotNative, Served, Sifted, SortedGet, plan, superset
@@ -135,12 +135,12 @@ def lines(answer: Any) -> Iterator[str]:
         case Get(collection, ids):
             yield f"get {len(ids)} from {collection}"
         case SortedGet(read, residue=residue):
-            filtered = "" if residue == TRUE else f", and keep those where {condition(filter_of(residue))}"
+            filtered = "" if residue == TRUE else f", and keep those where {condition(residue)}"
             yield f"{next(lines(read))}{filtered}"
         case Sifted(read, residue, limit):
             yield from lines(read)
             kept = "all" if limit is None else f"the first {limit}"
-            yield f"keep {kept} where {condition(filter_of(residue))}"
+            yield f"keep {kept} where {condition(residue)}"
         case Query():
             yield _query(answer)
         case Merge(branches, _, limit):
@@ -184,14 +184,20 @@ def _order(order: Order) -> str:
     return f"{order.ref.name} desc" if order.descending else order.ref.name
 
 
-def condition(where: Filter) -> str:
-    """A filter without its values, which may be private."""
+def condition(where: Filter | Condition) -> str:
+    """A filter, or a condition in negation normal form, without its values, which may be private."""
     match where:
-        case And(children):
+        case And(children) | AllOf(children):
             return " and ".join(condition(child) for child in children)
-        case Or(children):
+        case Or(children) | AnyOf(children):
             return "(" + " or ".join(condition(child) for child in children) + ")"
+        case Local(child):
+            return condition(child)
+        case RowTest(columns, _, wanted):
+            return f"{'' if wanted else 'not '}a test of {', '.join(ref.name for ref in columns)}"
         case Compare(ref, Op.IN | Op.NOT_IN, value):
             return f"{ref.name} {where.op} ({len(value)} values)"
         case Compare(ref, op):
             return f"{ref.name} {op}" if op.value.startswith("is ") else f"{ref.name} {op} ?"
+        case _:
+            raise TypeError(f"{where!r} is not in negation normal form")

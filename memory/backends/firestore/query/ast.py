@@ -7,9 +7,9 @@ true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..values.types import Ref
 from .plan import Compare, Order
@@ -57,7 +57,16 @@ class Local:
     child: Condition
 
 
-Condition: TypeAlias = Compare | Constant | Opaque | Not | AllOf | AnyOf | Local
+@dataclass(frozen=True, slots=True)
+class RowTest:
+    """A function of some columns of a row, which is called for rows that were read. It holds where that is `wanted`."""
+
+    columns: tuple[Ref, ...]
+    test: Callable[[tuple[Any, ...]], bool]
+    wanted: bool = True
+
+
+Condition: TypeAlias = Compare | Constant | Opaque | Not | AllOf | AnyOf | Local | RowTest
 
 TRUE: Final = Constant(True)
 FALSE: Final = Constant(False)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from ..values.sortable_text import INT64
 from ..values.types import Kind, Ref
-from .ast import AllOf, AnyOf, Condition, Constant, Local
+from .ast import AllOf, AnyOf, Condition, Constant, Local, RowTest
 from .plan import Compare, Op
 
 Row: TypeAlias = Sequence[Any]
@@ -52,7 +52,7 @@ def is_evaluable(condition: Condition) -> bool:
             if op in NULL_OPS:
                 return True
             return op in JSON_OPS if ref.kind is Kind.JSON else op in COLUMN_OPS and ref.kind not in NOT_COMPARED
-        case Constant():
+        case Constant() | RowTest():
             return True
         case Local(child):
             return is_evaluable(child)
@@ -70,6 +70,8 @@ def columns_of(condition: Condition) -> Iterator[Ref]:
             yield column_of(ref)
         case Local(child):
             yield from columns_of(child)
+        case RowTest(columns):
+            yield from columns
 
 
 def column_of(ref: Ref) -> Ref:
@@ -90,6 +92,9 @@ def holds(condition: Condition, columns: Sequence[Ref], as_read: AsRead) -> Hold
             return _comparison(condition, columns, as_read)
         case Local(child):
             return holds(child, columns, as_read)
+        case RowTest(tested, test, wanted):
+            places = [columns.index(ref) for ref in tested]
+            return lambda row: test(tuple(row[place] for place in places)) is wanted
         case _:
             raise TypeError(f"{condition!r} cannot be evaluated")
 

@@ -39,7 +39,7 @@ from django.utils import deprecation, timezone
 from ..cache import is_kept
 from ..values.sortable_text import INT64
 from ..values.types import DOCUMENT_ID, JSON_NULL, JsonNull, Kind, Ref, plain
-from .ast import FALSE, TRUE, AnyOf, Condition, Local, Not, Opaque, all_of, any_of
+from .ast import FALSE, TRUE, AnyOf, Condition, Constant, Local, Not, Opaque, RowTest, all_of, any_of
 from .plan import Compare, Op, Order
 
 COMPOSITE_KEY: Final = Ref(DOCUMENT_ID.path, Kind.TEXT, key=True)
@@ -197,6 +197,8 @@ class Lowering:
             return Opaque(describe(node))
         if self.implied is not None and self.implied(node):
             return TRUE
+        if hasattr(node.lhs, "row_test"):
+            return self.row_test(node)
         rule = None if _may_be_absent(node.lhs) else _rule(node)
         if rule is None:
             return Opaque(describe(node))
@@ -208,6 +210,24 @@ class Lowering:
             return FALSE
         except FullResultSet:
             return TRUE
+
+    def row_test(self, lookup: Any) -> Condition:
+        """A condition that an expression evaluates on rows: its `row_test(compiler)` is a bool, or a function.
+
+        The function has the values of the fields that the expression names as `row_test_fields`.
+        """
+        test = lookup.lhs.row_test(self.compiler)
+        if isinstance(test, bool):
+            return Constant(test is lookup.rhs)
+        meta = self.compiler.query.get_meta()
+        columns = [Col(self.alias, meta.get_field(name)) for name in lookup.lhs.row_test_fields]
+        converters = self.compiler.get_converters(columns)
+
+        def of_values(values: tuple[Any, ...]) -> bool:
+            [converted] = self.compiler.apply_converters([values], converters)
+            return bool(test(*converted))
+
+        return RowTest(tuple(column_ref(one.target, self.connection) for one in columns), of_values, lookup.rhs)
 
     def comparable(self, expression: Any) -> Ref | None:
         """The field path of an expression that Firestore compares and sorts like SQL, without a collation."""

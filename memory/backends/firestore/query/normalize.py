@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..values.types import Kind
-from .ast import FALSE, TRUE, AllOf, AnyOf, Condition, Constant, Local, Not, Opaque, all_of, any_of
+from .ast import FALSE, TRUE, AllOf, AnyOf, Condition, Constant, Local, Not, Opaque, RowTest, all_of, any_of
 from .plan import MAX_FILTER_BYTES, TEXT_END, And, Compare, Filter, Op, Or
 
 NEGATED: Final = {
@@ -51,6 +51,8 @@ def negation_normal_form(condition: Condition, negated: bool = False) -> Conditi
             return _leaf(negate(condition) if negated else condition)
         case Opaque():
             return condition
+        case RowTest(wanted=wanted):
+            return replace(condition, wanted=wanted is not negated)
         case Local(child):
             known = negation_normal_form(child, negated)
             return known if isinstance(known, Constant) else Local(known)
@@ -69,7 +71,7 @@ def negate(leaf: Compare) -> Compare | Opaque:
 def superset_condition(condition: Condition) -> Condition:
     """A condition without opaque parts, in negation normal form, that matches all rows that `condition` matches."""
     match condition:
-        case Opaque() | Local():
+        case Opaque() | Local() | RowTest():
             return TRUE
         case AllOf(children):
             return all_of(superset_condition(child) for child in children)
@@ -84,7 +86,7 @@ def superset_condition(condition: Condition) -> Condition:
 def may_be_absent(condition: Condition) -> bool:
     """Whether a condition matches rows that lack a column, which no filter finds, or is to be evaluated on rows."""
     match condition:
-        case Compare(op=Op.ABSENT) | Local():
+        case Compare(op=Op.ABSENT) | Local() | RowTest():
             return True
         case AllOf(children) | AnyOf(children):
             return any(map(may_be_absent, children))
