@@ -325,6 +325,22 @@ class TestContentHash:
             )
             assert MemoryItem.objects.duplicates_of(item).exists() is duplicate, values
 
+    def test_what_is_not_valid_is_no_duplicate(self, make_item: Callable[..., MemoryItem]) -> None:
+        """A text that was superseded, or is not valid yet, may be said again."""
+        now = timezone.now()
+        old = make_item(text_content="Ada lives in Ghent.")
+        new = make_item(text_content="Ada lives in Lyon.", supersedes=[old.pk])
+        make_item(text_content="Ada lives in Rome.", valid_from=now + timedelta(days=1))
+        make_item(text_content="Ada lives in Oslo.", valid_to=now + timedelta(days=1))
+        texts = {
+            one: MemoryItem(user_id="ada", item_type="message", text_content=f"Ada lives in {one}.")
+            for one in ("Ghent", "Lyon", "Rome", "Oslo")
+        }
+        found = {one: MemoryItem.objects.duplicates_of(item).exists() for one, item in texts.items()}
+        assert found == {"Ghent": False, "Lyon": True, "Rome": False, "Oslo": True}
+        new.delete()
+        assert not MemoryItem.objects.duplicates_of(texts["Ghent"]).exists()
+
     @pytest.mark.parametrize("path", ["save", "update_fields", "update", "expression", "bulk_update"])
     def test_write_paths(self, path: str, make_item: Callable[..., MemoryItem]) -> None:
         """However the text changes, the item is found by the new one."""

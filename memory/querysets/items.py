@@ -209,12 +209,14 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         return self.defer(*self.model.UNREAD_FIELDS)
 
     def duplicates_of(self, item: MemoryItem) -> Self:
-        """The same user's live items of the same type with the same text; empty for an item without text."""
+        """The same user's live items of the same type with the same text, as far as they are valid now.
+
+        Empty for an item without text.
+        """
         if item.text_content is None:
             return self.none()
-        return self.live().filter(
-            user_id=item.user_id, content_hash=content_hash(item.text_content), item_type=item.item_type
-        )
+        same = {"user_id": item.user_id, "content_hash": content_hash(item.text_content), "item_type": item.item_type}
+        return self.live().as_of().filter(**same)
 
     @retry_on_contention
     def update(self, **values: Any) -> int:
