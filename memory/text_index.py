@@ -46,7 +46,8 @@ class Results(list[Any]):
     """The items that a search found, best first.
 
     `waiting` is the number of the user's items that wait for the search index and were not searched in full: 0 if the
-    search was complete. `is_cut` if further results were left out, since they are larger together than a search reads.
+    search was complete. `is_cut` if further results may have been left out: those that are larger together than a
+    search reads, or that pass filters which the index does not know, in a large memory.
     """
 
     def __init__(self, items: Iterable[Any] = (), waiting: int = 0, is_cut: bool = False) -> None:

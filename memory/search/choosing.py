@@ -55,8 +55,8 @@ def needed(found: Directory, summaries: Summaries) -> list[Listed]:
 def chosen(
     found: Directory, summaries: Summaries, questions: Sequence[Asked], filters: KnownFilters, model: str
 ) -> frozenset[str]:
-    """The ids of the segments that a search reads: all of them if a filter is not known to the index, or no summary."""
-    if not is_large(found.segments) or not filters.complete or not len(summaries):
+    """The ids of the segments that a search reads: all of them without a summary."""
+    if not is_large(found.segments) or not len(summaries):
         return frozenset(found.ids)
     passing = dict(zip(summaries.ids, filters.may_pass(summaries).tolist(), strict=True))
     always = list(_up_to(reversed(needed(found, summaries)), 1))

@@ -1,6 +1,6 @@
 """The filters of a queryset that the index knows: by session, by a range of sessions, and by time.
 
-They apply before the ranking.
+They apply before the ranking. Of others, the database is asked which items pass (`passing`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from operator import eq, ge, lt
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from memory.querysets import MemoryItemQuerySet
 from memory.snapshots import epoch_microseconds
 
 from .corpus import Corpus
+from .passing import UNKNOWN, Passing, passing_of
 from .summaries import Summaries
 from .tail import ALONE
 
@@ -68,10 +70,14 @@ SESSION_TESTS: Final[Mapping[type, Callable[[str, str], bool]]] = {
 
 @dataclass(frozen=True)
 class KnownFilters:
-    """The filters that the index knows. `complete`: there are no others, besides user and expiration."""
+    """The filters that the index knows. `complete`: there are no others, besides user and expiration.
+
+    `passing(is_large)` looks up the items that pass all filters, once.
+    """
 
     lookups: tuple[Any, ...]
     complete: bool
+    passing: Callable[[bool], Passing] = lambda is_large: UNKNOWN
 
     def mask(self, corpus: Corpus) -> Mask:
         """The entries that satisfy the known filters."""
@@ -81,11 +87,13 @@ class KnownFilters:
         return found
 
     def may_pass(self, summaries: Summaries) -> Mask:
-        """The summarised segments that may have an entry which satisfies the known filters."""
+        """The summarised segments of a large memory that may have an entry which satisfies the filters."""
         found = np.ones(len(summaries), bool)
+        first, last = np.array([summaries.first, summaries.last], np.int64)
+        if not self.complete:
+            found &= self.passing(True).may_be_within(first, last)
         for lookup in self.lookups:
             if _column(lookup) == "timestamp":
-                first, last = np.array([summaries.first, summaries.last], np.int64)
                 found &= MAY_COMPARE[type(lookup)](first, last, epoch_microseconds(lookup.rhs))
             elif isinstance(lookup, Exact):
                 found &= summaries.may_have_session(lookup.rhs)
@@ -101,7 +109,33 @@ def known_filters(items: MemoryItemQuerySet) -> KnownFilters:
     ranges = SESSION_RANGES.get(connections[items.db].vendor, {})
     lookups = tuple(leaf for leaf in leaves if _is_known(leaf, ranges))
     rest = [leaf for leaf in leaves if leaf not in lookups]
-    return KnownFilters(lookups, all(_is_of_user(leaf) or _is_of_expiration(leaf) for leaf in rest))
+    is_complete = all(_is_of_user(leaf) or _is_of_expiration(leaf) for leaf in rest)
+    return KnownFilters(lookups, is_complete, cache(partial(passing_of, _to_look_up(items, lookups))))
+
+
+def _to_look_up(items: MemoryItemQuerySet, lookups: Collection[Any]) -> MemoryItemQuerySet:
+    """The items with fewer filters on Firestore: none by time, which would need an index together with others.
+
+    The search applies these itself.
+    """
+    found = items.all()
+    if connections[items.db].vendor == "firestore":
+        by_time = [one for one in lookups if not isinstance(one, Exact)]
+        found.query.where = _pruned(items.query.where, lambda one: one in by_time or _is_of_expiration(one))
+    return found
+
+
+def _pruned(where: WhereNode, is_left_out: Callable[[Any], bool]) -> WhereNode:
+    """The conditions without some of those that every row satisfies."""
+    if where.negated or where.connector != AND:
+        return where
+    pruned: WhereNode = where.copy()
+    pruned.children = [
+        _pruned(child, is_left_out) if isinstance(child, WhereNode) else child
+        for child in where.children
+        if not is_left_out(child)
+    ]
+    return pruned
 
 
 class _Unindexed(Func):

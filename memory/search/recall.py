@@ -28,6 +28,7 @@ from memory.querysets import MemoryItemQuerySet
 from memory.querysets.scan import streamed
 from memory.text_index import MOST_RESULTS, Results, SearchOptions, readable_question
 
+from . import choosing
 from . import directory as directories
 from .corpus import HIDDEN, Corpus
 from .encrypted import refuse_without_index
@@ -35,6 +36,7 @@ from .features import CONSIDERED
 from .known_filters import KnownFilters, by_id, known_filters
 from .later import index_later
 from .owner import one_user_of
+from .passing import looked_up
 from .preferring import Preference, candidates, extra_parts
 from .reading import Memory, read_memory
 from .relevance import Asked, Ranked, asked, rank
@@ -43,7 +45,11 @@ from .tail import Maker
 from .texts import Budget, readable
 
 MOST_READ_IN_VAIN = 3
-"""Times `limit` that items are read which turn out not to pass the filters, before all that pass are looked up."""
+"""Times `limit` that items are read which turn out not to pass the filters, before those that pass are looked up."""
+ROUNDS = 5
+"""If too many pass to look them up: of the best entries, this many times `CONSIDERED` are checked."""
+
+CHECKED_AT_ONCE = 500
 
 MOST_EMBEDDED = 10_000
 """Characters of texts that are not indexed yet which a search embeds: some 0.2 s of CPU time with the default embedder.
@@ -82,7 +88,7 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text], filters)
     budgets = [ByteBudget(RESULT_BYTES // len(texts)) for _ in texts]
     found = [
-        _results(items, memory, question, options, filters, budget) if text else []
+        _results(items, memory, question, options, filters, budget) if text else ([], False)
         for text, question, budget in zip(texts, questions, budgets, strict=True)
     ]
     _index_if_needed(memory)
@@ -90,9 +96,9 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
         Results(
             [_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]],
             memory.waiting,
-            budget.is_spent and len(some) < options.limit,
+            is_cut and len(some) < options.limit,
         )
-        for some, budget in zip(found, budgets, strict=True)
+        for some, is_cut in found
     ]
     if options.touch:
         MemoryItem.all_objects.using(items.db).touch([item for some in results for item in some])
@@ -169,7 +175,8 @@ def _results(
     options: SearchOptions,
     filters: KnownFilters,
     budget: ByteBudget,
-) -> list[tuple[MemoryItem, Ranked]]:
+) -> tuple[list[tuple[MemoryItem, Ranked]], bool]:
+    """The results, and whether others may have been left out."""
     corpus = memory.corpus
     allowed = memory.allowed() & filters.mask(corpus) & visible(corpus, options.hidden)
     columns = by_id(items.only(*_columns(items)))
@@ -181,27 +188,58 @@ def _results(
     def best(allowed: NDArray[np.bool_]) -> list[Ranked]:
         return rank(question, corpus, allowed, CONSIDERED)
 
+    is_large = choosing.is_large(memory.directory.segments)
+    if is_large and not filters.complete:
+        allowed &= filters.passing(is_large).mask(corpus)
     ranked = best(allowed)
     above = _above(ranked, options.min_score)
     # Those below the least score need not be looked for.
     most = int(allowed.sum()) if len(above) == len(ranked) else 0
     picking = Picking(corpus, find, limit, budget, None if filters.complete else MOST_READ_IN_VAIN * limit)
     preference = Preference(options, timezone.now(), corpus, lambda ids: budget.take(find(ids)))
+    is_cut = False
     if picking.pick(above, most):
         if filters.complete:
             memory.not_found(picking.missing)
     else:
         # Too few of the best pass the filters: rank only what does.
-        passing = set(items.values_list("pk", flat=True))
-        allowed &= np.fromiter((one in passing for one in corpus.ids), bool, len(corpus))
-        picking = Picking(corpus, find, limit, budget, items=picking.items)
+        passing = filters.passing(is_large)
+        allowed &= passing.mask(corpus)
+        if not passing.is_whole:
+            allowed, is_cut = _checked(items, corpus, allowed, best, limit)
         above = _above(best(allowed), options.min_score)
+        picking = Picking(corpus, find, limit, budget, items=picking.items)
         picking.pick(above, 0)
     if outdated := sum(not item.is_valid(preference.at) for item, _ in picking.found):
         picking = Picking(corpus, find, limit + outdated, budget, items=picking.items, missing=picking.missing)
         picking.pick(above, 0)
     found = picking.found if filters.complete else _with_passing(picking.found, corpus, items)
-    return preference.ordered(in_last_order(question, found))
+    return preference.ordered(in_last_order(question, found)), is_cut or budget.is_spent
+
+
+def _checked(
+    items: MemoryItemQuerySet,
+    corpus: Corpus,
+    allowed: NDArray[np.bool_],
+    best: Callable[[NDArray[np.bool_]], list[Ranked]],
+    limit: int,
+) -> tuple[NDArray[np.bool_], bool]:
+    """Of the best entries that are allowed, those that pass the filters; and whether others were not checked."""
+    left, found, texts = allowed.copy(), np.zeros(len(corpus), bool), 0
+    rows = by_id(items).order_by()
+    for _ in range(ROUNDS):
+        ranked = best(left)
+        places = [[one.place, *one.same] for one in ranked]
+        passing: set[str] = set()
+        for some in batches([corpus.ids[place] for text in places for place in text], CHECKED_AT_ONCE):
+            passing.update(looked_up(rows.filter(pk__in=some).values_list("pk", flat=True)))
+        for text in places:
+            left[text] = False
+            found[text] = has = [corpus.ids[place] in passing for place in text]
+            texts += any(has)
+        if texts >= limit or not ranked:
+            break
+    return found, bool(ranked) and bool(left.any())
 
 
 def _with_passing(

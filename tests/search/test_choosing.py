@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connections
 from django.db.models import F
 
 from memory.models import MemoryItem, SearchIndex, SearchSegment
@@ -58,6 +59,7 @@ def write(topic: int, number: int = ITEMS, first: int = 0) -> None:
             item_type="m",
             timestamp=START + timedelta(days=topic, minutes=one),
             text_content=f"the {TOPICS[topic]} number {one} of ours",
+            metadata={"topic": topic},
         )
         for one in range(first, first + number)
     )
@@ -121,12 +123,79 @@ def test_known_segments_are_searched_too(large: None, monkeypatch: pytest.Monkey
         ({"session_id": "s2"}, {2}),
         ({"timestamp__lt": START + timedelta(days=1)}, {0}),
         ({"timestamp__gte": START + timedelta(days=3), "timestamp__lt": START + timedelta(days=5)}, {3, 4}),
-        ({"metadata__a": 1}, EVERY),
+        ({"metadata__a": 1}, set()),
+        ({"metadata__topic": 1}, {1}),
+        ({"metadata__topic__in": [0, 3]}, {0, 3}),
+        ({"item_type": "m"}, {1, 4, 5}),
     ],
 )
 def test_filters_choose_segments(large: None, filters: dict[str, Any], expected: set[int]) -> None:
-    """By session and time those that may have such items; a filter that the index does not know needs all."""
+    """Those that may have such items, by their times if the index does not know the filter."""
     assert read("Where is the violin?", **filters) == expected
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many items each query over ids returned that asks which of them pass the filters."""
+    counts: list[int] = []
+
+    def counted(rows: Any) -> list[Any]:
+        found = list(rows)
+        counts.append(len(found))
+        return found
+
+    for module in ("recall", "passing"):
+        monkeypatch.setattr(f"memory.search.{module}.looked_up", counted)
+    return counts
+
+
+def test_the_few_items_that_pass_are_looked_up(large: None, looked_up: list[int]) -> None:
+    """Once for all questions, and all results are found."""
+    items = MemoryItem.objects.for_user("ada").filter(metadata__topic=0)
+    for results in items.search_many(["the harbour ferry number 7", "Which ferry is ours?"], limit=20):
+        assert {one.pk for one in results} == {f"i0-{number}" for number in range(ITEMS)}
+        assert not results.is_cut
+    assert looked_up == [ITEMS]
+
+
+@pytest.mark.parametrize(("rounds", "is_complete"), [(2, False), (30, True)])
+def test_of_many_items_that_pass_the_best_are_checked(
+    rounds: int, is_complete: bool, large: None, looked_up: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most `MOST_PASSING` ids are looked up, then the best entries; results say whether there may be more."""
+    monkeypatch.setattr("memory.search.passing.MOST_PASSING", 15)
+    monkeypatch.setattr("memory.search.recall.CONSIDERED", 3)
+    monkeypatch.setattr("memory.search.recall.ROUNDS", rounds)
+    items = MemoryItem.objects.for_user("ada").filter(metadata__topic__in=[4, 5])
+    results = items.search("the harbour ferry number 7", limit=3)
+    assert {one.metadata["topic"] for one in results} <= {4, 5}
+    assert looked_up[0] == 16
+    assert len(looked_up) <= 1 + rounds
+    assert max(looked_up[1:]) <= 3
+    assert (len(results) == 3, results.is_cut) == (is_complete, not is_complete)
+
+
+@pytest.mark.embedded("Firestore has an index for the filter")
+def test_an_sql_database_evaluates_filters_for_the_newest_items(
+    large: None, looked_up: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones are checked if they are among the best."""
+    monkeypatch.setattr("memory.search.passing.MOST_SCANNED", 2 * ITEMS)
+    items = MemoryItem.objects.for_user("ada").filter(metadata__topic__in=[1, 4])
+    results = items.search("the violin lesson or the chess club", limit=20)
+    assert looked_up[0] == ITEMS
+    assert {one.metadata["topic"] for one in results} == {1, 4}
+    assert len(results) == 20
+
+
+def test_filters_that_firestore_has_no_index_for_are_checked(
+    large: None, looked_up: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a large memory no query reads all items to evaluate them; on SQL databases they are looked up."""
+    items = MemoryItem.objects.for_user("ada").filter(text_content__icontains="NUMBER 7")
+    assert {one.metadata["topic"] for one in items.search("the harbour ferry number 7", limit=3)} >= {0}
+    if connections[USING].vendor == "firestore":
+        assert sum(looked_up) <= 3
 
 
 def test_what_the_tail_may_have_is_read(large: None) -> None:
