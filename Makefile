@@ -13,10 +13,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
 # Tests of behaviour that is the same on every engine. `make test` runs the first list on Firestore, `make test-firestore` the
 # second. LEFT_FOR_LATER are tests that start servers or take minutes.
-ON_EVERY_ENGINE = tests/test_models.py tests/test_distances.py tests/api tests/admin tests/interchange \
+ON_EVERY_ENGINE = tests/models tests/test_distances.py tests/api tests/admin tests/interchange \
   tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py \
   tests/health/test_views.py tests/cache/test_history.py tests/orchestra/test_demo.py
-ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/api tests/admin tests/interchange tests/search tests/health \
+ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/models tests/api tests/admin tests/interchange tests/search tests/health \
   tests/cache tests/stores tests/contract tests/orchestra
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
   admin/test_browser interchange/test_documentation interchange/test_memory \
@@ -49,8 +49,8 @@ test-suites:
 
 test-core:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
-	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/test_models.py tests/api/test_crud.py
-	$(PYTEST) $(wildcard tests/test_*.py) tests/sqlite tests/testing tests/project tests/api tests/admin \
+	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/models tests/api/test_crud.py
+	$(PYTEST) $(wildcard tests/test_*.py) tests/models tests/sqlite tests/testing tests/project tests/api tests/admin \
 	  tests/deploy/test_installed_elsewhere.py
 
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes

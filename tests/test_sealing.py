@@ -15,8 +15,8 @@ from django.db import connections
 
 from memory import sealing
 from memory.exceptions import StorageError, ValidationError
-from memory.keeping import versions_of
 from memory.models import AgentData, DataKey, MemoryItem, MemoryVersion, SearchSegment
+from memory.models.versions import versions_of
 from memory.search.packing import pack
 from memory.snapshots import restore, take
 

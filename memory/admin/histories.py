@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as now
 
-from ..keeping import is_kept, versions_of
+from ..models.versions import is_kept, versions_of
 from .dates import in_utc_if_needed
 from .revisions import UndoError, kept_versions, restore, revision, undo, with_values
 

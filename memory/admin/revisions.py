@@ -19,8 +19,8 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import DateTimeField, Model
 from django.utils.translation import gettext as _
 
-from ..keeping import values_of as values_of_version
-from ..keeping import versions_of
+from ..models.versions import values_of as values_of_version
+from ..models.versions import versions_of
 from ..sealing import protected, protected_keys
 from .display import formatted_json, time_text
 

@@ -36,11 +36,10 @@ from ..cache import Conversation
 from ..coherence import cache_of
 from ..conf import memory_settings
 from ..contention import in_transaction, retried_on_contention
-from ..erasures import ErasedIds, Erasure
 from ..exceptions import ConnectionError, ValidationError
 from ..extras import missing
 from ..fields import new_id
-from ..models import MemoryItem, UserSession
+from ..models import ErasedIds, Erasure, MemoryItem, UserSession
 from ..tombstones import digest_of, digests_of, tombstones
 from .audit import ERASE, PYTHON, Record, emit
 from .deleting import (

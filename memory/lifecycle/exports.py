@@ -10,9 +10,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from ..checkpoints import AgentCheckpoint
 from ..interchange.export import CHUNK_SIZE, json_lines, records_of
-from ..models import AgentData, MemoryItem, SearchLabel, UserSession
+from ..models import AgentCheckpoint, AgentData, MemoryItem, SearchLabel, UserSession
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }

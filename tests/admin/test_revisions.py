@@ -17,8 +17,8 @@ from django.test import Client
 from memory import sealing
 from memory.admin import revisions
 from memory.admin.revisions import NEW, OLD, SAME, difference
-from memory.keeping import versions_of
 from memory.models import AgentData, MemoryItem, UserSession
+from memory.models.versions import versions_of
 
 from .conftest import VIEWER, Url
 

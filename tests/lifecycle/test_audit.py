@@ -19,8 +19,7 @@ from django.utils import timezone
 from memory.lifecycle import audit
 from memory.lifecycle.audit import action_of
 from memory.lifecycle.commands import AuditedCommand
-from memory.models import AuditEntry, MemoryItem
-from memory.trail import AppendOnlyError
+from memory.models import AppendOnlyError, AuditEntry, MemoryItem
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 

@@ -16,7 +16,6 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from memory.access.models import AccessToken
-from memory.checkpoints import AgentCheckpoint, AgentPart, AgentWrites
 from memory.conf import memory_settings
 from memory.exceptions import PersonErased
 from memory.fields import new_id
@@ -25,7 +24,10 @@ from memory.lifecycle.erasure import State, erase
 from memory.lifecycle.inventory import How, holdings
 from memory.lifecycle.remains import Wanted, remains
 from memory.models import (
+    AgentCheckpoint,
     AgentData,
+    AgentPart,
+    AgentWrites,
     DataKey,
     ErasedIds,
     Erasure,

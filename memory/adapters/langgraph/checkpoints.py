@@ -13,10 +13,10 @@ from django.db.models import QuerySet
 from memory.adapters.paths import digest
 from memory.backends.firestore.values.batching import batches
 from memory.batches import ROWS_AT_ONCE
-from memory.checkpoints import AgentCheckpoint, AgentPart, AgentWrites
 from memory.contention import in_transaction, retried_on_contention, write_transaction
 from memory.exceptions import StorageError, ValidationError
 from memory.fields import new_id
+from memory.models import AgentCheckpoint, AgentPart, AgentWrites
 from memory.stores.validation import check_name
 
 from .frames import Frame, frames_of, joined, split

@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .fields import AnyJSONField, DocumentIdField, new_id
+from ..fields import AnyJSONField, DocumentIdField, new_id
 
 
 class AppendOnlyError(TypeError):

@@ -1,14 +1,10 @@
-"""The stored models: memory items, agent data, and the sessions that items belong to.
-
-On Firestore a table is a collection and a primary key a document id. `Meta.indexes` are the composite indexes that the
-queries of `querysets/` need, on every engine.
-"""
+"""The models of memory items, agent data, and the sessions that items belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Self
 from urllib.parse import unquote
 
@@ -18,24 +14,17 @@ from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import keeping, limits, sealing
-from .batches import ROWS_AT_ONCE, Activity, Place, activities, places_of
-from .cache import Conversation
-from .checkpoints import AgentCheckpoint as AgentCheckpoint
-from .checkpoints import AgentPart as AgentPart
-from .checkpoints import AgentWrites as AgentWrites
-from .coherence import Changes, Tables, cache_of, conversation_of, writing
-from .contention import retry_on_contention, write_lock
-from .erasures import ErasedIds as ErasedIds
-from .erasures import Erasure as Erasure
-from .exceptions import ValidationError
-from .fields import (
-    AnyJSONField,
+from .. import limits, sealing
+from ..batches import Activity, Place, activities, places_of
+from ..cache import Conversation
+from ..coherence import Changes, Tables, cache_of, conversation_of, writing
+from ..contention import retry_on_contention, write_lock
+from ..exceptions import ValidationError
+from ..fields import (
     BoundField,
     CompactVectorField,
     ContentHashField,
     DocumentIdField,
-    LongTextField,
     NameField,
     ProtectedJSONField,
     ProtectedMapField,
@@ -48,20 +37,19 @@ from .fields import (
     VectorField,
     WriteTime,
     WriteTimeField,
-    content_hash,
     new_id,
 )
-from .plain_values import unclear_fields
-from .querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, validity
-from .record_sizes import record_size
-from .telemetry import DELETE, UPDATE, UPDATE_SESSION, traced
-from .text_index import text_index
-from .tombstones import Guarded, tombstones
-from .trail import AuditEntry as AuditEntry
+from ..plain_values import unclear_fields
+from ..querysets import AgentDataQuerySet, LiveManager, MemoryItemQuerySet, UserSessionQuerySet, validity
+from ..record_sizes import record_size
+from ..telemetry import DELETE, UPDATE, UPDATE_SESSION, traced
+from ..text_index import text_index
+from ..tombstones import tombstones
+from . import versions
+from .ids import ESCAPES
 
 TOO_LARGE = _("The record has %(total)d bytes, %(field)d of them in this field; the limit is %(most)d.")
 RESERVED = _("%(id)r is reserved for a path of the API.")
-ESCAPES = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 
 class Document(models.Model):
@@ -176,19 +164,19 @@ class Record(Document):
     @classmethod
     def has_versions(cls) -> bool:
         """Whether rows may have versions, which are deleted with them."""
-        return cls.HAS_VERSIONS and keeping.is_kept()
+        return cls.HAS_VERSIONS and versions.is_kept()
 
     @classmethod
     def keep(cls, records: Sequence[Any], using: str, names: Collection[str] | None) -> None:
         """Keep the stored values that writing `names` (None: all) of these records is about to change."""
         if cls.has_versions():
-            keeping.keep(records, names, using)
+            versions.keep(records, names, using)
 
     @classmethod
     def drop_versions(cls, ids: Iterable[str], using: str) -> None:
         """Delete the versions of deleted records."""
         if cls.has_versions():
-            keeping.drop(ids, using)
+            versions.drop(ids, using)
 
     def clean(self) -> None:
         """As `Document.clean`; also raises if a new record has an id that is a path of the API."""
@@ -637,194 +625,3 @@ def refuse_session(user_id: str, session_id: str) -> None:
     """Raise `ValidationError` if the two do not form a valid document id of a session."""
     if problem := limits.document_id_problem(UserSession.make_id(user_id, session_id)):
         raise ValidationError({"session_id": _("With the user's id: %s") % problem})
-
-
-def id_of_user(user_id: str) -> str:
-    """A user's id as a document id, unambiguous since `%`, `/` and `:` in it are percent-encoded."""
-    user: str = user_id.translate(ESCAPES)
-    if user.startswith("__"):  # an id that starts and ends with two underscores is reserved
-        return f"%5F{user[1:]}"
-    return user.replace(".", "%2E") if user in (".", "..") else user
-
-
-class SearchIndex(Guarded):
-    """The directory of a user's search index: its segments, and from when on items are read one by one.
-
-    `memory.search.packing` writes it and `memory.search.reading` reads it. Every change increments `generation`.
-    """
-
-    id = DocumentIdField(editable=False)
-    user_id = NameField(_("user"))
-    generation = models.BigIntegerField(default=0)
-    segments = AnyJSONField(default=list, blank=True)
-    # Microseconds since 1970 by the database's clock: items written later may not be in the segments. Null: all items.
-    since = models.BigIntegerField(null=True)
-    newest = models.BigIntegerField(default=0)  # when the last item in a segment was written
-    claimed = WriteTimeField()
-
-    firestore_unindexed = ("segments",)
-
-    class Meta:
-        db_table = "memory_search_indexes"
-        verbose_name = _("search index")
-        verbose_name_plural = _("search indexes")
-        indexes = (models.Index(fields=["user_id"], name="memory_search_indexes_user"),)
-
-    def __str__(self) -> str:
-        return str(self.user_id)
-
-
-class SearchSegment(Guarded):
-    """A part of a user's search index, below 1 MiB; it never changes. `memory.search.segments` has its form."""
-
-    id = DocumentIdField(default=new_id, editable=False)
-    user_id = NameField(_("user"))
-    data = models.BinaryField()
-
-    firestore_unindexed = ("data",)
-
-    class Meta:
-        db_table = "memory_search_segments"
-        verbose_name = _("segment of a search index")
-        verbose_name_plural = _("segments of search indexes")
-        indexes = (models.Index(fields=["user_id"], name="memory_search_segments_user"),)
-
-    def __str__(self) -> str:
-        return str(self.pk)
-
-
-class SearchLabel(Guarded):
-    """Feedback on a search: whether an item answers a question. `memory_evaluate --feedback` reads it.
-
-    An empty `item_id` says that no item answers it.
-    """
-
-    id = DocumentIdField(editable=False)
-    user_id = NameField(_("user"))
-    question = LongTextField(_("question"))
-    question_hash = ContentHashField(source="question")
-    item_id = models.CharField(_("item"), max_length=1_500, blank=True, default="")
-    answers = models.BooleanField(_("answers"), default=False)
-    labelled_by = models.CharField(_("labelled by"), max_length=150, blank=True, default="")
-    labelled_at = models.DateTimeField(_("labelled"), default=timezone.now)
-
-    class Meta:
-        db_table = "memory_search_labels"
-        verbose_name = _("search feedback")
-        verbose_name_plural = _("search feedback")
-        ordering = ("-labelled_at", "-id")
-        indexes = (
-            models.Index(fields=["user_id", "question_hash", "item_id"], name="memory_labels_user_question"),
-            models.Index(fields=["user_id", "-labelled_at"], name="memory_labels_user_time"),
-            models.Index(fields=["-labelled_at", "-id"], name="memory_labels_time"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.user_id}: {self.question[:60]}"
-
-    @classmethod
-    def of_question(cls, user_id: str, question: str) -> models.QuerySet[SearchLabel]:
-        """The feedback on a question about a user's memory."""
-        return cls._default_manager.order_by().filter(user_id=user_id, question_hash=content_hash(question))
-
-    @classmethod
-    def store(cls, user_id: str, question: str, item_id: str, *, answers: bool, by: str) -> SearchLabel:
-        """Store feedback in the place of an earlier one on the same item. "Nothing" and "yes" replace each other."""
-        rows = cls.of_question(user_id, question)
-        contrary = rows.filter(answers=True) if not item_id else rows.filter(item_id="") if answers else rows.none()
-        contrary.delete()
-        parts = "\0".join((user_id, question, item_id))
-        row = cls(
-            id=content_hash(parts),
-            user_id=user_id,
-            question=question,
-            item_id=item_id,
-            answers=answers,
-            labelled_by=by,
-            labelled_at=timezone.now(),
-        )
-        row.save()
-        return row
-
-
-class MemoryVersion(Guarded):
-    """The values that a change of an item replaced: `memory.lifecycle.versions`."""
-
-    id = DocumentIdField(default=new_id, editable=False)
-    item_id = models.CharField(_("item"), max_length=limits.MAX_ID_BYTES)
-    user_id = NameField(_("user"))
-    replaced_at = models.DateTimeField(_("replaced"), default=timezone.now)
-    values = AnyJSONField(_("values"), default=dict)
-
-    firestore_unindexed = ("values",)
-
-    class Meta:
-        db_table = "memory_versions"
-        verbose_name = _("version of a memory item")
-        verbose_name_plural = _("versions of memory items")
-        ordering = ("-replaced_at", "-id")
-        indexes = (
-            models.Index(fields=["item_id", "-replaced_at", "-id"], name="memory_versions_item_time"),
-            models.Index(fields=["user_id"], name="memory_versions_user"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.item_id}: {self.replaced_at}"
-
-
-class DataKey(Guarded):
-    """The key that encrypts a user's texts, wrapped by the master key: `memory.sealing`.
-
-    Its id is part of each ciphertext. Without the row nothing that it encrypted can be read.
-    """
-
-    id = DocumentIdField(default=new_id, editable=False)
-    user_id = NameField(_("user"))
-    wrapped = models.TextField(_("wrapped key"))
-    created = models.DateTimeField(_("created"), default=timezone.now)
-
-    class Meta:
-        db_table = "memory_data_keys"
-        verbose_name = _("data key")
-        verbose_name_plural = _("data keys")
-
-    def __str__(self) -> str:
-        return str(self.pk)
-
-
-class IdempotencyKey(models.Model):
-    """A write of the API with an `Idempotency-Key`, and its answer: `memory.api.idempotency`."""
-
-    KEPT: ClassVar[timedelta] = timedelta(hours=24)
-
-    id = DocumentIdField(editable=False)
-    fingerprint = models.CharField(max_length=64)
-    # The request that holds the key, and until when.
-    claim = models.CharField(max_length=32)
-    until = models.DateTimeField()
-    created = models.DateTimeField()
-    status = models.SmallIntegerField(null=True)
-    answer = AnyJSONField(default=dict, blank=True)
-
-    class Meta:
-        db_table = "memory_idempotency_keys"
-        verbose_name = _("idempotency key")
-        verbose_name_plural = _("idempotency keys")
-        indexes = (models.Index(fields=["created"], name="memory_idempotency_created"),)
-
-    def __str__(self) -> str:
-        return str(self.pk)
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether the key may be used for another request."""
-        return self.created + self.KEPT <= timezone.now()
-
-    @classmethod
-    def purge(cls, using: str | None = None) -> int:
-        """Delete expired keys in batches; return how many."""
-        keys, deleted = cls._default_manager.using(using), 0
-        expired = keys.filter(created__lte=timezone.now() - cls.KEPT)
-        while some := list(expired.order_by("created").values_list("pk", flat=True)[:ROWS_AT_ONCE]):
-            deleted += expired.filter(pk__in=some).delete()[0]
-        return deleted

@@ -13,8 +13,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .fields import AnyJSONField, DocumentIdField, LongTextField, NameField, new_id
-from .tombstones import Guarded
+from ..fields import AnyJSONField, DocumentIdField, LongTextField, NameField, new_id
+from ..tombstones import Guarded
 
 
 class Bytes(Guarded):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from memory.keeping import values_of, versions_of
 from memory.models import MemoryItem, MemoryVersion, UserSession
+from memory.models.versions import values_of, versions_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 

@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .fields import AnyJSONField, DocumentIdField
+from ..fields import AnyJSONField, DocumentIdField
 
 
 class Erasure(models.Model):
