@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,31 @@ def test_every_module_of_the_engine_has_a_line(path: Path) -> None:
     relative = path.relative_to(ROOT / ENGINE)
     rows = [row for row in table.splitlines() if f"`{relative.parent}/`" in row]
     assert f"`{relative}`" in table or any(f"`{path.stem}`" in row for row in rows), relative
+
+
+CONTRACTS = {
+    contract["containers"][0]: [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    if contract["type"] == "layers"
+}
+
+
+@pytest.mark.parametrize(
+    ("container", "heading"), [("memory", "## Layers of the app\n"), ("memory.backends.firestore", "### Layers\n")]
+)
+def test_the_layers_are_those_that_are_checked(container: str, heading: str) -> None:
+    """Each row of the table is one layer of the import contract, or several in a sequence."""
+    table = TEXT.split(heading, 1)[1].split("\n- ", 1)[0]
+    rows = [
+        set(re.findall(r"`(\w+)/?`", row)) for row in re.findall(r"^\| [^|]+ \| (`.*) \|$", table, flags=re.MULTILINE)
+    ]
+    layers = iter(CONTRACTS[container])
+    for row in rows:
+        checked: set[str] = set()
+        while not row <= checked:
+            checked |= next(layers)
+        assert row == checked
+    assert list(layers) == []
 
 
 TESTS = ROOT / "tests"
