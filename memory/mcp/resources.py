@@ -13,8 +13,9 @@ from memory.conf import memory_settings
 from memory.context import Line, rendered
 from memory.models import UserSession
 
+from .calls import Caller, ToolError, sessions_page
 from .protocol import INVALID_PARAMS, NOT_FOUND_BEFORE_2026, Message, ProtocolError
-from .tools import MOST_RECENT, Caller, ToolError, sessions_page
+from .tools import MOST_RECENT
 
 PREFIX: Final = "memory://sessions/"
 MIME_TYPE: Final = "text/plain"

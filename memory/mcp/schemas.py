@@ -6,7 +6,7 @@ Objects allow no other properties. A problem names the argument, never its value
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from django.utils.dateparse import parse_datetime
 
@@ -14,6 +14,7 @@ from memory.limits import json_problem, text_problem
 
 Schema = Mapping[str, Any]
 
+LONGEST_NAME: Final = 255
 TYPES: Mapping[str, str] = {
     "string": "a string",
     "integer": "an integer",
@@ -28,6 +29,26 @@ def obj(properties: Mapping[str, Schema], required: Sequence[str] = ()) -> Schem
     """The schema of an object."""
     schema: dict[str, Any] = {"type": "object", "properties": dict(properties), "additionalProperties": False}
     return {**schema, "required": list(required)} if required else schema
+
+
+def result(**properties: Schema) -> Schema:
+    """The schema of a result with these properties, all of which it has."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def text(description: str, longest: int = LONGEST_NAME, **more: Any) -> Schema:
+    """The schema of a text that is not empty."""
+    return {"type": "string", "minLength": 1, "maxLength": longest, "description": description, **more}
+
+
+def number(description: str, default: int, most: int) -> Schema:
+    """The schema of a count."""
+    return {"type": "integer", "minimum": 1, "maximum": most, "default": default, "description": description}
+
+
+def a_time(description: str) -> Schema:
+    """The schema of a time."""
+    return text(f"{description} RFC 3339 with a time zone.", 40, format="date-time")
 
 
 def problems(value: object, schema: Schema) -> dict[str, str]:

@@ -16,9 +16,10 @@ from memory.extras import MissingExtra
 from memory.lifecycle import audit
 
 from . import protocol, resources, tools
+from .calls import FORGET, READ, WRITE, Answer, Caller, ToolError
 from .protocol import INVALID_PARAMS, METHOD_NOT_FOUND, Message, ProtocolError
 from .schemas import problems
-from .tools import FORGET, READ, TOOLS, WRITE, Answer, Caller, ToolError
+from .tools import TOOLS
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from memory.api.errors import BodyError
 from memory.api.parsers import check_counts, parse_json, record_limits
 
 from . import protocol
+from .calls import Caller
 from .protocol import ProtocolError
 from .server import answer, message_of
-from .tools import Caller
 
 
 def serve(source: IO[bytes], target: IO[bytes], caller: Caller) -> None:

@@ -30,9 +30,9 @@ from memory.api.viewsets import Guarded, HeaderNegotiation
 from memory.conf import memory_settings
 
 from . import protocol
+from .calls import FORGET, READ, WRITE, Caller
 from .protocol import METHOD_HEADER, NAME_HEADER, VERSION_HEADER, ProtocolError
 from .server import InsufficientScopeError, answer
-from .tools import FORGET, READ, WRITE, Caller
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from memory.access.models import AccessToken
-from memory.mcp import resources, server, tools
+from memory.mcp import calls, resources, schemas, server, tools
 from memory.models import MemoryItem
 from tests.adapters import record
 
@@ -134,17 +134,17 @@ SCHEMA = {
 def example(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tools of the suite's example server, and conversations under the address of its resource."""
 
-    def fail(caller: Any, given: Any) -> tools.Answer:
-        raise tools.ToolError("This tool intentionally returns an error for testing")
+    def fail(caller: Any, given: Any) -> calls.Answer:
+        raise calls.ToolError("This tool intentionally returns an error for testing")
 
-    def say(caller: Any, given: Any) -> tools.Answer:
-        return tools.Answer({}, "This is a simple text response for testing.")
+    def say(caller: Any, given: Any) -> calls.Answer:
+        return calls.Answer({}, "This is a simple text response for testing.")
 
-    empty = tools.result()
+    empty = schemas.result()
     made = {
-        "test_simple_text": tools.Tool("Text", "Returns a text.", tools.READ, tools.obj({}), empty, say),
-        "test_error_handling": tools.Tool("Error", "Returns an error.", tools.READ, tools.obj({}), empty, fail),
-        "json_schema_2020_12_tool": tools.Tool("Schema", "Has a schema.", tools.READ, SCHEMA, empty, say),
+        "test_simple_text": tools.Tool("Text", "Returns a text.", calls.READ, schemas.obj({}), empty, say),
+        "test_error_handling": tools.Tool("Error", "Returns an error.", calls.READ, schemas.obj({}), empty, fail),
+        "json_schema_2020_12_tool": tools.Tool("Schema", "Has a schema.", calls.READ, SCHEMA, empty, say),
     }
     monkeypatch.setattr(server, "TOOLS", {**tools.TOOLS, **made})
     monkeypatch.setattr(resources, "PREFIX", "test://")

@@ -132,9 +132,9 @@ def test_every_command_leaves_a_record(records: Callable[[], list[dict[str, Any]
 
 def test_every_tool_leaves_a_record(records: Callable[[], list[dict[str, Any]]]) -> None:
     """Whatever it answers: a call without arguments, which most refuse."""
-    from memory.mcp import protocol, server, tools
+    from memory.mcp import calls, protocol, server, tools
 
-    caller = tools.Caller("ada")
+    caller = calls.Caller("ada")
     for name, tool in tools.TOOLS.items():
         message = protocol.Message(1, "tools/call", {"name": name, "arguments": {}}, protocol.VERSIONS[0])
         server.answer(message, caller)
@@ -147,18 +147,18 @@ def test_calls_of_tools_name_what_they_are_about(
     make_item: Callable[..., MemoryItem], records: Callable[[], list[dict[str, Any]]]
 ) -> None:
     """Ids as digests, and how many items were read; no text."""
-    from memory.mcp import protocol, server, tools
+    from memory.mcp import calls, protocol, server
 
     make_item(id="one", session_id="s", text_content=SECRET)
-    calls: list[tuple[str, dict[str, Any], list[str], int | None]] = [
+    asked: list[tuple[str, dict[str, Any], list[str], int | None]] = [
         ("get", {"ids": ["one", "other"]}, ["one", "other"], 1),
         ("recent", {"session_id": "s"}, ["s"], 1),
         ("update", {"id": "one", "text": SECRET}, ["one"], None),
         ("forget", {"id": "one"}, ["one"], None),
     ]
-    for name, arguments, ids, count in calls:
+    for name, arguments, ids, count in asked:
         message = protocol.Message(1, "tools/call", {"name": name, "arguments": arguments}, protocol.VERSIONS[0])
-        server.answer(message, tools.Caller("ada"))
+        server.answer(message, calls.Caller("ada"))
         [record] = [one for one in records() if one["channel"] == "mcp"]
         assert record["ids"] == [audit.digest_of(one) for one in ids]
         assert (record["count"], record["outcome"]) == (count, "done")

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from memory.mcp import stdio
-from memory.mcp.tools import Caller
+from memory.mcp.calls import Caller
 from memory.models import MemoryItem
 
 from .conftest import request

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from django.utils import timezone
 
-from memory.mcp import tools
+from memory.mcp import calls
 from memory.mcp.tools import TOOLS
 from memory.models import MemoryItem, UserSession
 
@@ -136,9 +136,9 @@ def test_get_reads_no_more_than_a_page(ada: Mcp, monkeypatch: pytest.MonkeyPatch
     for number in range(30):
         MemoryItem.objects.create(id=f"large{number}", user_id="ada", item_type="m", text_content="x" * 10_000)
     read: list[str] = []
-    whole = tools.live_records
-    monkeypatch.setattr(tools, "live_records", lambda alias, ids: (read.extend(ids), whole(alias, ids))[1])
-    for name in ("memory.api.pagination", "memory.mcp.tools"):
+    whole = calls.live_records
+    monkeypatch.setattr(calls, "live_records", lambda alias, ids: (read.extend(ids), whole(alias, ids))[1])
+    for name in ("memory.api.pagination", "memory.mcp.calls"):
         monkeypatch.setattr(f"{name}.PAGE_BYTES", 70_000)
     asked = ["none", *(f"large{number}" for number in range(30))]
     found = ada.call("get", ids=asked)

@@ -11,8 +11,8 @@ from django.core.management.base import CommandError
 
 from memory.conf import memory_settings
 from memory.lifecycle.commands import AuditedCommand
+from memory.mcp.calls import FORGET, READ, WRITE, Caller
 from memory.mcp.stdio import serve
-from memory.mcp.tools import FORGET, READ, WRITE, Caller
 
 
 class Command(AuditedCommand):
