@@ -8,7 +8,7 @@ from django.urls import include, path, re_path
 from django.views.decorators.cache import cache_control
 from django.views.generic import RedirectView
 
-from memory.api.viewsets import UnknownPathView
+from memory.api.endpoints import UnknownPathView
 
 from .logins import LoginForm
 

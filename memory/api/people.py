@@ -19,11 +19,11 @@ from ..lifecycle.costs import Cost, cost_of
 from ..lifecycle.erasure import Progress, progress_of
 from ..lifecycle.erasure import erase as erase_person
 from . import serializers
+from .endpoints import Endpoint
 from .errors import TooBroad
 from .fields import prohibits_nul
 from .idempotency import Claim, once
 from .permissions import HasScope, MayErasePerson
-from .viewsets import Endpoint
 
 ERASED_AT_ONCE: Final = 5_000
 """Records that one request erases."""

@@ -23,10 +23,10 @@ from rest_framework.request import Request
 from rest_framework.views import exception_handler
 
 from memory.api.authentication import CLEAR, HASHED, AccessTokenAuthentication, LoginAuthentication
+from memory.api.endpoints import Guarded, HeaderNegotiation
 from memory.api.errors import BodyError, error_body, translate
 from memory.api.parsers import check_counts, parse_json, read_bounded, record_limits
 from memory.api.permissions import principal
-from memory.api.viewsets import Guarded, HeaderNegotiation
 from memory.conf import memory_settings
 
 from . import protocol
