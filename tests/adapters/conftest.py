@@ -3,14 +3,13 @@
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from memory.adapters import owned
 
-from . import record
+from . import is_installed, record
 
 # A module of the framework, the start of the names of its tests, and the section of the page on conformance.
 FRAMEWORKS = (
@@ -23,15 +22,6 @@ FRAMEWORKS = (
     ("mcp_types", "test_mcp", "MCP"),
     ("pydantic_ai", "test_pydantic_ai", "PydanticAI"),
 )
-
-
-def is_installed(module: str) -> bool:
-    """Whether a module can be imported; its parent may be missing."""
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
 
 collect_ignore_glob = [f"{start}*" for module, start, _ in FRAMEWORKS if not is_installed(module)]
 

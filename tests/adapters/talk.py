@@ -165,6 +165,32 @@ def langchain(session_id: str, turns: int, done: Callable[[int], None]) -> None:
         done(turn)
 
 
+def pydantic_ai(session_id: str, turns: int, done: Callable[[int], None]) -> None:
+    """Runs of an agent, each saved with its conversation."""
+    from pydantic_ai import Agent
+    from pydantic_ai.conversation import Conversation
+    from pydantic_ai.messages import ModelResponse, TextPart
+    from pydantic_ai.models.function import FunctionModel
+    from pydantic_ai.usage import UsageLimits
+
+    from memory.adapters.pydantic_ai import DjangoConversationStore
+
+    def respond(messages: Any, info: Any) -> ModelResponse:
+        return ModelResponse([TextPart(answer(messages[-1].parts[0].content))])
+
+    async def talk() -> None:
+        store, agent = DjangoConversationStore(USER), Agent(FunctionModel(respond))
+        endless = UsageLimits(request_limit=None)  # the default is 50 in all runs of a conversation
+        conversation = await store.load(session_id) or Conversation(conversation_id=session_id)
+        for turn in range(len(conversation.messages) // 2, turns):
+            result = await agent.run(question(session_id, turn), conversation=conversation, usage_limits=endless)
+            await store.save(result)
+            conversation = result.conversation
+            done(turn)
+
+    asyncio.run(talk())
+
+
 def langgraph(session_id: str, turns: int, done: Callable[[int], None]) -> None:
     """A graph with a checkpointer and a store."""
     graph, config = graph_of(), {"configurable": {"thread_id": session_id}}

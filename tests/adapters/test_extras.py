@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ADAPTERS = {
-    "adk": "google.adk",
-    "crewai": "crewai",
-    "langgraph": "langgraph",
-    "openai_agents": "agents",
-    "langchain": "langchain_core",
-    "llama_index": "llama_index",
-}  # the module of each framework
+import memory.adapters
+from tests.adapters import ADAPTERS
+
+HELPERS = {"chat", "extras", "owned", "paths", "subtrees"}
+
+
+def test_every_adapter_is_tested() -> None:
+    """A module of `memory.adapters` is a helper of others, or in the list by which the tests know the adapters."""
+    assert {module.name for module in pkgutil.iter_modules(memory.adapters.__path__)} == {*ADAPTERS, *HELPERS}
 
 
 def run(code: str) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import pkgutil
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -18,30 +16,24 @@ from asgiref.sync import async_to_sync
 from django.core import serializers
 from django.db.models import Model
 
-import memory.adapters
 from memory.lifecycle import erasure
 from memory.models import AgentCheckpoint, AgentData, AgentPart, AgentWrites, MemoryItem, UserSession
 from memory.tombstones import tombstones
+from tests.adapters import ADAPTERS, is_installed
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "memory"])  # as an erasure needs
 
 SECRET = "zanzibar"  # in everything of the other user
 MODELS: tuple[type[Model], ...] = (MemoryItem, UserSession, AgentData, AgentCheckpoint, AgentWrites, AgentPart)
-NO_ADAPTERS = {"chat", "extras", "owned", "paths", "subtrees"}
-
 Calls = dict[str, Callable[[Any], Any]]
 
 
 def adapters() -> Iterator[type[Any]]:
     """The public classes of all adapters whose frameworks are installed."""
-    for module in pkgutil.iter_modules(memory.adapters.__path__):
-        if module.name in NO_ADAPTERS:
-            continue
-        try:
-            found = importlib.import_module(f"memory.adapters.{module.name}")
-        except ImportError:
-            continue
-        yield from (getattr(found, name) for name in found.__all__)
+    for name, framework in ADAPTERS.items():
+        if is_installed(framework):
+            module = importlib.import_module(f"memory.adapters.{name}")
+            yield from (getattr(module, public) for public in module.__all__)
 
 
 def methods_of(adapter: type[Any]) -> set[str]:
@@ -225,6 +217,57 @@ def _llama_index() -> Calls:
     }
 
 
+def _pydantic_ai() -> Calls:
+    from pydantic_ai.conversation import Conversation
+    from pydantic_ai.conversation_store import ConversationConflict, ConversationRecord
+
+    forked = ConversationRecord(conversation_id="forked", head_id="bobs", forked_from="chat")
+
+    async def write(one: Any) -> None:
+        with pytest.raises(ConversationConflict):
+            await one.write_record(forked, expected_revision=None)
+        await one.write_record(**_said("own", "mine"), expected_revision=None)
+
+    async def branch(one: Any) -> Any:
+        found = await one.load("chat")
+        return await one.branch("chat", at=0, expected_revision=found.revision)
+
+    return {
+        "read_record": lambda one: one.read_record("chat"),
+        "read_records": lambda one: one.read_records(scope=SECRET),
+        "read_history": lambda one: refused(LookupError, one.read_history("bobs")),
+        "read_entry": lambda one: refused(LookupError, one.read_entry("bobs")),
+        "write_record": write,
+        "delete_record": lambda one: one.delete_record("own", expected_revision="r"),
+        "load": lambda one: one.load("chat"),
+        "load_entries": lambda one: one.load_entries("trip"),
+        "list_conversations": lambda one: one.list_conversations(),
+        "save": lambda one: one.save(Conversation(conversation_id="chat")),
+        "branch": branch,
+        "fork": lambda one: one.fork("chat", new_conversation_id="fork"),
+        "delete": lambda one: one.delete("chat"),
+    }
+
+
+def _said(conversation_id: str, text: str, entry: str = "mine") -> dict[str, Any]:
+    """What `write_record` stores of a conversation with one message."""
+    from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
+    from pydantic_ai.messages import ModelRequest, UserPromptPart
+
+    about = {"conversation_id": conversation_id, "head_id": entry, "revision": "r", "scope": text}
+    message = ModelRequest([UserPromptPart(text)])
+    return {
+        "record": ConversationRecord(**about),
+        "new_entries": [ConversationEntry(id=entry, parent_id=None, message=message)],
+    }
+
+
+async def refused(error: type[Exception], awaitable: Any) -> None:
+    """A call that finds nothing."""
+    with pytest.raises(error):
+        await awaitable
+
+
 def _crewai() -> Calls:
     from crewai.memory.types import MemoryRecord
 
@@ -258,11 +301,16 @@ CALLS: dict[str, Callable[[], Calls]] = {
     "DjangoMemoryService": _adk_memory,
     "DjangoChatStore": _llama_index,
     "DjangoStorage": _crewai,
+    "DjangoConversationStore": _pydantic_ai,
 }
 # After the others: from then on writes of the user are refused.
 ERASING: Calls = {"erase_user": lambda one: one.erase_user(), "aerase_user": lambda one: one.aerase_user()}
 ERASING_ANY: Calls = {"erase_user": lambda one: one.erase_user(user_id=one.user)}
-INHERITED = {"DjangoStore": {"delete", "search", "list_namespaces", "put"}, "DjangoRetriever": {"invoke", "ainvoke"}}
+INHERITED = {
+    "DjangoStore": {"delete", "search", "list_namespaces", "put"},
+    "DjangoRetriever": {"invoke", "ainvoke"},
+    "DjangoConversationStore": {"load", "load_entries", "list_conversations", "save", "branch", "fork", "delete"},
+}
 IGNORED = {
     "DjangoStore": {"supports_ttl"},
     "DjangoChatStore": {"class_name", "model_post_init", "model_config", "model_fields", "model_computed_fields"},
@@ -316,7 +364,7 @@ def quick_erasures(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 def other(make_item: Any) -> set[str]:
     """What the other user has: in the same sessions, threads, namespaces, apps and keys, through every adapter."""
     make_item(user_id="bob", session_id="trip", text_content=f"Secret {SECRET}", metadata={"role": "user"})
-    if find_spec("langgraph"):
+    if is_installed("langgraph"):
         store, saver = make("DjangoStore", "bob"), make("DjangoSaver", "bob")
         store.put(("notes",), "k", {"text": SECRET})
         store.put((SECRET,), "k", {"text": SECRET})
@@ -325,7 +373,7 @@ def other(make_item: Any) -> set[str]:
         checkpoint: Any = {**empty_checkpoint(), "id": "c1", "channel_values": {"x": SECRET}}
         config = saver.put(_thread(), checkpoint, {"source": "loop", "step": 1, "run_id": "r"}, {"x": 1})
         saver.put_writes(config, [("x", SECRET * 200_000)], "task")
-    if find_spec("google.adk"):
+    if is_installed("google.adk"):
         from google.adk.events.event import Event
         from google.genai.types import Content, Part
 
@@ -334,7 +382,10 @@ def other(make_item: Any) -> set[str]:
         session = async_to_sync(sessions.create_session)(**place, session_id="trip", state={"user:y": SECRET})
         async_to_sync(sessions.append_event)(session, event)
         async_to_sync(make("DjangoMemoryService", "bob").add_session_to_memory)(session)
-    if find_spec("crewai"):
+    if is_installed("pydantic_ai"):
+        write = make("DjangoConversationStore", "bob").write_record
+        async_to_sync(write)(**_said("chat", SECRET, "bobs"), expected_revision=None)
+    if is_installed("crewai"):
         from crewai.memory.types import MemoryRecord
 
         about = {"scope": f"/trip/{SECRET}", "categories": [SECRET], "embedding": [1.0, 0.0]}

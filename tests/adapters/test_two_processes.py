@@ -8,7 +8,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,10 @@ from django.test import Client, override_settings
 from memory.models import MemoryItem
 from tests import databases
 
+from . import ADAPTERS, is_installed
 from .talk import APP, USER, answer, graph_of, question
 
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = {
-    "adk": "google.adk",
-    "crewai": "crewai",
-    "langgraph": "langgraph",
-    "llama_index": "llama_index",
-    "openai_agents": "agents",
-    "langchain": "langchain_core",
-}
 TURNS = 100  # of each process
 KILLED_AFTER = 40
 ALIAS = "talk"
@@ -65,7 +57,7 @@ def turns_of(process: subprocess.Popen[str]) -> Iterator[int]:
     return map(int, process.stdout)
 
 
-@pytest.mark.parametrize("framework", [name for name, module in FRAMEWORKS.items() if find_spec(module) is not None])
+@pytest.mark.parametrize("framework", [name for name, module in ADAPTERS.items() if is_installed(module)])
 def test_a_killed_process_loses_and_doubles_nothing(
     framework: str, database: dict[str, Any], admin_client: Client
 ) -> None:
@@ -126,6 +118,12 @@ def conversation(framework: str, session_id: str) -> list[str]:
         session = async_to_sync(DjangoSessionService(using=ALIAS).get_session)(**place)
         assert session is not None
         return [str(event.content.parts[0].text) for event in session.events]  # type: ignore[union-attr, index]
+    if framework == "pydantic_ai":
+        from memory.adapters.pydantic_ai import DjangoConversationStore
+
+        found = async_to_sync(DjangoConversationStore(USER, using=ALIAS).load)(session_id)
+        assert found is not None
+        return [str(message.parts[0].content) for message in found.messages]  # type: ignore[union-attr]
     from memory.adapters.openai_agents import DjangoSession
 
     items: list[Any] = async_to_sync(DjangoSession(session_id, USER, using=ALIAS).get_items)()

@@ -1,0 +1,5 @@
+"""PydanticAI: a conversation store. See docs/adapters/pydantic-ai.md."""
+
+from .store import DjangoConversationStore
+
+__all__ = ["DjangoConversationStore"]
