@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from orchestra_memory_client import (  # noqa: E402 - it needs httpx
     NotAuthenticated,
     NotFound,
     PreconditionFailed,
+    RateLimited,
     Retries,
     Unavailable,
 )
@@ -173,6 +175,36 @@ def test_waiting_for_the_service() -> None:
     assert next(answers, None) is None
 
 
+def test_an_hour_is_not_waited_for() -> None:
+    """What the service asks to wait is in the error if it is longer than the client waits."""
+    asked: list[str] = []
+
+    def answer(request: Any) -> Any:
+        asked.append(request.method)
+        return httpx.Response(429, json={"error": {"code": "throttled"}}, headers={"Retry-After": "3600"})
+
+    client = Client("http://service", retries=QUICK, transport=httpx.MockTransport(answer))
+    with client as memory, pytest.raises(RateLimited) as caught:
+        memory.items.get("a")
+    assert caught.value.retry_after == 3600
+    assert asked == ["GET"]
+    with pytest.raises(ValueError, match="attempts"):
+        Retries(attempts=0)
+
+
+def test_null_is_a_value_of_metadata() -> None:
+    """Other options that are None are left out."""
+    bodies: list[Any] = []
+
+    def answer(request: Any) -> Any:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(200, json={"searches": [{"results": []}]})
+
+    with Client("http://service", transport=httpx.MockTransport(answer)) as memory:
+        memory.items.search("a", metadata_key="k", metadata_value=None, session_id=None)
+    assert bodies == [{"questions": ["a"], "metadata_key": "k", "metadata_value": None}]
+
+
 def test_a_link_to_another_host_is_not_followed() -> None:
     """Only its cursor is used, so that no other host gets the token."""
     asked: list[str] = []
@@ -272,8 +304,15 @@ SAME = (
     "Answered Context ContextItem Created Deleted DeletionResult Duplicate Erasure ErasureCost FoundItem UpsertResult "
     "Upserted"
 )
+TYPES |= {"SearchOptions": "QuestionsRequest", "ContextOptions": "ContextQueryRequest"}
 TYPES |= {name: name for name in SAME.split()}
-UNCHANGEABLE = {"ItemChanges": {"id"}, "AgentDataChanges": {"id"}, "SessionChanges": {"id", "user_id", "session_id"}}
+LEFT_OUT = {
+    "ItemChanges": {"id"},
+    "AgentDataChanges": {"id"},
+    "SessionChanges": {"id", "user_id", "session_id"},
+    "SearchOptions": {"questions"},
+    "ContextOptions": {"question", "session_id"},
+}
 
 
 @pytest.mark.django_db
@@ -282,7 +321,7 @@ def test_types_have_the_fields_of_the_schema(name: str) -> None:
     """And require those that it requires."""
     component = openapi()["components"]["schemas"][TYPES[name]]
     described: Any = getattr(client_package._types, name)
-    expected = set(component["properties"]) - UNCHANGEABLE.get(name, set())
+    expected = set(component["properties"]) - LEFT_OUT.get(name, set())
     assert set(typing.get_type_hints(described)) == expected
     if not name.startswith("New"):
         return

@@ -11,11 +11,15 @@ export type Session = components["schemas"]["UserSession"];
 export type Erasure = components["schemas"]["Erasure"];
 export type ErrorBody = components["schemas"]["Error"];
 
-/** How often a request is sent, and the pauses between in milliseconds: random, and doubled up to the longest. */
+/**
+ * How often a request is sent, and the pauses between in milliseconds: random, and doubled up to the longest. A pause is
+ * not shorter than the service asks for; if that is more than `longestWait`, its response is returned instead.
+ */
 export interface Retries {
   attempts: number;
   firstPause: number;
   longestPause: number;
+  longestWait: number;
 }
 
 export interface Options {
@@ -26,7 +30,7 @@ export interface Options {
   fetch?: (request: Request) => Promise<Response>;
 }
 
-const DEFAULTS: Retries = { attempts: 4, firstPause: 200, longestPause: 10_000 };
+const DEFAULTS: Retries = { attempts: 4, firstPause: 200, longestPause: 10_000, longestWait: 60_000 };
 const WRITES = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 const REPEATED = new Set([429, 500, 502, 503, 504]);
 
@@ -120,10 +124,10 @@ async function sendWithRetries(
     let wait = 0;
     try {
       const response = await send(request.clone());
-      if (isLast || !(await mayRepeat(response))) {
+      wait = 1_000 * (Number(response.headers.get("Retry-After")) || 0);
+      if (isLast || wait > retries.longestWait || !(await mayRepeat(response))) {
         return response;
       }
-      wait = 1_000 * (Number(response.headers.get("Retry-After")) || 0);
     } catch (error) {
       if (isLast || request.signal.aborted) {
         throw error;

@@ -69,6 +69,21 @@ test("a write whose answer is lost is applied once", async () => {
   assert.equal(found.results.length, 1);
 });
 
+test("an hour is not waited for", async () => {
+  let asked = 0;
+  const busy = createMemoryClient({
+    baseUrl,
+    token,
+    retries,
+    fetch: async () => {
+      asked += 1;
+      return new Response("{}", { status: 429, headers: { "Retry-After": "3600", "Content-Type": "application/json" } });
+    },
+  });
+  assert.equal((await busy.GET("/api/memory-items/")).response.status, 429);
+  assert.equal(asked, 1);
+});
+
 test("errors have the service's code and fields", async () => {
   const refused = await memory.POST("/api/memory-items/", { body: { item_type: "" } });
   assert.throws(

@@ -25,16 +25,29 @@ NOT_MODIFIED: Final = 304
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent again, and the pauses between in seconds: random, and doubled up to the longest."""
+    """How often a request is sent, and the pauses between in seconds: random, and doubled up to the longest.
+
+    A pause is not shorter than the service asks for. If that is more than `longest_wait`, the error is raised instead.
+    """
 
     attempts: int = 4
     first_pause: float = 0.2
     longest_pause: float = 10.0
+    longest_wait: float = 60.0
 
-    def pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds before the next attempt; at least what the service asks for, and `attempt` begins with 0."""
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("attempts must be at least 1.")
+
+    def pause_after(self, attempt: int, response: httpx.Response | None) -> float | None:
+        """Seconds until the request is sent again; None: it is not. `attempt` begins with 0. No response: no answer."""
+        if attempt >= self.attempts - 1 or (response is not None and not may_repeat(response)):
+            return None
+        wait = 0.0 if response is None else error_of(response).retry_after or 0.0
+        if wait > self.longest_wait:
+            return None
         most: float = min(self.longest_pause, self.first_pause * 2**attempt)
-        return max(retry_after or 0.0, random.uniform(most / 2, most))  # noqa: S311 - no secret
+        return max(wait, random.uniform(most / 2, most))  # noqa: S311 - no secret
 
 
 @dataclass(frozen=True)

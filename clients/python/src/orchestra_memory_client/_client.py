@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, Unpack
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -20,18 +20,18 @@ from ._calls import (
     conditions,
     detail,
     given,
-    may_repeat,
     nothing,
     stored,
     stored_unless_known,
 )
-from ._errors import ConnectionFailed, error_of
+from ._errors import ConnectionFailed
 from ._types import (
     AgentData,
     AgentDataChanges,
     Answered,
     ChangesT,
     Context,
+    ContextOptions,
     Created,
     Deleted,
     Duplicate,
@@ -45,6 +45,7 @@ from ._types import (
     NewSession,
     NewT,
     RecordT,
+    SearchOptions,
     Session,
     SessionChanges,
     Stored,
@@ -106,17 +107,28 @@ def next_page(call: Call[Any], page: Any) -> Call[Any] | None:
     return replace(call, params={**call.params, "cursor": cursor})
 
 
-def search_call(questions: Sequence[str], options: Mapping[str, Any]) -> Call[Any]:
-    """A search by POST: questions are in no log of URLs."""
-    wanted = {name: value for name, value in options.items() if value is not None}
+def search_call(questions: Sequence[str], options: SearchOptions) -> Call[Any]:
+    """A search by POST: questions are in no log of URLs. A null `metadata_value` is a value to search for."""
+    wanted = {name: value for name, value in options.items() if value is not None or name == "metadata_value"}
     return Call("POST", "api/memory-items/search/", body_of, body={"questions": list(questions), **wanted})
 
 
-def context_call(question: str, session_id: str | None, options: Mapping[str, Any]) -> Call[Context]:
+def context_call(question: str, session_id: str | None, options: ContextOptions) -> Call[Context]:
     """The request of a context."""
     wanted = {name: value for name, value in options.items() if value is not None}
     body = {"question": question, "session_id": session_id, **wanted}
     return Call("POST", "api/memory-items/context/", body_of, body=body)
+
+
+def duplicate_call(item_type: str, text_content: str, user_id: str | None) -> Call[Duplicate]:
+    """The request of whether there is an item with this text."""
+    body = given(item_type=item_type, user_id=user_id) | {"text_content": text_content}
+    return Call("POST", "api/memory-items/check-duplicate/", body_of, body=body)
+
+
+def history_call(pk: str, limit: int | None, as_of: str | None) -> Call[Any]:
+    """The request of the first page of a session's items."""
+    return Call("GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit, as_of=as_of))
 
 
 def erasure_call(user_id: str) -> Call[Erasure]:
@@ -215,25 +227,23 @@ class BulkRecords(Records[RecordT, NewT, ChangesT]):
 class Items(BulkRecords[Item, NewItem, ItemChanges]):
     """Memory items."""
 
-    def search(self, question: str, **options: Any) -> list[FoundItem]:
-        """The items that answer a question, best first. Options: limit, min_score, user_id, session_id, since, ..."""
+    def search(self, question: str, **options: Unpack[SearchOptions]) -> list[FoundItem]:
+        """The items that answer a question, best first."""
         found: list[FoundItem] = self.search_many([question], **options)[0]["results"]
         return found
 
-    def search_many(self, questions: Sequence[str], **options: Any) -> list[Answered]:
+    def search_many(self, questions: Sequence[str], **options: Unpack[SearchOptions]) -> list[Answered]:
         """The results of up to 10 questions, in their order."""
         answered: list[Answered] = self._client.run(search_call(questions, options))["searches"]
         return answered
 
-    def context(self, question: str, *, session_id: str | None = None, **options: Any) -> Context:
-        """Recent turns and recalled items for a language model. Options: tokens, turns, limit, min_score, user_id."""
+    def context(self, question: str, *, session_id: str | None = None, **options: Unpack[ContextOptions]) -> Context:
+        """Recent turns and recalled items for a language model."""
         return self._client.run(context_call(question, session_id, options))
 
     def duplicate(self, item_type: str, text_content: str, *, user_id: str | None = None) -> Duplicate:
         """Whether the user has an item of this type with this text."""
-        body = given(item_type=item_type, user_id=user_id) | {"text_content": text_content}
-        found: Duplicate = self._client.run(Call("POST", "api/memory-items/check-duplicate/", body_of, body=body))
-        return found
+        return self._client.run(duplicate_call(item_type, text_content, user_id))
 
 
 class Sessions(Records[Session, NewSession, SessionChanges]):
@@ -241,9 +251,7 @@ class Sessions(Records[Session, NewSession, SessionChanges]):
 
     def history(self, pk: str, *, limit: int | None = None, as_of: str | None = None) -> Iterator[Item]:
         """The items of a session that are valid, now or `as_of` a time or `"all"`, newest first, page by page."""
-        call: Call[Any] | None = Call(
-            "GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit, as_of=as_of)
-        )
+        call: Call[Any] | None = history_call(pk, limit, as_of)
         while call is not None:
             page = self._client.run(call)
             yield from page["results"]
@@ -317,20 +325,20 @@ class Client:
 
     def run(self, call: Call[T]) -> T:
         """Send a request until it has an answer. Raises `ApiError` and `ConnectionFailed`."""
-        for attempt in range(self._retries.attempts):
-            is_last = attempt == self._retries.attempts - 1
-            wait = None
+        attempt = 0
+        while True:
             try:
                 response = self.http.send(call.sent(self.http))
             except httpx.TransportError as error:
-                if is_last:
+                pause = self._retries.pause_after(attempt, None)
+                if pause is None:
                     raise ConnectionFailed(str(error) or type(error).__name__) from error
             else:
-                if is_last or not may_repeat(response):
+                pause = self._retries.pause_after(attempt, response)
+                if pause is None:
                     return answer_of(call, response)
-                wait = error_of(response).retry_after
-            time.sleep(self._retries.pause(attempt, wait))
-        raise AssertionError("Retries.attempts must be at least 1.")
+            time.sleep(pause)
+            attempt += 1
 
 
 def headers_of(token: str) -> dict[str, str]:
@@ -408,25 +416,25 @@ class AsyncBulkRecords(AsyncRecords[RecordT, NewT, ChangesT]):
 class AsyncItems(AsyncBulkRecords[Item, NewItem, ItemChanges]):
     """As `Items`."""
 
-    async def search(self, question: str, **options: Any) -> list[FoundItem]:
+    async def search(self, question: str, **options: Unpack[SearchOptions]) -> list[FoundItem]:
         """As `Items.search`."""
         found: list[FoundItem] = (await self.search_many([question], **options))[0]["results"]
         return found
 
-    async def search_many(self, questions: Sequence[str], **options: Any) -> list[Answered]:
+    async def search_many(self, questions: Sequence[str], **options: Unpack[SearchOptions]) -> list[Answered]:
         """As `Items.search_many`."""
         answered: list[Answered] = (await self._client.run(search_call(questions, options)))["searches"]
         return answered
 
-    async def context(self, question: str, *, session_id: str | None = None, **options: Any) -> Context:
+    async def context(
+        self, question: str, *, session_id: str | None = None, **options: Unpack[ContextOptions]
+    ) -> Context:
         """As `Items.context`."""
         return await self._client.run(context_call(question, session_id, options))
 
     async def duplicate(self, item_type: str, text_content: str, *, user_id: str | None = None) -> Duplicate:
         """As `Items.duplicate`."""
-        body = given(item_type=item_type, user_id=user_id) | {"text_content": text_content}
-        call: Call[Duplicate] = Call("POST", "api/memory-items/check-duplicate/", body_of, body=body)
-        return await self._client.run(call)
+        return await self._client.run(duplicate_call(item_type, text_content, user_id))
 
 
 class AsyncSessions(AsyncRecords[Session, NewSession, SessionChanges]):
@@ -434,9 +442,7 @@ class AsyncSessions(AsyncRecords[Session, NewSession, SessionChanges]):
 
     async def history(self, pk: str, *, limit: int | None = None, as_of: str | None = None) -> AsyncIterator[Item]:
         """As `Sessions.history`."""
-        call: Call[Any] | None = Call(
-            "GET", f"{detail('sessions', pk)}history/", body_of, params=given(limit=limit, as_of=as_of)
-        )
+        call: Call[Any] | None = history_call(pk, limit, as_of)
         while call is not None:
             page = await self._client.run(call)
             for item in page["results"]:
@@ -506,17 +512,17 @@ class AsyncClient:
 
     async def run(self, call: Call[T]) -> T:
         """As `Client.run`."""
-        for attempt in range(self._retries.attempts):
-            is_last = attempt == self._retries.attempts - 1
-            wait = None
+        attempt = 0
+        while True:
             try:
                 response = await self.http.send(call.sent(self.http))
             except httpx.TransportError as error:
-                if is_last:
+                pause = self._retries.pause_after(attempt, None)
+                if pause is None:
                     raise ConnectionFailed(str(error) or type(error).__name__) from error
             else:
-                if is_last or not may_repeat(response):
+                pause = self._retries.pause_after(attempt, response)
+                if pause is None:
                     return answer_of(call, response)
-                wait = error_of(response).retry_after
-            await asyncio.sleep(self._retries.pause(attempt, wait))
-        raise AssertionError("Retries.attempts must be at least 1.")
+            await asyncio.sleep(pause)
+            attempt += 1

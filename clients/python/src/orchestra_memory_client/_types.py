@@ -204,6 +204,38 @@ class Context(TypedDict):
     is_truncated: bool
 
 
+class SearchOptions(TypedDict, total=False):
+    """How to search, beside the questions. Times are RFC 3339."""
+
+    user_id: str | None
+    limit: int
+    min_score: float
+    session_id: str | None
+    item_type: str | None
+    persona_active: str | None
+    since: str | None
+    until: str | None
+    metadata_key: str | None
+    metadata_value: str | float | bool | None
+    as_of: str | None
+    asker: str | None
+    importance: float
+    recency: float
+    hidden: bool
+    touch: bool
+    explain: bool
+
+
+class ContextOptions(TypedDict, total=False):
+    """How to make a context, beside the question and its session."""
+
+    user_id: str | None
+    tokens: int
+    turns: int
+    limit: int
+    min_score: float
+
+
 class Duplicate(TypedDict):
     """Whether an equal item exists, and its id."""
 
