@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from django.apps.registry import Apps
 from django.db import connections, models, transaction
+from django.db.migrations.state import AppConfigStub
 from django.db.models import CASCADE, Count, Exists, F, Max, OuterRef, Q, Window
 from django.db.models.functions import Concat, Rank
 from hypothesis import given
@@ -21,6 +22,7 @@ from .queries import outcome
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "15"))
 
+LABEL: Final = "names"
 TABLES: Final = (
     "order",
     "Group By",
@@ -43,10 +45,10 @@ COLUMNS: Final = (
 
 def made(table: str, other: str, columns: list[str]) -> tuple[Any, Any]:
     """Two models of these names; the second refers to the first."""
-    apps = Apps()
+    apps = Apps([AppConfigStub(LABEL)])
 
     def meta(name: str) -> type:
-        return type("Meta", (), {"app_label": "names", "db_table": name, "apps": apps})
+        return type("Meta", (), {"app_label": LABEL, "db_table": name, "apps": apps})
 
     text, number, key, unique, link = columns
     first = {
@@ -131,6 +133,8 @@ class TestNames:
                 for model in reversed(there):
                     with connections[alias].schema_editor() as editor:
                         editor.delete_model(model)
-        # Django's compiler for SQLite takes "%" in some names for a parameter.
-        if "raised OperationalError" not in found[0] or "%" not in "".join((*tables, *columns)):
-            assert found[1] == found[0], (tables, columns)
+        # Django formats the SQL of joins, and of statements on SQLite, which fails where a name has "%".
+        errors = ("raised OperationalError", "raised ValueError", "raised TypeError")
+        failed = [number for number, one in enumerate(found[0]) if one in errors]
+        same = failed[0] if failed and "%" in "".join((*tables, *columns)) else len(found[0])
+        assert found[1][:same] == found[0][:same], (tables, columns)

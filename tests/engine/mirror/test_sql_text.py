@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pytest
+from django.apps.registry import Apps
 from django.db import models, transaction
+from django.db.migrations.state import AppConfigStub
 from django.db.models import F, Func, Max, Value
 from django.db.models.expressions import RawSQL
 
@@ -51,6 +54,26 @@ def test_percent_signs_are_kept() -> None:
     assert Note.objects.update(reads=Epoch("at")) == 1
     Note.objects.create(id="b", reads=Epoch(Value("2021-01-01")))
     assert dict(Note.objects.values_list("id", "reads")) == {"a": 1577836800, "b": 1609459200}
+
+
+def test_percent_signs_in_the_names_of_joined_tables_and_columns() -> None:
+    """In selects, updates and deletions."""
+    apps = Apps([AppConfigStub("engine")])
+
+    def made(table: str, **fields: Any) -> Any:
+        meta = type("Meta", (), {"app_label": "engine", "db_table": table, "apps": apps})
+        return type(table.title().replace("%", ""), (models.Model,), {**fields, "__module__": __name__, "Meta": meta})
+
+    base = made("a%b", id=models.IntegerField(primary_key=True, db_column="i%d"), n=models.IntegerField(default=0))
+    part = made("p%t", base=models.ForeignKey(base, models.CASCADE, db_column="100%", related_name="parts"))
+    base.objects.bulk_create(base(id=i) for i in range(3))
+    part.objects.bulk_create(part(base_id=i) for i in range(2))
+    assert base.objects.filter(parts__base__n=0, n__gte=0).distinct().count() == 2
+    assert list(part.objects.filter(base__n=0).order_by("base__id").values_list("base__id", "base__n"))[1:] == [(1, 0)]
+    assert base.objects.filter(parts__gt=0, id=1).update(n=F("n") + 1) == 1
+    assert part.objects.filter(base__n=1).delete()[0] == 1
+    assert part.objects.select_related("base").get().base.n == 0
+    base.objects.all().delete()
 
 
 def named(sql: str, *tables: str, uses: tuple[TableRef, ...] = ()) -> dict[tuple[str, str], int]:

@@ -11,8 +11,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db.models.expressions import Col
 from django.db.models.functions import Cast
 from django.db.models.sql import compiler
+from django.db.models.sql.datastructures import Join
 
 UUID_FUNCTION = "FIRESTORE_UUID"
 
@@ -28,11 +30,29 @@ class MirrorCompiler:
         if isinstance(node, Cast) and node.output_field.get_internal_type() == "UUIDField":
             sql, params = self.compile(node.get_source_expressions()[0])
             return f"{UUID_FUNCTION}({sql})", params
+        if isinstance(node, Join):
+            columns: Any = ColumnsOfJoin(self)
+            return node.as_sql(columns, self.connection)
         of_vendor = getattr(node, "as_firestore", None)
         sql, params = inner.compile(node) if of_vendor is None else of_vendor(self, self.connection)
         if any(isinstance(value, UUID) for value in params):
             params = tuple(str(value) if isinstance(value, UUID) else value for value in params)
         return sql, params
+
+
+class ColumnsOfJoin:
+    """A compiler that doubles the percent signs of a join's columns: `Join.as_sql()` takes their SQL for a format."""
+
+    def __init__(self, inner: MirrorCompiler) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def compile(self, node: Any) -> tuple[str, Any]:
+        """The SQL and the parameters of a column, or of a further condition."""
+        sql, params = self.inner.compile(node)
+        return (sql.replace("%", "%%") if isinstance(node, Col) else sql), params
 
 
 def as_uuid(value: object) -> object:
