@@ -107,17 +107,11 @@ SINCE_6_0: Final[Mapping[str, frozenset[str]]] = {
     "the first document makes a collection: unknown tables are empty, and known ones can be made": frozenset(
         {"schema.tests.SchemaTests.test_m2m_rename"}
     ),
-    "the test expects BigAutoField, and this run has AutoField: SQLite does not distinguish them": frozenset(
-        {"introspection.tests.IntrospectionTests.test_get_table_description_types"}
-    ),
     "the test reads SQL that is never sent": frozenset({"migrations.test_operations.OperationTests.test_remove_field"}),
 }
 """Tests that Django 6.0 added or changed. Django fails to start where a listed test does not exist."""
 
 SINCE_6_1: Final[Mapping[str, frozenset[str]]] = {
-    "statements have no parameters that are limited in number, so in_bulk() needs one": frozenset(
-        {"composite_pk.tests.CompositePKTests.test_in_bulk_batching"}
-    ),
     "the test reads SQL that is never sent": frozenset(
         {
             "bulk_create.tests.BulkCreateTests.test_db_default_field_excluded",

@@ -50,8 +50,8 @@ class DatabaseOperations(BaseDatabaseOperations):
         return name if name.startswith('"') and name.endswith('"') else f'"{name}"'
 
     def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
-        """All objects: the executor splits commits by size."""
-        return len(objs) or 1
+        """All objects, since the executor splits commits by size, or what `max_query_params` allows."""
+        return super().bulk_batch_size(fields, objs) or 1
 
     def max_in_list_size(self) -> None:
         return None

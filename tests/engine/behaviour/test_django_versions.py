@@ -41,6 +41,17 @@ def test_database_level_on_delete_is_rejected_by_a_check(name: str) -> None:
     assert found[0].msg == f"Firestore does not support a {name}."
 
 
+@needs_6_1
+def test_in_bulk_heeds_a_limit_of_parameters(monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any) -> None:
+    """There is none, unless a test or a project sets one."""
+    keys = [author.pk for author in Author.objects.bulk_create(Author(name=name) for name in "abcd")]
+    with django_assert_num_queries(1):
+        assert sorted(Author.objects.in_bulk(keys)) == sorted(keys)
+    monkeypatch.setattr(connection.features, "max_query_params", 2)
+    with django_assert_num_queries(2):
+        assert sorted(Author.objects.in_bulk(keys)) == sorted(keys)
+
+
 @needs_6_0
 def test_aggregates_of_6_0_are_answered_in_the_mirror() -> None:
     """`AnyValue` and `StringAgg`, with and without an order."""
