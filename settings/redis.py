@@ -1,6 +1,7 @@
 """The cache: django-redis if `REDIS_URL` or `REDIS_HOST` is set; one server, Sentinel, or a cluster."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -130,28 +131,44 @@ def parsed(url: str) -> Location:
     if parts.scheme not in SCHEMES:
         raise ConfigurationError(f"REDIS_URL must start with one of: {', '.join(f'{name}://' for name in SCHEMES)}.")
     transport, _, kind = parts.scheme.partition("+")
-    if transport == "unix":
-        if not parts.path.strip("/"):
-            raise ConfigurationError("REDIS_URL must have the path of a socket: unix:///run/redis.sock?db=0.")
-    elif kind != SENTINEL and not re.fullmatch(r"/?|/\d{1,4}", parts.path, re.ASCII):
-        raise ConfigurationError("REDIS_URL must end with the number of a database: redis://host:port/0.")
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    credentials, _, netloc = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
-    if transport != "unix" and not all(
-        host and re.fullmatch(r"\d{1,5}", port, re.ASCII) and 0 < int(port) <= MAX_PORT
-        for host, port in map(_host_and_port, hosts.split(","))
-    ):
-        raise ConfigurationError("REDIS_URL must have the form redis://host:port/0.")
+    hosts = tuple(netloc.split(","))
+    if transport == "unix":
+        check_socket(parts.path)
+    else:
+        check_hosts(hosts)
+        if kind != SENTINEL:
+            check_database(parts.path)
     check_query(parts.query)
     return Location(
         transport=transport,
         kind=kind,
         user=user,
         password=unquote(password) or text("REDIS_PASSWORD"),
-        hosts=tuple(hosts.split(",")),
+        hosts=hosts,
         path=parts.path,
         query=parts.query,
     )
+
+
+def check_socket(path: str) -> None:
+    """Raise `ConfigurationError` for a URL without the path of a socket."""
+    if not path.strip("/"):
+        raise ConfigurationError("REDIS_URL must have the path of a socket: unix:///run/redis.sock?db=0.")
+
+
+def check_hosts(hosts: Iterable[str]) -> None:
+    """Raise `ConfigurationError` unless each is `host:port`, or `host` for the default port."""
+    for name, number in map(_host_and_port, hosts):
+        if not (name and re.fullmatch(r"\d{1,5}", number, re.ASCII) and 0 < int(number) <= MAX_PORT):
+            raise ConfigurationError("REDIS_URL must have the form redis://host:port/0.")
+
+
+def check_database(path: str) -> None:
+    """Raise `ConfigurationError` unless the path is the number of a database, or empty."""
+    if not re.fullmatch(r"/?|/\d{1,4}", path, re.ASCII):
+        raise ConfigurationError("REDIS_URL must end with the number of a database: redis://host:port/0.")
 
 
 def check_query(query: str) -> None:

@@ -23,31 +23,46 @@ from . import own_rows
 def describe(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> Iterator[str]:
     """The lines of `explain()`."""
     if isinstance(analyzed, RowAnalysis) and (others := own_rows.read_of(compiler, analyzed)) is not None:
-        again = 2 * compiler.connection.unit.changed_count(analyzed.select.collection)
-        yield from ("lane: native", *lines(others), "with the rows that this transaction wrote")
-        if (most := bound_of(others)) is not None:
-            yield f"reads at most {most + again} documents"
-        return
+        return _with_own_rows(compiler, analyzed, others)
+    plans, unsupported = _planned(compiler, analyzed)
+    return _in_mirror(compiler, analyzed, unsupported) if unsupported else _native(compiler, plans)
+
+
+def _planned(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis) -> tuple[list[Any], tuple[str, ...]]:
+    """The plans of a query, one for each aggregate, and what of it Firestore does not support."""
     if isinstance(analyzed, AggregateAnalysis):
-        unsupported, selects = analyzed.unsupported, [column.select for column in analyzed.aggregates]
-        plans: list[Any] = [compiler.rejected_if_buffered(plan(select)) for select in selects]
+        plans = [compiler.rejected_if_buffered(plan(column.select)) for column in analyzed.aggregates]
+        unsupported = analyzed.unsupported
     else:
-        unsupported, selects = analyzed.select.unsupported, [analyzed.select]
         plans = [compiler.with_index(compiler.rejected_if_buffered(analysis.plan_rows(analyzed)))]
+        unsupported = analyzed.select.unsupported
+    rejected = [reason for found in plans if isinstance(found, NotNative) for reason in found.unsupported]
+    return plans, (*unsupported, *rejected)
+
+
+def _with_own_rows(compiler: Any, analyzed: RowAnalysis, others: Any) -> Iterator[str]:
+    """The lines for a native read that leaves out the rows which this transaction wrote, and adds those."""
+    yield from ("lane: native", *lines(others), "with the rows that this transaction wrote")
+    if (most := bound_of(others)) is not None:
+        again = 2 * compiler.connection.unit.changed_count(analyzed.select.collection)
+        yield f"reads at most {most + again} documents"
+
+
+def _native(compiler: Any, plans: Sequence[Any]) -> Iterator[str]:
+    """The lines for plans that Firestore runs."""
+    yield "lane: native"
     for found in plans:
-        if isinstance(found, NotNative):
-            unsupported = (*unsupported, *found.unsupported)
-    if not unsupported:
-        yield "lane: native"
-        for found in plans:
-            yield from lines(found)
-            read = found.read if isinstance(found, Sifted) else found
-            if isinstance(read, Query | Merge | Nearest) and compiler.served(read) is None:
-                yield "raises MissingIndex: no index of the manifest serves this"
-        bounds = [bound_of(found) for found in plans]
-        if None not in bounds:
-            yield f"reads at most {sum(filter(None, bounds))} documents"
-        return
+        yield from lines(found)
+        read = found.read if isinstance(found, Sifted) else found
+        if isinstance(read, Query | Merge | Nearest) and compiler.served(read) is None:
+            yield "raises MissingIndex: no index of the manifest serves this"
+    bounds = [bound_of(found) for found in plans]
+    if None not in bounds:
+        yield f"reads at most {sum(filter(None, bounds))} documents"
+
+
+def _in_mirror(compiler: Any, analyzed: RowAnalysis | AggregateAnalysis, unsupported: Sequence[str]) -> Iterator[str]:
+    """The lines for a query that SQLite runs, with what is loaded for it."""
     try:
         sql = compiler.inner.as_sql()[0]
     except EmptyResultSet:

@@ -8,6 +8,7 @@ documents it reads. Rows that violate a constraint are reported, and their marke
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from ..values.batching import batches
 from ..values.types import DOCUMENT_ID
 from . import evaluate
 from .definitions import COLUMNS, KEY, OWNER, Check, Key
-from .markers import Markers, by_column
+from .markers import Marker, Markers, by_column
 
 BATCH: Final = 500
 """Documents between two updates of the progress bar."""
@@ -148,21 +149,13 @@ class Audit:
         """Checks rows with a missing marker."""
         needed = self._needed(owners)
         stored = self.markers.stored(id for ids in needed.values() for id in ids)
-        rivals = {
-            id: {marker.owner for marker in [stored.get(id)] if marker is not None}
-            | {rival for (rival,) in self._scratch.execute(OTHER_OWNERS, (id, owner))}
-            for owner, ids in needed.items()
-            for id in ids
-        }
-        others = self._needed({rival for found in rivals.values() for rival in found} - needed.keys())
-        all_needed = {**needed, **others}
+        claimants = self._claimants(needed, stored)
         writes: list[Write] = []
         violations: dict[str, Violation] = {}
         for owner, ids in needed.items():
             for id, key in ids.items():
-                claimants = {owner, *(rival for rival in rivals[id] if id in all_needed.get(rival, ()))}
-                if len(claimants) > 1:
-                    violations[id] = Violation(key.message, tuple(sorted(claimants)))
+                if len(claimants[id]) > 1:
+                    violations[id] = Violation(key.message, tuple(sorted(claimants[id])))
                 elif id not in stored:
                     writes.append(Create(self.markers.collection, id, COLUMNS, (owner, key.name, ""), key.message))
                 elif stored[id].owner != owner:
@@ -175,6 +168,24 @@ class Audit:
             self.report.violations.update(violations)
 
         return update_report
+
+    def _claimants(self, needed: Mapping[str, Mapping[str, Key]], stored: Mapping[str, Marker]) -> dict[str, set[str]]:
+        """The rows that currently require a marker, by its id: several if they violate its constraint.
+
+        Besides those in `needed`, a marker's stored owner and the rows that were read with the same key may require it.
+        """
+        rivals: dict[str, set[str]] = defaultdict(set)
+        for owner, ids in needed.items():
+            for id in ids:
+                rivals[id].update(rival for (rival,) in self._scratch.execute(OTHER_OWNERS, (id, owner)))
+                if id in stored:
+                    rivals[id].add(stored[id].owner)
+        current = {**needed, **self._needed(set().union(*rivals.values()) - needed.keys())}
+        return {
+            id: {owner, *(rival for rival in rivals[id] if id in current.get(rival, ()))}
+            for owner, ids in needed.items()
+            for id in ids
+        }
 
     def _check_markers(self, ids: Sequence[str], repair: bool) -> Callable[[], None]:
         """Checks markers without a matching row."""

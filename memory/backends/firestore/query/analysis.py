@@ -6,7 +6,7 @@ before any SQL is executed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -172,14 +172,35 @@ def _base(lowering: Lowering, inner: Any, unsupported: list[str]) -> Select:
 def _rows(
     lowering: Lowering, inner: Any, expressions: list[Any], order_by: list[Any], unsupported: list[str]
 ) -> RowAnalysis:
-    vector_order = _vector_order(lowering, order_by) if order_by else None
-    if vector_order is not None:
-        without = tuple(
-            _requires(inner.where, partial(predicate, lowering, vector_order=vector_order))
-            for predicate in (_is_present, _has_distance)
-        )
-        vector_order = replace(vector_order, present=without[0], defined=without[1])
-        lowering.implied = lambda lookup: _is_present(lowering, lookup, vector_order)
+    vector_order = _required_vector_order(lowering, inner, order_by) if order_by else None
+    columns, shape = _shape(lowering, expressions, vector_order, unsupported)
+    lowered = [] if vector_order else list(lower_orders(lowering, order_by))
+    orders = tuple(order for order in lowered if not isinstance(order, str))
+    unsupported += [reason for reason in lowered if isinstance(reason, str)]
+    has_windows = any(getattr(expression, "contains_over_clause", False) for expression in expressions)
+    sliceable = vector_order is None and len(orders) == len(lowered) and not has_windows
+    select = replace(_base(lowering, inner, unsupported), columns=columns, orders=orders)
+    return RowAnalysis(select, shape, vector_order, sliceable)
+
+
+def _required_vector_order(lowering: Lowering, inner: Any, order_by: list[Any]) -> VectorOrder | None:
+    """The order by a vector distance, with what the conditions require of it. The lowering then implies its lookups."""
+    found = _vector_order(lowering, order_by)
+    if found is None:
+        return None
+    present, defined = (
+        _requires(inner.where, partial(predicate, lowering, vector_order=found))
+        for predicate in (_is_present, _has_distance)
+    )
+    vector_order = replace(found, present=present, defined=defined)
+    lowering.implied = lambda lookup: _is_present(lowering, lookup, vector_order)
+    return vector_order
+
+
+def _shape(
+    lowering: Lowering, expressions: Sequence[Any], vector_order: VectorOrder | None, unsupported: list[str]
+) -> tuple[tuple[Ref, ...], tuple[OutputColumn, ...]]:
+    """The columns to read, each once, and the place in them of each selected expression."""
     columns: dict[Ref, int] = {}
     shape: list[OutputColumn] = []
     for expression in expressions:
@@ -191,16 +212,7 @@ def _rows(
             shape.append(ConstantColumn(_value(lowering, expression)))
         else:
             unsupported.append(describe_expression(expression))
-    orders: list[Order] = []
-    sliceable = vector_order is None and not any(getattr(e, "contains_over_clause", False) for e in expressions)
-    for order in () if vector_order else lower_orders(lowering, order_by):
-        if isinstance(order, str):
-            unsupported.append(order)
-            sliceable = False
-        else:
-            orders.append(order)
-    select = replace(_base(lowering, inner, unsupported), columns=tuple(columns), orders=tuple(orders))
-    return RowAnalysis(select, tuple(shape), vector_order, sliceable)
+    return tuple(columns), tuple(shape)
 
 
 def _value(lowering: Lowering, expression: Value) -> Any:
