@@ -29,10 +29,9 @@ writes are never sent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
@@ -43,17 +42,12 @@ from memory.backends import clock
 from .. import errors
 from ..query.plan import (
     Aggregate,
-    And,
     Change,
-    Compare,
     Create,
     Delete,
-    Filter,
     Get,
     Group,
     Merge,
-    Op,
-    Or,
     Outcome,
     Put,
     Query,
@@ -64,18 +58,19 @@ from ..query.plan import (
     parts,
     with_columns,
 )
-from ..rpc import codec, messages
-from ..rpc.channel import Message, pb
+from ..rpc import codec
+from ..rpc.channel import Message
 from ..rpc.executor import Executor
 from ..rpc.sequences import LAST, counter_id
 from ..rpc.writes import REFUSALS, aborts_statement, combined_outcome, is_optional, is_upsert
 from ..values.batching import connected_components
-from ..values.document_ids import SORTED_KINDS, document_id, escape_key
+from ..values.document_ids import document_id
 from ..values.marker_collections import SEQUENCES
-from ..values.server_time import ServerTime
 from ..values.types import DOCUMENT_ID, VERSION, Kind, Ref
+from .documents import encoded_write, merged_document
 from .leases import Leases
-from .write_buffer import BY_ID, Buffer, Deleted, Entry, Key, Patch, Precondition, Row, Token, Values
+from .matching import entries_for
+from .write_buffer import Buffer, Entry, Key, Patch, Precondition, Row
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +79,6 @@ MAX_IDLE_SECONDS: Final = 60.0
 """Firestore's time limits of a transaction, in total and between calls. https://firebase.google.com/docs/firestore/quotas"""
 
 VERSIONED: Final = (DOCUMENT_ID, VERSION)
-LOWER, UPPER = frozenset({Op.GT, Op.GE}), frozenset({Op.LT, Op.LE})
-RANGES: Final = LOWER | UPPER
 
 Statement: TypeAlias = Callable[[], None]
 
@@ -226,7 +219,7 @@ class UnitOfWork:
             rows = list(_limited(self.run(read), limit))
             return rows, len(rows)
         theirs = self._others(read, own, limit)
-        return [*theirs, *self._own_rows(collection, self._may_match(read, own), read.columns)], len(theirs)
+        return [*theirs, *self._own_rows(collection, entries_for(self._buffer, read), read.columns)], len(theirs)
 
     def _others(self, read: Read, own: Mapping[str, Entry], limit: int | None) -> list[tuple[Any, ...]]:
         """The rows of a read without buffered writes: at most `limit` + 1."""
@@ -243,8 +236,7 @@ class UnitOfWork:
         """The rows with buffered writes that may match a read, as they will be after the commit."""
         self._note_access()
         collection = collections_of(read)[0]
-        own = self._buffer.entries_of(collection)
-        return list(self._own_rows(collection, self._may_match(read, own), columns))
+        return list(self._own_rows(collection, entries_for(self._buffer, read), columns))
 
     def first_of_others(self, read: Query | Merge) -> list[tuple[Any, ...]]:
         """The first row of a read, in its order, that has no buffered writes; an empty list if there is none."""
@@ -267,54 +259,10 @@ class UnitOfWork:
         after the commit."""
         self._note_access()
         collection = collections_of(read)[0]
-        own, decode = self._buffer.entries_of(collection), codec.row_decoder(columns)
+        decode = codec.row_decoder(columns)
         stored = self._base_documents([(collection, id) for id in self._buffer.stored_ids(collection)])
-        mine = self._own_rows(collection, self._may_match(read, own), columns)
-        return [decode(one) for one in stored.values()], list(mine)
-
-    def _may_match(self, read: Read, own: Mapping[str, Entry]) -> Mapping[str, Entry]:
-        """The entries of a collection that may match a read, found by its filters of equality and ranges."""
-        filters = (
-            [query.where for query in read.branches] if isinstance(read, Merge) else [getattr(read, "where", None)]
-        )
-        ids = _either([self._ids(collections_of(read)[0], where) for where in filters])
-        return own if ids is None else {id: own[id] for id in ids if id in own}
-
-    def _ids(self, collection: str, where: Filter | None) -> Collection[str] | None:
-        """The ids of documents with buffered writes that may match a filter; None if any may."""
-        match where:
-            case Compare(ref, Op.EQ | Op.IN | Op.IS_NULL as op, value) if len(ref.path) == 1:
-                values = value if op is Op.IN else (value,)
-                if ref.path == DOCUMENT_ID.path:
-                    return list(values)
-                if ref.key:
-                    return [id for one in values if (id := _id_or_none(one, ref.kind)) is not None]
-                tokens = [token for one in values if (token := codec.token(codec.value(one, ref.kind))) is not None]
-                known = len(tokens) == len(values)
-                return self._buffer.index(collection, ref.path[0]).find(tokens) if known else None
-            case Compare(_, op) if op in RANGES:
-                return self._between(collection, [where])
-            case And(children):
-                ranges, others = _by_column(children)
-                found = [self._between(collection, one) for one in ranges]
-                found += [self._ids(collection, child) for child in others]
-                return min((ids for ids in found if ids is not None), key=len, default=None)
-            case Or(children):
-                return _either([self._ids(collection, child) for child in children])
-        return None
-
-    def _between(self, collection: str, bounds: Sequence[Compare]) -> Collection[str] | None:
-        """The ids of documents that may be in the range of a column; None if any may."""
-        ref = bounds[0].ref
-        if len(ref.path) != 1 or (ref.key and ref.kind not in SORTED_KINDS):
-            return None
-        by_id = ref.key or ref.path == DOCUMENT_ID.path
-        low, high = (
-            next((_bound(one, by_id) for one in bounds if one.op in operators), None) for operators in (LOWER, UPPER)
-        )
-        if low is None and high is None:
-            return None
-        return self._buffer.index(collection, BY_ID if by_id else ref.path[0]).between(low, high)
+        mine = self._own_rows(collection, entries_for(self._buffer, read), columns)
+        return [decode(document) for document in stored.values()], list(mine)
 
     def aggregate(self, aggregates: Sequence[Aggregate]) -> tuple[Any, ...]:
         """One value per aggregate, over collections without buffered writes."""
@@ -351,7 +299,7 @@ class UnitOfWork:
         """The ids and rows of documents with buffered writes, as they will be after the commit."""
         decode = codec.row_decoder(columns)
         stored = self._base_documents([(collection, id) for id, entry in own.items() if isinstance(entry.state, Patch)])
-        merged = {id: _merged_document(id, entry, stored.get((collection, id))) for id, entry in own.items()}
+        merged = {id: merged_document(id, entry, stored.get((collection, id))) for id, entry in own.items()}
         made = {id: document for id, document in merged.items() if document is not None}
         return list(made), [decode(document) for document in made.values()]
 
@@ -407,7 +355,7 @@ class UnitOfWork:
         """Buffers changes and returns their outcomes, like `Executor.commit`."""
         self._note_access()
         self.refuse_aborted()
-        encoded = [tuple(map(_encoded, parts(change))) for change in changes]
+        encoded = [tuple(map(encoded_write, parts(change))) for change in changes]
         writes = [write for group in encoded for write in group]
         lookups = [key for write in writes if (key := self._needs_lookup(write, isolate)) is not None]
         self._look_up(lookups)
@@ -512,7 +460,7 @@ class UnitOfWork:
         return self._counters[table]
 
     def _keep_last_id(self, table: str, last: int) -> None:
-        self._buffer.apply(_encoded(Put(SEQUENCES, counter_id(table), (LAST,), (last,))))
+        self._buffer.apply(encoded_write(Put(SEQUENCES, counter_id(table), (LAST,), (last,))))
 
     # --- savepoints
 
@@ -700,114 +648,8 @@ def _with_id(read: Read, limit: int | None) -> Query | Merge:
     return replace(made, limit=limit)
 
 
-def _id_or_none(value: Any, kind: Kind) -> str | None:
-    if value is None:  # no row has NULL for a key
-        return None
-    try:
-        return document_id(value, kind)
-    except ValueError:
-        return None
-
-
-def _by_column(filters: Iterable[Filter]) -> tuple[Collection[Sequence[Compare]], Sequence[Filter]]:
-    """The ranges among filters, by column, and the others."""
-    ranges: dict[Ref, list[Compare]] = {}
-    others: list[Filter] = []
-    for one in filters:
-        if isinstance(one, Compare) and one.op in RANGES:
-            ranges.setdefault(one.ref, []).append(one)
-        else:
-            others.append(one)
-    return ranges.values(), others
-
-
-def _bound(bound: Compare, by_id: bool) -> Token | None:
-    """The token of a range's end; None for a value that has no order."""
-    if not by_id:
-        return codec.token(codec.value(bound.value, bound.ref.kind))
-    id = bound.value if bound.ref.path == DOCUMENT_ID.path else _id_or_none(bound.value, bound.ref.kind)
-    return None if id is None else ("id", id)
-
-
-def _either(found: Sequence[Collection[str] | None]) -> Collection[str] | None:
-    """The ids of several alternatives, each once; None if one of them is not limited to ids."""
-    ids: dict[str, None] = {}
-    for one in found:
-        if one is None:
-            return None
-        ids.update(dict.fromkeys(one))
-    return ids
-
-
 def _limited(rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
     for count, row in enumerate(rows):
         if limit is not None and count > limit:
             break
         yield row
-
-
-def _encoded(write: Write) -> Write:
-    """The write with encoded values, so that invalid values raise in the statement and not at the commit.
-
-    A time that the server sets stays what it is.
-    """
-    if isinstance(write, Delete):
-        return write
-    content = messages.content(write)
-    fields = content.update.fields
-    values = tuple(
-        [
-            value if type(value) is ServerTime else fields[name]
-            for name, value in zip(_field_names(write.columns), write.values, strict=True)
-        ]
-    )
-    columns = _wire_columns(write.columns)
-    if not isinstance(write, Update):
-        return replace(write, columns=columns, values=values, content=content)
-    least, greatest = _encoded_bounds(write.least), _encoded_bounds(write.greatest)
-    return replace(write, columns=columns, values=values, least=least, greatest=greatest)
-
-
-def _encoded_bounds(bounds: Sequence[tuple[Ref, Any]]) -> tuple[tuple[Ref, Any], ...]:
-    return tuple((Ref(ref.path, Kind.WIRE), codec.value(bound, ref.kind)) for ref, bound in bounds)
-
-
-@lru_cache(maxsize=1024)
-def _field_names(columns: tuple[Ref, ...]) -> tuple[str, ...]:
-    return tuple(escape_key(ref.path[0]) for ref in columns)
-
-
-@lru_cache(maxsize=1024)
-def _wire_columns(columns: tuple[Ref, ...]) -> tuple[Ref, ...]:
-    return tuple(Ref(ref.path, Kind.WIRE) for ref in columns)
-
-
-def _merged_document(id: str, entry: Entry, stored: Message | None) -> Message | None:
-    """The document as it will be after the commit; None if it will not exist."""
-    made = pb["Document"](name=f"/{id}")
-    match entry.state:
-        case Deleted():
-            return None
-        case Row(values):
-            _fill(made, values)
-        case Patch(values, increments, least, greatest):
-            if stored is None and entry.precondition is not Precondition.ANY:
-                return None
-            stored = pb["Document"]() if stored is None else stored
-            made.fields.MergeFrom(stored.fields)
-            _fill(made, values)
-            for bounds, is_greatest in ((least, False), (greatest, True)):
-                for name, bound in bounds.items():
-                    known = stored.fields.get(escape_key(name))
-                    _fill(made, {name: codec.widened(known, bound, greatest=is_greatest)})
-            _fill(
-                made,
-                {name: codec.incremented(stored.fields.get(escape_key(name)), n) for name, n in increments.items()},
-            )
-    return made
-
-
-def _fill(document: Message, values: Values) -> None:
-    for name, value in values.items():
-        encoded = codec.value(value, Kind.DATETIME) if type(value) is ServerTime else value
-        document.fields[escape_key(name)].CopyFrom(encoded)
