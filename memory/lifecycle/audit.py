@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from http import HTTPStatus
+from itertools import chain, islice
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, QueryDict, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -48,17 +52,30 @@ OF_METHOD: Final[Mapping[str, str]] = {
     "PATCH": WRITE,
     "DELETE": ERASE,
 }
-NAMED: Final[Mapping[str, str]] = {"export": EXPORT, "erase": ERASE, "delete": ERASE, "purge": ERASE, "search": READ}
-"""Words in the name of a URL or a command that say more than the method."""
+NAMED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("export", "download"), EXPORT),
+    **dict.fromkeys(("erase", "delete", "purge"), ERASE),
+    **dict.fromkeys(("search", "context", "duplicate", "get", "evaluate"), READ),
+}
+"""Words in the name of a URL, an action of the admin or a command that say more than the method."""
 WITHOUT_DATA: Final = frozenset({"health", "schema", "docs", "redoc"})
 """Routes of the API that show nothing of what is stored."""
-ID_NAMES: Final = ("pk", "object_id", "user_id", "item_id")
-"""Arguments of URLs that are ids."""
+ID_NAMES: Final = ("pk", "object_id", "item_id", "id", "ids", "user_id", "agent_id", "session_id", "_selected_action")
+"""Names of values that are ids: arguments of URLs, parameters of queries, keys of bodies and of answers."""
+OWNER_NAMES: Final = ("user_id", "agent_id")
+"""Those that a record of a list is noted with."""
+FORM_NAMES: Final = frozenset({"action", "post", "_selected_action", *OWNER_NAMES})
+"""Values of the admin's forms: the name of an action, whether it was confirmed, and ids."""
+MOST_IDS: Final = 100
+"""Ids of a record of the trail."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was done. `ids` are as they were given: `emit` makes digests. `count` is of records; None: unknown."""
+    """What was done. `ids` are as they were given: `emit` makes digests, of the first `MOST_IDS` that differ.
+
+    `count` is of records; None: unknown.
+    """
 
     channel: str
     action: str
@@ -97,8 +114,9 @@ def emit(record: Record) -> None:
 
 def _shown(record: Record) -> dict[str, Any]:
     is_plain = memory_settings.audit_ids == "plain"
+    ids = list(islice(dict.fromkeys(record.ids), MOST_IDS))
     return {
-        "ids": list(record.ids) if is_plain else [digest_of(one) for one in record.ids],
+        "ids": ids if is_plain else [digest_of(one) for one in ids],
         "principal": record.principal if is_plain or not record.principal else digest_of(record.principal),
     }
 
@@ -127,17 +145,51 @@ def of_request(request: HttpRequest, response: HttpResponseBase) -> Record | Non
         return None
     data = getattr(response, "data", None)
     rows = data.get("results") if isinstance(data, Mapping) else None
-    method = str(request.method)
+    method, form = str(request.method), _form(request) if channel == ADMIN else {}
+    action = str(form.get("action", ""))  # of a change list, which asks before it deletes
+    asks = action.startswith("delete") and "post" not in form
     return Record(
         channel,
-        action_of(method, str(match.url_name)),
-        f"{method} {match.view_name}",
+        action_of("GET" if asks else method, f"{action}_{match.url_name}"),
+        f"{method} {match.view_name} {action}".rstrip(),
         str(getattr(request.user, "get_username", str)() if hasattr(request, "user") else ""),
         model,
-        tuple(str(match.kwargs[name]) for name in ID_NAMES if name in match.kwargs),
+        tuple(chain.from_iterable(map(ids_in, (match.kwargs, _lists(request.GET), form, _body(response), data)))),
         len(rows) if isinstance(rows, Sequence) else None,
         str(response.status_code),
     )
+
+
+def ids_in(value: object) -> Iterator[str]:
+    """The ids that a map of values has, and the owners of the records in its lists."""
+    if not isinstance(value, Mapping):
+        return
+    for name, one in value.items():
+        several = one if isinstance(one, list | tuple) else [one]
+        if str(name).partition("__")[0] in ID_NAMES:
+            yield from (str(each) for each in several if isinstance(each, str | int))
+        elif several is one:
+            rows = (row for row in several if isinstance(row, Mapping))
+            yield from (str(row[owner]) for row in rows for owner in OWNER_NAMES if isinstance(row.get(owner), str))
+
+
+def _lists(values: QueryDict) -> Mapping[str, list[str]]:
+    return {str(name): [str(one) for one in several] for name, several in values.lists()}
+
+
+def _form(request: HttpRequest) -> Mapping[str, Any]:
+    """What a change list was asked to do with which records."""
+    try:
+        values = _lists(request.POST)
+    except (SuspiciousOperation, UnreadablePostError, MultiPartParserError):  # the view refused it
+        return {}
+    return {name: found[0] if name == "action" else found for name, found in values.items() if name in FORM_NAMES}
+
+
+def _body(response: HttpResponseBase) -> object:
+    """What a request of the API had in its body, if it was accepted."""
+    context = getattr(response, "renderer_context", None)
+    return context["request"].data if context and response.status_code < HTTPStatus.BAD_REQUEST else None
 
 
 class AuditMiddleware(RequestMiddleware[None]):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import getpass
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand
 
 from memory.lifecycle import audit
+
+READS_ONLY: Final = ("dry_run", "verify", "check", "stats")
+"""Options with which a command changes nothing."""
+NAMING: Final = ("user_id", "user", "username", "owner")
+"""Options that say whose data a command is about."""
 
 
 class AuditedCommand(BaseCommand):
@@ -21,16 +26,9 @@ class AuditedCommand(BaseCommand):
             outcome = "done"
         finally:
             name = type(self).__module__.rpartition(".")[2]
-            audit.emit(
-                audit.Record(
-                    audit.COMMAND,
-                    audit.action_of("POST", name),
-                    name,
-                    getpass.getuser(),
-                    ids=tuple(ids_in(options.get("user_id"))),
-                    outcome=outcome,
-                )
-            )
+            action = audit.action_of("GET" if any(options.get(one) for one in READS_ONLY) else "POST", name)
+            ids = tuple(one for option in NAMING for one in ids_in(options.get(option)))
+            audit.emit(audit.Record(audit.COMMAND, action, name, getpass.getuser(), ids=ids, outcome=outcome))
         return done
 
 

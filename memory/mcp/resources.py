@@ -64,7 +64,7 @@ def contents(message: Message, caller: Caller) -> dict[str, Any]:
     uri = message.params.get("uri")
     if not isinstance(uri, str):
         raise ProtocolError(INVALID_PARAMS, "uri must be a string.")
-    session_id = unquote(uri.removeprefix(PREFIX), errors="replace") if uri.startswith(PREFIX) else ""
+    session_id = session_in(uri)
     if not _exists(caller, session_id):
         code = INVALID_PARAMS if message.is_modern else NOT_FOUND_BEFORE_2026
         raise ProtocolError(code, "Resource not found.", {"uri": uri})
@@ -75,6 +75,12 @@ def contents(message: Message, caller: Caller) -> dict[str, Any]:
     ]
     text = "\n".join(rendered(line) for line in lines)
     return {"contents": [{"uri": uri, "mimeType": MIME_TYPE, "text": text}]}
+
+
+def session_in(uri: object) -> str:
+    """The id of the session that a URI names; empty if it names none."""
+    is_ours = isinstance(uri, str) and uri.startswith(PREFIX)
+    return unquote(str(uri).removeprefix(PREFIX), errors="replace") if is_ours else ""
 
 
 def _exists(caller: Caller, session_id: str) -> bool:

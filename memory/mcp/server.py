@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ INSTRUCTIONS: Final = (
 CAPABILITIES: Final[Mapping[str, Any]] = {"tools": {}, "resources": {}}
 ACTIONS: Final[Mapping[str, str]] = {READ: audit.READ, WRITE: audit.WRITE, FORGET: audit.ERASE}
 """Actions of the audit trail by the scope of a tool."""
+RESOURCES: Final = frozenset({"resources/list", "resources/read"})
+"""Methods besides calls of tools that show what is stored."""
 LISTS_FOR_MS: Final = 300_000
 """How long a client may keep the list of tools, in milliseconds; stored data may not be kept."""
 
@@ -60,9 +62,9 @@ def answer(message: Message, caller: Caller) -> dict[str, Any] | None:
     method = METHODS.get(message.method)
     if method is None or not (method.modern if message.is_modern else method.handshake):
         raise ProtocolError(METHOD_NOT_FOUND, "There is no such method.")
-    if method.scope and method.scope not in caller.scopes:
-        raise InsufficientScopeError(method.scope)
     try:
+        if method.scope and method.scope not in caller.scopes:
+            raise InsufficientScopeError(method.scope)
         result = method.run(message, caller)
     except ProtocolError:
         record(message, caller, "refused")
@@ -74,30 +76,25 @@ def answer(message: Message, caller: Caller) -> dict[str, Any] | None:
 
 
 def record(message: Message, caller: Caller, outcome: str, count: int | None = None) -> None:
-    """Record a call of a tool, or the reading of a resource, in the audit trail."""
-    name = message.params.get("name") if message.method == "tools/call" else "resource"
-    if message.method not in ("tools/call", "resources/read") or not isinstance(name, str):
+    """Record a call of a tool, or what a caller reads of resources, in the audit trail."""
+    if message.method in RESOURCES:
+        action, shown = audit.READ, message.method
+        session_id = resources.session_in(message.params.get("uri"))
+        ids = (session_id,) if session_id else ()
+    elif message.method == "tools/call":
+        name = message.params.get("name")
+        tool = TOOLS.get(name) if isinstance(name, str) else None
+        action, shown = (ACTIONS[tool.scope], str(name)) if tool is not None else (audit.READ, "unknown tool")
+        ids = tuple(audit.ids_in(message.params.get("arguments")))
+    else:
         return
-    tool = TOOLS.get(name)
-    action = ACTIONS[tool.scope] if tool is not None else audit.READ
-    shown = name if tool is not None or name == "resource" else "unknown tool"
-    ids = tuple(ids_in(message.params.get("arguments")))
     audit.emit(audit.Record(audit.MCP, action, shown, caller.owner, ids=ids, count=count, outcome=outcome))
 
 
-def ids_in(arguments: object) -> Iterator[str]:
-    """The ids of items and of a session that a call names."""
-    given = arguments if isinstance(arguments, Mapping) else {}
-    several = given.get("ids")
-    for one in (given.get("id"), given.get("session_id"), *(several if isinstance(several, list) else ())):
-        if isinstance(one, str):
-            yield one
-
-
 def count_in(result: Mapping[str, Any]) -> int | None:
-    """The number of items that a result has; None for a result of another form."""
+    """The number of items, or of conversations, that a result has; None for a result of another form."""
     content = result.get("structuredContent")
-    items = content.get("items") if isinstance(content, Mapping) else None
+    items = content.get("items") if isinstance(content, Mapping) else result.get("resources")
     return len(items) if isinstance(items, list) else None
 
 

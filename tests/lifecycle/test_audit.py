@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from io import StringIO
@@ -91,6 +92,51 @@ def test_every_route_leaves_a_record(
             assert record["principal"] == audit.digest_of("boss")
 
 
+def test_requests_name_whose_data_they_are_about(
+    client: Client,
+    make_user: Callable[..., Any],
+    make_item: Callable[..., MemoryItem],
+    records: Callable[[], list[dict[str, Any]]],
+) -> None:
+    """By parameters, bodies, forms and answers; what is only asked for erases nothing yet."""
+    client.force_login(make_user("boss", is_staff=True, is_superuser=True))
+    make_item(id="i1", user_id="ada", session_id="s", text_content=SECRET)
+    make_item(id="i2", user_id="bob")
+    api, page = "/api/memory-items/", "/admin/memory/memoryitem/"
+    chosen = {"_selected_action": ["i1", "i2"], "index": "0"}
+    new = {"user_id": "ada", "item_type": "message", "text_content": SECRET}
+    calls: list[tuple[str, str, Any, str, set[str]]] = [
+        ("get", api, {"user_id": "ada"}, "read", {"ada"}),
+        ("get", api, {}, "read", {"ada", "bob"}),
+        ("get", f"{api}search/", {"user_id": "ada", "q": SECRET}, "read", {"ada"}),
+        ("post", f"{api}search/", {"user_id": "ada", "questions": [SECRET]}, "read", {"ada"}),
+        ("post", f"{api}context/", {"user_id": "ada", "question": SECRET}, "read", {"ada"}),
+        ("post", f"{api}check-duplicate/", new, "read", {"ada"}),
+        ("post", f"{api}bulk/get/", {"ids": ["i1", "i2"]}, "read", {"i1", "i2", "ada", "bob"}),
+        ("post", api, {**new, "id": "i3"}, "write", {"i3", "ada"}),
+        ("post", f"{api}bulk/", {"items": [{**new, "id": "i4"}]}, "write", {"i4", "ada"}),
+        ("patch", f"{api}i4/", {"text_content": "x"}, "write", {"i4", "ada"}),
+        ("post", f"{api}bulk/delete/", {"ids": ["i3", "i4"]}, "erase", {"i3", "i4"}),
+        ("get", page, {"user_id": "ada"}, "read", {"ada"}),
+        ("form", page, {**chosen, "action": "export_jsonl"}, "export", {"i1", "i2"}),
+        ("form", page, {**chosen, "action": "export_csv"}, "export", {"i1", "i2"}),
+        ("form", page, {**chosen, "action": "delete_limited"}, "read", {"i1", "i2"}),
+        ("form", page, {**chosen, "action": "delete_limited", "post": "yes"}, "erase", {"i1", "i2"}),
+    ]
+    for method, url, values, action, ids in calls:
+        records()
+        if method == "form":
+            response = client.post(url, values)
+        else:
+            kind = {} if method == "get" else {"content_type": "application/json"}
+            response = getattr(client, method)(url, values, **kind)
+        assert response.status_code < 400, (method, url, response.content)
+        [record] = records()
+        assert record["action"] == action, (method, url, values)
+        assert set(record["ids"]) == {audit.digest_of(one) for one in ids}, (method, url)
+        assert SECRET not in json.dumps(record)
+
+
 def test_records_have_no_content(
     client: Client,
     make_user: Callable[..., Any],
@@ -125,6 +171,9 @@ def test_every_command_leaves_a_record(records: Callable[[], list[dict[str, Any]
     with pytest.raises(CommandError):
         call_command("memory_erase")
     first, second = records()
+    call_command("memory_purge", dry_run=True, stdout=StringIO())
+    [third] = records()
+    assert (third["action"], third["operation"]) == ("read", "memory_purge")
     assert (first["action"], first["operation"], first["outcome"]) == ("export", "memory_export", "done")
     assert first["ids"] == [audit.digest_of("ada")]
     assert (second["action"], second["outcome"]) == ("erase", "failed")
@@ -146,8 +195,8 @@ def test_every_tool_leaves_a_record(records: Callable[[], list[dict[str, Any]]])
 def test_calls_of_tools_name_what_they_are_about(
     make_item: Callable[..., MemoryItem], records: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Ids as digests, and how many items were read; no text."""
-    from memory.mcp import calls, protocol, server
+    """Ids as digests, and how many items were read; no text. What is read of resources, too."""
+    from memory.mcp import calls, protocol, resources, server
 
     make_item(id="one", session_id="s", text_content=SECRET)
     asked: list[tuple[str, dict[str, Any], list[str], int | None]] = [
@@ -156,6 +205,19 @@ def test_calls_of_tools_name_what_they_are_about(
         ("update", {"id": "one", "text": SECRET}, ["one"], None),
         ("forget", {"id": "one"}, ["one"], None),
     ]
+    listed = protocol.Message(1, "resources/list", {}, protocol.VERSIONS[0])
+    read = protocol.Message(1, "resources/read", {"uri": f"{resources.PREFIX}s"}, protocol.VERSIONS[0])
+    for message, caller, outcome, count in (
+        (listed, calls.Caller("ada"), "done", 1),
+        (read, calls.Caller("ada"), "done", None),
+        (read, calls.Caller("ada", frozenset()), "refused", None),
+    ):
+        with suppress(protocol.ProtocolError):
+            server.answer(message, caller)
+        [record] = records()
+        assert (record["operation"], record["action"], record["outcome"]) == (message.method, "read", outcome)
+        assert record["count"] == count
+        assert record["ids"] == ([audit.digest_of("s")] if message is read else [])
     for name, arguments, ids, count in asked:
         message = protocol.Message(1, "tools/call", {"name": name, "arguments": arguments}, protocol.VERSIONS[0])
         server.answer(message, calls.Caller("ada"))
@@ -221,6 +283,9 @@ def test_entries_are_rotated_by_age_and_number(settings: Any) -> None:
         ("DELETE", "memory-items-detail", "erase"),
         ("PATCH", "memory-items-detail", "write"),
         ("POST", "memory_purge", "erase"),
+        ("GET", "memory_purge", "read"),
+        ("POST", "memory-items-bulk-get", "read"),
+        ("POST", "memory_evaluate", "read"),
     ],
 )
 def test_actions(method: str, name: str, action: str) -> None:
