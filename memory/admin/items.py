@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import memory_settings
 from ..models import MemoryItem
 from ..sealing import protected
-from . import dashboard, people, search_page
+from . import dashboard, erasing, people, person, search_page
 from .base import RecordAdmin
 from .dates import in_utc_if_needed
 from .display import EMPTY, conversation_url, excerpt, name_cell, text_block, text_line, vector_summary
@@ -99,10 +99,10 @@ class MemoryItemAdmin(RecordAdmin):
             page("dashboard/", dashboard.dashboard_view, "dashboard"),
             page("people/", people.people_view, "people"),
             page("people/names/", people.names_view, "people_names"),
-            page("people/<path:user_id>/export/", people.export_view, "person_export"),
-            page("people/<path:user_id>/erase/", people.erase_view, "person_erase"),
-            page("people/<path:user_id>/receipt/", people.receipt_view, "person_receipt"),
-            page("people/<path:user_id>/page/", people.person_view, "person"),
+            page("people/<path:user_id>/export/", person.export_view, "person_export"),
+            page("people/<path:user_id>/erase/", erasing.erase_view, "person_erase"),
+            page("people/<path:user_id>/receipt/", erasing.receipt_view, "person_receipt"),
+            page("people/<path:user_id>/page/", person.person_view, "person"),
             page("search/", search_page.search_view, "search"),
             page("search/feedback/", search_page.feedback_view, "feedback"),
             *super().get_urls(),

@@ -1,4 +1,4 @@
-"""The people whose memory it is: a list, and a page for each with activity, sessions, facts, size, export and erasure.
+"""The people whose memory it is: a list, and the completion of their names.
 
 There is no table of people: they are the users of items and sessions. The list finds the next one after a name by the
 indexes of both, one row each, so a page costs the same whatever is stored. Pages follow each other by name (keyset).
@@ -14,42 +14,21 @@ from itertools import groupby, islice
 from typing import Any, Final
 
 from django.contrib import messages
-from django.contrib.admin.utils import quote, unquote
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.utils import quote
 from django.db import NotSupportedError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.http import urlencode
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from .. import limits
-from ..conf import memory_settings
-from ..lifecycle import erasure, exports
 from ..models import MemoryItem, SearchIndex, UserSession
-from .display import excerpt, title_of
-from .figures import Count, Countable, counts_of, days_before, distinct, of_days
-from .index_states import waiting_items
-from .pages import may, page_context, require
-from .plots import Level, Plot, Value, columns, levels
+from .figures import Count, Countable, counts_of
+from .pages import page_context, require
 
 PAGE_SIZE: Final = 25
 SUGGESTED: Final = 10
-DAYS: Final = 60
-SESSIONS_SHOWN: Final = 20
-FACTS_SHOWN: Final = 20
-MEASURED: Final = 200
-"""Items of which the size is measured; that of the rest is estimated by their mean."""
 MOST_COUNTED: Final = 10_000
-MOST_TYPES: Final = 25
-ERASED_AT_ONCE: Final = 5_000
-"""Records that one request erases."""
-ERASE_PERSON: Final = "memory.erase_person"
-FACT_TYPES: Final = ("fact", "preference")
 
 
 @dataclass(frozen=True)
@@ -61,14 +40,6 @@ class Person:
     last: datetime | None
     sessions: Count
     items: Count
-
-
-@dataclass(frozen=True)
-class Size:
-    """Bytes of a person's items; `is_estimate`: only the newest were measured."""
-
-    bytes: int
-    is_estimate: bool
 
 
 def person_url(name: str) -> str:
@@ -162,180 +133,3 @@ def names_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     except NotSupportedError:
         names = list(islice(names_after("", part), SUGGESTED))
     return JsonResponse({"names": names}, headers={"Cache-Control": "no-store"})
-
-
-def activity(name: str, now: datetime) -> Plot:
-    """A person's items of the last `DAYS` days."""
-    days = days_before(timezone.localtime(now).date(), DAYS)
-    counted = counts_of(of_days(MemoryItem.all_objects.for_user(name), days))
-    url = reverse("admin:memory_memoryitem_changelist")
-    values = []
-    for day, count in zip(days, counted, strict=True):
-        query = {"user_id": name, "timestamp__gte": day.start.isoformat(), "timestamp__lt": day.end.isoformat()}
-        link = f"{url}?{urlencode(query)}" if count.number else ""
-        values.append(Value(f"{day.date:%Y-%m-%d}", count.number, str(count), link))
-    return columns("activity", _("Items a day, %d days") % DAYS, _("Items"), values)
-
-
-def types_of(name: str) -> list[Level]:
-    """A person's types with their counts."""
-    items = MemoryItem.all_objects.for_user(name)
-    names = list(distinct(items, "item_type", MOST_TYPES, ["-timestamp"]))
-    counted = counts_of([Countable(items.filter(item_type=one), "timestamp", MOST_COUNTED) for one in names])
-    url = reverse("admin:memory_memoryitem_changelist")
-    found = [
-        Value(excerpt(one, 40), count.number, str(count), f"{url}?{urlencode({'user_id': name, 'item_type': one})}")
-        for one, count in zip(names, counted, strict=True)
-    ]
-    return levels(sorted(found, key=lambda value: -value.number))
-
-
-def size_of(name: str, items: Count) -> Size:
-    """The bytes of a person's items, as documents: measured for the newest `MEASURED`."""
-    rows = MemoryItem.all_objects.for_user(name).newest_first().defer("embedding", "text_embedding")[:MEASURED]
-    sizes = [document_bytes(item) for item in rows]
-    if len(sizes) == items.number:
-        return Size(sum(sizes), is_estimate=False)
-    return Size(int(sum(sizes) / max(1, len(sizes)) * items.number), is_estimate=True)
-
-
-def document_bytes(item: MemoryItem) -> int:
-    """The size of an item without its vectors."""
-    values = {
-        field.name: field.value_from_object(item)
-        for field in item._meta.concrete_fields
-        if field.name not in ("embedding", "text_embedding")
-    }
-    return limits.document_size(item._meta.db_table, item.pk, values)
-
-
-def person_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse:
-    """A person's page."""
-    site = model_admin.admin_site
-    require(request, site)
-    name, now = unquote(user_id), timezone.now()
-    if not exists(name):
-        raise Http404(_("Nothing of this person is stored."))
-    items, sessions, waiting = counts_of(
-        [
-            Countable(MemoryItem.all_objects.for_user(name), "timestamp"),
-            Countable(UserSession.objects.for_user(name), "last_activity", MOST_COUNTED),
-            Countable(waiting_items(name, memory_settings.database), "written", MOST_COUNTED),
-        ]
-    )
-    items_url, query = reverse("admin:memory_memoryitem_changelist"), urlencode({"user_id": name})
-    context = {
-        **page_context(model_admin, request, excerpt(name, 60), above=[(reverse("admin:memory_people"), _("People"))]),
-        "name": name,
-        "items": items,
-        "sessions_count": sessions,
-        "waiting": waiting,
-        "size": size_of(name, items),
-        "last": last_activity(name),
-        "plot": activity(name, now),
-        "types": types_of(name),
-        "sessions": [
-            (session, excerpt(title_of(session), 80))
-            for session in UserSession.objects.for_user(name).recent(SESSIONS_SHOWN)
-        ],
-        "facts": facts_of(name),
-        "items_url": f"{items_url}?{query}",
-        "search_url": f"{items_url}?{urlencode({'user_id': name, 'q': ''})}",
-        "sessions_url": f"{reverse('admin:memory_usersession_changelist')}?{query}",
-        "export_url": reverse("admin:memory_person_export", args=(quote(name),)),
-        "erase_url": reverse("admin:memory_person_erase", args=(quote(name),)) if may_erase(request, site) else "",
-    }
-    return TemplateResponse(request, "admin/memory/person.html", context)
-
-
-def facts_of(name: str) -> list[tuple[MemoryItem, str, str]]:
-    """The newest facts and preferences, each with its text and its URL."""
-    found: list[MemoryItem] = []
-    for kind in FACT_TYPES:
-        items = MemoryItem.objects.for_user(name).of_type(kind).without_search_data().defer("embedding")
-        found += items.newest_first()[:FACTS_SHOWN]
-    newest = sorted(found, key=lambda item: (item.timestamp, item.pk), reverse=True)[:FACTS_SHOWN]
-    return [
-        (item, excerpt(item.text_content, 300), reverse("admin:memory_memoryitem_change", args=(quote(item.pk),)))
-        for item in newest
-    ]
-
-
-def export_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse | StreamingHttpResponse:
-    """What is stored of a person: JSON lines, or with `?format=html` a page to read."""
-    require(request, model_admin.admin_site)
-    name, is_page = unquote(user_id), request.GET.get("format") == "html"
-    suffix, kind = ("html", "text/html") if is_page else ("jsonl", "application/x-ndjson")
-    return StreamingHttpResponse(
-        exports.page(name) if is_page else exports.lines(name),
-        content_type=f"{kind}; charset=utf-8",
-        headers={**attachment(name, suffix), "Cache-Control": "no-store"},
-    )
-
-
-def attachment(name: str, suffix: str) -> dict[str, str]:
-    """The header of a file about a person."""
-    file_name = f"{slugify(name)[:60] or 'person'}-{timezone.localdate():%Y-%m-%d}.{suffix}"
-    return {"Content-Disposition": f'attachment; filename="{file_name}"'}
-
-
-def may_erase(request: HttpRequest, site: Any) -> bool:
-    """Whether the user may erase people: by the permission for it, or by those to delete items and sessions."""
-    if request.user.has_perm(ERASE_PERSON):
-        return True
-    return all(may(request, "delete", model, site) for model in (MemoryItem, UserSession))
-
-
-def erase_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse:
-    """A question, and after a POST the erasure, of at most `ERASED_AT_ONCE` rows; repeated, it goes on."""
-    site = model_admin.admin_site
-    require(request, site)
-    if not may_erase(request, site):
-        raise PermissionDenied
-    name = unquote(user_id)
-    progress = erasure.progress_of(name)
-    if request.method == "POST":
-        done = erasure.erase(name, by=request.user.get_username(), most=ERASED_AT_ONCE, wait=False)
-        count = done.total - (progress.total if progress else 0)
-        text = ngettext("%(count)d record was erased.", "%(count)d records were erased.", count) % {"count": count}
-        if done.state is erasure.State.FINISHED:
-            url = reverse("admin:memory_person_receipt", args=(quote(name),))
-            link = format_html('<a href="{}">{}</a>', url, _("Receipt"))
-            messages.success(
-                request, format_html("{} {} {}", text, _("Nothing of this person is stored any more."), link)
-            )
-            return HttpResponseRedirect(reverse("admin:memory_people"))
-        waits = _("Writes that had begun may still be stored: erase again in some seconds.")
-        more = _("More are stored: erase again.")
-        messages.warning(request, f"{text} {waits if done.state is erasure.State.WAITING else more}")
-        return HttpResponseRedirect(request.get_full_path())
-    if not exists(name) and (progress is None or progress.state is erasure.State.FINISHED):
-        raise Http404(_("Nothing of this person is stored."))
-    items, sessions = counts_of(
-        [
-            Countable(MemoryItem.all_objects.for_user(name), "timestamp"),
-            Countable(UserSession.objects.for_user(name), "last_activity", MOST_COUNTED),
-        ]
-    )
-    above = [(reverse("admin:memory_people"), _("People")), (person_url(name), excerpt(name, 60))]
-    context = {
-        **page_context(model_admin, request, _("Erase"), above=above),
-        "name": name,
-        "items": items,
-        "sessions_count": sessions,
-        "erased": None if progress is None else progress.total,
-        "at_once": ERASED_AT_ONCE,
-        "person_url": person_url(name),
-    }
-    return TemplateResponse(request, "admin/memory/erase.html", context)
-
-
-def receipt_view(model_admin: Any, request: HttpRequest, user_id: str) -> HttpResponse:
-    """The receipt of a person's erasure, until the tombstone ends."""
-    require(request, model_admin.admin_site)
-    name = unquote(user_id)
-    progress = erasure.progress_of(name) if may_erase(request, model_admin.admin_site) else None
-    if progress is None or not progress.receipt:
-        raise Http404(_("There is no receipt of this person."))
-    headers = {**attachment("erasure", "json"), "Cache-Control": "no-store"}
-    return HttpResponse(progress.receipt, content_type="application/json", headers=headers)

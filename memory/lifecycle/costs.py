@@ -37,6 +37,11 @@ class Cost:
         return sum(self.owned.values())
 
     @property
+    def looks(self) -> int:
+        """The rows of shared tables that are read as a whole in each pass."""
+        return sum(self.looked_through.values())
+
+    @property
     def price(self) -> float:
         """US dollars, on Firestore."""
         if not self.is_firestore:

@@ -77,6 +77,7 @@ def answer(message: Message, caller: Caller) -> dict[str, Any] | None:
 
 def record(message: Message, caller: Caller, outcome: str, count: int | None = None) -> None:
     """Record a call of a tool, or what a caller reads of resources, in the audit trail."""
+    ids: tuple[str, ...]
     if message.method in RESOURCES:
         action, shown = audit.READ, message.method
         session_id = resources.session_in(message.params.get("uri"))

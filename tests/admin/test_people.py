@@ -16,8 +16,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from memory.admin import people
-from memory.models import MemoryItem, SearchIndex, UserSession
+from memory.admin import erasing, people, person
+from memory.models import AgentPart, MemoryItem, SearchIndex, UserSession
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 
@@ -119,11 +119,11 @@ def test_size_is_that_of_the_documents(make_item: Callable[..., MemoryItem], mon
     """Exact for few items, an estimate by the newest for many."""
     for number in range(4):
         make_item(id=f"i{number}", text_content="x" * 1_000)
-    exact = people.size_of("ada", people.Count(4))
+    exact = person.size_of("ada", person.Count(4))
     assert not exact.is_estimate
     assert 4_000 < exact.bytes < 6_000
-    monkeypatch.setattr(people, "MEASURED", 2)
-    estimate = people.size_of("ada", people.Count(4))
+    monkeypatch.setattr(person, "MEASURED", 2)
+    estimate = person.size_of("ada", person.Count(4))
     assert estimate.is_estimate
     assert abs(estimate.bytes - exact.bytes) < 40
 
@@ -140,7 +140,7 @@ def test_export(superuser: Client, make_item: Callable[..., MemoryItem]) -> None
 
 def test_erasure(superuser: Client, make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch) -> None:
     """In several requests: items, expired ones too, sessions, the index and the log; nothing of anybody else."""
-    monkeypatch.setattr(people, "ERASED_AT_ONCE", 2)
+    monkeypatch.setattr(erasing, "ERASED_AT_ONCE", 2)
     for number in range(3):
         make_item(id=f"a{number}", session_id="s")
     make_item(id="gone", expiration=timezone.now() - timedelta(days=1))
@@ -150,7 +150,10 @@ def test_erasure(superuser: Client, make_item: Callable[..., MemoryItem], monkey
     user = User.objects.get(username="superuser")
     LogEntry.objects.log_actions(user.pk, MemoryItem.objects.filter(pk__in=["a0", "b"]), CHANGE, "changed")
     erase = f"{PEOPLE}ada/erase/"
-    assert "4 items, 1 sessions" in superuser.get(erase).content.decode().replace("<strong", "")
+    question = superuser.get(erase).content.decode()
+    assert "4 items, 1 sessions" in question
+    assert "6 records are deleted, and 2 of others are looked through" in question
+    assert ("US dollars" in question) is (connections["memory"].vendor == "firestore")
     assert superuser.post(erase).headers["Location"] == erase
     assert MemoryItem.all_objects.filter(user_id="ada").count() == 2
     assert "2 records were erased" in superuser.get(erase).content.decode()
@@ -169,6 +172,15 @@ def test_erasure(superuser: Client, make_item: Callable[..., MemoryItem], monkey
     assert receipt["counts"]["memory_items"] == 4
     assert receipt["requested_by"] == "superuser"
     assert superuser.get(f"{PEOPLE}bob/receipt/").status_code == 404
+
+
+def test_who_has_no_items_can_be_erased(superuser: Client) -> None:
+    """A person of whom other things are stored than items and sessions."""
+    AgentPart(user_id="eve", thread_id="t", data=b"{}").save()
+    url = f"{PEOPLE}eve/erase/"
+    assert "1 records are deleted" in superuser.get(url).content.decode()
+    superuser.post(url)
+    assert not AgentPart.objects.exists()
 
 
 def test_export_to_read(superuser: Client, make_item: Callable[..., MemoryItem]) -> None:
