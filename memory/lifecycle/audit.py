@@ -169,8 +169,14 @@ def ids_in(value: object) -> Iterator[str]:
         if str(name).partition("__")[0] in ID_NAMES:
             yield from (str(each) for each in several if isinstance(each, str | int))
         elif several is one:
-            rows = (row for row in several if isinstance(row, Mapping))
-            yield from (str(row[owner]) for row in rows for owner in OWNER_NAMES if isinstance(row.get(owner), str))
+            for row in several:
+                yield from _owners_in(row)
+
+
+def _owners_in(row: object) -> Iterator[str]:
+    if isinstance(row, Mapping):
+        yield from (str(row[name]) for name in OWNER_NAMES if isinstance(row.get(name), str))
+        yield from _owners_in(row.get("item"))
 
 
 def _lists(values: QueryDict) -> Mapping[str, list[str]]:
