@@ -1,5 +1,6 @@
 """gunicorn's configuration. Run in the project's folder: gunicorn -c deploy/gunicorn.conf.py orchestra.wsgi"""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -33,15 +34,24 @@ MEMORY = Path("/dev/shm")  # noqa: S108  (gunicorn creates its own file there)
 worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 
 
+preload_app = True  # workers share the memory of what this process loads, and start at once
+
+
+def when_ready(server: object) -> None:
+    """Load models before workers are forked, which then have no models of their own."""
+    from orchestra.warm import warm_up  # needs Django's settings, which this process has loaded
+
+    warm_up()
+    gc.collect()
+    gc.freeze()  # a worker's collections do not write to the shared pages
+
+
 def post_worker_init(worker: object) -> None:
-    """Load models before the worker accepts requests, and let threads take turns more often than every 5 ms.
+    """Let threads take turns more often than every 5 ms.
 
     A probe takes several turns, and each may wait for all threads that compute.
     """
     sys.setswitchinterval(0.0005)
-    from orchestra.warm import warm_up  # needs Django's settings, which the worker has loaded
-
-    warm_up()
 
 
 accesslog = "-"

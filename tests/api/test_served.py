@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from tests import live
@@ -128,6 +129,14 @@ def test_admin_has_a_content_security_policy(service: live.Service) -> None:
     assert "script-src 'self';" in page
     assert "'unsafe-inline'" not in page.split("style-src")[0]
     assert "Content-Security-Policy" not in service.request("/api/health").headers
+
+
+def test_workers_share_the_models_of_search(service: live.Service) -> None:
+    """gunicorn's master loads them once, before it forks."""
+    [worker] = psutil.Process(service.process.pid).children()
+    assert "numpy" in {part for one in worker.memory_maps() for part in Path(one.path).parts}
+    memory = worker.memory_full_info()
+    assert memory.uss < memory.rss / 2
 
 
 def test_links_have_the_requested_host(service: live.Service, headers: dict[str, str]) -> None:
