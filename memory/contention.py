@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial, wraps
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -69,11 +69,15 @@ def retried_on_contention(attempt: Callable[[], ResultT], *, using: str, records
         return retry(with_restored_state(records, attempt), attempts=ATTEMPTS, using=using)
 
 
-def retried(function: Callable[[], ResultT], error: type[Exception], attempts: int) -> ResultT:
+def retried(
+    function: Callable[[], ResultT], error: type[Exception] | tuple[type[Exception], ...], attempts: int
+) -> ResultT:
     """The function's result, after at most this many attempts, without pauses, while it raises this error."""
     for _ in range(attempts - 1):
-        with suppress(error):
+        try:
             return function()
+        except error:
+            continue
     return function()
 
 

@@ -51,13 +51,18 @@ class Tombstones:
 
     def refuse(self, owners: Iterable[str], using: str) -> None:
         """Raise `PersonErased` if one of these people was erased. Call it before the transaction of a write."""
-        if (found := self._current(using)) and (erased := self._among(owners, found)):
+        if erased := self.erased(owners, using):
             raise PersonErased(max(erased.values()))
+
+    def erased(self, owners: Iterable[str], using: str) -> Mapping[str, datetime]:
+        """Those of the people who were erased, with the ends of their tombstones."""
+        found = self._current(using)
+        return self._among(owners, found) if found else {}
 
     def without_erased(self, owners: Iterable[str], using: str) -> set[str]:
         """Those of the people who were not erased."""
-        names, found = set(owners), self._current(using)
-        return names - self._among(names, found).keys() if found else names
+        names = set(owners)
+        return names - self.erased(names, using).keys()
 
     def clear(self, **kwargs: Any) -> None:
         """Forget everything. Also a receiver of `post_migrate`, since the tables may be new."""

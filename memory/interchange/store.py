@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -12,11 +12,12 @@ from typing import Any
 from django.db import IntegrityError, connections, router
 
 from memory.contention import retried, write_transaction
-from memory.exceptions import ValidationError
+from memory.exceptions import PersonErased, ValidationError
 from memory.fields import content_hash
 from memory.models import Document, MemoryItem, UserSession
 from memory.querysets import RecordQuerySet
 from memory.querysets.validity import RefusedLinkError, lenient_links
+from memory.tombstones import tombstones
 
 from .entries import Entry, Reject, Removal, time_of
 from .export import MODELS, all_records
@@ -53,12 +54,13 @@ def write(entries: Sequence[Entry | Removal], update: bool = False) -> Written:
 
     A removal applies to the entries before it and to stored records.
 
-    If another process adds one of the records concurrently, it retries, up to three attempts in total.
+    Entries of people who were erased are rejected. If another process adds one of the records concurrently, or erases
+    one of the people, it retries, up to three attempts in total.
     """
     left, refused = list(entries), list[Reject]()
     while True:
         try:
-            written = retried(partial(_write_once, left, update), IntegrityError, ATTEMPTS)
+            written = retried(partial(_write_once, left, update), (IntegrityError, PersonErased), ATTEMPTS)
         except RefusedLinkError as error:
             wrong = next((one for one in left if _is_link(one, error)), None)
             if not isinstance(wrong, Entry):
@@ -79,8 +81,10 @@ def _is_link(outcome: Entry | Removal, error: RefusedLinkError) -> bool:
 def _write_once(outcomes: Sequence[Entry | Removal], update: bool) -> Written:
     written = Written()
     entries, removed = _remaining(outcomes)
-    checked = {name: list(_checked((entry for entry in entries if entry.model == name), written)) for name in MODELS}
     using = router.db_for_write(UserSession)
+    checked = {
+        name: list(_checked([entry for entry in entries if entry.model == name], written, using)) for name in MODELS
+    }
     embedded = _embed([candidate.record for candidate in checked[MemoryItem.__name__]], using)
     with write_transaction(using), lenient_links():
         if removed:
@@ -123,19 +127,27 @@ def _remaining(outcomes: Sequence[Entry | Removal]) -> tuple[list[Entry], set[st
     return entries, removed
 
 
-def _checked(entries: Iterable[Entry], written: Written) -> Iterator[_Candidate]:
-    for entry in entries:
-        record = MODELS[entry.model](**entry.values)
-        try:
-            record.check_limits()
-        except ValidationError as error:
-            written.rejects.append(Reject(entry.place, _sentence(error), entry.raw))
-            continue
-        if record.pk != entry.values.get("id", record.pk):
-            reason = f"id: must be {record.pk!r}, which is derived from user_id and session_id."
+def _checked(entries: Sequence[Entry], written: Written, using: str) -> Iterator[_Candidate]:
+    records: list[Any] = [MODELS[entry.model](**entry.values) for entry in entries]
+    erased = tombstones.erased((getattr(record, record.OWNER) for record in records), using)
+    for entry, record in zip(entries, records, strict=True):
+        if (until := erased.get(getattr(record, record.OWNER))) is not None:
+            written.rejects.append(Reject(entry.place, str(PersonErased(until)), None))  # not into the file of rejects
+        elif reason := _problem(entry, record):
             written.rejects.append(Reject(entry.place, reason, entry.raw))
-            continue
-        yield _Candidate(entry, record)
+        else:
+            yield _Candidate(entry, record)
+
+
+def _problem(entry: Entry, record: Any) -> str:
+    """Why a record cannot be stored; empty if it can."""
+    try:
+        record.check_limits()
+    except ValidationError as error:
+        return _sentence(error)
+    if record.pk != entry.values.get("id", record.pk):
+        return f"id: must be {record.pk!r}, which is derived from user_id and session_id."
+    return ""
 
 
 def _sentence(error: ValidationError) -> str:

@@ -165,9 +165,7 @@ def main(arguments: Sequence[str]) -> int:
 def summary(receipt: Receipt) -> str:
     """The receipt in a few lines."""
     total = sum(receipt.counts.values())
-    lines = [
-        f"Signature valid. {total:,} records erased, {receipt.began} to {receipt.finished}, in {receipt.database}."
-    ]
+    lines = [f"{total:,} records erased, {receipt.began} to {receipt.finished}, in {receipt.database}."]
     lines += [f"  {table}: {count:,}" for table, count in sorted(receipt.counts.items())]
     return "\n".join([*lines, f"Requested by: {receipt.requested_by or '(not given)'}."])
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
+from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
@@ -315,3 +319,35 @@ def test_a_new_secret_key(settings: Any, make_item: Callable[..., MemoryItem]) -
     make_item(id="i" * 20, user_id=ADA)
     found = list(remains(receipts.checked(text, public), ADA))
     assert [one.id for one in found if not one.kept] == ["i" * 20]
+
+
+def test_an_import_goes_on_without_the_erased(make_item: Callable[..., MemoryItem], tmp_path: Path) -> None:
+    """Their records are rejected, and the file of rejects does not have them."""
+    for user in (ADA, BOB):
+        for number in range(3):
+            make_item(user_id=user, session_id="s", text_content=f"{user} {number}")
+    file, rejects = tmp_path / "all.jsonl", tmp_path / "rejects"
+    call_command("memory_export", output=str(file), stdout=StringIO(), stderr=StringIO())
+    rejects.mkdir()
+    erase(ADA)
+    MemoryItem.objects.for_user(BOB).delete()
+    with pytest.raises(CommandError, match="Not everything"):
+        call_command("memory_import", str(file), rejects_dir=rejects, stdout=StringIO(), stderr=StringIO())
+    assert set(MemoryItem.all_objects.values_list("user_id", flat=True)) == {BOB}
+    assert MemoryItem.objects.count() == 3
+    [found] = rejects.iterdir()
+    assert "erased" in found.read_text()
+    assert ADA not in found.read_text()
+
+
+def test_an_encryption_goes_on_without_the_erased(settings: Any, make_item: Callable[..., MemoryItem]) -> None:
+    """The texts of others are encrypted while a person is erased."""
+    for user in (ADA, BOB):
+        make_item(user_id=user, text_content="hello")
+    assert erase(ADA, most=0, wait=False).state is State.MORE
+    MemoryItem.all_objects.filter(user_id=BOB).update(text_content="hi")
+    key = base64.urlsafe_b64encode(bytes(32)).decode()
+    settings.MEMORY = {**settings.MEMORY, "ENCRYPT": ["text_content"], "ENCRYPTION_KEYS": [key]}
+    call_command("memory_encrypt", stdout=StringIO())
+    assert list(DataKey.objects.values_list("user_id", flat=True)) == [BOB]
+    assert MemoryItem.objects.get(user_id=BOB).text_content == "hi"

@@ -9,6 +9,7 @@ from memory import sealing
 from memory.conf import memory_settings
 from memory.lifecycle.commands import AuditedCommand
 from memory.models import AgentData, MemoryItem, SearchIndex
+from memory.tombstones import tombstones
 
 AT_ONCE: Final = 100
 
@@ -39,8 +40,9 @@ class Command(AuditedCommand):
                 rows = rows.filter(**{owner: options["user"]})
             count, last = 0, after
             while some := list(rows.filter(pk__gt=last).order_by("pk")[:AT_ONCE]):
-                sealing.ensure_keys((sealing.owner_of(one) for one in some), using)
-                count, last = count + rows.bulk_update(some, names), some[-1].pk
+                last, living = some[-1].pk, tombstones.without_erased(map(sealing.owner_of, some), using)
+                sealing.ensure_keys(living, using)
+                count += rows.bulk_update([one for one in some if sealing.owner_of(one) in living], names)
                 if options["verbosity"] > 1:
                     self.stdout.write(f"{model._meta.label}: {count}, up to {last}")
             self.stdout.write(f"{count} {model._meta.verbose_name_plural} written")
@@ -51,7 +53,7 @@ class Command(AuditedCommand):
         from memory.search.packing import erase, pack  # as above
 
         indexes = SearchIndex.objects.using(using).order_by("pk").values_list("user_id", flat=True)
-        users = list(indexes.filter(user_id=user) if user else indexes)
+        users = sorted(tombstones.without_erased(indexes.filter(user_id=user) if user else indexes, using))
         for one in users:
             if is_searched():
                 pack(one, using, rebuild=True, lease=0)
