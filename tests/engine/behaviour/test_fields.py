@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
 
@@ -130,6 +131,22 @@ def test_bulk_update_distinguishes_sql_null_from_json_null() -> None:
         assert list(objects.filter(json__isnull=True).values_list("pk", flat=True)) == [1]
         assert list(objects.filter(json=json_null()).values_list("pk", flat=True)) == [2]
         assert objects.get(pk=3).json == ["x"]
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_maps_are_found_in_any_order_of_their_keys(block: bool) -> None:
+    """As on PostgreSQL: Firestore's maps have no order."""
+    with transaction.atomic() if block else nullcontext():
+        row = Everything.objects.create(json={"b": {"y": 1, "x": "ü"}, "a": [{"d": 1, "c": None}]})
+        found = Everything.objects.filter(slug="")
+        for value in (row.json, {"a": [{"c": None, "d": 1}], "b": {"x": "ü", "y": 1}}):
+            assert found.get(json=value) == row
+            assert found.get(json__in=[1, value]) == row
+            assert found.get(json__b=value["b"]) == row
+            assert found.get(json__a=value["a"]) == row
+            assert found.get(json__a__in=[value["a"]]) == row
+            assert not found.exclude(json=value).exists()
+            assert Everything.objects.get_or_create(json=value)[1] is False
 
 
 def test_a_text_of_nearly_one_megabyte_is_kept() -> None:

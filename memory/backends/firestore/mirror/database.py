@@ -8,6 +8,7 @@ statement reads, and only those are loaded. Tables are created once per thread a
 from __future__ import annotations
 
 import datetime
+import json
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -65,6 +66,11 @@ class MirrorOperations(SQLiteOperations):
     """SQLite's operations, with compilers that need no alias."""
 
     compiler_module = "memory.backends.firestore.mirror.sqlite_compiler"
+
+    def adapt_json_value(self, value: Any, encoder: Any) -> Any:
+        """JSON text with the order of keys that loaded values have: maps have none in Firestore."""
+        text = super().adapt_json_value(value, encoder)
+        return json.dumps(json.loads(text), sort_keys=True) if "{" in text else text
 
 
 class MirrorWrapper(SQLiteWrapper):

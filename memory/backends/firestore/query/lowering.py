@@ -372,7 +372,7 @@ def _warn_of_none() -> None:
 def _has_same_equality(ref: Ref, value: Any) -> bool:
     """Whether Firestore and SQL agree on equality with a value.
 
-    SQL compares lists, maps and whole documents as text: there 1 differs from 1.0, and the order of keys matters.
+    SQL compares lists, maps and whole documents as text: there 1 differs from 1.0.
     """
     if len(ref.path) > 1 and _is_number(value):
         return True
