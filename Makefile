@@ -9,8 +9,9 @@ ADAPTERS := .venv-adapters
 CREWAI := .venv-crewai
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Two workers, random order. PYTEST_ARGS (for example "-x -k admin") is passed to every run.
-PYTEST = $(BIN)/python -m pytest --numprocesses=2 $(PYTEST_ARGS)
+# Two workers, random order. A worker keeps the tests of a module together, whose fixtures are then set up once.
+# PYTEST_ARGS (for example "-x -k admin") is passed to every run.
+PYTEST = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 # Tests of behaviour that is the same on every engine. `make test` runs the first list on Firestore, `make test-firestore` the
 # second. LEFT_FOR_LATER are tests that start servers or take minutes.
 ON_EVERY_ENGINE = tests/models tests/test_distances.py tests/api tests/admin tests/interchange \
@@ -21,6 +22,11 @@ ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/models tests/api tests/a
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)
+# What Django's version cannot change is tested on one: random requests against the API's schema, packages that replace
+# templates, servers, and the dark theme, which has the pages of the light one.
+ON_ONE_VERSION = $(foreach name,api/test_fuzz api/test_browser api/test_served admin/test_unfold,--ignore=tests/$(name).py) \
+  $(foreach name,test_accessibility_and_requests[dark-390] test_pages_fit_the_screen_and_run_no_markup[dark-1280] \
+  test_pages_fit_the_screen_and_run_no_markup[dark-390],"--deselect=tests/admin/test_browser.py::$(name)")
 
 .PHONY: run test coverage test-matrix test-others test-suites test-core test-firestore test-adapters test-typescript check audit format docs links bench wheel changelog lock
 
@@ -50,8 +56,8 @@ test-suites:
 test-core:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/models tests/api/test_crud.py
-	$(PYTEST) $(wildcard tests/test_*.py) tests/models tests/sqlite tests/testing tests/project tests/api tests/admin \
-	  tests/deploy/test_installed_elsewhere.py
+	$(PYTEST) $(ON_ONE_VERSION) $(wildcard tests/test_*.py) tests/models tests/sqlite tests/testing \
+	  tests/project/test_costs.py tests/api tests/admin tests/deploy/test_installed_elsewhere.py
 
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded" $(ALL_ON_EVERY_ENGINE)
