@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 WriteT = TypeVar("WriteT", bound=Callable[..., Any])
 
 PROVIDER: Final = "orchestra.memory"
-SEARCH, CREATE, UPDATE, UPSERT, DELETE = (
-    "search_memory",
-    "create_memory",
-    "update_memory",
-    "upsert_memory",
-    "delete_memory",
-)
+SEARCH, CREATE, UPDATE, DELETE = ("search_memory", "create_memory", "update_memory", "delete_memory")
 # Of sessions: the conventions have no names for these.
 READ_SESSION, CREATE_SESSION, UPDATE_SESSION, DELETE_SESSION = (
     "read_session",

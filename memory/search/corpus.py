@@ -33,7 +33,7 @@ HAS_NUMBER = 4
 HAS_NAME = 8
 HIDDEN = 16  # metadata `hidden`: not found unless asked for
 FIRST_PERSON = 32
-SECOND_PERSON = 64
+# 64 was written by earlier versions.
 MARKUP = 128  # headings, lists, tables, code
 HAS_DIGIT = 256
 

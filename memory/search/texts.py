@@ -12,8 +12,6 @@ from .embedders.checked import document_vectors
 
 # Characters of a text that search reads.
 MAX_CHARACTERS = 50_000
-# Index entries for an item's terms: https://firebase.google.com/docs/firestore/quotas (40,000 of a document)
-MAX_TERMS = 1_000
 # Characters that a model reads at once; pieces overlap, so that a sentence is whole in at least one of them.
 PIECE_CHARACTERS, SHARED_CHARACTERS = 2_000, 200
 

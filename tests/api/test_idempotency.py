@@ -153,13 +153,8 @@ def test_a_request_whose_key_was_taken_over_writes_nothing(
     assert counts() == before
 
 
-@transactional
-@pytest.mark.parametrize("applied", [True, False])
-@pytest.mark.parametrize("path", BODIES)
-def test_an_unknown_outcome_is_cleared_up_by_sending_it_again(
-    ada: APIClient, path: str, applied: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether the first request was applied or not, there is one record in the end."""
+def lose_answer(monkeypatch: pytest.MonkeyPatch, applied: bool) -> None:
+    """Lose the response to the commit of a request with an idempotency key, after or before the commit is applied."""
     connection = connections["memory"]
     commit, rollback = connection.commit, connection.rollback
 
@@ -174,6 +169,16 @@ def test_an_unknown_outcome_is_cleared_up_by_sending_it_again(
         raise errors.OutcomeUnknown("the response was lost")
 
     monkeypatch.setattr(connection, "commit", lost)
+
+
+@transactional
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("path", BODIES)
+def test_an_unknown_outcome_is_cleared_up_by_sending_it_again(
+    ada: APIClient, path: str, applied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the first request was applied or not, there is one record in the end."""
+    lose_answer(monkeypatch, applied)
     first = ada.post(path, BODIES[path], "json", headers=KEY)
     assert (first.status_code, first.json()["error"]["code"]) == (500, "outcome_unknown")
     stored = counts()
@@ -205,20 +210,7 @@ def test_an_unknown_outcome_of_other_writes(
     """The write and its answer are stored together, so a repeated request has the first answer, and never a 404."""
     method, path, body = OTHERS[name]
     ada.post(ITEMS, {**ITEM, "id": "a"}, "json")
-    connection = connections["memory"]
-    commit, rollback = connection.commit, connection.rollback
-
-    def lost() -> None:
-        if not IdempotencyKey.objects.filter(status__isnull=False).exists():
-            return commit()
-        monkeypatch.undo()
-        if applied:
-            commit()
-        else:
-            rollback()
-        raise errors.OutcomeUnknown("the response was lost")
-
-    monkeypatch.setattr(connection, "commit", lost)
+    lose_answer(monkeypatch, applied)
     send = getattr(ada, method)
     first = send(path, body, "json", headers=KEY)
     assert (first.status_code, first.json()["error"]["code"]) == (500, "outcome_unknown")

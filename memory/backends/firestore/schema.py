@@ -45,7 +45,7 @@ from .query.lowering import column_ref, may_lack
 from .query.plan import Change, Compare, Delete, Group, Op, Put, Query, Update
 from .rpc import codec
 from .values.batching import batches
-from .values.document_ids import document_id, document_key
+from .values.document_ids import document_id, document_id_or_none, document_key
 from .values.marker_collections import lease_collection, marker_collection
 from .values.types import DOCUMENT_ID, FIELDS, Kind, Ref
 
@@ -255,7 +255,7 @@ class DocumentEditor(schema.BaseDatabaseSchemaEditor):
         """The value of a new primary key for a row, or its present value if its document has moved already."""
         ref = column_ref(field, self.connection)
         value = None if stored is None else codec.decode(stored, ref.kind)
-        if value is not None and _id_or_none(value, ref.kind) == name:
+        if value is not None and document_id_or_none(value, ref.kind) == name:
             return value
         if isinstance(field, AutoField):
             return self.connection.ops.new_auto_id(table)
@@ -583,13 +583,6 @@ def _decoded(stored: Any, kind: Kind, new: Kind) -> Any:
         return codec.decode(stored, kind)
     except (ValueError, TypeError):
         return codec.decode(stored, new)
-
-
-def _id_or_none(value: Any, kind: Kind) -> str | None:
-    try:
-        return document_id(value, kind)
-    except ValueError:
-        return None
 
 
 def _new_id(table: str, field: Any, value: Any, kind: Kind) -> str:

@@ -16,7 +16,7 @@ from math import prod
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from ..values.document_ids import SORTED_KINDS, composite_id, document_id
+from ..values.document_ids import SORTED_KINDS, composite_id, document_id_or_none
 from ..values.types import DOCUMENT_ID, Kind, Ref
 from .ast import FALSE, TRUE, AnyOf, Condition, Select, all_of
 from .evaluate import columns_of, is_evaluable
@@ -265,7 +265,7 @@ def _ids(where: Condition, select: Select) -> tuple[str, ...] | None:
             values = value
         case _:
             return None
-    return tuple(name for value in values if (name := _document_id(value, key.kind)) is not None)
+    return tuple(name for value in values if (name := document_id_or_none(value, key.kind)) is not None)
 
 
 def _composite_ids(where: Condition, key_parts: tuple[Ref, ...]) -> tuple[str, ...] | None:
@@ -296,15 +296,8 @@ def _key_as_name(where: Condition, select: Select) -> Condition:
     others = [part for part in parts if part is not excluded]
     if not others or any(_is_unequal(part) for part in others):
         return where
-    name = _document_id(excluded.value, excluded.ref.kind)
+    name = document_id_or_none(excluded.value, excluded.ref.kind)
     return all_of(others if name is None else [*others, Compare(DOCUMENT_ID, Op.NE, name)])
-
-
-def _document_id(value: Any, kind: Kind) -> str | None:
-    try:
-        return document_id(value, kind)
-    except ValueError:
-        return None  # not a valid document id, so no document matches
 
 
 def _by_id(select: Select, ids: tuple[str, ...], residue: Condition) -> Answer:

@@ -7,12 +7,12 @@ is evaluated later, by the mirror or in Python.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ..query.plan import And, Compare, Filter, Merge, Op, Or, Read, collections_of
 from ..rpc import codec
-from ..values.document_ids import SORTED_KINDS, document_id
-from ..values.types import DOCUMENT_ID, Kind, Ref
+from ..values.document_ids import SORTED_KINDS, document_id_or_none
+from ..values.types import DOCUMENT_ID, Ref
 from .write_buffer import BY_ID, Buffer, Entry, Token
 
 LOWER, UPPER = frozenset({Op.GT, Op.GE}), frozenset({Op.LT, Op.LE})
@@ -36,7 +36,8 @@ def _ids(buffer: Buffer, collection: str, where: Filter | None) -> Collection[st
             if ref.path == DOCUMENT_ID.path:
                 return list(values)
             if ref.key:
-                return [id for one in values if (id := _id_or_none(one, ref.kind)) is not None]
+                keys = [one for one in values if one is not None]  # no row has NULL for a key
+                return [id for key in keys if (id := document_id_or_none(key, ref.kind)) is not None]
             tokens = [token for one in values if (token := codec.token(codec.value(one, ref.kind))) is not None]
             known = len(tokens) == len(values)
             return buffer.index(collection, ref.path[0]).find(tokens) if known else None
@@ -66,15 +67,6 @@ def _between(buffer: Buffer, collection: str, bounds: Sequence[Compare]) -> Coll
     return buffer.index(collection, BY_ID if by_id else ref.path[0]).between(low, high)
 
 
-def _id_or_none(value: Any, kind: Kind) -> str | None:
-    if value is None:  # no row has NULL for a key
-        return None
-    try:
-        return document_id(value, kind)
-    except ValueError:
-        return None
-
-
 def _by_column(filters: Iterable[Filter]) -> tuple[Collection[Sequence[Compare]], Sequence[Filter]]:
     """The ranges among filters, by column, and the others."""
     ranges: dict[Ref, list[Compare]] = {}
@@ -91,7 +83,9 @@ def _bound(bound: Compare, by_id: bool) -> Token | None:
     """The token of a range's end; None for a value that has no order."""
     if not by_id:
         return codec.token(codec.value(bound.value, bound.ref.kind))
-    id = bound.value if bound.ref.path == DOCUMENT_ID.path else _id_or_none(bound.value, bound.ref.kind)
+    id = bound.value
+    if id is not None and bound.ref.path != DOCUMENT_ID.path:
+        id = document_id_or_none(id, bound.ref.kind)
     return None if id is None else ("id", id)
 
 

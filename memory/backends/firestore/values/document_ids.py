@@ -75,6 +75,14 @@ def document_id(value: Any, kind: Kind) -> str:
     return escaped if size <= MAX_ID_BYTES else _shortened_id(text, escaped)
 
 
+def document_id_or_none(value: Any, kind: Kind) -> str | None:
+    """The document id of a key's value; None for a value that no document can have as its key."""
+    try:
+        return document_id(value, kind)
+    except ValueError:
+        return None
+
+
 def document_id_problem(id: str) -> str | None:
     """The reason why `id` is not a valid document id, as a sentence; None if it is valid.
 
