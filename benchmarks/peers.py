@@ -269,6 +269,7 @@ def configure(address: str) -> None:
     os.environ |= {"FIRESTORE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": PROJECT}
     warnings.filterwarnings("ignore")
     settings.configure(
+        SECRET_KEY=uuid.uuid4().hex,  # of the audit trail, which has a record of each command
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "memory"],
         USE_TZ=True,
         DATABASES={
