@@ -255,7 +255,7 @@ class MemorySettings:
 
     @property
     def mcp_origins(self) -> list[str]:
-        """`MCP_ORIGINS`: the origins of pages, beside the server's own, that may call the MCP server. Default []."""
+        """`MCP_ORIGINS`: the origins of pages, besides the server's own, that may call the MCP server. Default []."""
         return [str(origin) for origin in self._get("MCP_ORIGINS")]
 
     @property

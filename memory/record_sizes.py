@@ -24,7 +24,7 @@ def record_size(record: models.Model, without: Collection[str] = frozenset()) ->
 
 @lru_cache(maxsize=64)
 def _layout(model: type[models.Model], without: frozenset[str]) -> tuple[attrgetter[tuple[Any, ...]], int]:
-    """A function that returns the values of a record, and the bytes that each document has beside them."""
+    """A function that returns the values of a record, and the bytes that each document has besides them."""
     fields = [field for field in model._meta.concrete_fields if field.name not in without]
     attnames = [field.attname for field in fields]
     return attrgetter(*attnames), limits.document_overhead(model._meta.db_table, (field.name for field in fields))

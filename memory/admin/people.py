@@ -1,4 +1,4 @@
-"""The people whose memory it is: a list, and the completion of their names.
+"""The people with a memory: a list, and the completion of their names.
 
 There is no table of people: they are the users of items and sessions. The list finds the next one after a name by the
 indexes of both, one row each, so a page costs the same whatever is stored. Pages follow each other by name (keyset).

@@ -1,7 +1,7 @@
-"""What a turn has beside its text: thinking, tool calls and their results, attachments, and its branch. Pure.
+"""What a turn has besides its text: thinking, tool calls and their results, attachments, and its branch. Pure.
 
 Agents and imports keep these in `metadata`, in the forms of the vendors: a list `parts` of blocks with a `type` or one
-key, `tool_calls`, `thinking`, `attachments`, `branch`. What is not known stays in `rest`.
+key, `tool_calls`, `thinking`, `attachments`, `branch`. Unknown parts stay in `rest`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Extras:
-    """The parts of a turn beside its text. `branch`: it is not on the branch that the user saw last."""
+    """The parts of a turn besides its text. `branch`: it is not on the branch that the user saw last."""
 
     thinking: str
     calls: Sequence[Call]

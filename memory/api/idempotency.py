@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a write that is sent twice is applied once, and answered twice.
 
 A request with a key first claims the key by a row of its own. The answer is stored in that row in the same transaction
-as the write itself, so both exist or neither does, whatever process ends when. A repeated request finds one of
+as the write itself, so both exist or neither does, whichever process ends, and when. A repeated request finds one of
 
     an answer                       the write was applied: the answer is sent again
     a claim that is younger         the first request runs: 409

@@ -42,8 +42,8 @@ class Runner:
     """Runs each check at most once at a time, and caches results for `SHARED_SECONDS`."""
 
     SHARED_SECONDS = 1.0
-    # After this time another run starts beside one that hangs, so that a backend's recovery is noticed even if an old
-    # connection hangs forever. MAX_RUNS limits the number of these.
+    # After this time another run starts in parallel with one that hangs, so that a backend's recovery is noticed even
+    # if an old connection hangs forever. MAX_RUNS limits the number of these.
     ABANDONED_AFTER_SECONDS = 30.0
     MAX_RUNS = 4
 

@@ -1,4 +1,4 @@
-"""What an erasure costs, before it is begun: rows, and on Firestore reads, deletions, writes and the price."""
+"""What an erasure costs, before it begins: rows, and on Firestore reads, deletions, writes and the price."""
 
 from __future__ import annotations
 

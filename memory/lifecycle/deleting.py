@@ -49,7 +49,7 @@ def owned_rows(holding: Holding, model: type[models.Model], alias: str, user_id:
 
 
 def named_rows(holding: Holding, model: type[models.Model], alias: str) -> models.QuerySet[Any]:
-    """The rows that may name a person. On Firestore all: a filter beside the order of keys would need an index."""
+    """The rows that may name a person. On Firestore all: a filter with the order of keys would need an index."""
     rows: models.QuerySet[Any] = model._base_manager.using(alias)
     if holding.label == "admin.LogEntry" and connections[alias].vendor != "firestore":
         return rows.filter(content_type_id__in=list(tables_by_kind(alias)))

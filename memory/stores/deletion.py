@@ -26,7 +26,7 @@ from ..querysets.scan import streamed
 from .filters import Condition, matching, narrowed
 
 OF_A_USER = (AgentCheckpoint, AgentWrites, AgentPart, SearchLabel)
-"""Models with rows of a user, beside items, sessions and the search index."""
+"""Models with rows of a user, besides items, sessions and the search index."""
 
 
 def forget_items(using: str, user_id: str, session_id: str | None, conditions: tuple[Condition, ...]) -> int:

@@ -506,7 +506,7 @@ class DocumentEditor(schema.BaseDatabaseSchemaEditor):
         if taken is not None:
             raise NotSupportedError(
                 f"Row {taken[0]!r} of {table!r} would move to {taken[1]!r}, where another row is that moves, too: one "
-                "of them could be lost halfway. Nothing was written. Migrate by way of a third primary key."
+                "of them could be lost halfway. Nothing was written. Migrate through a third primary key."
             )
 
     # --- streams

@@ -102,7 +102,7 @@ class Statement:
 
 
 class QueriesLog(deque[dict[str, Any]]):
-    """`connection.queries_log`, with the log of RPCs beside it: both have the same bound and are cleared together."""
+    """`connection.queries_log`, with the log of RPCs next to it: both have the same bound and are cleared together."""
 
     def __init__(self, maxlen: int) -> None:
         super().__init__(maxlen=maxlen)

@@ -82,7 +82,7 @@ def _to_file(lines: Iterable[str], path: Path) -> int:
 
 @contextmanager
 def _complete(path: Path) -> Iterator[Any]:
-    """A temporary file beside `path`, renamed to it on success. What is no file, such as a device, is written to."""
+    """A temporary file next to `path`, renamed to it on success. What is no file, such as a device, is written to."""
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="\n") as file:
             yield file

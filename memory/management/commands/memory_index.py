@@ -60,7 +60,7 @@ class Command(AuditedCommand):
 
     def _check(self, users: Any, using: str, maker: Maker) -> None:
         states = {user_id: verifying.state_of(user_id, using, maker) for user_id in users}
-        tail = memory_settings.index_after or 0  # searches read so many items beside the index
+        tail = memory_settings.index_after or 0  # searches read up to so many items besides the index
         different = {user_id: state for user_id, state in states.items() if not state.is_clean(tail)}
         for user_id, state in different.items():
             self.stderr.write(

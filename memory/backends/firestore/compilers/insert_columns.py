@@ -1,6 +1,6 @@
 """Cached information for inserts into a model: columns, constraints and keys.
 
-`create()` is a single small RPC. To compute this information for each row would take as much time as the RPC.
+`create()` is a single small RPC. Computing this information for each row would take as long as the RPC.
 """
 
 from __future__ import annotations

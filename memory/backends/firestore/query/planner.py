@@ -285,7 +285,7 @@ def _composite_ids(where: Condition, key_parts: tuple[Ref, ...]) -> tuple[str, .
 
 
 def _key_as_name(where: Condition, select: Select) -> Condition:
-    """Equalities beside a key to exclude, with the document's name for the key: that needs no composite index.
+    """Equalities combined with a key to exclude, with the document's name for the key: that needs no composite index.
 
     Django validates unique fields with such a query.
     """
