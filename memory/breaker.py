@@ -40,7 +40,7 @@ def literal(text: str) -> str:
     return _SPECIAL.sub(lambda match: f"\\{match[0]}", text)
 
 
-class Unavailable(Exception):  # noqa: N818  (a state, named as health names it)
+class Unavailable(Exception):
     """The call was not made or failed: the circuit is open."""
 
 

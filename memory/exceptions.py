@@ -40,7 +40,7 @@ class ConnectionError(StorageError, builtins.ConnectionError):
     """Storage cannot be reached or does not answer: the same call may succeed later."""
 
 
-class PersonErased(StorageError):  # noqa: N818  (names a state, not a fault)
+class PersonErased(StorageError):
     """The person was erased: until `until` nothing of theirs can be written. Nothing was written."""
 
     def __init__(self, until: datetime) -> None:

@@ -111,7 +111,7 @@ class Guard:
             raise _PassedOn(error) from error
 
 
-class _PassedOn(Exception):  # noqa: N818  (carries an error past the breaker)
+class _PassedOn(Exception):
     """An error caused by the command, not by the state of the server."""
 
     def __init__(self, error: redis.ResponseError) -> None:

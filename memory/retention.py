@@ -28,7 +28,7 @@ CRITERIA: Final[Mapping[str, tuple[str, ...]]] = {
 OWNERS: Final[Mapping[str, str]] = {"MemoryItem": "user_id", "AgentData": "agent_id"}
 
 
-class InvalidPolicy(ValueError):  # noqa: N818  (names the value)
+class InvalidPolicy(ValueError):
     """A policy cannot be understood; the message says which and why."""
 
 

@@ -53,7 +53,7 @@ OVERHEAD: Final = 160
 """Bytes of a sealed value besides base64 of the value: the prefix, the key's id, the salt and the tag."""
 
 
-class KeyShredded(StorageError):  # noqa: N818  (names a state, not a fault)
+class KeyShredded(StorageError):
     """The key of a sealed value does not exist: its user was erased."""
 
 

@@ -26,7 +26,7 @@ from typing import Any
 FORMAT = "memory-erasure-1"
 
 
-class InvalidReceipt(ValueError):  # noqa: N818  (names a state of the receipt)
+class InvalidReceipt(ValueError):
     """The file is no receipt, or its signature is not one of this text and key."""
 
 

@@ -59,7 +59,7 @@ SEGMENTS_AT_ONCE: Final = 3
 """New segments in one transaction. The emulator accepts 4 MiB, Firestore 10 MiB."""
 
 
-class Lost(Exception):  # noqa: N818
+class Lost(Exception):
     """Another packer has begun meanwhile, or the index was erased. Nothing was written."""
 
 

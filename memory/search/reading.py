@@ -48,7 +48,7 @@ MOST_KEPT = 200
 """Entries of a tail that are kept for the next search."""
 
 
-class SegmentMissing(Exception):  # noqa: N818
+class SegmentMissing(Exception):
     """A directory lists a segment that does not exist: a packer has replaced it meanwhile."""
 
 

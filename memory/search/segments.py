@@ -45,7 +45,7 @@ _HEX: Final = 32
 _NO_VECTORS: Final = np.zeros((0, 0), np.int8)
 
 
-class UnreadableSegment(ValueError):  # noqa: N818
+class UnreadableSegment(ValueError):
     """The bytes are not a segment, or one of another version."""
 
 

@@ -41,7 +41,7 @@ START_SECONDS = 60.0
 _held_leases: list[int] = []  # descriptors, kept open until the process exits
 
 
-class EmulatorUnavailable(RuntimeError):  # noqa: N818 - a state, like the names in django.db.utils
+class EmulatorUnavailable(RuntimeError):
     """The emulator is unavailable; the message names the missing requirement."""
 
 

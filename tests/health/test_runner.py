@@ -223,7 +223,7 @@ class OperationalError(Exception):
     """The name that database drivers use."""
 
 
-class DeadlineExceeded(Exception):  # noqa: N818  (Google's name)
+class DeadlineExceeded(Exception):
     """The name that Google's client uses."""
 
 

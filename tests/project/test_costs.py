@@ -255,7 +255,7 @@ WHOLE = {
 NEW = {"user_id": "ada", "session_id": "s", "item_type": "m", "text_content": "A new text."}
 
 
-class Hop(Exception):  # noqa: N818 - it ends a coroutine where its work goes to a thread
+class Hop(Exception):
     """What a store's thread is to run."""
 
     def __init__(self, function: Callable[[], Any]) -> None:

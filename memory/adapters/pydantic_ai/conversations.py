@@ -38,7 +38,7 @@ MOST_KNOWN: Final = 10_000
 Form = Mapping[str, Any]
 
 
-class Conflict(Exception):  # noqa: N818
+class Conflict(Exception):
     """The conversation is not as its writer knows it."""
 
 

@@ -46,27 +46,27 @@ except ModuleNotFoundError as error:
 Code: TypeAlias = grpc.StatusCode
 
 
-class Contention(OperationalError):  # noqa: N818 - not all of Django's database errors end in Error either
+class Contention(OperationalError):
     """A conflict with another transaction on the same documents. Nothing was applied, and it can be retried."""
 
 
-class OutcomeUnknown(OperationalError):  # noqa: N818
+class OutcomeUnknown(OperationalError):
     """The response to a commit was lost, and reads did not show whether it was applied. Read the rows, then retry."""
 
 
-class TransactionTooLarge(DataError):  # noqa: N818
+class TransactionTooLarge(DataError):
     """A transaction's writes exceed the size limit of one commit. Nothing was sent."""
 
 
-class UnreadableValue(DataError):  # noqa: N818
+class UnreadableValue(DataError):
     """A stored value has another type than its column. The message names the document and the column."""
 
 
-class TransactionTooLong(OperationalError):  # noqa: N818
+class TransactionTooLong(OperationalError):
     """A transaction exceeded Firestore's time limit. Nothing was sent."""
 
 
-class MissingIndex(ProgrammingError):  # noqa: N818
+class MissingIndex(ProgrammingError):
     """A query needs a composite index that the database lacks.
 
     `definition` is its entry for `indexes` in `firestore.indexes.json`, or None if the query is not known.
@@ -77,11 +77,11 @@ class MissingIndex(ProgrammingError):  # noqa: N818
         self.definition = definition
 
 
-class QueryTooBroad(NotSupportedError):  # noqa: N818
+class QueryTooBroad(NotSupportedError):
     """A query in the mirror would read more than `OPTIONS["mirror_limit"]` documents, or `mirror_bytes` bytes."""
 
 
-class RowsRefused(IntegrityError):  # noqa: N818
+class RowsRefused(IntegrityError):
     """A precondition failed: a document exists, does not exist, or has changed after it was read.
 
     `rows` are the positions of all writes that were not applied.
