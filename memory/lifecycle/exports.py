@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from ..interchange.export import CHUNK_SIZE, json_lines, records_of
-from ..models import AgentCheckpoint, AgentData, MemoryItem, SearchLabel, UserSession
+from ..models import AgentCheckpoint, AgentData, MemoryItem, MemoryVersion, SearchLabel, UserSession
+from ..models.versions import values_of
+from .deleting import pages_of_values
+from .digests import SALT_BYTES, digest
+from .naming import Person, data_names
 
-STYLE = """
+ITEM_FIELDS: Final = (
+    *("metadata", "source", "derived_from", "supersedes", "superseded_by", "valid_from", "valid_to"),
+    *("importance", "persona_active", "expiration"),
+)
+"""What the page shows of an item besides its text, unless it is empty."""
+STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }
 article { border-top: 1px solid #ccc; padding: .5rem 0 }
 p, pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .25rem 0 }
@@ -37,20 +48,40 @@ def page(user_id: str) -> Iterator[str]:
         name,
         f"Exported {timezone.now():%Y-%m-%d %H:%M} UTC. Times are in UTC.",
     )
-    yield from _section("Sessions", records_of(UserSession, (user_id,)), _session)
-    yield from _section("Items", records_of(MemoryItem, (user_id,)), _item)
-    yield from _section("Agent data", records_of(AgentData, (user_id,)), _data)
-    labels = SearchLabel.objects.filter(user_id=user_id)
-    yield from _section("Feedback on searches", labels.order_by(), _label)
+    for title, records, show in _sections(user_id):
+        yield from _section(title, records, show)
     checkpoints = AgentCheckpoint.objects.filter(user_id=user_id).count()
     yield format_html("<h2>States of agents</h2>\n<p>{} checkpoints, in a form of the framework.</p>\n", checkpoints)
     yield "</body></html>\n"
 
 
-def _section(title: str, records: Any, show: Any) -> Iterator[str]:
+def _sections(user_id: str) -> Iterator[tuple[str, Iterable[Any], Callable[[Any], SafeString]]]:
+    """The titles of the parts, their records, and how one is shown."""
+    yield "Sessions", _read(records_of(UserSession, (user_id,))), _session
+    yield "Items", _read(records_of(MemoryItem, (user_id,))), _item
+    yield "Earlier versions of items", _read(MemoryVersion.objects.filter(user_id=user_id).order_by()), _version
+    yield "Agent data", _read(records_of(AgentData, (user_id,))), _data
+    yield "Data of other agents that names the person", data_of_others(user_id), _data
+    yield "Feedback on searches", _read(SearchLabel.objects.filter(user_id=user_id).order_by()), _label
+
+
+def _read(records: QuerySet[Any]) -> Iterator[Any]:
+    return records.iterator(chunk_size=CHUNK_SIZE)
+
+
+def data_of_others(user_id: str) -> Iterator[AgentData]:
+    """The data of other agents that an erasure deletes, because it names the person. All of it is read."""
+    salt = secrets.token_hex(SALT_BYTES)
+    who, rows = Person(salt, digest(salt, user_id), {}), AgentData.all_objects.all()
+    for page in pages_of_values(rows, ("agent_id", "content", "metadata")):
+        found = [key for key, values in page if values["agent_id"] != user_id and data_names(values, who)]
+        yield from rows.filter(pk__in=found).order_by("pk") if found else ()
+
+
+def _section(title: str, records: Iterable[Any], show: Callable[[Any], SafeString]) -> Iterator[str]:
     yield format_html("<h2>{}</h2>\n", title)
     count = 0
-    for count, record in enumerate(records.iterator(chunk_size=CHUNK_SIZE), 1):  # noqa: B007
+    for count, record in enumerate(records, 1):  # noqa: B007
         yield show(record)
     yield format_html("<p><small>{} in all.</small></p>\n", count)
 
@@ -62,12 +93,17 @@ def _session(row: UserSession) -> SafeString:
 
 def _item(row: MemoryItem) -> SafeString:
     about = f"{row.timestamp:%Y-%m-%d %H:%M:%S}, session {row.session_id or '(none)'}, {row.id}"
-    return _article(row.item_type, about, row.text_content or "", row.metadata)
+    values = {name: value for name in ITEM_FIELDS if (value := getattr(row, name)) not in (None, [], {})}
+    return _article(row.item_type, about, row.text_content or "", values)
 
 
 def _data(row: AgentData) -> SafeString:
-    about = f"{row.timestamp:%Y-%m-%d %H:%M:%S}, {row.id}"
+    about = f"{row.timestamp:%Y-%m-%d %H:%M:%S}, agent {row.agent_id}, {row.id}"
     return _article(row.data_type, about, "", {"content": row.content, "metadata": row.metadata})
+
+
+def _version(row: MemoryVersion) -> SafeString:
+    return _article("Replaced", f"{row.replaced_at:%Y-%m-%d %H:%M:%S}, {row.item_id}", "", values_of(row))
 
 
 def _label(row: SearchLabel) -> SafeString:
@@ -76,7 +112,7 @@ def _label(row: SearchLabel) -> SafeString:
 
 
 def _article(title: str, about: str, text: str, values: Any) -> SafeString:
-    shown = json.dumps(values, ensure_ascii=False, indent=1) if values else ""
+    shown = json.dumps(values, ensure_ascii=False, indent=1, default=str) if values else ""
     return format_html(
         '<article><strong dir="auto">{}</strong> <small>{}</small><p dir="auto">{}</p>{}</article>\n',
         title,

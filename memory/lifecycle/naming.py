@@ -72,11 +72,17 @@ def data_names(values: Mapping[str, Any], who: Person) -> bool:
 
 
 def log_names(values: Mapping[str, Any], who: Person) -> bool:
-    """An entry of the admin's log: `table` is that of a record of the app, or empty. Titles are `user: text`."""
+    """An entry of the admin's log: `table` is that of a record of the app, or empty. Titles are `user: text`.
+
+    The user's id may have colons, too.
+    """
     if not values["table"]:
         return False
-    user = str(values["object_repr"]).partition(":")[0]
-    return who.is_person(user) or who.is_record(str(values["object_id"]), values["table"])
+    if who.is_record(str(values["object_id"]), values["table"]):
+        return True
+    title = str(values["object_repr"])
+    ends = [place for place in range(len(title)) if title.startswith(": ", place)]
+    return any(who.is_person(title[:end]) for end in [*ends, len(title)])
 
 
 def task_names(values: Mapping[str, Any], who: Person) -> bool:

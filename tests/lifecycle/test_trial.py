@@ -55,7 +55,7 @@ def test_export_erase_verify_and_check_elsewhere(
     """The export has everything, the erasure leaves nothing, and the receipt is checked by the public key alone."""
     made = run(["memory_erase", "--new-key"])
     private, public = made[: made.index("-----BEGIN PUBLIC")], made[made.index("-----BEGIN PUBLIC") :]
-    settings.MEMORY = {**settings.MEMORY, "RECEIPT_KEY": private}
+    settings.MEMORY = {**settings.MEMORY, "RECEIPT_KEY": private, "VERSIONS": 3}
     office, elsewhere = tmp_path / "office", tmp_path / "elsewhere"
     office.mkdir()
     elsewhere.mkdir()
@@ -63,17 +63,25 @@ def test_export_erase_verify_and_check_elsewhere(
     texts = {f"Ada said {number}" for number in range(3)}
     for text in texts:
         make_item(session_id="s", text_content=text)
+    changed = make_item(session_id="s", text_content="Ada whispered")
+    texts.add("Ada shouted")
+    changed.text_content = "Ada shouted"
+    changed.save()
     kept = make_item(user_id="bob")
     AgentData(agent_id="planner", data_type="plan", content={"user_id": "ada"}).save()
 
-    export, cost, erase, verify = documented()
+    export, page, cost, erase, verify = documented()
     with there(office, monkeypatch):
         run(export)
         exported = [json.loads(line) for line in Path("ada.jsonl").read_text(encoding="utf-8").splitlines()]
         assert {one["text_content"] for one in exported if "text_content" in one} == texts
-        assert "memory_items: 3 to erase" in run(cost)
-        assert MemoryItem.objects.for_user("ada").count() == 3
-        assert "memory_items: 3 erased" in run(erase)
+        run(page)
+        shown = Path("ada.html").read_text(encoding="utf-8")
+        assert all(text in shown for text in (*texts, "Ada whispered", "agent planner"))
+        assert "bob" not in shown
+        assert "memory_items: 4 to erase" in run(cost)
+        assert MemoryItem.objects.for_user("ada").count() == 4
+        assert "memory_items: 4 erased" in run(erase)
         assert list(MemoryItem.all_objects.all()) == [kept]
         assert not AgentData.objects.exists()
         told = run(verify)
@@ -88,11 +96,11 @@ def test_export_erase_verify_and_check_elsewhere(
     check = [sys.executable, "-I", "receipts.py", "receipt.json", "public.pem"]
     done = subprocess.run(check, cwd=elsewhere, env={}, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "5 records erased" in done.stdout  # three items, their session, and the planner's plan
+    assert "7 records erased" in done.stdout  # four items, a version, their session, and the planner's plan
     assert "Requested by: dpo@example.org." in done.stdout
     receipt = (elsewhere / "receipt.json").read_text(encoding="utf-8")
     assert "Ada said" not in receipt
-    (elsewhere / "receipt.json").write_text(receipt.replace(r"\"memory_items\":3", r"\"memory_items\":2"))
+    (elsewhere / "receipt.json").write_text(receipt.replace(r"\"memory_items\":4", r"\"memory_items\":2"))
     assert (elsewhere / "receipt.json").read_text(encoding="utf-8") != receipt
     done = subprocess.run(check, cwd=elsewhere, env={}, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1

@@ -59,7 +59,7 @@ class Command(AuditedCommand):
             else:
                 self._erase(options)
         except (StorageError, DatabaseError) as error:
-            raise CommandError(f"{error} Run the command again to go on.") from error
+            raise CommandError(f"{str(error).rstrip('. ')}. Run the command again to go on.") from error
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
 

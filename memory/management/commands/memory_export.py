@@ -1,11 +1,11 @@
-"""`manage.py memory_export [--user-id ID]... [--model MODEL]... [-o FILE]`: records as JSON lines."""
+"""`manage.py memory_export [--user-id ID]... [--model MODEL]... [--html] [-o FILE]`: JSON lines, or a page to read."""
 
 from __future__ import annotations
 
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from tqdm import tqdm
 
 from memory.interchange.export import MODELS, json_lines
+from memory.lifecycle import exports
 from memory.lifecycle.commands import AuditedCommand
 
 STDOUT = "-"
@@ -38,15 +39,15 @@ class Command(AuditedCommand):
             "--model", action="append", choices=list(MODELS), help="Export only records of this model. Can be repeated."
         )
         parser.add_argument("--include-expired", action="store_true", help="Include expired records.")
+        parser.add_argument("--html", action="store_true", help="A page to read about the one user of --user-id.")
         parser.add_argument(
             "-o", "--output", default=STDOUT, metavar="FILE", help="Output file. Default: standard output."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the lines. An output file is created only if the export completes."""
-        models = [name for name in MODELS if name in (options["model"] or MODELS)]
-        lines = json_lines(models, options["user_id"], options["include_expired"])
-        shown = tqdm(lines, unit=" records", disable=options["verbosity"] == 0 or not sys.stderr.isatty())
+        unit = "parts" if options["html"] else "records"
+        shown = tqdm(_lines(options), unit=f" {unit}", disable=options["verbosity"] == 0 or not sys.stderr.isatty())
         try:
             count = self._to_stdout(shown) if options["output"] == STDOUT else _to_file(shown, Path(options["output"]))
         except BrokenPipeError:
@@ -58,7 +59,7 @@ class Command(AuditedCommand):
         except DatabaseError as error:
             raise CommandError(f"Database error: {error}.") from error
         if options["verbosity"]:
-            self.stderr.write(f"{count:,} records exported.", style_func=str)
+            self.stderr.write(f"{count:,} {unit} exported.", style_func=str)
 
     def _to_stdout(self, lines: Iterable[str]) -> int:
         if reconfigure := getattr(self.stdout._out, "reconfigure", None):
@@ -69,6 +70,16 @@ class Command(AuditedCommand):
             count += 1
         self.stdout.flush()
         return count
+
+
+def _lines(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is exported, in parts that end without a newline."""
+    if not options["html"]:
+        models = [name for name in MODELS if name in (options["model"] or MODELS)]
+        return json_lines(models, options["user_id"], options["include_expired"])
+    if len(options["user_id"]) != 1 or options["model"]:
+        raise CommandError("--html needs exactly one --user-id, and no --model.")
+    return (part.rstrip("\n") for part in exports.page(options["user_id"][0]))
 
 
 def _to_file(lines: Iterable[str], path: Path) -> int:
