@@ -5,7 +5,7 @@ Writes are one transaction: all records or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPMethod
 from typing import Any, ClassVar
@@ -127,8 +127,13 @@ class BulkMixin:
         known = stored.get(record.pk)
         return known is not None and not may_act_for(self.request, getattr(known, self.owner))
 
-    def written(self, records: Sequence[Any], write: Any, claim: Claim | None, code: int) -> Response:
-        """The answer of `write()`, which runs in one transaction with the storing of the answer."""
+    def written(
+        self, records: Sequence[Any], write: Any, claim: Claim | None, code: int, ids: Iterable[str] = ()
+    ) -> Response:
+        """The answer of `write()`, which runs in one transaction with the storing of the answer.
+
+        `ids` are those of the records that are deleted.
+        """
         if records:
             self.model.before_transaction(records, self.alias)  # slow, and the transaction locks an SQLite database
 
@@ -140,7 +145,7 @@ class BulkMixin:
                 return answer
 
         try:
-            with naming(record.pk for record in records):
+            with naming([*ids, *(record.pk for record in records)]):
                 return Response(retried_on_contention(attempt, using=self.alias, records=records), code)
         except IntegrityError as error:
             raise Conflict from error
@@ -180,7 +185,7 @@ class BulkMixin:
     def delete_all(self, claim: Claim | None) -> Response:
         """Delete those of the records that the principal can read."""
         ids = self.validated(IdsSerializer)["ids"]
-        return self.written([], partial(self.delete_records, ids), claim, status.HTTP_200_OK)
+        return self.written([], partial(self.delete_records, ids), claim, status.HTTP_200_OK, ids)
 
     def delete_records(self, ids: Sequence[str]) -> Mapping[str, Any]:
         """Delete them; the answer."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from django.db import IntegrityError, connections
 
 from memory import history
+from memory.api.errors import naming
 from memory.api.pagination import PAGE_BYTES, up_to
 from memory.backends.firestore.values.batching import batches
 from memory.backends.firestore.values.sizes import ByteBudget
@@ -119,7 +120,7 @@ def add(caller: Caller, given: Mapping[str, Any]) -> Answer:
     # A savepoint inside of a transaction of the project: an id that is taken must not break it.
     inside = write_transaction(using) if in_transaction(connections[using]) else nullcontext()
     try:
-        with inside:
+        with naming([item.pk]), inside:
             item.save(using=using, force_insert=True)
     except IntegrityError as error:
         raise ToolError("There is an item with this id already. Nothing was stored.") from error

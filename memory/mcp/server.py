@@ -11,7 +11,7 @@ from typing import Any, Final
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from memory.api.errors import error_body, translate
+from memory.api.errors import OutcomeUnknown, error_body, translate
 from memory.extras import MissingExtra
 from memory.lifecycle import audit
 
@@ -32,6 +32,8 @@ ACTIONS: Final[Mapping[str, str]] = {READ: audit.READ, WRITE: audit.WRITE, FORGE
 """Actions of the audit trail by the scope of a tool."""
 RESOURCES: Final = frozenset({"resources/list", "resources/read"})
 """Methods besides calls of tools that show what is stored."""
+UNKNOWN: Final = "The storage did not confirm this call, so it may have been applied. Look before you repeat it."
+IDS: Final = "With `get` you see whether these are stored: {}."
 LISTS_FOR_MS: Final = 300_000
 """How long a client may keep the list of tools, in milliseconds; stored data may not be kept."""
 
@@ -161,6 +163,8 @@ def message_of(error: Exception) -> str:
     if known is None:
         logger.error("A call of a tool failed.", exc_info=error)
         return "Internal error. The cause is in the server's log."
+    if isinstance(known, OutcomeUnknown):
+        return f"{UNKNOWN} {IDS.format(', '.join(known.ids))}" if known.ids else UNKNOWN
     body = error_body(known)["error"]
     if not isinstance(known, exceptions.ValidationError):
         return str(body["message"])

@@ -1,4 +1,7 @@
-"""Any date that the API accepts is shown by every page, in any time zone: pages are enumerated from the URLconf."""
+"""Any date that the API accepts is shown by every page, in any time zone, and no response is stored by others.
+
+Pages are enumerated from the URLconf.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,19 @@ def _records() -> None:
     """Records of the first and the last moment."""
     for name, moment in DATES.items():
         values: dict[str, Any] = {"timestamp": moment, "metadata": {"role": "user"}}
-        MemoryItem.objects.create(
-            id=name, user_id="ada", session_id="chat", item_type="message", text_content=f"A {name} train.", **values
-        )
+        item: dict[str, Any] = {"user_id": "ada", "session_id": "chat", "item_type": "message", **values}
+        item |= {"text_content": f"A {name} train.", "touched": moment}
+        MemoryItem.objects.create(id=name, valid_from=DATES["first"], valid_to=DATES["last"], **item)
+        ends = {"expiration": DATES["last"], "valid_from": moment, "valid_to": moment}
+        MemoryItem.objects.create(id=f"{name}-ended", **item, **ends)
         AgentData.objects.create(id=name, agent_id="ada", data_type="plan", **values)
     MemoryItem.objects.create(id="of-ada", user_id="ada", session_id="chat", item_type="message", text_content="now")
+
+
+def assert_not_stored(response: Any, path: str) -> None:
+    """No browser and no proxy keeps a response that shows records."""
+    if response.status_code == 200 and not path.startswith(("/api/docs", "/api/redoc")):
+        assert "no-store" in response.get("Cache-Control", ""), path
 
 
 @pytest.mark.usefixtures("_records")
@@ -43,7 +54,9 @@ def test_pages_of_the_admin(superuser: Client, name: str, settings: Any) -> None
     with timezone.override(ZONES[name]):
         for path in dict.fromkeys((SEARCH, bar, *ours)):
             if "logout" not in path:
-                assert superuser.get(path).status_code < 500, path
+                response = superuser.get(path)
+                assert response.status_code < 500, path
+                assert_not_stored(response, path)
 
 
 @pytest.mark.usefixtures("_records")
@@ -56,4 +69,6 @@ def test_responses_of_the_api(make_user: Any, name: str, settings: Any) -> None:
     for path in dict.fromkeys(path.replace("of-ada", name) for path in paths("api/")):
         for more in ("", "?user_id=ada&q=train"):
             if "schema" not in path:
-                assert operator.get(f"{path}{more}").status_code < 500, path
+                response = operator.get(f"{path}{more}")
+                assert response.status_code < 500, path
+                assert_not_stored(response, path)

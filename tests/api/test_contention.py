@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ from memory.exceptions import ConnectionError, StorageError, translated
 from memory.models import AgentData, MemoryItem, UserSession
 
 from .conftest import codes
+from .test_costs import REQUESTS, sent, write
 
 ITEMS = "/api/memory-items/"
 CLIENTS, ROUNDS = 8, 4
@@ -155,6 +157,57 @@ def test_failures_of_writes_have_a_code(
         assert "try again" not in found["message"]
     if code == "commit_too_large":
         assert "12,345,678 bytes; the limit is 10,000,000" in found["message"]
+
+
+TOUCH = "memory-items", "touch"
+WRITES = {
+    operation: request
+    for operation, request in REQUESTS.items()
+    if request[0] != "get" and operation[1] not in ("bulk_get", "check_duplicate", "context", "search_many")
+} | {TOUCH: ("post", "memory-items/search/", {"questions": ["train"], "touch": True})}
+CHANGES = ("INSERT", "UPDATE", "DELETE")
+
+
+@inside
+@pytest.mark.embedded("Firestore has no statements in SQL")
+@pytest.mark.parametrize("case", FAILURES)
+def test_failures_of_every_write_have_a_code(
+    case: str, make_user: Callable[..., Any], client_for: Callable[[Any], APIClient]
+) -> None:
+    """The same for each operation that writes: its first statement that changes something fails."""
+    error, status, code = FAILURES[case]
+    client = client_for(make_user("ada"))
+    write(0, 3)
+
+    def failing(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith(CHANGES):
+            raise error
+        return execute(sql, *more)
+
+    answers = {}
+    for operation in WRITES:
+        with connections["memory"].execute_wrapper(failing):
+            response = sent(client, WRITES[operation])
+        assert b"secret" not in response.content
+        found = response.json()["error"]
+        answers[operation] = response.status_code, found["code"], bool(found.get("fields", {}).get("id"))
+    # What a search notes as used is not known before it has searched, and may be noted again.
+    expected = dict.fromkeys(WRITES, (status, code, code == "outcome_unknown"))
+    assert answers == expected | {TOUCH: (status, code, False)}
+
+
+@transactional
+@pytest.mark.long
+@pytest.mark.parametrize("operation", WRITES, ids="-".join)
+def test_parallel_writes_of_every_kind_succeed(operation: tuple[str, str], new_client: Callable[[], APIClient]) -> None:
+    """Eight clients send the same write at once; one that deletes finds nothing the second time."""
+    only_firestore()
+    write(0, 3)
+    statuses = in_parallel(lambda *_: sent(new_client(), WRITES[operation]))
+    allowed = {200, 201, 204, 404} if "destroy" in operation[1] else {200, 201, 204}
+    if operation == ("sessions", "create"):
+        allowed |= {400}  # the second one is taken
+    assert set(statuses) <= allowed, Counter(statuses)
 
 
 @transactional

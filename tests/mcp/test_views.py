@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from memory.access.models import AccessToken
+from memory.backends.firestore.errors import OutcomeUnknown
 from memory.mcp import server
 from memory.mcp.tools import TOOLS
 from memory.models import MemoryItem
@@ -313,6 +314,21 @@ def test_a_storage_that_is_away_is_an_error_of_the_tool(ada: Mcp, monkeypatch: p
     assert ada.failure("recent") == "The storage is unavailable. Try again later."
     response = ada.send(request("resources/read", {"uri": "memory://sessions/s"}))
     assert response.status_code == 400  # there is no such session: nothing was read
+
+
+def test_an_unknown_outcome_names_the_id(ada: Mcp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The item may be stored: the model can look, and does not add it a second time."""
+    sent: list[str] = []
+
+    def lost(self: MemoryItem, *args: Any, **options: Any) -> None:
+        sent.append(self.pk)
+        raise OutcomeUnknown("host 10.0.0.1")
+
+    monkeypatch.setattr(MemoryItem, "save", lost)
+    message = ada.failure("add", text="tea at five")
+    assert "may have been applied" in message
+    assert sent[0] in message
+    assert "10.0.0.1" not in message
 
 
 def test_an_unexpected_error_is_logged_and_not_shown(
