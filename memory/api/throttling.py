@@ -64,12 +64,13 @@ class WindowThrottle(SimpleRateThrottle):
         return count <= self.num_requests
 
     def _count(self, key: str, seconds: int) -> int:
-        self.cache.add(key, 0, timeout=seconds + 1)
-        try:
-            # A cache that ignores its errors returns None: then nothing is counted.
-            return self.cache.incr(key) or 0
-        except ValueError:  # evicted since `add`
-            return 0
+        for _ in range(2):
+            try:
+                # A cache that ignores its errors returns None: then nothing is counted.
+                return self.cache.incr(key) or 0
+            except ValueError:  # the first request of the window; after `add`: evicted since
+                self.cache.add(key, 0, timeout=seconds + 1)
+        return 0
 
     def headers(self) -> dict[str, str]:
         """The fields of a response; empty if no request was counted."""
