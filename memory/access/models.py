@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -68,8 +69,10 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
         return token, secret
 
     def of_secret(self, secret: str) -> AccessToken | None:
-        """The token with this secret, valid or not, with its user; or None."""
-        return self.select_related("user").filter(pk=digest_of(secret)).first()
+        """The token with this secret, valid or not, with its user and the user's owner id; or None."""
+        with suppress(AccessToken.DoesNotExist):
+            return self.select_related("user__memory_owner").get(pk=digest_of(secret))
+        return None
 
     def expired(self) -> AccessTokenQuerySet:
         """Tokens that are not accepted any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError, router, transaction
 
@@ -11,6 +11,7 @@ from memory.conf import DEFAULTS, memory_settings
 from .models import Owner
 
 LONGEST_NAME = 200
+OWNER_OF_USER: Final = Owner._meta.get_field("user").remote_field
 
 
 def owner_id_of(user: Any) -> str:
@@ -18,8 +19,14 @@ def owner_id_of(user: Any) -> str:
     known: str | None = getattr(user, "_memory_owner_id", None)
     if known is None:
         using = router.db_for_write(Owner, instance=user)
-        known = user._memory_owner_id = reserved(user, using) or reserve(user, using)
+        known = user._memory_owner_id = read_with(user) or reserved(user, using) or reserve(user, using)
     return known
+
+
+def read_with(user: Any) -> str | None:
+    """The id that was read with the user (`select_related("memory_owner")`), or None."""
+    owner = OWNER_OF_USER.get_cached_value(user, default=None)
+    return None if owner is None else str(owner.pk)
 
 
 def reserved(user: Any, using: str) -> str | None:

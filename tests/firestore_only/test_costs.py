@@ -131,7 +131,7 @@ def test_sessions_and_changes(world: World, cost: Callable[[], Any]) -> None:
 
 
 def test_the_api_with_a_token(world: World, cost: Callable[[], Any]) -> None:
-    """The token and its user, besides the request's own reads."""
+    """The token, its user and the user's owner id, besides the request's own reads."""
     key = AccessToken.objects.issue(world.boss, last_used=timezone.now())[1]
     with cost() as spent:
         answer = Client().get("/api/memory-items/", headers={"Authorization": f"Token {key}"})
