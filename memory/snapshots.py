@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -130,17 +130,31 @@ def take(record: models.Model) -> str:
 
 def restore(model: type[ModelT], snapshot: str | bytes, using: str) -> ModelT:
     """The record, as a query on `using` returns it. Raises `NotASnapshotError` for any other text."""
-    columns = _columns(model)
-    try:
-        values = json.loads(snapshot)
-        if not isinstance(values, list) or len(values) != len(columns):
-            raise NotASnapshotError("The text is not a list of the model's values.")
-        decoded = [
-            value if coding is None or value is None else coding.decode(value)
-            for value, (_, coding) in zip(values, columns, strict=True)
-        ]
-        for place, name in _protected_places(model):
-            decoded[place] = opened(decoded[place], name, using)
-    except (ValueError, TypeError, OverflowError, RecursionError, StorageError) as error:
-        raise NotASnapshotError("The text does not decode to the model's values.") from error
-    return model.from_db(using, [name for name, _ in columns], decoded)
+    return restore_all(model, [snapshot], using)[0]
+
+
+def restore_all(model: type[ModelT], snapshots: Iterable[str | bytes], using: str) -> list[ModelT]:
+    """The records of several snapshots. Raises `NotASnapshotError` if one is any other text."""
+    columns, protected = _columns(model), _protected_places(model)
+    names = dict.fromkeys(name for name, _ in columns).keys()
+    decoders = [(place, coding.decode) for place, (_, coding) in enumerate(columns) if coding is not None]
+    records = []
+    for snapshot in snapshots:
+        try:
+            values = _loaded(snapshot, len(columns))
+            for place, decode in decoders:
+                if values[place] is not None:
+                    values[place] = decode(values[place])
+            for place, name in protected:
+                values[place] = opened(values[place], name, using)
+        except (ValueError, TypeError, OverflowError, RecursionError, StorageError) as error:
+            raise NotASnapshotError("The text does not decode to the model's values.") from error
+        records.append(model.from_db(using, names, values))
+    return records
+
+
+def _loaded(snapshot: str | bytes, length: int) -> list[Any]:
+    values = json.loads(snapshot if isinstance(snapshot, str) else snapshot.decode())
+    if not isinstance(values, list) or len(values) != length:
+        raise NotASnapshotError("The text is not a list of the model's values.")
+    return values

@@ -260,15 +260,13 @@ class HistoryPagination(CursorPagination):
 
     parameters = frozenset({"limit", "cursor", "as_of"})
     default_limit = 20
-    session: UserSession
     # The requested time, or `ALL`; None: now.
     as_of: Any = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         """Like `CursorPagination`, but `queryset` is the session."""
-        self.session, self.as_of = queryset, self.moment(request)
-        items = queryset.items()
-        return super().paginate_queryset(items if self.as_of in (None, ALL) else items.as_of(self.as_of), request, view)
+        self.as_of = self.moment(request)
+        return super().paginate_queryset(queryset, request, view)
 
     def moment(self, request: Request) -> Any:
         """The requested `as_of`."""
@@ -283,12 +281,15 @@ class HistoryPagination(CursorPagination):
         """Read the first page through the conversation cache."""
         self.is_current = self.as_of is None
         if cursor is None and self.as_of in (None, ALL):
-            session = self.session
+            session: UserSession = queryset
             found = history.recent(
                 session.user_id, session.session_id, limit + 1, most_bytes=PAGE_BYTES, superseded=self.as_of == ALL
             )
             return up_to(found, limit)
-        return super().fetch(queryset, ordering, cursor, limit, None)
+        items = queryset.items()
+        if self.as_of not in (None, ALL):
+            items = items.as_of(self.as_of)
+        return super().fetch(items, ordering, cursor, limit, None)
 
     def ordering(self, request: Request, view: APIView | None) -> str:
         """Always newest first."""

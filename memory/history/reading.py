@@ -21,7 +21,7 @@ from ..querysets import MemoryItemQuerySet
 from ..querysets.retained import retained
 from ..querysets.scan import CHUNK_SIZE, streamed
 from ..querysets.validity import first_valid
-from ..snapshots import NotASnapshotError, restore, sortable, take
+from ..snapshots import NotASnapshotError, restore_all, sortable, take
 
 
 def cache_of(using: str) -> ConversationCache | None:
@@ -89,10 +89,9 @@ def _through(
 def session(user_id: str, session_id: str, using: str | None = None) -> UserSession | None:
     """The session's row, through the cache; None if there is no such session."""
     alias = using or router.db_for_write(UserSession)
-    row = UserSession.objects.using(alias).filter(pk=UserSession.make_id(user_id, session_id))
     cache = cache_of(alias)
     if cache is None or connections[alias].in_atomic_block:
-        return row.first()
+        return _stored_session(user_id, session_id, alias)
     conversation = Conversation(user_id, session_id)
     lease = ""
     with suppress(Unavailable):
@@ -101,11 +100,15 @@ def session(user_id: str, session_id: str, using: str | None = None) -> UserSess
             return known
         if cached is not None:
             cache.drop(conversation)
-    found = row.first()
+    found = _stored_session(user_id, session_id, alias)
     if found is not None and lease:
         with suppress(Unavailable):
             cache.fill_session(conversation, lease, session_row(found))
     return found
+
+
+def _stored_session(user_id: str, session_id: str, using: str) -> UserSession | None:
+    return UserSession.objects.using(using).filter(pk=UserSession.make_id(user_id, session_id)).first()
 
 
 def session_by_id(pk: str, using: str | None = None) -> UserSession | None:
@@ -153,7 +156,7 @@ def _cached(cache: ConversationCache, conversation: Conversation, using: str, li
         found = cache.look(conversation, limit, sortable(timezone.now()))
         if found.snapshots is None:
             return found.lease
-        items = [restore(MemoryItem, snapshot, using) for snapshot in found.snapshots]
+        items = restore_all(MemoryItem, found.snapshots, using)
         if memory_settings.retention and sum(1 for _ in retained(items, using)) < len(items):
             return ""
         if len(items) >= limit or found.whole:

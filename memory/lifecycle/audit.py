@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from itertools import chain, islice
@@ -102,7 +102,7 @@ def emit(record: Record) -> None:
     sink = memory_settings.audit
     if sink is None:
         return
-    values = {**asdict(record), **_shown(record), "request_id": request_id()}
+    values = {**vars(record), **_shown(record), "request_id": request_id()}
     if sink == "database":
         try:
             AuditEntry.objects.using(memory_settings.database).create(**values)

@@ -11,10 +11,13 @@ import pytest
 import redis.connection
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.test import override_settings
-from pytest_django import DjangoDbBlocker
+from django.core.cache import caches
+from django.test import Client, override_settings
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, DjangoDbBlocker
 
 from memory import history
+from memory.access.models import AccessToken
 from memory.coherence import Changes
 from memory.models import MemoryItem, UserSession
 from memory.stores import ConcreteMemoryManager
@@ -177,3 +180,32 @@ def test_a_bulk_write_looks_through_its_changes_once(bill: Bill, monkeypatch: py
     assert 0 < len(calls) <= 4
     assert max(calls) == 10
     assert history.session("ada", "s3", ALIAS) is not None
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "memory"])
+def test_a_history_over_the_api(
+    redis_server: RedisServer,
+    use_redis: Callable[..., Any],
+    make_user: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """A token's request: one query, for the token with its user; Redis counts it, and has the session and its items."""
+    use_redis(redis_server).clear()
+    caches["default"].clear()
+    MemoryItem.objects.bulk_create(turn(0))
+    token = AccessToken.objects.issue(make_user("ada"), last_used=timezone.now())[1]
+    client, sent = Client(headers={"Authorization": f"Token {token}"}), []
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(args)
+        return send(self, *args, **kwargs)
+
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counted)
+    for _ in range(2):
+        sent.clear()
+        with django_assert_num_queries(1, using="default"):
+            answer = client.get("/api/sessions/ada:chat/history/")
+    assert len(answer.json()["results"]) == 2
+    assert len(sent) == 3

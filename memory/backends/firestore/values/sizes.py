@@ -29,11 +29,14 @@ def _scalar_size(value: Any) -> int:
 
 
 def _map_size(value: Mapping[Any, Any]) -> int:
+    return _sum_of_sizes(value) + _sum_of_sizes(value.values()) - SCALAR
+
+
+def _sum_of_sizes(values: Iterable[Any]) -> int:
     size = SCALAR
-    for pair in value.items():
-        for one in pair:  # most members of a row are plain; a call for each took a third of a list's time
-            own = one.__class__
-            size += getsizeof(one) if own is str else SCALAR if own in PLAIN else _sizer(own)(one)
+    for one in values:  # most are plain; a call for each took a third of a list's time
+        own = one.__class__
+        size += getsizeof(one) if own is str else SCALAR if own in PLAIN else _sizer(own)(one)
     return size
 
 
@@ -47,7 +50,7 @@ def _is_vector(value: Any) -> bool:
 
 def _instance_size(value: Any) -> int:
     attributes = getattr(value, "__dict__", None)
-    return SCALAR if attributes is None else _map_size(attributes)
+    return SCALAR if attributes is None else _sum_of_sizes(attributes.values())  # the names are those of all instances
 
 
 _SIZERS: Final[tuple[tuple[tuple[type, ...], Callable[[Any], int]], ...]] = (
