@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 
 from django import forms
 from django.core import checks
-from django.core.exceptions import EmptyResultSet, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
@@ -27,8 +27,6 @@ MOST_IDS = 100
 COMPACT = b"\x01"
 WRITE_TIME = "memory_write_time"
 """A function of SQLite that `memory.distances` registers."""
-
-MEMBER = "EXISTS (SELECT 1 FROM json_each({column}) AS member WHERE member.value IN ({marks}))"
 
 
 def new_id() -> str:
@@ -435,47 +433,12 @@ class CompactVectorField(VectorField):
 
 
 class TermsField(AnyJSONField):
-    """A list of distinct texts, with the lookups `has` (one text) and `has_any` (a list of texts)."""
-
-    # Engines with arrays recognise the field by this when they derive indexes.
-    is_array = True
+    """A list of distinct texts. No model has one now: migration 0002 imports it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("default", list)
         kwargs.setdefault("blank", True)
         super().__init__(*args, **kwargs)
-
-
-@TermsField.register_lookup
-class Has(models.Lookup):
-    """The list contains a text: `terms__has="paint"`."""
-
-    lookup_name = "has"
-    # Engines with arrays recognise the lookup by this.
-    array_operator = "array-contains"
-
-    def get_prep_lookup(self) -> Any:
-        return self.rhs
-
-    def get_db_prep_lookup(self, value: Any, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        return "%s", (value,)
-
-    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
-        """A member that equals one of the texts."""
-        column, params = self.process_lhs(compiler, connection)
-        values = [self.rhs] if self.array_operator == Has.array_operator else list(self.rhs)
-        if not values:
-            raise EmptyResultSet
-        marks = ", ".join(["%s"] * len(values))
-        return MEMBER.format(column=column, marks=marks), (*params, *values)
-
-
-@TermsField.register_lookup
-class HasAny(Has):
-    """The list contains one of several texts: `terms__has_any=["paint", "draw"]`."""
-
-    lookup_name = "has_any"
-    array_operator = "array-contains-any"
 
 
 class WriteTime(Now):
