@@ -13,7 +13,6 @@ from memory.search.labelled import read_conversations
 FOLDER = Path(__file__).parent / "data" / "kinds"
 FILES = sorted(FOLDER.glob("*.json"))
 KINDS = ("arabic", "assistant", "chinese", "facts", "german", "japanese", "mixed", "spanish", "support", "tools")
-SMALL = ("arabic", "spanish")
 MOST_EVIDENCE = 5
 
 
@@ -49,7 +48,7 @@ def test_a_file_is_whole(path: Path) -> None:
             assert question["category"].startswith(f"{kind}/"), question
             assert (question["category"] == f"{kind}/unanswerable") == (not question["evidence"]), question
         questions += one["questions"]
-    assert len(questions) >= (60 if kind in SMALL else 100)
+    assert len(questions) >= 100
     unanswerable = Counter(question["category"] for question in questions)[f"{kind}/unanswerable"]
     assert 0.08 <= unanswerable / len(questions) <= 0.16
 
