@@ -16,11 +16,14 @@ from .entries import entry_of, read_text
 from .features import LONG, SHORT, Postings, sought_terms
 from .labelled import Conversation, Label
 from .passages import Passage
-from .relevance import asked, rank
+from .relevance import Ranked, asked, rank
+from .reranking import MOST_RERANKED, reranked
 from .texts import embed
 from .weights import NOTHING_BELOW
 
 CUTS = (5, 10, 20)
+LEAST_SCORES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+"""Values of `min_score` for which it is shown what they lose and refuse."""
 BM25 = {f"BM25 {how[0]}/{how[1]}": how for how in (SHORT, LONG)}
 ROLES = frozenset({"user", "assistant", "system", "tool"})
 
@@ -79,19 +82,34 @@ def in_memory(
 
 
 def evaluate(
-    memories: Sequence[tuple[Conversation, Corpus]], embedder: Embedder | None, language: str | None = None
+    memories: Sequence[tuple[Conversation, Corpus]],
+    embedder: Embedder | None,
+    language: str | None = None,
+    *,
+    rerank: bool = False,
 ) -> Iterator[dict[str, Found]]:
-    """For each question the result of the search, and of BM25 over all turns in two settings, by the ranking's name."""
+    """For each question the result of the search, and of BM25 over all turns in two settings, by the ranking's name.
+
+    With `rerank`, the configured reranker, if there is one, orders the results.
+    """
     for conversation, corpus in memories:
+        texts = {one.id: one.text for one in conversation.passages} if rerank else {}
         for label in conversation.labels:
             start = time.perf_counter()
             question = asked(label.question, embedder, language, label.asker)
-            ranked = rank(question, corpus, None, max(CUTS))
+            ranked = rank(question, corpus, None, MOST_RERANKED if rerank else max(CUTS))
+            if rerank:
+                ranked = _reranked(label.question, ranked, [texts[corpus.ids[one.place]] for one in ranked])
             seconds = time.perf_counter() - start
             ids = tuple(corpus.ids[one.place] for one in ranked)
             found = {"all": Found(label, ids, seconds, tuple(one.score for one in ranked))}
             words = Postings(corpus, sought_terms(question, corpus)[1])
             yield found | {name: _by_words(label, corpus, words, how) for name, how in BM25.items()}
+
+
+def _reranked(question: str, ranked: Sequence[Ranked], texts: Sequence[str]) -> list[Ranked]:
+    order = reranked(question, texts)[: max(CUTS)]
+    return [ranked[at] if score is None else ranked[at]._replace(score=score) for at, score in order]
 
 
 def _by_words(label: Label, corpus: Corpus, words: Postings, how: tuple[float, float]) -> Found:
@@ -113,13 +131,14 @@ def measures(found: Sequence[Found]) -> Mapping[str, float]:
         "questions": float(len(found)),
         **{f"recall@{cut}": _mean([one.recall(cut) for one in answerable]) for cut in CUTS},
         "any@10": _mean([one.recall(10) > 0 for one in answerable]),
-        **(_at_least(found, NOTHING_BELOW) if any(one.scores for one in found) else {}),
+        **(at_least(found, NOTHING_BELOW) if any(one.scores for one in found) else {}),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
     }
 
 
-def _at_least(found: Sequence[Found], least: float) -> dict[str, float]:
+def at_least(found: Sequence[Found], least: float) -> dict[str, float]:
+    """What a `min_score` does: precision, the share of the found evidence that is lost, and of questions refused."""
     kept = [len(one.kept(least)) for one in found]
     right = [len(one.label.evidence.intersection(one.kept(least))) for one in found]
     all_found = sum(len(one.label.evidence.intersection(one.ids[:10])) for one in found)

@@ -40,7 +40,7 @@ from .passing import looked_up
 from .preferring import Preference, candidates, extra_parts
 from .reading import Memory, read_memory
 from .relevance import Asked, Ranked, asked, rank
-from .reranking import MOST_RERANKED, reranked
+from .reranking import MOST_RERANKED, reranked, sets_scores
 from .tail import Maker
 from .texts import Budget, readable
 
@@ -119,8 +119,8 @@ def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: st
         return Results()
     corpus = Corpus.of(maker.entries(items))
     allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
-    ranked = _above(rank(question, corpus, allowed, _wanted(options)), options.min_score)
-    found = in_last_order(question, [(items[one.place], one) for one in ranked])
+    ranked = _above(rank(question, corpus, allowed, _wanted(options)), _least(options))
+    found = in_last_order(question, [(items[one.place], one) for one in ranked], options.min_score)
     known = {item.pk: item for item in items if item.pk in passing}
     preference = Preference(options, timezone.now(), corpus, lambda ids: [known[one] for one in ids if one in known])
     return Results(_scored(item, one, corpus, options) for item, one in preference.ordered(found)[: options.limit])
@@ -153,15 +153,25 @@ def visible(corpus: Corpus, hidden: bool) -> NDArray[np.bool_]:
     return has_text if hidden else has_text & (corpus.flags & HIDDEN == 0)
 
 
-def in_last_order(question: Asked, found: Sequence[tuple[MemoryItem, Ranked]]) -> list[tuple[MemoryItem, Ranked]]:
-    """The results in the order of the configured reranker."""
-    return reranked(question.text, found, [item.text_content or "" for item, _ in found])
+def in_last_order(
+    question: Asked, found: Sequence[tuple[MemoryItem, Ranked]], least: float
+) -> list[tuple[MemoryItem, Ranked]]:
+    """The results in the order of the configured reranker, those with at least a score; some rerankers set it."""
+    order = reranked(question.text, [item.text_content or "" for item, _ in found])
+    ordered = [(*found[place], score) for place, score in order]
+    scored = [(item, one if score is None else one._replace(score=score)) for item, one, score in ordered]
+    return [(item, one) for item, one in scored if one.score >= least]
 
 
 def _wanted(options: SearchOptions) -> int:
     """How many results are needed: a reranker sees more than are returned."""
     most = candidates(options)
     return most if memory_settings.reranker is None else max(most, MOST_RERANKED)
+
+
+def _least(options: SearchOptions) -> float:
+    """The least score before reranking."""
+    return 0.0 if sets_scores() else options.min_score
 
 
 def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
@@ -192,7 +202,8 @@ def _results(
     if is_large and not filters.complete:
         allowed &= filters.passing(is_large).mask(corpus)
     ranked = best(allowed)
-    above = _above(ranked, options.min_score)
+    least = _least(options)
+    above = _above(ranked, least)
     # Those below the least score need not be looked for.
     most = int(allowed.sum()) if len(above) == len(ranked) else 0
     picking = Picking(corpus, find, limit, budget, None if filters.complete else MOST_READ_IN_VAIN * limit)
@@ -207,14 +218,14 @@ def _results(
         allowed &= passing.mask(corpus)
         if not passing.is_whole:
             allowed, is_cut = _checked(items, corpus, allowed, best, limit)
-        above = _above(best(allowed), options.min_score)
+        above = _above(best(allowed), least)
         picking = Picking(corpus, find, limit, budget, items=picking.items)
         picking.pick(above, 0)
     if outdated := sum(not item.is_valid(preference.at) for item, _ in picking.found):
         picking = Picking(corpus, find, limit + outdated, budget, items=picking.items, missing=picking.missing)
         picking.pick(above, 0)
     found = picking.found if filters.complete else _with_passing(picking.found, corpus, items)
-    return preference.ordered(in_last_order(question, found)), is_cut or budget.is_spent
+    return preference.ordered(in_last_order(question, found, options.min_score)), is_cut or budget.is_spent
 
 
 def _checked(

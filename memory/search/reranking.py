@@ -1,7 +1,7 @@
 """Reorders the best results by a reranker of `MEMORY["RERANKER"]`, such as a cross-encoder.
 
 A reranker sees the first `MOST_RERANKED` results. It has `MEMORY["RERANKER_TIMEOUT"]` seconds for a search; if it
-is late, fails, or returns something else than a number for each text, the order is the search's own.
+is late, fails, or returns something else than a number for each text, the order and the scores are the search's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import cache, lru_cache
 from threading import BoundedSemaphore
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from django.utils.module_loading import import_string
 
@@ -27,14 +27,14 @@ MOST_CHARACTERS = 4_000
 MOST_AT_ONCE = 4
 """Calls at once in a process. With more, late ones included, the order is the search's own."""
 
-ItemT = TypeVar("ItemT")
-
 
 @runtime_checkable
 class Reranker(Protocol):
     """Scores texts by how well they answer a question. Its methods must be thread-safe, and use no database.
 
-    It may be called in another thread. A call that is late is not cancelled.
+    It may be called in another thread. A call that is late is not cancelled. If it has a true attribute
+    `probabilities`, its numbers say how likely a text answers the question, 0 to 1: they are then the scores of the
+    results, and `min_score` applies to them.
     """
 
     def name(self) -> str:
@@ -48,22 +48,46 @@ class RerankerError(Exception):
     """A reranker cannot be used, or returned no valid scores; the message names it."""
 
 
-def reranked(question: str, results: Sequence[ItemT], texts: Sequence[str]) -> list[ItemT]:
-    """The results, the first 50 in the order of the configured reranker; equal scores keep their order.
+class Reranked(NamedTuple):
+    """The place that a result had, and its score by the reranker; None: it keeps its own."""
 
-    Never raises because of a reranker: the first error of each kind is logged, and the order stays.
+    place: int
+    score: float | None = None
+
+
+def reranked(question: str, texts: Sequence[str]) -> list[Reranked]:
+    """The results with these texts, the first 50 in the order of the configured reranker.
+
+    Equal scores keep their order. Never raises because of a reranker: the first error of each kind is logged, and the
+    order stays.
     """
-    if memory_settings.reranker is None or len(results) < 2:
-        return list(results)
+    unchanged = [Reranked(place) for place in range(len(texts))]
+    if memory_settings.reranker is None or not texts:
+        return unchanged
     try:
         reranker = make_reranker(memory_settings.reranker)
+        if len(texts) < 2 and not _has_probabilities(reranker):
+            return unchanged
         cut = [text[:MOST_CHARACTERS] for text in texts[:MOST_RERANKED]]
         scores = scores_in_time(reranker, question, cut, memory_settings.reranker_timeout)
     except RerankerError as error:
         _log_once(str(error))
-        return list(results)
+        return unchanged
     order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    return [*(results[place] for place in order), *results[len(order) :]]
+    known = _has_probabilities(reranker)
+    return [*(Reranked(place, scores[place] if known else None) for place in order), *unchanged[len(order) :]]
+
+
+def sets_scores() -> bool:
+    """Whether the configured reranker sets the scores of results."""
+    try:
+        return memory_settings.reranker is not None and _has_probabilities(make_reranker(memory_settings.reranker))
+    except RerankerError:  # `reranked` logs it
+        return False
+
+
+def _has_probabilities(reranker: Reranker) -> bool:
+    return bool(getattr(reranker, "probabilities", False))
 
 
 def scores_in_time(reranker: Reranker, question: str, texts: Sequence[str], seconds: float) -> list[float]:
@@ -96,6 +120,8 @@ def _checked(scores: Any, count: int, reranker: Reranker) -> list[float]:
         raise RerankerError(f"{reranker.name()} returned no numbers.") from error
     if len(found) != count or not all(map(math.isfinite, found)):
         raise RerankerError(f"{reranker.name()} returned no finite number for each of {count} texts.")
+    if _has_probabilities(reranker) and not all(0 <= score <= 1 for score in found):
+        raise RerankerError(f"{reranker.name()} returned numbers that are no probabilities.")
     return found
 
 

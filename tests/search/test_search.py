@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.search.evaluation import corpus_of
+from memory.search.evaluation import LEAST_SCORES, corpus_of
 from memory.search.passages import Passage
 from memory.search.relevance import asked, rank
 from memory.search.terms import terms
@@ -114,6 +114,9 @@ def test_the_command_measures_recall(tmp_path: Path) -> None:
     assert table["size"] == {"conversations": 1, "turns": 4, "questions": 2, "left_out": 0}
     assert table["categories"].keys() == {"plain/single", "oblique/single"}
     assert table["categories"]["plain/single"]["questions"] == 1
+    assert table["least_scores"].keys() == {str(one) for one in LEAST_SCORES}
+    lost = [figures["lost"] for figures in table["least_scores"].values()]
+    assert lost == sorted(lost)
     path = "memory.testing.embedders.DeterministicEmbedder"
     call_command("memory_evaluate", str(file), "--embedder", path, stdout=people)
     headings = [line.split()[0] for line in people.getvalue().splitlines() if "recall@10" in line]

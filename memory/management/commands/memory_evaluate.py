@@ -20,7 +20,7 @@ from memory.lifecycle.commands import AuditedCommand
 from memory.management.embedding import load_embedder
 from memory.search.corpus import Corpus
 from memory.search.embedders import Embedder, EmbedderError
-from memory.search.evaluation import Found, evaluate, grouped, in_memory, measures
+from memory.search.evaluation import LEAST_SCORES, Found, at_least, evaluate, grouped, in_memory, measures
 from memory.search.feedback import labelled_data
 from memory.search.labelled import Conversation, EvaluationError, Label, read_conversations
 from memory.search.stored import stored
@@ -32,12 +32,16 @@ Table = dict[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Report:
-    """The output: measures of each ranking for all questions and each kind, and of the full ranking by category."""
+    """The output: measures of each ranking for all questions and each kind, and of the full ranking by category.
+
+    `least_scores` says what several values of `min_score` do.
+    """
 
     conversations: Sequence[Conversation]
     all: Table
     kinds: Mapping[str, Table]
     categories: Table
+    least_scores: Table
 
     @property
     def size(self) -> dict[str, int]:
@@ -89,8 +93,8 @@ class Command(AuditedCommand):
         parser.add_argument(
             "--database",
             metavar="ALIAS",
-            help="Search in this database with the embedder and language of MEMORY. The conversations are stored there "
-            "and deleted at the end.",
+            help="Search in this database with the embedder, language and reranker of MEMORY. The conversations are "
+            "stored there and deleted at the end.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -125,7 +129,7 @@ class Command(AuditedCommand):
         conversations = self._conversations(options["file"])
         try:
             with stored(conversations, using) as memories:
-                return self._measured(memories, embedder, language)
+                return self._measured(memories, embedder, language, rerank=memory_settings.reranker is not None)
         except ValidationError as error:
             raise EvaluationError(f"A turn cannot be stored: {' '.join(error.messages)}") from error
 
@@ -143,11 +147,16 @@ class Command(AuditedCommand):
         return conversations
 
     def _measured(
-        self, memories: list[tuple[Conversation, Corpus]], embedder: Embedder | None, language: str | None
+        self,
+        memories: list[tuple[Conversation, Corpus]],
+        embedder: Embedder | None,
+        language: str | None,
+        *,
+        rerank: bool = False,
     ) -> Report:
         conversations = [conversation for conversation, _ in memories]
         questions = sum(len(one.labels) for one in conversations)
-        outcomes = evaluate(memories, embedder, language)
+        outcomes = evaluate(memories, embedder, language, rerank=rerank)
         rankings: dict[str, list[Found]] = {}
         for one in tqdm(outcomes, "Searching", questions, unit=" questions", file=self.stderr, disable=None):
             for name, found in one.items():
@@ -161,10 +170,12 @@ class Command(AuditedCommand):
             {name: measures(every) for name, every in rankings.items()},
             kinds,
             {name: measures(some) for name, some in grouped(rankings["all"], _category).items()},
+            {str(least): at_least(rankings["all"], least) for least in LEAST_SCORES},
         )
 
     def _show_json(self, report: Report) -> None:
-        parts = {**report.all, "kinds": report.kinds, "categories": report.categories, "size": report.size}
+        tables = {"kinds": report.kinds, "categories": report.categories, "least_scores": report.least_scores}
+        parts = {**report.all, **tables, "size": report.size}
         self.stdout.write(json.dumps(parts, indent=2))
 
     def _show(self, report: Report) -> None:
@@ -174,6 +185,7 @@ class Command(AuditedCommand):
             self._show_table(kind, table)
         if len(report.categories) > 1:
             self._show_table("by category", report.categories)
+        self._show_table("by least score", report.least_scores)
 
     def _show_table(self, title: str, table: Table) -> None:
         names = list(dict.fromkeys(name for values in table.values() for name in values))

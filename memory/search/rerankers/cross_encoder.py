@@ -13,11 +13,16 @@ BATCH = 32
 class CrossEncoderReranker:
     """`model` is a folder, or the name of a model in the local cache: nothing is downloaded.
 
-    `options` are those of `CrossEncoder`. Raises `RerankerError` if the package or the model is missing.
+    `options` are those of `CrossEncoder`. With `probabilities`, its numbers are the scores of results, so the model, or
+    the option `activation_fn`, must return numbers from 0 to 1. Raises `RerankerError` if the package or the model is
+    missing.
     """
 
-    def __init__(self, model: str = "cross-encoder/ms-marco-MiniLM-L-6-v2", **options: Any) -> None:
+    def __init__(
+        self, model: str = "cross-encoder/ms-marco-MiniLM-L-6-v2", *, probabilities: bool = False, **options: Any
+    ) -> None:
         self._name = model
+        self.probabilities = probabilities
         try:
             from sentence_transformers import CrossEncoder
         except ImportError as error:
