@@ -75,14 +75,14 @@ def transactions_of(records: Sequence[RowT], using: str) -> Iterator[list[RowT]]
     if most is None or connection.in_atomic_block or not connection.get_autocommit():
         yield list(records)
         return
-    some: list[RowT] = []
+    batch: list[RowT] = []
     size = 0
     for record in records:
         # A call spells a document in up to twice the bytes that are counted for it: numbers of a vector, names.
         bytes_ = 2 * record_size(record)
-        if some and size + bytes_ > most:
-            yield some
-            some, size = [], 0
-        some.append(record)
+        if batch and size + bytes_ > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
         size += bytes_
-    yield some
+    yield batch

@@ -115,7 +115,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         if update_fields:
             updated = [*self.model.with_derived_fields(update_fields), *self.model.stamps()]
         options = (batch_size, ignore_conflicts, update_conflicts, updated, unique_fields)
-        return [one for some in transactions_of(records, self.db) for one in self._bulk_create(some, *options)]
+        return [record for batch in transactions_of(records, self.db) for record in self._bulk_create(batch, *options)]
 
     @traced(CREATE)
     @retry_on_contention
@@ -225,8 +225,8 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
             for old in places_of(self.order_by()):
                 conversations = [conversation for _, conversation in old]
                 changes.expect(conversations)
-                some = self.order_by().filter(pk__in=[pk for pk, _ in old])
-                changed += super(RecordQuerySet, some).update(**values)
+                rows = self.order_by().filter(pk__in=[pk for pk, _ in old])
+                changed += super(RecordQuerySet, rows).update(**values)
                 changes.changed(conversations)
         return changed
 
@@ -238,7 +238,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
     def _places_of(self, records: Sequence[RecordT]) -> list[Place]:
         everything = self.model._base_manager.using(self.db)
         pks = [record.pk for record in records]
-        found = [places_of(everything.filter(pk__in=some)) for some in batches(pks, ROWS_AT_ONCE)]
+        found = [places_of(everything.filter(pk__in=batch)) for batch in batches(pks, ROWS_AT_ONCE)]
         return [place for batches in found for batch in batches for place in batch]
 
     def _check_values(self, values: Mapping[str, Any]) -> None:
@@ -254,7 +254,7 @@ class RecordQuerySet(FirestoreQuerySet[RecordT], Generic[RecordT]):
         with write_transaction(self.db):
             # Ids are read first: a changed value must not make the filter match a record twice.
             ids = list(self.order_by().values_list("pk", flat=True))
-            found = [self.order_by().filter(pk__in=some) for some in batches(ids, ROWS_AT_ONCE)]
+            found = [self.order_by().filter(pk__in=batch) for batch in batches(ids, ROWS_AT_ONCE)]
             if len(found) > 1:  # check all batches before the first is written
                 for records in found:
                     _check_all(_with_new_values(records, values))

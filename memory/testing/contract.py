@@ -178,7 +178,7 @@ class MemoryManagerContract:
     def test_many_items_at_once(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
         """Ids are returned in the order of the items; an empty list is allowed."""
         items = [item(text_content=str(number)) for number in range(25)]
-        assert wait(manager.add_memory_items, iter(items)) == [one.id for one in items]
+        assert wait(manager.add_memory_items, iter(items)) == [record.id for record in items]
         assert wait(manager.add_memory_items, []) == []
         found = wait(manager.get_memory_item, items[7].id)
         assert found is not None
@@ -238,7 +238,7 @@ class MemoryManagerContract:
         wait(manager.add_memory_items, [*items, old])
         ids = [items[2].id, uuid.uuid4().hex, items[0].id, old.id, items[2].id]
         found = wait(manager.get_memory_items, iter(ids))
-        assert [one and one.text_content for one in found] == ["2", None, "0", None, "2"]
+        assert [record and record.text_content for record in found] == ["2", None, "0", None, "2"]
         assert wait(manager.get_memory_items, []) == []
 
     # Changes
@@ -287,7 +287,7 @@ class MemoryManagerContract:
         wait(manager.update_memory_item, stored.id, {"text_content": "a ferry"})
         [found] = wait(manager.get_conversation_history, user, "s")
         assert found.text_content == "a ferry"
-        assert [one.text_content for one in wait(manager.search, user, "ferry")] == ["a ferry"]
+        assert [record.text_content for record in wait(manager.search, user, "ferry")] == ["a ferry"]
 
     def test_metadata_is_replaced_or_merged(self, manager: MemoryManager, item: Callable[..., MemoryItem]) -> None:
         """Merged maps keep other keys at every level; None removes a key."""
@@ -348,7 +348,7 @@ class MemoryManagerContract:
         assert wait(manager.delete_memory_item, conversation[2].id) is True
         assert wait(manager.delete_memory_item, conversation[2].id) is False
         found = wait(manager.get_conversation_history, user, "a")
-        assert [one.text_content for one in found] == ["text 4", "text 0"]
+        assert [record.text_content for record in found] == ["text 4", "text 0"]
 
     @pytest.mark.parametrize(
         ("options", "left"),
@@ -375,13 +375,13 @@ class MemoryManagerContract:
         left: list[str],
     ) -> None:
         """The items that the history has for the same filters, expired ones too; no other user's."""
-        for number, one in enumerate(conversation):
-            wait(manager.update_memory_item, one.id, {"metadata": {"n": number}})
+        for number, record in enumerate(conversation):
+            wait(manager.update_memory_item, record.id, {"metadata": {"n": number}})
         wait(manager.add_memory_item, item(user_id=f"{user}-other", session_id="a", timestamp=START))
         matching = wait(manager.get_conversation_history, user, **options)
         assert wait(manager.forget, user, **options) == len(matching)
         found = wait(manager.get_conversation_history, user)
-        assert [one.text_content for one in found] == [f"text {number}" for number in left[::-1]]
+        assert [record.text_content for record in found] == [f"text {number}" for number in left[::-1]]
         assert len(wait(manager.get_conversation_history, f"{user}-other")) == 1
 
     def test_expired_items_are_forgotten_too(
@@ -428,7 +428,7 @@ class MemoryManagerContract:
         assert wait(manager.list_sessions, user) == []
         assert wait(manager.search, user, "text") == []
         assert wait(manager.delete_user, user) == 0
-        assert [one.session_id for one in wait(manager.list_sessions, f"{user}-other")] == ["a"]
+        assert [record.session_id for record in wait(manager.list_sessions, f"{user}-other")] == ["a"]
         assert len(wait(manager.get_conversation_history, f"{user}-other")) == 1
 
     # Sessions
@@ -440,13 +440,13 @@ class MemoryManagerContract:
         ties = [item(session_id=name, timestamp=START + HOUR) for name in ("d", "e", "c")]
         wait(manager.add_memory_items, [*ties, item(user_id=f"{user}-other", session_id="x")])
         found = wait(manager.list_sessions, user)
-        assert [one.session_id for one in found] == ["a", "e", "d", "c", "b"]
-        times = {one.session_id: (one.started_at, one.last_activity) for one in found}
+        assert [record.session_id for record in found] == ["a", "e", "d", "c", "b"]
+        times = {record.session_id: (record.started_at, record.last_activity) for record in found}
         assert (times["a"], times["b"]) == ((START, START + 4 * HOUR), (START + HOUR, START + HOUR))
         paged: list[str] = []
         last = None
         while page := wait(manager.list_sessions, user, limit=2, before=last):
-            paged += [one.session_id for one in page]
+            paged += [record.session_id for record in page]
             last = page[-1]
         assert paged == ["a", "e", "d", "c", "b"]
         assert wait(manager.list_sessions, f"{user}-none") == []
@@ -458,7 +458,7 @@ class MemoryManagerContract:
 
         def times(session: str) -> list[tuple[datetime, datetime]]:
             found = wait(manager.list_sessions, user)
-            return [(one.started_at, one.last_activity) for one in found if one.session_id == session]
+            return [(record.started_at, record.last_activity) for record in found if record.session_id == session]
 
         wait(manager.delete_memory_item, conversation[4].id)
         assert times("a") == [(START, START + 2 * HOUR)]
@@ -488,7 +488,7 @@ class MemoryManagerContract:
 
         def texts(*args: Any, **options: Any) -> list[str | None]:
             found = wait(manager.get_conversation_history, *args, oldest_first=True, **options)
-            return [one.text_content for one in found]
+            return [record.text_content for record in found]
 
         assert texts(user) == [f"text {number}" for number in range(5)]
         assert texts(user, "a", limit=2) == ["text 0", "text 2"]
@@ -503,17 +503,17 @@ class MemoryManagerContract:
     def test_history_is_newest_first(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
         """Without a session, all items of the user."""
         found = wait(manager.get_conversation_history, user)
-        assert [one.id for one in found] == [one.id for one in reversed(conversation)]
+        assert [record.id for record in found] == [record.id for record in reversed(conversation)]
 
     def test_history_of_a_session(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
         """Only items of the session; an unknown session is empty."""
         found = wait(manager.get_conversation_history, user, "a")
-        assert [one.text_content for one in found] == ["text 4", "text 2", "text 0"]
+        assert [record.text_content for record in found] == ["text 4", "text 2", "text 0"]
         assert wait(manager.get_conversation_history, user, session_id="none") == []
 
     def test_history_is_limited(self, manager: MemoryManager, user: str, conversation: list[MemoryItem]) -> None:
         """The newest `limit` items, 20 by default."""
-        assert [one.text_content for one in wait(manager.get_conversation_history, user, limit=2)] == [
+        assert [record.text_content for record in wait(manager.get_conversation_history, user, limit=2)] == [
             "text 4",
             "text 3",
         ]
@@ -526,8 +526,8 @@ class MemoryManagerContract:
     ) -> None:
         """The order is deterministic."""
         ids = sorted(uuid.uuid4().hex for _ in range(6))
-        wait(manager.add_memory_items, [item(id=one, session_id="s", timestamp=START) for one in ids[::-2] + ids[::2]])
-        assert [one.id for one in wait(manager.get_conversation_history, user, "s")] == ids[::-1]
+        wait(manager.add_memory_items, [item(id=pk, session_id="s", timestamp=START) for pk in ids[::-2] + ids[::2]])
+        assert [record.id for record in wait(manager.get_conversation_history, user, "s")] == ids[::-1]
 
     def test_another_users_items_are_never_returned(
         self, manager: MemoryManager, user: str, conversation: list[MemoryItem]
@@ -575,11 +575,11 @@ class MemoryManagerContract:
             item(item_type=kind, persona_active=persona, session_id=session, timestamp=START + number * HOUR)
             for number, (kind, persona, session) in enumerate(rows)
         ]
-        for number, one in enumerate(items):
-            one.text_content = str(number)
+        for number, record in enumerate(items):
+            record.text_content = str(number)
         wait(manager.add_memory_items, items)
         found = wait(manager.get_conversation_history, user, filters=filters)
-        assert [one.text_content for one in found] == expected[::-1]
+        assert [record.text_content for record in found] == expected[::-1]
 
     @pytest.mark.parametrize(
         ("filters", "expected"),
@@ -611,7 +611,9 @@ class MemoryManagerContract:
             "d": {},
         }
         wait(manager.add_memory_items, [item(text_content=text, metadata=data) for text, data in maps.items()])
-        assert {one.text_content for one in wait(manager.get_conversation_history, user, filters=filters)} == expected
+        assert {
+            record.text_content for record in wait(manager.get_conversation_history, user, filters=filters)
+        } == expected
 
     @pytest.mark.parametrize(
         "filters",
@@ -664,9 +666,9 @@ class MemoryManagerContract:
         items = [item(text_content=name, embedding=vector) for name, vector in vectors.items()]
         wait(manager.add_memory_items, [*items[::-1], item(embedding=[1.0, 0.0, 0.0]), item()])
         found = wait(manager.semantic_search, user, [1.0, 0.0])
-        assert [one.text_content for one in found] == list(vectors)
-        assert [one.distance for one in found] == pytest.approx([0.0, 1 - 0.5**0.5, 1.0, 2.0], abs=1e-6)  # type: ignore[attr-defined]
-        assert [one.text_content for one in wait(manager.semantic_search, user, (1.0, 0.0), top_k=2)] == [
+        assert [record.text_content for record in found] == list(vectors)
+        assert [record.distance for record in found] == pytest.approx([0.0, 1 - 0.5**0.5, 1.0, 2.0], abs=1e-6)  # type: ignore[attr-defined]
+        assert [record.text_content for record in wait(manager.semantic_search, user, (1.0, 0.0), top_k=2)] == [
             "same",
             "near",
         ]
@@ -683,7 +685,7 @@ class MemoryManagerContract:
     ) -> None:
         """A stored zero vector is never found, and a zero query finds nothing."""
         wait(manager.add_memory_items, [item(embedding=[0.0, 0.0]), item(text_content="x", embedding=[1.0, 0.0])])
-        assert [one.text_content for one in wait(manager.semantic_search, user, [1.0, 0.0])] == ["x"]
+        assert [record.text_content for record in wait(manager.semantic_search, user, [1.0, 0.0])] == ["x"]
         assert wait(manager.semantic_search, user, [0.0, 0.0]) == []
 
     def test_a_persona_narrows_a_search(
@@ -696,7 +698,7 @@ class MemoryManagerContract:
             [item(text_content=text, persona_active=name, embedding=[1.0, 0.0]) for text, name in personas.items()],
         )
         found = wait(manager.semantic_search, user, [1.0, 0.0], PersonaConfig(name="guide"))
-        assert {one.text_content for one in found} == {"guide's", "no persona"}
+        assert {record.text_content for record in found} == {"guide's", "no persona"}
 
     @pytest.mark.parametrize(
         "arguments",
@@ -720,12 +722,12 @@ class MemoryManagerContract:
         wait(manager.add_memory_items, [item(text_content=text, session_id="s") for text in texts])
         found: list[Any] = wait(manager.search, user, "which train did I take at night?")
         assert found[0].text_content == texts[0]
-        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        assert [record.score for record in found] == sorted((record.score for record in found), reverse=True)
         explained: list[Any] = wait(manager.search, user, "which train did I take at night?", explain=True)
-        assert [one.pk for one in explained] == [one.pk for one in found]
-        sums = [sum(one.score_parts.values()) for one in explained]
+        assert [record.pk for record in explained] == [record.pk for record in found]
+        sums = [sum(record.score_parts.values()) for record in explained]
         assert sums == sorted(sums, reverse=True)
-        assert [one.pk for one in wait(manager.search, user, "night train", limit=1)] == [found[0].pk]
+        assert [record.pk for record in wait(manager.search, user, "night train", limit=1)] == [found[0].pk]
 
     def test_results_are_above_the_least_score_and_not_hidden(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
@@ -736,13 +738,13 @@ class MemoryManagerContract:
         items.append(item(text_content="an old lighthouse", metadata={"hidden": True}))
         wait(manager.add_memory_items, items)
         found: list[Any] = wait(manager.search, user, "the red lighthouse")
-        assert sorted(str(one.text_content) for one in found) == ["a red lighthouse", "the lighthouse keeper"]
-        repeated = next(one for one in found if one.same)
+        assert sorted(str(record.text_content) for record in found) == ["a red lighthouse", "the lighthouse keeper"]
+        repeated = next(record for record in found if record.same)
         assert {repeated.pk, *repeated.same} == {items[0].pk, items[1].pk}
         every: list[Any] = wait(manager.search, user, "the red lighthouse", hidden=True)
-        assert {one.pk for one in every} == {*(one.pk for one in found), items[5].pk}
+        assert {record.pk for record in every} == {*(record.pk for record in found), items[5].pk}
         best: list[Any] = wait(manager.search, user, "the red lighthouse", min_score=found[0].score)
-        assert [one.pk for one in best] == [found[0].pk]
+        assert [record.pk for record in best] == [found[0].pk]
 
     def test_a_question_in_the_first_person_is_of_its_asker(
         self, manager: MemoryManager, user: str, item: Callable[..., MemoryItem]
@@ -753,7 +755,7 @@ class MemoryManagerContract:
             wait(manager.add_memory_item, item(text_content=said, metadata={"speaker": speaker}))
         for speaker in ("Bo", "Cy"):
             found = wait(manager.search, user, "When was my train late?", explain=True, asker=speaker)
-            by_asker = {one.metadata["speaker"] for one in found if one.score_parts.get("user_first", 0) > 0}
+            by_asker = {record.metadata["speaker"] for record in found if record.score_parts.get("user_first", 0) > 0}
             assert by_asker == {speaker}
 
     def test_a_question_stays_with_the_user(
@@ -766,7 +768,7 @@ class MemoryManagerContract:
             [item(text_content="a lighthouse"), item(text_content="lighthouse", expiration=gone)],
         )
         assert wait(manager.search, f"{user}-other", "lighthouse") == []
-        assert [one.text_content for one in wait(manager.search, user, "lighthouse")] == ["a lighthouse"]
+        assert [record.text_content for record in wait(manager.search, user, "lighthouse")] == ["a lighthouse"]
 
     @pytest.mark.parametrize(
         ("narrowed", "expected"),
@@ -801,7 +803,7 @@ class MemoryManagerContract:
         wait(manager.add_memory_items, items)
         found = wait(manager.search, user, "the lighthouse", **narrowed)
         assert found.waiting == 0
-        assert {str(one.metadata["n"]) for one in found} == expected
+        assert {str(record.metadata["n"]) for record in found} == expected
 
     @pytest.mark.parametrize("question", ["", " ", "\x00", "🎉", "?!", "\ud800", "京都", "x" * 10_000])
     def test_odd_questions_have_an_answer(
@@ -842,7 +844,7 @@ class MemoryManagerContract:
     def test_agents_data_in_a_batch(self, manager: MemoryManager, data: Callable[..., AgentData]) -> None:
         """Ids are returned in order; existing ids are rejected, unknown ids return None."""
         batch = [data(content=number) for number in range(3)]
-        assert wait(manager.add_raw_agent_data_batch, batch) == [one.id for one in batch]
+        assert wait(manager.add_raw_agent_data_batch, batch) == [record.id for record in batch]
         with pytest.raises(exceptions.StorageError):
             wait(manager.add_raw_agent_data, data(id=batch[0].id))
         assert wait(manager.get_raw_agent_data, uuid.uuid4().hex) is None
@@ -884,8 +886,8 @@ class MemoryManagerContract:
         wait(manager.add_raw_agent_data, old)
         assert wait(manager.get_memory_item, gone.id) is None
         assert wait(manager.get_raw_agent_data, old.id) is None
-        assert [one.id for one in wait(manager.get_conversation_history, user)] == [kept.id]
-        assert [one.id for one in wait(manager.semantic_search, user, [1.0])] == [kept.id]
+        assert [record.id for record in wait(manager.get_conversation_history, user)] == [kept.id]
+        assert [record.id for record in wait(manager.semantic_search, user, [1.0])] == [kept.id]
         assert wait(manager.check_duplicate, item(text_content="gone")) is False
         assert wait(manager.cleanup_expired_items) >= 2
         assert wait(manager.get_memory_item, kept.id) is not None

@@ -79,15 +79,15 @@ def fetch(
         return []
     connection: Any = connections[_queryset(sources[0]).db]
     if connection.vendor != VENDOR:
-        return [_fetch_one(one, allowed) for one in sources]
+        return [_fetch_one(source, allowed) for source in sources]
     if connection.unit is not None and (locks or not connection.unit.is_untouched):
-        return [_fetch_one(one, allowed) for one in sources]
-    prepared = [_prepare(one) for one in sources]
-    reads = [one.read for one in prepared if one.read is not None]
+        return [_fetch_one(source, allowed) for source in sources]
+    prepared = [_prepare(source) for source in sources]
+    reads = [query.read for query in prepared if query.read is not None]
     with connection.cursor() as cursor, closing(cursor.run_concurrently(reads, budget)) as found:
         return [
-            one.answer_from(found, connection) if one.read is not None else _fetch_one(one.source, allowed)
-            for one in prepared
+            query.answer_from(found, connection) if query.read is not None else _fetch_one(query.source, allowed)
+            for query in prepared
         ]
 
 

@@ -168,7 +168,11 @@ def unique_keys(model: Any) -> tuple[Key, ...]:
     plain = {default_name(key): tuple(key) for key in fields if own.issuperset(key)}
     return (
         *(Key(name, meta.model, key) for name, key in plain.items()),
-        *(constraint_key(meta.model, one) for one in _unique_constraints(meta) if names_fields(meta.model, one)),
+        *(
+            constraint_key(meta.model, constraint)
+            for constraint in _unique_constraints(meta)
+            if names_fields(meta.model, constraint)
+        ),
     )
 
 
@@ -180,14 +184,18 @@ def _unique_together(meta: Any) -> Collection[Sequence[str]]:
     """
     found: Collection[Sequence[str]] = meta.unique_together
     states = getattr(meta.apps, "real_models", ())  # those of applications without migrations
-    if any(one.app_label == meta.app_label and one.name_lower == meta.model_name for one in states):
+    if any(state.app_label == meta.app_label and state.name_lower == meta.model_name for state in states):
         found = apps.get_model(meta.app_label, meta.model_name)._meta.unique_together
     names = {field.name for field in meta.local_concrete_fields}
-    return [one for one in found if names.issuperset(one)]
+    return [fields for fields in found if names.issuperset(fields)]
 
 
 def _unique_constraints(meta: Any) -> list[UniqueConstraint]:
-    return [one for one in meta.constraints if isinstance(one, UniqueConstraint) and not one.deferrable]
+    return [
+        constraint
+        for constraint in meta.constraints
+        if isinstance(constraint, UniqueConstraint) and not constraint.deferrable
+    ]
 
 
 def names_fields(model: Any, constraint: Any) -> bool:
@@ -224,8 +232,12 @@ def keys_with_renamed(model: Any, old: Any, new: Any) -> tuple[Key, ...]:
 def checks(model: Any) -> tuple[Check, ...]:
     """The check constraints of a model's own table."""
     meta = model._meta.concrete_model._meta
-    named = [one for one in meta.constraints if isinstance(one, CheckConstraint) and names_fields(meta.model, one)]
-    return tuple(check(meta.model, one) for one in named)
+    named = [
+        constraint
+        for constraint in meta.constraints
+        if isinstance(constraint, CheckConstraint) and names_fields(meta.model, constraint)
+    ]
+    return tuple(check(meta.model, constraint) for constraint in named)
 
 
 def check(model: Any, constraint: CheckConstraint) -> Check:

@@ -45,8 +45,8 @@ def deploy(target: Target, manifest: Manifest) -> Iterator[str]:
     """Creates what is missing, and yields a line per step. Raises Django's errors; earlier steps are not undone."""
     api, database = client(target)
     try:
-        for collection in sorted({one["collectionGroup"] for one in manifest.indexes}):
-            wanted = [one for one in manifest.indexes if one["collectionGroup"] == collection]
+        for collection in sorted({definition["collectionGroup"] for definition in manifest.indexes}):
+            wanted = [definition for definition in manifest.indexes if definition["collectionGroup"] == collection]
             yield from _deploy_indexes(api, f"{database}/collectionGroups/{collection}", wanted)
         for override in manifest.overrides:
             yield from _deploy_override(api, database, override)
@@ -58,15 +58,16 @@ def deploy(target: Target, manifest: Manifest) -> Iterator[str]:
 
 def _deploy_indexes(api: admin.FirestoreAdminClient, parent: str, wanted: list[Definition]) -> Iterator[str]:
     present = {_index_key(index) for index in api.list_indexes(parent=parent, timeout=TIMEOUT)}
-    for one in wanted:
-        index = to_index(one)
+    for definition in wanted:
+        index = to_index(definition)
         if _index_key(index) in present:
             continue
         try:
             api.create_index(parent=parent, index=index, timeout=TIMEOUT)
         except AlreadyExists:
             continue  # created concurrently by another client
-        yield f"creating index {one['collectionGroup']} ({', '.join(map(_describe_field, one['fields']))})"
+        fields = ", ".join(map(_describe_field, definition["fields"]))
+        yield f"creating index {definition['collectionGroup']} ({fields})"
 
 
 def _deploy_override(api: admin.FirestoreAdminClient, database: str, override: Definition) -> Iterator[str]:
@@ -77,7 +78,9 @@ def _deploy_override(api: admin.FirestoreAdminClient, database: str, override: D
         wanted.ttl_config = admin.Field.TtlConfig()
         paths.append("ttl_config")
     if "indexes" in override and _differs(present, override["indexes"]):
-        wanted.index_config = admin.Field.IndexConfig(indexes=[_single(one, override) for one in override["indexes"]])
+        wanted.index_config = admin.Field.IndexConfig(
+            indexes=[_single(single, override) for single in override["indexes"]]
+        )
         paths.append("index_config")
     if paths:
         api.update_field(request={"field": wanted, "update_mask": {"paths": paths}}, timeout=TIMEOUT)
@@ -86,23 +89,23 @@ def _deploy_override(api: admin.FirestoreAdminClient, database: str, override: D
 
 def _differs(present: admin.Field, indexes: list[dict[str, Any]]) -> bool:
     if present.index_config.uses_ancestor_config or "index_config" not in present:
-        return indexes != [dict(one) for one in AUTOMATIC]
-    wanted = {_index_key(_single(one, {"fieldPath": ""})) for one in indexes}
+        return indexes != [dict(single) for single in AUTOMATIC]
+    wanted = {_index_key(_single(single, {"fieldPath": ""})) for single in indexes}
     found = {_index_key(_without_path(index)) for index in present.index_config.indexes}
     return wanted != found
 
 
-def to_index(one: Definition) -> admin.Index:
+def to_index(definition: Definition) -> admin.Index:
     """The Admin API's message for an entry of the manifest."""
     return admin.Index(
-        query_scope=SCOPES[one.get("queryScope", "COLLECTION")],
-        fields=[_field(field) for field in one["fields"]],
+        query_scope=SCOPES[definition.get("queryScope", "COLLECTION")],
+        fields=[_field(field) for field in definition["fields"]],
     )
 
 
-def _single(one: dict[str, Any], override: Definition) -> admin.Index:
-    scope = SCOPES[one.get("queryScope", "COLLECTION")]
-    return admin.Index(query_scope=scope, fields=[_field({**one, "fieldPath": override["fieldPath"]})])
+def _single(single: dict[str, Any], override: Definition) -> admin.Index:
+    scope = SCOPES[single.get("queryScope", "COLLECTION")]
+    return admin.Index(query_scope=scope, fields=[_field({**single, "fieldPath": override["fieldPath"]})])
 
 
 def _without_path(index: admin.Index) -> admin.Index:

@@ -36,16 +36,16 @@ def _ids(buffer: Buffer, collection: str, where: Filter | None) -> Collection[st
             if ref.path == DOCUMENT_ID.path:
                 return list(values)
             if ref.key:
-                keys = [one for one in values if one is not None]  # no row has NULL for a key
+                keys = [value for value in values if value is not None]  # no row has NULL for a key
                 return [id for key in keys if (id := document_id_or_none(key, ref.kind)) is not None]
-            tokens = [token for one in values if (token := codec.token(codec.value(one, ref.kind))) is not None]
+            tokens = [token for value in values if (token := codec.token(codec.value(value, ref.kind))) is not None]
             known = len(tokens) == len(values)
             return buffer.index(collection, ref.path[0]).find(tokens) if known else None
         case Compare(_, op) if op in RANGES:
             return _between(buffer, collection, [where])
         case And(children):
             ranges, others = _by_column(children)
-            found = [_between(buffer, collection, one) for one in ranges]
+            found = [_between(buffer, collection, bounds) for bounds in ranges]
             found += [_ids(buffer, collection, child) for child in others]
             return min((ids for ids in found if ids is not None), key=len, default=None)
         case Or(children):
@@ -60,7 +60,7 @@ def _between(buffer: Buffer, collection: str, bounds: Sequence[Compare]) -> Coll
         return None
     by_id = ref.key or ref.path == DOCUMENT_ID.path
     low, high = (
-        next((_bound(one, by_id) for one in bounds if one.op in operators), None) for operators in (LOWER, UPPER)
+        next((_bound(bound, by_id) for bound in bounds if bound.op in operators), None) for operators in (LOWER, UPPER)
     )
     if low is None and high is None:
         return None
@@ -71,11 +71,11 @@ def _by_column(filters: Iterable[Filter]) -> tuple[Collection[Sequence[Compare]]
     """The ranges among filters, by column, and the others."""
     ranges: dict[Ref, list[Compare]] = {}
     others: list[Filter] = []
-    for one in filters:
-        if isinstance(one, Compare) and one.op in RANGES:
-            ranges.setdefault(one.ref, []).append(one)
+    for condition in filters:
+        if isinstance(condition, Compare) and condition.op in RANGES:
+            ranges.setdefault(condition.ref, []).append(condition)
         else:
-            others.append(one)
+            others.append(condition)
     return ranges.values(), others
 
 
@@ -92,8 +92,8 @@ def _bound(bound: Compare, by_id: bool) -> Token | None:
 def _either(found: Sequence[Collection[str] | None]) -> Collection[str] | None:
     """The ids of several alternatives, each once; None if one of them is not limited to ids."""
     ids: dict[str, None] = {}
-    for one in found:
-        if one is None:
+    for some_ids in found:
+        if some_ids is None:
             return None
-        ids.update(dict.fromkeys(one))
+        ids.update(dict.fromkeys(some_ids))
     return ids
