@@ -23,7 +23,7 @@ from memory.access.models import AccessToken
 from memory.conf import memory_settings
 from memory.exceptions import PersonErased
 from memory.fields import new_id
-from memory.lifecycle import costs, deleting, erasure, receipts
+from memory.lifecycle import caches, costs, deleting, erasure, receipts, sweeping
 from memory.lifecycle.erasure import State, erase
 from memory.lifecycle.inventory import How, holdings
 from memory.lifecycle.remains import Wanted, remains
@@ -191,11 +191,11 @@ def test_an_interrupted_erasure_goes_on(
     make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch, place: str, number: int
 ) -> None:
     """Killed before or after any deletion: the next call ends it, and its receipt has every record once."""
-    monkeypatch.setattr(erasure, "KEYS_AT_ONCE", 2)
+    monkeypatch.setattr(sweeping, "KEYS_AT_ONCE", 2)
     for one in range(5):
         make_item(id=f"a{one}", user_id=ADA, session_id=f"s{one}")
     calls = 0
-    delete = erasure.delete_keys
+    delete = sweeping.delete_keys
 
     def killed(model: Any, alias: str, keys: Any) -> None:
         nonlocal calls
@@ -207,7 +207,7 @@ def test_an_interrupted_erasure_goes_on(
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(erasure, "delete_keys", killed)
+        patch.setattr(sweeping, "delete_keys", killed)
         with pytest.raises(Killed):
             erase(ADA)
     done = erase(ADA)
@@ -221,16 +221,16 @@ def test_passes_go_on_until_nothing_is_found(
     """Rows of writers that did not know of the tombstone are found by the next pass."""
     make_item(id="first", user_id=ADA)
     late = [MemoryItem(id="late", user_id=ADA, session_id="s", item_type="message")]
-    forget = erasure._Work._forget_caches
+    forget = caches.forget
 
-    def forget_and_write(self: Any) -> None:
-        forget(self)
+    def forget_and_write(*args: Any) -> None:
+        forget(*args)
         if late:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(tombstones, "refuse", lambda owners, using: None)
                 late.pop().save()
 
-    monkeypatch.setattr(erasure._Work, "_forget_caches", forget_and_write)
+    monkeypatch.setattr(caches, "forget", forget_and_write)
     done = erase(ADA)
     assert done.counts["memory_items"] == 2
     assert not MemoryItem.all_objects.exists()

@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from memory import breaker
 from memory.breaker import Unavailable
 from memory.exceptions import ConnectionError
-from memory.lifecycle import erasure
+from memory.lifecycle import caches, erasure
 from memory.lifecycle.erasure import erase
 from memory.lifecycle.scrubbing import forget_snapshots
 from memory.models import MemoryItem
@@ -51,14 +51,14 @@ def test_a_long_scan_does_not_open_the_circuit(
 def test_a_redis_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """By an erasure that waits; one that does not says so at once."""
     answers = [Unavailable("down")] * 2
-    forget = erasure._Work._forget_snapshots
+    forget = caches.forget_snapshots
 
-    def fails_twice(self: Any) -> None:
+    def fails_twice(user_id: str) -> int:
         if answers:
-            raise ConnectionError("Redis cannot be reached") from answers.pop()
-        forget(self)
+            raise answers.pop()
+        return forget(user_id)
 
-    monkeypatch.setattr(erasure._Work, "_forget_snapshots", fails_twice)
+    monkeypatch.setattr(caches, "forget_snapshots", fails_twice)
     with pytest.raises(ConnectionError):
         erase("ada", wait=False)
     assert erase("ada").state is erasure.State.FINISHED
