@@ -148,13 +148,14 @@ def of_request(request: HttpRequest, response: HttpResponseBase) -> Record | Non
     method, form = str(request.method), _form(request) if channel == ADMIN else {}
     action = str(form.get("action", ""))  # of a change list, which asks before it deletes
     asks = action.startswith("delete") and "post" not in form
+    values = (match.kwargs, _lists(request.GET), form, _body(response), data)
     return Record(
         channel,
         action_of("GET" if asks else method, f"{action}_{match.url_name}"),
         f"{method} {match.view_name} {action}".rstrip(),
         str(getattr(request.user, "get_username", str)() if hasattr(request, "user") else ""),
         model,
-        tuple(chain.from_iterable(map(ids_in, (match.kwargs, _lists(request.GET), form, _body(response), data)))),
+        tuple(dict.fromkeys(chain.from_iterable(map(ids_in, values)))),
         len(rows) if isinstance(rows, Sequence) else None,
         str(response.status_code),
     )
