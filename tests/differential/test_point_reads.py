@@ -20,6 +20,8 @@ from .test_json import EQUAL, NUMBERS, ROW, STORED
 from .test_queries import fill
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "200"))
+# Six queries in a transaction, some of them merges of a hundred calls: an example takes as long as twenty others.
+OWN_ROWS_EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60"))
 FILTERS = st.lists(st.tuples(st.sampled_from(["filter", "exclude"]), leaf() | CONDITIONS), min_size=1, max_size=2).map(
     tuple
 )
@@ -91,7 +93,7 @@ def written(alias: str, records: list[dict[str, Any]], filters: tuple[tuple[str,
 class TestOwnRows:
     """Random rows and conditions, in a transaction that has written some of the rows."""
 
-    @examples(EXAMPLES)
+    @examples(OWN_ROWS_EXAMPLES)
     @given(records=rows(6), filters=FILTERS)
     def test_same_answer(self, records: list[dict[str, Any]], filters: tuple[tuple[str, Q], ...]) -> None:
         """Slices, `count()`, `exists()` and `first()` by SQLite and by the engine."""
