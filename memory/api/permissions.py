@@ -52,10 +52,7 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Check the token, if there is one."""
-        allows = getattr(request.auth, "allows", None)
-        scope = scope_of(str(request.method), getattr(view, "action", None))
-        if allows is not None and not allows(scope):
-            raise InsufficientScope(scope)
+        require_scope(request, scope_of(str(request.method), getattr(view, "action", None)))
         return True
 
 
@@ -68,6 +65,13 @@ class MayErasePerson(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Check the user and the token."""
         return bool(request.user.has_perm(ERASE_PERSON)) and only_owner(request) in ("", view.kwargs.get("user_id"))
+
+
+def require_scope(request: Request, scope: str) -> None:
+    """Raise `InsufficientScope` if the request has a token without this scope."""
+    allows = getattr(request.auth, "allows", None)
+    if allows is not None and not allows(scope):
+        raise InsufficientScope(scope)
 
 
 def scope_of(method: str, action: str | None) -> str:

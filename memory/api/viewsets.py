@@ -36,7 +36,7 @@ from .etags import ETAG, TAGGED, Preconditions, etag_of, preconditions
 from .fields import id_taken, prohibits_nul
 from .idempotency import Claim, once
 from .pagination import PAGE_BYTES, HistoryPagination, up_to
-from .permissions import acts_for_any_user, may_act_for, principal
+from .permissions import WRITE, acts_for_any_user, may_act_for, principal, require_scope
 
 
 class RecordViewSet(
@@ -336,6 +336,8 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
         serializer = serializers.QuestionsSerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
+        if values["touch"]:
+            require_scope(request, WRITE)
         items = MemoryItem.objects.all()
         filterset = filters.MemoryItemQuestions(serializer.parameters, queryset=items, request=request)
         if not filterset.is_valid():

@@ -17,7 +17,7 @@ from memory.exceptions import ConnectionError, StorageError, translated
 from memory.models import AgentData, MemoryItem, UserSession
 
 from .conftest import codes
-from .test_costs import REQUESTS, sent, write
+from .test_costs import REQUESTS, TOUCH, sent, write
 
 ITEMS = "/api/memory-items/"
 CLIENTS, ROUNDS = 8, 4
@@ -159,12 +159,11 @@ def test_failures_of_writes_have_a_code(
         assert "12,345,678 bytes; the limit is 10,000,000" in found["message"]
 
 
-TOUCH = "memory-items", "touch"
 WRITES = {
     operation: request
     for operation, request in REQUESTS.items()
     if request[0] != "get" and operation[1] not in ("bulk_get", "check_duplicate", "context", "search_many")
-} | {TOUCH: ("post", "memory-items/search/", {"questions": ["train"], "touch": True})}
+} | TOUCH
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -193,7 +192,7 @@ def test_failures_of_every_write_have_a_code(
         answers[operation] = response.status_code, found["code"], bool(found.get("fields", {}).get("id"))
     # What a search notes as used is not known before it has searched, and may be noted again.
     expected = dict.fromkeys(WRITES, (status, code, code == "outcome_unknown"))
-    assert answers == expected | {TOUCH: (status, code, False)}
+    assert answers == expected | dict.fromkeys(TOUCH, (status, code, False))
 
 
 @transactional

@@ -11,6 +11,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from memory.access.models import AccessToken
 from memory.api.urls import router
 from memory.models import AgentData, MemoryItem, UserSession
 from memory.search.known import cache
@@ -61,9 +62,14 @@ REQUESTS: Mapping[tuple[str, str], tuple[str, str, Any]] = {
     ("sessions", "history"): ("get", "sessions/ada:s0/history/?limit=4", None),
     ("people", "erasure"): ("get", "people/ada/erase/", None),
 }
+TOUCH: Mapping[tuple[str, str], tuple[str, str, Any]] = {
+    ("memory-items", "touch"): ("post", "memory-items/search/", {"questions": ["train"], "touch": True}),
+}
+"""A search that writes."""
+SCOPES = (("read",), ("write",), ("forget",), ("write", "forget"), ("read", "forget"))
 READ_ONLY = {"id", "created_at", "written", "content_hash"}
-# Costs that are those of the person, who is deleted.
-OF_A_PERSON = {("people", "erase")}
+ERASURE: Mapping[tuple[str, str], tuple[str, str, Any]] = {("people", "erase"): ("post", "people/ada/erase/", {})}
+"""Its cost is that of the person."""
 
 
 def operations() -> set[tuple[str, str]]:
@@ -117,7 +123,7 @@ def statements(client: APIClient) -> dict[tuple[str, str], int]:
 
 def test_every_operation_has_a_request() -> None:
     """A new one fails here until it has one."""
-    assert operations() == REQUESTS.keys() | OF_A_PERSON
+    assert operations() == REQUESTS.keys() | ERASURE.keys()
 
 
 def test_a_request_has_as_many_statements_whatever_is_stored(
@@ -132,3 +138,29 @@ def test_a_request_has_as_many_statements_whatever_is_stored(
     write(0, MANY)
     many = statements(client)
     assert {one: (few[one], many[one]) for one in few if many[one] > few[one]} == {}
+
+
+NEEDED = {"get": "read", "post": "write", "put": "write", "patch": "write", "delete": "forget"}
+NEEDED_BY = dict.fromkeys(("bulk_get", "check_duplicate", "context", "search_many"), "read") | dict.fromkeys(
+    ("bulk_delete", "erase"), "forget"
+)
+"""By method, and by the actions whose method says something else."""
+
+
+def test_every_operation_needs_a_scope(make_user: Callable[..., Any]) -> None:
+    """Without it a token is refused, and nothing is written; a token that may only read changes nothing."""
+    user = make_user("ada", permissions=("erase_person",))
+    clients = {scopes: APIClient() for scopes in SCOPES}
+    for scopes, client in clients.items():
+        client.credentials(HTTP_AUTHORIZATION=f"Token {AccessToken.objects.issue(user, scopes)[1]}")
+    write(0, FEW)
+    for operation, request in {**REQUESTS, **TOUCH, **ERASURE}.items():
+        needed = "write" if operation in TOUCH else NEEDED_BY.get(operation[1], NEEDED[request[0]])
+        for scopes, client in clients.items():
+            if needed in scopes and needed != "read":
+                continue
+            with CaptureQueriesContext(connections["memory"]) as captured:
+                response = sent(client, request)
+            assert response.status_code == (200 if needed in scopes else 403), (operation, scopes, response.content)
+            changes = [one["sql"] for one in captured if one["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+            assert changes == [], (operation, scopes)
