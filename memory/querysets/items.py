@@ -202,7 +202,7 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
     touch.alters_data = True  # type: ignore[attr-defined]
 
     def without_search_data(self) -> Self:
-        """Defer the fields that only search reads (terms, vector, their versions): they are larger than most texts.
+        """Defer the fields that only search reads: the vector of a text is larger than most texts.
 
         For reading: saving such an item updates it, and raises if it was deleted meanwhile.
         """

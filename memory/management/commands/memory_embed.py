@@ -1,4 +1,4 @@
-"""`manage.py memory_embed`: compute missing terms and vectors of items."""
+"""`manage.py memory_embed`: compute the missing vectors of items."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from memory.search.embedders import EmbedderError
 
 
 class Command(EmbeddingCommand):
-    """Uses `MEMORY["EMBEDDER"]` and `MEMORY["LANGUAGE"]`."""
+    """Uses `MEMORY["EMBEDDER"]`."""
 
     help = (
-        "Compute the terms and vectors of items that were indexed with another embedder, language or release, or whose "
-        "remote embedding is pending. Concurrent changes of items are kept. The command can be interrupted and rerun."
+        "Compute the vectors of items that have one of another embedder, or whose remote embedding is pending. "
+        "Concurrent changes of items are kept. The command can be interrupted and rerun."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
