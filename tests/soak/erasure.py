@@ -23,6 +23,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -279,12 +280,15 @@ def soak(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         os.environ["MEMORY_DATABASE_URL"] = options.url or f"sqlite:///{database}"
     configure(options.check, options.write)
     from django.core.management import CommandError, call_command
+    from django.db import DatabaseError
 
     from memory.conf import memory_settings
+    from memory.contention import retried
     from memory.models import MemoryItem
 
     for alias in {"default", memory_settings.database}:
-        call_command("migrate", database=alias, verbosity=0)
+        # An emulator that has just begun answers late on a loaded machine.
+        retried(partial(call_command, "migrate", database=alias, verbosity=0), DatabaseError, 20)
     note(f"files in {folder}")
     began = time.monotonic()
     fill(people, options.items)
