@@ -8,7 +8,7 @@ database defaults) in the mirror.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import EmptyResultSet, FieldError
@@ -22,7 +22,7 @@ from ..query.lowering import Lowering, column_ref, key_fields, key_ref
 from ..query.plan import Compare, Get, Increments, Op, Outcome, Update, rows_of
 from ..statements import Text
 from ..values import server_time
-from ..values.document_ids import document_id, document_key, is_shortened
+from ..values.document_ids import document_id_or_none, document_key, is_shortened
 from ..values.types import Ref, plain
 from .document_keys import id_of_key
 from .insert_columns import refuse_invalid
@@ -189,41 +189,43 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         Constants are not passed to SQLite, which cannot represent all of them exactly (decimals with many digits).
         """
         constants = {field: value for field, value in given.items() if not hasattr(value, "as_sql")}
-        fields = [field for field in given if field not in constants]
-        keys = key_fields(self.query.model)
-        refs = [column_ref(field, self.connection) for field in keys]
-        columns = tuple(column_ref(field, self.connection) for field in (*fields, *constants))
-        returning = ", ".join(f'"{field.column}"' for field in (*keys, *fields))
+        computed = [field for field in given if field not in constants]
+        fields = (*computed, *constants)
+        columns = tuple(column_ref(field, self.connection) for field in fields)
 
         def writes(query: Any, watched: tuple[Ref, ...]) -> Updates:
-            inner_query = query.clone()
-            inner_query.related_updates = {}
-            inner_query.values = [value for value in query.values if value[0] not in constants]
-            self.inner = mirror.compiler(inner_query)
-            sql, params = self.inner.as_sql()
-            sql = f"{sql} RETURNING {returning}"
-            unsupported = ("update() with an expression",)
-            with self.mirror_for(sql, params, unsupported, versions_of=query.base_table) as versions:
-                rows = mirror.returning(sql, params)
-            convert = [from_sqlite(f, self.connection, mirror.connection) for f in (*keys, *fields)]
-            updates = {}
-            for row in rows:
-                found = [
-                    value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)
-                ]
-                key, values = tuple(found[: len(keys)]), [*found[len(keys) :], *constants.values()]
-                for field, value in zip((*fields, *constants), values, strict=True):
+            updates: dict[str, Update] = {}
+            for name, version, found in self.computed_in_mirror(query, computed):
+                values = (*found, *constants.values())
+                for field, value in zip(fields, values, strict=True):
                     refuse_invalid(field, value)
-                name = id_of_key(key, refs)
-                [version] = self.expected_versions([versions[key]])
-                updates[name] = Update(query.base_table, name, columns, tuple(values), version=version)
-            targets = self.with_values(
-                TargetRows(tuple(updates), tuple(one.version for one in updates.values())), watched
-            )
+                updates[name] = Update(query.base_table, name, columns, values, version=version)
+            versions = tuple(update.version for update in updates.values())
+            targets = self.with_values(TargetRows(tuple(updates), versions), watched)
             return [updates[name] for name in targets.ids], targets.rows
 
-        mirror = self.connection.mirror
         return self.retry_stale(writes, columns)
+
+    def computed_in_mirror(self, query: Any, fields: Sequence[Any]) -> Iterator[tuple[str, Any, list[Any]]]:
+        """Each row of an UPDATE that the mirror runs: its document id, its expected version, and its new values of
+        `fields`, the only ones that are updated there."""
+        mirror, keys = self.connection.mirror, key_fields(self.query.model)
+        refs = [column_ref(field, self.connection) for field in keys]
+        selected = (*keys, *fields)
+        convert = [from_sqlite(field, self.connection, mirror.connection) for field in selected]
+        update = query.clone()
+        update.related_updates = {}
+        update.values = [value for value in query.values if value[0] in fields]
+        self.inner = mirror.compiler(update)
+        sql, params = self.inner.as_sql()
+        sql = f"{sql} RETURNING " + ", ".join(f'"{field.column}"' for field in selected)
+        with self.mirror_for(sql, params, ("update() with an expression",), versions_of=query.base_table) as versions:
+            rows = mirror.returning(sql, params)
+        for row in rows:
+            found = [value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)]
+            key = tuple(found[: len(keys)])
+            [version] = self.expected_versions([versions[key]])
+            yield id_of_key(key, refs), version, found[len(keys) :]
 
     def retry_stale(self, writes: Callable[[Any, tuple[Ref, ...]], Updates], columns: Sequence[Ref]) -> int:
         """The number of rows written. Rows that changed in the meantime are selected and written again.
@@ -288,10 +290,7 @@ def pk_condition_id(lowering: Lowering, condition: Any, key: Any) -> str | None:
     ref = key_ref(key.model, lowering.connection)
     if not isinstance(found, Compare) or found.ref != ref or found.op is not Op.EQ:
         return None
-    try:
-        return document_id(found.value, ref.kind)
-    except ValueError:
-        return None
+    return document_id_or_none(found.value, ref.kind)
 
 
 def increment(field: Any, value: Any) -> int | float | None:
