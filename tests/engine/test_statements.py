@@ -243,7 +243,7 @@ def test_other_commands_work_while_statements_are_logged(notes: None) -> None:
 class OwnWrites(NumRPCsMixin, TestCase):
     """What a transaction knows already takes no call, and is a statement nevertheless."""
 
-    def test_it(self) -> None:
+    def test_a_statement_on_own_rows_takes_no_call(self) -> None:
         """The call looks up whether the new key is taken."""
         with self.assertNumQueries(2), self.assertNumRPCs(1):  # type: ignore[union-attr]
             Note.objects.create(id="a")
@@ -256,7 +256,7 @@ class OwnWrites(NumRPCsMixin, TestCase):
 class Parents(TransactionTestCase):
     """An UPDATE of a parent's table is a statement of its own."""
 
-    def test_related_updates(self) -> None:
+    def test_each_table_has_a_statement(self) -> None:
         Hall.objects.create(name="a", code="1")
         with CaptureQueriesContext(connection) as captured:
             Hall.objects.filter(name="a").update(name="b", code="2")
@@ -266,7 +266,7 @@ class Parents(TransactionTestCase):
 class Forbidden(SimpleTestCase):
     """No statement is sent in a test that may not use the database."""
 
-    def test_it(self) -> None:
+    def test_a_query_is_refused_before_it_is_sent(self) -> None:
         with pytest.raises(AssertionError, match="not allowed"):
             Note.objects.get(pk="n1")
         with pytest.raises(AssertionError, match="not allowed"):

@@ -113,12 +113,12 @@ class TestRolledBack(TestCase):
         assert create(1) == [3]
         assert list(Author.objects.order_by("pk").values_list("pk", flat=True)) == [1, 2, 3]
 
-    def test_one(self) -> None:
-        """The ids of a block that is rolled back are used again, as on SQLite."""
+    def test_ids_of_a_rolled_back_block_are_used_again(self) -> None:
+        """As on SQLite."""
         self.ids()
 
-    def test_another(self) -> None:
-        """The same ids again."""
+    def test_another_test_begins_with_the_same_ids(self) -> None:
+        """Whichever of the two runs first."""
         self.ids()
 
     def test_a_counter_is_read_in_the_statement(self) -> None:

@@ -499,8 +499,8 @@ class TestATest(TestCase):
         Note.objects.create(id="mine")
         assert Note.objects.get().pk == "mine"
 
-    def test_and_again(self) -> None:
-        """The same, in the reverse order."""
+    def test_another_test_begins_with_the_data_of_the_class(self) -> None:
+        """Whichever of the two runs first."""
         self.test_each_test_begins_with_the_data_of_the_class()
 
     def test_a_duplicate_key_is_refused_at_once(self) -> None:
