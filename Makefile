@@ -17,7 +17,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS
 ON_EVERY_ENGINE = tests/models tests/test_distances.py tests/api tests/admin tests/interchange \
   tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py \
   tests/health/test_views.py tests/cache/test_history.py tests/orchestra/test_demo.py
-ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/models tests/api tests/admin tests/interchange tests/search tests/health \
+ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/models tests/sealing tests/api tests/admin tests/interchange tests/search tests/health \
   tests/cache tests/stores tests/contract tests/orchestra
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
   admin/test_browser interchange/test_documentation interchange/test_memory \
@@ -56,7 +56,7 @@ test-suites:
 test-core:
 	$(PYTEST) --ds=tests.engine.settings --confcutdir=tests/engine tests/engine
 	MEMORY_TEST_ENGINE=firestore $(PYTEST) -m "not embedded and not long" tests/models tests/api/test_crud.py
-	$(PYTEST) $(ON_ONE_VERSION) $(wildcard tests/test_*.py) tests/models tests/sqlite tests/testing \
+	$(PYTEST) $(ON_ONE_VERSION) $(wildcard tests/test_*.py) tests/models tests/sealing tests/sqlite tests/testing \
 	  tests/project/test_costs.py tests/api tests/admin tests/deploy/test_installed_elsewhere.py
 
 test-firestore: .venv/develop  ## Run the app's tests on Firestore's emulator: about ten minutes
