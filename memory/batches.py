@@ -1,4 +1,4 @@
-"""Rows in lists: of what one statement names, and of what one transaction can hold."""
+"""Rows in batches: of what one statement names (`batches`), and of what one transaction can hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.db import connections, models
 
-from memory.backends.firestore.values.batching import batches
+from memory.backends.firestore.values.batching import batches as batches
 
 from .cache import Conversation
 from .record_sizes import record_size

@@ -8,8 +8,7 @@ from typing import Final
 from django.db import connections
 from django.utils import timezone
 
-from memory.backends.firestore.values.batching import batches
-from memory.batches import ROWS_AT_ONCE
+from memory.batches import ROWS_AT_ONCE, batches
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.querysets.scan import streamed

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 
 from memory.backends.firestore.batch_fetch import Counted, fetch
-from memory.backends.firestore.values.batching import batches
+from memory.batches import batches
 
 MOST_COUNTED: Final = 100_000
 """The limit of a count, unless another one is given: at most 101 reads on Firestore."""

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from memory.backends.firestore.values.batching import batches
+from memory.batches import batches
 
 from .. import history
 from ..models import MemoryItem, UserSession

@@ -13,9 +13,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.db import connections, models, router
 
-from memory.backends.firestore.values.batching import batches
-
-from ..batches import ROWS_AT_ONCE
+from ..batches import ROWS_AT_ONCE, batches
 from ..contention import retried_on_contention, write_transaction
 from .inventory import Holding
 

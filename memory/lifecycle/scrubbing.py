@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db import OperationalError, connections
 
 from memory.backends import clock
-from memory.backends.firestore.values.batching import batches
+from memory.batches import batches
 
 from ..breaker import KEYS_AT_ONCE, literal
 from ..coherence import redis_cache_of

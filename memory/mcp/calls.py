@@ -17,8 +17,8 @@ from django.db import IntegrityError, connections
 from memory import history
 from memory.api.errors import naming
 from memory.api.pagination import PAGE_BYTES, up_to
-from memory.backends.firestore.values.batching import batches
 from memory.backends.firestore.values.sizes import ByteBudget
+from memory.batches import batches
 from memory.conf import memory_settings
 from memory.contention import in_transaction, write_transaction
 from memory.models import MemoryItem, UserSession

@@ -15,10 +15,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
-from memory.backends.firestore.values.batching import batches
-
 from .. import limits, sealing
-from ..batches import ROWS_AT_ONCE
+from ..batches import ROWS_AT_ONCE, batches
 from ..conf import memory_settings
 from ..fields import AnyJSONField, DocumentIdField, NameField, new_id
 from ..tombstones import Guarded

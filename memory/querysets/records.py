@@ -12,10 +12,9 @@ from django.db import connections, models
 from django.utils.functional import cached_property
 
 from memory.backends.firestore.querysets import FirestoreQuerySet
-from memory.backends.firestore.values.batching import batches
 
 from .. import sealing
-from ..batches import ROWS_AT_ONCE, Place, places_of, transactions_of
+from ..batches import ROWS_AT_ONCE, Place, batches, places_of, transactions_of
 from ..conf import memory_settings
 from ..contention import retry_on_contention, write_lock, write_transaction
 from ..retention import policies_of

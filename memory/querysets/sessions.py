@@ -8,9 +8,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from memory.backends.firestore.querysets import FirestoreQuerySet
-from memory.backends.firestore.values.batching import batches
 
-from ..batches import ROWS_AT_ONCE, Activity, activities, places_of
+from ..batches import ROWS_AT_ONCE, Activity, activities, batches, places_of
 from ..cache import Conversation
 from ..contention import retry_on_contention, write_lock
 from ..telemetry import CREATE_SESSION, DELETE_SESSION, UPDATE_SESSION, traced

@@ -26,7 +26,7 @@ from django.db import IntegrityError, OperationalError, connections
 from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
-from memory.backends.firestore.values.batching import batches
+from memory.batches import batches
 from memory.contention import in_transaction, is_contention, write_transaction
 from memory.exceptions import PersonErased
 from memory.fields import new_id

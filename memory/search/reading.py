@@ -17,7 +17,7 @@ import numpy as np
 from django.utils import timezone
 from numpy.typing import NDArray
 
-from memory.backends.firestore.values.batching import batches
+from memory.batches import batches
 from memory.conf import memory_settings
 from memory.models import SearchSegment
 from memory.sealing import open_bytes

@@ -18,8 +18,8 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from memory.backends.clock import real_time
-from memory.backends.firestore.values.batching import batches
 from memory.backends.firestore.values.sizes import ByteBudget
+from memory.batches import batches
 from memory.conf import memory_settings
 from memory.contention import in_transaction
 from memory.embedding import is_remote

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from django.db import connections
 
-from memory.backends.firestore.values.batching import batches
+from memory.batches import batches
 from memory.conf import configured_embedder, memory_settings
 from memory.embedding import Embedder, EmbedderError, Vectors, is_remote, model_name
 from memory.models import MemoryItem

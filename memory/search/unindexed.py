@@ -19,8 +19,8 @@ import numpy as np
 from django.db import connections
 from numpy.typing import NDArray
 
-from memory.backends.firestore.values.batching import batches
 from memory.backends.firestore.values.sizes import size_of
+from memory.batches import batches
 from memory.embedding import Vectors
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet

@@ -7,9 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from memory.backends.firestore.values.batching import batches
-
-from ..batches import ROWS_AT_ONCE
+from ..batches import ROWS_AT_ONCE, batches
 from ..extras import MissingExtra
 from ..models import (
     AgentCheckpoint,

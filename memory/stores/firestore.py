@@ -11,9 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
 
-from memory.backends.firestore.values.batching import batches
-
-from ..batches import ROWS_AT_ONCE
+from ..batches import ROWS_AT_ONCE, batches
 from ..conf import memory_settings
 from ..contention import retry_on_contention, write_transaction
 from ..exceptions import StorageError, storage_errors

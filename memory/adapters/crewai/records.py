@@ -18,8 +18,7 @@ from django.db import IntegrityError, connections
 from pydantic_core import to_jsonable_python
 
 from memory.adapters.subtrees import below, in_order, is_current, ranked, sessions
-from memory.backends.firestore.values.batching import batches
-from memory.batches import ROWS_AT_ONCE
+from memory.batches import ROWS_AT_ONCE, batches
 from memory.contention import in_transaction, retried_on_contention, write_transaction
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet

@@ -11,8 +11,7 @@ from django.db import IntegrityError, connections
 from django.db.models import QuerySet
 
 from memory.adapters.paths import digest
-from memory.backends.firestore.values.batching import batches
-from memory.batches import ROWS_AT_ONCE
+from memory.batches import ROWS_AT_ONCE, batches
 from memory.contention import in_transaction, retried_on_contention, write_transaction
 from memory.exceptions import StorageError, ValidationError
 from memory.fields import new_id

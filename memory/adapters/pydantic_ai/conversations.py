@@ -15,8 +15,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from memory.adapters.paths import digest
-from memory.backends.firestore.values.batching import batches
-from memory.batches import ROWS_AT_ONCE
+from memory.batches import ROWS_AT_ONCE, batches
 from memory.contention import retried_on_contention, write_transaction
 from memory.history import recent, session
 from memory.models import MemoryItem, UserSession
