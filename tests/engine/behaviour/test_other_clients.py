@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -33,11 +34,20 @@ def _point(message: Any) -> None:
     message.geo_point_value.latitude, message.geo_point_value.longitude = 1.5, -2.5
 
 
+def _nest(message: Any, values: dict[str, Any]) -> None:
+    """Each value in a map inside the map, and in a list if Firestore allows it."""
+    for name, value in values.items():
+        message.map_value.fields["map"].map_value.fields[name].CopyFrom(value)
+        if name not in ("array", "vector"):
+            message.map_value.fields["list"].array_value.values.append(value)
+
+
 VALUES: Final[dict[str, Any]] = {
     "null": _made(lambda message: setattr(message, "null_value", 0)),
     "boolean": _made(lambda message: setattr(message, "boolean_value", True)),
     "integer": _made(lambda message: setattr(message, "integer_value", 7)),
     "double": _made(lambda message: setattr(message, "double_value", 2.5)),
+    "infinity": _made(lambda message: setattr(message, "double_value", float("inf"))),
     "timestamp": codec.value(datetime.datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=datetime.UTC), Kind.DATETIME),
     "text": _made(lambda message: setattr(message, "string_value", "seven")),
     "empty": _made(lambda message: setattr(message, "string_value", "")),
@@ -48,7 +58,13 @@ VALUES: Final[dict[str, Any]] = {
     "map": codec.value({"a": {"b": [True]}}, Kind.JSON),
     "vector": codec.value([0.5], Kind.VECTOR),
 }
+VALUES["nested"] = _made(lambda message: _nest(message, dict(VALUES)))
 COLUMNS: Final = [field for field in Everything._meta.concrete_fields if not field.primary_key]
+
+
+def spelled(value: Any) -> str:
+    """A value with its type; the keys of maps, which have no order, are sorted."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else repr(value)
 
 
 def stored(row: Everything) -> Any:
@@ -78,7 +94,7 @@ def test_each_value_is_read_alike_or_refused_with_its_place(column: models.Field
         found = []
         for query in (rows, rows.annotate(one=Value(1)).filter(pk__gt=0, slug__icontains="")):
             try:
-                found.append(repr(getattr(query.only(column.name).get(), column.attname)))
+                found.append(spelled(getattr(query.only(column.name).get(), column.attname)))
             except UnreadableValue as error:
                 assert f"Column {column.column!r} of document {id!r} of 'engine_everything'" in str(error)  # noqa: PT017
                 found.append("refused")

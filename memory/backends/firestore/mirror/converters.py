@@ -71,7 +71,7 @@ def _instant(value: datetime.datetime | None, zone: datetime.tzinfo | None) -> d
 
 
 def _json_text(value: Any) -> str:
-    """JSON text. NaN and infinities, which other clients may have stored and SQLite rejects, become null."""
+    """JSON text. NaN and infinities, which SQLite rejects, become null: the text of an escaped value may have them."""
     if value is JSON_NULL:
         return "null"
     try:

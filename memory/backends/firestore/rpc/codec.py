@@ -362,6 +362,7 @@ _WIRE_DECODERS: Final[Mapping[str | None, Decoder]] = {
 }
 _MEMBER_DECODERS: Final[Mapping[str | None, Decoder]] = {
     **_WIRE_DECODERS,
+    "double_value": json_forms.read_double,
     "timestamp_value": json_forms.read_timestamp,
     "bytes_value": json_forms.read_bytes,
     "reference_value": json_forms.read_reference,
@@ -396,6 +397,8 @@ def _decode_text(message: Message) -> Any:
 def _decode_integer(message: Message) -> Any:
     if message.HasField("double_value"):
         value = message.double_value
+        if not -(2.0**63) <= value < 2.0**63:  # nor NaN
+            raise ValueError(f"the double {value}")
         return int(value) if value.is_integer() else value
     return message.integer_value or (0 if message.HasField("integer_value") else _null(message))
 

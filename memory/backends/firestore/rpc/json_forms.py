@@ -7,6 +7,7 @@ that was read and saved holds what it held before:
     {"$bytes": "AQI="}                               Base64
     {"$reference": "projects/P/databases/D/documents/C/I"}
     {"$geopoint": [59.9, 10.7]}                      latitude, longitude
+    {"$double": "NaN"}                               also "Infinity" and "-Infinity"
     {"$vector": [0.5, 1.0]}                          (see the codec)
 """
 
@@ -15,11 +16,13 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-TIMESTAMP, BYTES, REFERENCE, GEOPOINT = "$timestamp", "$bytes", "$reference", "$geopoint"
+TIMESTAMP, BYTES, REFERENCE, GEOPOINT, DOUBLE = "$timestamp", "$bytes", "$reference", "$geopoint", "$double"
+DOUBLES: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6}|\d{9})Z\Z")
@@ -49,6 +52,14 @@ def read_geopoint(message: Any) -> dict[str, Any]:
     return {GEOPOINT: [message.geo_point_value.latitude, message.geo_point_value.longitude]}
 
 
+def read_double(message: Any) -> Any:
+    """A double, or the form of one that is no number of JSON."""
+    value = message.double_value
+    if math.isfinite(value):
+        return value
+    return {DOUBLE: "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+
+
 def _write_timestamp(message: Any, value: Any) -> None:
     found = _INSTANT.match(value)
     if found is None:
@@ -75,11 +86,18 @@ def _write_geopoint(message: Any, value: Any) -> None:
     message.geo_point_value.latitude, message.geo_point_value.longitude = latitude, longitude
 
 
-_FORMS: Final[Mapping[str, tuple[Callable[[Any, Any], None], Callable[[Any], dict[str, Any]]]]] = {
+def _write_double(message: Any, value: Any) -> None:
+    if value not in DOUBLES:
+        raise ValueError
+    message.double_value = DOUBLES[value]
+
+
+_FORMS: Final[Mapping[str, tuple[Callable[[Any, Any], None], Callable[[Any], Any]]]] = {
     TIMESTAMP: (_write_timestamp, read_timestamp),
     BYTES: (_write_bytes, read_bytes),
     REFERENCE: (_write_reference, read_reference),
     GEOPOINT: (_write_geopoint, read_geopoint),
+    DOUBLE: (_write_double, read_double),
 }
 
 
