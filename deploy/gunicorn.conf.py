@@ -37,8 +37,8 @@ worker_tmp_dir = str(MEMORY) if MEMORY.is_dir() else None
 preload_app = True  # workers share the memory of what this process loads, and start at once
 
 
-def when_ready(server: object) -> None:
-    """Load models before workers are forked, which then have no models of their own."""
+def on_starting(server: object) -> None:
+    """Load models before the port is opened and workers are forked, which then have no models of their own."""
     from orchestra.warm import warm_up  # needs Django's settings, which this process has loaded
 
     warm_up()
