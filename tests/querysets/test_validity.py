@@ -321,6 +321,27 @@ def test_a_history_as_of_now_costs_what_a_plain_one_costs(meter: Meter) -> None:
 
 
 @pytest.mark.firestore_emulator
+def test_a_policy_by_count_costs_a_count_of_each_owner(meter: Meter, settings: Any) -> None:
+    """Of the one that a read names, or of those whose records it reads, whatever their number; and where it ends."""
+    now, rows = timezone.now(), MemoryItem.objects.using("metered")
+    rows.bulk_create(
+        MemoryItem(id=f"i{n:02}", user_id=f"u{n % 3}", item_type="fact", timestamp=now - n * DAY) for n in range(1, 25)
+    )
+
+    def read(user_id: str | None = None) -> tuple[int, int]:
+        items = MemoryItem.objects.using("metered").all()
+        return cost(meter, lambda: list((items if user_id is None else items.for_user(user_id)).recent(6)))
+
+    assert read() == read("u1") == (6, 1)
+    settings.MEMORY = {**settings.MEMORY, "RETENTION": [{"count": 100}]}
+    assert read("u1") == (7, 2)  # a count is billed as one document
+    assert read()[1] == 1 + 3
+    settings.MEMORY = {**settings.MEMORY, "RETENTION": [{"count": 7}]}  # each has eight
+    assert read("u1")[1] == 3
+    assert read()[1] == 1 + 2 * 3
+
+
+@pytest.mark.firestore_emulator
 def test_use_is_written_once_a_day_on_firestore(meter: Meter) -> None:
     """One document for an item; nothing for those that were noted."""
     rows = MemoryItem.objects.using("metered")
