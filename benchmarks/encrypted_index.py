@@ -102,7 +102,7 @@ def read_through(server: Any, conversations: list[Any]) -> list[bytes]:
     """The values that Redis has after the conversations were read and searched."""
     from memory import history
     from memory.models import MemoryItem, UserSession
-    from memory.search import known
+    from memory.search import segment_cache
     from memory.search.encrypted import is_searched
 
     with server.client() as client:
@@ -111,7 +111,7 @@ def read_through(server: Any, conversations: list[Any]) -> list[bytes]:
             for session in UserSession.objects.filter(user_id=conversation.id).values_list("session_id", flat=True):
                 history.recent(conversation.id, session, 200)
             if is_searched():
-                known.cache.forget("memory", conversation.id)
+                segment_cache.cache.forget("memory", conversation.id)
                 MemoryItem.objects.search("Where does she live?", user_id=conversation.id)
         found: list[bytes] = []
         for key in client.scan_iter():

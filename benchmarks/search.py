@@ -129,7 +129,7 @@ def metered() -> Iterator[Any]:
 def on_firestore(sizes: Sequence[int], words: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]:
     """The most documents and calls of a search, by memory size: without a cache, and later. The tail is full."""
     from memory.conf import memory_settings
-    from memory.search.known import cache
+    from memory.search.segment_cache import cache
 
     found, there = [], 0
     with metered() as meter:

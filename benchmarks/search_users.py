@@ -74,7 +74,7 @@ def main() -> None:
 def measured(users: int, items: int) -> float:
     """Print how the process grows; return the most MiB by which it has grown."""
     from memory.models import MemoryItem
-    from memory.search.known import cache
+    from memory.search.segment_cache import cache
 
     from .search import words_and_questions
 

@@ -53,8 +53,8 @@ def forget_in_time(function: Callable[[], None], seconds: float = REDIS_SECONDS)
 def _forget_search(user_id: str, alias: str, is_erased: Callable[[str], bool] | None) -> None:
     if missing("search"):
         return
-    from ..search import known, shared  # slow to import, and an extra
+    from ..search import segment_cache, shared_segments  # slow to import, and an extra
 
-    known.cache.forget(alias, user_id)
+    segment_cache.cache.forget(alias, user_id)
     if is_erased is not None:
-        shared.forget_matching(is_erased)
+        shared_segments.forget_matching(is_erased)

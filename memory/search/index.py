@@ -14,7 +14,7 @@ from memory.text_index import Results, SearchOptions
 from memory.usage import timed_searches
 
 from . import indexing, recall
-from .later import embed_later
+from .background import embed_later
 
 
 class TextSearch:

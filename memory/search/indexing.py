@@ -1,7 +1,7 @@
 """Computes the fields of an item that search uses: the vector of its text, and the model that produced it.
 
 An item is pending if its `embedding_model` is not the configured embedder: search has no vector of it. With a remote
-embedder items are pending after every write, until `later` or `manage.py memory_embed` completes them.
+embedder items are pending after every write, until `background` or `manage.py memory_embed` completes them.
 """
 
 from __future__ import annotations

@@ -33,12 +33,12 @@ from memory.fields import new_id
 from memory.models import SearchIndex, SearchSegment, id_of_user
 
 from . import directory as directories
-from . import shared
+from . import shared_segments
 from .choosing import is_large, is_summarised, needed
 from .directory import SUMMARIES, Directory, Listed
 from .encrypted import as_stored, refuse_without_index
-from .known import NOT_SUMMARISED, Base, cache
 from .reading import ENTRIES_AT_ONCE, SegmentMissing, has_expired, read_base, read_summaries, segment_of
+from .segment_cache import NOT_SUMMARISED, Base, cache
 from .segments import MOST_BYTES, Segment, packed_in_parts, weight_of
 from .summaries import Summaries
 from .summaries import pack as pack_summaries
@@ -128,7 +128,7 @@ def erase(user_id: str, using: str) -> None:
         SearchIndex.objects.using(using).filter(pk=id_of_user(user_id)).delete()
         segments.filter(pk__in=ids).delete()
     cache.forget(using, user_id)
-    shared.forget(ids)
+    shared_segments.forget(ids)
 
 
 def _claim(user_id: str, using: str, lease: float) -> int:
@@ -198,7 +198,7 @@ class _Work:
         summaries, more = self._summarised([*kept, *listed], new_ones)
         replaced = self._replaced(merged, [*kept, *listed, *summaries])
         self._commit_all([*rows, *more], kept, listed, merged, summaries, newest, replaced)
-        shared.forget(replaced)
+        shared_segments.forget(replaced)
         return Packed(len(new), len(before.segment) - len(self.base.segment), len(kept) + len(listed))
 
     def _commit_all(

@@ -24,14 +24,14 @@ from memory.sealing import open_bytes
 from memory.snapshots import epoch_microseconds
 
 from . import directory as directories
-from . import shared
+from . import shared_segments
 from .appending import appended
 from .choosing import chosen, is_large
 from .corpus import Corpus
 from .directory import Directory
 from .features import Asked
-from .known import EMPTY, NOT_SUMMARISED, Base, Known, Summarised, cache
 from .known_filters import EVERYTHING, KnownFilters
+from .segment_cache import EMPTY, NOT_SUMMARISED, Base, Known, Summarised, cache
 from .segments import Segment, UnreadableSegment, unpack
 from .summaries import Summaries
 from .summaries import unpack as unpack_summaries
@@ -199,11 +199,11 @@ def read_rows(ids: Sequence[str], using: str) -> dict[str, bytes]:
     """Stored forms by id, from the shared cache and the database. Raises `SegmentMissing`."""
     if not ids:
         return {}
-    data = shared.get(ids)
+    data = shared_segments.get(ids)
     if missing := [one for one in ids if one not in data]:
         rows = SearchSegment.objects.using(using).filter(pk__in=missing).values_list("pk", "data")
         read = {pk: bytes(content) for pk, content in rows}
-        shared.put(read)
+        shared_segments.put(read)
         data |= read
     if len(data) < len(ids):
         raise SegmentMissing

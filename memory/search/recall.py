@@ -30,11 +30,11 @@ from memory.text_index import MOST_RESULTS, Results, SearchOptions, readable_que
 
 from . import choosing
 from . import directory as directories
+from .background import index_later
 from .corpus import HIDDEN, Corpus
 from .encrypted import refuse_without_index
 from .features import CONSIDERED
 from .known_filters import KnownFilters, by_id, known_filters
-from .later import index_later
 from .owner import one_user_of
 from .passing import looked_up
 from .preferring import Preference, candidates, extra_parts

@@ -29,7 +29,7 @@ from memory.snapshots import epoch_moment
 
 from .entries import BEGINNING
 from .features import Asked
-from .known import Base
+from .segment_cache import Base
 from .tail import AT_ONCE, Known, Maker, Source, Stored, time_of, with_columns
 from .terms import index_terms, stop_terms, words
 from .texts import Budget

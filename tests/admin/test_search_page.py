@@ -17,8 +17,8 @@ from django.test.utils import CaptureQueriesContext
 from memory.admin.search_page import marked, matcher
 from memory.models import MemoryItem, SearchLabel
 from memory.search.feedback import labelled_data
-from memory.search.known import cache
 from memory.search.labelled import read_conversations
+from memory.search.segment_cache import cache
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from memory.access.models import AccessToken
 from memory.api.urls import router
 from memory.models import AgentData, MemoryItem, UserSession
-from memory.search.known import cache
+from memory.search.segment_cache import cache
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 

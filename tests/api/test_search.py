@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from memory.models import MemoryItem
 from memory.search.embedders import EmbedderError
-from memory.search.known import cache
+from memory.search.segment_cache import cache
 from memory.testing.embedders import DeterministicEmbedder
 from tests.api.conftest import codes
 

@@ -13,7 +13,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from memory.models import MemoryItem
-from memory.search import later
+from memory.search import background
 from memory.search.embedders import EmbedderError
 from memory.testing.embedders import DeterministicEmbedder
 
@@ -60,7 +60,7 @@ def broken(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.Mo
     settings.MEMORY = {**settings.MEMORY, "EMBEDDER": f"{HERE}Broken"}
     monkeypatch.setattr(Broken, "made", staticmethod(WRONG[request.param]))
     yield
-    assert later.thread.wait(10)
+    assert background.thread.wait(10)
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -74,7 +74,7 @@ def test_no_write_fails_and_nothing_wrong_is_stored(
     some = [MemoryItem(user_id="ada", session_id="s", item_type="m", text_content=text) for text in texts]
     MemoryItem.objects.bulk_create(some)
     MemoryItem.objects.filter(pk="a").update(text_content="I painted the lake.")
-    assert later.thread.wait(10)
+    assert background.thread.wait(10)
     assert set(MemoryItem.objects.values_list("embedding_model", "text_embedding")) == {("", None)}
     with pytest.raises(CommandError, match=r"broken (failed|returned)"):
         call_command("memory_embed", stdout=io.StringIO(), stderr=io.StringIO())

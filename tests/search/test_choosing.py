@@ -17,10 +17,10 @@ from memory.search import directory as directories
 from memory.search.choosing import chosen, is_large
 from memory.search.directory import Listed
 from memory.search.features import asked
-from memory.search.known import cache
 from memory.search.known_filters import EVERYTHING, known_filters
 from memory.search.packing import erase, pack
 from memory.search.reading import read_base, read_memory
+from memory.search.segment_cache import cache
 from memory.search.segments import Segment, UnreadableSegment
 from memory.search.summaries import Summaries, unpack
 from memory.search.summaries import pack as packed

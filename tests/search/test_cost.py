@@ -13,8 +13,8 @@ from django.db.models import F
 from pytest_django import DjangoDbBlocker
 
 from memory.models import MemoryItem, SearchIndex
-from memory.search.known import cache
 from memory.search.packing import pack
+from memory.search.segment_cache import cache
 from tests import databases
 from tests.faults.meter import Meter
 

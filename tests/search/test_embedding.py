@@ -23,7 +23,7 @@ from django.test import override_settings
 from memory.conf import memory_settings
 from memory.embedding import model_name
 from memory.models import MemoryItem
-from memory.search import later, pending
+from memory.search import background, pending
 from memory.search.embedders import EmbedderError, Vectors
 from memory.search.reading import read_base
 from memory.testing.embedders import DeterministicEmbedder
@@ -84,7 +84,7 @@ def _remote(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Nothing is embedded automatically; the ids that would have been."""
     handed: list[str] = []
-    monkeypatch.setattr(later.thread, "put", lambda ids, using: handed.extend(ids))
+    monkeypatch.setattr(background.thread, "put", lambda ids, using: handed.extend(ids))
     return handed
 
 
@@ -342,10 +342,10 @@ def test_a_write_is_followed_by_its_vector(make_item: Callable[..., MemoryItem])
     MemoryItem.objects.bulk_create(
         [MemoryItem(id=f"b{n}", user_id="ada", item_type="m", text_content="x") for n in "12"]
     )
-    assert later.thread.wait(20)
+    assert background.thread.wait(20)
     assert models() == {"saved": REMOTE, "b1": REMOTE, "b2": REMOTE}
     MemoryItem.objects.filter(pk="saved").update(text_content="another text")
-    assert later.thread.wait(20)
+    assert background.thread.wait(20)
     assert MemoryItem.objects.get(pk="saved").text_embedding == pytest.approx(
         Remote().embed_documents(["another text"])[0].tolist(), abs=1e-6
     )
@@ -365,12 +365,12 @@ def test_a_model_that_is_slow_or_away_holds_nothing_up(
     make_item(id="a")
     assert models() == {"a": ""}
     thinking.set()
-    assert later.thread.wait(20)
+    assert background.thread.wait(20)
     assert models() == {"a": ""}
     assert "memory_embed" in caplog.text
     monkeypatch.setattr(Remote, "meanwhile", lambda: None)
     make_item(id="b")  # the thread lives on
-    assert later.thread.wait(20)
+    assert background.thread.wait(20)
     assert models() == {"a": "", "b": REMOTE}
     embed()
     assert models() == {"a": REMOTE, "b": REMOTE}
@@ -380,7 +380,7 @@ def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pyt
     """Items beyond the limit are dropped and logged, and nothing waits for them."""
     done: list[str] = []
     gate = threading.Event()
-    thread = later.BackgroundThread(
+    thread = background.BackgroundThread(
         "test", lambda ids, using: gate.wait(20) and done.extend(ids), "memory_embed", most=3
     )
     thread.put(["first"], "memory")
@@ -399,8 +399,8 @@ def test_the_queue_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pyt
 def test_a_process_that_ends_drops_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process waits a moment for the current batch, and starts no other."""
     gate = threading.Event()
-    monkeypatch.setattr(later, "LAST_SECONDS", 0.05)
-    thread = later.BackgroundThread("test", lambda ids, using: gate.wait(20), "memory_embed")
+    monkeypatch.setattr(background, "LAST_SECONDS", 0.05)
+    thread = background.BackgroundThread("test", lambda ids, using: gate.wait(20), "memory_embed")
     thread.put(["a"], "memory")
     thread.end()
     thread.put(["b"], "memory")
@@ -443,15 +443,15 @@ def test_a_process_ends_whatever_the_model_does(tmp_path: Path, seconds: int, ex
 
 
 def _in_a_fork(answer: Any) -> None:
-    answer.put((later.thread._thread is None, len(later.thread._queue)))
+    answer.put((background.thread._thread is None, len(background.thread._queue)))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test is about the case that it warns of
 def test_a_fork_has_a_thread_of_its_own(make_item: Callable[..., MemoryItem]) -> None:
     """A forked server process inherits neither the thread nor its queue."""
     make_item(id="a")
-    assert later.thread.wait(20)
-    assert later.thread._thread is not None
+    assert background.thread.wait(20)
+    assert background.thread._thread is not None
     context = multiprocessing.get_context("fork")
     answer = context.SimpleQueue()
     child = context.Process(target=_in_a_fork, args=(answer,))
@@ -474,7 +474,7 @@ def test_a_project_with_tasks_gets_a_task(settings: Any, make_item: Callable[...
     MemoryItem.objects.bulk_create(
         [MemoryItem(id=f"i{n}", user_id="ada", item_type="m", text_content=f"text {n}") for n in range(150)]
     )
-    assert later.thread.wait(0)
+    assert background.thread.wait(0)
     results = default_task_backend.results
     assert [len(result.args[0]) for result in results] == [100, 50]
     assert set(models().values()) == {""}
@@ -487,7 +487,7 @@ def test_a_project_with_tasks_gets_a_task(settings: Any, make_item: Callable[...
 def test_tasks_that_run_in_place_are_not_used(settings: Any, backend: str) -> None:
     """Django's default backend runs a task in place, so the write would wait for the model."""
     settings.TASKS = {"default": {"BACKEND": backend}}
-    assert later.task() is None
+    assert background.task() is None
 
 
 def test_a_queue_that_is_away_fails_no_write(
@@ -501,7 +501,7 @@ def test_a_queue_that_is_away_fails_no_write(
     def away(ids: Any, using: str) -> None:
         raise ConnectionError("the queue is away")
 
-    monkeypatch.setattr(later, "task", lambda: away)
+    monkeypatch.setattr(background, "task", lambda: away)
     with caplog.at_level(logging.ERROR):
         make_item(id="a")
     assert models() == {"a": ""}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from memory.models import MemoryItem
-from memory.search.known import cache
 from memory.search.packing import pack
+from memory.search.segment_cache import cache
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 

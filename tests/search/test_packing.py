@@ -18,8 +18,8 @@ from memory.models import MemoryItem, SearchIndex, SearchSegment
 from memory.search import directory as directories
 from memory.search import packing
 from memory.search.corpus import Stacked
-from memory.search.known import cache
 from memory.search.reading import read_memory
+from memory.search.segment_cache import cache
 from memory.search.segments import packed_in_parts
 from memory.search.tail import configured_maker
 

@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from memory.conf import memory_settings
 from memory.models import MemoryItem, SearchIndex, SearchSegment
-from memory.search import later, reading, recall, shared
-from memory.search.known import cache
+from memory.search import background, reading, recall, shared_segments
 from memory.search.known_filters import by_id
 from memory.search.packing import erase, pack
+from memory.search.segment_cache import cache
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "memory"])
 
@@ -31,7 +31,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def nothing_known() -> Iterator[None]:
     cache.clear()
     yield
-    assert later.packing_thread.wait(20)
+    assert background.packing_thread.wait(20)
     cache.clear()
 
 
@@ -160,11 +160,11 @@ def test_a_search_that_finds_a_long_tail_indexes_it(in_background: None) -> None
     """After it has answered; short ones are left alone."""
     write(5)
     search()
-    assert later.packing_thread.wait(20)
+    assert background.packing_thread.wait(20)
     assert not SearchIndex.objects.using(USING).exists()
     write(20)
     search()
-    assert later.packing_thread.wait(20)
+    assert background.packing_thread.wait(20)
     assert sum(one["items"] for one in SearchIndex.objects.using(USING).get().segments) == 25
 
 
@@ -177,7 +177,7 @@ def test_the_window_of_late_commits_is_closed_later(in_background: None, monkeyp
     monkeypatch.setattr(recall, "real_time", lambda: time.time() + 3_600)
     SearchIndex.objects.using(USING).update(newest=F("since") + 1)
     search()
-    assert later.packing_thread.wait(20)
+    assert background.packing_thread.wait(20)
     assert SearchIndex.objects.using(USING).get().generation > index.generation
 
 
@@ -234,7 +234,7 @@ def test_segments_below_a_prefix_of_special_characters_are_forgotten(settings: A
     assert search()
     redis = caches["segments"].client.get_client()
     redis.set("add:1:memory:segment:of another", "kept")
-    assert shared.forget_matching(lambda one: True) == 1
+    assert shared_segments.forget_matching(lambda one: True) == 1
     assert redis.keys("*memory:segment:*") == [b"add:1:memory:segment:of another"]
 
 

@@ -15,10 +15,10 @@ from memory.embedding import Vectors
 from memory.models import MemoryItem
 from memory.search import unindexed
 from memory.search.embedders.multilingual import MultilingualEmbedder
-from memory.search.known import cache
 from memory.search.packing import pack
 from memory.search.reading import Memory, read_memory
 from memory.search.relevance import asked
+from memory.search.segment_cache import cache
 from memory.search.tail import Maker, configured_maker
 
 USING = "memory"
