@@ -228,8 +228,8 @@ class ConversationCache:
         Reads all states. Call it after the rows were deleted: fills and writes that have begun find no lease or mark.
         """
         found = [Conversation(*name[1:]) for name, _ in self._states() if name[:2] == [self.database, user_id]]
-        for some in batches(found, KEYS_AT_ONCE):
-            keys = [self._keys(each) for each in some]
+        for batch in batches(found, KEYS_AT_ONCE):
+            keys = [self._keys(each) for each in batch]
             self._commands([("UNLINK", each.state, each.order) for each in keys])
         return len(found)
 

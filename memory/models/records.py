@@ -462,7 +462,7 @@ class MemoryItem(Record):
     def link(cls, records: Sequence[MemoryItem], using: str, names: Collection[str] | None) -> None:
         """End the validity of the items that these supersede."""
         if names is None or "supersedes" in names:
-            validity.link([one for one in records if "supersedes" in vars(one)], cls.all_objects.using(using))
+            validity.link([record for record in records if "supersedes" in vars(record)], cls.all_objects.using(using))
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:

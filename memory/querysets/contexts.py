@@ -73,7 +73,7 @@ def context_of(turns: Iterable[MemoryItem], found: Iterable[MemoryItem], tokens:
     newest, best = _told(turns), [item for item in _told(found) if getattr(item, "valid", True)]
     items = {item.pk: item for item in (*newest, *best)}
     made = in_context(map(_line, newest), map(_line, best), tokens, token_counter(), _summarizer(items))
-    recalled, recent, cut = ([items[line.id] for line in some] for some in (made.recalled, made.recent, made.cut))
+    recalled, recent, cut = ([items[line.id] for line in lines] for lines in (made.recalled, made.recent, made.cut))
     return MemoryContext(made.text, made.tokens, recalled, recent, cut, made.summary, made.is_truncated)
 
 
@@ -104,7 +104,7 @@ def _local(time: datetime) -> datetime:
 def _summarizer(items: dict[str, MemoryItem]) -> Summarize | None:
     summarize = memory_settings.summarizer
     return (
-        None if summarize is None else lambda cut, tokens: _summary(summarize, [items[one.id] for one in cut], tokens)
+        None if summarize is None else lambda cut, tokens: _summary(summarize, [items[line.id] for line in cut], tokens)
     )
 
 

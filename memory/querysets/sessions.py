@@ -59,8 +59,8 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         rows.sort(key=attrgetter("pk"))
         with self.model.writing(self.db) as changes:
             changes.expect(row.conversation for row in rows)
-            for some in batches(rows, ROWS_AT_ONCE):
-                self.widen(some, same=("user_id", "session_id"), least=("started_at",), greatest=("last_activity",))
+            for batch in batches(rows, ROWS_AT_ONCE):
+                self.widen(batch, same=("user_id", "session_id"), least=("started_at",), greatest=("last_activity",))
             changes.sessions_touched(rows)
 
     def narrow(self, deleted: Iterable[Activity]) -> None:
@@ -70,8 +70,8 @@ class UserSessionQuerySet(FirestoreQuerySet["UserSession"]):
         which are added meanwhile widen them afterwards.
         """
         gone = {self.model.make_id(each.user_id, each.session_id): each for each in deleted}
-        for some in batches(sorted(gone), ROWS_AT_ONCE):
-            for row in self.filter(pk__in=some).order_by("pk").select_for_update():
+        for batch in batches(sorted(gone), ROWS_AT_ONCE):
+            for row in self.filter(pk__in=batch).order_by("pk").select_for_update():
                 each = gone[row.pk]
                 if each.first > row.started_at and each.last < row.last_activity:
                     continue

@@ -112,20 +112,20 @@ def link(items: Sequence[MemoryItem], records: Any) -> None:
     changed = [item for item in items if tuple(item.supersedes) != linked(item)]
     if not changed:
         return
-    new = {one: item for item in changed for one in item.supersedes if one not in linked(item)}
-    freed = {one: item for item in changed for one in linked(item) if one not in item.supersedes}
+    new = {pk: item for item in changed for pk in item.supersedes if pk not in linked(item)}
+    freed = {pk: item for item in changed for pk in linked(item) if pk not in item.supersedes}
     stored = records.in_bulk([*new, *freed])
     written: dict[str, MemoryItem] = {}
     for item in changed:
-        for one in item.supersedes:
-            if one in new:
-                _refuse(item, one, stored.get(one), records)
-        for one in {*item.supersedes} & new.keys() & stored.keys():
-            old = written.setdefault(one, stored[one])
+        for pk in item.supersedes:
+            if pk in new:
+                _refuse(item, pk, stored.get(pk), records)
+        for pk in {*item.supersedes} & new.keys() & stored.keys():
+            old = written.setdefault(pk, stored[pk])
             close(old, item)
-        for one in {*linked(item)} & freed.keys() & stored.keys():
-            if one not in new and stored[one].superseded_by == item.pk:
-                old = written.setdefault(one, stored[one])
+        for pk in {*linked(item)} & freed.keys() & stored.keys():
+            if pk not in new and stored[pk].superseded_by == item.pk:
+                old = written.setdefault(pk, stored[pk])
                 old.superseded_by = old.valid_to = None
     if written:
         records.bulk_update(list(written.values()), ["valid_to", "superseded_by"])

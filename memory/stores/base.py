@@ -94,7 +94,7 @@ class MemoryManager(ABC):
         self._require_ready()
         ids = validated_ids("item_ids", item_ids, MAX_IDS)
         found = await self._get_memory_items(list(dict.fromkeys(ids))) if ids else {}
-        return [found.get(one) for one in ids]
+        return [found.get(pk) for pk in ids]
 
     async def update_memory_item(
         self, item_id: str, changes: Mapping[str, object], merge_metadata: bool = False
@@ -359,7 +359,7 @@ class MemoryManager(ABC):
     # Not abstract: a project's own manager may be older than these methods.
 
     async def _get_memory_items(self, item_ids: list[str]) -> dict[str, MemoryItem]:
-        found = [await self._get_memory_item(one) for one in item_ids]
+        found = [await self._get_memory_item(pk) for pk in item_ids]
         return {item.pk: item for item in found if item is not None}
 
     async def _get_oldest_items(

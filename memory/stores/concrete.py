@@ -26,7 +26,7 @@ class ConcreteMemoryManager(FirestoreMemoryManager):
     async def _get_conversation_history(
         self, user_id: str, session_id: str | None, limit: int, conditions: tuple[Condition, ...]
     ) -> list[MemoryItem]:
-        if session_id is None or any(one != VALID_NOW for one in conditions):
+        if session_id is None or any(condition != VALID_NOW for condition in conditions):
             return await super()._get_conversation_history(user_id, session_id, limit, conditions)
         superseded = VALID_NOW not in conditions
         function = partial(recent, user_id, session_id, limit, self.alias, superseded=superseded)

@@ -42,7 +42,7 @@ def delete_items(items: MemoryItemQuerySet, matches: Callable[[MemoryItem], bool
     if matches is None:
         return _delete_all(items)
     found = [item.pk for item in streamed(items.order_by().without_search_data()) if matches(item)]
-    return sum(_deleted(items.filter(pk__in=some)) for some in batches(found, ROWS_AT_ONCE))
+    return sum(_deleted(items.filter(pk__in=batch)) for batch in batches(found, ROWS_AT_ONCE))
 
 
 def delete_user(user_id: str, using: str) -> int:

@@ -188,9 +188,10 @@ def narrowed(
 
     `VALID_NOW` is in neither of them: `listed()` applies it.
     """
-    others = tuple(one for one in conditions if one != VALID_NOW)
-    scanned = tuple(one for one in others if not one.has_index) if needs_scan(items.db) else ()
-    return filtered(items, user_id, session_id, tuple(one for one in others if one not in scanned)), scanned
+    others = tuple(condition for condition in conditions if condition != VALID_NOW)
+    scanned = tuple(condition for condition in others if not condition.has_index) if needs_scan(items.db) else ()
+    native = tuple(condition for condition in others if condition not in scanned)
+    return filtered(items, user_id, session_id, native), scanned
 
 
 def listed(ordered: MemoryItemQuerySet, scanned: tuple[Condition, ...], now: bool, limit: int) -> list[MemoryItem]:
@@ -202,7 +203,7 @@ def listed(ordered: MemoryItemQuerySet, scanned: tuple[Condition, ...], now: boo
 
 def matching(conditions: tuple[Condition, ...]) -> Callable[[MemoryItem], bool]:
     """Whether an item meets the conditions, evaluated in Python."""
-    return lambda item: all(one.matches(item) for one in conditions)
+    return lambda item: all(condition.matches(item) for condition in conditions)
 
 
 def _condition(name: str, value: object) -> Condition:

@@ -212,7 +212,7 @@ def live_record(model: type[RecordT], alias: str, pk: str) -> RecordT | None:
 def live_records(alias: str, pks: list[str]) -> dict[str, MemoryItem]:
     """The items with these ids, by id, that have not expired."""
     items = MemoryItem.all_objects.using(alias)
-    found = (item for some in batches(pks, ROWS_AT_ONCE) for item in items.order_by().filter(pk__in=some))
+    found = (item for batch in batches(pks, ROWS_AT_ONCE) for item in items.order_by().filter(pk__in=batch))
     return {item.pk: item for item in found if is_live(item)}
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from django.utils import timezone
@@ -53,7 +54,7 @@ class MemoryManagerStub(MemoryManager):
 
     def _superseded(self, item: MemoryItem, batch: list[MemoryItem]) -> list[str]:
         """The items that a new one supersedes. Raises `ValidationError` as the databases do."""
-        known = {**self._items, **{one.pk: one for one in batch}}
+        known = {**self._items, **{item.pk: item for item in batch}}
         for pk in item.supersedes:
             old = known.get(pk)
             if old is None or old.user_id != item.user_id or item.pk in old.supersedes:
@@ -89,7 +90,7 @@ class MemoryManagerStub(MemoryManager):
             return copy.deepcopy(found) if found is not None and _is_live(found) else None
 
     async def _get_memory_items(self, item_ids: list[str]) -> dict[str, MemoryItem]:
-        found = ((one, self._get(self._items, one)) for one in item_ids)
+        found = ((pk, self._get(self._items, pk)) for pk in item_ids)
         return {pk: item for pk, item in found if item is not None}
 
     async def _update_memory_item(
@@ -138,22 +139,23 @@ class MemoryManagerStub(MemoryManager):
 
     def _touch(self, items: Iterable[MemoryItem]) -> None:
         """Create the sessions of items, or widen their times, as a database does."""
-        for one in (activity for item in items for activity in item.activities()):
-            pk = UserSession.make_id(one.user_id, one.session_id)
-            names = {"id": pk, "user_id": one.user_id, "session_id": one.session_id}
-            new = UserSession(**names, started_at=one.first, last_activity=one.last)
+        for activity in chain.from_iterable(item.activities() for item in items):
+            pk = UserSession.make_id(activity.user_id, activity.session_id)
+            names = {"id": pk, "user_id": activity.user_id, "session_id": activity.session_id}
+            new = UserSession(**names, started_at=activity.first, last_activity=activity.last)
             row = self._sessions.setdefault(pk, new)
-            row.started_at, row.last_activity = min(row.started_at, one.first), max(row.last_activity, one.last)
+            row.started_at = min(row.started_at, activity.first)
+            row.last_activity = max(row.last_activity, activity.last)
 
     def _remove(self, items: Iterable[MemoryItem]) -> int:
         """Delete items, and narrow the times of their sessions, as a database does."""
         gone = list(items)
         for item in gone:
             del self._items[item.pk]
-        for one in activities((item.user_id, item.session_id, item.timestamp) for item in gone):
-            row = self._sessions[UserSession.make_id(one.user_id, one.session_id)]
-            times = [item.timestamp for item in _matching(self._of_user(one.user_id), one.session_id, ())]
-            if times and (one.first <= row.started_at or one.last >= row.last_activity):
+        for activity in activities((item.user_id, item.session_id, item.timestamp) for item in gone):
+            row = self._sessions[UserSession.make_id(activity.user_id, activity.session_id)]
+            times = [item.timestamp for item in _matching(self._of_user(activity.user_id), activity.session_id, ())]
+            if times and (activity.first <= row.started_at or activity.last >= row.last_activity):
                 row.started_at, row.last_activity = min(times), max(times)
         return len(gone)
 

@@ -71,8 +71,8 @@ def validated_ids(argument: str, value: object, most: int) -> list[str]:
     ids = list(value)
     if len(ids) > most:
         raise ValidationError({argument: f"These must be at most {most} ids, not {len(ids)}."})
-    for one in ids:
-        check_id(argument, one)
+    for pk in ids:
+        check_id(argument, pk)
     return ids
 
 
