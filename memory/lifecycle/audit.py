@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 from itertools import chain, islice
@@ -110,6 +111,17 @@ def emit(record: Record) -> None:
             failures.exception("A record of the audit trail is lost.")
         return
     logger.info(json.dumps({"at": timezone.now().isoformat(), **values}, ensure_ascii=True))
+
+
+@contextmanager
+def recorded(record: Record) -> Iterator[None]:
+    """Write a record after the block, with the outcome `done`, or `failed` if it raises."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = "done"
+    finally:
+        emit(replace(record, outcome=outcome))
 
 
 def _shown(record: Record) -> dict[str, Any]:

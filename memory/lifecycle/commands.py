@@ -20,16 +20,11 @@ class AuditedCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command, and record it."""
-        outcome = "failed"
-        try:
-            done = super().execute(*args, **options)
-            outcome = "done"
-        finally:
-            name = type(self).__module__.rpartition(".")[2]
-            action = audit.action_of("GET" if any(options.get(one) for one in READS_ONLY) else "POST", name)
-            ids = tuple(one for option in NAMING for one in ids_in(options.get(option)))
-            audit.emit(audit.Record(audit.COMMAND, action, name, getpass.getuser(), ids=ids, outcome=outcome))
-        return done
+        name = type(self).__module__.rpartition(".")[2]
+        action = audit.action_of("GET" if any(options.get(one) for one in READS_ONLY) else "POST", name)
+        ids = tuple(one for option in NAMING for one in ids_in(options.get(option)))
+        with audit.recorded(audit.Record(audit.COMMAND, action, name, getpass.getuser(), ids=ids)):
+            return super().execute(*args, **options)
 
 
 def ids_in(value: object) -> list[str]:

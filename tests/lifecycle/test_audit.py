@@ -230,6 +230,19 @@ def test_calls_of_tools_name_what_they_are_about(
         assert SECRET not in json.dumps(record)
 
 
+def test_a_block_is_recorded(records: Callable[[], list[dict[str, Any]]]) -> None:
+    """With its outcome, after it."""
+    about = audit.Record(audit.PYTHON, audit.READ, "nightly summary", principal="cron", ids=("ada",))
+    with audit.recorded(about):
+        assert not records()
+    with pytest.raises(ValueError, match="wrong"), audit.recorded(about):
+        raise ValueError("wrong")
+    assert [(one["operation"], one["outcome"]) for one in records()] == [
+        ("nightly summary", "done"),
+        ("nightly summary", "failed"),
+    ]
+
+
 def test_the_database_as_a_sink(settings: Any) -> None:
     """Rows, which the purge deletes when they are old; plain ids if configured; nothing without a sink."""
     settings.MEMORY = {**settings.MEMORY, "AUDIT": "database", "AUDIT_IDS": "plain", "AUDIT_DAYS": 30}
