@@ -192,6 +192,23 @@ def _message(message: _Message, position: int, session_id: str, place: Place, co
     if rest.get("id") == (row.get("message_id") or data.get("id")):
         rest.pop("id", None)
     key = row.get("message_id") or data.get("id") or row.get("id") or position
+    values = {
+        "id": derived_id(SOURCE, user_id, session_id, key),
+        "user_id": user_id,
+        "session_id": session_id,
+        "item_type": "message",
+        "text_content": text or None,
+        "metadata": _metadata(message, rest, parts),
+    }
+    turn = Turn(derived_id(user_id, session_id), position, _stated_time(row) or _stated_time(data))
+    stated_fields = frozenset({"text_content", "metadata"})
+    return Entry("MemoryItem", values, stated_fields, place, message.raw, turn, repairs=frozenset({"metadata"}))
+
+
+def _metadata(message: _Message, rest: Mapping[str, Any], parts: Any) -> dict[str, Any]:
+    """What is kept of a message besides its text, and of the row around it. `rest` are the message's other fields."""
+    data, row = message.data, message.row
+    outer = {name: value for name, value in row.items() if name not in ROW_EXCLUDED and name not in rest}
     own = {
         "parts": parts,
         "message_id": row.get("message_id") or data.get("id"),
@@ -199,21 +216,9 @@ def _message(message: _Message, position: int, session_id: str, place: Place, co
         "type": message.kind if message.kind.endswith("Chunk") else None,
         "source": SOURCE,
         "role": _role(message.kind, data),
+        "row": {name: row[name] for name in row.keys() & rest.keys() - ROW_EXCLUDED},
     }
-    values = {
-        "id": derived_id(SOURCE, user_id, session_id, key),
-        "user_id": user_id,
-        "session_id": session_id,
-        "item_type": "message",
-        "text_content": text or None,
-        "metadata": merged(
-            {**{name: value for name, value in row.items() if name not in ROW_EXCLUDED and name not in rest}, **rest},
-            {**own, "row": {name: row[name] for name in row.keys() & rest.keys() - ROW_EXCLUDED}},
-        ),
-    }
-    turn = Turn(derived_id(user_id, session_id), position, _stated_time(row) or _stated_time(data))
-    stated_fields = frozenset({"text_content", "metadata"})
-    return Entry("MemoryItem", values, stated_fields, place, message.raw, turn, repairs=frozenset({"metadata"}))
+    return merged({**outer, **rest}, own)
 
 
 def _removal(id: object, user_id: str, session_id: str, place: Place, raw: object) -> Outcome:
