@@ -54,6 +54,12 @@ TEXTS: Mapping[str, tuple[int, Callable[[], str]]] = {
 """Kinds of texts: how many, and one of them."""
 METADATA: Mapping[str, Any] = {"large metadata": {"numbers": list(range(60_000))}}
 """The metadata of items of some kinds."""
+FILTERS: Mapping[str, Mapping[str, Any]] = {
+    "of a type that all have": {"item_type": "message"},
+    "of a type that none has": {"item_type": "fact"},
+    "with metadata that none has": {"metadata__topic": "art"},
+}
+"""Filters that the index does not know. The memories of these searches are larger than what a search reads."""
 
 
 @contextmanager
@@ -114,13 +120,14 @@ def store(count: int, text: Callable[[], str], *, indexed: bool = False, metadat
     os._exit(0)
 
 
-def search(kind: str, limit: int, indexed: bool) -> None:
+def search(kind: str, limit: int, indexed: bool, filters: Mapping[str, Any] | None = None) -> None:
     """One search, the first of this memory in the process."""
     from memory.models import MemoryItem
 
     store(*TEXTS[kind], indexed=indexed, metadata=METADATA.get(kind))
     load()
-    measured(lambda: MemoryItem.objects.for_user("u").search(ASKED, limit=limit))
+    items = MemoryItem.objects.for_user("u").filter(**filters or {})
+    measured(lambda: items.search(ASKED, limit=limit))
 
 
 def load() -> None:
@@ -171,6 +178,9 @@ CASES: Mapping[str, Callable[[], None]] = {
     **{f"search, {kind}, {state}, limit {limit}":
        lambda kind=kind, state=state, limit=limit: search(kind, limit, state == "indexed")  # type: ignore[misc]
        for kind in TEXTS for state in ("indexed", "new") for limit in (10, 100)},
+    **{f"search, {kind}, indexed, limit 100, {name}":
+       lambda kind=kind, filters=filters: search(kind, 100, True, filters)  # type: ignore[misc]
+       for kind in ("distinct words", "many short texts") for name, filters in FILTERS.items()},
     "API: 200 items of 1 MB": lambda: page("/api/memory-items/?limit=200"),
     "API: history of 200": lambda: page("/api/sessions/u:s/history/?limit=200"),
     "admin: list": lambda: page("/admin/memory/memoryitem/"),
