@@ -37,7 +37,7 @@ class Upsert:
             return
         owners = self.owners(key, [changes[i] for i in refused])
         self.updated.update(zip(refused, owners, strict=True))
-        names = {one.column for one in self.query.update_fields}
+        names = {field.column for field in self.query.update_fields}
         updates = {}
         for write, owner in zip([writes[i] for i in refused], owners, strict=True):
             kept = [i for i, ref in enumerate(write.columns) if ref.path[0] in names]
@@ -48,11 +48,11 @@ class Upsert:
     def conflict_key(self) -> Key | None:
         """The constraint of the unique fields; None for the primary key."""
         meta = self.query.get_meta()
-        wanted = {one.column for one in self.query.unique_fields}
-        if wanted == {one.column for one in key_fields(meta.model)} and not is_marked(meta.pk):
+        wanted = {field.column for field in self.query.unique_fields}
+        if wanted == {field.column for field in key_fields(meta.model)} and not is_marked(meta.pk):
             return None
         for key in self.markers.keys:
-            if not key.condition and {one.column for one in key.fields} == wanted:
+            if not key.condition and {field.column for field in key.fields} == wanted:
                 return key
         raise OperationalError(
             "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint: the unique_fields of bulk_create "
@@ -67,19 +67,19 @@ class Upsert:
         wanted = []
         for change in changes:
             [row, *markers] = parts(change)
-            claims = {one.values[1]: one for one in markers if isinstance(one, Create)}
+            claims = {marker.values[1]: marker for marker in markers if isinstance(marker, Create)}
             wanted.append(row if key is None else claims.get(key.name))
-        ids = [one.id for one in wanted if one is not None]
+        ids = [claim.id for claim in wanted if claim is not None]
         if key is None:
             table = self.query.get_meta().db_table
             found = {id: id for (id,) in self.connection.plan_cursor().run(Get(table, tuple(ids), (DOCUMENT_ID,)))}
         else:
             found = {id: marker.owner for id, marker in self.markers.stored(ids).items()}
-        for one, change in zip(wanted, changes, strict=True):
-            if one is None or one.id not in found:
-                others = [part for part in parts(change) if isinstance(part, Create) and part is not one]
+        for claim, change in zip(wanted, changes, strict=True):
+            if claim is None or claim.id not in found:
+                others = [part for part in parts(change) if isinstance(part, Create) and part is not claim]
                 raise IntegrityError(f"{others[0].refusal}, which is not among the unique_fields of bulk_create")
-        return [found[one.id] for one in wanted if one is not None]
+        return [found[claim.id] for claim in wanted if claim is not None]
 
     def update_existing(self, updates: dict[str, Update]) -> None:
         """Updates rows by document id. Rows that do not exist any more are skipped.
@@ -93,6 +93,6 @@ class Upsert:
             columns = self.markers.columns(keys)
             read = Get(first.collection, tuple(updates), (DOCUMENT_ID, *columns))
             rows = {id: by_column(columns, values) for id, *values in self.connection.plan_cursor().run(read)}
-            there = [one for id, one in updates.items() if id in rows]
-            changes = self.markers.updated(keys, there, [rows[one.id] for one in there])
+            there = [update for id, update in updates.items() if id in rows]
+            changes = self.markers.updated(keys, there, [rows[update.id] for update in there])
         self.connection.plan_cursor().commit(changes, isolate=True)

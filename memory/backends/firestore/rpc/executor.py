@@ -154,8 +154,8 @@ class Executor:
         paths = None if whole else [document_ids.quoted(messages.MARK)]
         described = ", ".join(f"{name}: {count} by id" for name, count in Counter(name for name, _ in keys).items())
         found: dict[tuple[str, str], Message] = {}
-        for some in batches(keys, GET_BATCH):
-            full = {f"{self._client.wire.documents}/{collection}/{id}": (collection, id) for collection, id in some}
+        for batch in batches(keys, GET_BATCH):
+            full = {f"{self._client.wire.documents}/{collection}/{id}": (collection, id) for collection, id in batch}
             read = batch_get(self._client, list(full), paths, described, transaction)
             found.update((full[name], document) for name, document in read.items())
         return found
@@ -335,7 +335,7 @@ class Executor:
         return _aggregate_values(self._aggregate_call(source, aggregates, transaction), len(aggregates))
 
     def _aggregate_call(self, source: Query, aggregates: Sequence[Aggregate], transaction: bytes | None) -> Stream:
-        aggregated = [one.ref for one in aggregates if one.ref is not None]
+        aggregated = [aggregate.ref for aggregate in aggregates if aggregate.ref is not None]
         self._require_index(source, aggregated)
         request = messages.aggregation(source, aggregates, self._client.wire.documents, transaction)
         return self._client.stream(
@@ -361,7 +361,7 @@ class Executor:
             total = sum(1 for _ in names)
         else:
             counts = (Aggregate(branch, Function.COUNT) for branch in merge.branches)
-            total = sum(self._aggregate(one.source, [one], transaction)[0] for one in counts)  # type: ignore[arg-type]
+            total = sum(self._aggregate(count.source, [count], transaction)[0] for count in counts)  # type: ignore[arg-type]
         return max(0, total - merge.offset) if bound is None else max(0, min(total, bound) - merge.offset)
 
     def _unary(self, method: str, request: Message, description: str, read: int = 0) -> Message:

@@ -362,17 +362,14 @@ class UnitOfWork:
         self._in_bulk = self._in_bulk and self._is_bulk_alone()
         mark = self._buffer.mark()
         part_outcomes = [self._apply(change, group) for change, group in zip(changes, encoded, strict=True)]
-        outcomes = [combined_outcome(change, one) for change, one in zip(changes, part_outcomes, strict=True)]
+        outcomes = [combined_outcome(change, found) for change, found in zip(changes, part_outcomes, strict=True)]
         refused = [place for place, outcome in enumerate(outcomes) if outcome is not Outcome.APPLIED]
         aborting = [place for place in refused if not isolate or aborts_statement(changes[place], outcomes[place])]
         if aborting:
             self._buffer.rollback(mark)
-            first = next(
-                one
-                for one in zip(parts(changes[aborting[0]]), part_outcomes[aborting[0]], strict=True)
-                if one[1] is not Outcome.APPLIED
-            )
-            raise errors.RowsRefused(_refusal(*first), refused)
+            refusals = zip(parts(changes[aborting[0]]), part_outcomes[aborting[0]], strict=True)
+            write, outcome = next((write, outcome) for write, outcome in refusals if outcome is not Outcome.APPLIED)
+            raise errors.RowsRefused(_refusal(write, outcome), refused)
         return outcomes
 
     def _apply(self, change: Change, writes: Sequence[Write]) -> list[Outcome]:
@@ -565,7 +562,7 @@ class UnitOfWork:
         places = {(write.collection, write.id): place for place, write in enumerate(writes)}
         known = ([places[key] for key in group if key in places] for group in self._groups)
         sets = connected_components(len(writes), (pair for group in known for pair in pairwise(group)))
-        return [self._as_change([writes[place] for place in one]) for one in sets]
+        return [self._as_change([writes[place] for place in connected]) for connected in sets]
 
     def _as_change(self, writes: Sequence[Write]) -> Change:
         optional = self._optional.issuperset((write.collection, write.id) for write in writes)
