@@ -91,6 +91,10 @@ class IdsField(serializers.ListField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(child=IdField(), max_length=MOST_IDS, **kwargs)
 
+    def to_representation(self, data: Any) -> Any:
+        """The stored ids, which are texts."""
+        return data
+
 
 class OwnerField(TextField):
     """The record's owner. Other owners than the principal need the permission to act for them."""

@@ -41,11 +41,8 @@ def _sum_of_sizes(values: Iterable[Any]) -> int:
 
 
 def _list_size(value: Collection[Any]) -> int:
-    return SCALAR + (SCALAR * len(value) if _is_vector(value) else sum(map(size_of, value)))
-
-
-def _is_vector(value: Any) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], float)
+    is_vector = value and isinstance(value, list | tuple) and isinstance(value[0], float)
+    return SCALAR * (1 + len(value)) if is_vector else _sum_of_sizes(value)
 
 
 def _instance_size(value: Any) -> int:
