@@ -81,11 +81,11 @@ class Manifest:
 
     def add(self, found: Iterable[Definition | None]) -> None:
         """Adds indexes, without duplicates."""
-        known = {_key(one) for one in self.indexes}
-        for one in found:
-            if one is not None and _key(one) not in known:
-                known.add(_key(one))
-                self.indexes.append(one)
+        known = {_key(entry) for entry in self.indexes}
+        for entry in found:
+            if entry is not None and _key(entry) not in known:
+                known.add(_key(entry))
+                self.indexes.append(entry)
 
     def catalog(self) -> Catalog:
         """The indexes, for the rules of `serving.py`."""
@@ -94,10 +94,10 @@ class Manifest:
     def missing_from(self, other: Manifest) -> list[Definition]:
         """The entries of this manifest that the other one lacks."""
         return [
-            one
+            entry
             for own, others in ((self.indexes, other.indexes), (self.overrides, other.overrides))
-            for one in own
-            if _key(one) not in {_key(known) for known in others}
+            for entry in own
+            if _key(entry) not in {_key(known) for known in others}
         ]
 
 
@@ -137,7 +137,7 @@ def of_models(found: Iterable[type[models.Model]], options: Options) -> Manifest
 
 def _add_model(manifest: Manifest, model: type[models.Model], options: Options) -> None:
     meta = model._meta
-    ttl = next((one for one in meta.local_concrete_fields if one.name in options.ttl), None)
+    ttl = next((model_field for model_field in meta.local_concrete_fields if model_field.name in options.ttl), None)
     lists = list(_index_orders(manifest, model))
     for orders in lists:
         manifest.add([_declared_index(model, orders)])
@@ -145,23 +145,23 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
             manifest.add([_unexpired_index(model, orders, ttl)])
     if ttl is not None:
         override = {"collectionGroup": meta.db_table, "fieldPath": document_ids.field_path((ttl.column,)), "ttl": True}
-        manifest.overrides.append({**override, "indexes": [dict(one) for one in AUTOMATIC]})
+        manifest.overrides.append({**override, "indexes": [dict(single) for single in AUTOMATIC]})
     for names in getattr(model, "firestore_indexes", ()):
         orders = _orders_of(model, names)
         manifest.add([_declared_index(model, orders) if ttl is None else _unexpired_index(model, orders, ttl)])
     for name in getattr(model, "firestore_unindexed", ()):
         path = document_ids.field_path((str(meta.get_field(name).column),))  # type: ignore[union-attr]
         manifest.overrides.append({"collectionGroup": meta.db_table, "fieldPath": path, "indexes": []})
-    for one in meta.local_concrete_fields:
-        if getattr(one, "is_array", False):
-            _add_array(manifest, model, one, ttl, lists)
-        if not getattr(one, "is_searched", True):
+    for model_field in meta.local_concrete_fields:
+        if getattr(model_field, "is_array", False):
+            _add_array(manifest, model, model_field, ttl, lists)
+        if not getattr(model_field, "is_searched", True):
             continue
-        if one.get_internal_type() == "VectorField" and (others := getattr(one, "searched_with", ())):
-            _add_searched_vector(manifest, model, one, others, ttl, lists, options)
-        elif one.get_internal_type() == "VectorField":
+        if model_field.get_internal_type() == "VectorField" and (others := getattr(model_field, "searched_with", ())):
+            _add_searched_vector(manifest, model, model_field, others, ttl, lists, options)
+        elif model_field.get_internal_type() == "VectorField":
             owners = {orders[0].ref for orders in lists if len(orders) > 1 and not orders[0].descending}
-            _add_vector(manifest, model, one, ttl, owners, options)
+            _add_vector(manifest, model, model_field, ttl, owners, options)
 
 
 def _index_orders(manifest: Manifest, model: type[models.Model]) -> Iterator[list[Order]]:
@@ -324,10 +324,10 @@ def _equals(ref: Ref) -> Compare:
     return Compare(ref, Op.EQ, _SAMPLES.get(ref.kind, "x"))
 
 
-def _ref(one: models.Field[Any, Any]) -> Ref:
-    kind = FIELD_KINDS.get(one.get_internal_type(), Kind.ANY)
-    return Ref((str(one.column),), kind, key=one.primary_key)
+def _ref(model_field: models.Field[Any, Any]) -> Ref:
+    kind = FIELD_KINDS.get(model_field.get_internal_type(), Kind.ANY)
+    return Ref((str(model_field.column),), kind, key=model_field.primary_key)
 
 
-def _key(one: Definition) -> str:
-    return json.dumps(one, sort_keys=True)
+def _key(entry: Definition) -> str:
+    return json.dumps(entry, sort_keys=True)

@@ -126,15 +126,15 @@ class Catalog:
 
     def __init__(self, indexes: Iterable[Definition] = (), overrides: Iterable[Definition] = ()) -> None:
         self._composites: dict[str, list[Index]] = {}
-        for one in indexes:
-            if one.get("queryScope", COLLECTION) == COLLECTION:
-                self._composites.setdefault(one["collectionGroup"], []).append(_index(one["fields"]))
+        for index in indexes:
+            if index.get("queryScope", COLLECTION) == COLLECTION:
+                self._composites.setdefault(index["collectionGroup"], []).append(_index(index["fields"]))
         self._overrides = {
-            (one["collectionGroup"], one["fieldPath"]): frozenset(
-                _mode(field) for field in one["indexes"] if field.get("queryScope", COLLECTION) == COLLECTION
+            (override["collectionGroup"], override["fieldPath"]): frozenset(
+                _mode(field) for field in override["indexes"] if field.get("queryScope", COLLECTION) == COLLECTION
             )
-            for one in overrides
-            if "indexes" in one
+            for override in overrides
+            if "indexes" in override
         }
         self._known: dict[Need, bool] = {}
 

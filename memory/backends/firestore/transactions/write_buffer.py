@@ -184,7 +184,7 @@ class Span(Collection[str]):
         yield from self.unknown
 
     def __contains__(self, id: object) -> bool:
-        return any(one == id for one in self)
+        return any(other == id for other in self)
 
 
 class Buffer:
