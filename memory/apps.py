@@ -37,7 +37,7 @@ class MemoryConfig(AppConfig):
         connection_created.connect(register_functions, dispatch_uid="memory.distances")
         request_finished.connect(receivers.settle_all, dispatch_uid="memory.history")
         request_finished.connect(usage.flush_counts, dispatch_uid="memory.usage")
-        post_migrate.connect(_clear_known, sender=self, dispatch_uid="memory.search.segment_cache")
+        post_migrate.connect(_clear_segment_cache, sender=self, dispatch_uid="memory.search.segment_cache")
         post_migrate.connect(tombstones.tombstones.clear, sender=self, dispatch_uid="memory.tombstones")
         post_migrate.connect(receivers.clear_cache, sender=self, dispatch_uid="memory.history")
         pre_save.connect(_before_raw_save, sender="memory.MemoryItem", dispatch_uid="memory.search.indexing")
@@ -68,10 +68,10 @@ def _text_search() -> TextIndex:
     return TextSearch()
 
 
-def _clear_known(**kwargs: Any) -> None:
-    """Receiver of `post_migrate`: drop what is known of search indexes, if anything is."""
-    if (known := sys.modules.get("memory.search.segment_cache")) is not None:
-        known.cache.clear(**kwargs)
+def _clear_segment_cache(**kwargs: Any) -> None:
+    """Receiver of `post_migrate`: forget the segments that this process has read, if it has imported search."""
+    if (segment_cache := sys.modules.get("memory.search.segment_cache")) is not None:
+        segment_cache.cache.clear(**kwargs)
 
 
 def _before_raw_save(raw: bool, **kwargs: Any) -> None:
