@@ -1,7 +1,7 @@
-"""What a process knows of indexes: decoded segments, and entries of tails; bounded in bytes, least recently used first.
+"""The cache of indexes in a process: decoded segments, and entries of tails. Bounded in bytes; the least recently used
+memories are dropped first.
 
-Segments never change, so what is known of them is never wrong; a directory, which is read at each search, says which
-of them count.
+Segments never change, so a cached one is never wrong. The directory, which each search reads, says which of them count.
 """
 
 from __future__ import annotations
