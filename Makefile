@@ -93,6 +93,7 @@ links: .venv/develop  ## Request every external link of the documentation
 
 bench: .venv/develop  ## Measure the engine, the cache and search: docs/performance.md
 	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
+	$(BIN)/python -m benchmarks.floors
 	$(BIN)/python -m benchmarks.verbs
 	$(BIN)/python -m benchmarks.api
 	$(BIN)/python -m benchmarks.turns
