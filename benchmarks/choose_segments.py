@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 from unittest import mock
 
@@ -18,10 +19,12 @@ import django
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.fit_ranking import DATA, FILES, corpus_of
+from benchmarks.fit_ranking import DATA, FILES
 from memory.search.corpus import Corpus
 from memory.search.embedders.multilingual import MultilingualEmbedder
+from memory.search.evaluation import in_memory
 from memory.search.features import Asked, asked
+from memory.search.labelled import Conversation, read_conversations
 from memory.search.relevance import rank
 from memory.search.segments import MOST_BYTES, Segment
 from memory.search.summaries import Summaries
@@ -33,17 +36,19 @@ MODEL = "model"
 Label: TypeAlias = tuple[Asked, frozenset[str]]
 
 
-def conversations() -> Iterator[dict[str, Any]]:
+def conversations() -> Iterator[Conversation]:
     """Those of the tuning halves, whose ids and sessions begin with their place."""
-    place = 0
-    for file in FILES["tuning"]:
-        for one in json.loads((DATA / file).read_text("utf-8"))["conversations"]:
-            place += 1
-            for turn in one["turns"]:
-                turn |= {"id": f"{place}/{turn['id']}", "session": f"{place}/{turn.get('session')}"}
-            for question in one["questions"]:
-                question["evidence"] = [f"{place}/{name}" for name in question["evidence"]]
-            yield one
+    texts = [(DATA / file).read_text("utf-8") for file in FILES["tuning"]]
+    for place, one in enumerate(one for text in texts for one in read_conversations(text)):
+        yield replace(
+            one,
+            passages=tuple(
+                replace(turn, id=f"{place}/{turn.id}", session=f"{place}/{turn.session}") for turn in one.passages
+            ),
+            labels=tuple(
+                replace(label, evidence=frozenset(f"{place}/{name}" for name in label.evidence)) for label in one.labels
+            ),
+        )
 
 
 def segments_of(corpus: Corpus, size: int) -> dict[str, Segment]:
@@ -96,12 +101,10 @@ def main() -> None:
     os.environ.update(APP_ENV="test", DJANGO_SETTINGS_MODULE="settings")
     django.setup()
     embedder = MultilingualEmbedder()
-    every = list(conversations())
-    corpus = Corpus.concat([corpus_of(one["turns"], embedder) for one in every])
-    labels = [label for one in every for label in one["questions"] if label["evidence"]][:: options.every]
-    questions = [
-        (asked(one["question"], embedder, asker=one.get("asker") or ""), frozenset(one["evidence"])) for one in labels
-    ]
+    memories = in_memory(conversations(), embedder)
+    corpus = Corpus.concat([corpus for _, corpus in memories])
+    labels = [label for one, _ in memories for label in one.labels if label.evidence][:: options.every]
+    questions = [(asked(one.question, embedder, asker=one.asker), one.evidence) for one in labels]
     for size in options.sizes:
         for line in measured(segments_of(corpus, size), questions):
             print(json.dumps(line), flush=True)

@@ -5,8 +5,10 @@
     python -m benchmarks.fit_ranking --heldout    measure the written weights on the held-out halves
 
 The fit is a conditional logit (McFadden 1974): each turn of the evidence against all other candidates. Every kind has
-about the same weight, whatever the number of its questions. Weights for the shapes of memories are penalised more, so
-that a shape only counts where the data are clear about it. A kind is left out with all that was written with it.
+about the same weight, whatever the number of its questions. A further kind are words of the memories themselves, as
+they are typed into a search box (`tests/search/data/keywords.py`). Weights for the shapes of memories and questions are
+penalised more, so that a shape only counts where the data are clear about it. A kind is left out with all that was
+written with it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +25,29 @@ from numpy.typing import NDArray
 
 from memory.embedding import Embedder
 from memory.search.confidence import SIGNALS, common, signals
-from memory.search.corpus import Corpus
 from memory.search.embedders.multilingual import MultilingualEmbedder
-from memory.search.entries import entry_of, read_text
+from memory.search.evaluation import in_memory
 from memory.search.features import FEATURES, LONG, SHORT, Postings, View, asked, features
+from memory.search.labelled import Conversation, read_conversations
 from memory.search.relevance import SHAPES, shapes
 from memory.search.weights import CONFIDENCE, NOTHING_BELOW, WEIGHTS
+from tests.search.data.keywords import KIND, MOST_WORDS, keyword_labels
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "search" / "data"
 WRITTEN = ROOT / "memory" / "search" / "weights.py"
-KINDS = ("assistant", "chinese", "facts", "german", "japanese", "mixed", "support", "tools")
-UNFITTED = tuple(f"kinds/{kind}_{half}.json" for kind in ("arabic", "spanish") for half in ("tuning", "heldout"))
-"""Kinds of which both halves are only measured."""
+KINDS = ("arabic", "assistant", "chinese", "facts", "german", "japanese", "mixed", "spanish", "support", "tools")
 FILES = {
     "tuning": ("friends.json", "tuning.json", *(f"kinds/{kind}_tuning.json" for kind in KINDS)),
-    "heldout": ("friends_heldout.json", "heldout.json", *(f"kinds/{kind}_heldout.json" for kind in KINDS), *UNFITTED),
+    "heldout": ("friends_heldout.json", "heldout.json", *(f"kinds/{kind}_heldout.json" for kind in KINDS)),
 }
 TOGETHER = {"oblique": "plain"}  # kinds whose questions are about the same conversations
 PENALTY = 2.0
-PENALTIES = {"every": 1.0, "equals": 4.0, "unspaced": 10.0}
+PENALTIES = {"every": 1.0, "equals": 4.0, "unspaced": 10.0, "brief": 2.0}
 BALANCE = 0.7  # 1: every kind has the same weight; 0: every question
 CUT = 10
 ROUNDS = 60
+WEIGHT = 1_000.0  # of all questions together
 HARDEST = 160  # candidates beside the evidence that a question is fitted with
 STRANGERS = 2  # questions of each file that are asked of all conversations of the others
 SHARE_OF_STRANGERS = 0.25
@@ -76,9 +77,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """A question, its candidates' features and shapes, and which of them are evidence."""
+    """A question, its candidates' features and shapes, and which of them are evidence.
+
+    `group` is the kind of the memory; all that was written with it is left out together.
+    """
 
     kind: str
+    group: str
     question: str
     places: NDArray[Any]
     evidence: frozenset[int]
@@ -101,57 +106,47 @@ class Measured:
 def measured(half: str, by_words: bool = False) -> list[Measured]:
     """All questions of a half, and some that are asked of memories of other kinds. `by_words`: without vectors."""
     embedder = None if by_words else MultilingualEmbedder()
-    files = {file: json.loads((DATA / file).read_text("utf-8")) for file in FILES[half]}
-    some = {file: _some_questions(data) for file, data in files.items()}
+    files = {file: read_conversations((DATA / file).read_text("utf-8")) for file in FILES[half]}
+    some = {file: _some_questions(conversations) for file, conversations in files.items()}
     return [
         one
-        for file, data in files.items()
-        for one in _of_file(data, [text for other, texts in some.items() if other != file for text in texts], embedder)
+        for file, conversations in files.items()
+        for one in _of_file(
+            conversations, [text for other, texts in some.items() if other != file for text in texts], embedder
+        )
     ]
 
 
-def _some_questions(data: Mapping[str, Any]) -> list[str]:
+def _some_questions(conversations: Sequence[Conversation]) -> list[str]:
     """Questions that most other memories cannot answer."""
-    texts = [question["question"] for one in data["conversations"] for question in one["questions"]]
+    texts = [label.question for one in conversations for label in one.labels]
     return texts[:: max(1, len(texts) // STRANGERS)][:STRANGERS]
 
 
-def corpus_of(turns: Sequence[Mapping[str, Any]], embedder: Embedder | None) -> Corpus:
-    """The turns of a conversation as the index keeps them."""
-    entries = []
-    for number, turn in enumerate(turns):
-        read = read_text(turn["text"])
-        vectors = np.zeros((0, 0), np.float32) if embedder is None else embedder.embed_documents(list(read.texts))
-        time = int(datetime.fromisoformat(turn["time"]).replace(tzinfo=UTC).timestamp()) * 1_000_000 + number
-        named = {name: turn.get(name) or "" for name in ("session", "speaker", "role")}
-        entries.append(entry_of(read, vectors, id=turn["id"], time=time, **named))
-    return Corpus.of(entries)
-
-
-def _of_file(data: Mapping[str, Any], strangers: Sequence[str], embedder: Embedder | None) -> list[Measured]:
+def _of_file(
+    conversations: Sequence[Conversation], strangers: Sequence[str], embedder: Embedder | None
+) -> list[Measured]:
     """The questions of a file, and `strangers` and nonsense asked of each of its conversations."""
     found = []
-    for conversation in data["conversations"]:
-        corpus = corpus_of(conversation["turns"], embedder)
+    for conversation, corpus in in_memory(conversations, embedder):
+        group = TOGETHER.get(conversation.labels[0].kind, conversation.labels[0].kind)
         places = {identity: place for place, identity in enumerate(corpus.ids)}
-        for question in conversation["questions"]:
-            view = View(asked(question["question"], embedder, asker=question.get("asker") or ""), corpus)
-            evidence = frozenset(places[one] for one in question["evidence"] if one in places)
-            kind = question["category"].split("/")[0]
-            if evidence or question["category"].endswith("unanswerable"):
-                found.append(_measured(kind, view, evidence))
+        for label in (*conversation.labels, *keyword_labels(conversation, corpus)):
+            view = View(asked(label.question, embedder, asker=label.asker), corpus)
+            found.append(_measured(label.kind, group, view, frozenset(places[one] for one in label.evidence)))
         for text in (*strangers, *NONSENSE):
             view = View(asked(text, embedder), corpus)
-            found.append(replace(_measured(found[-1].kind, view, frozenset()), asked_of_others=True))
+            found.append(replace(_measured(group, group, view, frozenset()), asked_of_others=True))
     return found
 
 
-def _measured(kind: str, view: View, evidence: frozenset[int]) -> Measured:
+def _measured(kind: str, group: str, view: View, evidence: frozenset[int]) -> Measured:
     made = features(view)
     words = Postings(view.corpus, view.terms)
     bm25 = tuple(_first_ten(words.scores(how)) for how in (SHORT, LONG))
     values = made.values.astype(np.float32)
-    return Measured(kind, view.question.text, view.places, evidence, values, shapes(view), bm25, common(view, made))
+    of = (kind, group, view.question.text, view.places, evidence)
+    return Measured(*of, values, shapes(view), bm25, common(view, made))
 
 
 def _first_ten(scores: Floats) -> frozenset[int]:
@@ -160,32 +155,57 @@ def _first_ten(scores: Floats) -> frozenset[int]:
 
 
 class Fit:
-    """The loss of weights on some questions, and its minimum."""
+    """The loss of weights on some questions, and its minimum.
+
+    The weights of all shapes but `brief` are fitted on questions of people, and then, with these, the weights of
+    `brief` on words as typed into a search box.
+    """
 
     def __init__(self, questions: Sequence[Measured]) -> None:
-        self.questions = [one for one in questions if np.isin(one.places, list(one.evidence)).any()]
-        chosen = [_hardest(one) for one in self.questions]
-        self.rows = np.concatenate([one.columns[some] for one, some in zip(self.questions, chosen, strict=True)])
-        self.lengths = np.array([len(some) for some in chosen])
-        self.evidence = np.concatenate(
-            [np.isin(one.places[some], list(one.evidence)) for one, some in zip(self.questions, chosen, strict=True)]
-        )
-        self.kinds = np.array([one.kind for one in self.questions])
-        spread = np.sqrt((self.rows.astype(np.float64) ** 2).mean(axis=0))
-        penalties = np.repeat([PENALTIES[shape] for shape in SHAPES], len(FEATURES)) ** 0.5
-        self.scale = (1 / (np.maximum(spread, 1e-3) * penalties)).astype(np.float32)
+        found = [one for one in questions if np.isin(one.places, list(one.evidence)).any()]
+        count = len(FEATURES) * SHAPES.index("brief")
+        self.asked = _Part([one for one in found if one.kind != KIND], slice(count))
+        self.typed = _Part([one for one in found if one.kind == KIND], slice(count, None))
 
     def minimum(self, without: str | None = None, start: Floats | None = None) -> Floats:
-        """The best weights, fitted without a kind."""
-        used = np.array([TOGETHER.get(kind, kind) != without for kind in self.kinds.tolist()])
-        kinds, counts = np.unique(self.kinds[used], return_counts=True)
+        """The best weights, fitted without a group."""
+        weights = self.asked.minimum(np.zeros(len(SHAPES) * len(FEATURES)), without, start)
+        kinds = len(set(self.asked.kinds))
+        return self.typed.minimum(weights, without, start, WEIGHT / kinds)
+
+
+class _Part:
+    """Some questions, and the columns whose weights are fitted on them."""
+
+    def __init__(self, questions: Sequence[Measured], columns: slice) -> None:
+        chosen = [_hardest(one) for one in questions]
+        self.columns = columns
+        self.rows = np.concatenate([one.columns[some] for one, some in zip(questions, chosen, strict=True)])
+        self.lengths = np.array([len(some) for some in chosen])
+        self.evidence = np.concatenate(
+            [np.isin(one.places[some], list(one.evidence)) for one, some in zip(questions, chosen, strict=True)]
+        )
+        self.kinds = [one.kind for one in questions]
+        self.groups = np.array([one.group for one in questions])
+        self.balanced = np.array([one.group if one.kind == KIND else one.kind for one in questions])
+        spread = np.sqrt((self.rows[:, columns].astype(np.float64) ** 2).mean(axis=0))
+        penalties = np.repeat([PENALTIES[shape] for shape in SHAPES], len(FEATURES))[columns] ** 0.5
+        self.scale = (1 / (np.maximum(spread, 1e-3) * penalties)).astype(np.float32)
+
+    def minimum(self, weights: Floats, without: str | None, start: Floats | None, total: float = WEIGHT) -> Floats:
+        """The weights with the best ones in the columns, fitted without a group; `total` of all questions together."""
+        used = self.groups != without
+        kinds, counts = np.unique(self.balanced[used], return_counts=True)
         share = dict(zip(kinds.tolist(), (counts**-BALANCE).tolist(), strict=True))
-        weight = np.array([share[kind] for kind in self.kinds[used].tolist()])
-        rows = self.rows[np.repeat(used, self.lengths)] * self.scale
-        evidence = self.evidence[np.repeat(used, self.lengths)]
-        loss = _loss(rows, evidence, self.lengths[used], weight * 1_000 / weight.sum())
-        at = np.zeros(rows.shape[1]) if start is None else start / self.scale
-        return minimised(loss, at) * self.scale
+        weight = np.array([share[kind] for kind in self.balanced[used].tolist()])
+        some = np.repeat(used, self.lengths)
+        given = (self.rows[some] @ weights.astype(np.float32)).astype(np.float64)
+        rows = self.rows[some][:, self.columns] * self.scale
+        loss = _loss(rows, self.evidence[some], self.lengths[used], weight * total / weight.sum(), given)
+        at = np.zeros(rows.shape[1]) if start is None else start[self.columns] / self.scale
+        found = weights.copy()
+        found[self.columns] = minimised(loss, at) * self.scale
+        return found
 
 
 def _hardest(one: Measured) -> NDArray[Any]:
@@ -196,15 +216,15 @@ def _hardest(one: Measured) -> NDArray[Any]:
 
 
 def _loss(
-    rows: NDArray[np.float32], evidence: NDArray[np.bool_], lengths: NDArray[Any], weight: Floats
+    rows: NDArray[np.float32], evidence: NDArray[np.bool_], lengths: NDArray[Any], weight: Floats, given: Floats
 ) -> Callable[[Floats], tuple[float, Floats]]:
-    """The penalised negative log-likelihood of weights, and its gradient."""
+    """The penalised negative log-likelihood of weights, and its gradient. `given` are added to the scores."""
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     of = np.repeat(np.arange(len(lengths)), lengths)
     each = (weight / np.add.reduceat(evidence.astype(np.float64), starts))[of]
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        scores = (rows @ weights.astype(np.float32)).astype(np.float64)
+        scores = (rows @ weights.astype(np.float32)).astype(np.float64) + given
         high = np.exp(scores - np.maximum.reduceat(scores, starts)[of])
         others = np.add.reduceat(np.where(evidence, 0.0, high), starts)[of]
         share = np.where(evidence, high / np.maximum(high + others, 1e-300), 1.0)
@@ -380,23 +400,30 @@ def main() -> None:
     if options.heldout:
         questions = measured("heldout")
         shown({**plain(questions), "ranking": by_kind(questions, lambda one: recall(one, stored()))})
+        _show_keywords(questions, lambda one: stored())
         confident = np.array([CONFIDENCE.get(name, 0.0) for name in SIGNALS])
         _show_scores(questions, stored(), confident, NOTHING_BELOW)
         return
     questions = measured("tuning")
     fit = Fit(questions)
     every = fit.minimum()
-    left_out: dict[str, float] = {}
+    left_out: dict[str, Floats] = {}
     unseen: list[dict[str, float]] = []
-    for group in sorted({TOGETHER.get(one.kind, one.kind) for one in questions}):
-        weights = fit.minimum(without=group, start=every)
-        some = [one for one in questions if TOGETHER.get(one.kind, one.kind) == group]
-        rest = Results.of_questions([one for one in questions if TOGETHER.get(one.kind, one.kind) != group], weights)
-        left_out |= by_kind(some, lambda one, weights=weights: recall(one, weights))
+    for group in sorted({one.group for one in questions}):
+        left_out[group] = weights = fit.minimum(without=group, start=every)
+        some = [one for one in questions if one.group == group]
+        rest = Results.of_questions([one for one in questions if one.group != group], weights)
         confident = rest.calibrated()
         unseen.append(Results.of_questions(some, weights).measures(confident, rest.measures(confident)["least"]))
     fitted = by_kind(questions, lambda one: recall(one, every))
-    shown({**plain(questions), "fitted": fitted, "left out": left_out})
+    shown(
+        {
+            **plain(questions),
+            "fitted": fitted,
+            "left out": by_kind(questions, lambda one: recall(one, left_out[one.group])),
+        }
+    )
+    _show_keywords(questions, lambda one: left_out[one.group])
     print("left out:", {name: round(float(np.nanmean([one[name] for one in unseen])), 3) for name in unseen[0]})
     results = Results.of_questions(questions, every)
     confident = results.calibrated()
@@ -410,6 +437,14 @@ def main() -> None:
         )
         scores = (f'    "{name}": {value:.4g},' for name, value in zip(SIGNALS, confident.tolist(), strict=True))
         WRITTEN.write_text("\n".join((HEAD, *rows, WORDS_ONLY, *words_only, MIDDLE, *scores, TAIL.format(least=least))))
+
+
+def _show_keywords(questions: Sequence[Measured], weights: Callable[[Measured], Floats]) -> None:
+    """By the number of words: the share of the turns with all words among as many first results."""
+    for count in range(1, MOST_WORDS + 1):
+        some = [one for one in questions if one.kind == KIND and len(one.question.split()) == count]
+        first = [one.found(one.places[ranked(one, weights(one))[0][: len(one.evidence)]].tolist()) for one in some]
+        print(f"{KIND}, words: {count}, exact turns first: {100 * float(np.mean(first)):.1f}")
 
 
 def _show_scores(questions: Sequence[Measured], weights: Floats, confident: Floats, least: float) -> None:

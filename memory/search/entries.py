@@ -24,7 +24,7 @@ from .corpus import ASKS, FIRST_PERSON, HAS_DIGIT, HAS_NAME, HAS_NUMBER, HAS_TIM
 from .languages import detected
 from .terms import index_terms
 from .texts import readable
-from .wording import FIRST, MOST_ADDRESSED, SECOND
+from .wording import FIRST, MOST_ADDRESSED, QUESTION_MARKS, SECOND, WORD
 
 WORDS = 60
 """Words of a piece. A character of a script without spaces is half a word."""
@@ -45,7 +45,6 @@ ENDING = 20
 """Characters in which a text that is not read is searched for a question mark."""
 
 _ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")  # noqa: RUF001
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0eff]{1,2}|[^\W_]+")
 _MARKUP = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|.*\|)", re.MULTILINE)
 # Times, numbers and names are written alike in many languages: digits, capitals.
 _PATTERNS = (
@@ -54,7 +53,6 @@ _PATTERNS = (
     (FIRST_PERSON, FIRST),
     (MARKUP, _MARKUP),
 )
-_QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def read_text(text: str | None, language: str | None = None, *, begins: bool = F
         _digest(whole),
         language,
         _flags(said),
-        (len(_WORDS.findall(said)), len(distinct), min(MOST_ADDRESSED, len(SECOND.findall(said)))),
+        (len(WORD.findall(said)), len(distinct), min(MOST_ADDRESSED, len(SECOND.findall(said)))),
         counted if distinct else (),
     )
 
@@ -95,7 +93,7 @@ def glanced(text: str, language: str, found: Iterable[str]) -> Read:
     words = 1 + text.count(" ")
     terms = dict.fromkeys(found, 1)
     said = {**terms, OTHERS: max(1, words - len(terms))} if text.strip() else {}
-    flags = ASKS if text[-ENDING:].rstrip()[-1:] in _QUESTION_MARKS else 0
+    flags = ASKS if text[-ENDING:].rstrip()[-1:] in QUESTION_MARKS else 0
     return Read((), _digest(text), language, flags, (words, words, 0), (said,) if said else ())
 
 
@@ -123,7 +121,7 @@ def _digest(text: str) -> bytes:
 
 def pieces_of(text: str) -> list[str]:
     """A text in pieces of some 60 words; at most 64. An empty text has none."""
-    parts = [(part, len(_WORDS.findall(part))) for part in _parts(text)]
+    parts = [(part, len(WORD.findall(part))) for part in _parts(text)]
     size = max(WORDS, -(-sum(count for _, count in parts) // (MOST_PIECES // 2)))
     found: list[str] = []
     piece: list[str] = []
@@ -142,7 +140,7 @@ def _parts(text: str) -> Iterator[str]:
     for part in _ENDS.split(text):
         if not part.strip():
             continue
-        places = [match.end() for match in _WORDS.finditer(part)]
+        places = [match.end() for match in WORD.finditer(part)]
         if len(places) <= WORDS:
             yield part
             continue
@@ -171,5 +169,5 @@ def _flags(text: str) -> int:
 
 def _ends_asking(text: str) -> bool:
     """Whether no letter or digit follows the last question mark."""
-    last = next((mark for mark in reversed(text) if mark.isalnum() or mark in _QUESTION_MARKS), "")
-    return last in _QUESTION_MARKS
+    last = next((mark for mark in reversed(text) if mark.isalnum() or mark in QUESTION_MARKS), "")
+    return last in QUESTION_MARKS

@@ -25,7 +25,7 @@ from .embedders.checked import query_vectors
 from .languages import ENGLISH, detected
 from .lexicon import Lexicon, lexicon_of
 from .terms import MAX_QUERY_TERMS, index_terms, stop_terms, words
-from .wording import AMOUNT, FIRST, NOW
+from .wording import AMOUNT, FIRST, NOW, QUESTION_MARKS, WORD
 
 CONSIDERED = 300
 MOST_ASKED = 60  # words of a question that are compared with those of candidates by their vectors
@@ -44,6 +44,7 @@ MOST_WORDS = 10_000  # of all candidates, that are compared by their vectors: ab
 MOST_KEPT_WORDS = 2 * MOST_WORDS  # vectors that a corpus keeps, 10 MB
 WORD_DIMENSIONS = 64  # of the vectors of single words: enough to compare words, and fast
 LEAST_SPREAD = 0.05
+BRIEF = 3  # words of a question that is typed into a search box
 
 NO_OTHERS: Mapping[str, Sequence[int]] = {}
 
@@ -219,6 +220,12 @@ class View:
         """The share of the question's letters that are of a script without spaces."""
         letters = [character for character in self.question.text if character.isalnum()]
         return sum(character >= "\u3040" for character in letters) / max(1, len(letters))
+
+    @cached_property
+    def brief(self) -> float:
+        """1 for one to three words without a question mark, 0 for other questions."""
+        text = self.question.text[:MOST_READ].rstrip()
+        return float(len(WORD.findall(text)) <= BRIEF and text[-1:] not in QUESTION_MARKS)
 
     @cached_property
     def dates(self) -> tuple[Named, ...]:

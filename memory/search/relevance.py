@@ -1,8 +1,9 @@
 """Ranks the entries of a corpus by how well they answer a question. Pure, with numpy.
 
 The order is that of a sum: each feature (`features`) times its weight (`weights`). The weights depend on the shape of
-the memory, which is seen in the data: whether it is a dialogue of equals or a person with an assistant, and whether the
-question is in a script without spaces. The score says how likely a result is evidence (`confidence`).
+the memory and of the question, which are seen in the data: whether the memory is a dialogue of equals or that of a
+person with an assistant, whether the question is in a script without spaces, and whether it is only a few words. The
+score says how likely a result is evidence (`confidence`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from .weights import BY_WORDS, WEIGHTS
 
 __all__ = ["Asked", "Ranked", "asked", "rank"]
 
-SHAPES = ("every", "equals", "unspaced")
-"""The shapes that weights are for: every memory, a dialogue of equals, a question in a script without spaces."""
+SHAPES = ("every", "equals", "unspaced", "brief")
+"""The shapes that weights are for: every memory, a dialogue of equals, a question in a script without spaces, and one
+to three words as they are typed into a search box."""
 
 _OTHERS = ("assistant", "tool", "system")
 
@@ -71,7 +73,7 @@ def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = No
 
 def shapes(view: View) -> Floats:
     """How much of each of `SHAPES` a question and a memory have: 0 to 1."""
-    return np.array([1.0, float(view.corpus.used_roles.isdisjoint(_OTHERS)), view.unspaced])
+    return np.array([1.0, float(view.corpus.used_roles.isdisjoint(_OTHERS)), view.unspaced, view.brief])
 
 
 def weights(view: View) -> Floats:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0eff]{1,2}|[^\W_]+")
+"""A word as it is counted: of a script without spaces two characters."""
+
+QUESTION_MARKS = frozenset("?？؟")  # noqa: RUF001
+
 MOST_ADDRESSED = 3
 MOST_READ = 1_000  # characters of a question
 

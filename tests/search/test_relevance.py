@@ -113,11 +113,39 @@ def test_odd_questions_have_scores(question: str, embedder: Embedder | None) -> 
     assert all(0 <= one.score <= 1 for one in rank(asked(question, embedder), corpus_of(CHAT)))
 
 
+INVOICES = [
+    ("", "Ada", "user", text)
+    for text in (
+        "Invoice 4711 was paid on Tuesday.",
+        "Invoice 4712 is still open.",
+        "The customer called about invoice 4711.",
+        "Broken printers are on the third floor.",
+        "The wifi password is tulip-44.",
+        "Now the wifi has rose-55.",
+    )
+]
+
+
+@pytest.mark.parametrize("embedder", [EMBEDDER, None])
+@pytest.mark.parametrize(
+    ("question", "places"),
+    [("4711", {0, 2}), ("invoice 4712", {1}), ("tulip-44", {4}), ("wifi", {4, 5}), ("broken printer floor", {3})],
+)
+def test_words_as_typed_into_a_search_box_find_what_has_them(
+    question: str, places: set[int], embedder: Embedder | None
+) -> None:
+    """Before what is near it, or has only some of them."""
+    ranked = rank(asked(question, embedder), corpus_of(INVOICES), limit=len(places))
+    assert {one.place for one in ranked} == places
+
+
 def test_the_shape_of_a_memory_is_seen() -> None:
     equals = [(session, speaker, "", text) for session, speaker, _, text in CHAT]
-    assert shapes(View(asked("What?", None), corpus_of(CHAT))).tolist() == [1, 0, 0]
-    assert shapes(View(asked("What?", None), corpus_of(equals))).tolist() == [1, 1, 0]
-    assert shapes(View(asked("什么", None), corpus_of(CHAT))).tolist() == [1, 0, 1]
+    assert shapes(View(asked("What?", None), corpus_of(CHAT))).tolist() == [1, 0, 0, 0]
+    assert shapes(View(asked("What?", None), corpus_of(equals))).tolist() == [1, 1, 0, 0]
+    assert shapes(View(asked("什么", None), corpus_of(CHAT))).tolist() == [1, 0, 1, 1]
+    assert shapes(View(asked("什么时候去旅行", None), corpus_of(CHAT))).tolist() == [1, 0, 1, 0]
+    assert shapes(View(asked("invoice 4711", None), corpus_of(CHAT))).tolist() == [1, 0, 0, 1]
 
 
 def test_scores_are_in_the_order_of_the_ranking() -> None:
