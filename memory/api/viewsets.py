@@ -301,7 +301,8 @@ class MemoryItemViewSet(BulkMixin, RecordViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         found = MemoryItem.objects.duplicates_of(MemoryItem(**serializer.validated_data))
-        first = found.order_by("timestamp", "pk").values_list("pk", flat=True).first()
+        # Without an order, for which Firestore has no index: they are few.
+        _, first = min(found.order_by().values_list("timestamp", "pk"), default=(None, None))
         return Response({"duplicate": first is not None, "id": first})
 
     @action(
