@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.handlers.base import BaseHandler
 
 from memory.access.models import AccessToken
 from memory.mcp import calls, resources, schemas, server, tools
@@ -85,28 +86,19 @@ WITHOUT = {"sep-2549-prompts-list-caching-hints": "the server has no prompts"}
 """Checks of what the server has not, with the reason. The suite says of others that they are untestable."""
 
 
-class Authorized:
-    """A middleware that adds the token of the test, since the suite sends none."""
-
-    secret = ""
-
-    def __init__(self, get_response: Callable[[Any], Any]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: Any) -> Any:
-        """The response to a request with the token."""
-        request.META.setdefault("HTTP_AUTHORIZATION", f"Bearer {self.secret}")
-        return self.get_response(request)
-
-
 @pytest.fixture
-def url(request: pytest.FixtureRequest, settings: Any, make_user: Callable[..., Any], monkeypatch: Any) -> str:
-    """The address of a server with a conversation."""
-    settings.MIDDLEWARE = [f"{__name__}.Authorized", *settings.MIDDLEWARE]
-    server = request.getfixturevalue("live_server")
-    monkeypatch.setattr(Authorized, "secret", AccessToken.objects.issue(make_user("ada"))[1])
+def url(live_server: Any, make_user: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a server with a conversation. It adds the token to each request, since the suite sends none."""
+    secret, get_response = AccessToken.objects.issue(make_user("ada"))[1], BaseHandler.get_response
+
+    def authorized(self: BaseHandler, request: Any) -> Any:
+        request.META.setdefault("HTTP_AUTHORIZATION", f"Bearer {secret}")
+        return get_response(self, request)
+
+    # Not a middleware: another test may have started the server, which is that of the session.
+    monkeypatch.setattr(BaseHandler, "get_response", authorized)
     MemoryItem.objects.create(user_id="ada", session_id="static-text", item_type="message", text_content="x")
-    return f"{server.url}/mcp"
+    return f"{live_server.url}/mcp"
 
 
 ADDRESS = {"type": "object", "properties": {"street": {"type": "string"}, "city": {"type": "string"}}}
