@@ -348,6 +348,7 @@ def test_an_encryption_goes_on_without_the_erased(settings: Any, make_item: Call
     MemoryItem.all_objects.filter(user_id=BOB).update(text_content="hi")
     key = base64.urlsafe_b64encode(bytes(32)).decode()
     settings.MEMORY = {**settings.MEMORY, "ENCRYPT": ["text_content"], "ENCRYPTION_KEYS": [key]}
-    call_command("memory_encrypt", stdout=StringIO())
+    out = StringIO()
+    call_command("memory_encrypt", stdout=out)
     assert list(DataKey.objects.values_list("user_id", flat=True)) == [BOB]
-    assert MemoryItem.objects.get(user_id=BOB).text_content == "hi"
+    assert out.getvalue().startswith("1 ")
