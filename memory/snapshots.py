@@ -154,7 +154,7 @@ def restore_all(model: type[ModelT], snapshots: Iterable[str | bytes], using: st
 
 
 def _loaded(snapshot: str | bytes, length: int) -> list[Any]:
-    values = json.loads(snapshot if isinstance(snapshot, str) else snapshot.decode())
+    values = json.loads(snapshot.decode() if isinstance(snapshot, bytes) else snapshot)
     if not isinstance(values, list) or len(values) != length:
         raise NotASnapshotError("The text is not a list of the model's values.")
     return values

@@ -18,7 +18,8 @@ from memory.tombstones import tombstones
 from tests import databases
 from tests.faults.meter import Meter
 
-pytestmark = pytest.mark.firestore_emulator
+# Tokens are in the database of the users.
+pytestmark = [pytest.mark.firestore_emulator, pytest.mark.django_db(databases=["default"], transaction=True)]
 
 TABLES = ("memory_items", "user_sessions")
 ITEMS, SESSIONS = 230, 10
