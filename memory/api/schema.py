@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from drf_spectacular.authentication import SessionScheme
@@ -33,28 +34,83 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 BODIES = frozenset({"POST", "PUT", "PATCH"})
 LISTS = frozenset({"list", "history"})
+READ = frozenset({"retrieve"})
 CHANGES = frozenset({"update", "partial_update", "destroy"})
 IDEMPOTENT = frozenset({"create", "bulk", "bulk_upsert", "bulk_delete", "erase"}) | CHANGES
-CONDITIONS: Mapping[str, Mapping[str, str]] = {
-    "retrieve": {
-        "If-None-Match": "The tags of records that the client has: if the record has one of them, the status is 304.",
-        "If-Match": "The tags that the record may have; otherwise the status is 412.",
-    },
-    **{
-        action: {
-            "If-Match": "The record's tag when the client read it: if it changed since, the status is 412.",
-            "If-None-Match": "The tags that the record must not have; otherwise the status is 412.",
-        }
-        for action in CHANGES
-    },
-}
-"""The headers with conditions, by action."""
-RESPONSE_HEADERS: Mapping[str, str] = {
-    REQUEST_ID: "The request's id, which the service's log has, too.",
-    POLICY: 'The limit of the rate: `"memory-user";q=6000;w=60` is 6,000 requests in 60 seconds.',
-    LIMIT: 'What is left of it: `"memory-user";r=5999;t=42` is 5,999 requests in the next 42 seconds.',
-}
-"""Headers of all responses. Those of the rate are absent if there is no limit."""
+SUCCESS = 0
+"""In `Header.statuses`: the status of the operation's success."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header of requests; of responses with these statuses if there are any, `True` for all. No `actions`: of all."""
+
+    name: str
+    description: str
+    statuses: Sequence[int] | bool = False
+    actions: frozenset[str] | None = None
+    schema: type[str] | type[int] | dict[str, Any] = str
+
+    def parameter(self, success: int) -> OpenApiParameter:
+        """Its parameter of an operation with this status."""
+        statuses = self.statuses
+        if not isinstance(statuses, bool):
+            statuses = [success if status == SUCCESS else status for status in statuses]
+        return OpenApiParameter(
+            self.name, self.schema, OpenApiParameter.HEADER, response=statuses, description=self.description
+        )
+
+
+TAGS = {"type": "string", "pattern": TAGS_PATTERN}
+KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+TAG = "The record's tag. That of a PUT is sent only if the record is stored as it was sent."
+HEADERS: Sequence[Header] = (
+    Header("Retry-After", "Seconds to wait before the next request.", [429, 503], schema=int),
+    Header("WWW-Authenticate", "The authentication scheme.", [401]),
+    Header(REQUEST_ID, "The request's id, which the service's log has, too.", True),
+    Header(POLICY, 'The limit of the rate: `"memory-user";q=6000;w=60` is 6,000 requests in 60 seconds.', True),
+    Header(
+        LIMIT,
+        'What is left of it: `"memory-user";r=5999;t=42` is 5,999 requests in the next 42 seconds.',
+        True,
+    ),
+    Header(REQUEST_ID, "The request's id; by default a new one."),
+    Header(
+        "Idempotency-Key",
+        "A new random text for each write; a repeated request with it is applied once.",
+        actions=IDEMPOTENT,
+        schema=KEY,
+    ),
+    Header(
+        "Idempotent-Replayed",
+        "`true` if an earlier request with the same key was applied.",
+        [SUCCESS],
+        actions=IDEMPOTENT,
+    ),
+    Header(
+        "If-None-Match",
+        "The tags of records that the client has: if the record has one of them, the status is 304.",
+        actions=READ,
+        schema=TAGS,
+    ),
+    Header("If-Match", "The tags that the record may have; otherwise the status is 412.", actions=READ, schema=TAGS),
+    Header(
+        "If-Match",
+        "The record's tag when the client read it: if it changed since, the status is 412.",
+        actions=CHANGES,
+        schema=TAGS,
+    ),
+    Header(
+        "If-None-Match",
+        "The tags that the record must not have; otherwise the status is 412.",
+        actions=CHANGES,
+        schema=TAGS,
+    ),
+    Header("ETag", TAG, [SUCCESS], actions=TAGGED - READ),
+    Header("ETag", TAG, [SUCCESS, 304], actions=READ),
+    Header("Location", "The new record's URL.", [201], actions=frozenset({"create"})),
+)
+"""The headers of all operations. Those of the rate are absent from responses if there is no limit."""
 FILTERED = frozenset({"list", "search"})
 
 
@@ -132,7 +188,7 @@ class MemorySchema(AutoSchema):
             statuses += WITH_BODY
         if self.view.action in IDEMPOTENT:
             statuses += WITH_KEY
-        if self.view.action in CONDITIONS:
+        if self.view.action in CHANGES | READ:
             statuses += CONDITIONAL
         errors = {code: OpenApiResponse(ErrorSerializer, description=ERRORS[code]) for code in sorted(set(statuses))}
         if self.view.action == "retrieve":
@@ -144,75 +200,9 @@ class MemorySchema(AutoSchema):
         return self.view.serializer_class
 
     def get_override_parameters(self) -> list[Any]:
-        """The response headers."""
-        headers = [
-            OpenApiParameter(
-                "Retry-After",
-                int,
-                OpenApiParameter.HEADER,
-                response=[429, 503],
-                description="Seconds to wait before the next request.",
-            ),
-            OpenApiParameter(
-                "WWW-Authenticate",
-                str,
-                OpenApiParameter.HEADER,
-                response=[401],
-                description="The authentication scheme.",
-            ),
-        ]
-        headers += [
-            OpenApiParameter(name, str, OpenApiParameter.HEADER, response=True, description=description)
-            for name, description in RESPONSE_HEADERS.items()
-        ]
-        headers.append(
-            OpenApiParameter(
-                REQUEST_ID,
-                str,
-                OpenApiParameter.HEADER,
-                description="The request's id; by default a new one.",
-            )
-        )
-        if self.view.action in IDEMPOTENT:
-            headers += [
-                OpenApiParameter(
-                    "Idempotency-Key",
-                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-                    OpenApiParameter.HEADER,
-                    description="A new random text for each write; a repeated request with it is applied once.",
-                ),
-                OpenApiParameter(
-                    "Idempotent-Replayed",
-                    str,
-                    OpenApiParameter.HEADER,
-                    response=[self.operation.status],
-                    description="`true` if an earlier request with the same key was applied.",
-                ),
-            ]
-        headers += [
-            OpenApiParameter(
-                name, {"type": "string", "pattern": TAGS_PATTERN}, OpenApiParameter.HEADER, description=description
-            )
-            for name, description in CONDITIONS.get(self.view.action, {}).items()
-        ]
-        if self.view.action in TAGGED:
-            statuses = [self.operation.status, *([304] if self.view.action == "retrieve" else [])]
-            headers.append(
-                OpenApiParameter(
-                    "ETag",
-                    str,
-                    OpenApiParameter.HEADER,
-                    response=statuses,
-                    description="The record's tag. That of a PUT is sent only if the record is stored as it was sent.",
-                )
-            )
-        if self.view.action == "create":
-            headers.append(
-                OpenApiParameter(
-                    "Location", str, OpenApiParameter.HEADER, response=[201], description="The new record's URL."
-                )
-            )
-        return headers
+        """The headers of the action."""
+        action, success = self.view.action, self.operation.status
+        return [each.parameter(success) for each in HEADERS if each.actions is None or action in each.actions]
 
     def get_examples(self) -> list[OpenApiExample]:
         """The entry's examples, and an error."""
