@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.allocator import return_freed_memory
+from deploy.bodies import BodyWorker
 from deploy.probes import ProbeWorker
 from settings.environment import ConfigurationError, integer, port, refuse_implicit_development
 
@@ -22,7 +23,12 @@ try:
 except ConfigurationError as error:
     sys.exit(f"Configuration error: {error}")
 
-worker_class = ProbeWorker  # gthread, with threads of their own for the health endpoints
+
+class Worker(BodyWorker, ProbeWorker):
+    """gthread, with threads of their own for the health endpoints."""
+
+
+worker_class = Worker
 timeout = 30  # seconds without a heartbeat after which a worker is replaced
 graceful_timeout = 20  # seconds for requests to finish when the service stops
 keepalive = 5  # seconds that an idle connection stays open

@@ -1,7 +1,8 @@
 """Strict JSON (RFC 8259): UTF-8, no NaN, no repeated keys; limited size, depth and number of values.
 
 Python builds an object of 50 bytes and more for two bytes of `[],`, and the checks after it take microseconds for each
-value. So values are counted in the raw bytes, with a few passes of `bytes` methods, before anything is built.
+value. So values are counted in the raw bytes, with a few passes of `bytes` methods, before anything is built. They are
+counted as the bytes arrive: a body is not read beyond its first excess, nor at all if its declared length is too large.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from .errors import BodyError, printable
 # A stored value nests 20 levels; a bulk body adds four around it.
 MAX_DEPTH = 32
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+SQUARE = bytes.maketrans(b"{}", b"[]")
+OPENING = ord("[")
+PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -61,35 +65,92 @@ class StrictJSONParser(BaseParser):
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """Return the parsed body. The limits are those of the view, `body_limits`, by default of one record."""
-        view = (parser_context or {}).get("view")
-        limits: Limits = getattr(view, "body_limits", record_limits)()
-        raw = read_bounded(stream, limits.bytes)
-        check_counts(raw, limits)
-        return parse_json(raw)
+        context = parser_context or {}
+        limits: Limits = getattr(context.get("view"), "body_limits", record_limits)()
+        headers = getattr(context.get("request"), "META", {})
+        return parse_json(read_counted(stream, limits, declared_length(headers)))
 
 
-def read_bounded(stream: IO[bytes], limit: int) -> bytes:
-    """Read the stream; raise `BodyError` if it holds more than `limit` bytes."""
-    raw = stream.read(limit + 1)
-    if len(raw) > limit:
-        raise BodyError(f"The body exceeds the limit of {limit} bytes.", code="body_too_large")
+def declared_length(headers: Mapping[str, Any]) -> int:
+    """The length of a body by its header in `request.META`; 0 without a valid one."""
+    try:
+        return int(headers.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+def read_counted(stream: IO[bytes], limits: Limits, declared: int = 0) -> bytearray:
+    """Read a body; raise `BodyError` as soon as it exceeds a limit, at once if its declared length does.
+
+    The rest of a refused body is not read.
+    """
+    raw, counts = bytearray(), Counts(limits)
+    if declared <= limits.bytes:
+        while len(raw) <= limits.bytes and (piece := stream.read(PIECE_BYTES)):
+            counts.add(piece)
+            raw += piece
+    if max(declared, len(raw)) > limits.bytes:
+        raise BodyError(f"The body exceeds the limit of {limits.bytes} bytes.", code="body_too_large")
     return raw
 
 
 def check_counts(raw: bytes, limits: Limits) -> None:
     """Raise `BodyError` for more values or a deeper nesting than the limits allow; invalid JSON may pass."""
-    if b"\\" in raw:
-        raw = raw.replace(rb"\\", b"").replace(rb"\"", b"")
-    texts = raw.count(b'"') // 2
-    if texts > limits.objects:
-        raise too_many_values(limits)
-    bare = b"".join(raw.split(b'"')[::2])
-    opened = bare.count(b"[") + bare.count(b"{")
-    brackets = bare.translate(None, NOT_BRACKETS)[: 2 * limits.objects]
-    if any(depth > MAX_DEPTH for depth in accumulate(1 if bracket in b"[{" else -1 for bracket in brackets)):
-        raise BodyError(f"The body nests more than {MAX_DEPTH} levels deep.", code="too_deep")
-    if texts + opened > limits.objects or bare.count(b",") + opened > limits.values:
-        raise too_many_values(limits)
+    counts = Counts(limits)
+    for start in range(0, len(raw), PIECE_BYTES):
+        counts.add(raw[start : start + PIECE_BYTES])
+
+
+class Counts:
+    """Counts the values of JSON, and the depth, while its bytes arrive in pieces."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.quotes = self.opened = self.commas = self.depth = 0
+        self.is_escaped = False
+
+    def add(self, piece: bytes) -> None:
+        """Count the next piece; raise `BodyError` beyond the limits. Invalid JSON may pass."""
+        bare = self.without_texts(piece)
+        brackets = bare.translate(SQUARE, NOT_BRACKETS)
+        self.opened += brackets.count(b"[")
+        self.commas += bare.count(b",")
+        deepest, self.depth = depths(brackets, self.depth)
+        if deepest > MAX_DEPTH:
+            raise BodyError(f"The body nests more than {MAX_DEPTH} levels deep.", code="too_deep")
+        # A text that is not closed yet may be the last one.
+        if self.quotes // 2 + self.opened > self.limits.objects or self.commas + self.opened > self.limits.values:
+            raise too_many_values(self.limits)
+
+    def without_texts(self, piece: bytes) -> bytes:
+        """The piece without its texts, whose quotes are counted."""
+        if self.is_escaped and piece[0] in b'"\\':
+            piece = piece[1:]
+        self.is_escaped = False
+        if b"\\" in piece:
+            piece = piece.replace(rb"\\", b"")
+            self.is_escaped = piece.endswith(b"\\")
+            piece = piece.replace(rb"\"", b"")
+        parts = piece.split(b'"')
+        is_inside = self.quotes % 2
+        self.quotes += len(parts) - 1
+        return b"".join(parts[is_inside::2])
+
+
+def depths(brackets: bytes, before: int) -> tuple[int, int]:
+    """The largest depth of `[` and `]`, and that at the end, from the depth before.
+
+    Each pass removes the innermost pairs, so the passes are the depth of what is closed here.
+    """
+    rest, passes = brackets, 0
+    while passes <= MAX_DEPTH and b"[]" in rest:
+        rest, passes = rest.replace(b"[]", b""), passes + 1
+    end = before + 2 * brackets.count(b"[") - len(brackets)
+    most = before + passes + rest.count(b"[")
+    if most > MAX_DEPTH:  # it may be less: count one by one
+        steps = (1 if bracket == OPENING else -1 for bracket in brackets)
+        most = next((depth for depth in accumulate(steps, initial=before) if depth > MAX_DEPTH), MAX_DEPTH)
+    return most, end
 
 
 def has_more_values(value: Any, most: int) -> bool:
@@ -114,7 +175,7 @@ def too_many_values(limits: Limits) -> BodyError:
     )
 
 
-def parse_json(raw: bytes) -> Any:
+def parse_json(raw: bytes | bytearray) -> Any:
     """Parse `raw`; raise `BodyError` if it is invalid."""
     try:
         return json.loads(

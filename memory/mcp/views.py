@@ -25,7 +25,7 @@ from rest_framework.views import exception_handler
 from memory.api.authentication import CLEAR, HASHED, AccessTokenAuthentication, LoginAuthentication
 from memory.api.endpoints import Guarded, HeaderNegotiation
 from memory.api.errors import BodyError, error_body, translate
-from memory.api.parsers import check_counts, parse_json, read_bounded, record_limits
+from memory.api.parsers import declared_length, parse_json, read_counted, record_limits
 from memory.api.permissions import principal
 from memory.conf import memory_settings
 
@@ -126,8 +126,7 @@ class McpView(Guarded):
 def body_of(request: HttpRequest) -> Any:
     """The JSON of the body. Raises `BodyError` beyond the limits of a record's body in the API."""
     limits = record_limits()
-    raw = read_bounded(request, limits.bytes)  # type: ignore[arg-type]  # it has `read`
-    check_counts(raw, limits)
+    raw = read_counted(request, limits, declared_length(request.META))  # type: ignore[arg-type]  # it has `read`
     return parse_json(raw)
 
 

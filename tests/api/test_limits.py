@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -13,7 +15,18 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from memory.api.errors import MAX_PROBLEMS, BodyError
-from memory.api.parsers import Limits, check_counts, parse_json, record_limits
+from memory.api.parsers import (
+    MAX_DEPTH,
+    PIECE_BYTES,
+    Counts,
+    Limits,
+    check_counts,
+    declared_length,
+    depths,
+    parse_json,
+    read_counted,
+    record_limits,
+)
 from memory.api.serializers import MemoryItemSerializer
 from memory.models import MemoryItem
 
@@ -22,6 +35,7 @@ from .conftest import codes
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
 
 ITEMS = "/api/memory-items/"
+COUNTED = ("quotes", "opened", "commas", "depth")
 MIB = 1024 * 1024
 
 
@@ -55,6 +69,31 @@ def test_too_many_values_are_refused_before_they_are_parsed(ada: APIClient, case
     assert codes(response) == {"body": ["too_many_values"]}
     assert len(response.content) < 1000
     assert peak < 10 * len(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "read"),
+    [
+        (HOSTILE["empty lists"], 0, MIB),
+        (HOSTILE["quotes"], 0, MIB),
+        (b"[" * 5 * MIB, 0, PIECE_BYTES),
+        (b" " * 9 * MIB, 0, 9 * MIB),
+        (b" " * 9 * MIB, 9 * MIB, 0),
+    ],
+    ids=["lists", "quotes", "depth", "spaces", "a declared length"],
+)
+def test_a_body_is_not_read_beyond_its_excess(body: bytes, declared: int, read: int) -> None:
+    """Nothing of it if its length is declared."""
+    stream = io.BytesIO(body)
+    with pytest.raises(BodyError):
+        read_counted(stream, record_limits(), declared)
+    assert stream.tell() <= read
+
+
+@pytest.mark.parametrize("declared", [None, "", "0", "x", "12"])
+def test_a_header_without_a_length_is_ignored(declared: str | None) -> None:
+    """The server reads no more than it says."""
+    assert declared_length({"CONTENT_LENGTH": declared}) == (12 if declared == "12" else 0)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
@@ -161,3 +200,26 @@ def test_values_are_counted_as_they_are(value: Any, escaped: bool) -> None:
     if objects:
         with pytest.raises(BodyError, match="exceeds"):
             check_counts(raw, Limits(generous.bytes, generous.values, objects - 1))
+
+
+@given(
+    raw=st.text(alphabet='[]{}",\\a:', max_size=100).map(str.encode),
+    size=st.integers(1, 20),
+)
+def test_pieces_of_any_size_are_counted_alike(raw: bytes, size: int) -> None:
+    """Escapes and texts may begin in one piece and end in another."""
+    generous = Limits(1000, 1000, 1000)
+    whole, parts = Counts(generous), Counts(generous)
+    whole.add(raw)
+    for start in range(0, len(raw), size):
+        parts.add(raw[start : start + size])
+    assert [vars(parts)[name] for name in COUNTED] == [vars(whole)[name] for name in COUNTED]
+
+
+@given(brackets=st.text(alphabet="[]", max_size=200).map(str.encode), before=st.integers(-3, MAX_DEPTH))
+def test_depths_are_those_of_a_count(brackets: bytes, before: int) -> None:
+    """Beyond the limit it is enough to know so."""
+    steps = list(accumulate((1 if bracket == ord("[") else -1 for bracket in brackets), initial=before))
+    most, end = depths(brackets, before)
+    assert end == steps[-1]
+    assert (most > MAX_DEPTH) == (max(steps) > MAX_DEPTH)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -100,6 +102,18 @@ def test_body_size_is_limited(service: live.Service, headers: dict[str, str]) ->
     assert response.status_code == 400
     assert response.json()["error"]["fields"]["body"][0]["code"] == "body_too_large"
     assert service.request(ITEMS, headers=headers).status_code == 200
+
+
+def test_a_refused_body_is_discarded(service: live.Service, headers: dict[str, str]) -> None:
+    """A client that sends all of it before it reads gets the response, and may use the connection again."""
+    connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=30)
+    with closing(connection):
+        connection.request("POST", ITEMS, b" " * (17 * 1024 * 1024), {**headers, "Content-Type": "application/json"})
+        used, response = connection.sock, connection.getresponse()
+        assert (response.status, json.loads(response.read())["error"]["code"]) == (400, "body_too_large")
+        connection.request("GET", ITEMS, headers=headers)
+        assert connection.getresponse().status == 200
+        assert connection.sock is used
 
 
 def test_answers_are_not_cached_by_others(service: live.Service, headers: dict[str, str]) -> None:
