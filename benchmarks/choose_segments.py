@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fit_ranking import DATA, FILES
+from memory.search.asking import Asked, asked
 from memory.search.corpus import Corpus
 from memory.search.embedders.multilingual import MultilingualEmbedder
 from memory.search.evaluation import in_memory
-from memory.search.features import Asked, asked
 from memory.search.labelled import Conversation, read_conversations
 from memory.search.relevance import rank
 from memory.search.segments import MOST_BYTES, Segment

@@ -24,12 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.embedding import Embedder
+from memory.search.asking import asked
 from memory.search.confidence import SIGNALS, common, signals
 from memory.search.embedders.multilingual import MultilingualEmbedder
 from memory.search.evaluation import in_memory
-from memory.search.features import FEATURES, LONG, SHORT, Postings, View, asked, features
+from memory.search.features import FEATURES, features
 from memory.search.labelled import Conversation, read_conversations
+from memory.search.postings import LONG, SHORT, Postings
 from memory.search.relevance import SHAPES, shapes
+from memory.search.view import View
 from memory.search.weights import CONFIDENCE, NOTHING_BELOW, WEIGHTS
 from tests.search.data.keywords import KIND, MOST_WORDS, keyword_labels
 

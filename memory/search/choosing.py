@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from .asking import Asked
 from .directory import Directory, Listed
-from .features import Asked
 from .known_filters import KnownFilters
 from .segments import MOST_BYTES
 from .summaries import Summaries

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .features import Features, Floats, View
+from .arrays import Floats
+from .features import Features
+from .view import View
 from .weights import CONFIDENCE
 
 COMMON = ("cover", "unknown", "strange", "near", "alike", "related", "terms", "unspaced", "constant")

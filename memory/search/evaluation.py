@@ -10,12 +10,13 @@ import numpy as np
 
 from memory.snapshots import epoch_microseconds
 
+from .asking import sought_terms
 from .corpus import Corpus
 from .embedders import Embedder
 from .entries import entry_of, read_text
-from .features import LONG, SHORT, Postings, sought_terms
 from .labelled import Conversation, Label
 from .passages import Passage
+from .postings import LONG, SHORT, Postings
 from .relevance import Ranked, asked, rank
 from .reranking import MOST_RERANKED, reranked
 from .texts import embed

@@ -26,10 +26,10 @@ from memory.snapshots import epoch_microseconds
 from . import directory as directories
 from . import shared_segments
 from .appending import appended
+from .asking import Asked
 from .choosing import chosen, is_large
 from .corpus import Corpus
 from .directory import Directory
-from .features import Asked
 from .known_filters import EVERYTHING, KnownFilters
 from .segment_cache import EMPTY, NOT_SUMMARISED, Base, Known, Summarised, cache
 from .segments import Segment, UnreadableSegment, unpack

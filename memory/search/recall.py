@@ -33,7 +33,6 @@ from . import directory as directories
 from .background import index_later
 from .corpus import HIDDEN, Corpus
 from .encrypted import refuse_without_index
-from .features import CONSIDERED
 from .known_filters import KnownFilters, by_id, known_filters
 from .owner import one_user_of
 from .passing import looked_up
@@ -43,6 +42,7 @@ from .relevance import Asked, Ranked, asked, rank
 from .reranking import MOST_RERANKED, reranked, sets_scores
 from .tail import Maker
 from .texts import Budget, readable
+from .view import CONSIDERED
 
 MOST_READ_IN_VAIN = 3
 """Times `limit` that items are read which turn out not to pass the filters, before those that pass are looked up."""

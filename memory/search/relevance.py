@@ -14,9 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats
+from .asking import Asked, asked
 from .confidence import common, confidence, signals
 from .corpus import Corpus
-from .features import FEATURES, Asked, Floats, View, asked, features
+from .features import FEATURES, features
+from .view import View
 from .weights import BY_WORDS, WEIGHTS
 
 __all__ = ["Asked", "Ranked", "asked", "rank"]

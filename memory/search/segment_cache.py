@@ -21,7 +21,7 @@ from memory.tombstones import tombstones
 
 from .appending import appended
 from .corpus import Corpus
-from .features import MOST_KEPT_WORDS, WORD_DIMENSIONS
+from .features.related import MOST_KEPT_WORDS, WORD_DIMENSIONS
 from .segments import Segment
 from .summaries import Summaries
 from .tail import Stored

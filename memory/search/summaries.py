@@ -19,8 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import Floats
+from .asking import LEAST_SHARE, MOST_LANGUAGES, Asked
 from .corpus import Corpus, quantised
-from .features import LEAST_SHARE, MOST_LANGUAGES, Asked, Floats
 from .languages import ENGLISH
 from .segments import MOST_BYTES, Segment, UnreadableSegment, joined_parts, parts_of
 from .terms import MAX_QUERY_TERMS, index_terms, stop_terms

@@ -27,8 +27,8 @@ from memory.querysets import MemoryItemQuerySet
 from memory.querysets.scan import streamed
 from memory.snapshots import epoch_moment
 
+from .asking import Asked
 from .entries import BEGINNING
-from .features import Asked
 from .segment_cache import Base
 from .tail import AT_ONCE, Known, Maker, Source, Stored, time_of, with_columns
 from .terms import index_terms, stop_terms, words

@@ -54,7 +54,7 @@ def test_nothing_of_search_is_loaded_later() -> None:
     """A process that has been warmed up imports and reads no file of a model in its first search."""
     program = (
         "import builtins, sys, django; django.setup(); from memory.search import warm_up; warm_up(); "
-        "from memory.conf import memory_settings; from memory.search.features import asked; "
+        "from memory.conf import memory_settings; from memory.search.asking import asked; "
         "from memory.search.embedders import multilingual; "
         "loaded = set(sys.modules); counts = [one.cache_info().misses for one in (multilingual._encoder, "
         "multilingual._reduced)]; question = asked('who sings?', memory_settings.embedder); "

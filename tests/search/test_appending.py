@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from memory.search import features
+from memory.search import view
 from memory.search.appending import appended
 from memory.search.corpus import Corpus, Entry
 from memory.search.entries import entry_of, read_text
@@ -87,7 +87,7 @@ def test_appended_entries_are_as_if_they_had_been_there(seed: int) -> None:
 
 def test_signs_of_appended_vectors_are_those_beside_the_mean_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """So those of the others are not computed again, and the results are those of one corpus."""
-    monkeypatch.setattr(features, "EXACT_ROWS", 50)
+    monkeypatch.setattr(view, "EXACT_ROWS", 50)
     first, others = entries(150), entries(9, 150)
     corpus, whole = Corpus.of(first), Corpus.of([*first, *others])
     rank(asked(QUESTIONS[0], EMBEDDER), corpus)

@@ -14,9 +14,9 @@ from django.db.models import F
 from memory.models import MemoryItem, SearchIndex, SearchSegment
 from memory.search import choosing
 from memory.search import directory as directories
+from memory.search.asking import asked
 from memory.search.choosing import chosen, is_large
 from memory.search.directory import Listed
-from memory.search.features import asked
 from memory.search.known_filters import EVERYTHING, known_filters
 from memory.search.packing import erase, pack
 from memory.search.reading import read_base, read_memory

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from memory.search.asking import asked
 from memory.search.cistem import stem
 from memory.search.compounds import kin
 from memory.search.corpus import Corpus
 from memory.search.entries import entry_of, read_text
-from memory.search.features import View, asked
 from memory.search.terms import index_terms
+from memory.search.view import View
 
 NO_VECTORS = np.zeros((0, 0), np.float32)
 

@@ -17,6 +17,7 @@ import pytest
 from google.oauth2.credentials import Credentials
 
 from memory.embedding import normalized
+from memory.search.asking import asked
 from memory.search.embedders import Embedder, EmbedderError
 from memory.search.embedders import multilingual as multilingual_module
 from memory.search.embedders.default import default_embedder
@@ -24,7 +25,6 @@ from memory.search.embedders.google import BATCH, GoogleEmbedder
 from memory.search.embedders.multilingual import MAX_CHARACTERS, MultilingualEmbedder
 from memory.search.embedders.sentence_transformers import SentenceTransformersEmbedder
 from memory.search.embedders.static import StaticEmbedder
-from memory.search.features import asked
 from memory.testing.embedders import DeterministicEmbedder
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memory.search import features
 from memory.search.entries import BEGINNING, MOST_TERMS, read_text
-from memory.search.features import _some_terms
+from memory.search.features import related
+from memory.search.features.related import _some_terms
 
 
 def words(count: int, start: int = 0) -> str:
@@ -37,7 +37,7 @@ def test_candidates_keep_their_first_terms_and_those_asked_for(monkeypatch: pyte
     """Two candidates of five terms, of which two each, and the sought term 8, are compared."""
     terms, starts = np.arange(10), np.array([0, 5, 10])
     assert _some_terms(terms, starts, [8])[0] is terms
-    monkeypatch.setattr(features, "MOST_WORDS", 4)
+    monkeypatch.setattr(related, "MOST_WORDS", 4)
     kept, places = _some_terms(terms, starts, [8])
     assert kept.tolist() == [0, 1, 5, 6, 8]
     assert places.tolist() == [0, 2, 5]

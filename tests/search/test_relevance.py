@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from memory.embedding import Embedder
+from memory.search.asking import asked
 from memory.search.confidence import COMMON, SIGNALS, confidence, signals
 from memory.search.corpus import Corpus
 from memory.search.embedders.default import default_embedder
 from memory.search.entries import entry_of, read_text
-from memory.search.features import FEATURES, View, asked, features
+from memory.search.features import FEATURES, features
 from memory.search.relevance import rank, shapes, weights
+from memory.search.view import View
 from memory.search.weights import BY_WORDS, CONFIDENCE, NOTHING_BELOW, WEIGHTS
 
 EMBEDDER = default_embedder()

@@ -1,0 +1,168 @@
+"""What a ranking sees of a question and a memory: the candidates, and what is near them. Pure, with numpy.
+
+A first pass scores every entry by words (BM25), by the words of its neighbours, and by vectors. The best `CONSIDERED`
+are candidates, and only these have features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.embedding import Vectors
+
+from .answers import KINDS, MOST_READ
+from .arrays import Floats, at, has, ratio, unit, wide
+from .asking import Asked, sought_languages, sought_terms
+from .compounds import COMPOUNDING, kin
+from .corpus import ASKS, HAS_NAME, HAS_NUMBER, HAS_TIME, Corpus, Places
+from .dates import Named, named
+from .languages import ENGLISH
+from .postings import NO_OTHERS, SHORT, Postings
+from .wording import QUESTION_MARKS, WORD
+
+CONSIDERED = 300
+EXACT_ROWS = 3_000
+"""Vectors that are compared exactly. Of more, the signs select the nearest ones."""
+
+LENT = ((-2, 0.3), (-1, 0.5), (1, 0.3), (2, 0.2))
+"""The shares of a turn's word counts that are added to its neighbours, by distance."""
+
+BRIEF = 3  # words of a question that is typed into a search box
+
+
+class View:
+    """A question and a corpus: what all features share."""
+
+    def __init__(self, question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None) -> None:
+        self.question, self.corpus = question, corpus
+        self.speakers, self.terms = sought_terms(question, corpus)
+        has_compounds = not COMPOUNDING.isdisjoint(sought_languages(question, corpus))
+        self.words = Postings(corpus, self.terms, kin(self.terms, corpus) if has_compounds else NO_OTHERS)
+        self.open = np.ones(len(corpus), bool) if allowed is None else allowed
+        self.places = self._candidates()
+
+    @cached_property
+    def has_vectors(self) -> bool:
+        """Whether the question has a vector, and an entry has one."""
+        vector = self.question.vector
+        return vector is not None and bool(vector.any()) and len(self.corpus.vectors) > 0
+
+    # The first pass, over all entries.
+
+    @cached_property
+    def own(self) -> Floats:
+        """BM25 of every entry."""
+        return self.words.scores(SHORT)
+
+    @cached_property
+    def rough(self) -> Floats:
+        """The centred cosine of every entry's nearest vector; an estimate if there are many."""
+        corpus, vector = self.corpus, self.question.vector
+        found = np.zeros(len(corpus))
+        if vector is None or not len(corpus.vectors):
+            return found
+        if len(corpus) == 1:  # nothing to centre by
+            return np.array([float((wide(corpus, np.arange(len(corpus.vectors))) @ unit(vector)).max())])
+        if len(corpus.vectors) <= EXACT_ROWS:
+            every = _centred(wide(corpus, np.arange(len(corpus.vectors))), corpus.mean_vector) @ unit(
+                vector - corpus.mean_vector
+            )
+        else:
+            mean, signs = corpus.signs
+            bits = np.packbits(vector > mean)
+            padded = np.zeros(len(signs) * 8, np.uint8)
+            padded[: len(bits)] = bits
+            apart = np.zeros(len(corpus.vectors), np.uint16)
+            for ours, theirs in zip(padded.view(np.uint64), signs, strict=True):
+                apart += np.bitwise_count(theirs ^ ours)
+            every = np.cos(np.arange(len(vector) + 1) * (np.pi / len(vector)))[apart]
+        has = np.flatnonzero(corpus.rows >= 0)
+        if len(has):
+            found[has] = np.maximum.reduceat(every, corpus.vector_starts[has])
+        return found
+
+    def _candidates(self) -> Places:
+        corpus, own = self.corpus, self.own
+        around = own + 0.5 * at(own, corpus.before) + 0.3 * at(own, corpus.after)
+        rough = self.rough.clip(0)
+        ways = (own, around, rough, ratio(own) + ratio(around) + ratio(rough))
+        shares = (0.2, 0.2, 0.2, 1.0)
+        found: set[int] = set()
+        for way, share in zip(ways, shares, strict=True):
+            most = int(CONSIDERED * share)
+            places = np.flatnonzero(self.open & (way > 0))
+            if len(places) > most:
+                places = places[np.argpartition(-way[places], most)[:most]]
+            found.update(places.tolist())
+        return np.array(sorted(found), np.intp)
+
+    # What is near the candidates.
+
+    def beside(self, distance: int) -> Places:
+        """The entries at this distance from the candidates; -1 for none."""
+        step = self.corpus.before if distance < 0 else self.corpus.after
+        places = self.places
+        for _ in range(abs(distance)):
+            places = np.where(places >= 0, step[places], -1)
+        return places
+
+    @cached_property
+    def counts(self) -> Mapping[int, Floats]:
+        """The counts of the terms in candidates and, by distance, in their neighbours, by length."""
+        b = SHORT[1]
+        lengths = self.corpus.lengths
+        norm = 1 - b + b * lengths / max(1.0, lengths.mean())
+        found = {}
+        for distance in (0, *(distance for distance, _ in LENT)):
+            places = self.beside(distance)
+            found[distance] = self.words.counts(places) / norm[places][:, None]
+        return found
+
+    @cached_property
+    def piece_rows(self) -> tuple[Places, Places]:
+        """The rows of the vectors of the candidates' pieces (of a short text its own), and their candidates."""
+        starts, ends = self.corpus.vector_starts[self.places], self.corpus.vector_starts[self.places + 1]
+        firsts = np.where(ends - starts > 1, starts + 1, starts)
+        lengths = ends - firsts
+        rows = np.repeat(firsts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
+        return rows, np.repeat(np.arange(len(self.places)), lengths)
+
+    @cached_property
+    def asks(self) -> Floats:
+        return has(self.corpus, self.places, ASKS)
+
+    @cached_property
+    def asked_before(self) -> Floats:
+        return has(self.corpus, self.beside(-1), ASKS)
+
+    @cached_property
+    def answer_flag(self) -> int:
+        """The flag of the kind of answer that the question asks for; 0 for none."""
+        flags = (HAS_TIME, HAS_NUMBER, HAS_NAME)
+        text = self.question.text[:MOST_READ]
+        return next((flag for kind, flag in zip(KINDS[ENGLISH], flags, strict=True) if kind.asks.search(text)), 0)
+
+    @cached_property
+    def unspaced(self) -> float:
+        """The share of the question's letters that are of a script without spaces."""
+        letters = [character for character in self.question.text if character.isalnum()]
+        return sum(character >= "\u3040" for character in letters) / max(1, len(letters))
+
+    @cached_property
+    def brief(self) -> float:
+        """1 for one to three words without a question mark, 0 for other questions."""
+        text = self.question.text[:MOST_READ].rstrip()
+        return float(len(WORD.findall(text)) <= BRIEF and text[-1:] not in QUESTION_MARKS)
+
+    @cached_property
+    def dates(self) -> tuple[Named, ...]:
+        return named(self.question.text, self.question.language)
+
+
+def _centred(vectors: Vectors, mean: Vectors) -> Vectors:
+    """The vectors minus the mean, of length 1; zeros stay zeros."""
+    return unit((vectors - mean) * (vectors != 0).any(axis=-1, keepdims=True))
