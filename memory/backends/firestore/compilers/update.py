@@ -218,7 +218,8 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         update.values = [value for value in query.values if value[0] in fields]
         self.inner = mirror.compiler(update)
         sql, params = self.inner.as_sql()
-        sql = f"{sql} RETURNING " + ", ".join(f'"{field.column}"' for field in selected)
+        # An expression has no declared type, for which Python's sqlite3 would convert other values to False or None.
+        sql = f"{sql} RETURNING " + ", ".join(f'+"{field.column}"' for field in selected)
         with self.mirror_for(sql, params, ("update() with an expression",), versions_of=query.base_table) as versions:
             rows = mirror.returning(sql, params)
         for row in rows:

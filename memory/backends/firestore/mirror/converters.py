@@ -6,10 +6,13 @@ import datetime
 import json
 from collections.abc import Callable
 from decimal import Context
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError
 from django.db.models import Field
 from django.utils.dateparse import parse_date, parse_datetime, parse_time
 from django.utils.duration import duration_microseconds
@@ -41,7 +44,26 @@ def to_sqlite(field: Field[Any, Any], outer: Connection, inner: SQLiteWrapper) -
 
 
 def from_sqlite(field: Any, outer: Connection, inner: SQLiteWrapper) -> Convert | None:
-    """The inverse of `to_sqlite`, for values computed by SQLite."""
+    """The inverse of `to_sqlite`, for values computed by SQLite, whose columns hold values of any type.
+
+    The conversion raises DataError for a value that the column cannot hold, and IntegrityError for text that is not
+    JSON.
+    """
+    convert = _from_sqlite(field, outer, inner)
+
+    def checked(value: Any) -> Any:
+        try:
+            return value if convert is None else convert(value)
+        except (ValueError, TypeError, ArithmeticError, ValidationError) as error:
+            where = f"{field.model._meta.db_table}.{field.column}"
+            if isinstance(error, json.JSONDecodeError):
+                raise IntegrityError(f"CHECK constraint failed: {where}={value!r} is not valid JSON") from error
+            raise DataError(f"{where} cannot hold the computed value {value!r}") from error
+
+    return None if convert is None else checked
+
+
+def _from_sqlite(field: Any, outer: Connection, inner: SQLiteWrapper) -> Convert | None:
     kind = kind_of(field, outer)
     if kind is Kind.DECIMAL:
         return lambda value: outer.ops.adapt_decimalfield_value(
@@ -50,7 +72,7 @@ def from_sqlite(field: Any, outer: Connection, inner: SQLiteWrapper) -> Convert 
             getattr(field, "decimal_places", None),
         )
     if kind in (Kind.DATETIME, Kind.MOMENT):
-        return lambda value: _instant(parse_datetime(str(value)), inner.timezone)
+        return lambda value: _instant(_parsed(parse_datetime, value), inner.timezone)
     if kind in (Kind.VECTOR, Kind.ANY):
         return lambda value: field.get_db_prep_save(field.to_python(value), connection=outer)
     return FROM_SQLITE.get(kind)
@@ -62,9 +84,7 @@ def _naive(value: datetime.datetime, zone: datetime.tzinfo | None) -> datetime.d
     return value.replace(tzinfo=None)
 
 
-def _instant(value: datetime.datetime | None, zone: datetime.tzinfo | None) -> datetime.datetime | None:
-    if value is None:
-        return None
+def _instant(value: datetime.datetime, zone: datetime.tzinfo | None) -> datetime.datetime:
     if value.tzinfo is None:
         value = value.replace(tzinfo=zone if settings.USE_TZ and zone is not None else datetime.UTC)
     return value.astimezone(datetime.UTC)
@@ -85,6 +105,37 @@ def _json_value(text: Any) -> Any:
     return JSON_NULL if value is None else value
 
 
+def _parsed(parse: Callable[[str], Any], value: Any) -> Any:
+    found = parse(str(value))
+    if found is None:
+        raise ValueError(value)
+    return found
+
+
+def _date(value: Any) -> datetime.date:
+    """A date, or that of a datetime."""
+    found: datetime.date = parse_date(str(value)) or _parsed(parse_datetime, value).date()
+    return found
+
+
+def _boolean(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError(value)
+    return bool(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        raise TypeError(value)
+    return str(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):  # bytes() would make as many zeros of a number
+        raise TypeError(value)
+    return value
+
+
 TO_SQLITE: Final[dict[Kind, Convert]] = {
     Kind.DATE: str,
     Kind.TIME: str,
@@ -93,13 +144,13 @@ TO_SQLITE: Final[dict[Kind, Convert]] = {
     Kind.JSON: _json_text,
 }
 FROM_SQLITE: Final[dict[Kind, Convert]] = {
-    Kind.BOOLEAN: bool,
+    Kind.BOOLEAN: _boolean,
     Kind.INTEGER: int,
     Kind.FLOAT: float,
-    Kind.TEXT: str,
-    Kind.BINARY: bytes,
-    Kind.DATE: lambda value: parse_date(str(value)[:10]),
-    Kind.TIME: lambda value: parse_time(str(value)),
+    Kind.TEXT: _text,
+    Kind.BINARY: _bytes,
+    Kind.DATE: _date,
+    Kind.TIME: partial(_parsed, parse_time),
     Kind.DURATION: lambda value: datetime.timedelta(microseconds=value),
     Kind.UUID: lambda value: UUID(str(value)),
     Kind.JSON: _json_value,
