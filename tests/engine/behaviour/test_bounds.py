@@ -64,6 +64,24 @@ def test_days_and_years_are_bounds(notes: None, calls: Any, zone: str, condition
     assert sum(call["documents_read"] for call in made) <= most
 
 
+@pytest.mark.parametrize("lookup", ["date", "date__lt", "date__lte", "date__gt", "date__gte"])
+def test_clocks_that_are_set_back_across_midnight(lookup: str) -> None:
+    """In St. John's, 30 October 2005 began twice, with an hour of the day before in between."""
+    before = datetime.datetime(2005, 10, 30, 2, 15, tzinfo=datetime.UTC)
+    for alias in ("default", "sqlite"):
+        Note.objects.using(alias).bulk_create(
+            Note(id=f"{i:02}", at=before + datetime.timedelta(seconds=450 * i)) for i in range(14)
+        )
+    with timezone.override("America/St_Johns"):
+        for day in (29, 30, 31):
+            condition = Q(**{f"at__{lookup}": datetime.date(2005, 10, day)})
+            expected, found = (
+                sorted(Note.objects.using(alias).filter(condition).values_list("id", flat=True))
+                for alias in ("sqlite", "default")
+            )
+            assert found == expected
+
+
 def test_columns_with_a_type_of_their_own_are_compared_by_firestore(calls: Any) -> None:
     """`get(pk=)` is one GetDocument; foreign keys, membership and order are queries."""
     Coded.objects.bulk_create(Coded(code=f"c{i}", label=f"l{i % 3}") for i in range(9))

@@ -29,6 +29,7 @@ TEXT = Ref(("text",), Kind.TEXT)
 AT = Ref(("at",), Kind.DATETIME)
 DATA = Ref(("data",), Kind.JSON)
 KEY = Ref(("data", "a"), Kind.JSON)
+SET_BACK = datetime.date(2005, 10, 30)
 NOON = datetime.datetime(2024, 2, 3, 12, tzinfo=datetime.UTC)
 
 
@@ -144,6 +145,15 @@ def test_years_and_days_are_ranges(connection: DatabaseWrapper) -> None:
     assert day == all_of([Compare(AT, Op.GE, start), Compare(AT, Op.LT, start + datetime.timedelta(days=1))])
     assert isinstance(year.children[0], Compare)  # type: ignore[union-attr]
     assert year.children[0].value == datetime.datetime(2024, 1, 1, 5, tzinfo=datetime.UTC)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("condition", [Q(at__date=SET_BACK), Q(at__date__gt=SET_BACK), Q(at__date__in=[SET_BACK])])
+def test_a_day_that_is_no_range_is_left_to_sql(condition: Q, connection: DatabaseWrapper) -> None:
+    """Clocks in St. John's were set back from 00:01 to 23:01 of the day before; in New York, at 02:00."""
+    with timezone.override("America/St_Johns"):
+        assert isinstance(where(condition, connection), Opaque)
+    with timezone.override("America/New_York"):
+        assert not isinstance(where(condition, connection), Opaque)
 
 
 def test_wire_values_keep_their_python_types(connection: DatabaseWrapper) -> None:

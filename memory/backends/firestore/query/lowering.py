@@ -549,13 +549,25 @@ def _year(low: Op | None, high: Op | None) -> Rule:
     return rule
 
 
-def _day(day: datetime.date, lhs: TruncDate) -> datetime.datetime:
-    """The first instant of a day in the lookup's time zone."""
+def _day(day: datetime.date, lhs: TruncDate) -> datetime.datetime | None:
+    """The first instant of a day in the lookup's time zone; None if instants of the day before are after it.
+
+    They are where clocks were set back across midnight, as from 00:01 to 23:01 in St. John's, until 2011.
+    """
     start = datetime.datetime.combine(day, datetime.time.min)
-    name = lhs.get_tzname()
-    if name is None:
+    if lhs.get_tzname() is None:
         return start.replace(tzinfo=datetime.UTC)
-    return timezone.make_aware(start, lhs.tzinfo or timezone.get_current_timezone())
+    zone = lhs.tzinfo or timezone.get_current_timezone()
+    first, last = (timezone.make_aware(start.replace(fold=fold), zone).astimezone(datetime.UTC) for fold in (0, 1))
+    if first < last and (last - datetime.timedelta.resolution).astimezone(zone).date() < day:
+        return None
+    return first
+
+
+def _day_and_next(day: datetime.date, lhs: TruncDate) -> tuple[datetime.datetime, datetime.datetime] | None:
+    """The first instants of a day and of the next one; None if the days before are not all before these."""
+    start, end = _day(day, lhs), _day(day + datetime.timedelta(days=1), lhs)
+    return None if start is None or end is None else (start, end)
 
 
 def _date_bounds(op: Op, ref: Ref, start: datetime.datetime, end: datetime.datetime) -> Condition:
@@ -591,8 +603,9 @@ def _bounds_of(lowering: Lowering, lookup: Any) -> Bounds | None:
 def _day_bounds(ref: Ref, lhs: TruncDate, day: Any) -> tuple[Condition, Condition] | None:
     if type(day) is not datetime.date or not 1 < day.year < 9999:
         return None
-    after = day + datetime.timedelta(days=1)
-    return Compare(ref, Op.GE, _day(day, lhs)), Compare(ref, Op.LT, _day(after, lhs))
+    if (instants := _day_and_next(day, lhs)) is None:
+        return None
+    return Compare(ref, Op.GE, instants[0]), Compare(ref, Op.LT, instants[1])
 
 
 def _year_bounds(lowering: Lowering, ref: Ref, lhs: Any, year: Any) -> tuple[Condition, Condition] | None:
@@ -616,8 +629,8 @@ def _comparison_or_date(op: Op) -> Rule:
         day = lookup.rhs
         if ref is None or type(day) is not datetime.date or not 1 < day.year < 9999:
             return None
-        next_day = day + datetime.timedelta(days=1)
-        return _date_bounds(op, ref, _day(day, lookup.lhs), _day(next_day, lookup.lhs))
+        instants = _day_and_next(day, lookup.lhs)
+        return None if instants is None else _date_bounds(op, ref, *instants)
 
     return rule
 
