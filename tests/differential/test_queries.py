@@ -11,14 +11,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.db.models import Q
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from .examples import examples
 from .models import Everything
-from .queries import STORIES, Story, outcome, rows
+from .queries import STORIES, Story, outcome, plain, rows
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "300"))
+IN_A_TRANSACTION = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "15"))
 
 
 # Durations are microseconds in 64 bits.
@@ -55,4 +58,22 @@ class TestQueries:
         for alias in ("default", "firestore"):
             fill(alias, records)
             answers.append(outcome(lambda alias=alias: story.run(Everything.objects.using(alias))))  # type: ignore[misc]
+        assert answers[1] == answers[0]
+
+    @examples(IN_A_TRANSACTION)
+    @given(records=rows(), changed=rows(4), committed=st.integers(0, 8), story=STORIES)
+    def test_same_answer_in_a_transaction(
+        self, records: list[dict[str, Any]], changed: list[dict[str, Any]], committed: int, story: Story
+    ) -> None:
+        """Of committed rows and of the transaction's own, some of them changed, and the same rows after it."""
+        answers = []
+        for alias in ("default", "firestore"):
+            query = Everything.objects.using(alias)
+            fill(alias, records[:committed])
+            with transaction.atomic(using=alias):
+                query.bulk_create(Everything(**values) for values in records[committed:])
+                for values in changed:
+                    Everything(**values).save(using=alias)
+                found = outcome(lambda query=query: story.run(query.all()))  # type: ignore[misc]
+            answers.append((found, outcome(lambda query=query: plain(query.order_by("pk")))))  # type: ignore[misc]
         assert answers[1] == answers[0]

@@ -101,6 +101,11 @@ def contention(table: str) -> Contention:
     return Contention(f"Rows of {table!r} were changed by other clients before each attempt to write them: try again.")
 
 
+def integer_overflow(column: Any) -> OperationalError:
+    """The error for a sum of integers beyond 64 bits, as SQLite raises it."""
+    return OperationalError(f"integer overflow: the sum of {column.name!r} does not fit in 64 bits")
+
+
 MAPPING: Final[Mapping[Code, tuple[type[DatabaseError], str]]] = {
     Code.CANCELLED: (OperationalError, "the call was cancelled; try again"),
     Code.UNKNOWN: (OperationalError, "the outcome is unknown; check it before trying again"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf, nan
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Count, F, Max, Min, Q, Sum
 
 from memory.backends.firestore.query.lowering import column_ref
@@ -212,3 +213,36 @@ def test_values_of_subclasses_are_compared_by_what_is_stored(alias: str) -> None
             assert notes.filter(condition).count() == len(notes.filter(condition)) == count, condition
         assert notes.get(pk=Odd("b")).text == "t"
     assert notes.filter(owner=Odd("o"), stars=OddNumber(3)).count() == 2
+
+
+def test_a_sum_beyond_64_bits_is_an_error() -> None:
+    """Of committed rows and of the block's own, as on SQLite."""
+    for alias in ("default", "sqlite"):
+        rows = Everything.objects.using(alias)
+        rows.create(big=2**62)
+        with transaction.atomic(using=alias):
+            own = rows.create(big=2**62)
+            with pytest.raises(OperationalError, match="integer overflow"):
+                rows.aggregate(Sum("big"))
+            own.big -= 1
+            own.save()
+            assert rows.aggregate(n=Sum("big")) == {"n": 2**63 - 1}
+
+
+@pytest.mark.parametrize("committed", [(nan, 1.0, -inf), (1.0, -inf, nan), ()])
+def test_nan_is_sorted_as_firestore_sorts_it(committed: tuple[float, ...]) -> None:
+    """Before all numbers, and after null; in any order of writing."""
+    values = (-inf, nan, 2.0, None, 1.0)
+    rows = Everything.objects.bulk_create(Everything(float=value) for value in committed)
+    with transaction.atomic():
+        Everything.objects.bulk_create(Everything(float=value) for value in values)
+        in_block = _ends()
+    assert in_block == _ends()
+    assert len(rows) == len(committed)
+
+
+def _ends() -> list[str]:
+    """As text, since NaN equals nothing."""
+    rows = Everything.objects.order_by("float").values_list("float", flat=True)
+    extremes = Everything.objects.aggregate(Min("float"), Max("float"))
+    return [*map(str, rows[:4]), *map(str, rows.reverse()[:2]), *map(str, extremes.values())]

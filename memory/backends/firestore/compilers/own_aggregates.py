@@ -17,17 +17,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import OperationalError
 
+from ..errors import integer_overflow
 from ..mirror.tables import Table
 from ..query.analysis import AggregateAnalysis, AggregateColumn
 from ..query.ast import Condition, Select, all_of
-from ..query.evaluate import columns_of, holds, is_evaluable
+from ..query.evaluate import columns_of, holds, is_evaluable, sort_key
 from ..query.lowering import column_ref
 from ..query.normalize import negation_normal_form
 from ..query.plan import Aggregate, Compare, Function, Merge, Op, Query, collections_of
 from ..query.planner import plan
 from ..rpc import codec
+from ..values.sortable_text import INT64
 from ..values.types import Kind, Ref
 
 Values = Mapping[str, Any]
@@ -149,9 +150,12 @@ def _sum(compiler: Any, column: AggregateColumn, source: Query, changed: Change)
         [Aggregate(source, Function.SUM, ref), Aggregate(present, Function.COUNT)]
     )
     if isinstance(total, float):
-        raise OperationalError(f"integer overflow: the sum of {ref.name!r} does not fit in 64 bits")
+        raise integer_overflow(ref)
     before, after = ([row[ref.path[0]] for row in _with_value(rows, ref)] for rows in (changed.stored, changed.own))
-    return (total or 0) - sum(before) + sum(after), count - len(before) + len(after)
+    total = (total or 0) - sum(before) + sum(after)
+    if column.function is Function.SUM and total not in INT64:
+        raise integer_overflow(ref)
+    return total, count - len(before) + len(after)
 
 
 def _extreme(compiler: Any, column: AggregateColumn, source: Any, changed: Change) -> Any:
@@ -159,7 +163,7 @@ def _extreme(compiler: Any, column: AggregateColumn, source: Any, changed: Chang
     name = order.ref.path[0]
     values = [row[name] for row in _with_value(changed.own, order.ref)]
     values += [row[0] for row in compiler.connection.unit.first_of_others(source)]
-    return (max if order.descending else min)(values, default=None)
+    return (max if order.descending else min)(values, key=sort_key, default=None)
 
 
 def _with_value(rows: Sequence[Values], ref: Ref | None) -> Sequence[Values]:

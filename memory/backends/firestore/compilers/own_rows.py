@@ -6,13 +6,13 @@ that match, by the evaluator of conditions (`query/evaluate.py`), are sorted int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from ..query.analysis import RowAnalysis
 from ..query.ast import Select
-from ..query.evaluate import columns_of, holds, is_evaluable
+from ..query.evaluate import columns_of, holds, is_evaluable, sort_key
 from ..query.normalize import negation_normal_form
 from ..query.plan import Merge, Query
 from ..query.planner import plan
@@ -46,7 +46,8 @@ def sliced_rows(compiler: Any, analyzed: RowAnalysis) -> Iterator[Row] | None:
     matches = holds(negation_normal_form(select.where), columns, codec.as_read)
     rows = [*unit.rows_of_others(read, stop), *filter(matches, unit.own_rows(read, columns))]
     for order in reversed(select.orders):
-        rows.sort(key=_nulls_first(columns.index(order.ref)), reverse=order.descending)
+        position = columns.index(order.ref)
+        rows.sort(key=lambda row: sort_key(row[position]), reverse=order.descending)
     width = len(select.columns)
     return iter([row[:width] for row in rows[select.offset : stop]])
 
@@ -56,7 +57,3 @@ def _to_merge(select: Select, condition: Any) -> Select:
     compared = (*(order.ref for order in select.orders), *columns_of(condition))
     columns = tuple(dict.fromkeys((*select.columns, *compared)))
     return replace(select, columns=columns, limit=select.offset + (select.limit or 0), offset=0)
-
-
-def _nulls_first(position: int) -> Callable[[Row], tuple[bool, Any]]:
-    return lambda row: (row[position] is not None, row[position])

@@ -17,7 +17,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet
-from django.db import NotSupportedError, OperationalError
+from django.db import NotSupportedError
 from django.db.models import Field, JSONField
 from django.db.models.sql import RawQuery, compiler
 from django.db.models.sql.constants import CURSOR, GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
@@ -25,6 +25,7 @@ from django.db.models.sql.subqueries import AggregateQuery
 from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.db.transaction import TransactionManagementError
 
+from ..errors import integer_overflow
 from ..indexes.serving import Catalog
 from ..mirror import table_refs
 from ..mirror.load_plan import Page, sliced
@@ -40,7 +41,7 @@ from ..query.analysis import (
     RowAnalysis,
 )
 from ..query.ast import TRUE, Condition, Select, all_of
-from ..query.evaluate import holds
+from ..query.evaluate import holds, sort_key
 from ..query.lowering import is_composite
 from ..query.plan import Aggregate, Compare, Function, Get, Measure, Merge, Nearest, Op, Query, Read
 from ..query.planner import Answer, NoRows, NotNative, Sifted, SortedGet, plan
@@ -279,7 +280,7 @@ class SQLCompiler(compiler.SQLCompiler):
         if read.residue != TRUE:
             rows = list(filter(holds(read.residue, read.read.columns, codec.as_read), rows))
         for position, descending in reversed(read.orders):
-            rows.sort(key=lambda row: nulls_first(row[position]), reverse=descending)
+            rows.sort(key=lambda row: sort_key(row[position]), reverse=descending)
         stop = None if read.limit is None else read.offset + read.limit
         return iter([row[: read.width] for row in rows[read.offset : stop]])
 
@@ -509,15 +510,10 @@ def sum_or_null(at: int, ref: Ref | None) -> Callable[[Row], Any]:
 
     def result(row: Row) -> Any:
         if ref and ref.kind is Kind.INTEGER and isinstance(row[at], float) and abs(row[at]) >= 2.0**63:
-            raise OperationalError(f"integer overflow: the sum of {ref.name!r} does not fit in 64 bits")
+            raise integer_overflow(ref)
         return None if row[at + 1] is None else row[at]
 
     return result
-
-
-def nulls_first(value: Any) -> tuple[bool, Any]:
-    """A sort key that sorts None before other values."""
-    return (value is not None, value)
 
 
 def check_locks(query: Any, connection: Any) -> None:

@@ -43,6 +43,13 @@ BEYOND, NUMBERS, TEXTS, LISTS, TRUTHS = range(5)
 """Types of JSON values that are compared with each other. BEYOND: maps, and integers beyond 64 bits."""
 
 
+def sort_key(value: Any) -> tuple[int, Any]:
+    """A sort key of a column's value in Firestore's order: null, NaN, then the others."""
+    if value is None:
+        return 0, 0
+    return (2, value) if value == value else (1, 0)
+
+
 def is_evaluable(condition: Condition) -> bool:
     """Whether `holds` can evaluate a condition in negation normal form."""
     match condition:
