@@ -1,7 +1,8 @@
 """Thread pools of the stores, so that awaited storage calls run concurrently.
 
 Django's `sync_to_async` runs database calls one at a time on one thread. Here each call runs on a thread of a pool with
-its own database connection, which is closed after the call according to `CONN_MAX_AGE`, like after a request.
+its own database connection, which is closed after the call according to `CONN_MAX_AGE`, like after a request. To open
+an SQLite file takes as long as a write, so such connections stay open until the pool has been idle for a second.
 
 The exception: a thread that waits for a call in `async_to_sync()` may be inside of a transaction (a `TestCase`, an
 `atomic()` block). Another connection would not see its state, or would block forever, so the call runs on that thread
@@ -11,6 +12,7 @@ as part of the transaction.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
 import os
 import threading
@@ -24,10 +26,15 @@ from asgiref.sync import AsyncToSync, sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from memory.backends import clock
+
 T = TypeVar("T")
 
 THREADS = 32
 """The default number of concurrent calls per store. Calls mostly wait for the network."""
+
+IDLE_SECONDS = 1.0
+"""How long connections to an SQLite file stay open after the last call."""
 
 NOT_BOUND: Any = object()
 
@@ -77,7 +84,13 @@ def _after_fork() -> None:
         threads.reset()
 
 
+def _at_exit() -> None:
+    for threads in list(_all):
+        threads.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
 
 
 class DatabaseThreads(Threads):
@@ -93,6 +106,8 @@ class DatabaseThreads(Threads):
         self._waiting = self._running = 0
         self._connections: set[BaseDatabaseWrapper] = set()
         self._kept: set[BaseDatabaseWrapper] = set()
+        self._idle_since = 0.0
+        self._closer: Closer | None = None
 
     async def run(self, function: Callable[[], T]) -> T:
         """Like `Threads.run`, but in the caller's transaction if there is one."""
@@ -121,6 +136,11 @@ class DatabaseThreads(Threads):
     def close(self) -> None:
         """Wait for running calls, end the threads, and close their connections."""
         super().close()
+        with self._lock:
+            closer, self._closer = self._closer, None
+            self._kept.clear()
+        if closer is not None:
+            closer.end()
         if _in_event_loop():  # Django forbids closing a connection here
             closing = threading.Thread(target=self._close_connections)
             closing.start()
@@ -151,20 +171,59 @@ class DatabaseThreads(Threads):
 
     def _give_back(self, connection: BaseDatabaseWrapper) -> None:
         # Opening a connection costs more than a query, so it is kept while calls are queued.
+        stays_open = is_sqlite_file(connection)
         with self._lock:
             self._running -= 1
-            if self._waiting and not connection.errors_occurred:
+            if (self._waiting or stays_open) and not connection.errors_occurred:
                 self._kept.add(connection)
             else:
                 connection.close_if_unusable_or_obsolete()
-            while self._kept and not self._running and not self._waiting:
-                with shared(self._kept.pop()) as idle:
-                    idle.close_if_unusable_or_obsolete()
+            if self._running or self._waiting:
+                return
+            self._idle_since = clock.monotonic()
+            if not stays_open:
+                self._close_kept()
+            elif self._closer is None:
+                self._closer = Closer(self._close_if_idle)
+
+    def _close_if_idle(self) -> bool:
+        """Close kept connections after `IDLE_SECONDS` without a call; return whether they were closed."""
+        with self._lock:
+            if self._running or self._waiting or clock.monotonic() - self._idle_since < IDLE_SECONDS:
+                return False
+            self._close_kept()
+            self._closer = None
+            return True
+
+    def _close_kept(self) -> None:
+        while self._kept:
+            with shared(self._kept.pop()) as idle:
+                idle.close_if_unusable_or_obsolete()
 
     def _uncount_if_cancelled(self, future: Future[Any]) -> None:
         if future.cancelled():  # before it started
             with self._lock:
                 self._waiting -= 1
+
+
+class Closer:
+    """A thread that calls `is_done` each `IDLE_SECONDS` until it returns True."""
+
+    def __init__(self, is_done: Callable[[], bool]) -> None:
+        self._is_done = is_done
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="memory-idle", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(IDLE_SECONDS):
+            if self._is_done():
+                return
+
+    def end(self) -> None:
+        """End the thread, and wait for it."""
+        self._ended.set()
+        self._thread.join()
 
 
 in_memory_lock = threading.Lock()
@@ -199,6 +258,11 @@ def is_in_memory(connection: BaseDatabaseWrapper) -> bool:
     """Whether the connection is to an in-memory SQLite database."""
     in_memory = getattr(connection, "is_in_memory_db", None)
     return in_memory is not None and bool(in_memory())
+
+
+def is_sqlite_file(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the connection is to an SQLite database in a file."""
+    return connection.vendor == "sqlite" and not is_in_memory(connection)
 
 
 def call_if_bound(alias: str, function: Callable[[], T]) -> T:

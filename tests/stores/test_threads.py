@@ -8,7 +8,10 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
@@ -17,9 +20,10 @@ from django.db import connections, transaction
 from django.db.backends.signals import connection_created
 
 from memory.exceptions import StorageError
-from memory.models import MemoryItem, UserSession
-from memory.stores import FirestoreMemoryManager, MemoryManager
+from memory.models import AgentData, MemoryItem, UserSession
+from memory.stores import FirestoreMemoryManager, MemoryManager, threads
 from memory.stores.threads import THREADS, DatabaseThreads, Threads
+from tests.waiting import wait_until
 
 both = pytest.mark.django_db(databases=["default", "memory"])
 
@@ -66,6 +70,53 @@ class Opened:
         return execute(*args)
 
 
+VERBS: Mapping[str, tuple[Callable[[MemoryManager], Any], int]] = {
+    "add_memory_item": (lambda m: m.add_memory_item(item()), 1),
+    "add_memory_items": (lambda m: m.add_memory_items([item(), item()]), 1),
+    "get_memory_item": (lambda m: m.get_memory_item("known"), 1),
+    "get_memory_items": (lambda m: m.get_memory_items(["known", "unknown"]), 1),
+    "update_memory_item": (lambda m: m.update_memory_item("known", {"text_content": "new"}), 1),
+    "delete_memory_item": (lambda m: m.delete_memory_item("known"), 1),
+    "forget": (lambda m: m.forget("ada", "s"), 1),
+    "list_sessions": (lambda m: m.list_sessions("ada"), 1),
+    "delete_user": (lambda m: m.delete_user("ada"), 1),
+    "get_conversation_history": (lambda m: m.get_conversation_history("ada", "s"), 1),
+    "search": (lambda m: m.search("ada", "text"), 1),
+    "context": (lambda m: m.context("ada", "s", "text"), 2),  # the history and the search, at the same time
+    "semantic_search": (lambda m: m.semantic_search("ada", [1.0, 0.0]), 1),
+    "add_raw_agent_data": (lambda m: m.add_raw_agent_data(AgentData(agent_id="a", data_type="t")), 1),
+    "add_raw_agent_data_batch": (lambda m: m.add_raw_agent_data_batch([AgentData(agent_id="a", data_type="t")]), 1),
+    "get_raw_agent_data": (lambda m: m.get_raw_agent_data("unknown"), 1),
+    "check_duplicate": (lambda m: m.check_duplicate(item()), 1),
+    "cleanup_expired_items": (lambda m: m.cleanup_expired_items(), 1),
+    "health_check": (lambda m: m.health_check(), 1),
+}
+"""Each verb of a manager, and how many functions it runs on the pool."""
+
+
+def test_a_verb_goes_to_a_thread_once(manager: FirestoreMemoryManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way to a thread and back takes longer than some reads."""
+    item(id="known").save(using=manager.alias)
+    submit, count = ThreadPoolExecutor.submit, Counter[ThreadPoolExecutor]()
+
+    def counted(pool: ThreadPoolExecutor, *args: Any) -> Future[Any]:
+        count[pool] += 1
+        return submit(pool, *args)
+
+    async def main() -> dict[str, int]:
+        found = {}
+        for verb, (call, _) in VERBS.items():
+            count.clear()
+            await call(manager)
+            found[verb] = count[manager._threads._pool]
+        return found
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
+    assert asyncio.run(main()) == {verb: hops for verb, (_, hops) in VERBS.items()}
+    verbs = {name for name, member in vars(MemoryManager).items() if iscoroutinefunction(member) and name[0] != "_"}
+    assert verbs == set(VERBS), "a new verb needs a line above"
+
+
 def test_awaits_overlap(manager: FirestoreMemoryManager) -> None:
     """As many at a time as there are threads: all are called before the first has returned."""
     together = threading.Barrier(THREADS, timeout=30)
@@ -109,8 +160,15 @@ def test_concurrent_writes_all_arrive(manager: FirestoreMemoryManager) -> None:
     assert UserSession.objects.using(manager.alias).count() == 1
 
 
+@pytest.fixture
+def as_on_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are closed as those to a server are."""
+    monkeypatch.setattr(threads, "is_sqlite_file", lambda connection: False)
+
+
+@pytest.mark.usefixtures("as_on_a_server")
 def test_connections_end_with_their_call(manager: FirestoreMemoryManager) -> None:
-    """By the project's CONN_MAX_AGE, 0 by default: no connection outlives a call."""
+    """By the project's CONN_MAX_AGE, 0 by default: no connection to a server outlives a call."""
 
     async def main() -> None:
         await asyncio.gather(*(manager.get_memory_item(str(n)) for n in range(20)))
@@ -119,6 +177,28 @@ def test_connections_end_with_their_call(manager: FirestoreMemoryManager) -> Non
         asyncio.run(main())
     assert opened.connections
     assert all(connection.connection is None for connection in opened.connections)
+
+
+def test_an_sqlite_file_stays_open_between_calls(manager: FirestoreMemoryManager) -> None:
+    """Each thread opens it once, with the default CONN_MAX_AGE; closing the manager closes it."""
+
+    async def main() -> None:
+        for number in range(20):
+            await manager.add_memory_item(item(text_content=str(number)))
+
+    with Opened(manager.alias) as opened:
+        asyncio.run(main())
+    assert 20 > len(opened.connections) == len(set(opened.connections))
+    manager.close()
+    assert all(connection.connection is None for connection in opened.connections)
+
+
+def test_an_sqlite_file_is_closed_when_the_pool_is_idle(file_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also that of a pool that nobody closes."""
+    monkeypatch.setattr(threads, "IDLE_SECONDS", 0.05)
+    with Opened(file_database) as opened:
+        asyncio.run(DatabaseThreads(file_database).run(MemoryItem.objects.using(file_database).count))
+    wait_until(lambda: all(connection.connection is None for connection in opened.connections))
 
 
 def test_connections_are_kept_where_the_project_says_so(manager: FirestoreMemoryManager) -> None:
@@ -151,6 +231,7 @@ def test_closing_in_a_coroutine(manager: FirestoreMemoryManager) -> None:
     assert all(connection.connection is None for connection in opened.connections)
 
 
+@pytest.mark.usefixtures("as_on_a_server")
 def test_awaits_that_are_cancelled_while_they_wait(manager: FirestoreMemoryManager) -> None:
     """They never start, and connections are released nevertheless."""
     manager._threads.size = 2
