@@ -8,11 +8,14 @@ from typing import Any
 from django.db import connections
 from django.db.backends.signals import connection_created
 
+from memory.stores import threads
+
 
 def queries(alias: str, function: Callable[[], Any]) -> list[str]:
-    """The queries of a call, on this thread's connection and on those that are opened meanwhile."""
+    """The queries of a call, on this thread's connection, those of pools, and those that are opened meanwhile."""
     seen: list[str] = []
-    watched = [connections[alias]]
+    pools = [pool for pool in threads.all_pools if isinstance(pool, threads.DatabaseThreads) and pool.alias == alias]
+    watched = [connections[alias], *(connection for pool in pools for connection in pool.known_connections)]
 
     def note(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if context["connection"] in watched:  # an engine may ask another on the way
@@ -24,7 +27,8 @@ def queries(alias: str, function: Callable[[], Any]) -> list[str]:
             connection.execute_wrappers.append(note)
             watched.append(connection)
 
-    watched[0].execute_wrappers.append(note)
+    for connection in watched:
+        connection.execute_wrappers.append(note)
     connection_created.connect(watch)
     try:
         function()

@@ -46,7 +46,7 @@ class Threads:
         self.name = name
         self.size = size
         self.reset()
-        _all.add(self)
+        all_pools.add(self)
 
     def reset(self) -> None:
         """Reset all state after a fork, since threads and held locks belong to the parent."""
@@ -76,16 +76,16 @@ class Threads:
             pool.shutdown()
 
 
-_all: weakref.WeakSet[Threads] = weakref.WeakSet()
+all_pools: weakref.WeakSet[Threads] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for threads in list(_all):
+    for threads in list(all_pools):
         threads.reset()
 
 
 def _at_exit() -> None:
-    for threads in list(_all):
+    for threads in list(all_pools):
         threads.close()
 
 
@@ -104,7 +104,7 @@ class DatabaseThreads(Threads):
         """Like `Threads.reset`; connections also belong to the parent."""
         super().reset()
         self._waiting = self._running = 0
-        self._connections: set[BaseDatabaseWrapper] = set()
+        self.known_connections: set[BaseDatabaseWrapper] = set()
         self._kept: set[BaseDatabaseWrapper] = set()
         self._idle_since = 0.0
         self._closer: Closer | None = None
@@ -149,8 +149,8 @@ class DatabaseThreads(Threads):
             self._close_connections()
 
     def _close_connections(self) -> None:
-        while self._connections:
-            with shared(self._connections.pop()) as connection:
+        while self.known_connections:
+            with shared(self.known_connections.pop()) as connection:
                 connection.close()
 
     def _on_connection(self, function: Callable[[], T]) -> T:
@@ -158,7 +158,7 @@ class DatabaseThreads(Threads):
         with self._lock:
             self._waiting -= 1
             self._running += 1
-            self._connections.add(connection)
+            self.known_connections.add(connection)
             kept = connection in self._kept
             self._kept.discard(connection)
         if not kept:
