@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from copy import deepcopy
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from django.db import models
 from rest_framework import serializers
@@ -18,6 +17,8 @@ from ...fields import MapField as MapModelField
 from .. import fields
 from ..errors import MAX_PROBLEMS, printable
 from ..permissions import principal
+
+AnyField: TypeAlias = serializers.Field[Any, Any, Any, Any]
 
 UNKNOWN = "This field does not exist or is read-only."
 
@@ -70,9 +71,13 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         VectorField: fields.VectorField,
     }
 
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """Copies of the class' fields, which take a third of the time that it takes to make them from the model."""
-        return deepcopy(_fields_of(type(self)))
+    def get_fields(self) -> dict[str, AnyField]:
+        """Copies of the class' fields, to be bound to this serializer.
+
+        To make them from the model, or to copy them as REST framework does, which makes each again from its arguments,
+        takes longer than to validate a request.
+        """
+        return {name: unbound_copy(field) for name, field in _fields_of(type(self)).items()}
 
     def get_validators(self) -> list[Any]:
         """None: no model has a constraint over several fields. The base looks for them in each request."""
@@ -127,8 +132,18 @@ class RecordSerializer(OwnedSerializer, serializers.ModelSerializer[Any]):
         return record
 
 
+def unbound_copy(field: AnyField) -> AnyField:
+    """A copy of a field that is in no serializer, with the same validators and messages, which nobody changes."""
+    made: AnyField = object.__new__(type(field))
+    vars(made).update(vars(field))
+    if child := vars(field).get("child"):
+        vars(made)["child"] = unbound_copy(child)
+        vars(made)["child"].parent = made
+    return made
+
+
 @cache
-def _fields_of(serializer: type[RecordSerializer]) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+def _fields_of(serializer: type[RecordSerializer]) -> dict[str, AnyField]:
     return serializers.ModelSerializer.get_fields(serializer())
 
 
