@@ -15,42 +15,23 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.versioning import BaseVersioning
-from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from ..request_ids import HEADER as REQUEST_ID
-from ..request_ids import identified
 from . import filters
 from .authentication import authentication_classes
-from .errors import LengthRequired, exception_handler, printable
+from .errors import LengthRequired, printable
 from .pagination import CursorPagination
 from .parsers import Limits, StrictJSONParser, bulk_limits, record_limits
 from .permissions import HasScope
 from .schema import MemorySchema
 from .throttling import AnonymousThrottle, UserThrottle, WindowThrottle
+from .uncached import Uncached
 
 
 class HeaderNegotiation(DefaultContentNegotiation):
     """Content negotiation by the Accept header only: `format` is an unknown parameter."""
 
     settings = SimpleNamespace(URL_FORMAT_OVERRIDE=None)  # type: ignore[assignment]
-
-
-class Uncached(APIView):
-    """Forbids caches to keep what only one principal may see, and gives each request an id."""
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """As the base, with the id in the response and in the log."""
-        with identified(request) as made:
-            response = super().dispatch(request, *args, **kwargs)
-        response[REQUEST_ID] = made
-        return response
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Add the header to every response, errors too."""
-        final = super().finalize_response(request, response, *args, **kwargs)
-        final["Cache-Control"] = "no-store"
-        return final
 
 
 class Guarded(Uncached):
@@ -107,10 +88,6 @@ class Endpoint(Guarded, GenericViewSet[Any]):
     filterset_class: ClassVar[type[filters.RecordFilter]]
     schema = MemorySchema()
 
-    def get_exception_handler(self) -> Any:
-        """The API's handler instead of the project's."""
-        return exception_handler
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Reject unknown parameters, too."""
         super().initial(request, *args, **kwargs)
@@ -146,10 +123,6 @@ class UnknownPathView(Uncached):
     versioning_class = None
     content_negotiation_class = HeaderNegotiation
     schema = None
-
-    def get_exception_handler(self) -> Any:
-        """The API's handler."""
-        return exception_handler
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Return 404 for every method."""

@@ -16,23 +16,20 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from memory.backends import clock
 
 from ..api.authentication import authentication_classes
-from ..api.errors import exception_handler
 from ..api.schema import document
+from ..api.uncached import Uncached
 from ..conf import memory_settings
-from ..request_ids import HEADER as REQUEST_ID
-from ..request_ids import identified
 from ..version import __version__
 from .report import OK, READINESS, SERVICE, UNAVAILABLE, Component, examine
 from .runner import within
 from .serializers import EXAMPLES, HealthSerializer, LiveSerializer, ReadySerializer
 
 
-class ProbeView(APIView):
+class ProbeView(Uncached):
     """The base of the views: public, not throttled, not cached, always JSON."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = ()
@@ -42,10 +39,6 @@ class ProbeView(APIView):
     content_negotiation_class = DefaultContentNegotiation
     versioning_class = None
     metadata_class = None
-
-    def get_exception_handler(self) -> Any:
-        """The API's handler instead of the project's."""
-        return exception_handler
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -58,19 +51,6 @@ class ProbeView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         """Respond with JSON whatever the Accept header is."""
         return super().perform_content_negotiation(request, force=True)
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """As the base, with the request's id in the response."""
-        with identified(request) as made:
-            response = super().dispatch(request, *args, **kwargs)
-        response[REQUEST_ID] = made
-        return response
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Forbid caches between the service and the client."""
-        final = super().finalize_response(request, response, *args, **kwargs)
-        final["Cache-Control"] = "no-store"
-        return final
 
 
 def http_status(status: str) -> int:
