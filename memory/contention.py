@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial, wraps
 from threading import RLock
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 Write = TypeVar("Write", bound=Callable[..., Any])
 ResultT = TypeVar("ResultT")
 
-# By a hash of the record. Reentrant, since a write's `on_commit` hook may write too.
+# By a hash of the key. Reentrant, since a write's `on_commit` hook may write too.
 TURNS = tuple(RLock() for _ in range(64))
 LONGEST_TURN = 20.0
 """Seconds that a writer waits for others: on Firestore for those of its process, after which it tries without its turn;
 on SQLite for the lock of the database."""
+
+MOST_TURNS = 8
+"""Keys whose turns one writer waits for."""
 
 ATTEMPTS = 10
 """Attempts of one write. Of writers that contend for one row, one or two succeed per attempt."""
@@ -51,11 +54,14 @@ def retry_on_contention(write: Write) -> Write:
     return cast("Write", run)
 
 
-def retried_on_contention(attempt: Callable[[], ResultT], *, using: str, records: Sequence[Model] = ()) -> ResultT:
+def retried_on_contention(
+    attempt: Callable[[], ResultT], *, using: str, records: Sequence[Model] = (), keys: Collection[Hashable] = ()
+) -> ResultT:
     """The result of `attempt()`, which opens its own transaction; it is retried after contention on Firestore.
 
     `records` are those that it writes: their keys and states are restored before each attempt. Threads of a process
-    that change the same stored record take turns. Inside a transaction of the caller there is no retry.
+    that change the same stored record, or have one of `keys` in common (ids of what they read and change), take turns.
+    Inside a transaction of the caller there is no retry.
     """
     connection = connections[using]
     if connection.vendor != "firestore" or in_transaction(connection):
@@ -65,7 +71,7 @@ def retried_on_contention(attempt: Callable[[], ResultT], *, using: str, records
         with_restored_state,
     )
 
-    with turn_of(using, records):
+    with turns_of(using, [*keys, *stored_key(records)]):
         return retry(with_restored_state(records, attempt), attempts=ATTEMPTS, using=using)
 
 
@@ -123,20 +129,25 @@ def _enter_locked(stack: ExitStack, block: transaction.Atomic, connection: Any) 
         connection.transaction_mode = configured
 
 
-@contextmanager
-def turn_of(using: str, records: Sequence[Model]) -> Iterator[None]:
-    """Wait for this process's other writers of a stored record, at most `LONGEST_TURN` seconds.
+def stored_key(records: Sequence[Model]) -> list[Hashable]:
+    """The key of a single stored record. A new record has no other writer."""
+    return [record.pk for record in records if not record._state.adding] if len(records) == 1 else []
 
-    Without turns most of them wait for its lock in the database and are then aborted. A new record has no other writer.
+
+@contextmanager
+def turns_of(using: str, keys: Collection[Hashable]) -> Iterator[None]:
+    """Wait for this process's other writers of the same keys, at most `LONGEST_TURN` seconds.
+
+    Without turns most of them wait for its lock in the database and are then aborted. Writers of many keys wait for
+    those of the smallest ones.
     """
-    record = records[0] if len(records) == 1 and not records[0]._state.adding else None
-    lock = None if record is None else TURNS[hash((using, record)) % len(TURNS)]
-    taken = lock is not None and lock.acquire(timeout=LONGEST_TURN)
-    try:
+    some = keys if len(keys) <= MOST_TURNS else sorted(keys, key=str)[:MOST_TURNS]
+    until = clock.monotonic() + LONGEST_TURN
+    with ExitStack() as stack:
+        for number in sorted({hash((using, key)) % len(TURNS) for key in some}):  # in one order: no deadlock
+            if TURNS[number].acquire(timeout=max(0.0, until - clock.monotonic())):
+                stack.callback(TURNS[number].release)
         yield
-    finally:
-        if lock is not None and taken:
-            lock.release()
 
 
 def engine_error(name: str) -> type[Exception] | tuple[()]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
 from contextlib import closing
@@ -14,7 +15,7 @@ from django.db import OperationalError
 from pytest_django import DjangoDbBlocker
 
 from memory import contention
-from memory.contention import turn_of
+from memory.contention import stored_key, turns_of
 from memory.models import MemoryItem
 from tests import databases
 
@@ -44,23 +45,34 @@ def item(*, stored: bool) -> MemoryItem:
     return made
 
 
-def take_turn(record: MemoryItem) -> bool:
-    """Whether the record's turn came."""
-    with turn_of("memory", [record]):
+def take_turn(keys: Collection[Hashable]) -> bool:
+    """Whether the turn of these keys came."""
+    with turns_of("memory", keys):
         return True
 
 
 def test_new_records_do_not_wait() -> None:
     """Neither for each other nor for a change of a record of their session."""
-    with ThreadPoolExecutor(1) as pool, turn_of("memory", [item(stored=True)]), turn_of("memory", [item(stored=False)]):
-        assert pool.submit(take_turn, item(stored=False)).result(5)
+    assert stored_key([item(stored=False)]) == []
+    assert stored_key([item(stored=True)]) == ["one"]
+    with ThreadPoolExecutor(1) as pool, turns_of("memory", ["one"]):
+        assert pool.submit(take_turn, []).result(5)
 
 
-def test_changes_of_one_record_wait_for_each_other() -> None:
-    """So that the database does not abort them."""
+@pytest.mark.parametrize("keys", [["one"], ["two", "one"], [f"one {number}" for number in range(500)]], ids=len)
+def test_changes_of_one_record_wait_for_each_other(keys: list[str]) -> None:
+    """So that the database does not abort them. Of many records those of the smallest keys do."""
     with ThreadPoolExecutor(1) as pool:
-        with turn_of("memory", [item(stored=True)]):
-            waiting = pool.submit(take_turn, item(stored=True))
+        with turns_of("memory", [*keys, "z"]):
+            waiting = pool.submit(take_turn, keys[::-1])
             with pytest.raises(StillWaiting):
                 waiting.result(0.2)
         assert waiting.result(5)
+
+
+def test_a_turn_that_does_not_come_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer then tries without it, and gives no turn back that it has not."""
+    monkeypatch.setattr(contention, "LONGEST_TURN", 0.1)
+    with ThreadPoolExecutor(1) as pool, turns_of("memory", ["one"]):
+        assert pool.submit(take_turn, ["one", "two"]).result(5)
+    assert take_turn(["one", "two"])

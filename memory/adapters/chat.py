@@ -78,7 +78,7 @@ class Chat:
     def pop(self) -> MemoryItem | None:
         """Remove the newest message and return it, once even if others do so at the same time."""
         while True:
-            newest = retried_on_contention(self._pop, using=self.alias)
+            newest = retried_on_contention(self._pop, using=self.alias, keys=[self._turn])
             if newest is None or newest[1]:
                 return None if newest is None else newest[0]
 
@@ -104,7 +104,8 @@ class Chat:
 
     def replace(self, ids: Sequence[str], messages: Sequence[Message]) -> bool:
         """Replace all messages at once if they are those with these ids, oldest first; return whether they were."""
-        replaced: bool = retried_on_contention(partial(self._replace, list(ids), messages), using=self.alias)
+        replace = partial(self._replace, list(ids), messages)
+        replaced: bool = retried_on_contention(replace, using=self.alias, keys=[self._turn])
         return replaced
 
     def _replace(self, ids: list[str], messages: Sequence[Message]) -> bool:
@@ -118,6 +119,11 @@ class Chat:
                 MemoryItem.all_objects.using(self.alias).filter(pk__in=ids).delete()
             self.add(messages)
             return True
+
+    @property
+    def _turn(self) -> tuple[str, str]:
+        """What writers of this conversation have in common."""
+        return self.user_id, self.session_id
 
     def _rows(self) -> MemoryItemQuerySet:
         items: MemoryItemQuerySet = MemoryItem.objects.using(self.alias)

@@ -5,7 +5,7 @@ Writes are one transaction: all records or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPMethod
 from typing import Any, ClassVar
@@ -85,7 +85,8 @@ class BulkMixin:
     def upsert_all(self, claim: Claim | None) -> Response:
         """Create the records whose ids are new, and replace the others."""
         records: list[Any] = self.validated(self.upsert_class)["items"]
-        return self.written(records, partial(self.upsert_records, records), claim, status.HTTP_200_OK)
+        ids = [record.pk for record in records]
+        return self.written(records, partial(self.upsert_records, records), claim, status.HTTP_200_OK, ids)
 
     def upsert_records(self, records: Sequence[Any]) -> Mapping[str, Any]:
         """Write the records; the answer. Raises `ValidationError` for ids of records of others."""
@@ -128,11 +129,11 @@ class BulkMixin:
         return known is not None and not may_act_for(self.request, getattr(known, self.owner))
 
     def written(
-        self, records: Sequence[Any], write: Any, claim: Claim | None, code: int, ids: Iterable[str] = ()
+        self, records: Sequence[Any], write: Any, claim: Claim | None, code: int, ids: Sequence[str] = ()
     ) -> Response:
         """The answer of `write()`, which runs in one transaction with the storing of the answer.
 
-        `ids` are those of the records that are deleted.
+        `ids` are those of the stored records that it changes or deletes.
         """
         if records:
             self.model.before_transaction(records, self.alias)  # slow, and the transaction locks an SQLite database
@@ -145,8 +146,9 @@ class BulkMixin:
                 return answer
 
         try:
-            with naming([*ids, *(record.pk for record in records)]):
-                return Response(retried_on_contention(attempt, using=self.alias, records=records), code)
+            with naming(dict.fromkeys([*ids, *(record.pk for record in records)])):
+                answer = retried_on_contention(attempt, using=self.alias, records=records, keys=ids)
+                return Response(answer, code)
         except IntegrityError as error:
             raise Conflict from error
 

@@ -201,7 +201,7 @@ class RecordViewSet(
                     return response
 
             with naming([self.kwargs["pk"]]):
-                return retried_on_contention(attempt, using=self.alias)
+                return retried_on_contention(attempt, using=self.alias, keys=[self.kwargs["pk"]])
 
         return once(request, self.alias, run, self.current if is_partial else None)
 
@@ -244,7 +244,7 @@ class RecordViewSet(
                     return response
 
             with naming([self.kwargs["pk"]]):
-                return retried_on_contention(attempt, using=self.alias)
+                return retried_on_contention(attempt, using=self.alias, keys=[self.kwargs["pk"]])
 
         return once(request, self.alias, run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from asgiref.sync import sync_to_async
@@ -11,7 +12,7 @@ from django.db import models
 from django.utils import timezone
 
 from ..batches import activities_of
-from ..contention import retry_on_contention
+from ..contention import retried_on_contention, retry_on_contention
 from ..distances import CosineDistance, VectorDistance
 from ..fields import content_hash
 from ..telemetry import DELETE, traced
@@ -191,10 +192,12 @@ class MemoryItemQuerySet(RecordQuerySet["MemoryItem"]):
         stale = [item for item in items if item.touched is None or item.touched <= before]
         if not stale:
             return 0
-        rows = self.order_by().filter(pk__in={item.pk for item in stale})
+        keys = {item.pk for item in stale}
+        rows = self.order_by().filter(pk__in=keys)
         rows = rows.filter(models.Q(touched__isnull=True) | models.Q(touched__lte=before))
         # Neither the text nor the conversation changes: no limit, index or cache has to follow.
-        touched: int = models.QuerySet.update(rows, touched=now)
+        update = partial(models.QuerySet.update, rows, touched=now)
+        touched: int = retried_on_contention(update, using=self.db, keys=keys)
         for item in stale:
             item.touched = now
         return touched

@@ -31,7 +31,7 @@ def update_item(
             stored.save(using=using)
             return stored
 
-    return retried_on_contention(attempt, using=using)
+    return retried_on_contention(attempt, using=using, keys=[pk])
 
 
 def _twin(changes: Mapping[str, Any], using: str) -> MemoryItem | None:

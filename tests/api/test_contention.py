@@ -196,29 +196,16 @@ def test_failures_of_every_write_have_a_code(
 
 
 @transactional
-@pytest.mark.long
 @pytest.mark.parametrize("operation", WRITES, ids="-".join)
 def test_parallel_writes_of_every_kind_succeed(operation: tuple[str, str], new_client: Callable[[], APIClient]) -> None:
-    """Eight clients send the same write at once; one that deletes finds nothing the second time.
-
-    A machine that is busy for long lets some wait for more than their turn: a tenth may be given up, and say so.
-    """
+    """Eight clients send the same write at once; one that deletes finds nothing the second time."""
     only_firestore()
     write(0, 3)
-    answers: list[Any] = []
-
-    def send(client: int, number: int) -> Any:
-        answers.append(sent(new_client(), WRITES[operation]))
-        return answers[-1]
-
-    statuses = Counter(in_parallel(send))
+    statuses = Counter(in_parallel(lambda *_: sent(new_client(), WRITES[operation])))
     allowed = {200, 201, 204, 404} if "destroy" in operation[1] else {200, 201, 204}
     if operation == ("sessions", "create"):
         allowed |= {400}  # the second one is taken
-    given_up = [one.json()["error"]["code"] for one in answers if one.status_code == 503]
-    assert set(given_up) <= {"contention"}
-    assert len(given_up) <= CLIENTS * ROUNDS / 10
-    assert statuses.keys() <= allowed | {503}, statuses
+    assert statuses.keys() <= allowed, statuses
 
 
 @transactional

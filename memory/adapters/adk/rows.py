@@ -115,7 +115,8 @@ class Rows:
         for argument, value in (("app_name", app.name), ("user_id", app.user_id), ("session_id", session_id)):
             check_name(argument, value)
         try:
-            stored: Stored = retried_on_contention(partial(self._create, app, session_id, deltas), using=self.alias)
+            create = partial(self._create, app, session_id, deltas)
+            stored: Stored = retried_on_contention(create, using=self.alias, keys=[app])
         except IntegrityError:
             return None
         return stored
@@ -193,7 +194,8 @@ class Rows:
             text_content=turn.text or None,
         )
         MemoryItem.before_transaction([item], self.alias)
-        about: About = retried_on_contention(partial(self._append, app, item, turn, seen), using=self.alias)
+        append = partial(self._append, app, item, turn, seen)
+        about: About = retried_on_contention(append, using=self.alias, keys=[(app, session_id)])
         return about
 
     def _append(self, app: App, item: MemoryItem, turn: Turn, seen: Seen) -> About:

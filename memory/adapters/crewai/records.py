@@ -90,7 +90,7 @@ class Records:
 
     def _replace(self, item: MemoryItem) -> None:
         MemoryItem.before_transaction([item], self.alias)
-        retried_on_contention(partial(self._replace_one, item), using=self.alias)
+        retried_on_contention(partial(self._replace_one, item), using=self.alias, keys=[item.pk])
 
     def _replace_one(self, item: MemoryItem) -> None:
         rows = MemoryItem.all_objects.using(self.alias)

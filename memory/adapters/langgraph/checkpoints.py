@@ -130,7 +130,7 @@ class Checkpoints:
                 self._delete_parts(row.parts)
             else:
                 return
-        retried_on_contention(partial(self._replace, row, frames, merge), using=self.alias)
+        retried_on_contention(partial(self._replace, row, frames, merge), using=self.alias, keys=[row.pk])
 
     def _replace(self, row: RowT, frames: Sequence[Frame], merge: Callable[[list[Frame]], list[Frame]]) -> None:
         with write_transaction(self.alias):

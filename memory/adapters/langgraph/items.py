@@ -86,7 +86,8 @@ class Items:
             except IntegrityError:
                 self._write(kept, gone)
         elif kept and gone:
-            retried_on_contention(partial(self._write_together, kept, gone), using=self.alias)
+            keys = [*gone, *(row.pk for row in kept)]
+            retried_on_contention(partial(self._write_together, kept, gone), using=self.alias, keys=keys)
         else:
             self._write(kept, gone)
 

@@ -83,7 +83,8 @@ class Conversations:
         new = self._copies(record) if is_fork else entries
         items = [self._item(conversation_id, entry) for entry in new]
         MemoryItem.before_transaction(items, self.alias)
-        retried_on_contention(partial(self._write, record, items, expected), using=self.alias)
+        write = partial(self._write, record, items, expected)
+        retried_on_contention(write, using=self.alias, keys=[(self.user_id, conversation_id)])
         self._note(conversation_id, [record["head_id"], *record["branches"]])
 
     def _write(self, record: Form, items: Sequence[MemoryItem], expected: str | None) -> None:
@@ -125,7 +126,8 @@ class Conversations:
 
     def delete(self, conversation_id: str, expected: str) -> None:
         """Delete a conversation with all its items. Raises `Conflict` if the stored revision is another one."""
-        retried_on_contention(partial(self._delete, conversation_id, expected), using=self.alias)
+        delete = partial(self._delete, conversation_id, expected)
+        retried_on_contention(delete, using=self.alias, keys=[(self.user_id, conversation_id)])
 
     def _delete(self, conversation_id: str, expected: str) -> None:
         with write_transaction(self.alias):
