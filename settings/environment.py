@@ -19,6 +19,8 @@ from dotenv import load_dotenv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 SQLITE = "django.db.backends.sqlite3"  # as URLs name it
+SQLITE_ENGINE = "memory.backends.sqlite"
+LONGEST_CONNECTION = 86_400
 ENVIRONMENTS = ("development", "test", "staging", "production")
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -272,6 +274,11 @@ def database(name: str, default: str) -> dict[str, Any]:
     return config
 
 
+def connection_age(name: str, default: int = 0) -> int:
+    """How many seconds connections to a database are kept."""
+    return integer(name, default, least=0, most=LONGEST_CONNECTION)
+
+
 def missing_module(engine: str) -> str:
     """What a database engine needs and cannot import; empty if there is nothing."""
     try:
@@ -295,7 +302,7 @@ def _can_import(module: str) -> bool:
 def embedded(name: str) -> dict[str, Any]:
     """An SQLite file for several processes. Relative names are relative to the project's folder."""
     return {
-        "ENGINE": "memory.backends.sqlite",
+        "ENGINE": SQLITE_ENGINE,
         "NAME": name if name == ":memory:" else BASE_DIR / name,
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",

@@ -153,6 +153,17 @@ def test_workers_share_the_models_of_search(service: live.Service) -> None:
     assert memory.uss < memory.rss / 2
 
 
+def test_threads_keep_their_connection_to_the_users(service: live.Service, headers: dict[str, str]) -> None:
+    """Opening the file takes longer than the query for a token; those of the memory end with the request."""
+    [worker] = psutil.Process(service.process.pid).children()
+    assert service.request(ITEMS, headers=headers).status_code == 200
+
+    def opened() -> set[str]:
+        return {Path(file.path).name for file in worker.open_files() if file.path.endswith(".sqlite3")}
+
+    wait_until(lambda: opened() == {"orchestra.sqlite3"})
+
+
 def test_links_have_the_requested_host(service: live.Service, headers: dict[str, str]) -> None:
     """`next` is an absolute URL of the requested host."""
     items = {"items": [{"item_type": "many"}] * 3}

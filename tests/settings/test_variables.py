@@ -52,6 +52,7 @@ INVALID: Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
     "SERVER_TIMING": (DEVELOPMENT, NO_BOOLEAN),
     "LOG_LEVEL": (DEVELOPMENT, ("LOUD", "10", "hunter2")),
     "DATABASE_URL": (DEVELOPMENT, NO_DATABASE),
+    "DATABASE_CONN_MAX_AGE": (PRODUCTION, ("86401", *NO_NUMBER)),
     "MEMORY_DATABASE_URL": (DEVELOPMENT, (*NO_DATABASE, "firestore:")),
     "GCP_PROJECT_ID": (PRODUCTION, ("", "A-Project", "a project", "projects/a", "a_b", "-a", '"a"', "hunter2!")),
     "FIRESTORE_DATABASE": (PRODUCTION, ("(default", "a b", "Main", "1st", "abc", "a/b", "d" * 64)),
