@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from memory.embedding import Vectors
 
-from .corpus import Corpus, Integers, Places
+from .corpus import Corpus, Integers
 
 Floats = NDArray[np.float64]
 
@@ -26,12 +26,6 @@ def at(values: Floats, places: Integers) -> Floats:
 def has(corpus: Corpus, places: Integers, flag: int) -> Floats:
     """1 for entries with a flag; 0 for the place -1."""
     return ((places >= 0) & ((corpus.flags[places] & flag) > 0)).astype(np.float64)
-
-
-def wide(corpus: Corpus, rows: Places) -> Vectors:
-    """Rows of quantised vectors as floats; their length is 1 but for rounding."""
-    wide: Vectors = corpus.vectors[rows].astype(np.float32) * corpus.scales[rows, None]
-    return wide
 
 
 def unit(vectors: Vectors) -> Vectors:

@@ -290,6 +290,21 @@ class Corpus:
         return np.bincount(self.piece_entries, self.piece_lengths, len(self)).astype(np.int64)
 
     @cached_property
+    def mean_length(self) -> float:
+        """The mean number of terms of an entry; 0 without entries."""
+        return float(self.lengths.mean()) if len(self) else 0.0
+
+    @cached_property
+    def mean_piece_length(self) -> float:
+        """The mean number of terms of a piece; 0 without pieces."""
+        return float(self.piece_lengths.mean()) if len(self.piece_lengths) else 0.0
+
+    @cached_property
+    def session_lengths(self) -> NDArray[np.float64]:
+        """The number of terms of each session."""
+        return np.bincount(self.session, self.lengths, len(self.sessions)).astype(np.float64, copy=False)
+
+    @cached_property
     def vector_sum(self) -> tuple[NDArray[np.float32], int]:
         """The sum of the entries' own vectors, of shape (dimension,), and how many they are."""
         rows = self.rows[self.rows >= 0]

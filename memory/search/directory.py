@@ -78,7 +78,7 @@ def margin(vendor: str) -> int:
 def read(user_id: str, using: str) -> Directory | None:
     """A user's directory; None if there is no index yet."""
     rows = SearchIndex.objects.using(using).filter(pk=id_of_user(user_id))
-    row = rows.values_list("generation", "segments", "since", "newest", "claimed").first()
+    row = next(iter(rows.values_list("generation", "segments", "since", "newest", "claimed")), None)
     if row is None:
         return None
     generation, segments, since, newest, claimed = row

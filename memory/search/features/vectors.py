@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Sequence
 
 import numpy as np
 
 from memory.embedding import Vectors
 
-from ..arrays import Floats, unit, wide
+from ..arrays import Floats, unit
 from ..corpus import Corpus, Integers, Places
 from ..view import View
 
-CONTEXT = (1.0, 0.8, 0.6, 0.4)  # shares of a turn and of the turns before it
+CONTEXT = (0.8, 0.6, 0.4)  # shares of the turns before a turn in `context`
+WITH_BEFORE = 0.5  # of the turn before in `with_before`
 
 VECTORS = tuple(
     f"{name}{which}"
@@ -30,18 +31,25 @@ def vector_features(view: View) -> dict[str, Floats]:
     if question.vector is None or question.content_vector is None or not len(corpus.vectors):
         return dict.fromkeys(VECTORS, np.zeros(len(view.places)))
     mean, places = corpus.mean_vector, view.places
-    around = np.stack([places, *(view.beside(distance) for distance in (-1, -2, -3, 1))])
-    near = _Near(corpus, np.unique(np.append(np.where(around >= 0, corpus.rows[around], -1), view.piece_rows[0])), mean)
-    own, before, *earlier, after = (near.places_of(some) for some in np.where(around >= 0, corpus.rows[around], -1))
-    pieces, of = near.places_of(view.piece_rows[0]), view.piece_rows[1]
-    in_context = near.vectors[own]
-    for share, some in zip(CONTEXT[1:], (before, *earlier), strict=True):
-        in_context += np.float32(share) * near.vectors[some]
-    with_before = near.vectors[own] + np.float32(0.5) * near.vectors[before]
+    around = np.stack([view.beside[distance] for distance in (0, -1, -2, -3, 1)])
+    rows, (piece_rows, of) = np.where(around >= 0, corpus.rows[around], -1), view.piece_rows
+    near = _Near(corpus, _distinct(np.append(rows, piece_rows), len(corpus.vectors)))
+    own, *earlier, after = near.places_of(rows)
+    before, pieces = earlier[0], near.places_of(piece_rows)
+    context_lengths, pair_lengths = near.mixed_lengths(own, earlier)
+    asked_for = np.stack([question.vector, question.content_vector])
+    toward = unit(asked_for - mean)
+    *cosines, plain, content, from_mean = near.products(np.concatenate([asked_for, toward, mean[None]]))
+    projected = (plain - toward[0] @ mean, content - toward[1] @ mean)
+    apart = np.sqrt(np.maximum(near.squares - 2 * from_mean + mean @ mean, 0))
+    apart[near.squares == 0] = 0
     session = corpus.session[places]
     found: dict[str, Vectors] = {}
-    for name, vector in (("", question.vector), ("_content", question.content_vector)):
-        cosine, centred = near.vectors @ vector, near.centred(unit(vector - mean))
+    for name, cosine, toward_it in zip(("", "_content"), cosines, projected, strict=True):
+        centred = _divided(toward_it, apart, 1e-3)
+        in_context = cosine[own] + sum(
+            np.float32(share) * cosine[some] for share, some in zip(CONTEXT, earlier, strict=True)
+        )
         best = np.full(len(corpus.sessions), -1.0)
         np.maximum.at(best, session, centred[own])
         found |= {
@@ -49,8 +57,8 @@ def vector_features(view: View) -> dict[str, Floats]:
             f"part{name}": _best(cosine[pieces], of, len(own)),
             f"centred{name}": centred[own],
             f"centred_part{name}": _best(centred[pieces], of, len(own)),
-            f"context{name}": _cosines(in_context, vector),
-            f"with_before{name}": _cosines(with_before, vector),
+            f"context{name}": _divided(in_context, context_lengths, 1e-6),
+            f"with_before{name}": _divided(cosine[own] + np.float32(WITH_BEFORE) * cosine[before], pair_lengths, 1e-6),
             f"near_before{name}": centred[before],
             f"near_after{name}": centred[after],
             f"near_session{name}": best[session],
@@ -59,39 +67,58 @@ def vector_features(view: View) -> dict[str, Floats]:
 
 
 class _Near:
-    """The vectors of some rows, in order and each once; zeros for the row -1."""
+    """The vectors of some rows, in order and each once; zeros for the row -1.
 
-    def __init__(self, corpus: Corpus, rows: Places, mean: Vectors) -> None:
+    They are not made: each is a row of signed bytes, `steps`, times its scale. `squares` are those of their lengths.
+    """
+
+    def __init__(self, corpus: Corpus, rows: Places) -> None:
         self.rows = rows
-        self.mean = mean
-        self.vectors = wide(corpus, rows)
-        self.vectors[rows < 0] = 0
+        self.steps: Vectors = corpus.vectors[rows].astype(np.float32)
+        self.scales: Vectors = np.where(rows < 0, np.float32(0), corpus.scales[rows])
+        self.squares: Vectors = _squares(self.steps) * self.scales**2
 
     def places_of(self, rows: Places) -> Places:
         """Where the vectors of these rows are."""
         return np.searchsorted(self.rows, rows)
 
-    def centred(self, toward: Vectors) -> Vectors:
-        """The cosine of each vector, minus the mean, with a vector of length 1; 0 for zeros."""
-        projected = self.vectors @ toward - self.mean @ toward
-        cosines: Vectors = np.divide(projected, self._apart, out=np.zeros_like(projected), where=self._apart > 1e-3)
-        return cosines
+    def products(self, vectors: Vectors) -> Vectors:
+        """The products with vectors, of shape (vectors, rows)."""
+        found: Vectors = (vectors @ self.steps.T) * self.scales
+        return found
 
-    @cached_property
-    def _apart(self) -> Vectors:
-        """The distance of each vector from the mean; 0 for zeros."""
-        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
-        apart = np.sqrt(np.maximum(squares - 2 * (self.vectors @ self.mean) + self.mean @ self.mean, 0))
-        found: Vectors = np.where(squares > 0, apart, 0)
+    def mixed_lengths(self, own: Places, earlier: Sequence[Places]) -> tuple[Vectors, Vectors]:
+        """The lengths of vectors with shares of those before: in `CONTEXT`, and of the one before `WITH_BEFORE`."""
+        mixed, first = self._of(own, 1), self._of(earlier[0], WITH_BEFORE)
+        first += mixed
+        pair = _squares(first)
+        for share, some in zip(CONTEXT, earlier, strict=True):
+            mixed += self._of(some, share)
+        return np.sqrt(_squares(mixed)), np.sqrt(pair)
+
+    def _of(self, places: Places, share: float) -> Vectors:
+        """A share of the vectors at these places."""
+        found = self.steps[places]
+        found *= (self.scales[places] * np.float32(share))[:, None]
         return found
 
 
-def _cosines(vectors: Vectors, vector: Vectors) -> Vectors:
-    """The cosine of each vector with a vector of length 1; 0 for zeros."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    products = vectors @ vector
-    cosines: Vectors = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 1e-6)
-    return cosines
+def _distinct(rows: Places, most: int) -> Places:
+    """-1, and these rows below `most`, each once and in order."""
+    is_used = np.zeros(most + 1, bool)
+    is_used[rows] = True
+    return np.append(-1, np.flatnonzero(is_used[:-1]))
+
+
+def _squares(vectors: Vectors) -> Vectors:
+    squares: Vectors = np.einsum("ij,ij->i", vectors, vectors)
+    return squares
+
+
+def _divided(values: Vectors, lengths: Vectors, least: float) -> Vectors:
+    """The values by lengths; 0 where these are not above `least`."""
+    divided: Vectors = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > least)
+    return divided
 
 
 def _best(values: Vectors, of: Integers, count: int) -> Vectors:
