@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from deploy.allocator import return_freed_memory
 from deploy.bodies import BodyWorker
 from deploy.probes import ProbeWorker
-from settings.environment import ConfigurationError, connection_age, integer, port, refuse_implicit_development
+from settings.environment import ConfigurationError, integer, port, refuse_implicit_development
 
 MAX_WORKERS = 1_000
 
@@ -20,8 +20,6 @@ try:
     bind = f"0.0.0.0:{port('PORT', 8000)}"
     workers = integer("WEB_CONCURRENCY", 2, least=1, most=MAX_WORKERS)  # processes
     threads = integer("WEB_THREADS", 4, least=1, most=MAX_WORKERS)  # in each process
-    # A worker's threads stay, so their connections to the database of users may.
-    raw_env = [f"DATABASE_CONN_MAX_AGE={connection_age('DATABASE_CONN_MAX_AGE', 60)}"]
 except ConfigurationError as error:
     sys.exit(f"Configuration error: {error}")
 

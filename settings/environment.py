@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -274,9 +275,13 @@ def database(name: str, default: str) -> dict[str, Any]:
     return config
 
 
-def connection_age(name: str, default: int = 0) -> int:
-    """How many seconds connections to a database are kept."""
-    return integer(name, default, least=0, most=LONGEST_CONNECTION)
+def connection_age(name: str) -> int:
+    """How many seconds a thread keeps its connection to a database.
+
+    gunicorn's threads stay. Those of other servers may end with the request, and would leave their connections open.
+    """
+    default = 60 if "gunicorn.arbiter" in sys.modules else 0
+    return integer(name, default, most=LONGEST_CONNECTION)
 
 
 def missing_module(engine: str) -> str:
