@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.lookups import In
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from memory.backends.firestore.rpc.writes import aborts_statement, combined_outc
 from memory.backends.firestore.values.batching import connected_components
 from memory.backends.firestore.values.marker_collections import holds_markers, marker_collection
 from memory.backends.firestore.values.types import JSON_NULL, Kind
+from tests.engine.app.models import Everything
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 APPLIED, EXISTS, MISSING, STALE = Outcome.APPLIED, Outcome.EXISTS, Outcome.MISSING, Outcome.STALE
@@ -122,3 +125,18 @@ def test_only_new_rows_may_be_skipped() -> None:
     assert aborts_statement(Group((ROW,), (TAKEN,)), EXISTS)
     assert not aborts_statement(Group((ROW,), (TAKEN,)), STALE)
     assert not aborts_statement(Group((Create("t", "a", (), ()),), (TAKEN,)), EXISTS)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Q(small__range=(F("big") - 1, 5)),
+        Q(small__in=[1, F("big")]),
+        ~Q(Q(small__gt=3) | Q(small__in=[Case(When(big__gt=1, then=F("small")), default=2)])),
+        Case(When(small__range=(0, F("big")), then=Value(True)), default=Value(False)),
+        In(F("small"), [F("big"), 1]),
+    ],
+)
+def test_a_constraint_reads_all_columns_of_its_condition(condition: Any) -> None:
+    """Also those in lists, in which SQLite would take the name of a column that is not there for text."""
+    assert Key("key", Everything, condition=condition).columns == {"small", "big"}

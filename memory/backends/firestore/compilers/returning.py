@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..connection import Connection
+from ..constraints.definitions import fields_of
 from ..mirror.converters import from_sqlite
 from ..mirror.tables import Table
 from ..query.lowering import column_ref
@@ -30,7 +31,7 @@ def returned(
 
 def _sources(field: Any) -> list[Any]:
     """The columns that a generated field is computed from."""
-    return [one for one in field.referenced_fields if not one.generated]
+    return list(fields_of(field.model, field.expression))
 
 
 def _computed(

@@ -16,11 +16,13 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import CheckConstraint, F, Field, Q, UniqueConstraint
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import OrderBy, RawSQL
 from django.db.models.functions import Collate
 
@@ -98,7 +100,7 @@ class Key:
         """The stored fields that determine a row's marker."""
         stored: dict[Field[Any, Any], None] = {}
         for field in self._named:
-            inner = _fields_of(self.model, field.expression) if field.generated else (field,)
+            inner = fields_of(self.model, field.expression) if field.generated else (field,)
             stored.update(dict.fromkeys(inner))
         return tuple(stored)
 
@@ -110,7 +112,7 @@ class Key:
     @cached_property
     def _named(self) -> tuple[Any, ...]:
         expressions = [*self.compared, *filter(None, [self.condition])]
-        named = (field for expression in expressions for field in _fields_of(self.model, expression))
+        named = (field for expression in expressions for field in fields_of(self.model, expression))
         return tuple(dict.fromkeys((*self.fields, *named)))
 
     @cached_property
@@ -207,7 +209,7 @@ def names_fields(model: Any, constraint: Any) -> bool:
         for name in getattr(constraint, "fields", ()):
             model._meta.get_field(name)
         for expression in (*getattr(constraint, "expressions", ()), *filter(None, [constraint.condition])):
-            list(_fields_of(model, expression))
+            list(fields_of(model, expression))
     except FieldDoesNotExist:
         return False
     return True
@@ -277,19 +279,35 @@ def constraint_key(model: Any, constraint: UniqueConstraint) -> Key:
     )
 
 
-def _fields_of(model: Any, expression: Any) -> Iterator[Any]:
-    """The model's fields that an expression refers to."""
-    if _is_raw(expression):
-        yield from model._meta.local_concrete_fields
-    for first, *_ in model._get_expr_references(expression):
-        yield model._meta.pk if first == "pk" else model._meta.get_field(first)
+def fields_of(model: Any, expression: Any) -> Iterator[Any]:
+    """The model's fields that an expression refers to; all fields if it contains raw SQL, whose columns are unknown."""
+    for part in parts_of(expression):
+        if isinstance(part, RawSQL):
+            yield from model._meta.local_concrete_fields
+        if isinstance(part, F):
+            first = part.name.split(LOOKUP_SEP)[0]
+            yield model._meta.pk if first == "pk" else model._meta.get_field(first)
 
 
-def _is_raw(expression: Any) -> bool:
-    """Whether an expression contains raw SQL, whose columns are unknown."""
-    children = getattr(expression, "children", None) or getattr(expression, "get_source_expressions", list)()
-    parts = (child[1] if isinstance(child, tuple) else child for child in children)
-    return isinstance(expression, RawSQL) or any(map(_is_raw, parts))
+def parts_of(expression: Any) -> Iterator[Any]:
+    """An expression or a condition and all that it consists of, also in the lists of `__in` and `__range`.
+
+    The name of a condition's lookup is an F, as it would be in an expression.
+    """
+    yield expression
+    if isinstance(expression, list | tuple):
+        children: Iterable[Any] = expression
+    elif isinstance(expression, Q):
+        children = chain.from_iterable(
+            (F(child[0]), child[1]) if isinstance(child, tuple) else (child,) for child in expression.children
+        )
+    elif hasattr(expression, "get_source_expressions"):
+        rhs = getattr(expression, "rhs", None)
+        children = (*expression.get_source_expressions(), *(rhs if isinstance(rhs, list | tuple) else ()))
+    else:
+        children = ()
+    for child in children:
+        yield from parts_of(child)
 
 
 def collation(expression: Any, model: Any) -> str:
@@ -297,7 +315,7 @@ def collation(expression: Any, model: Any) -> str:
     if isinstance(expression, Collate):
         return str(vars(expression)["collation"]).lower()
     if isinstance(expression, F):
-        return field_collation(next(_fields_of(model, expression)))
+        return field_collation(next(fields_of(model, expression)))
     return ""
 
 

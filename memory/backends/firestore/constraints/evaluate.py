@@ -16,7 +16,7 @@ from ..connection import Connection
 from ..mirror.tables import Table
 from ..query.lowering import column_ref
 from ..values.types import Kind
-from .definitions import COLLATIONS, Check, Key, Row, canonical_value, collation, field_collation
+from .definitions import COLLATIONS, Check, Key, Row, canonical_value, collation, field_collation, parts_of
 
 NONDETERMINISTIC: Final = (Exists, Subquery, Now, Random)
 """Expressions whose value does not depend only on the row."""
@@ -110,12 +110,5 @@ def unsupported_reason(connection: Connection, key: Key) -> str | None:
         whole = [*where, *(one.resolve_expression(query, allow_joins=False) for one in key.compared)]
     except NotSupportedError as error:
         return str(error.__cause__)
-    unstable = [type(part).__name__ for one in whole for part in _parts(one) if isinstance(part, NONDETERMINISTIC)]
+    unstable = [type(part).__name__ for one in whole for part in parts_of(one) if isinstance(part, NONDETERMINISTIC)]
     return f"{unstable[0]} does not depend on the row alone" if unstable else None
-
-
-def _parts(expression: Any) -> Iterator[Any]:
-    yield expression
-    if hasattr(expression, "get_source_expressions"):
-        for part in expression.get_source_expressions():
-            yield from _parts(part)
