@@ -53,3 +53,24 @@ class Placement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hall} {self.number}"
+
+
+class Reservation(models.Model):
+    """Refers to a placement by both columns of its key."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    hall = models.CharField(max_length=50)
+    number = models.IntegerField()
+    placement = models.ForeignObject(
+        Placement,
+        models.CASCADE,
+        from_fields=["hall", "number"],
+        to_fields=["hall", "number"],
+        related_name="reservations",
+    )
+
+    class Meta:
+        app_label = "engine"
+
+    def __str__(self) -> str:
+        return self.id

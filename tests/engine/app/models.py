@@ -10,7 +10,7 @@ from django.db.models import functions
 from django.db.models.expressions import RawSQL
 
 from .arrays import ArrayField
-from .keys import KEYED, REFERRING, Placement
+from .keys import KEYED, REFERRING, Placement, Reservation
 from .library import Book, City, Novel, Remark, Tag, Writer
 from .odd import Account, Coded, CodedPart, Detail, Nick
 from .vectors import VectorField
@@ -36,6 +36,7 @@ __all__ = [
     "Point",
     "Rectangle",
     "Remark",
+    "Reservation",
     "Tag",
     "Writer",
 ]

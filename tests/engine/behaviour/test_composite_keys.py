@@ -12,7 +12,7 @@ from django.test import TestCase
 
 from memory.backends.firestore.query.plan import Query
 from memory.backends.firestore.values.types import DOCUMENT_ID
-from tests.engine.app.models import Placement
+from tests.engine.app.models import Placement, Reservation
 
 ALIASES = ("default", "sqlite")
 HALLS = ["a", "", "a/b", "a\x01", "b"]
@@ -58,6 +58,24 @@ def test_ids_sort_as_keys_do(seats: None) -> None:
     assert len(ids) == len(keys)
     assert ids == sorted(ids)
     assert ids[keys.index(("a", 2))] == "a\x01\x010000000000000000002"
+
+
+def test_rows_that_joins_choose_are_updated(seats: None) -> None:
+    """With constants and with expressions, once for each row; and deleted."""
+    for alias in ALIASES:
+        Reservation.objects.using(alias).bulk_create(
+            Reservation(id=f"r{i}", hall=hall, number=number)
+            for i, (hall, number) in enumerate([("a", 2), ("a", 2), ("b", -1)])
+        )
+    states = []
+    for alias in ALIASES:
+        rows = Placement.objects.using(alias)
+        reserved = rows.filter(reservations__id__gte="r0")
+        counts = [reserved.update(guest="ann"), reserved.update(guest=F("hall"), code=F("code") + 100)]
+        counts.append(rows.filter(reservations__id="r2").delete()[0])
+        states.append((counts, sorted(rows.values_list("hall", "number", "guest", "code"))))
+    assert states[0] == states[1]
+    assert states[0][0] == [2, 2, 2]
 
 
 def test_rows_are_written_by_key(calls: Callable[[], Any]) -> None:

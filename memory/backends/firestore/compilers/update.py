@@ -52,6 +52,16 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             rows = more if rows is None and more else rows
         return rows or 0
 
+    def pre_sql_setup(self) -> Any:
+        """A condition on joined tables becomes one on primary keys that a subquery selects.
+
+        The tables are then those of the subquery. Otherwise each compilation would put it into another subquery, which
+        Django cannot do for composite keys.
+        """
+        super().pre_sql_setup()
+        base = self.query.get_initial_alias()
+        self.query.reset_refcounts({base: self.query.alias_refcount[base]})
+
     def execute_returning_sql(self, returning_fields: Sequence[Any] | None) -> list[Sequence[Any]]:
         """The new values of `returning_fields` in each updated row; called from Django 6.0 on.
 
