@@ -96,7 +96,6 @@ ON_EVERY_VERSION: Final[Mapping[str, frozenset[str]]] = {
             "migrations.test_commands.MigrateTests.test_sqlmigrate_backwards",
             "migrations.test_commands.MigrateTests.test_sqlmigrate_forwards",
             "migrations.test_operations.OperationTests.test_rename_index",
-            "model_fields.test_jsonfield.TestQuerying.test_key_sql_injection_escape",
             "schema.tests.SchemaTests.test_db_comment_table_unsupported",
             "schema.tests.SchemaTests.test_rename_table_renames_deferred_sql_references",
         }
