@@ -52,7 +52,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
             rows = more if rows is None and more else rows
         return rows or 0
 
-    def pre_sql_setup(self) -> Any:
+    def pre_sql_setup(self) -> None:  # type: ignore[override]
         """A condition on joined tables becomes one on primary keys that a subquery selects.
 
         The tables are then those of the subquery. Otherwise each compilation would put it into another subquery, which

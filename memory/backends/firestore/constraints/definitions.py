@@ -285,7 +285,7 @@ def fields_of(model: Any, expression: Any) -> Iterator[Any]:
         if isinstance(part, RawSQL):
             yield from model._meta.local_concrete_fields
         if isinstance(part, F):
-            first = part.name.split(LOOKUP_SEP)[0]
+            first = vars(part)["name"].split(LOOKUP_SEP)[0]
             yield model._meta.pk if first == "pk" else model._meta.get_field(first)
 
 
