@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..url_parameters import FoundByKey, refuses_large_numbers
 from .models import SCOPES, AccessToken, Owner, new_secret
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class NewTokenForm(ModelForm):
 
 
 @admin.register(AccessToken)
-class AccessTokenAdmin(ModelAdmin):
+class AccessTokenAdmin(FoundByKey, ModelAdmin):
     """Issue, rename, shorten and revoke tokens. Staff who are not superusers issue tokens for themselves only."""
 
     list_display = ("__str__", "user", "hint", "scopes", "owner", "expiry", "last_use")
@@ -83,6 +84,11 @@ class AccessTokenAdmin(ModelAdmin):
     def creation(self, obj: AccessToken) -> str | None:
         """When the token was issued."""
         return _time_text(obj.created)
+
+    @refuses_large_numbers
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """As Django's."""
+        return super().changelist_view(request, extra_context)
 
     def get_form(
         self, request: HttpRequest, obj: AccessToken | None = None, change: bool = False, **kwargs: Any
@@ -133,7 +139,7 @@ class AccessTokenAdmin(ModelAdmin):
 
 
 @admin.register(Owner)
-class OwnerAdmin(admin.ModelAdmin[Owner] if TYPE_CHECKING else admin.ModelAdmin):  # type: ignore[misc]
+class OwnerAdmin(FoundByKey, admin.ModelAdmin[Owner] if TYPE_CHECKING else admin.ModelAdmin):  # type: ignore[misc]
     """Which owner id belongs to whom. Deleting the row of a deleted user lets another one have the id."""
 
     list_display = ("id", "user")
@@ -147,6 +153,12 @@ class OwnerAdmin(admin.ModelAdmin[Owner] if TYPE_CHECKING else admin.ModelAdmin)
     class Media:
         css = {"all": ["memory/admin.css"]}
         js = ["memory/names.js"]
+
+    @refuses_large_numbers
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """As Django's."""
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Ids are reserved by themselves."""

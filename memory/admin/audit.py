@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -12,14 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ..lifecycle import audit
 from ..models import AuditEntry
-from .change_lists import BoundedPaginator
-from .display import EMPTY, name_cell, time_cell
+from .display import name_cell, time_cell
 from .filters import DateRangeFilter, ExactFilter
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[AuditEntry]
-else:
-    ModelAdmin = admin.ModelAdmin
+from .listed import ListedAdmin
 
 
 class ChosenFilter(admin.SimpleListFilter):
@@ -63,33 +58,15 @@ class PrincipalFilter(ExactFilter):
         return queryset.filter(principal__in=[name, *audit.digests_of(name)])
 
 
-class AuditEntryAdmin(ModelAdmin):
+class AuditEntryAdmin(ListedAdmin):
     """Entries are written by the trail and deleted by `memory_purge`; here they are read."""
 
     list_display = ("time", "channel", "action", "who", "operation", "count", "outcome")
     list_filter = (ActionFilter, ChannelFilter, PrincipalFilter, ("at", DateRangeFilter))
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    view_on_site = False
-    empty_value_display = EMPTY
     ordering = ("-at",)
-    sortable_by = ()
     actions = None
-    paginator = BoundedPaginator
     fields = ("at", "channel", "action", "principal", "operation", "model", "ids", "count", "outcome", "request_id")
     readonly_fields = fields
-
-    class Media:
-        css = {"all": ["memory/admin.css"]}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """The trail writes them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        """They are never changed."""
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
         """`memory_purge` deletes them by policy."""

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..fields import AnyJSONField, LongTextField, SparseIdsField
 from ..models import Document
+from ..url_parameters import FoundByKey, refuses_large_numbers
 from .change_lists import BoundedPaginator, RecordChangeList
 from .dates import in_utc_if_needed
 from .display import EMPTY, json_block, name_cell, time_cell, time_text
@@ -65,7 +66,7 @@ def delete_limited(model_admin: Any, request: HttpRequest, queryset: QuerySet[An
     return None
 
 
-class RecordAdmin(HistoryAdmin):
+class RecordAdmin(FoundByKey, HistoryAdmin):
     """Cheap pagination, formatted JSON, export actions, and deletion of a limited number of records."""
 
     form = RecordForm
@@ -110,6 +111,7 @@ class RecordAdmin(HistoryAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecordChangeList
 
+    @refuses_large_numbers
     @in_utc_if_needed
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Like Django's; if the database refuses the query, redirect to the unfiltered list with a message."""

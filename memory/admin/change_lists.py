@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.utils import build_q_object_from_lookup_parameters
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db import connections
 from django.db.models import QuerySet
@@ -45,6 +45,14 @@ class BoundedPaginator(RecordPaginator):
             return len(self.object_list)
         counted = self.object_list.order_by()[: MOST_LISTED + 1].count()
         return counted if counted <= MOST_LISTED else BoundedNumber(MOST_LISTED)
+
+
+class SingleOrderChangeList(ChangeList):
+    """A change list in the order of its admin, whatever the URL says: there is no index for others."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        self.params.pop(ORDER_VAR, None)
+        return super().get_ordering(request, queryset)
 
 
 class RecordChangeList(ChangeList):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,17 +9,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ..models import AgentCheckpoint
-from .change_lists import BoundedPaginator
-from .display import EMPTY, name_cell, time_cell
+from .display import name_cell, time_cell
 from .filters import ThreadFilter, UserFilter
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[AgentCheckpoint]
-else:
-    ModelAdmin = admin.ModelAdmin
+from .listed import ListedAdmin
 
 
-class AgentCheckpointAdmin(ModelAdmin):
+class AgentCheckpointAdmin(ListedAdmin):
     """Checkpoints are written by their framework; here they are listed. `memory_purge --checkpoints` deletes old ones.
 
     Their bytes are not read.
@@ -29,30 +22,13 @@ class AgentCheckpointAdmin(ModelAdmin):
 
     list_display = ("time", "user", "thread", "namespace", "step", "source")
     list_filter = (UserFilter, ThreadFilter)
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    view_on_site = False
-    empty_value_display = EMPTY
     ordering = ("-checkpoint_id",)
-    paginator = BoundedPaginator
     fields = ("user_id", "thread_id", "namespace", "checkpoint_id", "parent_id", "run_id", "step", "source", "created")
     readonly_fields = fields
-
-    class Media:
-        css = {"all": ["memory/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AgentCheckpoint]:
         """Without the bytes."""
         return super().get_queryset(request).defer("data", "parts")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """The framework writes them."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AgentCheckpoint | None = None) -> bool:
-        """The framework writes them."""
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: AgentCheckpoint | None = None) -> bool:
         """One checkpoint cannot be deleted: later ones may be rebuilt from it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -18,12 +18,8 @@ from ..conf import memory_settings
 from ..models import MemoryItem, SearchLabel
 from .display import EMPTY, excerpt, name_cell, text_line, time_cell
 from .filters import UserFilter
+from .listed import ListedAdmin
 from .pages import may
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[SearchLabel]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 MOST_PEOPLE = 20
 
@@ -45,30 +41,14 @@ def download_labelled(model_admin: Any, request: HttpRequest, queryset: QuerySet
     return HttpResponse(content, content_type="application/json; charset=utf-8", headers=headers)
 
 
-class SearchLabelAdmin(ModelAdmin):
+class SearchLabelAdmin(ListedAdmin):
     """Feedback is given on the search page; here it is listed and deleted."""
 
     list_display = ("time", "user", "question_start", "item", "answer", "labelled_by")
     list_filter = (UserFilter,)
     actions = [download_labelled]
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    view_on_site = False
-    empty_value_display = EMPTY
     fields = ("user_id", "question", "item", "answer", "labelled_by", "time")
     readonly_fields = fields
-
-    class Media:
-        css = {"all": ["memory/admin.css"]}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Feedback is given on the search page."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: SearchLabel | None = None) -> bool:
-        """Given feedback is replaced on the search page."""
-        return False
 
     def has_download_permission(self, request: HttpRequest) -> bool:
         """The file has texts of items."""

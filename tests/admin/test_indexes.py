@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.db import router
 from django.test import Client
 
 from memory.models import AgentData, MemoryItem, UserSession
@@ -69,4 +70,30 @@ def test_every_filter_with_every_column(superuser: Client, url: Url, stored: Non
             response.context["cl"].result_count != 1 and "expiring" not in query and "year" not in str(query)
         ):
             failed.append((query, response.status_code))
+    assert failed == []
+
+
+OTHERS = [
+    one
+    for one in admin.site._registry.values()
+    if router.db_for_read(one.model) == "memory" and one.model not in MODELS
+]
+
+
+@pytest.mark.parametrize("model_admin", OTHERS, ids=lambda one: one.opts.model_name)
+def test_every_column_of_other_lists(superuser: Client, url: Url, model_admin: Any) -> None:
+    """Each filter with each order that a URL can name, of the other models in the memory's database."""
+    asked = [
+        {},
+        {"q": "ada"},
+        *({one.parameter_name: "ada"} for one in model_admin.list_filter if hasattr(one, "parameter_name")),
+    ]
+    columns = [str(sign * place) for place in range(1, len(model_admin.list_display) + 1) for sign in (1, -1)]
+    listed = url(model_admin.opts.model_name)
+    failed = [
+        (query, column)
+        for query in asked
+        for column in columns
+        if superuser.get(listed, {**query, "o": column}).status_code != 200
+    ]
     assert failed == []
