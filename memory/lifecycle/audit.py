@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -182,14 +182,18 @@ def ids_in(value: object) -> Iterator[str]:
         if str(name).partition("__")[0] in ID_NAMES:
             yield from (str(each) for each in several if isinstance(each, str | int))
         elif several is one:
-            for row in several:
-                yield from _owners_in(row)
+            yield from _owners_in(several)
 
 
-def _owners_in(row: object) -> Iterator[str]:
-    if isinstance(row, Mapping):
-        yield from (str(row[name]) for name in OWNER_NAMES if isinstance(row.get(name), str))
-        yield from _owners_in(row.get("item"))
+def _owners_in(rows: Iterable[object]) -> Iterator[str]:
+    for row in rows:
+        if not isinstance(row, dict):  # parsed JSON and serialized records
+            continue
+        for name in OWNER_NAMES:
+            if isinstance(owner := row.get(name), str):
+                yield owner
+        if "item" in row:
+            yield from _owners_in([row["item"]])
 
 
 def _lists(values: QueryDict) -> Mapping[str, list[str]]:

@@ -18,6 +18,9 @@ SCALAR: Final = 8
 PLAIN: Final[frozenset[type]] = frozenset({int, float, bool, type(None), datetime, date, time, timedelta, UUID})
 """Types that are counted as `SCALAR`."""
 
+CONTAINERS: Final[frozenset[type]] = frozenset({dict, list, tuple})
+"""Types that are counted as `SCALAR` if they are empty."""
+
 
 def size_of(value: Any) -> int:
     """About the bytes of a value in memory: texts, the members of lists and maps, the attributes of an instance."""
@@ -36,7 +39,12 @@ def _sum_of_sizes(values: Iterable[Any]) -> int:
     size = SCALAR
     for one in values:  # most are plain; a call for each took a third of a list's time
         own = one.__class__
-        size += getsizeof(one) if own is str else SCALAR if own in PLAIN else _sizer(own)(one)
+        if own is str:
+            size += getsizeof(one)
+        elif own in PLAIN or (own in CONTAINERS and not one):
+            size += SCALAR
+        else:
+            size += _sizer(own)(one)
     return size
 
 
