@@ -254,10 +254,9 @@ class Committer:
                 return
 
     def _send(self, batch: Batch, timeout: float) -> None:
-        request = pb["CommitRequest"](database=self._client.wire.database)
-        request.writes.extend(batch.messages)
-        if self._transaction is not None:
-            request.transaction = self._transaction
+        request = pb["CommitRequest"](
+            database=self._client.wire.database, writes=batch.messages, transaction=self._transaction
+        )
         count = len(batch.writes)
         description = self._description if count == len(self._writes) else describe(batch.writes)
         answer = self._client.attempt("Commit", request, description, timeout, written=count)
