@@ -23,7 +23,7 @@ from .examples import examples
 from .models import Numbered
 from .test_own_rows import VALUES
 
-EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "25"))
 
 NUMBERS: Final = st.one_of(
     st.integers(-3, 6),
