@@ -9,7 +9,6 @@ memory over time, and ends with 1 where it exceeds the bound, which depends on `
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -28,8 +28,8 @@ from .api_list import PROJECT, environment, served
 
 CLIENTS, USERS, SESSIONS, WORDS_OF_A_TEXT, BULK = 8, 300, 5, 30, 50
 MEGABYTE = 1024 * 1024
-BASE = 360
-"""In MB: the process with the models of search, and the requests in progress. Caches of indexes are added."""
+BASE = 400
+"""In MiB: the process with the models of search, and the requests in progress. Caches of indexes are added."""
 ISSUE = """
 import django; django.setup()
 from django.contrib.auth import get_user_model
@@ -95,15 +95,29 @@ class Client:
             self.send()
 
 
-def resident(master: int) -> float:
-    """The memory of the largest worker, in MB."""
+@dataclass(frozen=True)
+class Sample:
+    """Seconds and requests so far, and the memory of the largest worker in MiB; `own` is not shared with others."""
+
+    seconds: float
+    requests: int
+    resident: float
+    own: float
+
+
+def memory_of(master: int) -> tuple[float, float]:
+    """The resident memory of the largest worker, and what of it is shared with no other process, in MiB."""
     workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    pages = [int(Path(f"/proc/{worker}/statm").read_text().split()[1]) for worker in workers]
-    return max(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+    found = []
+    for worker in workers:
+        lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()[1:]
+        kibibytes = {name.rstrip(":"): int(value) for name, value, *_ in map(str.split, lines)}
+        found.append((kibibytes["Rss"] / 1024, (kibibytes["Private_Clean"] + kibibytes["Private_Dirty"]) / 1024))
+    return max(found)
 
 
-def soak(port: int, master: int, token: str, seconds: float, samples: int) -> Sequence[tuple[float, int, float]]:
-    """Seconds, requests so far, and MB, at equal intervals; prints what failed."""
+def soak(port: int, master: int, token: str, seconds: float, samples: int) -> Sequence[Sample]:
+    """Samples at equal intervals; prints the statuses of all answers."""
     clients = [Client(f"http://127.0.0.1:{port}", token, seed) for seed in range(CLIENTS)]
     began = time.monotonic()
     threads = [threading.Thread(target=client.run, args=(began + seconds,)) for client in clients]
@@ -113,7 +127,7 @@ def soak(port: int, master: int, token: str, seconds: float, samples: int) -> Se
     for number in range(samples + 1):
         time.sleep(max(0.0, began + number * seconds / samples - time.monotonic()))
         done = sum(client.statuses.total() for client in clients)
-        curve.append((time.monotonic() - began, done, resident(master)))
+        curve.append(Sample(time.monotonic() - began, done, *memory_of(master)))
     for thread in threads:
         thread.join()
     counted = sum((client.statuses for client in clients), Counter[tuple[str, int]]())
@@ -140,9 +154,9 @@ def main() -> int:
         token = prepare(env)
         with served(env, 1) as (port, master):
             curve = soak(port, master, token, given.seconds, given.samples)
-    for seconds, done, size in curve:
-        print(f"| {seconds:.0f} s | {done:,} | {size:.0f} MB |")
-    return int(max(size for _, _, size in curve) > BASE + given.cache)
+    for one in curve:
+        print(f"| {one.seconds:.0f} | {one.requests:,} | {one.resident:.0f} | {one.own:.0f} |")
+    return int(max(one.resident for one in curve) > BASE + given.cache)
 
 
 if __name__ == "__main__":
