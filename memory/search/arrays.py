@@ -18,11 +18,6 @@ def ratio(values: Floats) -> Floats:
     return values / most if most > 0 else np.zeros(len(values))
 
 
-def at(values: Floats, places: Integers) -> Floats:
-    """The values at these places; 0 for the place -1."""
-    return np.where(places >= 0, values[places], 0.0)
-
-
 def has(corpus: Corpus, places: Integers, flag: int) -> Floats:
     """1 for entries with a flag; 0 for the place -1."""
     return ((places >= 0) & ((corpus.flags[places] & flag) > 0)).astype(np.float64)

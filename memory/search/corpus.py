@@ -285,6 +285,16 @@ class Corpus:
         return np.where(np.diff(self.vector_starts) > 0, self.vector_starts[:-1], -1)
 
     @cached_property
+    def has_one_vector_each(self) -> bool:
+        """Whether each entry has one vector."""
+        return len(self.vectors) == len(self) and bool((self.rows >= 0).all())
+
+    @cached_property
+    def may_expire(self) -> bool:
+        """Whether an entry has an expiration."""
+        return bool(self.expiration.any())
+
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """The number of terms of each entry."""
         return np.bincount(self.piece_entries, self.piece_lengths, len(self)).astype(np.int64)

@@ -82,6 +82,8 @@ class Memory:
 
 def has_expired(corpus: Corpus) -> NDArray[np.bool_]:
     """The entries of items that have expired."""
+    if not corpus.may_expire:
+        return np.zeros(len(corpus), bool)
     found: NDArray[np.bool_] = (corpus.expiration > 0) & (corpus.expiration <= epoch_microseconds(timezone.now()))
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 from django.db import connections
@@ -128,7 +128,7 @@ def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: st
 
 def checked(options: SearchOptions) -> SearchOptions:
     """The options with an int as limit. Raises `TypeError` and `ValueError`."""
-    if not isinstance(options.limit, SupportsIndex):
+    if not hasattr(options.limit, "__index__"):
         raise TypeError(f"limit must be an integer from 1 to {MOST_RESULTS}, not {options.limit!r}.")
     if not 1 <= (limit := index(options.limit)) <= MOST_RESULTS:
         raise ValueError(f"limit must be 1 to {MOST_RESULTS}, not {limit}.")

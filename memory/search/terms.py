@@ -18,7 +18,7 @@ import Stemmer
 from . import cistem
 from .base_forms import BASE_FORMS
 
-VERSION = 3
+VERSION = 4
 # A longer run of letters is not a word (a key, a hash); it is truncated, so its beginning is still found.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
@@ -40,6 +40,8 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff
 _CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
 _CLITIC = re.compile(r"'(?:s|ll|re|ve|d|m)$")
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc", "'"))
+
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
 
 _stemmers = threading.local()
 
@@ -64,7 +66,12 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_RUN.findall(text.lower())
     folded = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
-    return [match.group() for match in _RUN.finditer(folded)]
+    return [match.group() for match in _RUN.finditer(with_ascii_digits(folded))]
+
+
+def with_ascii_digits(text: str) -> str:
+    """The text with the decimal digits of all scripts as 0 to 9: Arabic-Indic ones, those of Devanagari, full-width."""
+    return text if text.isascii() else _OTHER_DIGIT.sub(lambda found: str(unicodedata.decimal(found[0])), text)
 
 
 def terms(text: str, language: str = "english") -> list[str]:

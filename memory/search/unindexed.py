@@ -31,7 +31,7 @@ from .asking import Asked
 from .entries import BEGINNING
 from .segment_cache import Base
 from .tail import AT_ONCE, Known, Maker, Source, Stored, time_of, with_columns
-from .terms import index_terms, stop_terms, words
+from .terms import index_terms, stop_terms, with_ascii_digits, words
 from .texts import Budget
 
 MOST_ITEMS: Final = 2_000
@@ -209,7 +209,7 @@ class Glances:
         number = {term: place for place, term in enumerate(spelled)}
         has = np.zeros((len(texts), len(spelled)), bool)
         for place, text in enumerate(texts):
-            begins = text[:GLANCED].casefold()
+            begins = with_ascii_digits(text[:GLANCED].casefold())
             has[place] = [any(one in begins for one in spellings) for spellings in spelled.values()]
         return cls(tuple(spelled), has, tuple(tuple(number[term] for term in some) for some in sought))
 

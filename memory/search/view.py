@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memory.embedding import Vectors
 
 from .answers import KINDS, MOST_READ
-from .arrays import Floats, at, has, ratio, unit
+from .arrays import Floats, has, ratio, unit
 from .asking import Asked, sought_languages, sought_terms
 from .compounds import COMPOUNDING, kin
 from .corpus import ASKS, HAS_NAME, HAS_NUMBER, HAS_TIME, Corpus, Places
@@ -59,14 +59,25 @@ class View:
         return self.words.scores(SHORT)
 
     @cached_property
+    def around(self) -> Floats:
+        """BM25 of every entry with shares of that of its neighbours."""
+        corpus, own = self.corpus, self.own
+        found, has = own.copy(), np.flatnonzero(own)
+        for step, share in ((corpus.after, 0.5), (corpus.before, 0.3)):
+            beside = step[has]
+            is_there = beside >= 0
+            found[beside[is_there]] += share * own[has[is_there]]  # each entry is the neighbour of one
+        return found
+
+    @cached_property
     def rough(self) -> Floats:
-        """The centred cosine of every entry's nearest vector; an estimate if there are many."""
+        """The centred cosine of every entry's nearest vector, not below 0; an estimate if there are many."""
         corpus, vector = self.corpus, self.question.vector
-        found = np.zeros(len(corpus))
         if vector is None or not len(corpus.vectors):
-            return found
+            return np.zeros(len(corpus))
         if len(corpus) == 1:  # nothing to centre by
-            return np.array([float((_wide(corpus, np.arange(len(corpus.vectors))) @ unit(vector)).max())])
+            nearest = (_wide(corpus, np.arange(len(corpus.vectors))) @ unit(vector)).max()
+            return np.array([max(0.0, float(nearest))])
         if len(corpus.vectors) <= EXACT_ROWS:
             every = _centred(_wide(corpus, np.arange(len(corpus.vectors))), corpus.mean_vector) @ unit(
                 vector - corpus.mean_vector
@@ -80,18 +91,18 @@ class View:
             for ours, theirs in zip(padded.view(np.uint64), signs, strict=True):
                 apart += np.bitwise_count(theirs ^ ours)
             every = np.cos(np.arange(len(vector) + 1) * (np.pi / len(vector)))[apart]
-        has = np.flatnonzero(corpus.rows >= 0)
+        if corpus.has_one_vector_each:
+            return every.astype(np.float64, copy=False).clip(0)
+        found, has = np.zeros(len(corpus)), np.flatnonzero(corpus.rows >= 0)
         if len(has):
             found[has] = np.maximum.reduceat(every, corpus.vector_starts[has])
-        return found
+        return found.clip(0)
 
     def _candidates(self) -> Places:
-        corpus, own = self.corpus, self.own
-        around = own + 0.5 * at(own, corpus.before) + 0.3 * at(own, corpus.after)
-        rough = self.rough.clip(0)
+        own, around, rough = self.own, self.around, self.rough
         ways = (own, around, rough, ratio(own) + ratio(around) + ratio(rough))
         shares = (0.2, 0.2, 0.2, 1.0)
-        is_found = np.zeros(len(corpus), bool)
+        is_found = np.zeros(len(self.corpus), bool)
         for way, share in zip(ways, shares, strict=True):
             most = int(CONSIDERED * share)
             places = np.flatnonzero(self.open & (way > 0))

@@ -270,7 +270,7 @@ def test_tokens_that_are_kept_are_bounded(multilingual: MultilingualEmbedder, mo
     encoder = sentences.SentenceEncoder(multilingual_module._encoder().backend)
     for text, vector in zip(texts, expected, strict=True):
         assert encoder.encode([text])[0] == pytest.approx(vector, abs=1e-5)
-        assert len(encoder._known.places) < len(encoder._known.rows) == 31
+        assert len(encoder._known.places) < len(encoder._known.rows) <= 31 + 15
     assert np.abs(encoder.encode(texts) - expected).max() < 1e-5
 
 

@@ -83,3 +83,17 @@ def test_all_languages_in_one_memory(make_item: Callable[..., MemoryItem]) -> No
     pack("ada", "memory")
     for question, pk in expected.items():
         assert pk in [one.pk for one in MemoryItem.objects.search(question, user_id="ada", limit=6)], question
+
+
+NUMBERS = {"arabic": "٤٧١١", "persian": "۴۷۱۱", "hindi": "४७११", "thai": "๔๗๑๑", "full-width": "\uff14\uff17\uff11\uff11"}
+
+
+@pytest.mark.parametrize("written", NUMBERS.values(), ids=NUMBERS)
+def test_a_number_in_the_digits_of_another_script(make_item: Callable[..., MemoryItem], written: str) -> None:
+    """It is the same word, in a memory and in a question."""
+    for number in range(4705, 4715):
+        make_item(id=str(number), text_content=f"Zimmer {written if number == 4711 else number} ist frei.")
+    for _ in range(2):
+        for question in ("4711", written):
+            assert MemoryItem.objects.search(question, user_id="ada")[0].pk == "4711"
+        pack("ada", "memory")

@@ -125,6 +125,14 @@ def test_a_text_that_is_only_glanced_at_is_found(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.django_db(databases=["default", "memory"])
+def test_a_glance_finds_a_number_in_the_digits_of_another_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the words of the question are written with ASCII digits."""
+    bound(monkeypatch, 0)
+    answer = write([*chatter(20), "رقم الغرفة ٤٧١١", *chatter(40)[20:]])[20]
+    assert found("4711")[0].pk == answer
+
+
+@pytest.mark.django_db(databases=["default", "memory"])
 def test_of_a_long_text_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """If it does not fit in the bound: it waits, too."""
     bound(monkeypatch, 4_000)

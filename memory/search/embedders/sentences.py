@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from memory.embedding import Vectors
 
-MOST_TOKENS: Final = 600
-"""Tokens that are kept, 15 KB each. When there are more, it begins anew with those of the last batch."""
+MOST_TOKENS: Final = 800
+"""Tokens that are kept, 15 KB each. When there are more, the half that was used most stays."""
 BATCH_TOKENS: Final = 384
 """Tokens of the texts that are computed at once: with more the time stays the same, but not the memory."""
 
@@ -56,17 +56,30 @@ KEPT: Final = PRODUCTS[REACH].stop
 
 
 class _Known(NamedTuple):
-    """The rows of tokens; row 0 is zeros. A row is written before its token has a place."""
+    """The rows of tokens, and how often each was used; row 0 is zeros.
+
+    A row is written before its token has a place.
+    """
 
     places: dict[int, int]
     rows: Vectors
+    uses: NDArray[np.int64]
 
     @classmethod
     def none(cls, most: int) -> _Known:
         """Space for the rows of so many tokens."""
         rows = np.empty((most + 1, KEPT), np.float32)
         rows[0] = 0
-        return cls({}, rows)
+        return cls({}, rows, np.zeros(most + 1, np.int64))
+
+    def most_used(self, count: int, space: int) -> _Known:
+        """The `count` tokens that were used most, with space for the rows of so many tokens."""
+        found = _Known.none(space)
+        kept = sorted(self.places.items(), key=lambda one: -self.uses[one[1]])[:count]
+        found.rows[1 : 1 + len(kept)] = self.rows[[place for _, place in kept]]
+        found.uses[1 : 1 + len(kept)] = self.uses[[place for _, place in kept]] // 2
+        found.places.update({token: place for place, (token, _) in enumerate(kept, 1)})
+        return found
 
 
 class SentenceEncoder:
@@ -111,7 +124,9 @@ class SentenceEncoder:
         known = self._known
         if not known.places.keys() >= set(tokens):
             known = self._with(sorted(set(tokens)))
-        return known, [known.places[token] for token in tokens]
+        places = [known.places[token] for token in tokens]
+        np.add.at(known.uses, places, 1)
+        return known, places
 
     def _with(self, tokens: Sequence[int]) -> _Known:
         """The rows with those of these distinct tokens."""
@@ -119,7 +134,8 @@ class SentenceEncoder:
             known = self._known
             new = [token for token in tokens if token not in known.places]
             if len(known.places) + len(new) >= len(known.rows):
-                new, known = list(tokens), _Known.none(max(MOST_TOKENS, len(tokens)))
+                known = known.most_used(MOST_TOKENS // 2, max(MOST_TOKENS, MOST_TOKENS // 2 + len(tokens)))
+                new = [token for token in tokens if token not in known.places]
             start = 1 + len(known.places)
             known.rows[start : start + len(new)] = self._rows(np.array(new, np.intp))
             known.places.update(zip(new, range(start, start + len(new)), strict=True))
