@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from django.utils import timezone
@@ -36,7 +37,7 @@ from .segments import Segment, UnreadableSegment, unpack
 from .summaries import Summaries
 from .summaries import unpack as unpack_summaries
 from .tail import Maker, Stored, stored_entries
-from .unindexed import Unindexed, read_unindexed
+from .unindexed import Unindexed, are_read_whole, read_unindexed
 
 logger = logging.getLogger(__name__)
 
@@ -112,15 +113,16 @@ def read_memory(
         return chosen(found, summarised.found, questions, filters, maker.model)
 
     found, base = read_base(user_id, using, maker.model, known.base, choose)
-    tail = _tail(user_id, using, found, base, known, maker, questions)
+    tail, is_whole = _tail(user_id, using, found, base, known, maker, questions)
+    if not is_whole and known.of_tail:
+        known = replace(known, corpus=None, of_tail=frozenset())
     segment = Segment.concat([segment_of(some) for some in batches(tail.stored, ENTRIES_AT_ONCE)])
     of_tail = frozenset(zip(segment.corpus.ids, segment.written.tolist(), strict=True))
     corpus = _joined(known, base, segment.corpus, of_tail)
     gone = {one for one in base.places_of(known.gone) if one not in set(segment.corpus.ids)}
     whole = [one for one in tail.stored if not one.is_partial]
-    kept = {one.entry.id: one for one in whole[:MOST_KEPT]}
-    # Another question reads other texts whole.
-    is_whole = len(whole) == len(tail.stored)
+    # Of too many texts, another question reads others whole.
+    kept = {one.entry.id: one for one in whole[:MOST_KEPT]} if is_whole else {}
     fresh = Known(base, kept, corpus if is_whole else None, of_tail if is_whole else frozenset(), gone, summarised)
     cache.put(owner, fresh)
     unread = tail.waiting - (len(tail.stored) - len(whole))
@@ -220,8 +222,12 @@ def _tail(
     known: Known,
     maker: Maker,
     questions: Sequence[Asked] | None,
-) -> Unindexed:
-    """The entries of items that are not in the base."""
+) -> tuple[Unindexed, bool]:
+    """The entries of items that are not in the base, and whether all were read whole.
+
+    If together they are more than a search reads whole, what an earlier one has read is read anew: which are read whole
+    depends on this question alone.
+    """
     reused: dict[str, Stored] = {}
 
     def is_kept(identity: str, written: int) -> bool:
@@ -237,9 +243,18 @@ def _tail(
             return base.has(identity, written) or is_kept(identity, written)
 
         stored = list(stored_entries(user_id, using, found.since, is_known, maker))
-        return Unindexed([*reused.values(), *stored])
+        return Unindexed([*reused.values(), *stored]), True
+    anew = replace(maker, budget=copy(maker.budget))
     read = read_unindexed(user_id, using, found.since, base, is_kept, maker, questions)
-    return Unindexed([*reused.values(), *read.stored], read.waiting)
+    stored = [*reused.values(), *read.stored]
+    is_whole = are_read_whole([one.characters for one in stored]) and not read.waiting
+    if is_whole or not reused:
+        return Unindexed(stored, read.waiting), is_whole
+    return read_unindexed(user_id, using, found.since, base, _nothing_known, anew, questions), False
+
+
+def _nothing_known(identity: str, written: int) -> bool:
+    return False
 
 
 def segment_of(some: Sequence[Stored]) -> Segment:

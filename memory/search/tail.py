@@ -36,11 +36,12 @@ Known: TypeAlias = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry, and when its item was written. `is_partial`: its text was not read whole."""
+    """An entry, and when its item was written. `is_partial`: its text, of so many `characters`, was not read whole."""
 
     entry: Entry
     written: int
     is_partial: bool = False
+    characters: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ items that were not read at all, until a packer has indexed it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any, Final
@@ -89,6 +89,11 @@ def read_unindexed(
     return Unindexed(stored, unread + sum(one.is_partial for one in stored))
 
 
+def are_read_whole(characters: Collection[int]) -> bool:
+    """Whether texts of these lengths are all read whole."""
+    return sum(characters) + OF_EACH * len(characters) <= MOST_READ
+
+
 @dataclass
 class _Found:
     """What was read: sources by id, and when each item that was seen and is not in the base was written."""
@@ -145,9 +150,11 @@ class _Found:
 def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked]) -> list[Stored]:
     """The entries of sources. Of equally good ones the newest are embedded first, if not all are."""
     sources = sorted(sources, key=lambda one: (-one.known["time"], one.known["id"]))
-    if sum(len(one.text) + OF_EACH for one in sources) <= MOST_READ:
+    if are_read_whole([len(one.text) for one in sources]):
         entries = maker.made(sources)
-        return [Stored(entry, one.written) for entry, one in zip(entries, sources, strict=True)]
+        return [
+            Stored(entry, one.written, characters=len(one.text)) for entry, one in zip(entries, sources, strict=True)
+        ]
     glances = Glances.of([one.text for one in sources], questions)
     known: Sequence[Source] = sources
     for most in (MOST_ESTIMATED, 0):

@@ -85,7 +85,13 @@ def test_all_languages_in_one_memory(make_item: Callable[..., MemoryItem]) -> No
         assert pk in [one.pk for one in MemoryItem.objects.search(question, user_id="ada", limit=6)], question
 
 
-NUMBERS = {"arabic": "٤٧١١", "persian": "۴۷۱۱", "hindi": "४७११", "thai": "๔๗๑๑", "full-width": "\uff14\uff17\uff11\uff11"}
+NUMBERS = {
+    "arabic": "٤٧١١",
+    "persian": "۴۷۱۱",
+    "hindi": "४७११",
+    "thai": "๔๗๑๑",
+    "full-width": "\uff14\uff17\uff11\uff11",
+}
 
 
 @pytest.mark.parametrize("written", NUMBERS.values(), ids=NUMBERS)

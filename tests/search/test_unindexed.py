@@ -152,6 +152,19 @@ def test_another_question_reads_other_texts(monkeypatch: pytest.MonkeyPatch) -> 
     assert found()[0].text_content == ANSWER
 
 
+@pytest.mark.django_db(databases=["default", "memory"])
+def test_what_was_asked_before_does_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more texts than are read whole, those of an earlier search do not get more than their share."""
+    bound(monkeypatch, 5_000)
+    monkeypatch.setattr(unindexed, "MOST_EMBEDDED", 100)
+    write(["Bruno paints boats with watercolours.", *chatter(5, 8)])
+    found("What does Bruno paint?")
+    write([*chatter(35, 8)[5:], "Clara plays the piano.", ANSWER, "Clara played the drum before."])
+    after = [(one.pk, one.score) for one in found(limit=20)]
+    cache.clear()
+    assert after == [(one.pk, one.score) for one in found(limit=20)]
+
+
 @pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 def test_items_beyond_the_bound_wait(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Without an index the newest are read. Once it is made, nothing waits."""
