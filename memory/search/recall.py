@@ -88,7 +88,7 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text], filters)
     budgets = [ByteBudget(RESULT_BYTES // len(texts)) for _ in texts]
     found = [
-        _results(items, memory, question, options, filters, budget) if text else ([], False)
+        _Answering(items, memory, question, options, filters, budget).results() if text else ([], False)
         for text, question, budget in zip(texts, questions, budgets, strict=True)
     ]
     _index_if_needed(memory)
@@ -178,54 +178,72 @@ def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
     return [one for one in ranked if one.score >= min_score]
 
 
-def _results(
-    items: MemoryItemQuerySet,
-    memory: Memory,
-    question: Asked,
-    options: SearchOptions,
-    filters: KnownFilters,
-    budget: ByteBudget,
-) -> tuple[list[tuple[MemoryItem, Ranked]], bool]:
-    """The results, and whether others may have been left out."""
-    corpus = memory.corpus
-    allowed = memory.allowed() & filters.mask(corpus) & visible(corpus, options.hidden)
-    columns = by_id(items.only(*_columns(items)))
-    limit = _wanted(options)
+@dataclass(frozen=True)
+class _Answering:
+    """Finds the results of one question in a user's memory, among items that pass filters."""
 
-    def find(ids: Sequence[str]) -> Iterable[MemoryItem]:
-        return streamed(columns.filter(pk__in=ids))
+    items: MemoryItemQuerySet
+    memory: Memory
+    question: Asked
+    options: SearchOptions
+    filters: KnownFilters
+    budget: ByteBudget
 
-    def best(allowed: NDArray[np.bool_]) -> list[Ranked]:
-        return rank(question, corpus, allowed, CONSIDERED)
+    def results(self) -> tuple[list[tuple[MemoryItem, Ranked]], bool]:
+        """The results, and whether others may have been left out."""
+        corpus, filters, limit = self.memory.corpus, self.filters, _wanted(self.options)
+        find, is_cut = self._find(), False
+        preference = Preference(self.options, timezone.now(), corpus, lambda ids: self.budget.take(find(ids)))
+        allowed = self._allowed()
+        ranked = self._best(allowed)
+        above = self._above(ranked)
+        # Those below the least score need not be looked for.
+        most = int(allowed.sum()) if len(above) == len(ranked) else 0
+        in_vain = None if filters.complete else MOST_READ_IN_VAIN * limit
+        picking = Picking(corpus, find, limit, self.budget, in_vain)
+        if not picking.pick(above, most):
+            above, is_cut = self._passing(allowed, limit)
+            picking = Picking(corpus, find, limit, self.budget, items=picking.items)
+            picking.pick(above, 0)
+        elif filters.complete:
+            self.memory.not_found(picking.missing)
+        if outdated := sum(not item.is_valid(preference.at) for item, _ in picking.found):
+            items, missing = picking.items, picking.missing
+            picking = Picking(corpus, find, limit + outdated, self.budget, items=items, missing=missing)
+            picking.pick(above, 0)
+        found = picking.found if filters.complete else _with_passing(picking.found, corpus, self.items)
+        ordered = in_last_order(self.question, found, self.options.min_score)
+        return preference.ordered(ordered), is_cut or self.budget.is_spent
 
-    is_large = choosing.is_large(memory.directory.segments)
-    if is_large and not filters.complete:
-        allowed &= filters.passing(is_large).mask(corpus)
-    ranked = best(allowed)
-    least = _least(options)
-    above = _above(ranked, least)
-    # Those below the least score need not be looked for.
-    most = int(allowed.sum()) if len(above) == len(ranked) else 0
-    picking = Picking(corpus, find, limit, budget, None if filters.complete else MOST_READ_IN_VAIN * limit)
-    preference = Preference(options, timezone.now(), corpus, lambda ids: budget.take(find(ids)))
-    is_cut = False
-    if picking.pick(above, most):
-        if filters.complete:
-            memory.not_found(picking.missing)
-    else:
-        # Too few of the best pass the filters: rank only what does.
-        passing = filters.passing(is_large)
-        allowed &= passing.mask(corpus)
+    @property
+    def _is_large(self) -> bool:
+        return choosing.is_large(self.memory.directory.segments)
+
+    def _find(self) -> FindItems:
+        columns = by_id(self.items.only(*_columns(self.items)))
+        return lambda ids: streamed(columns.filter(pk__in=ids))
+
+    def _allowed(self) -> NDArray[np.bool_]:
+        """The entries that may be results: in a large memory, those that pass all filters."""
+        corpus = self.memory.corpus
+        allowed = self.memory.allowed() & self.filters.mask(corpus) & visible(corpus, self.options.hidden)
+        if self._is_large and not self.filters.complete:
+            allowed &= self.filters.passing(True).mask(corpus)
+        return allowed
+
+    def _passing(self, allowed: NDArray[np.bool_], limit: int) -> tuple[list[Ranked], bool]:
+        """The best of only those entries that pass all filters, and whether others were not checked."""
+        corpus, passing, is_cut = self.memory.corpus, self.filters.passing(self._is_large), False
+        allowed = allowed & passing.mask(corpus)
         if not passing.is_whole:
-            allowed, is_cut = _checked(items, corpus, allowed, best, limit)
-        above = _above(best(allowed), least)
-        picking = Picking(corpus, find, limit, budget, items=picking.items)
-        picking.pick(above, 0)
-    if outdated := sum(not item.is_valid(preference.at) for item, _ in picking.found):
-        picking = Picking(corpus, find, limit + outdated, budget, items=picking.items, missing=picking.missing)
-        picking.pick(above, 0)
-    found = picking.found if filters.complete else _with_passing(picking.found, corpus, items)
-    return preference.ordered(in_last_order(question, found, options.min_score)), is_cut or budget.is_spent
+            allowed, is_cut = _checked(self.items, corpus, allowed, self._best, limit)
+        return self._above(self._best(allowed)), is_cut
+
+    def _best(self, allowed: NDArray[np.bool_]) -> list[Ranked]:
+        return rank(self.question, self.memory.corpus, allowed, CONSIDERED)
+
+    def _above(self, ranked: Sequence[Ranked]) -> list[Ranked]:
+        return _above(ranked, _least(self.options))
 
 
 def _checked(
