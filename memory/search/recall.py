@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain, islice
 from operator import index
 from typing import Any
 
@@ -38,11 +39,10 @@ from .owner import one_user_of
 from .passing import looked_up
 from .preferring import Preference, candidates, extra_parts
 from .reading import Memory, read_memory
-from .relevance import Asked, Ranked, asked, rank
+from .relevance import Asked, Ranked, Ranking, asked, rank, ranking
 from .reranking import MOST_RERANKED, reranked, sets_scores
 from .tail import Maker
 from .texts import Budget, readable
-from .view import CONSIDERED
 
 MOST_READ_IN_VAIN = 3
 """Times `limit` that items are read which turn out not to pass the filters, before those that pass are looked up."""
@@ -174,8 +174,8 @@ def _least(options: SearchOptions) -> float:
     return 0.0 if sets_scores() else options.min_score
 
 
-def _above(ranked: Sequence[Ranked], min_score: float) -> list[Ranked]:
-    return [one for one in ranked if one.score >= min_score]
+def _above(ranked: Sequence[Ranked], min_score: float) -> Sequence[Ranked]:
+    return [one for one in ranked if one.score >= min_score] if min_score > 0 else ranked
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class _Answering:
             allowed &= self.filters.passing(True).mask(corpus)
         return allowed
 
-    def _passing(self, allowed: NDArray[np.bool_], limit: int) -> tuple[list[Ranked], bool]:
+    def _passing(self, allowed: NDArray[np.bool_], limit: int) -> tuple[Sequence[Ranked], bool]:
         """The best of only those entries that pass all filters, and whether others were not checked."""
         corpus, passing, is_cut = self.memory.corpus, self.filters.passing(self._is_large), False
         allowed = allowed & passing.mask(corpus)
@@ -239,10 +239,10 @@ class _Answering:
             allowed, is_cut = _checked(self.items, corpus, allowed, self._best, limit)
         return self._above(self._best(allowed)), is_cut
 
-    def _best(self, allowed: NDArray[np.bool_]) -> list[Ranked]:
-        return rank(self.question, self.memory.corpus, allowed, CONSIDERED)
+    def _best(self, allowed: NDArray[np.bool_]) -> Ranking:
+        return ranking(self.question, self.memory.corpus, allowed)
 
-    def _above(self, ranked: Sequence[Ranked]) -> list[Ranked]:
+    def _above(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         return _above(ranked, _least(self.options))
 
 
@@ -250,7 +250,7 @@ def _checked(
     items: MemoryItemQuerySet,
     corpus: Corpus,
     allowed: NDArray[np.bool_],
-    best: Callable[[NDArray[np.bool_]], list[Ranked]],
+    best: Callable[[NDArray[np.bool_]], Sequence[Ranked]],
     limit: int,
 ) -> tuple[NDArray[np.bool_], bool]:
     """Of the best entries that are allowed, those that pass the filters; and whether others were not checked."""
@@ -305,13 +305,14 @@ class Picking:
 
     def pick(self, ranked: Sequence[Ranked], allowed: int) -> bool:
         """Fill `found`. False if some of the `allowed` entries that were not ranked, or not read, may belong to it."""
-        waiting = list(ranked)
-        while waiting and len(self.found) < self.limit:
+        waiting = iter(ranked)
+        while len(self.found) < self.limit:
+            wanted = self.limit - len(self.found) + len(self.missing)
+            if not (some := list(islice(waiting, wanted))):
+                break
             if self.most is not None and len(self.missing) > self.most:
                 return False
-            wanted = self.limit - len(self.found) + len(self.missing)
-            some, waiting = waiting[:wanted], waiting[wanted:]
-            waiting = [*self._read(some), *waiting]
+            waiting = chain(list(self._read(some)), waiting)
             if self.budget.is_spent:
                 break
         is_full = self.budget.is_spent or len(self.found) >= self.limit

@@ -8,8 +8,8 @@ score says how likely a result is evidence (`confidence`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from .arrays import Floats
 from .asking import Asked, asked
 from .confidence import common, confidence, signals
-from .corpus import Corpus, Places
+from .corpus import Corpus, Integers, Places
 from .features import FEATURES, features
 from .view import View
 from .weights import BY_WORDS, WEIGHTS
 
-__all__ = ["Asked", "Ranked", "asked", "rank"]
+__all__ = ["Asked", "Ranked", "Ranking", "asked", "rank", "ranking"]
 
 SHAPES = ("every", "equals", "unspaced", "brief")
 """The shapes that weights are for: every memory, a dialogue of equals, a question in a script without spaces, and one
@@ -49,28 +49,53 @@ class Ranked(NamedTuple):
         return {name: float(part) for name, part in zip(FEATURES, self.shares, strict=True) if part}
 
 
+class Ranking(Sequence[Ranked]):
+    """Ranked entries, best first, each text once. They are made when they are read."""
+
+    def __init__(self, places: Places, digests: Integers, scores: Floats, shares: Floats) -> None:
+        self._places, self._scores, self._shares = places.tolist(), scores.tolist(), shares
+        texts: dict[int, int] = {}
+        self._others: dict[int, list[int]] = {}
+        for at, digest in enumerate(digests.tolist()):
+            if (first := texts.setdefault(digest, at)) != at:
+                self._others.setdefault(first, []).append(self._places[at])
+        self._firsts = list(texts.values())
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    @overload
+    def __getitem__(self, number: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Ranked]: ...
+    def __getitem__(self, number: int | slice) -> Ranked | list[Ranked]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        at = self._firsts[number]
+        return Ranked(self._places[at], self._scores[at], self._shares[at], tuple(self._others.get(at, ())))
+
+
 def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None, limit: int = 10) -> list[Ranked]:
     """The entries that answer a question best, best first, each text once; equal scores newest first, then by id.
 
     `allowed` is a mask of the entries that may be found; others still count as neighbours and for rarities.
     """
+    return ranking(question, corpus, allowed)[:limit]
+
+
+def ranking(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None) -> Ranking:
+    """All candidates, as `rank` orders them."""
     if not len(corpus):
-        return []
+        none = np.zeros(0)
+        return Ranking(np.zeros(0, np.intp), none, none, none)
     view = View(question, corpus, allowed)
     found = features(view)
     parts = found.values * weights(view)
     sums = parts.sum(axis=1)
     scores = confidence(signals(common(view, found), sums))
     order = _order(sums, view.places, corpus)
-    places = view.places[order].tolist()
-    texts: dict[int, list[int]] = {}
-    for at, digest in enumerate(corpus.digest[places].tolist()):
-        texts.setdefault(digest, []).append(at)
-    scored, shares = scores[order].tolist(), parts[order]
-    return [
-        Ranked(places[at], scored[at], shares[at], tuple(places[other] for other in others) if others else ())
-        for at, *others in list(texts.values())[:limit]
-    ]
+    places = view.places[order]
+    return Ranking(places, corpus.digest[places], scores[order], parts[order])
 
 
 def _order(sums: Floats, places: Places, corpus: Corpus) -> Places:
