@@ -16,9 +16,9 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS
 # second. LEFT_FOR_LATER are tests that start servers or take minutes.
 ON_EVERY_ENGINE = tests/models tests/test_distances.py tests/api tests/admin tests/interchange \
   tests/search/test_recall.py tests/search/test_embedding.py tests/search/test_stored.py \
-  tests/health/test_views.py tests/cache/test_history.py tests/orchestra/test_demo.py
+  tests/health/test_views.py tests/cache/test_history.py tests/orchestra/test_demo.py tests/mcp tests/access tests/querysets
 ALL_ON_EVERY_ENGINE = $(wildcard tests/test_*.py) tests/models tests/sealing tests/api tests/admin tests/interchange \
-  tests/search tests/health tests/cache tests/stores tests/contract tests/orchestra
+  tests/search tests/health tests/cache tests/stores tests/contract tests/orchestra tests/mcp tests/access tests/querysets
 LEFT_FOR_LATER = $(foreach name,api/test_fuzz api/test_served api/test_installed api/test_browser api/test_schema \
   admin/test_browser interchange/test_documentation interchange/test_memory \
   interchange/test_frames interchange/test_formats,--ignore=tests/$(name).py)

@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from .conf import DEFAULTS, make_embedder
 from .embedding import EmbedderError, NoEmbedderError
 from .extras import missing
+from .limits import MAX_DAYS
 from .retention import InvalidPolicy, parse
 
 ROUTER = "memory.routers.MemoryRouter"
@@ -23,7 +24,7 @@ POSITIVE_INTEGERS = (
 OPTIONAL = {"INDEX_AFTER", "ERASURE_CHECK", "AUDIT_DAYS", "AUDIT_ENTRIES"}
 CHOICES = {"AUDIT": ("log", "database", None), "AUDIT_IDS": ("digest", "plain")}
 # BULK_LIMIT: a commit of Firestore has at most 10 MiB. HISTORY_SIZE: a Redis script blocks all clients of the server.
-LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000}
+LARGEST = {"BULK_LIMIT": 500, "HISTORY_SIZE": 1000, "AUDIT_DAYS": MAX_DAYS}
 SLOWEST_REDIS_SECONDS = 0.25
 DEFAULT_SQLITE_SECONDS = 5
 LOCKED_MODES = ("IMMEDIATE", "EXCLUSIVE")

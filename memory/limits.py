@@ -21,12 +21,22 @@ MAX_DOCUMENT_BYTES = 1_048_576 - ENGINE_BYTES
 MAX_VALUE_BYTES = 1_048_487
 MAX_DEPTH = 20
 MAX_DIMENSIONS = 2_048
+MAX_DAYS = 365_000
+"""Of an option: dates end with the year 9999."""
 
 # Paths of the API below a collection, which therefore cannot be ids of records.
 RESERVED_IDS = frozenset({"bulk", "check-duplicate", "context", "search"})
 
 DOCUMENT_OVERHEAD_BYTES = 32
 NAME_OVERHEAD_BYTES = 16
+
+
+def days(text: str) -> int:
+    """The value of a command's option. Raises `ValueError` for one that is negative, or that no date holds."""
+    value = int(text)
+    if not 0 <= value <= MAX_DAYS:
+        raise ValueError(text)
+    return value
 
 
 def json_problem(value: object, depth: int = 1) -> str | None:

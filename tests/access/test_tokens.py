@@ -214,6 +214,8 @@ def test_the_command_issues_lists_and_revokes(client: Client, make_user: Callabl
         ("revoke", "mem_none"),
         ("revoke", "--user", "nobody"),
         ("create", "ada", "--days", "-1"),
+        ("create", "ada", "--days", "999999999"),
+        ("create", "ada", "--days", "999999999999999"),
     ],
 )
 def test_mistakes_of_the_command(make_user: Callable[..., Any], arguments: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from memory.models import AgentCheckpoint, AgentData, AgentPart, AgentWrites, MemoryItem
@@ -59,6 +59,8 @@ def test_checkpoints_of_idle_threads_are_purged() -> None:
     assert (
         purge("--checkpoints", "90", "--dry-run").splitlines()[-1] == "Threads: the checkpoints of 1 would be deleted"
     )
+    with pytest.raises(CommandError, match="invalid days value"):
+        purge("--checkpoints", "999999999999999")
     assert AgentCheckpoint.objects.count() == 5
     assert purge().splitlines()[-1] == NO_KEYS
     assert purge("--checkpoints", "90").splitlines()[-1] == "Threads: the checkpoints of 1 deleted"

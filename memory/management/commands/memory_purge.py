@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from memory.lifecycle import audit, erasure, forgetting
 from memory.lifecycle.commands import AuditedCommand
+from memory.limits import days
 from memory.models import AgentCheckpoint, AgentData, IdempotencyKey, MemoryItem, Record
 
 MODELS: tuple[type[Record], ...] = (MemoryItem, AgentData)
@@ -29,7 +30,7 @@ class Command(AuditedCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count the records without deleting them.")
         parser.add_argument(
             "--checkpoints",
-            type=int,
+            type=days,
             metavar="DAYS",
             help="Also delete all checkpoints of threads whose latest one is older.",
         )

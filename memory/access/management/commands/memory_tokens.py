@@ -17,6 +17,7 @@ from django.utils import timezone
 from memory.access import legacy
 from memory.access.models import DEFAULT_DAYS, SCOPES, AccessToken
 from memory.lifecycle.commands import AuditedCommand
+from memory.limits import days
 
 
 class Command(AuditedCommand):
@@ -32,7 +33,7 @@ class Command(AuditedCommand):
         create.add_argument("--name", default="", help="What the token is used for.")
         create.add_argument("--scope", action="append", choices=list(SCOPES), help="Repeatable; by default all.")
         create.add_argument("--owner", default="", help="The only user id whose records the token reaches.")
-        create.add_argument("--days", type=int, default=DEFAULT_DAYS, help="Days of validity; 0: it never expires.")
+        create.add_argument("--days", type=days, default=DEFAULT_DAYS, help="Days of validity; 0: it never expires.")
         listed = commands.add_parser("list", help="List tokens, without their secrets.")
         listed.add_argument("username", nargs="?")
         revoke = commands.add_parser("revoke", help="Delete tokens: they are refused from now on.")
@@ -53,8 +54,6 @@ class Command(AuditedCommand):
         commands[options["command"]](options)
 
     def _create(self, options: dict[str, Any]) -> None:
-        if options["days"] < 0:
-            raise CommandError("--days must not be negative.")
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
         try:
             token, secret = AccessToken.objects.issue(
