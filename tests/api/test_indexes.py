@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from rest_framework.test import APIClient
 
 from memory.api import filters, pagination, viewsets
@@ -19,6 +21,8 @@ from memory.backends.firestore.errors import MissingIndex
 from memory.models import AgentData, MemoryItem, UserSession
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"])
+# A transaction reads the collections that it has written to in its own way, which needs fewer indexes.
+committed = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LISTS = (viewsets.MemoryItemViewSet, viewsets.AgentDataViewSet, viewsets.UserSessionViewSet)
@@ -55,6 +59,7 @@ def stored() -> None:
     UserSession.objects.update(metadata={"ada": "blue"})
 
 
+@committed
 @pytest.mark.parametrize("view", LISTS)
 @pytest.mark.parametrize("principal", ["ada", "operator"])
 def test_every_filter_in_every_order(view: Any, principal: str, stored: None, request: pytest.FixtureRequest) -> None:
@@ -71,6 +76,7 @@ def test_every_filter_in_every_order(view: Any, principal: str, stored: None, re
     assert failed == []
 
 
+@committed
 def test_every_filter_of_a_search(ada: APIClient, stored: None) -> None:
     """A filter that no index serves together with words and vectors is evaluated over the user's items."""
     values = parameters(filters.MemoryItemFilter)
@@ -119,6 +125,24 @@ def test_pages_of_a_metadata_filter_are_complete(ada: APIClient, monkeypatch: py
         back = [item["id"] for item in page["results"]] + back
         url = page["previous"]
     assert back == [one for one in found if one not in {item["id"] for item in pages[-1]["results"]}]
+
+
+@committed
+def test_a_list_without_its_index_fails(
+    ada: APIClient, stored: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So the tests above fail for an index that the manifest lacks."""
+    connection = connections["memory"]
+    if connection.vendor != "firestore":
+        pytest.skip("only Firestore needs an index for each query")
+    empty = tmp_path / "empty.json"
+    empty.write_text('{"indexes": [], "fieldOverrides": []}')
+    with monkeypatch.context() as patched:
+        patched.setitem(connection.settings_dict["OPTIONS"], "require_indexes", str(empty))
+        connection.close()  # the next one reads the options
+        response = ada.get("/api/memory-items/?item_type=ada")
+    connection.close()
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "missing_index")
 
 
 @pytest.mark.parametrize(
