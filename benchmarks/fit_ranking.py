@@ -3,6 +3,7 @@
     python -m benchmarks.fit_ranking              leave each kind out in turn, and print recall@10
     python -m benchmarks.fit_ranking --write      and write memory/search/weights.py
     python -m benchmarks.fit_ranking --heldout    measure the written weights on the held-out halves
+    python -m benchmarks.fit_ranking --every 20   with one of 20 questions: whether it runs, in a minute or two
 
 The fit is a conditional logit (McFadden 1974): each turn of the evidence against all other candidates. Every kind has
 about the same weight, whatever the number of its questions. A further kind are words of the memories themselves, as
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import django
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,8 +109,11 @@ class Measured:
         return np.concatenate([self.values * share for share in self.shapes], axis=1).astype(np.float32)
 
 
-def measured(half: str, by_words: bool = False) -> list[Measured]:
-    """All questions of a half, and some that are asked of memories of other kinds. `by_words`: without vectors."""
+def measured(half: str, by_words: bool = False, every: int = 1) -> list[Measured]:
+    """One of `every` questions of a half, and some that are asked of memories of other kinds.
+
+    `by_words`: without vectors.
+    """
     embedder = None if by_words else MultilingualEmbedder()
     files = {file: read_conversations((DATA / file).read_text("utf-8")) for file in FILES[half]}
     some = {file: _some_questions(conversations) for file, conversations in files.items()}
@@ -115,7 +121,7 @@ def measured(half: str, by_words: bool = False) -> list[Measured]:
         one
         for file, conversations in files.items()
         for one in _of_file(
-            conversations, [text for other, texts in some.items() if other != file for text in texts], embedder
+            conversations, [text for other, texts in some.items() if other != file for text in texts], embedder, every
         )
     ]
 
@@ -127,17 +133,17 @@ def _some_questions(conversations: Sequence[Conversation]) -> list[str]:
 
 
 def _of_file(
-    conversations: Sequence[Conversation], strangers: Sequence[str], embedder: Embedder | None
+    conversations: Sequence[Conversation], strangers: Sequence[str], embedder: Embedder | None, every: int
 ) -> list[Measured]:
-    """The questions of a file, and `strangers` and nonsense asked of each of its conversations."""
+    """One of `every` questions of a file, and `strangers` and nonsense asked of each of its conversations."""
     found = []
     for conversation, corpus in in_memory(conversations, embedder):
         group = TOGETHER.get(conversation.labels[0].kind, conversation.labels[0].kind)
         places = {identity: place for place, identity in enumerate(corpus.ids)}
-        for label in (*conversation.labels, *keyword_labels(conversation, corpus)):
+        for label in (*conversation.labels[::every], *keyword_labels(conversation, corpus)[::every]):
             view = View(asked(label.question, embedder, asker=label.asker), corpus)
             found.append(_measured(label.kind, group, view, frozenset(places[one] for one in label.evidence)))
-        for text in (*strangers, *NONSENSE):
+        for text in (*strangers, *NONSENSE)[::every]:
             view = View(asked(text, embedder), corpus)
             found.append(replace(_measured(group, group, view, frozenset()), asked_of_others=True))
     return found
@@ -399,15 +405,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--heldout", action="store_true")
+    parser.add_argument("--every", type=int, default=1, help="of how many questions one is used; writes nothing")
     options = parser.parse_args()
+    if options.write and options.every > 1:
+        parser.error("--write needs all questions.")
+    os.environ.update(APP_ENV="test", DJANGO_SETTINGS_MODULE="settings")
+    django.setup()
     if options.heldout:
-        questions = measured("heldout")
+        questions = measured("heldout", every=options.every)
         shown({**plain(questions), "ranking": by_kind(questions, lambda one: recall(one, stored()))})
         _show_keywords(questions, lambda one: stored())
         confident = np.array([CONFIDENCE.get(name, 0.0) for name in SIGNALS])
         _show_scores(questions, stored(), confident, NOTHING_BELOW)
         return
-    questions = measured("tuning")
+    questions = measured("tuning", every=options.every)
     fit = Fit(questions)
     every = fit.minimum()
     left_out: dict[str, Floats] = {}
