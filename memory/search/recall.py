@@ -43,6 +43,7 @@ from .relevance import Asked, Ranked, Ranking, asked, rank, ranking
 from .reranking import MOST_RERANKED, reranked, sets_scores
 from .tail import Maker
 from .texts import Budget, readable
+from .view import CONSIDERED
 
 MOST_READ_IN_VAIN = 3
 """Times `limit` that items are read which turn out not to pass the filters, before those that pass are looked up."""
@@ -240,7 +241,7 @@ class _Answering:
         return self._above(self._best(allowed)), is_cut
 
     def _best(self, allowed: NDArray[np.bool_]) -> Ranking:
-        return ranking(self.question, self.memory.corpus, allowed)
+        return ranking(self.question, self.memory.corpus, allowed, CONSIDERED)
 
     def _above(self, ranked: Sequence[Ranked]) -> Sequence[Ranked]:
         return _above(ranked, _least(self.options))

@@ -50,16 +50,16 @@ class Ranked(NamedTuple):
 
 
 class Ranking(Sequence[Ranked]):
-    """Ranked entries, best first, each text once. They are made when they are read."""
+    """At most `limit` ranked entries, best first, each text once. They are made when they are read."""
 
-    def __init__(self, places: Places, digests: Integers, scores: Floats, shares: Floats) -> None:
+    def __init__(self, places: Places, digests: Integers, scores: Floats, shares: Floats, limit: int) -> None:
         self._places, self._scores, self._shares = places.tolist(), scores.tolist(), shares
         texts: dict[int, int] = {}
         self._others: dict[int, list[int]] = {}
         for at, digest in enumerate(digests.tolist()):
             if (first := texts.setdefault(digest, at)) != at:
                 self._others.setdefault(first, []).append(self._places[at])
-        self._firsts = list(texts.values())
+        self._firsts = list(texts.values())[:limit]
 
     def __len__(self) -> int:
         return len(self._firsts)
@@ -80,14 +80,14 @@ def rank(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = No
 
     `allowed` is a mask of the entries that may be found; others still count as neighbours and for rarities.
     """
-    return ranking(question, corpus, allowed)[:limit]
+    return list(ranking(question, corpus, allowed, limit))
 
 
-def ranking(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None = None) -> Ranking:
-    """All candidates, as `rank` orders them."""
+def ranking(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None, limit: int) -> Ranking:
+    """As `rank`."""
     if not len(corpus):
         none = np.zeros(0)
-        return Ranking(np.zeros(0, np.intp), none, none, none)
+        return Ranking(np.zeros(0, np.intp), none, none, none, limit)
     view = View(question, corpus, allowed)
     found = features(view)
     parts = found.values * weights(view)
@@ -95,7 +95,7 @@ def ranking(question: Asked, corpus: Corpus, allowed: NDArray[np.bool_] | None =
     scores = confidence(signals(common(view, found), sums))
     order = _order(sums, view.places, corpus)
     places = view.places[order]
-    return Ranking(places, corpus.digest[places], scores[order], parts[order])
+    return Ranking(places, corpus.digest[places], scores[order], parts[order], limit)
 
 
 def _order(sums: Floats, places: Places, corpus: Corpus) -> Places:
