@@ -115,3 +115,19 @@ def test_nesting_beyond_the_parser_of_sqlite_is_refused() -> None:
     with pytest.raises(NotSupportedError, match="nests too many subqueries"):
         list(cities)
     assert list(City.objects.filter(Exists(Writer.objects.filter(city=OuterRef("pk"))))) == []
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_combination_whose_parts_have_no_rows(alias: str, whole: bool) -> None:
+    """The condition of the first part is not that of the others, and a part without rows is left out."""
+    cities = City.objects.using(alias).order_by()
+    none = cities.filter(pk__in=[]).values_list("pk")
+    written = cities.filter(pk__in=Writer.objects.using(alias).values("city")).values_list("pk")
+    assert sorted(none.union(written, all=whole)) == [("c0",), ("c1",), ("c2",)]
+    assert sorted(written.union(none, all=whole)) == [("c0",), ("c1",), ("c2",)]
+    assert none.union(written, all=whole).exists()
+    assert written.union(none.filter(pk__in=Writer.objects.using(alias).values("city")), all=whole).exists()
+    assert none.union(written, all=whole).count() == 3
+    assert not none.union(none, all=whole).exists()
+    assert sorted(written.difference(none)) == [("c0",), ("c1",), ("c2",)]
+    assert list(none.difference(written)) == []

@@ -136,6 +136,8 @@ class Loader:
         where = load.condition
         loaded.whole = where == TRUE and not load.links
         for link in load.links if rank_of(where) > Rank.BY_KEY else ():
+            if not self._has_column(link.source, link.source_column):
+                continue
             values = tuple(dict.fromkeys(v for v in self._column(link.source, link.source_column) if v is not None))
             if link.column.key:
                 return self._load_by_pk(loaded, values)
@@ -151,9 +153,16 @@ class Loader:
             self._fetch(loaded, superset(replace(loaded.select, where=Compare(loaded.table.key, Op.IN, missing))))
         return [loaded.rows[value] for value in values if value in loaded.rows]
 
+    def _has_column(self, ref_index: int, column: Ref) -> bool:
+        """Whether a column of a reference is loaded. Django leaves out the conditions of a part without rows."""
+        loaded, rows = self._rows_by_ref[ref_index]
+        return not rows or column in loaded.refs
+
     def _column(self, ref_index: int, column: Ref) -> Iterator[Any]:
         """The values of a column in the rows of a table reference."""
         loaded, rows = self._rows_by_ref[ref_index]
+        if not rows:
+            return iter(())
         place = loaded.refs.index(column)
         return (row[place] for row in rows)
 

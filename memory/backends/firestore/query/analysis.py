@@ -162,11 +162,16 @@ def _base(lowering: Lowering, inner: Any, unsupported: list[str]) -> Select:
         collection=query.alias_map[query.base_table].table_name,
         key=key_ref(meta.model, lowering.connection),
         key_parts=key_parts(meta.model, lowering.connection),
-        where=lowering.where(inner.where) if inner.where is not None else TRUE,
+        where=_condition(lowering, inner),
         limit=None if query.high_mark is None else query.high_mark - query.low_mark,
         offset=query.low_mark,
         unsupported=tuple(unsupported),
     )
+
+
+def _condition(lowering: Lowering, inner: Any) -> Condition:
+    """The condition of all rows. That of a combined query is only of its first part."""
+    return TRUE if inner.where is None or inner.query.combinator else lowering.where(inner.where)
 
 
 def _rows(
