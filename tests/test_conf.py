@@ -149,7 +149,7 @@ def test_one_database_holds_everything_by_default() -> None:
     assert router.allow_migrate_model("default", user)
 
 
-@pytest.mark.django_db(databases=["default", "memory"])
+@pytest.mark.django_db(databases="__all__")
 def test_migrations_are_complete() -> None:
     """Models and migrations agree: `makemigrations --check` finds nothing to do."""
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
