@@ -52,6 +52,8 @@ class Result:
     labels: Sequence[str]
     sqlite: Outcomes
     firestore: Outcomes
+    repeated: Sequence[str] = ()
+    """The tests that failed at first, and passed when they were repeated."""
 
     @property
     def name(self) -> str:
@@ -181,9 +183,9 @@ class Workspace:
             for engine in ENGINES
         )
         again = read(self.repeated(package)) if self.repeated(package).exists() else {}
-        return Result(
-            package, labels, sqlite, {**firestore, **{test: one for test, one in again.items() if one[0] == "passed"}}
-        )
+        passed = {test: one for test, one in again.items() if one[0] == "passed" and test in firestore}
+        repeated = [test for test in passed if firestore[test][0] != "passed"]
+        return Result(package, labels, sqlite, {**firestore, **passed}, repeated)
 
     def run(self, package: Package, engine: str, label: str) -> None:
         """Run the tests of a label on one engine."""
@@ -257,7 +259,7 @@ def table(results: Sequence[Result], unfinished: Sequence[Package] = ()) -> str:
     lines += [f"| {one.name} | {one.version} | not run to the end | | | |" for one in unfinished]
     lines.append(_line("**all**", "", results))
     for result in results:
-        if result.lost or result.not_run:
+        if result.lost or result.not_run or result.repeated:
             lines += ["", f"### {result.package.name}", ""]
         if result.not_run:
             lines += [f"Ran: {_names(result.labels)}. Not run: {_names(result.not_run)}.", ""]
@@ -270,11 +272,14 @@ def _names(labels: Iterable[str]) -> str:
 
 
 def losses(result: Result) -> Iterator[str]:
-    """The tests that are lost, by reason."""
+    """The tests that are lost, by reason, and those that failed at first."""
     for why in sorted({why for why, _ in result.lost.values()}):
         tests = [test for test, (known, _) in result.lost.items() if known == why]
         yield f"- {why} ({len(tests)}):"
         yield from (f"  - `{test}`" for test in sorted(tests))
+    if result.repeated:
+        yield f"- passed only when repeated ({len(result.repeated)}):"
+        yield from (f"  - `{test}`" for test in sorted(result.repeated))
 
 
 def share(results: Iterable[Result]) -> float:

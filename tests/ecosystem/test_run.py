@@ -123,6 +123,21 @@ def test_a_part_of_a_suite_is_reported_as_one() -> None:
     assert "Ran: `toys.cars`, `toys.trains`. Not run: `toys.dolls`." in text
 
 
+def test_tests_that_passed_only_when_repeated_are_listed(tmp_path: Path) -> None:
+    """A repetition may hide a fault that depends on the order of tests."""
+    package = Package("toys", "1", ())
+    work = run.Workspace(tmp_path)
+    for file, outcome in (
+        (work.outcomes(package, "sqlite", "tests"), "passed"),
+        (work.outcomes(package, "firestore", "tests"), "failed"),
+        (work.repeated(package), "passed"),
+    ):
+        file.write_text(json.dumps(["test_car", outcome, ""]) + "\n")
+    result = work.result(package)
+    assert (result.lost, list(result.repeated)) == ({}, ["test_car"])
+    assert "- passed only when repeated (1):\n  - `test_car`" in run.table([result])
+
+
 def test_skipped_tests_give_their_own_reason() -> None:
     """In the words of unittest and of pytest."""
     assert losses.reason("toys", "a", "skipped", "SQLite only") == "skips itself: SQLite only"
