@@ -198,6 +198,7 @@ def test_an_sqlite_file_is_closed_when_the_pool_is_idle(file_database: str, monk
     monkeypatch.setattr(threads, "IDLE_SECONDS", 0.05)
     with Opened(file_database) as opened:
         asyncio.run(DatabaseThreads(file_database).run(MemoryItem.objects.using(file_database).count))
+    assert len(opened.connections) == 1
     wait_until(lambda: all(connection.connection is None for connection in opened.connections))
 
 
