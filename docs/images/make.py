@@ -245,7 +245,8 @@ def log_in(browser: Browser, address: str, scheme: Any, width: int) -> Page:
     page.goto(f"{address}/admin/")
     page.fill("#id_username", "admin")
     page.fill("#id_password", "admin")
-    page.click("input[type=submit]")
+    with page.expect_event("load"):
+        page.click("input[type=submit]")
     return page
 
 
@@ -265,7 +266,8 @@ def take_sheets(pages: Mapping[str, Page], address: str, sheet: Page) -> None:
         keep_sheet(name, pages, sheet)
     first, *others = pages.values()
     first.goto(address + PAGES["erase"])
-    first.click("#content-main form button[type=submit], #content-main form input[type=submit]")
+    with first.expect_event("load"):
+        first.click("#content-main form button[type=submit], #content-main form input[type=submit]")
     for page in others:
         page.goto(address + PICTURES["people"])
     keep_sheet("erased", pages, sheet)

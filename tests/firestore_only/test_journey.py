@@ -15,6 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from memory.testing.emulator import free_port
 from tests import backends
+from tests.browsing import next_page
 from tests.live import ROOT, START_SECONDS, listens, manage
 from tests.waiting import wait_until
 
@@ -81,12 +82,14 @@ def log_in(page: Page, username: str, password: str) -> None:
     page.goto("/admin/")
     page.fill("#id_username", username)
     page.fill("#id_password", password)
-    page.click("#content [type=submit]")
+    with next_page(page):
+        page.click("#content [type=submit]")
 
 
 def save(page: Page) -> str:
     """Submit a form of the admin; return its message."""
-    page.click("[name=_save]")
+    with next_page(page):
+        page.click("[name=_save]")
     return page.inner_text(".messagelist")
 
 
@@ -120,25 +123,31 @@ def test_people_work_in_the_admin(site: Site) -> None:
 
         page.goto("/admin/auth/user/?q=CLA")
         assert page.locator("#result_list tbody tr").count() == 1
-        page.click("#result_list a >> text=clerk")
+        with next_page(page):
+            page.click("#result_list a >> text=clerk")
         page.wait_for_selector("#id_groups_to option", state="attached")
         assert page.locator("#id_groups_to option").all_inner_texts() == ["readers"]
-        page.click("text=History")
+        with next_page(page):
+            page.click("text=History")
         assert page.locator("#change-history tbody tr").count() == 2
 
         page.goto("/admin/auth/group/add/")
         page.fill("#id_name", "nobody")
         save(page)
-        page.click("text=nobody >> nth=0")
-        page.click(".deletelink")
-        page.click("#content [type=submit]")
+        with next_page(page):
+            page.click("text=nobody >> nth=0")
+        with next_page(page):
+            page.click(".deletelink")
+        with next_page(page):
+            page.click("#content [type=submit]")
         assert "deleted successfully" in page.inner_text(".messagelist")
         assert page.locator("#result_list tbody tr").all_inner_texts() == ["\treaders"]
         page.goto("/admin/")
         assert page.locator(".actionlist li").count() == 5
 
-        page.click("#logout-form button")
-        page.get_by_text("logged out").first.wait_for()  # in any case; the page may still be loading
+        with next_page(page):
+            page.click("#logout-form button")
+        assert page.get_by_text("logged out").first.is_visible()
         page.goto("/admin/auth/group/")
         assert "/admin/login/" in page.url
 
@@ -149,7 +158,8 @@ def test_people_work_in_the_admin(site: Site) -> None:
         page.fill("#id_old_password", PASSWORD)
         page.fill("#id_new_password1", NEW_PASSWORD)
         page.fill("#id_new_password2", NEW_PASSWORD)
-        page.click("#content [type=submit]")
+        with next_page(page):
+            page.click("#content [type=submit]")
         assert page.url.endswith("/done/")
         page.goto("/admin/")
         assert "Site administration" in page.inner_text("#content h1")
