@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from typing import Final
 
 import numpy as np
 
@@ -18,8 +20,10 @@ from .embedders.static import StaticEmbedder
 
 logger = logging.getLogger(__name__)
 
-MOST = 20_000
-"""Cached words of a model, 20 MB with 256 dimensions. A full cache restarts with the words of the last question."""
+MOST_BYTES: Final = 20 * 1024 * 1024
+"""Of the cached words of a model. A full cache restarts with the words of the last question."""
+WORD_BYTES: Final = 300
+"""About the bytes of a cached word beside the elements of its vector: the word, the array, and their place."""
 
 
 class Lexicon:
@@ -27,7 +31,9 @@ class Lexicon:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
+        self._lock = threading.Lock()
         self._kept: dict[str, Vectors] = {}
+        self._most = MOST_BYTES // (WORD_BYTES + 4 * embedder.dimension)
 
     def vectors(self, words: Sequence[str]) -> Vectors:
         """Vectors of distinct words, of shape (words, dimension), each of length 1 or zeros.
@@ -38,13 +44,20 @@ class Lexicon:
         found = {word: vector for word in words if (vector := kept.get(word)) is not None}
         if unknown := [word for word in words if word not in found]:
             try:
-                found |= zip(unknown, document_vectors(self.embedder, unknown), strict=True)
+                made = document_vectors(self.embedder, unknown)
             except EmbedderError as error:
                 logger.warning("Words are compared without vectors: %s", error)
                 return np.zeros((len(words), self.embedder.dimension), np.float32)
-            self._kept = found if len(kept) + len(unknown) > MOST else kept | found
-        made = np.array([found[word] for word in words], np.float32)
-        return made.reshape(len(words), self.embedder.dimension)
+            # Copies: a row would keep the vectors of all words that were made with it.
+            new = {word: vector.copy() for word, vector in zip(unknown, made, strict=True)}
+            found |= new
+            with self._lock:
+                if len(self._kept) + len(new) > self._most:
+                    self._kept = found
+                else:
+                    self._kept.update(new)
+        vectors = np.array([found[word] for word in words], np.float32)
+        return vectors.reshape(len(words), self.embedder.dimension)
 
     def embed(self, words: Sequence[str]) -> Vectors:
         """Vectors as `vectors` returns them, without a cache."""
