@@ -15,8 +15,6 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from numpy.typing import NDArray
 
-from memory.backends.firestore.errors import MissingIndex, QueryTooBroad
-from memory.backends.firestore.warnings import unsupported_parts
 from memory.models import MemoryItem
 from memory.querysets import MemoryItemQuerySet
 from memory.snapshots import epoch_microseconds
@@ -70,13 +68,21 @@ def passing_of(items: MemoryItemQuerySet, is_large: bool) -> Passing:
 
     Also if Firestore has no index for the filters: it would read all items, which are too many in a large memory.
     """
+    if connections[items.db].vendor != "firestore":
+        return _at_most(*_newest(items))
+    # Slow to import: Google's client, which projects on other databases may not have.
+    from memory.backends.firestore.errors import MissingIndex, QueryTooBroad
+
     if is_large and _reads_all(items):
         return UNKNOWN
-    scanned, since = _scanned(items)
     try:
-        rows = looked_up(scanned.order_by().values_list("pk", "timestamp")[: MOST_PASSING + 1])
+        return _at_most(items, ALL)
     except (QueryTooBroad, MissingIndex):
         return UNKNOWN
+
+
+def _at_most(items: MemoryItemQuerySet, since: int) -> Passing:
+    rows = looked_up(items.order_by().values_list("pk", "timestamp")[: MOST_PASSING + 1])
     if len(rows) > MOST_PASSING:
         return UNKNOWN
     return Passing({pk: epoch_microseconds(time) for pk, time in rows}, since)
@@ -87,10 +93,8 @@ def looked_up(rows: Iterable[Any]) -> list[Any]:
     return list(rows)
 
 
-def _scanned(items: MemoryItemQuerySet) -> tuple[MemoryItemQuerySet, int]:
+def _newest(items: MemoryItemQuerySet) -> tuple[MemoryItemQuerySet, int]:
     """Those of the items that are among the user's newest, and since when. Firestore has an index for each filter."""
-    if connections[items.db].vendor == "firestore":
-        return items, ALL
     newest = MemoryItem.all_objects.using(items.db).for_user(one_user_of(items)).order_by("-timestamp")
     times = list(newest.values_list("timestamp", flat=True)[MOST_SCANNED : MOST_SCANNED + 1])
     return (items.filter(timestamp__gte=times[0]), epoch_microseconds(times[0])) if times else (items, ALL)
@@ -98,9 +102,9 @@ def _scanned(items: MemoryItemQuerySet) -> tuple[MemoryItemQuerySet, int]:
 
 def _reads_all(items: MemoryItemQuerySet) -> bool:
     """Whether Firestore has no index for the filters, and would read the items that they leave out."""
+    from memory.backends.firestore.warnings import unsupported_parts  # as above
+
     connection: Any = connections[items.db]
-    if connection.vendor != "firestore":
-        return False
     try:
         return bool(unsupported_parts(items.order_by().values_list("pk").query, connection))
     except EmptyResultSet:

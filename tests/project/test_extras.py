@@ -107,6 +107,23 @@ assert 'orchestra-memory[search]' in page.replace("&quot;", '"')
 call_command("memory_export", verbosity=0)
 item.delete()
 """
+FIRESTORE_ALONE = ("google.cloud.firestore_v1", "google.api_core", "google.auth", "grpc", "proto")
+"""What the extra of Firestore installs and no other one does."""
+SEARCHES = """
+call_command("migrate", verbosity=0)
+from memory.models import MemoryItem
+
+for tea in ("green", "black"):
+    text = f"I like {tea} tea."
+    MemoryItem.objects.create(user_id="ada", item_type="m", text_content=text, metadata={"tea": tea})
+assert len(MemoryItem.objects.for_user("ada").search("tea")) == 2
+[found] = MemoryItem.objects.for_user("ada").filter(metadata__tea="green").search("tea")
+assert found.text_content == "I like green tea."
+call_command("memory_embed", verbosity=0)
+call_command("memory_index", verbosity=0)
+[found] = MemoryItem.objects.for_user("ada").filter(metadata__tea="green").search("tea")
+assert found.text_content == "I like green tea."
+"""
 LOCAL = repr({"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}})
 ERRORS = """
 def error_of(use):
@@ -165,6 +182,12 @@ def without(*extras: str) -> tuple[str, ...]:
 def test_models_and_admin_need_no_extra() -> None:
     """Checks, migrations, models, a store, the admin and the export of a project with the base package alone."""
     done = run(without(*MODULES), WORKS)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_search_needs_no_client_of_firestore() -> None:
+    """On another database, writes of texts and searches, also with filters that the index does not know."""
+    done = run(FIRESTORE_ALONE, SEARCHES)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
