@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 
 from memory.conf import configured_embedder, memory_settings
 from memory.embedding import EmbedderError, is_remote
@@ -20,6 +21,8 @@ def warm_up() -> None:
 
     Errors of an embedder or a reranker are logged, since the process can serve without.
     """
+    for module in (f"{__package__}.index", "numpy.ma"):  # all that a search imports, and what `numpy.unique` does
+        import_module(module)
     detected("warm")
     try:
         if memory_settings.reranker is not None:

@@ -67,3 +67,44 @@ def test_nothing_of_search_is_loaded_later() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, cwd=live.ROOT
     )
     assert done.stdout.strip() == "[] True"
+
+
+FIRST_REQUESTS = """
+import sys, django; django.setup()
+from django.core.management import call_command
+from orchestra.warm import warm_up
+
+warm_up()
+loaded = set(sys.modules)
+for alias in ("default", "memory"):
+    call_command("migrate", database=alias, verbosity=0)
+from memory.models import MemoryItem
+
+MemoryItem.objects.create(user_id="ada", session_id="s", item_type="m", text_content="I like tea.")
+assert len(MemoryItem.objects.for_user("ada").filter(metadata={}).search("tea")) == 1
+new = {name for name in set(sys.modules) - loaded if name.split(".")[0] in ("google", "grpc", "numpy", "redis")}
+print(sorted(new), "google.cloud.firestore_v1" in sys.modules, {"memory.redis", "memory.search.index"} <= loaded)
+"""
+
+
+def test_a_worker_imports_no_library_later() -> None:
+    """The first write and search import nothing that a process would then have for itself, on SQLite not Firestore's
+    client at all; Redis' client and search are loaded before."""
+    environment = {
+        **os.environ,
+        "APP_ENV": "test",
+        "DJANGO_SETTINGS_MODULE": "settings",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_URL": "sqlite://:memory:",
+        "MEMORY_DATABASE_URL": "sqlite://:memory:",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUESTS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=live.ROOT,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "[] False True"
