@@ -91,15 +91,18 @@ docs: .venv/develop  ## Build the documentation site in build/docs/
 links: .venv/develop  ## Request every external link of the documentation
 	$(BIN)/python -m sphinx -q -b linkcheck -c docs -d build/doctrees . build/links
 
-bench: .venv/develop  ## Measure the engine, the cache and search: docs/performance.md
-	$(BIN)/python -m benchmarks.engine --rounds 7 --iterate 100000
-	$(BIN)/python -m benchmarks.floors
-	$(BIN)/python -m benchmarks.verbs
-	$(BIN)/python -m benchmarks.api
-	$(BIN)/python -m benchmarks.turns
-	$(BIN)/python -m benchmarks.cache
-	$(BIN)/python -m benchmarks.worker_memory --seconds 120
-	$(BIN)/python -m benchmarks.search
+bench: .venv/develop  ## Measure the engine, the cache and search, and name missed bars: docs/performance.md
+	@missed=; \
+	bench() { echo "$$*"; $(BIN)/python "$$@" || missed="$$missed $$2"; }; \
+	bench -m benchmarks.engine --rounds 7 --iterate 100000; \
+	bench -m benchmarks.floors; \
+	bench -m benchmarks.verbs; \
+	bench -m benchmarks.api; \
+	bench -m benchmarks.turns; \
+	bench -m benchmarks.cache; \
+	bench -m benchmarks.worker_memory --seconds 120; \
+	bench -m benchmarks.search; \
+	if [ -n "$$missed" ]; then echo "Missed bars, or failed:$$missed"; exit 1; fi
 
 wheel: .venv/develop  ## Build the wheel in dist/
 	$(BIN)/python -m build --wheel --outdir dist .

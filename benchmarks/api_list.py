@@ -99,11 +99,13 @@ def served(env: Mapping[str, str], workers: int, project: Path = PROJECT) -> Ite
         cwd=project,
     )
     try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+        for _ in range(600):
+            with socket.socket() as probe:  # the port is open before workers are forked
+                if probe.connect_ex(("127.0.0.1", port)) == 0 and workers_of(server.pid):
                     break
             time.sleep(0.1)
+        else:
+            raise TimeoutError("The service has no worker after a minute.")
         yield port, server.pid
     finally:
         server.terminate()
@@ -126,9 +128,14 @@ def walk(port: int, token: str, count: int, latencies: list[float]) -> None:
         path = f"{following.path}?{following.query}"
 
 
+def workers_of(master: int) -> list[int]:
+    """The process ids of gunicorn's workers."""
+    return list(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
+
+
 def cpu_seconds(master: int) -> float:
     """Total CPU time of gunicorn and its workers, including exited ones."""
-    pids = [master, *map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split())]
+    pids = [master, *workers_of(master)]
     # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: utime, stime, cutime, cstime, in ticks.
     stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(ticks) for stat in stats for ticks in stat[11:15]) / os.sysconf("SC_CLK_TCK")

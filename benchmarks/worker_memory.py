@@ -24,7 +24,7 @@ import requests
 
 from memory.testing.redis import RedisServer
 
-from .api_list import PROJECT, environment, served
+from .api_list import PROJECT, environment, served, workers_of
 
 CLIENTS, USERS, SESSIONS, WORDS_OF_A_TEXT, BULK = 8, 300, 5, 30, 50
 MEGABYTE = 1024 * 1024
@@ -107,9 +107,8 @@ class Sample:
 
 def memory_of(master: int) -> tuple[float, float]:
     """The resident memory of the largest worker, and what of it is shared with no other process, in MiB."""
-    workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     found = []
-    for worker in workers:
+    for worker in workers_of(master):
         lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()[1:]
         kibibytes = {name.rstrip(":"): int(value) for name, value, *_ in map(str.split, lines)}
         found.append((kibibytes["Rss"] / 1024, (kibibytes["Private_Clean"] + kibibytes["Private_Dirty"]) / 1024))
