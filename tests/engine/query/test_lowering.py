@@ -8,8 +8,8 @@ import math
 from typing import Any
 
 import pytest
-from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models import DateTimeField, F, Q, Value
+from django.db.models.functions import Cast, ExtractYear, Lower, Now, TruncDate, TruncDay
 from django.utils import timezone
 
 from memory.backends.firestore.base import DatabaseWrapper
@@ -127,6 +127,10 @@ def test_lookups_become_comparisons(condition: Q, expected: Condition, connectio
         (Q(data__in=["x", json_null()]), "data__in"),
         (Q(data__0=3), "data__0__exact"),
         (Q(author__name="x"), "author__name__exact"),
+        (Q(at__gte=TruncDay(Now())), "at__gte"),
+        (Q(at__date=TruncDate(Value(NOON))), "at__date__exact"),
+        (Q(stars=ExtractYear(Now())), "stars__exact"),
+        (Q(at=Cast(Value(SET_BACK), DateTimeField())), "at__exact"),
     ],
 )
 def test_unsupported_lookups_are_named(condition: Q, unsupported: str, connection: DatabaseWrapper) -> None:

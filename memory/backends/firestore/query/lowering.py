@@ -260,7 +260,10 @@ class Lowering:
         """The value of an expression without columns that compiles to one parameter. Raises NotConstantError."""
         if getattr(expression, "contains_column_references", True) or getattr(expression, "contains_aggregate", True):
             raise NotConstantError
-        sql, params = self.compiler.compile(expression)
+        try:
+            sql, params = self.compiler.compile(expression)
+        except NotImplementedError:  # dates are SQL of each database in `DatabaseOperations`, which this engine lacks
+            raise NotConstantError from None
         if sql != "%s" or len(params) != 1:
             raise NotConstantError
         return plain(params[0])
