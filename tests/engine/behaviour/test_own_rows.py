@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 
 from memory.backends.firestore.query.lowering import column_ref
 from memory.backends.firestore.query.plan import And, Compare, Filter, Op, Or, Query
@@ -227,6 +227,20 @@ def test_a_sum_beyond_64_bits_is_an_error() -> None:
             own.big -= 1
             own.save()
             assert rows.aggregate(n=Sum("big")) == {"n": 2**63 - 1}
+
+
+def test_a_committed_sum_beyond_64_bits() -> None:
+    """Has an average, the float that SQLite computes, in a block that has written to the table too."""
+    for alias in ("default", "sqlite"):
+        rows = Everything.objects.using(alias)
+        Everything.objects.using(alias).bulk_create(Everything(big=2**62) for _ in range(2))
+        with transaction.atomic(using=alias):
+            rows.create(big=2**62)
+            assert rows.aggregate(Avg("big")) == {"big__avg": 2.0**62}
+            with pytest.raises(OperationalError, match="integer overflow"):
+                rows.aggregate(Sum("big"))
+            rows.create(big=-(2**62) * 2)
+            assert rows.aggregate(Avg("big")) == {"big__avg": 2.0**60}
 
 
 @pytest.mark.parametrize("committed", [(nan, 1.0, -inf), (1.0, -inf, nan), ()])

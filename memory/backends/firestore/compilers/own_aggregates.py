@@ -35,6 +35,10 @@ Values = Mapping[str, Any]
 """A row's codec values by column."""
 
 
+class _SumUnknownError(Exception):
+    """Firestore's sum exceeds 64 bits, so that it is a rounded float. SQLite sums the rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The rows of a table that a transaction has changed, as far as they match: as they are stored, and its own."""
@@ -53,9 +57,11 @@ def corrected_row(compiler: Any, analyzed: AggregateAnalysis) -> tuple[Any, ...]
     changed = _change(compiler, sources[0], analyzed.where)
     if changed is None:
         return None
-    return tuple(
-        _value(compiler, column, source, changed) for column, source in zip(analyzed.aggregates, sources, strict=True)
-    )
+    columns = zip(analyzed.aggregates, sources, strict=True)
+    try:
+        return tuple(_value(compiler, column, source, changed) for column, source in columns)
+    except _SumUnknownError:
+        return None
 
 
 def _source(compiler: Any, column: AggregateColumn) -> Query | Merge | None:
@@ -150,7 +156,7 @@ def _sum(compiler: Any, column: AggregateColumn, source: Query, changed: Change)
         [Aggregate(source, Function.SUM, ref), Aggregate(present, Function.COUNT)]
     )
     if isinstance(total, float):
-        raise integer_overflow(ref)
+        raise _SumUnknownError
     before, after = ([row[ref.path[0]] for row in _with_value(rows, ref)] for rows in (changed.stored, changed.own))
     total = (total or 0) - sum(before) + sum(after)
     if column.function is Function.SUM and total not in INT64:
