@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from django.db import NotSupportedError
-from django.db.models import Exists, F, OuterRef, Q, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Sum, Window
+from django.db.models.functions import Coalesce, RowNumber
 from django.db.models.lookups import In
+from django.db.transaction import atomic
 
-from tests.engine.app.models import Book, City, Writer
+from tests.engine.app.models import Book, City, Note, Writer
 
 pytestmark = pytest.mark.django_db(databases=["default", "sqlite"], transaction=True)
 
@@ -131,3 +133,18 @@ def test_a_combination_whose_parts_have_no_rows(alias: str, whole: bool) -> None
     assert not none.union(none, all=whole).exists()
     assert sorted(written.difference(none)) == [("c0",), ("c1",), ("c2",)]
     assert list(none.difference(written)) == []
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_an_update_reads_the_rows_as_they_were(in_transaction: bool) -> None:
+    """A subquery of the updated table does not see rows that the statement has updated, as SQLite's does."""
+    Note.objects.bulk_create(Note(id=id, owner="o", stars=stars) for id, stars in (("a", 3), ("b", 1), ("c", 2)))
+    others = Note.objects.filter(owner=OuterRef("owner")).order_by().values("owner")
+    fewer = others.filter(stars__lt=OuterRef("stars")).annotate(n=Count("pk")).values("n")
+    total = others.annotate(s=Sum("stars")).values("s")
+    with atomic() if in_transaction else nullcontext():
+        Note.objects.update(stars=Coalesce(Subquery(fewer), 0), reads=Subquery(total))
+        found = set(Note.objects.values_list("pk", "stars", "reads"))
+    assert found == {("a", 2, 6), ("b", 0, 6), ("c", 1, 6)}
+    assert Note.objects.filter(~Exists(others.filter(stars__gt=OuterRef("stars")))).update(stars=F("stars") * 0) == 1
+    assert set(Note.objects.values_list("pk", "stars")) == {("a", 0), ("b", 0), ("c", 1)}

@@ -231,7 +231,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, TargetRowsCompiler):
         # An expression has no declared type, for which Python's sqlite3 would convert other values to False or None.
         sql = f"{sql} RETURNING " + ", ".join(f'+"{field.column}"' for field in selected)
         with self.mirror_for(sql, params, ("update() with an expression",), versions_of=query.base_table) as versions:
-            rows = mirror.returning(sql, params)
+            rows = mirror.updated(sql, params, self.tables()[query.base_table])
         for row in rows:
             found = [value if f is None or value is None else f(value) for f, value in zip(convert, row, strict=True)]
             key = tuple(found[: len(keys)])

@@ -224,6 +224,24 @@ class Mirror:
             raw: sqlite3.Connection = self.connection.connection
         return raw.cursor(factory=SQLiteCursorWrapper).execute(sql, tuple(params)).fetchall()
 
+    def updated(self, sql: str, params: Sequence[Any], table: Table) -> list[tuple[Any, ...]]:
+        """The rows that an UPDATE of a loaded table returns, with SQLite's values.
+
+        Its subqueries read the rows as they were before it, as in PostgreSQL: a copy is updated. SQLite evaluates a
+        correlated subquery for each row after it has updated others, whose order is not defined.
+        """
+        head = f'UPDATE "{table.name}" SET '  # noqa: S608 - a model's table name, not user input
+        if "SELECT " not in sql or not sql.startswith(head):
+            return self.returning(sql, params)
+        copy = replace(table, name=f"{table.name}:updated")
+        self._declare(copy)
+        names = ", ".join(f'"{column}"' for column, field in table.fields.items() if not field.generated)
+        try:
+            self._execute(f'INSERT INTO "{copy.name}" ({names}) SELECT {names} FROM "{table.name}"')  # noqa: S608
+            return self.returning(f'UPDATE "{copy.name}" AS "{table.name}" SET {sql.removeprefix(head)}', params)  # noqa: S608
+        finally:
+            self._execute(f'DELETE FROM "{copy.name}"')  # noqa: S608
+
     def computed(
         self, expressions: str, params: Sequence[Any], table: Table, rows: Sequence[Mapping[str, Any]]
     ) -> list[tuple[Any, ...]]:
