@@ -83,10 +83,10 @@ def _found(items: MemoryItemQuerySet, query: str, most: int) -> list[MemoryItem]
     """The best items, each followed by the others with its text, which a search returns once."""
     found = items.search(query[:MOST_CHARACTERS], limit=most)
     same = [pk for item in found for pk in item.same]  # type: ignore[attr-defined]
-    others = {item.pk: item for some in batches(same, ROWS_AT_ONCE) for item in items.filter(pk__in=some)}
+    others = {item.pk: item for ids in batches(same, ROWS_AT_ONCE) for item in items.filter(pk__in=ids)}
     for item in found:
         for pk in item.same:  # type: ignore[attr-defined]
             if pk in others:
                 others[pk].score = item.score  # type: ignore[attr-defined]
     every = ((item, *(others[pk] for pk in item.same if pk in others)) for item in found)  # type: ignore[attr-defined]
-    return [one for some in every for one in some]
+    return [item for items_of_text in every for item in items_of_text]

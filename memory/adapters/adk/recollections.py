@@ -53,7 +53,11 @@ class Recollections:
         """Add those with a text that were not added before, all or none."""
         check_name("app_name", self.app.name)
         check_name("user_id", self.app.user_id)
-        items = {_mark(session_id, one): self._item(session_id, one) for one in found if one.text.strip()}
+        items = {
+            _mark(session_id, recollection): self._item(session_id, recollection)
+            for recollection in found
+            if recollection.text.strip()
+        }
         if items:
             retried_on_contention(partial(self._add, items), using=self.alias)
 
@@ -72,20 +76,20 @@ class Recollections:
             changed.save(force_insert=row is None, force_update=row is not None, using=self.alias)
             MemoryItem.objects.using(self.alias).bulk_create(new.values())
 
-    def _item(self, session_id: str, one: Recollection) -> MemoryItem:
+    def _item(self, session_id: str, recollection: Recollection) -> MemoryItem:
         return MemoryItem(
             user_id=self.app.user_id,
             session_id=self.app.memory(session_id),
             item_type=ITEM_TYPE,
-            text_content=one.text,
-            timestamp=timezone.now() if one.time is None else EPOCH + timedelta(seconds=one.time),
+            text_content=recollection.text,
+            timestamp=timezone.now() if recollection.time is None else EPOCH + timedelta(seconds=recollection.time),
             metadata={
-                "role": one.role,
+                "role": recollection.role,
                 "source": FRAMEWORK,
                 FRAMEWORK: {
-                    "author": one.author,
-                    "content": dict(one.content),
-                    **({"custom_metadata": dict(one.about)} if one.about else {}),
+                    "author": recollection.author,
+                    "content": dict(recollection.content),
+                    **({"custom_metadata": dict(recollection.about)} if recollection.about else {}),
                 },
             },
         )
@@ -105,5 +109,5 @@ class Recollections:
         return below(MemoryItem.objects.using(self.alias).for_user(self.app.user_id), self.app.memories)
 
 
-def _mark(session_id: str, one: Recollection) -> str:
-    return digest(session_id, one.key)[:DIGITS]
+def _mark(session_id: str, recollection: Recollection) -> str:
+    return digest(session_id, recollection.key)[:DIGITS]

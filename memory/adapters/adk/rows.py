@@ -162,7 +162,7 @@ class Rows:
             for user_state in [_state_of(states.get(UserSession.make_id(row.user_id, apps[row.user_id].sessions)))]
             if session_of(row.session_id) is not None
         ]
-        return sorted(found, key=lambda one: (one.about.updated, one.user_id, one.session_id))
+        return sorted(found, key=lambda kept: (kept.about.updated, kept.user_id, kept.session_id))
 
     def _sessions(self, app_name: str, user_id: str | None) -> UserSessionQuerySet:
         """Rows of sessions. Those of a user are a range of ids; the ids of sessions are compared by code points."""

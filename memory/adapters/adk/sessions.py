@@ -147,7 +147,7 @@ def deltas_of(state: Mapping[str, Any]) -> Deltas:
 
     kept: dict[str, dict[str, Any]] = {"app": {}, "user": {}, "session": {}}
     for key, value in to_jsonable_python(dict(state), serialize_unknown=True).items():
-        prefix = next((one for one in (*PREFIXES, State.TEMP_PREFIX) if key.startswith(one)), "")
+        prefix = next((prefix for prefix in (*PREFIXES, State.TEMP_PREFIX) if key.startswith(prefix)), "")
         if prefix != State.TEMP_PREFIX:
             kept[PREFIXES.get(prefix, "session")][key.removeprefix(prefix)] = value
     return Deltas(**kept)

@@ -127,7 +127,7 @@ class Records:
         """Delete the records that meet the conditions; return their number."""
         found = [item.pk for item in self._of(wanted)]
         everything = MemoryItem.all_objects.using(self.alias)
-        counts = [everything.filter(pk__in=some).delete()[1] for some in batches(found, ROWS_AT_ONCE)]
+        counts = [everything.filter(pk__in=ids).delete()[1] for ids in batches(found, ROWS_AT_ONCE)]
         return sum(count.get(MemoryItem._meta.label, 0) for count in counts)
 
     def search(self, vector: Sequence[float], wanted: Wanted, limit: int, least: float) -> list[Found]:
@@ -178,15 +178,19 @@ class Records:
 
     def categories(self, scope: str | None) -> dict[str, int]:
         """The categories in a scope, with their numbers of records."""
-        return dict(Counter(one for item in self._of(Wanted(scope)) for one in item.metadata[FRAMEWORK]["categories"]))
+        return dict(
+            Counter(category for item in self._of(Wanted(scope)) for category in item.metadata[FRAMEWORK]["categories"])
+        )
 
     def info(self, scope: str) -> ScopeInfo:
         """What is in a scope."""
-        records = sorted((record_of(item) for item in self._of(Wanted(scope))), key=lambda one: _aware(one.created_at))
+        records = sorted(
+            (record_of(item) for item in self._of(Wanted(scope))), key=lambda record: _aware(record.created_at)
+        )
         return ScopeInfo(
             path=scope_of(path_of_scope(scope)),
             record_count=len(records),
-            categories=sorted({one for record in records for one in record.categories}),
+            categories=sorted({category for record in records for category in record.categories}),
             oldest_record=records[0].created_at if records else None,
             newest_record=records[-1].created_at if records else None,
             child_scopes=self.children(scope),
@@ -203,9 +207,9 @@ class Records:
         items = below(self._items(), path_of_scope(wanted.scope))
         if wanted.ids is None:
             return filter(wanted.passes, streamed(in_order(items)))
-        ids = [item_id(self.user_id, one) for one in wanted.ids]
+        ids = [item_id(self.user_id, record_id) for record_id in wanted.ids]
         return filter(
-            wanted.passes, (item for some in batches(ids, ROWS_AT_ONCE) for item in items.filter(pk__in=some))
+            wanted.passes, (item for batch in batches(ids, ROWS_AT_ONCE) for item in items.filter(pk__in=batch))
         )
 
     def _items(self) -> MemoryItemQuerySet:

@@ -152,8 +152,8 @@ class Checkpoints:
         row.parts, row.data = [part.pk for part in parts], b"" if parts else data
 
     def _delete_parts(self, ids: Sequence[str]) -> None:
-        for some in batches(list(ids), ROWS_AT_ONCE):
-            AgentPart.objects.using(self.alias).filter(pk__in=some).delete()
+        for batch in batches(list(ids), ROWS_AT_ONCE):
+            AgentPart.objects.using(self.alias).filter(pk__in=batch).delete()
 
     def get(self, where: Where, checkpoint_id: str | None, *, writes: bool = True) -> Saved | None:
         """A checkpoint, by default the latest, or None."""
@@ -192,8 +192,8 @@ class Checkpoints:
         listed = list(rows)
         ids = [part for row in listed for part in row.parts]
         parts: dict[str, AgentPart] = {}
-        for some in batches(ids, ROWS_AT_ONCE):
-            parts |= AgentPart.objects.using(self.alias).in_bulk(some)
+        for batch in batches(ids, ROWS_AT_ONCE):
+            parts |= AgentPart.objects.using(self.alias).in_bulk(batch)
         return {
             row.pk: b"".join(bytes(parts[part].data) for part in row.parts) if row.parts else bytes(row.data)
             for row in listed
@@ -204,8 +204,8 @@ class Checkpoints:
         """Task ids and frames by checkpoint, in the order in which a run applies them: path, task, index."""
         rows = [
             row
-            for some in batches(list(checkpoints), IDS_AT_ONCE)
-            for row in AgentWrites.objects.using(self.alias).filter(checkpoint__in=some)
+            for batch in batches(list(checkpoints), IDS_AT_ONCE)
+            for row in AgentWrites.objects.using(self.alias).filter(checkpoint__in=batch)
         ]
         data, found = self._data(rows), dict[str, list[tuple[str, Frame]]]()
         for row in rows:
@@ -268,18 +268,18 @@ class Checkpoints:
     def delete_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints of these runs, and their writes."""
         rows = AgentCheckpoint.objects.using(self.alias).filter(user_id=self.user_id)
-        for some in batches(list(run_ids), IDS_AT_ONCE):
-            self._delete(list(rows.filter(run_id__in=some).only("id", "parts")))
+        for batch in batches(list(run_ids), IDS_AT_ONCE):
+            self._delete(list(rows.filter(run_id__in=batch).only("id", "parts")))
 
     def _delete(self, rows: Sequence[AgentCheckpoint]) -> None:
         writes = AgentWrites.objects.using(self.alias)
-        for some in batches(list(rows), IDS_AT_ONCE):
-            ids = [row.pk for row in some]
+        for batch in batches(list(rows), IDS_AT_ONCE):
+            ids = [row.pk for row in batch]
             AgentCheckpoint.objects.using(self.alias).filter(pk__in=ids).delete()
             after = list(writes.filter(checkpoint__in=ids).only("id", "parts"))
             for gone in batches([row.pk for row in after], ROWS_AT_ONCE):
                 writes.filter(pk__in=gone).delete()
-            self._delete_parts([part for row in (*some, *after) for part in row.parts])
+            self._delete_parts([part for row in (*batch, *after) for part in row.parts])
 
     def prune(self, thread_id: object, is_needed: Callable[[Iterable[Saved]], Iterator[bool]]) -> None:
         """Keep the latest checkpoint of each namespace, and those before it on its path that are needed.
@@ -292,7 +292,7 @@ class Checkpoints:
             places.setdefault(row.place, []).append(row)
         for found in places.values():
             path = list(_path({row.checkpoint_id: row for row in found}, found[0].checkpoint_id))
-            saved = (one for row in path for one in self._saved([row], writes=False))
+            saved = (checkpoint for row in path for checkpoint in self._saved([row], writes=False))
             kept = {row.pk for row, _ in zip(path, is_needed(saved), strict=False)}
             self._delete([row for row in found if row.pk not in kept])
 
@@ -300,9 +300,9 @@ class Checkpoints:
         """Copy all checkpoints and writes of a thread to another one, which keeps what it has under other ids."""
         if str(source) == str(target):
             return
-        for some in batches(self._of_thread(source)[::-1], IDS_AT_ONCE):  # oldest first: a parent before its children
-            rows = AgentCheckpoint.objects.using(self.alias).in_bulk([row.pk for row in some])
-            for saved in self._saved([rows[row.pk] for row in some if row.pk in rows], writes=True):
+        for batch in batches(self._of_thread(source)[::-1], IDS_AT_ONCE):  # oldest first: a parent before its children
+            rows = AgentCheckpoint.objects.using(self.alias).in_bulk([row.pk for row in batch])
+            for saved in self._saved([rows[row.pk] for row in batch if row.pk in rows], writes=True):
                 self._copy(rows[saved.where.row_id(saved.checkpoint_id)], saved, target)
 
     def _copy(self, row: AgentCheckpoint, saved: Saved, target: object) -> None:

@@ -27,8 +27,8 @@ class Frame:
 def joined(frames: Iterable[Frame]) -> bytes:
     """The bytes of frames."""
     listed = list(frames)
-    header = json.dumps([[one.about, one.value[0], len(one.value[1])] for one in listed]).encode()
-    return b"".join([len(header).to_bytes(LENGTH_BYTES), header, *(one.value[1] for one in listed)])
+    header = json.dumps([[frame.about, frame.value[0], len(frame.value[1])] for frame in listed]).encode()
+    return b"".join([len(header).to_bytes(LENGTH_BYTES), header, *(frame.value[1] for frame in listed)])
 
 
 def frames_of(data: bytes) -> list[Frame]:

@@ -99,8 +99,8 @@ class Items:
         everything = MemoryItem.all_objects.using(self.alias)
         if kept:
             everything.bulk_create(kept, update_conflicts=True, update_fields=WRITTEN, unique_fields=["id"])
-        for some in batches(list(gone), ROWS_AT_ONCE):
-            everything.filter(pk__in=some).delete()
+        for batch in batches(list(gone), ROWS_AT_ONCE):
+            everything.filter(pk__in=batch).delete()
 
     def _row(self, put: Put) -> MemoryItem:
         now = timezone.now()
@@ -126,7 +126,7 @@ class Items:
         """The live items with these namespaces and keys."""
         ids = {item_id(self.user_id, *name): name for name in names}
         found = MemoryItem.all_objects.using(self.alias).without_search_data().in_bulk(list(ids))
-        return {(one.namespace, one.key): one for one in map(stored, filter(is_live, found.values()))}
+        return {(item.namespace, item.key): item for item in map(stored, filter(is_live, found.values()))}
 
     def refresh(self, items: Iterable[Stored]) -> None:
         """Let the items that have a TTL live that long from now on."""
@@ -134,9 +134,9 @@ class Items:
         for item in items:
             if item.ttl is not None:
                 ids.setdefault(item.ttl, []).append(item.id)
-        for ttl, some in ids.items():
+        for ttl, of_ttl in ids.items():
             until = expiration(timezone.now(), ttl)
-            MemoryItem.objects.using(self.alias).filter(pk__in=some).update(expiration=until)
+            MemoryItem.objects.using(self.alias).filter(pk__in=of_ttl).update(expiration=until)
 
     def search(self, search: Search) -> list[Stored]:
         """Items by rank, then, if these are too few, others in the order of namespaces and creation."""

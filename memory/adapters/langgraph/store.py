@@ -124,14 +124,14 @@ class Batch:
     def _result(self, op: Op, known: dict[tuple[Namespace, str], Stored], read: dict[str, Stored]) -> Result:
         """The result of one operation; `read` collects the items whose TTL it refreshes."""
         if isinstance(op, GetOp):
-            one = known.get((tuple(op.namespace), op.key))
-            if one is not None and op.refresh_ttl:
-                read[one.id] = one
-            return None if one is None else Item(**_fields_of(one))
+            item = known.get((tuple(op.namespace), op.key))
+            if item is not None and op.refresh_ttl:
+                read[item.id] = item
+            return None if item is None else Item(**_fields_of(item))
         if isinstance(op, SearchOp):
             found = self.items.search(_search_of(op))
-            read.update({one.id: one for one in found} if op.refresh_ttl else {})
-            return [SearchItem(**_fields_of(one), score=one.score) for one in found]
+            read.update({item.id: item for item in found} if op.refresh_ttl else {})
+            return [SearchItem(**_fields_of(item), score=item.score) for item in found]
         if isinstance(op, ListNamespacesOp):
             return listed(self.items.namespaces(), op)
         return None
@@ -150,20 +150,24 @@ def _search_of(op: SearchOp) -> Search:
     return Search(tuple(op.namespace_prefix), op.filter, op.limit, op.offset, op.query)
 
 
-def _fields_of(one: Stored) -> dict[str, Any]:
+def _fields_of(item: Stored) -> dict[str, Any]:
     return {
-        "namespace": one.namespace,
-        "key": one.key,
-        "value": one.value,
-        "created_at": one.created,
-        "updated_at": one.updated,
+        "namespace": item.namespace,
+        "key": item.key,
+        "value": item.value,
+        "created_at": item.created,
+        "updated_at": item.updated,
     }
 
 
 def listed(namespaces: Iterable[Namespace], op: ListNamespacesOp) -> list[Namespace]:
     """The namespaces that match all conditions, cut to the depth, without repetitions, in order."""
-    found = [one for one in namespaces if all(_matches(one, wanted) for wanted in op.match_conditions or ())]
-    cut = sorted({one[: op.max_depth] for one in found})
+    found = [
+        namespace
+        for namespace in namespaces
+        if all(_matches(namespace, wanted) for wanted in op.match_conditions or ())
+    ]
+    cut = sorted({namespace[: op.max_depth] for namespace in found})
     return cut[op.offset : op.offset + op.limit]
 
 

@@ -165,8 +165,8 @@ class Conversations:
         """The conversation of an entry, looked for in all."""
         rows = UserSession.objects.using(self.alias).for_user(self.user_id)
         keys = [entry_id, *(self._key(name, entry_id) for name in rows.values_list("session_id", flat=True))]
-        for some in batches(keys, ROWS_AT_ONCE):
-            for item in self._rows().filter(pk__in=list(some)):
+        for batch in batches(keys, ROWS_AT_ONCE):
+            for item in self._rows().filter(pk__in=list(batch)):
                 if item.session_id is not None and is_message(item):
                     return str(item.session_id)
         raise LookupError(entry_id)

@@ -68,7 +68,7 @@ def text_of(form: Mapping[str, Any]) -> str:
 
 def _texts(content: Any) -> Iterator[str]:
     """The texts of a part, which is one or has several; one that is marked as a text has it as its content."""
-    for one in content if isinstance(content, list) else [content]:
-        text = one.get("content") if isinstance(one, dict) and one.get("kind") == "text" else one
+    for part in content if isinstance(content, list) else [content]:
+        text = part.get("content") if isinstance(part, dict) and part.get("kind") == "text" else part
         if isinstance(text, str) and text:
             yield text
