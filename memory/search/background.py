@@ -102,7 +102,7 @@ class BackgroundThread:
         with self._changed:
             room = 0 if self._ending else self.most - len(self._queue)
             waiting = set(self._queue)
-            self._queue.extend((using, one) for one in ids[:room] if (using, one) not in waiting)
+            self._queue.extend((using, identity) for identity in ids[:room] if (using, identity) not in waiting)
             if self._queue and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()

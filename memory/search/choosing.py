@@ -32,23 +32,23 @@ def is_large(segments: Iterable[Listed]) -> bool:
     return sum(map(share_of, segments)) > 1
 
 
-def share_of(one: Listed) -> float:
+def share_of(listed: Listed) -> float:
     """The share of what a search reads that a segment takes."""
-    return max(one.items / MOST_ITEMS, one.bytes / MOST_READ)
+    return max(listed.items / MOST_ITEMS, listed.bytes / MOST_READ)
 
 
-def is_summarised(one: Listed) -> bool:
+def is_summarised(listed: Listed) -> bool:
     """Whether a segment has a summary in a large memory. Smaller ones are soon merged, and always read."""
-    return one.bytes >= MOST_BYTES / 2
+    return listed.bytes >= MOST_BYTES / 2
 
 
 def needed(found: Directory, summaries: Summaries) -> list[Listed]:
     """The segments that are always read: those without a summary, and those with items that the tail may have, too."""
     written = dict(zip(summaries.ids, summaries.written, strict=True))
     return [
-        one
-        for one in found.segments
-        if one.id not in written or found.since is None or written[one.id] > found.since or not written[one.id]
+        listed
+        for listed in found.segments
+        if listed.id not in written or found.since is None or written[listed.id] > found.since or not written[listed.id]
     ]
 
 
@@ -60,13 +60,13 @@ def chosen(
         return frozenset(found.ids)
     passing = dict(zip(summaries.ids, filters.may_pass(summaries).tolist(), strict=True))
     always = list(_up_to(reversed(needed(found, summaries)), 1))
-    others = [one for one in found.segments if one not in always and passing.get(one.id, True)]
+    others = [listed for listed in found.segments if listed not in always and passing.get(listed.id, True)]
     left = 1 - sum(map(share_of, always))
     newest = list(_up_to(reversed(others), left * SHARE_OF_NEWEST))
     left -= sum(map(share_of, newest))
     scores = dict(zip(summaries.ids, _scores(summaries, questions, model), strict=True))
-    rest = sorted((one for one in others if one not in newest), key=lambda one: -scores.get(one.id, 0.0))
-    return frozenset(one.id for one in (*always, *newest, *_up_to(rest, left)))
+    rest = sorted((listed for listed in others if listed not in newest), key=lambda listed: -scores.get(listed.id, 0.0))
+    return frozenset(listed.id for listed in (*always, *newest, *_up_to(rest, left)))
 
 
 def _scores(summaries: Summaries, questions: Sequence[Asked], model: str) -> list[float]:
@@ -78,8 +78,8 @@ def _scores(summaries: Summaries, questions: Sequence[Asked], model: str) -> lis
 
 def _up_to(segments: Iterable[Listed], share: float) -> Iterable[Listed]:
     """The first segments of together this share of what a search reads; at least one if any are wanted."""
-    for one in segments:
+    for listed in segments:
         if share <= ROUNDED:
             return
-        yield one
-        share -= share_of(one)
+        yield listed
+        share -= share_of(listed)

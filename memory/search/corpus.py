@@ -137,27 +137,27 @@ class Corpus:
     @classmethod
     def concat(cls, corpora: Sequence[Corpus]) -> Corpus:
         """The corpora after each other. Raises `ValueError` for vectors of several dimensions."""
-        corpora = [one for one in corpora if len(one)]
+        corpora = [corpus for corpus in corpora if len(corpus)]
         if len(corpora) == 1:
             return corpora[0]
         if not corpora:
             return cls.of([])
-        named = {name: _merged([getattr(one, name) for one in corpora]) for name in NUMBERED}
-        terms, moved_terms = Vocabulary.merged([one.terms for one in corpora])
-        dimensions = {one.vectors.shape[1] for one in corpora if len(one.vectors)}
+        named = {name: _merged([getattr(corpus, name) for corpus in corpora]) for name in NUMBERED}
+        terms, moved_terms = Vocabulary.merged([corpus.terms for corpus in corpora])
+        dimensions = {corpus.vectors.shape[1] for corpus in corpora if len(corpus.vectors)}
         if len(dimensions) > 1:
             raise ValueError(f"Vectors of several dimensions: {sorted(dimensions)}.")
-        rows = [one.vectors for one in corpora if len(one.vectors)]
+        rows = [corpus.vectors for corpus in corpora if len(corpus.vectors)]
         values: dict[str, Any] = {name: names for name, (names, _) in named.items()}
         for name, number in NUMBERED.items():
             moved = zip(corpora, named[name][1], strict=True)
-            values[number] = np.concatenate([to[getattr(one, number)] for one, to in moved])
+            values[number] = np.concatenate([to[getattr(corpus, number)] for corpus, to in moved])
         for name in JOINED:
-            values[name] = np.concatenate([getattr(one, name) for one in corpora])
+            values[name] = np.concatenate([getattr(corpus, name) for corpus in corpora])
         for name in ("piece_starts", "vector_starts"):
-            values[name] = _joined_starts([getattr(one, name) for one in corpora])
+            values[name] = _joined_starts([getattr(corpus, name) for corpus in corpora])
         return cls(
-            ids=tuple(identity for one in corpora for identity in one.ids),
+            ids=tuple(identity for corpus in corpora for identity in corpus.ids),
             vectors=np.concatenate(rows) if rows else np.zeros((0, 0), np.int8),
             terms=terms,
             **(values | _joined_postings(corpora, len(terms), moved_terms)),
@@ -322,8 +322,8 @@ class Corpus:
         weights = np.zeros(len(self.scales), np.float32)
         weights[rows] = self.scales[rows]
         for start in range(0, len(weights), _ROWS):
-            some = slice(start, start + _ROWS)
-            total += weights[some] @ self.vectors[some].astype(np.float32)
+            window = slice(start, start + _ROWS)
+            total += weights[window] @ self.vectors[window].astype(np.float32)
         return total, len(rows)
 
     @property
@@ -428,8 +428,10 @@ def _starts(lengths: Any) -> NDArray[np.int64]:
 
 def _postings(pieces: Sequence[Mapping[str, int]]) -> tuple[Vocabulary, Integers, Integers, Integers]:
     terms, numbers = _numbered(term for piece in pieces for term in piece)
-    piece = np.repeat(np.arange(len(pieces), dtype=np.int32), [len(one) for one in pieces] if pieces else 0)
-    counts = np.array([count for one in pieces for count in one.values()], np.int32)
+    piece = np.repeat(
+        np.arange(len(pieces), dtype=np.int32), [len(term_counts) for term_counts in pieces] if pieces else 0
+    )
+    counts = np.array([count for term_counts in pieces for count in term_counts.values()], np.int32)
     order = np.argsort(numbers, kind="stable")
     starts = _starts(np.bincount(numbers, minlength=len(terms)))
     return Vocabulary.of(terms), starts, piece[order], counts[order]
@@ -438,23 +440,26 @@ def _postings(pieces: Sequence[Mapping[str, int]]) -> tuple[Vocabulary, Integers
 def _merged(names: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[NDArray[np.int32]]]:
     """All names once, and for each tuple the new place of each of its names."""
     known: dict[str, int] = {}
-    places = [np.array([known.setdefault(name, len(known)) for name in some], np.int32) for some in names]
+    places = [
+        np.array([known.setdefault(name, len(known)) for name in names_of_corpus], np.int32)
+        for names_of_corpus in names
+    ]
     return tuple(known), places
 
 
 def _joined_starts(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return _starts(np.concatenate([np.diff(some) for some in starts]))
+    return _starts(np.concatenate([np.diff(starts_of_corpus) for starts_of_corpus in starts]))
 
 
 def _joined_postings(corpora: Sequence[Corpus], terms: int, places: Sequence[NDArray[np.int32]]) -> dict[str, Integers]:
-    offsets = np.cumsum([0, *(len(one.piece_lengths) for one in corpora[:-1])])
-    term = np.concatenate([to[one.posting_terms] for one, to in zip(corpora, places, strict=True)])
-    piece = np.concatenate([one.posting_pieces + offset for one, offset in zip(corpora, offsets, strict=True)])
+    offsets = np.cumsum([0, *(len(corpus.piece_lengths) for corpus in corpora[:-1])])
+    term = np.concatenate([to[corpus.posting_terms] for corpus, to in zip(corpora, places, strict=True)])
+    piece = np.concatenate([corpus.posting_pieces + offset for corpus, offset in zip(corpora, offsets, strict=True)])
     order = np.argsort(term, kind="stable")
     return {
         "posting_starts": _starts(np.bincount(term, minlength=terms)),
         "posting_pieces": piece[order].astype(np.int32),
-        "posting_counts": np.concatenate([one.posting_counts for one in corpora])[order],
+        "posting_counts": np.concatenate([corpus.posting_counts for corpus in corpora])[order],
     }
 
 

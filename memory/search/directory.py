@@ -55,12 +55,12 @@ class Directory:
     @property
     def items(self) -> int:
         """The entries of all segments."""
-        return sum(one.items for one in self.segments)
+        return sum(segment.items for segment in self.segments)
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of the segments."""
-        return tuple(one.id for one in self.segments)
+        return tuple(segment.id for segment in self.segments)
 
     def is_settled(self) -> bool:
         """Whether no item that is in a segment is read again as one of the tail."""
@@ -82,14 +82,14 @@ def read(user_id: str, using: str) -> Directory | None:
     if row is None:
         return None
     generation, segments, since, newest, claimed = row
-    listed = [Listed(**one) for one in segments]
+    listed = [Listed(**fields) for fields in segments]
     return Directory(
         generation,
-        tuple(one for one in listed if one.rules != SUMMARIES),
+        tuple(listing for listing in listed if listing.rules != SUMMARIES),
         since,
         newest,
         0 if claimed is None else epoch_microseconds(claimed),
-        tuple(one for one in listed if one.rules == SUMMARIES),
+        tuple(listing for listing in listed if listing.rules == SUMMARIES),
     )
 
 
@@ -106,7 +106,7 @@ def claim(user_id: str, using: str, generation: int) -> bool:
 def replace(user_id: str, using: str, changed: Directory) -> bool:
     """Store a directory that was made of the one of its generation. False if a packer has changed the row meanwhile."""
     values: dict[str, Any] = {} if changed.claimed else {"claimed": None}
-    listed = [vars(one) for one in (*changed.segments, *changed.summaries)]
+    listed = [vars(segment) for segment in (*changed.segments, *changed.summaries)]
     values |= {"segments": listed, "since": changed.since, "newest": changed.newest}
     return _change(user_id, using, changed.generation, **values)
 

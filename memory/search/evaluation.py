@@ -44,7 +44,7 @@ class Found:
 
     def kept(self, least: float, cut: int = 10) -> tuple[str, ...]:
         """The first `cut` results with at least this score."""
-        return tuple(one for one, score in zip(self.ids[:cut], self.scores, strict=False) if score >= least)
+        return tuple(identity for identity, score in zip(self.ids[:cut], self.scores, strict=False) if score >= least)
 
 
 def role_of(speaker: str) -> str:
@@ -54,23 +54,23 @@ def role_of(speaker: str) -> str:
 
 def corpus_of(passages: Sequence[Passage], embedder: Embedder | None, language: str | None = None) -> Corpus:
     """The corpus of labelled turns."""
-    read = [read_text(one.text, language) for one in passages]
-    ends = np.cumsum([len(one.texts) for one in read])
+    read = [read_text(passage.text, language) for passage in passages]
+    ends = np.cumsum([len(text_read.texts) for text_read in read])
     vectors = np.zeros((0, 0), np.float32)
     if embedder is not None:
-        vectors = embed(embedder, [text for one in read for text in one.texts])
+        vectors = embed(embedder, [text for text_read in read for text in text_read.texts])
     return Corpus.of(
         [
             entry_of(
-                one,
-                vectors[end - len(one.texts) : end] if len(vectors) else vectors,
+                text_read,
+                vectors[end - len(text_read.texts) : end] if len(vectors) else vectors,
                 id=passage.id,
                 time=epoch_microseconds(passage.time),
                 session=passage.session,
                 speaker=passage.speaker,
                 role=passage.role or role_of(passage.speaker),
             )
-            for one, passage, end in zip(read, passages, ends, strict=True)
+            for text_read, passage, end in zip(read, passages, ends, strict=True)
         ]
     )
 
@@ -79,7 +79,7 @@ def in_memory(
     conversations: Iterable[Conversation], embedder: Embedder | None, language: str | None = None
 ) -> list[tuple[Conversation, Corpus]]:
     """The conversations, each with its corpus."""
-    return [(one, corpus_of(one.passages, embedder, language)) for one in conversations]
+    return [(conversation, corpus_of(conversation.passages, embedder, language)) for conversation in conversations]
 
 
 def evaluate(
@@ -94,16 +94,16 @@ def evaluate(
     With `rerank`, the configured reranker, if there is one, orders the results.
     """
     for conversation, corpus in memories:
-        texts = {one.id: one.text for one in conversation.passages} if rerank else {}
+        texts = {passage.id: passage.text for passage in conversation.passages} if rerank else {}
         for label in conversation.labels:
             start = time.perf_counter()
             question = asked(label.question, embedder, language, label.asker)
             ranked = rank(question, corpus, None, MOST_RERANKED if rerank else max(CUTS))
             if rerank:
-                ranked = _reranked(label.question, ranked, [texts[corpus.ids[one.place]] for one in ranked])
+                ranked = _reranked(label.question, ranked, [texts[corpus.ids[candidate.place]] for candidate in ranked])
             seconds = time.perf_counter() - start
-            ids = tuple(corpus.ids[one.place] for one in ranked)
-            found = {"all": Found(label, ids, seconds, tuple(one.score for one in ranked))}
+            ids = tuple(corpus.ids[candidate.place] for candidate in ranked)
+            found = {"all": Found(label, ids, seconds, tuple(candidate.score for candidate in ranked))}
             words = Postings(corpus, sought_terms(question, corpus)[1])
             yield found | {name: _by_words(label, corpus, words, how) for name, how in BM25.items()}
 
@@ -126,13 +126,13 @@ def measures(found: Sequence[Found]) -> Mapping[str, float]:
     Of the search also, at the default `min_score`: the precision (the share of the first ten results that are
     evidence), the share of the found evidence that is lost, and that of the unanswerable questions without a result.
     """
-    answerable = [one for one in found if one.label.evidence]
-    milliseconds = [1_000 * one.seconds for one in found]
+    answerable = [result for result in found if result.label.evidence]
+    milliseconds = [1_000 * result.seconds for result in found]
     return {
         "questions": float(len(found)),
-        **{f"recall@{cut}": _mean([one.recall(cut) for one in answerable]) for cut in CUTS},
-        "any@10": _mean([one.recall(10) > 0 for one in answerable]),
-        **(at_least(found, NOTHING_BELOW) if any(one.scores for one in found) else {}),
+        **{f"recall@{cut}": _mean([result.recall(cut) for result in answerable]) for cut in CUTS},
+        "any@10": _mean([result.recall(10) > 0 for result in answerable]),
+        **(at_least(found, NOTHING_BELOW) if any(result.scores for result in found) else {}),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
     }
@@ -140,10 +140,10 @@ def measures(found: Sequence[Found]) -> Mapping[str, float]:
 
 def at_least(found: Sequence[Found], least: float) -> dict[str, float]:
     """What a `min_score` does: precision, the share of the found evidence that is lost, and of questions refused."""
-    kept = [len(one.kept(least)) for one in found]
-    right = [len(one.label.evidence.intersection(one.kept(least))) for one in found]
-    all_found = sum(len(one.label.evidence.intersection(one.ids[:10])) for one in found)
-    none = [not one.kept(least) for one in found if not one.label.evidence]
+    kept = [len(result.kept(least)) for result in found]
+    right = [len(result.label.evidence.intersection(result.kept(least))) for result in found]
+    all_found = sum(len(result.label.evidence.intersection(result.ids[:10])) for result in found)
+    none = [not result.kept(least) for result in found if not result.label.evidence]
     measured = {"precision": sum(right) / max(1, sum(kept)), "lost": (all_found - sum(right)) / max(1, all_found)}
     return measured | ({"refused": _mean(none)} if none else {})
 
@@ -155,7 +155,7 @@ def _mean(values: Sequence[float]) -> float:
 def grouped(found: Sequence[Found], name: Callable[[Label], str]) -> dict[str, list[Found]]:
     """The results grouped by a name of their labels, in the order of names; unnamed ones are excluded."""
     groups: dict[str, list[Found]] = {}
-    for one in found:
-        if called := name(one.label):
-            groups.setdefault(called, []).append(one)
+    for result in found:
+        if called := name(result.label):
+            groups.setdefault(called, []).append(result)
     return dict(sorted(groups.items()))

@@ -32,8 +32,8 @@ def labelled_data(using: str, user_ids: Iterable[str] = ()) -> dict[str, Any]:
     found = groupby(labels.iterator(chunk_size=ROWS_AT_ONCE), key=lambda label: label.user_id)
     return {
         "conversations": [
-            {"id": user_id, "turns": list(turns(items_of(user_id, using))), "questions": list(questions(some))}
-            for user_id, some in found
+            {"id": user_id, "turns": list(turns(items_of(user_id, using))), "questions": list(questions(of_user))}
+            for user_id, of_user in found
         ]
     }
 
@@ -61,8 +61,8 @@ def turns(items: QuerySet[MemoryItem]) -> Iterator[dict[str, Any]]:
 
 def questions(labels: Iterable[SearchLabel]) -> Iterator[dict[str, Any]]:
     """One question for all labels of its text, if they say what answers it."""
-    for _, some in groupby(labels, key=lambda label: label.question_hash):
-        of_question = list(some)
+    for _, group in groupby(labels, key=lambda label: label.question_hash):
+        of_question = list(group)
         evidence = [label.item_id for label in of_question if label.answers and label.item_id]
         nothing = any(not label.item_id for label in of_question)
         if evidence or nothing:

@@ -120,8 +120,8 @@ def _to_look_up(items: MemoryItemQuerySet, lookups: Collection[Any]) -> MemoryIt
     """
     found = items.all()
     if connections[items.db].vendor == "firestore":
-        by_time = [one for one in lookups if not isinstance(one, Exact)]
-        found.query.where = _pruned(items.query.where, lambda one: one in by_time or _is_of_expiration(one))
+        by_time = [lookup for lookup in lookups if not isinstance(lookup, Exact)]
+        found.query.where = _pruned(items.query.where, lambda lookup: lookup in by_time or _is_of_expiration(lookup))
     return found
 
 

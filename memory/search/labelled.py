@@ -87,7 +87,7 @@ def read_conversations(text: str, language: str = "english") -> list[Conversatio
     if not isinstance(data, dict) or not isinstance(data.get("conversations"), list) or not data["conversations"]:
         raise EvaluationError('The file has no list "conversations" with at least one.')
     return [
-        _conversation(one, f"conversations[{number}]", language) for number, one in enumerate(data["conversations"])
+        _conversation(value, f"conversations[{number}]", language) for number, value in enumerate(data["conversations"])
     ]
 
 
@@ -98,9 +98,9 @@ def _conversation(data: Any, place: str, language: str) -> Conversation:
     passages, left_out = _passages(_list(data, "turns", place), f"{place}.turns", language)
     known = {passage.id for passage in passages}
     labels = []
-    for number, one in enumerate(_list(data, "questions", place)):
+    for number, value in enumerate(_list(data, "questions", place)):
         where = f"{place}.questions[{number}]"
-        label, problem = _label(one, known, where)
+        label, problem = _label(value, known, where)
         labels += [label] if label else []
         left_out += [f"{where} {problem}"] if problem else []
     return Conversation(identity, passages, tuple(labels), tuple(left_out))
@@ -161,7 +161,7 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
     question, category = _name(data, "question", place), _name(data, "category", place, default="")
     evidence = _evidence(data.get("evidence"), known, place)
     asker = _name(data, "asker", place, default="")
-    unknown = [one for one in evidence if one not in known]
+    unknown = [identity for identity in evidence if identity not in known]
     problem = f"names no turn by {_shown(unknown)}; the rest of its evidence counts." if unknown else ""
     if not question.strip():
         return None, "asks nothing."
@@ -175,9 +175,9 @@ def _label(data: Any, known: set[str], place: str) -> tuple[Label | None, str]:
 def _evidence(value: Any, known: set[str], place: str) -> list[str]:
     """Ids of turns: a list, one id, or nothing; a string that is not an id may contain several."""
     ids = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(_is_name(one) for one in ids):
+    if not all(_is_name(identity) for identity in ids):
         raise EvaluationError(f"{place}.evidence is {value!r}; it must be a list of ids of turns.")
-    names = [str(one) for one in ids]
+    names = [str(identity) for identity in ids]
     return [part for name in names for part in ([name] if name in known else BETWEEN_NAMES.split(name)) if part]
 
 

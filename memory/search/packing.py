@@ -107,7 +107,7 @@ def _pack(user_id: str, using: str, rebuild: bool, mend: bool, gone: Collection[
         if rebuild or mend or gone or not is_large(found.segments) or is_outdated(found, maker):
             return found.ids
         summaries = read_summaries(found, using, known.summaries).found
-        return {one.id for one in needed(found, summaries)}
+        return {segment.id for segment in needed(found, summaries)}
 
     found, base = read_base(user_id, using, maker.model, known.base, choose)
     if found.generation != claimed:
@@ -150,13 +150,13 @@ def _claim(user_id: str, using: str, lease: float) -> int:
 def is_outdated(found: Directory, maker: Maker) -> bool:
     """Whether other rules or another model made a segment."""
     made = (maker.rules, maker.model)
-    return any((one.rules, one.model) != made for one in found.segments)
+    return any((segment.rules, segment.model) != made for segment in found.segments)
 
 
 def _new_entries(user_id: str, using: str, since: int | None, base: Base, maker: Maker) -> Segment:
     """The entries of items that are not in the base and have not expired, oldest first."""
     stored = stored_entries(user_id, using, since, base.has, maker)
-    whole = Segment.concat([segment_of(some) for some in batches(stored, ENTRIES_AT_ONCE)])
+    whole = Segment.concat([segment_of(entries) for entries in batches(stored, ENTRIES_AT_ONCE)])
     places = np.argsort(whole.corpus.time, kind="stable")
     return whole.take(places[~has_expired(whole.corpus)[places]]) if len(whole) else whole
 
@@ -187,14 +187,14 @@ class _Work:
     def store(self, new: Segment, before: Base) -> Packed:
         """Write the new segments, in several transactions if they are many. Raises `Lost`."""
         merged = self._merged(len(new), before)
-        old = self.base.segment.take(np.isin(self.base.owner, [self.base.ids.index(one.id) for one in merged]))
+        old = self.base.segment.take(np.isin(self.base.owner, [self.base.ids.index(segment.id) for segment in merged]))
         whole = Segment.concat([old, new])
         parts = packed_in_parts(whole) if len(whole) else []
-        kept = [one for one in self.found.segments if one not in merged]
+        kept = [segment for segment in self.found.segments if segment not in merged]
         written = [int(whole.written.max(initial=0)), self.found.newest if kept else 0]
         newest = max(written)
         listed, rows = self._rows(parts)
-        new_ones = {one.id: segment for one, (segment, _) in zip(listed, parts, strict=True)}
+        new_ones = {listing.id: segment for listing, (segment, _) in zip(listed, parts, strict=True)}
         summaries, more = self._summarised([*kept, *listed], new_ones)
         replaced = self._replaced(merged, [*kept, *listed, *summaries])
         self._commit_all([*rows, *more], kept, listed, merged, summaries, newest, replaced)
@@ -234,13 +234,15 @@ class _Work:
         """
         entries = np.bincount(before.owner, minlength=len(before.ids)) if len(before.ids) else np.zeros(0, int)
         left = np.bincount(self.base.owner, minlength=len(before.ids)) if len(before.ids) else entries
-        place = {one: at for at, one in enumerate(before.ids)}
+        place = {identity: at for at, identity in enumerate(before.ids)}
         merged = []
-        for one in sorted((one for one in self.found.segments if one.id in place), key=lambda each: each.items):
-            had, has = entries[place[one.id]], left[place[one.id]]
-            is_small = one.bytes < MOST_BYTES / 2 and has <= GROWTH * number
-            if is_small or one.items - has > self.most_stale * one.items or had == 0:
-                merged.append(one)
+        for listed in sorted(
+            (listed for listed in self.found.segments if listed.id in place), key=lambda listed: listed.items
+        ):
+            had, has = entries[place[listed.id]], left[place[listed.id]]
+            is_small = listed.bytes < MOST_BYTES / 2 and has <= GROWTH * number
+            if is_small or listed.items - has > self.most_stale * listed.items or had == 0:
+                merged.append(listed)
                 number += int(has)
         return merged
 
@@ -260,14 +262,16 @@ class _Work:
         self, segments: Sequence[Listed], new_ones: Mapping[str, Segment]
     ) -> tuple[Sequence[Listed], list[SearchSegment]]:
         """The rows of summaries, and those of them that are new. A small memory has none."""
-        wanted = {one.id for one in segments if is_summarised(one)} if is_large(segments) else set()
+        wanted = {segment.id for segment in segments if is_summarised(segment)} if is_large(segments) else set()
         known = self._known_summaries() if wanted and not self.sweeps else NOT_SUMMARISED.found
         if wanted and wanted == set(known.ids):
             return self.found.summaries, []
         there = {*new_ones, *self.base.ids}  # after damage, others get theirs from the next packer
-        missing = {one: self._segment_of(one, new_ones) for one in sorted(wanted & there.difference(known.ids))}
+        missing = {
+            identity: self._segment_of(identity, new_ones) for identity in sorted(wanted & there.difference(known.ids))
+        }
         every = Summaries.concat([known.within(wanted), Summaries.of(missing, self.maker.model)])
-        packed = [pack_summaries(some) for some in every.batches()]
+        packed = [pack_summaries(batch) for batch in every.batches()]
         rows = [self._row(data) for data in packed]
         listed = [Listed(row.pk, 0, len(data), SUMMARIES, "") for row, data in zip(rows, packed, strict=True)]
         return listed, rows
@@ -289,9 +293,9 @@ class _Work:
             rows = SearchSegment.objects.using(self.using).filter(user_id=self.user_id)
             stored: Iterable[str] = rows.values_list("pk", flat=True)
         else:
-            stored = [one.id for one in (*merged, *self.found.summaries)]
-        kept = {one.id for one in listed}
-        return [one for one in stored if one not in kept]
+            stored = [row.id for row in (*merged, *self.found.summaries)]
+        kept = {segment.id for segment in listed}
+        return [identity for identity in stored if identity not in kept]
 
     def _since(self, newest: int) -> int:
         visible = self.found.claimed - directories.margin(connections[self.using].vendor)

@@ -47,7 +47,7 @@ class Passing:
 
     def mask(self, corpus: Corpus) -> NDArray[np.bool_]:
         """The entries that may pass."""
-        known = np.fromiter((one in self.times for one in corpus.ids), bool, len(corpus))
+        known = np.fromiter((identity in self.times for identity in corpus.ids), bool, len(corpus))
         return known | (corpus.time < self.since)
 
     def may_be_within(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.bool_]:

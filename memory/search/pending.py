@@ -61,13 +61,13 @@ def batches(items: MemoryItemQuerySet, size: int) -> Iterator[list[MemoryItem]]:
 
     Unordered, since an order needs an index on Firestore. Stops when a batch has no new items.
     """
-    some = items.defer(None).order_by()[:size]
+    rows = items.defer(None).order_by()[:size]
     seen: set[str] = set()
-    found = list(some.all())
+    found = list(rows.all())
     while not seen.issuperset(item.pk for item in found):
         yield found
         seen.update(item.pk for item in found)
-        found = list(some.all())
+        found = list(rows.all())
 
 
 def complete(items: Sequence[MemoryItem], embedder: Embedder | None, using: str) -> int:

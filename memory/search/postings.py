@@ -26,10 +26,12 @@ class Postings:
     def __init__(self, corpus: Corpus, terms: Sequence[str], others: Mapping[str, Sequence[int]] = NO_OTHERS) -> None:
         self.corpus = corpus
         self.known = [term for term in terms if term in corpus.terms or term in others]
-        own = [[] if (one := corpus.terms.place_of(term)) is None else [one] for term in self.known]
-        groups = [[*some, *others.get(term, ())] for term, some in zip(self.known, own, strict=True)]
-        place = np.array([one for group in groups for one in group], np.int64)
-        share = np.array([w for group, some in zip(groups, own, strict=True) for w in _shares(len(group), len(some))])
+        own = [[] if (found := corpus.terms.place_of(term)) is None else [found] for term in self.known]
+        groups = [[*places, *others.get(term, ())] for term, places in zip(self.known, own, strict=True)]
+        place = np.array([term_place for group in groups for term_place in group], np.int64)
+        share = np.array(
+            [w for group, places in zip(groups, own, strict=True) for w in _shares(len(group), len(places))]
+        )
         starts, ends = corpus.posting_starts[place], corpus.posting_starts[place + 1]
         spans = [np.arange(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         at = np.concatenate([*spans, np.zeros(0, np.int64)]).astype(np.int64)

@@ -46,25 +46,25 @@ class Preference:
         """The results in their last order."""
         results = list(found)
         if self.options.importance or self.options.recency:
-            keyed = [(self._weight(item, one), place) for place, (item, one) in enumerate(results)]
+            keyed = [(self._weight(item, ranked), place) for place, (item, ranked) in enumerate(results)]
             results = [results[place] for _, place in sorted(keyed, key=lambda each: (-each[0], each[1]))]
         if all(item.is_valid(self.at) for item, _ in results):
             return results
-        known = {item.pk: (item, one) for item, one in results}
+        known = {item.pk: (item, ranked) for item, ranked in results}
         placed: dict[str, tuple[MemoryItem, Ranked]] = {}
         later: dict[str, tuple[MemoryItem, Ranked]] = {}
         successors = self._successors([item for item, _ in results])
-        for item, one in results:
+        for item, result in results:
             if item.is_valid(self.at):
-                placed.setdefault(item.pk, (item, one))
+                placed.setdefault(item.pk, (item, result))
                 continue
-            later[item.pk] = (item, one)
+            later[item.pk] = (item, result)
             if (new := successors.get(item.pk)) is not None:
                 item_of, ranked = known.get(new.pk, (new, None))
                 place = self._place(new.pk) if ranked is None else ranked.place
                 if place is not None:
-                    score = max(one.score, 0.0 if ranked is None else ranked.score)
-                    made = Ranked(place, score, one.shares) if ranked is None else ranked._replace(score=score)
+                    score = max(result.score, 0.0 if ranked is None else ranked.score)
+                    made = Ranked(place, score, result.shares) if ranked is None else ranked._replace(score=score)
                     placed.setdefault(new.pk, (item_of, made))
         return [*placed.values(), *later.values()]
 

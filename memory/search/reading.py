@@ -116,13 +116,13 @@ def read_memory(
     tail, is_whole = _tail(user_id, using, found, base, known, maker, questions)
     if not is_whole and known.of_tail:
         known = replace(known, corpus=None, of_tail=frozenset())
-    segment = Segment.concat([segment_of(some) for some in batches(tail.stored, ENTRIES_AT_ONCE)])
+    segment = Segment.concat([segment_of(entries) for entries in batches(tail.stored, ENTRIES_AT_ONCE)])
     of_tail = frozenset(zip(segment.corpus.ids, segment.written.tolist(), strict=True))
     corpus = _joined(known, base, segment.corpus, of_tail)
-    gone = {one for one in base.places_of(known.gone) if one not in set(segment.corpus.ids)}
-    whole = [one for one in tail.stored if not one.is_partial]
+    gone = {identity for identity in base.places_of(known.gone) if identity not in set(segment.corpus.ids)}
+    whole = [stored for stored in tail.stored if not stored.is_partial]
     # Of too many texts, another question reads others whole.
-    kept = {one.entry.id: one for one in whole[:MOST_KEPT]} if is_whole else {}
+    kept = {stored.entry.id: stored for stored in whole[:MOST_KEPT]} if is_whole else {}
     fresh = Known(base, kept, corpus if is_whole else None, of_tail if is_whole else frozenset(), gone, summarised)
     cache.put(owner, fresh)
     unread = tail.waiting - (len(tail.stored) - len(whole))
@@ -164,12 +164,12 @@ def read_base(
 
 def read_summaries(found: Directory, using: str, known: Summarised) -> Summarised:
     """The summaries of a directory; none if they are damaged. Raises `SegmentMissing`."""
-    rows = tuple(one.id for one in found.summaries)
+    rows = tuple(row.id for row in found.summaries)
     if rows == known.rows:
         return known
     data = read_rows(rows, using)
     try:
-        summaries = Summaries.concat([unpack_summaries(data[one]) for one in rows])
+        summaries = Summaries.concat([unpack_summaries(data[row]) for row in rows])
     except UnreadableSegment as error:
         logger.warning("All segments of a search index are read: %s", error)
         return NOT_SUMMARISED
@@ -179,24 +179,24 @@ def read_summaries(found: Directory, using: str, known: Summarised) -> Summarise
 def _base(found: Directory, using: str, model: str, known: Base, chosen: Collection[str]) -> Base:
     if known.nbytes > memory_settings.search_cache_bytes * MOST_OF_A_USER:
         known = known.within(chosen)
-    ids = tuple(one for one in found.ids if one in chosen or one in known.ids)
+    ids = tuple(identity for identity in found.ids if identity in chosen or identity in known.ids)
     if set(known.ids) == set(ids):
         return known
-    missing = [one for one in found.segments if one.id in ids and one.id not in known.ids]
-    segments = read_segments([one.id for one in missing], using)
-    for one in missing:
-        if one.model != model:
-            segments[one.id] = segments[one.id].without_vectors()
-    made = {(one.rules, one.model) for one in found.segments}
+    missing = [listed for listed in found.segments if listed.id in ids and listed.id not in known.ids]
+    segments = read_segments([listed.id for listed in missing], using)
+    for listed in missing:
+        if listed.model != model:
+            segments[listed.id] = segments[listed.id].without_vectors()
+    made = {(listed.rules, listed.model) for listed in found.segments}
     # Entries that other rules or another model made are not those of a new segment: all are replaced then.
-    is_alike = len(made) == 1 and {model} == {one.model for one in found.segments}
+    is_alike = len(made) == 1 and {model} == {listed.model for listed in found.segments}
     updated = known.updated(ids, segments) if is_alike and set(known.ids) & set(ids) else None
     return updated or known.within(ids).with_segments(segments)
 
 
 def read_segments(ids: Sequence[str], using: str) -> dict[str, Segment]:
     """Segments by id, from the shared cache and the database. Raises `SegmentMissing` and `UnreadableSegment`."""
-    return {one: unpack(data) for one, data in read_rows(ids, using).items()}
+    return {identity: unpack(data) for identity, data in read_rows(ids, using).items()}
 
 
 def read_rows(ids: Sequence[str], using: str) -> dict[str, bytes]:
@@ -204,14 +204,14 @@ def read_rows(ids: Sequence[str], using: str) -> dict[str, bytes]:
     if not ids:
         return {}
     data = shared_segments.get(ids)
-    if missing := [one for one in ids if one not in data]:
+    if missing := [identity for identity in ids if identity not in data]:
         rows = SearchSegment.objects.using(using).filter(pk__in=missing).values_list("pk", "data")
         read = {pk: bytes(content) for pk, content in rows}
         shared_segments.put(read)
         data |= read
     if len(data) < len(ids):
         raise SegmentMissing
-    return {one: open_bytes(data[one], using) for one in ids}
+    return {identity: open_bytes(data[identity], using) for identity in ids}
 
 
 def _tail(
@@ -231,10 +231,10 @@ def _tail(
     reused: dict[str, Stored] = {}
 
     def is_kept(identity: str, written: int) -> bool:
-        one = known.tail.get(identity)
-        if one is None or not written or one.written != written:
+        earlier = known.tail.get(identity)
+        if earlier is None or not written or earlier.written != written:
             return False
-        reused[identity] = one
+        reused[identity] = earlier
         return True
 
     if questions is None:
@@ -247,7 +247,7 @@ def _tail(
     anew = replace(maker, budget=copy(maker.budget))
     read = read_unindexed(user_id, using, found.since, base, is_kept, maker, questions)
     stored = [*reused.values(), *read.stored]
-    is_whole = are_read_whole([one.characters for one in stored]) and not read.waiting
+    is_whole = are_read_whole([entry.characters for entry in stored]) and not read.waiting
     if is_whole or not reused:
         return Unindexed(stored, read.waiting), is_whole
     return read_unindexed(user_id, using, found.since, base, _nothing_known, anew, questions), False
@@ -257,9 +257,9 @@ def _nothing_known(identity: str, written: int) -> bool:
     return False
 
 
-def segment_of(some: Sequence[Stored]) -> Segment:
+def segment_of(entries: Sequence[Stored]) -> Segment:
     """The segment of entries."""
-    return Segment.of([one.entry for one in some], [one.written for one in some])
+    return Segment.of([stored.entry for stored in entries], [stored.written for stored in entries])
 
 
 def _joined(known: Known, base: Base, tail: Corpus, of_tail: frozenset[tuple[str, int]]) -> Corpus:

@@ -86,7 +86,7 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     if not any(texts):
         return [Results() for _ in texts]
     filters = known_filters(items)
-    memory = read_memory(user_id, items.db, maker, [one for one in questions if one.text], filters)
+    memory = read_memory(user_id, items.db, maker, [question for question in questions if question.text], filters)
     budgets = [ByteBudget(RESULT_BYTES // len(texts)) for _ in texts]
     found = [
         _Answering(items, memory, question, options, filters, budget).results() if text else ([], False)
@@ -95,14 +95,14 @@ def search(items: MemoryItemQuerySet, queries: Sequence[str], options: SearchOpt
     _index_if_needed(memory)
     results = [
         Results(
-            [_scored(item, one, memory.corpus, options) for item, one in some[: options.limit]],
+            [_scored(item, ranked, memory.corpus, options) for item, ranked in answers[: options.limit]],
             memory.waiting,
-            is_cut and len(some) < options.limit,
+            is_cut and len(answers) < options.limit,
         )
-        for some, is_cut in found
+        for answers, is_cut in found
     ]
     if options.touch:
-        MemoryItem.all_objects.using(items.db).touch([item for some in results for item in some])
+        MemoryItem.all_objects.using(items.db).touch([item for result in results for item in result])
     return results
 
 
@@ -119,12 +119,18 @@ def search_items(items: Sequence[MemoryItem], passing: Collection[str], text: st
     if not text:
         return Results()
     corpus = Corpus.of(maker.entries(items))
-    allowed = np.fromiter((one in passing for one in corpus.ids), bool, len(corpus)) & visible(corpus, options.hidden)
+    allowed = np.fromiter((identity in passing for identity in corpus.ids), bool, len(corpus)) & visible(
+        corpus, options.hidden
+    )
     ranked = _above(rank(question, corpus, allowed, _wanted(options)), _least(options))
-    found = in_last_order(question, [(items[one.place], one) for one in ranked], options.min_score)
+    found = in_last_order(question, [(items[candidate.place], candidate) for candidate in ranked], options.min_score)
     known = {item.pk: item for item in items if item.pk in passing}
-    preference = Preference(options, timezone.now(), corpus, lambda ids: [known[one] for one in ids if one in known])
-    return Results(_scored(item, one, corpus, options) for item, one in preference.ordered(found)[: options.limit])
+    preference = Preference(
+        options, timezone.now(), corpus, lambda ids: [known[identity] for identity in ids if identity in known]
+    )
+    return Results(
+        _scored(item, candidate, corpus, options) for item, candidate in preference.ordered(found)[: options.limit]
+    )
 
 
 def checked(options: SearchOptions) -> SearchOptions:
@@ -160,8 +166,10 @@ def in_last_order(
     """The results in the order of the configured reranker, those with at least a score; some rerankers set it."""
     order = reranked(question.text, [item.text_content or "" for item, _ in found])
     ordered = [(*found[place], score) for place, score in order]
-    scored = [(item, one if score is None else one._replace(score=score)) for item, one, score in ordered]
-    return [(item, one) for item, one in scored if one.score >= least]
+    scored = [
+        (item, candidate if score is None else candidate._replace(score=score)) for item, candidate, score in ordered
+    ]
+    return [(item, candidate) for item, candidate in scored if candidate.score >= least]
 
 
 def _wanted(options: SearchOptions) -> int:
@@ -176,7 +184,7 @@ def _least(options: SearchOptions) -> float:
 
 
 def _above(ranked: Sequence[Ranked], min_score: float) -> Sequence[Ranked]:
-    return [one for one in ranked if one.score >= min_score] if min_score > 0 else ranked
+    return [candidate for candidate in ranked if candidate.score >= min_score] if min_score > 0 else ranked
 
 
 @dataclass(frozen=True)
@@ -259,10 +267,10 @@ def _checked(
     rows = by_id(items).order_by()
     for _ in range(ROUNDS):
         ranked = best(left)
-        places = [[one.place, *one.same] for one in ranked]
+        places = [[candidate.place, *candidate.same] for candidate in ranked]
         passing: set[str] = set()
-        for some in batches([corpus.ids[place] for text in places for place in text], CHECKED_AT_ONCE):
-            passing.update(looked_up(rows.filter(pk__in=some).values_list("pk", flat=True)))
+        for ids in batches([corpus.ids[place] for text in places for place in text], CHECKED_AT_ONCE):
+            passing.update(looked_up(rows.filter(pk__in=ids).values_list("pk", flat=True)))
         for text in places:
             left[text] = False
             found[text] = has = [corpus.ids[place] in passing for place in text]
@@ -276,13 +284,13 @@ def _with_passing(
     found: Sequence[tuple[MemoryItem, Ranked]], corpus: Corpus, items: MemoryItemQuerySet
 ) -> list[tuple[MemoryItem, Ranked]]:
     """The results, whose others with the same text pass the filters, as far as `MOST_SAME` of them tell."""
-    ids = [corpus.ids[place] for _, one in found for place in one.same][:MOST_SAME]
+    ids = [corpus.ids[place] for _, candidate in found for place in candidate.same][:MOST_SAME]
     if not ids:
         return list(found)
     passing = set(by_id(items).filter(pk__in=ids).values_list("pk", flat=True))
     return [
-        (item, one._replace(same=tuple(place for place in one.same if corpus.ids[place] in passing)))
-        for item, one in found
+        (item, candidate._replace(same=tuple(place for place in candidate.same if corpus.ids[place] in passing)))
+        for item, candidate in found
     ]
 
 
@@ -309,34 +317,34 @@ class Picking:
         waiting = iter(ranked)
         while len(self.found) < self.limit:
             wanted = self.limit - len(self.found) + len(self.missing)
-            if not (some := list(islice(waiting, wanted))):
+            if not (batch := list(islice(waiting, wanted))):
                 break
             if self.most is not None and len(self.missing) > self.most:
                 return False
-            waiting = chain(list(self._read(some)), waiting)
+            waiting = chain(list(self._read(batch)), waiting)
             if self.budget.is_spent:
                 break
         is_full = self.budget.is_spent or len(self.found) >= self.limit
         del self.found[self.limit :]
-        return is_full or not self.missing or sum(1 + len(one.same) for one in ranked) >= allowed
+        return is_full or not self.missing or sum(1 + len(candidate.same) for candidate in ranked) >= allowed
 
-    def _read(self, some: Sequence[Ranked]) -> Iterator[Ranked]:
+    def _read(self, batch: Sequence[Ranked]) -> Iterator[Ranked]:
         """Read items; return what must be looked at again: those with the same text as a missing one, and the rest."""
-        ids = [self.corpus.ids[one.place] for one in some]
-        if unread := [one for one in ids if one not in self.items]:
+        ids = [self.corpus.ids[candidate.place] for candidate in batch]
+        if unread := [identity for identity in ids if identity not in self.items]:
             self._read_items(unread)
-        for at, (identity, one) in enumerate(zip(ids, some, strict=True)):
+        for at, (identity, candidate) in enumerate(zip(ids, batch, strict=True)):
             item = self.items.get(identity)
             if item is None and self.budget.is_spent:
                 return
-            if item is not None and digest_of(item.text_content) == int(self.corpus.digest[one.place]):
-                self.found.append((item, one))
+            if item is not None and digest_of(item.text_content) == int(self.corpus.digest[candidate.place]):
+                self.found.append((item, candidate))
                 continue
             if item is None:
                 self.missing.append(identity)
-            if one.same:
-                yield Ranked(one.same[0], one.score, one.shares, one.same[1:])
-                yield from some[at + 1 :]
+            if candidate.same:
+                yield Ranked(candidate.same[0], candidate.score, candidate.shares, candidate.same[1:])
+                yield from batch[at + 1 :]
                 return
 
     def _read_items(self, ids: Sequence[str]) -> None:
@@ -344,11 +352,13 @@ class Picking:
         read = {item.pk: item for item in self.budget.take(self.find(ids))}
         if self.budget.is_spent:  # the database has its own order
             read, budget = {}, ByteBudget(left)
-            for some in batches(ids, AT_ONCE):
+            for batch in batches(ids, AT_ONCE):
                 if budget.is_spent:
                     break
-                found = {item.pk: item for item in self.find(some)}
-                read |= {item.pk: item for item in budget.take(found[one] for one in some if one in found)}
+                found = {item.pk: item for item in self.find(batch)}
+                read |= {
+                    item.pk: item for item in budget.take(found[identity] for identity in batch if identity in found)
+                }
         self.items |= read
 
 
@@ -364,7 +374,7 @@ NO_TEXT = digest_of(None)
 def _columns(items: MemoryItemQuerySet) -> list[str]:
     """The columns of results: all but vectors and fields that only search reads."""
     unread = {*items.model.UNREAD_FIELDS, "embedding"}
-    return [one.attname for one in items.model._meta.concrete_fields if one.name not in unread]
+    return [column.attname for column in items.model._meta.concrete_fields if column.name not in unread]
 
 
 def _scored(item: Any, ranked: Ranked, corpus: Corpus, options: SearchOptions) -> MemoryItem:

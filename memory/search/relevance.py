@@ -70,7 +70,7 @@ class Ranking(Sequence[Ranked]):
     def __getitem__(self, number: slice) -> list[Ranked]: ...
     def __getitem__(self, number: int | slice) -> Ranked | list[Ranked]:
         if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
+            return [self[position] for position in range(*number.indices(len(self)))]
         at = self._firsts[number]
         return Ranked(self._places[at], self._scores[at], self._shares[at], tuple(self._others.get(at, ())))
 

@@ -54,14 +54,14 @@ class Base:
     @classmethod
     def of(cls, segments: Mapping[str, Segment]) -> Base:
         """The base of segments, by id."""
-        owner = np.repeat(np.arange(len(segments), dtype=np.int32), [len(one) for one in segments.values()])
+        owner = np.repeat(np.arange(len(segments), dtype=np.int32), [len(segment) for segment in segments.values()])
         return cls(tuple(segments), Segment.concat(list(segments.values())), owner)._newest_only()
 
     def within(self, ids: Collection[str]) -> Base:
         """The part of some of the segments."""
         if set(self.ids) <= set(ids):
             return self
-        kept = [place for place, one in enumerate(self.ids) if one in ids]
+        kept = [place for place, identity in enumerate(self.ids) if identity in ids]
         moved = np.full(len(self.ids), -1, np.int32)
         moved[kept] = np.arange(len(kept), dtype=np.int32)
         mask = moved[self.owner] >= 0
@@ -71,7 +71,9 @@ class Base:
         """This and further segments."""
         if not segments:
             return self
-        more = [np.full(len(one), len(self.ids) + place, np.int32) for place, one in enumerate(segments.values())]
+        more = [
+            np.full(len(segment), len(self.ids) + place, np.int32) for place, segment in enumerate(segments.values())
+        ]
         whole = Segment.concat([self.segment, *segments.values()])
         return Base((*self.ids, *segments), whole, np.concatenate([self.owner, *more]))._newest_only()
 
@@ -83,11 +85,13 @@ class Base:
         new = Segment.concat(list(segments.values()))
         if len(new) > MOST_NEW * len(self.segment) or len(set(new.corpus.ids)) < len(new):
             return None
-        number = {one: place for place, one in enumerate(ids)}
-        owner = np.array([number.get(one, -1) for one in self.ids], np.int32)[self.owner]
-        owners = np.repeat([number[one] for one in segments], [len(one) for one in segments.values()]).astype(np.int32)
+        number = {identity: place for place, identity in enumerate(ids)}
+        owner = np.array([number.get(identity, -1) for identity in self.ids], np.int32)[self.owner]
+        owners = np.repeat(
+            [number[identity] for identity in segments], [len(segment) for segment in segments.values()]
+        ).astype(np.int32)
         places = self.places_of(new.corpus.ids)
-        at = np.array([places.get(one, -1) for one in new.corpus.ids], np.intp)
+        at = np.array([places.get(identity, -1) for identity in new.corpus.ids], np.intp)
         known, there = at >= 0, at[at >= 0]
         if (owner[there] >= 0).any() or (self.segment.written[there] != new.written[known]).any():
             return None
@@ -194,7 +198,7 @@ class Known:
         corpus = None if self.corpus is self.base.segment.corpus else self.corpus
         own = 0 if corpus is None else corpus.array_bytes + _derived_bytes_of(corpus)
         own += self.summaries.found.nbytes
-        return self.base.nbytes + own + sum(1 + len(one.entry.pieces) for one in self.tail.values()) * ENTRY_BYTES
+        return self.base.nbytes + own + sum(1 + len(stored.entry.pieces) for stored in self.tail.values()) * ENTRY_BYTES
 
 
 class Cache:
@@ -228,7 +232,7 @@ class Cache:
     def forget(self, using: str, user_id: str) -> None:
         """Drop a user's index."""
         with self._lock:
-            for owner in [one for one in self._known if one[:2] == (using, user_id)]:
+            for owner in [known_owner for known_owner in self._known if known_owner[:2] == (using, user_id)]:
                 self._forget(owner)
 
     def owners(self) -> list[Owner]:

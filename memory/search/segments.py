@@ -33,9 +33,9 @@ usual texts the stored bytes are more."""
 
 NAMES: Final = (*NUMBERED, "terms")
 ARRAYS: Final = {
-    one.name: np.dtype(str(one.type).removeprefix("NDArray[np.").removesuffix("]"))
-    for one in fields(Corpus)
-    if str(one.type).startswith("NDArray") and one.name != "vectors"
+    column.name: np.dtype(str(column.type).removeprefix("NDArray[np.").removesuffix("]"))
+    for column in fields(Corpus)
+    if str(column.type).startswith("NDArray") and column.name != "vectors"
 } | {"written": np.dtype(np.int64)}
 
 _STARTS: Final = "_starts"
@@ -66,7 +66,10 @@ class Segment:
         """The segments after each other."""
         if not segments:
             return cls.of([], [])
-        return cls(Corpus.concat([one.corpus for one in segments]), np.concatenate([one.written for one in segments]))
+        return cls(
+            Corpus.concat([segment.corpus for segment in segments]),
+            np.concatenate([segment.written for segment in segments]),
+        )
 
     def take(self, places: NDArray[Any]) -> Segment:
         """The segment of these entries, by a mask or by places."""

@@ -27,7 +27,7 @@ def get(ids: Sequence[str]) -> dict[str, bytes]:
         return list(client.mget(keys))
 
     found = _call(read, ids) or [None] * len(ids)
-    return {one: bytes(data) for one, data in zip(ids, found, strict=True) if data is not None}
+    return {identity: bytes(data) for identity, data in zip(ids, found, strict=True) if data is not None}
 
 
 def put(segments: Mapping[str, bytes]) -> None:
@@ -83,7 +83,7 @@ def _call(action: Callable[[Any, Sequence[str]], ResultT], ids: Sequence[str], d
         return None
     from memory.redis import FAILURES, breaker_of, raw_client  # slow to import, and not used without a cache
 
-    keys = [cache.make_key(f"{PREFIX}{one}") for one in ids]
+    keys = [cache.make_key(f"{PREFIX}{identity}") for identity in ids]
     try:
         client = raw_client(cache)
         return breaker_of(client).call(lambda: action(client, keys), keys if drops else ())

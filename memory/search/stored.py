@@ -28,7 +28,9 @@ def stored(conversations: Sequence[Conversation], using: str) -> Iterator[list[t
     They are indexed as any memory, with the configured language and embedder.
     """
     token = secrets.token_hex(8)
-    renamed = [_renamed(one, f"memory-evaluate-{token}-{number}") for number, one in enumerate(conversations)]
+    renamed = [
+        _renamed(conversation, f"memory-evaluate-{token}-{number}") for number, conversation in enumerate(conversations)
+    ]
     try:
         for conversation in renamed:
             MemoryItem.objects.using(using).bulk_create(items_of(conversation.passages, conversation.id))

@@ -62,46 +62,46 @@ class Summaries:
     @classmethod
     def of(cls, segments: Mapping[str, Segment], model: str) -> Summaries:
         """The summaries of segments, by id. Their vectors must be of the model."""
-        corpora = [one.corpus for one in segments.values()]
-        centroids = [_centroids(one) for one in corpora]
-        dimension = max((one.shape[1] for one in centroids), default=0)
-        wide = [one if one.shape[1] else np.zeros((CENTROIDS, dimension), np.int8) for one in centroids]
+        corpora = [segment.corpus for segment in segments.values()]
+        centroids = [_centroids(corpus) for corpus in corpora]
+        dimension = max((vectors.shape[1] for vectors in centroids), default=0)
+        wide = [vectors if vectors.shape[1] else np.zeros((CENTROIDS, dimension), np.int8) for vectors in centroids]
         return cls(
             tuple(segments),
             model,
-            tuple(int(one.time.min()) for one in corpora),
-            tuple(int(one.time.max()) for one in corpora),
-            tuple(int(one.written.max(initial=0)) for one in segments.values()),
-            tuple(_languages(one) for one in corpora),
-            np.array([_bits(_names(one)) for one in corpora], np.uint8).reshape(-1, BYTES),
+            tuple(int(corpus.time.min()) for corpus in corpora),
+            tuple(int(corpus.time.max()) for corpus in corpora),
+            tuple(int(segment.written.max(initial=0)) for segment in segments.values()),
+            tuple(_languages(corpus) for corpus in corpora),
+            np.array([_bits(_names(corpus)) for corpus in corpora], np.uint8).reshape(-1, BYTES),
             np.array(wide, np.int8).reshape(len(corpora), CENTROIDS, dimension),
         )
 
     @classmethod
-    def concat(cls, some: Sequence[Summaries]) -> Summaries:
+    def concat(cls, parts: Sequence[Summaries]) -> Summaries:
         """The summaries of one model after each other."""
-        some = [one for one in some if len(one)]
-        if not some:
+        parts = [part for part in parts if len(part)]
+        if not parts:
             return cls.of({}, "")
-        dimension = max(one.centroids.shape[2] for one in some)
+        dimension = max(part.centroids.shape[2] for part in parts)
         wide = [
-            one.centroids if one.centroids.shape[2] else np.zeros((len(one), CENTROIDS, dimension), np.int8)
-            for one in some
+            part.centroids if part.centroids.shape[2] else np.zeros((len(part), CENTROIDS, dimension), np.int8)
+            for part in parts
         ]
         return cls(
-            tuple(name for one in some for name in one.ids),
-            some[0].model,
-            tuple(time for one in some for time in one.first),
-            tuple(time for one in some for time in one.last),
-            tuple(time for one in some for time in one.written),
-            tuple(names for one in some for names in one.languages),
-            np.concatenate([one.bits for one in some]),
+            tuple(name for part in parts for name in part.ids),
+            parts[0].model,
+            tuple(time for part in parts for time in part.first),
+            tuple(time for part in parts for time in part.last),
+            tuple(time for part in parts for time in part.written),
+            tuple(names for part in parts for names in part.languages),
+            np.concatenate([part.bits for part in parts]),
             np.concatenate(wide),
         )
 
     def within(self, ids: Collection[str]) -> Summaries:
         """Those of some segments."""
-        return self._at([place for place, one in enumerate(self.ids) if one in ids])
+        return self._at([place for place, identity in enumerate(self.ids) if identity in ids])
 
     def batches(self) -> Iterator[Summaries]:
         """The summaries in parts of which each fits in a row."""
@@ -256,8 +256,8 @@ def _centroids(corpus: Corpus) -> NDArray[np.int8]:
     rows = corpus.rows[corpus.rows >= 0]
     if not len(rows):
         return np.zeros((CENTROIDS, 0), np.int8)
-    some = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
-    vectors = corpus.vectors[some].astype(np.float32) * corpus.scales[some, None]
+    sampled = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
+    vectors = corpus.vectors[sampled].astype(np.float32) * corpus.scales[sampled, None]
     found = vectors[np.linspace(0, len(vectors) - 1, CENTROIDS).astype(int)].copy()
     for _ in range(ROUNDS):
         nearest = (vectors @ found.T).argmax(axis=1)

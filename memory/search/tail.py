@@ -97,9 +97,12 @@ class Maker:
 
     def made(self, sources: Sequence[Source], partial: Collection[int] = ()) -> list[Entry]:
         """The entries of sources, in their order. Of texts at the places in `partial` only the beginning is read."""
-        read = [read_text(one.text, self.language, begins=place in partial) for place, one in enumerate(sources)]
-        vectors = self._vectors([one.vectors for one in sources], read)
-        return [entry_of(some, rows, **one.known) for one, some, rows in zip(sources, read, vectors, strict=True)]
+        read = [read_text(source.text, self.language, begins=place in partial) for place, source in enumerate(sources)]
+        vectors = self._vectors([source.vectors for source in sources], read)
+        return [
+            entry_of(text_read, rows, **source.known)
+            for source, text_read, rows in zip(sources, read, vectors, strict=True)
+        ]
 
     def estimated(self, sources: Sequence[Source], places: Sequence[int]) -> list[Source]:
         """The sources; those at these places with estimates of the vectors that they lack.
@@ -112,8 +115,8 @@ class Maker:
             return list(sources)
         made = dict(zip(lacking, quickly([sources[place].text[:ESTIMATED] for place in lacking]), strict=True))
         return [
-            replace(one, vectors=made[place][None]) if place in made and made[place].any() else one
-            for place, one in enumerate(sources)
+            replace(source, vectors=made[place][None]) if place in made and made[place].any() else source
+            for place, source in enumerate(sources)
         ]
 
     def glanced(self, source: Source, language: str, found: Iterable[str]) -> Entry:
@@ -124,8 +127,8 @@ class Maker:
         """For each text its vector and those of its pieces; its own alone if the embedder is remote."""
         if self.embedder is None or is_remote(self.embedder):
             return stored
-        missing = [one.texts[len(vectors) :] for one, vectors in zip(read, stored, strict=True)]
-        texts = [text for some in missing for text in some]
+        missing = [text_read.texts[len(vectors) :] for text_read, vectors in zip(read, stored, strict=True)]
+        texts = [text for texts_of_entry in missing for text in texts_of_entry]
         if not texts:
             return stored
         try:
@@ -135,10 +138,10 @@ class Maker:
                 raise
             logger.exception("%d items are searched without vectors.", len(stored))
             return stored
-        ends = np.cumsum([len(some) for some in missing])
+        ends = np.cumsum([len(texts_of_entry) for texts_of_entry in missing])
         return [
-            np.concatenate([vectors, made[end - len(some) : end]]) if some else vectors
-            for vectors, some, end in zip(stored, missing, ends, strict=True)
+            np.concatenate([vectors, made[end - len(texts_of_entry) : end]]) if texts_of_entry else vectors
+            for vectors, texts_of_entry, end in zip(stored, missing, ends, strict=True)
         ]
 
     def _stored(self, item: MemoryItem) -> Vectors:
@@ -165,8 +168,8 @@ def read_items(user_id: str, using: str, since: int | None, known: Known) -> Ite
         yield from batches((item for item in rows if not known(item.pk, time_of(item.written))), AT_ONCE)
         return
     unknown = [pk for pk, written in items.values_list("pk", "written") if not known(pk, time_of(written))]
-    for some in batches(unknown, AT_ONCE):
-        yield list(with_columns(MemoryItem.all_objects.using(using).filter(pk__in=some)))
+    for ids in batches(unknown, AT_ONCE):
+        yield list(with_columns(MemoryItem.all_objects.using(using).filter(pk__in=ids)))
 
 
 def stored_entries(user_id: str, using: str, since: int | None, known: Known, maker: Maker) -> Iterator[Stored]:

@@ -128,7 +128,7 @@ def _is_unspaced(word: str) -> bool:
 
 def _pairs(run: str) -> list[str]:
     clusters = _CLUSTER.findall(run)
-    return [one + other for one, other in pairwise(clusters)] or clusters
+    return [first + other for first, other in pairwise(clusters)] or clusters
 
 
 def _stem(word: str, language: str) -> str:

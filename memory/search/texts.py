@@ -56,10 +56,10 @@ def embed_within(budget: Budget | None, embedder: Embedder, texts: Sequence[str]
 def embed(embedder: Embedder, texts: Sequence[str | None]) -> Vectors:
     """Vectors of shape (texts, dimension): for a long text the mean of its pieces, for an empty text zeros."""
     cut = [pieces(readable(text)) for text in texts]
-    vectors = document_vectors(embedder, [piece for some in cut for piece in some])
-    if all(len(some) == 1 for some in cut):
+    vectors = document_vectors(embedder, [piece for of_text in cut for piece in of_text])
+    if all(len(of_text) == 1 for of_text in cut):
         return vectors
-    ends = np.cumsum([len(some) for some in cut])
+    ends = np.cumsum([len(of_text) for of_text in cut])
     return normalized(
-        np.stack([vectors[end - len(some) : end].mean(axis=0) for some, end in zip(cut, ends, strict=True)])
+        np.stack([vectors[end - len(of_text) : end].mean(axis=0) for of_text, end in zip(cut, ends, strict=True)])
     )

@@ -86,7 +86,7 @@ def read_unindexed(
     if not is_all:
         unread = max(0, after.order_by().count() - found.searched_after(since))
     stored = _stored(list(found.sources.values()), maker, questions)
-    return Unindexed(stored, unread + sum(one.is_partial for one in stored))
+    return Unindexed(stored, unread + sum(entry.is_partial for entry in stored))
 
 
 def are_read_whole(characters: Collection[int]) -> bool:
@@ -143,22 +143,25 @@ class _Found:
         rows = items.values_list("pk", "written")[:most]
         new = [pk for pk, written in rows if self._is_new(pk, time_of(written))]
         yield from repeat(None, len(rows) - len(new))
-        for some in batches(new, AT_ONCE):
-            yield from streamed(with_columns(MemoryItem.all_objects.using(items.db).filter(pk__in=some)))
+        for ids in batches(new, AT_ONCE):
+            yield from streamed(with_columns(MemoryItem.all_objects.using(items.db).filter(pk__in=ids)))
 
 
 def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked]) -> list[Stored]:
     """The entries of sources. Of equally good ones the newest are embedded first, if not all are."""
-    sources = sorted(sources, key=lambda one: (-one.known["time"], one.known["id"]))
-    if are_read_whole([len(one.text) for one in sources]):
+    sources = sorted(sources, key=lambda source: (-source.known["time"], source.known["id"]))
+    if are_read_whole([len(source.text) for source in sources]):
         entries = maker.made(sources)
         return [
-            Stored(entry, one.written, characters=len(one.text)) for entry, one in zip(entries, sources, strict=True)
+            Stored(entry, source.written, characters=len(source.text))
+            for entry, source in zip(entries, sources, strict=True)
         ]
-    glances = Glances.of([one.text for one in sources], questions)
+    glances = Glances.of([source.text for source in sources], questions)
     known: Sequence[Source] = sources
     for most in (MOST_ESTIMATED, 0):
-        order = np.argsort(-glances.scores(np.array([_vector(one, maker) for one in known]), questions), kind="stable")
+        order = np.argsort(
+            -glances.scores(np.array([_vector(source, maker) for source in known]), questions), kind="stable"
+        )
         known = maker.estimated(known, order[:most].tolist())
     whole, partial = _chosen([len(sources[place].text) for place in order.tolist()])
     read = [int(order[place]) for place in (*whole, *partial)]
@@ -168,10 +171,10 @@ def _stored(sources: Sequence[Source], maker: Maker, questions: Sequence[Asked])
     of_part = {read[place] for place in begun if len(sources[read[place]].text) > BEGINNING}
     language = questions[0].language if questions else ""
     return [
-        Stored(made[place], one.written, place in of_part)
+        Stored(made[place], source.written, place in of_part)
         if place in made
-        else Stored(maker.glanced(one, language, glances.found(place)), one.written, is_partial=True)
-        for place, one in enumerate(known)
+        else Stored(maker.glanced(source, language, glances.found(place)), source.written, is_partial=True)
+        for place, source in enumerate(known)
     ]
 
 
@@ -211,14 +214,14 @@ class Glances:
     def of(cls, texts: Sequence[str], questions: Sequence[Asked]) -> Glances:
         """Search the beginnings of texts for the words of questions."""
         share = max(2, MOST_SOUGHT // max(1, len(questions)))
-        sought = [_sought(one, share) for one in questions]
-        spelled = {term: spellings for some in sought for term, spellings in some.items()}
+        sought = [_sought(question, share) for question in questions]
+        spelled = {term: spellings for spellings_of in sought for term, spellings in spellings_of.items()}
         number = {term: place for place, term in enumerate(spelled)}
         has = np.zeros((len(texts), len(spelled)), bool)
         for place, text in enumerate(texts):
             begins = with_ascii_digits(text[:GLANCED].casefold())
-            has[place] = [any(one in begins for one in spellings) for spellings in spelled.values()]
-        return cls(tuple(spelled), has, tuple(tuple(number[term] for term in some) for some in sought))
+            has[place] = [any(spelling in begins for spelling in spellings) for spellings in spelled.values()]
+        return cls(tuple(spelled), has, tuple(tuple(number[term] for term in terms) for terms in sought))
 
     def found(self, place: int) -> list[str]:
         """The terms of one text."""

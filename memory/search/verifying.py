@@ -57,7 +57,7 @@ def state_of(user_id: str, using: str, maker: Maker) -> State:
             seen.add(place)
     gone = tuple(identity for place, identity in enumerate(corpus.ids) if place not in seen)
     stored = set(SearchSegment.objects.using(using).filter(user_id=user_id).values_list("pk", flat=True))
-    unlisted = len(stored.difference(directory.ids, (one.id for one in directory.summaries)))
+    unlisted = len(stored.difference(directory.ids, (summary.id for summary in directory.summaries)))
     return State(len(seen), unindexed, gone, unlisted, is_outdated(directory, maker))
 
 

@@ -45,17 +45,17 @@ class Vocabulary(Sequence[str]):
         return cls(encoded, (ends[:-1] + 1).astype(np.int32), (hashes[order], order))
 
     @classmethod
-    def merged(cls, some: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int32]]]:
+    def merged(cls, vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int32]]]:
         """The terms of all, each once, in the order of first occurrence; and the new places of those of each."""
-        hashes = np.concatenate([one._by_place for one in some])
+        hashes = np.concatenate([vocabulary._by_place for vocabulary in vocabularies])
         known, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
         order = np.argsort(first)
         places = np.empty(len(order), np.int32)
         places[order] = np.arange(len(order), dtype=np.int32)
         is_first = np.zeros(len(hashes), bool)
         is_first[first] = True
-        text, starts = _chosen(some, is_first)
-        edges = np.cumsum([0, *map(len, some)])
+        text, starts = _chosen(vocabularies, is_first)
+        edges = np.cumsum([0, *map(len, vocabularies)])
         moved = places[inverse.reshape(-1)]
         return cls(text, starts, (known, places)), np.split(moved, edges[1:-1])
 
@@ -101,7 +101,7 @@ class Vocabulary(Sequence[str]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return tuple(self[one] for one in range(*place.indices(len(self))))
+            return tuple(self[term_place] for term_place in range(*place.indices(len(self))))
         start = int(self.starts[place])
         return self.text[start : self.text.index(END, start)].decode(errors="surrogatepass")
 
@@ -129,9 +129,9 @@ class Vocabulary(Sequence[str]):
         return found
 
 
-def _chosen(some: Sequence[Vocabulary], mask: NDArray[np.bool_]) -> tuple[bytes, _Starts]:
+def _chosen(vocabularies: Sequence[Vocabulary], mask: NDArray[np.bool_]) -> tuple[bytes, _Starts]:
     """The text and the starts of some of the terms of all."""
-    lengths = np.concatenate([one.lengths for one in some])
-    letters = np.concatenate([np.frombuffer(one.text, np.uint8)[1:] for one in some])
+    lengths = np.concatenate([vocabulary.lengths for vocabulary in vocabularies])
+    letters = np.concatenate([np.frombuffer(vocabulary.text, np.uint8)[1:] for vocabulary in vocabularies])
     text = END + letters[np.repeat(mask, lengths)].tobytes()
     return text, (np.cumsum(lengths[mask]) - lengths[mask] + 1).astype(np.int32)

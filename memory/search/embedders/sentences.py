@@ -75,7 +75,7 @@ class _Known(NamedTuple):
     def most_used(self, count: int, space: int) -> _Known:
         """The `count` tokens that were used most, with space for the rows of so many tokens."""
         found = _Known.none(space)
-        kept = sorted(self.places.items(), key=lambda one: -self.uses[one[1]])[:count]
+        kept = sorted(self.places.items(), key=lambda token: -self.uses[token[1]])[:count]
         found.rows[1 : 1 + len(kept)] = self.rows[[place for _, place in kept]]
         found.uses[1 : 1 + len(kept)] = self.uses[[place for _, place in kept]] // 2
         found.places.update({token: place for place, (token, _) in enumerate(kept, 1)})

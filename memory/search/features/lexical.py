@@ -42,8 +42,8 @@ def _gain(view: View, around: Integers, counts: Floats) -> Floats:
     k1, b = SHORT
     own, *lenders = counts / (1 - b + b * view.corpus.lengths[around] / max(1.0, view.corpus.mean_length))[..., None]
     before = lenders[list(LENT).index(-1)]
-    lent = sum(share * some for share, some in zip(LENT.values(), lenders, strict=True))
+    lent = sum(share * counts for share, counts in zip(LENT.values(), lenders, strict=True))
     lent = lent + LENT_BY_A_QUESTION * before * view.asked_before[:, None]
-    alone, together = ((some * (k1 + 1) / (some + k1)) @ view.words.rarity for some in (own, own + lent))
+    alone, together = ((counts * (k1 + 1) / (counts + k1)) @ view.words.rarity for counts in (own, own + lent))
     gain: Floats = together - alone
     return gain

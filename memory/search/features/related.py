@@ -31,7 +31,7 @@ def related_features(view: View) -> dict[str, Floats]:
     known = set(view.terms)
     for word in words(question.text):
         if len(sought) < MOST_ASKED and (
-            stems := [one for one in index_terms(word, question.language) if one in known]
+            stems := [stem for stem in index_terms(word, question.language) if stem in known]
         ):
             sought[word] = stems
     if not sought or not len(view.places):

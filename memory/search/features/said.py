@@ -18,7 +18,7 @@ SAID = (
 def said_features(view: View) -> dict[str, Floats]:
     """The features in `SAID`, each of shape (candidates,)."""
     corpus, places, text = view.corpus, view.places, view.question.text
-    role = np.array([corpus.roles.index(one) if one in corpus.roles else -1 for one in ("user", "tool", "system")])
+    role = np.array([corpus.roles.index(name) if name in corpus.roles else -1 for name in ("user", "tool", "system")])
     user = (corpus.role[places] == role[0]).astype(np.float64)
     speaker = corpus.speaker[places]
     asker = view.question.asker
@@ -27,7 +27,7 @@ def said_features(view: View) -> dict[str, Floats]:
     late = corpus.lateness[places].astype(np.float64)
     dates = np.zeros(len(places))
     if view.dates:
-        times = [np.datetime64(int(one), "us").astype(object) for one in corpus.time[places]]
+        times = [np.datetime64(int(microseconds), "us").astype(object) for microseconds in corpus.time[places]]
         dates = np.array([float(any(date.has(time) for date in view.dates)) for time in times])
     return {
         "user": user,

@@ -48,7 +48,7 @@ def vector_features(view: View) -> dict[str, Floats]:
     for name, cosine, toward_it in zip(("", "_content"), cosines, projected, strict=True):
         centred = _divided(toward_it, apart, 1e-3)
         in_context = cosine[own] + sum(
-            np.float32(share) * cosine[some] for share, some in zip(CONTEXT, earlier, strict=True)
+            np.float32(share) * cosine[rows] for share, rows in zip(CONTEXT, earlier, strict=True)
         )
         best = np.full(len(corpus.sessions), -1.0)
         np.maximum.at(best, session, centred[own])
@@ -92,8 +92,8 @@ class _Near:
         mixed, first = self._of(own, 1), self._of(earlier[0], WITH_BEFORE)
         first += mixed
         pair = _squares(first)
-        for share, some in zip(CONTEXT, earlier, strict=True):
-            mixed += self._of(some, share)
+        for share, rows in zip(CONTEXT, earlier, strict=True):
+            mixed += self._of(rows, share)
         return np.sqrt(_squares(mixed)), np.sqrt(pair)
 
     def _of(self, places: Places, share: float) -> Vectors:
