@@ -115,8 +115,12 @@ def shapes(view: View) -> Floats:
 
 
 def weights(view: View) -> Floats:
-    """The weight of each feature for this question and memory: others if there are only words to compare."""
-    mixed: Floats = shapes(view) @ (_TABLE if view.has_vectors else _BY_WORDS)
+    """The weight of each feature for this question and memory: others if there are only words to compare.
+
+    Those for words as typed into a search box are the same then: by them the turn that has the words comes first.
+    """
+    is_by_meaning = 1.0 if view.has_vectors else view.brief
+    mixed: Floats = shapes(view) @ (is_by_meaning * _TABLE + (1.0 - is_by_meaning) * _BY_WORDS)
     return mixed
 
 

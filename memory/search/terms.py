@@ -18,7 +18,7 @@ import Stemmer
 from . import cistem
 from .base_forms import BASE_FORMS
 
-VERSION = 4
+VERSION = 5
 # A longer run of letters is not a word (a key, a hash); it is truncated, so its beginning is still found.
 MAX_TERM_CHARACTERS = 40
 # Values of `array_contains_any`: https://firebase.google.com/docs/firestore/query-data/queries#limits_on_or_queries
@@ -42,6 +42,16 @@ _CLITIC = re.compile(r"'(?:s|ll|re|ve|d|m)$")
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc", "'"))
 
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
+
+# Flags are pairs; modifiers of skin, variation selectors and joiners are left out.
+_EMOJI = re.compile("[\U0001f1e6-\U0001f1ff]{2}|[\u2600-\u27bf\u2b50\u2b55\U0001f300-\U0001f3fa\U0001f400-\U0001faff]")
+# Digits in groups: a telephone number, and a number with separators of thousands.
+_GROUPED = re.compile(
+    r"(?<![\w:])(?<!\d[ ().\-/])\(?[0-9][0-9 ().\-/]{5,22}[0-9](?!:|[ ().\-/]?\w)"
+    r"|(?<![\w,.'])[0-9]{1,3}(?:[,.'\u202f][0-9]{3})+(?!\w)"
+)
+_MAY_BE_GROUPED = re.compile(r"[0-9]\W+[0-9]")  # faster to look for
+_MOST_GROUPED = 15  # digits
 
 _stemmers = threading.local()
 
@@ -98,7 +108,8 @@ _terms_of = lru_cache(maxsize=5_000)(_new_terms_of)
 def index_terms(text: str, language: str = "english") -> list[str]:
     """The terms of a text in the index: `terms`, and each Chinese character by itself. Any language may be named.
 
-    Many Chinese words are one character, and pairs cross the borders of words.
+    Many Chinese words are one character, and pairs cross the borders of words. Emoji are terms, and so are numbers
+    without what separates their digits: 447700900123 for "+44 7700 900123", 1250 for "1,250".
     """
     found: list[str] = []
     for word in words(text):
@@ -106,7 +117,17 @@ def index_terms(text: str, language: str = "english") -> list[str]:
         found += _terms_of(word, language) if known else _new_terms_of(word, language)
         if _is_unspaced(word):
             found += _HAN.findall(word) if len(word) > 1 else ()
-    return found
+    return [*found, *_grouped(text), *(() if text.isascii() else _EMOJI.findall(text))]
+
+
+def _grouped(text: str) -> list[str]:
+    """Numbers whose digits are in groups, without separators."""
+    text = with_ascii_digits(text)
+    if _MAY_BE_GROUPED.search(text) is None:
+        return []
+    runs = [match.group() for match in _GROUPED.finditer(text)]
+    joined = ["".join(filter(str.isdigit, run)) for run in runs]
+    return [number for number, run in zip(joined, runs, strict=True) if len(number) <= _MOST_GROUPED and number != run]
 
 
 def query_terms(text: str, language: str = "english", most: int = MAX_QUERY_TERMS) -> list[str]:

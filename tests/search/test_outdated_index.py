@@ -45,7 +45,7 @@ def write(*texts: str) -> list[MemoryItem]:
 
 @pytest.fixture
 def outdated(monkeypatch: pytest.MonkeyPatch) -> list[MemoryItem]:
-    """An index of the rules before these, which left other digits as they were."""
+    """An index of earlier rules, which left other digits as they were."""
     items = write(ANSWER, ARABIC, *(f"A note about the island, number {number}." for number in range(20)))
     with monkeypatch.context() as earlier:
         earlier.setattr(terms, "with_ascii_digits", lambda text: text)
