@@ -185,10 +185,19 @@ def test_conflicts_are_updated(two: tuple[Seat, Seat]) -> None:
         Seat.objects.bulk_create(
             [seat("g", code="x", email="e")], update_conflicts=True, unique_fields=["code"], update_fields=["email"]
         )
-    with pytest.raises(IntegrityError, match="not among the unique_fields"):
+    with pytest.raises(IntegrityError, match=r"engine_seat\.row, engine_seat\.number, .*not among the unique_fields"):
         Seat.objects.bulk_create(
             [seat("g", row=1, number=2)], update_conflicts=True, unique_fields=["code"], update_fields=["email"]
         )
+    with pytest.raises(IntegrityError, match=r"engine_seat\.id, .*not among the unique_fields"):
+        Seat.objects.bulk_create(
+            [seat("b", code="z")], update_conflicts=True, unique_fields=["code"], update_fields=["email"]
+        )
+    # Of two constraints, that of the unique fields decides.
+    Seat.objects.bulk_create(
+        [seat("b", code="x", email="h")], update_conflicts=True, unique_fields=["code"], update_fields=["email"]
+    )
+    assert dict(Seat.objects.values_list("pk", "email")).items() >= {"a": "h", "b": "e"}.items()
     with pytest.raises(OperationalError, match="ON CONFLICT clause does not match"):
         Seat.objects.bulk_create([seat("g")], update_conflicts=True, unique_fields=["email"], update_fields=["slot"])
 

@@ -78,8 +78,18 @@ class Upsert:
         for claim, change in zip(wanted, changes, strict=True):
             if claim is None or claim.id not in found:
                 others = [part for part in parts(change) if isinstance(part, Create) and part is not claim]
-                raise IntegrityError(f"{others[0].refusal}, which is not among the unique_fields of bulk_create")
+                refusal = self.taken(others).refusal
+                raise IntegrityError(f"{refusal}, which is not among the unique_fields of bulk_create")
         return [found[claim.id] for claim in wanted if claim is not None]
+
+    def taken(self, claims: Sequence[Create]) -> Create:
+        """The first of a row and its markers that exists; the first if none does any more."""
+        table = self.query.get_meta().db_table
+        ids = tuple(claim.id for claim in claims if claim.collection == table)
+        rows = {id for (id,) in self.connection.plan_cursor().run(Get(table, ids, (DOCUMENT_ID,)))} if ids else set()
+        stored = self.markers.stored([claim.id for claim in claims if claim.collection != table])
+        exist = [claim for claim in claims if claim.id in (rows if claim.collection == table else stored)]
+        return (exist or list(claims))[0]
 
     def update_existing(self, updates: dict[str, Update]) -> None:
         """Updates rows by document id. Rows that do not exist any more are skipped.
