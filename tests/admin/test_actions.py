@@ -225,3 +225,20 @@ def test_deletion_above_the_limit_is_rejected(superuser: Client, url: Url) -> No
     )
     assert f"Successfully deleted {MAX_DELETE_COUNT} memory items" in confirmed.content.decode()
     assert not MemoryItem.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_deleting_an_item_corrects_the_times_of_its_session(
+    superuser: Client, url: Url, make_item: Callable[..., MemoryItem], way: str
+) -> None:
+    """Of the newest and of the oldest one; a session whose last item is deleted keeps its times."""
+    times = [NOON + timedelta(hours=number) for number in range(3)]
+    for name, time in zip("abc", times, strict=True):
+        make_item(id=name, session_id="s", timestamp=time)
+    for gone, expected in (("c", (times[0], times[1])), ("a", (times[1], times[1])), ("b", (times[1], times[1]))):
+        page = url("memoryitem", "delete", gone) if way == "page" else url("memoryitem")
+        chosen = {} if way == "page" else {"action": "delete_selected", "_selected_action": [gone]}
+        assert superuser.post(page, {**chosen, "post": "yes"}).status_code == 302
+        assert not MemoryItem.all_objects.filter(pk=gone).exists()
+        session = UserSession.objects.get()
+        assert (session.started_at, session.last_activity) == expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -266,6 +266,28 @@ def test_deleting_a_session_deletes_its_items(ada: APIClient, make_item: Callabl
     assert ada.delete("/api/sessions/ada:a/").status_code == 204
     assert sorted(UserSession.objects.values_list("pk", flat=True)) == ["ada:b", "bob:a"]
     assert MemoryItem.all_objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda client, pk: client.delete(f"{ITEMS}{pk}/"),
+        lambda client, pk: client.post(f"{ITEMS}bulk/delete/", {"ids": [pk, "none"]}, format="json"),
+    ],
+    ids=["one", "bulk"],
+)
+def test_deleting_an_item_corrects_the_times_of_its_session(
+    ada: APIClient, make_item: Callable[..., MemoryItem], delete: Callable[[APIClient, str], Any]
+) -> None:
+    """They are those of the items that are left; a session whose last item is deleted keeps them."""
+    times = [timezone.now().replace(microsecond=0) + timedelta(hours=number) for number in range(3)]
+    for name, time in zip("abc", times, strict=True):
+        make_item(id=name, session_id="s", timestamp=time)
+    for gone, expected in (("c", times[:2]), ("a", [times[1], times[1]]), ("b", [times[1], times[1]])):
+        assert delete(ada, gone).status_code < 300
+        session = ada.get("/api/sessions/ada:s/").json()
+        assert [datetime.fromisoformat(session[name]) for name in ("started_at", "last_activity")] == expected
+    assert ada.get("/api/sessions/ada:s/history/").json()["results"] == []
 
 
 def test_history_is_newest_first_and_paginated(ada: APIClient, make_item: Callable[..., MemoryItem]) -> None:

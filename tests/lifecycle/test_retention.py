@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from memory.history import recent
-from memory.models import AgentData, MemoryItem
+from memory.models import AgentData, MemoryItem, UserSession
 from memory.retention import InvalidPolicy, Policy, parse, policies_of
 from memory.stores import FirestoreMemoryManager
 
@@ -130,6 +130,21 @@ def test_conditions(make_item: Callable[..., MemoryItem], retain: Callable[..., 
     call_command("memory_purge", stdout=StringIO())
     assert names() == kept
     assert set(MemoryItem.all_objects.values_list("pk", flat=True)) == kept
+
+
+@database
+@pytest.mark.parametrize("policy", [{"item_type": "note", "age": DAY}, {"item_type": "note", "count": 1}])
+def test_a_purge_corrects_the_times_of_sessions(
+    make_item: Callable[..., MemoryItem], retain: Callable[..., None], policy: Any
+) -> None:
+    """Of those whose first item a policy covers."""
+    times = [timezone.now().replace(microsecond=0) - number * DAY for number in (5, 3, 0)]
+    for time, item_type in zip(times, ("note", "message", "note"), strict=True):
+        make_item(session_id="s", item_type=item_type, timestamp=time)
+    retain(policy)
+    call_command("memory_purge", stdout=StringIO())
+    session = UserSession.objects.get()
+    assert (session.started_at, session.last_activity) == (times[1], times[2])
 
 
 @database
