@@ -140,6 +140,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--cache", type=int, default=256, help="SEARCH_CACHE_BYTES in MiB")
+    parser.add_argument(
+        "--account", metavar="FILE", help="append what the memory consists of: benchmarks.worker_account"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="memory-") as folder, RedisServer() as redis:
         env = {
@@ -149,6 +152,7 @@ def main() -> int:
             "DJANGO_SETTINGS_MODULE": "benchmarks.worker_settings",
             "SEARCH_CACHE_BYTES": str(given.cache * MEGABYTE),
             "GUNICORN_CMD_ARGS": "--max-requests 0",
+            **({"WORKER_ACCOUNT": str(Path(given.account).resolve())} if given.account else {}),
         }
         token = prepare(env)
         with served(env, 1) as (port, master):
