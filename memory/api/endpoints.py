@@ -132,9 +132,10 @@ class UnknownPathView(Uncached):
 
 def parameter_errors(request: Request, known: frozenset[str]) -> Iterator[tuple[str, list[ErrorDetail]]]:
     """The errors of unknown, empty and repeated query parameters."""
+    choice = f"There are: {', '.join(sorted(known))}." if known else "There are none here."
     for name, values in request.query_params.lists():
         if name not in known:
-            yield printable(name), [ErrorDetail("Unknown parameter.", code="unknown")]
+            yield printable(name), [ErrorDetail(f"Unknown parameter. {choice}", code="unknown")]
         elif len(values) > 1:
             yield name, [ErrorDetail("This parameter must not be repeated.", code="repeated")]
         elif not values[0]:

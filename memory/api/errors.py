@@ -297,14 +297,33 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     # DRF's handler sets headers and rolls back. It returns None only for exceptions other than APIException.
     response = cast(Response, drf_exception_handler(known, context))
     response.data = error_body(known)
+    if isinstance(known, exceptions.MethodNotAllowed):
+        response.data["error"]["message"] += f" Allowed: {', '.join(_methods_of(context.get('view')))}."
     if isinstance(known, MissingIndex) and known.definition and _is_staff(context.get("request")):
         fields = response.data["error"]["fields"]
         fields["index"] = [{"code": known.default_code, "message": json.dumps(known.definition)}]
     return response
 
 
+def _methods_of(view: Any) -> list[str]:
+    return [name for name in getattr(view, "allowed_methods", ()) if name not in ("HEAD", "OPTIONS")]
+
+
 def _is_staff(request: Any) -> bool:
     return bool(getattr(getattr(request, "user", None), "is_staff", False))
+
+
+# What to send instead, by the class of an error whose message does not say it.
+ADVICE: tuple[tuple[type[APIException], str], ...] = (
+    (exceptions.NotAuthenticated, " Send the header 'Authorization: Token <token>'."),
+    (exceptions.UnsupportedMediaType, " Send JSON with the header 'Content-Type: application/json'."),
+    (exceptions.NotAcceptable, " The API answers with application/json."),
+)
+
+
+def advice_on(error: APIException) -> str:
+    """A sentence that follows the error's message, or nothing."""
+    return next((advice for kind, advice in ADVICE if isinstance(error, kind)), "")
 
 
 def error_body(error: APIException) -> dict[str, Any]:
@@ -316,7 +335,8 @@ def error_body(error: APIException) -> dict[str, Any]:
     if isinstance(error, OutcomeUnknown):
         ids = [{"code": found["code"], "message": pk} for pk in islice(error.ids, MAX_PROBLEMS)]
         return _body(found["code"], found["message"], {"id": ids} if ids else {})
-    return _body(found["code"], found["message"], {BODY: [found]} if isinstance(error, BodyError) else {})
+    fields = {BODY: [found]} if isinstance(error, BodyError) else {}
+    return _body(found["code"], found["message"] + advice_on(error), fields)
 
 
 def problem(detail: ErrorDetail) -> Problem:

@@ -15,7 +15,7 @@ from django.http import Http404
 from django_filters.utils import translate_validation
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -424,6 +424,13 @@ class UserSessionViewSet(RecordViewSet):
         super().initial(request, *args, **kwargs)
         if self.action in ("update", "partial_update", "destroy") and preconditions(request):
             self.cached = history.session_by_id(self.valid_pk())
+
+    def valid_pk(self) -> str:
+        """As the base. A session's `session_id` alone is no id, and the error says so."""
+        pk = super().valid_pk()
+        if ":" not in pk:
+            raise NotFound("Not found. The id of a session is user_id:session_id, such as ada:chat-1.")
+        return pk
 
     def tags_of(self, record: Any) -> list[str]:
         """As the base, and that of the cached session, whose last activity may be ahead of the row's by a minute."""

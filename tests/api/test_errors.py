@@ -268,3 +268,48 @@ def test_forged_host_is_a_bad_request(rf: RequestFactory, ada: APIClient) -> Non
     """Links are built from the Host header, so unknown hosts are rejected in the error format."""
     response = ada.get(ITEMS, HTTP_HOST="evil.example")
     assert response.status_code == 400
+
+
+ADVICE: dict[str, tuple[dict[str, Any], str, str]] = {
+    "an unknown field": ({"method": "POST", "json": {"item_type": "m", "text": "a"}}, ITEMS, "session_id, timestamp"),
+    "a list": ({"method": "POST", "json": [{"item_type": "m"}]}, ITEMS, "an object with item_type, but got a list"),
+    "a list of many": ({"method": "POST", "json": []}, f"{ITEMS}bulk/", "an object with items, but got a list"),
+    "a text among many": ({"method": "POST", "json": {"items": ["a"]}}, f"{ITEMS}bulk/", "but got a string"),
+    "an unknown parameter": ({}, f"{ITEMS}?user=ada", "There are: as_of, cursor"),
+    "a parameter of nothing": ({}, f"{ITEMS}a/?user=ada", "none here"),
+    "another question": ({}, f"{ITEMS}search/?query=tea", "q, recency"),
+    "another method": ({"method": "DELETE"}, ITEMS, "Allowed: GET, POST."),
+    "another type": (
+        {"method": "POST", "data": "a=1", "type": "text/plain"},
+        ITEMS,
+        "'Content-Type: application/json'",
+    ),
+    "another answer": ({"accept": "text/html"}, ITEMS, "application/json"),
+    "a session's session_id": ({}, "/api/sessions/monday/history/", "user_id:session_id"),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_the_message_says_what_to_send(ada: APIClient, case: str) -> None:
+    """To a program's author, who made the usual mistakes."""
+    sent, path, advice = ADVICE[case]
+    body = json.dumps(sent["json"]) if "json" in sent else sent.get("data", "")
+    response = ada.generic(
+        sent.get("method", "GET"),
+        path,
+        body,
+        content_type=sent.get("type", "application/json"),
+        headers={"Accept": sent.get("accept", "*/*")},
+    )
+    assert 400 <= response.status_code < 500
+    assert advice in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "header", [{}, {"X-API-Key": "mem_a"}, {"Authorization": "mem_a"}, {"Authorization": "Basic a"}]
+)
+def test_a_request_without_a_token_is_told_the_header(header: dict[str, str]) -> None:
+    """Also if the token is in another one, or without its scheme."""
+    response = APIClient().get(ITEMS, headers=header)
+    assert response.status_code == 401
+    assert "'Authorization: Token <token>'" in response.json()["error"]["message"]

@@ -11,6 +11,7 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import SkipField
+from rest_framework.settings import api_settings
 
 from ...fields import AnyJSONField, VectorField
 from ...fields import MapField as MapModelField
@@ -20,7 +21,7 @@ from ..permissions import principal
 
 AnyField: TypeAlias = serializers.Field[Any, Any, Any, Any]
 
-UNKNOWN = "This field does not exist or is read-only."
+JSON_TYPES: dict[type, str] = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -28,10 +29,11 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """Validate; unknown fields are reported with all other errors."""
-        names = filter(self._is_unknown, data if isinstance(data, Mapping) else ())
-        unknown = {
-            printable(name): [ErrorDetail(UNKNOWN, code="unknown")] for name in itertools.islice(names, MAX_PROBLEMS)
-        }
+        if not isinstance(data, Mapping):
+            raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [self._not_an_object(data)]})
+        found = list(itertools.islice(filter(self._is_unknown, data), MAX_PROBLEMS))
+        problem = self._unknown() if found else None
+        unknown = {printable(name): [problem] for name in found}
         try:
             values = super().to_internal_value(data)
         except ValidationError as error:
@@ -44,6 +46,15 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def _is_unknown(self, name: str) -> bool:
         return name not in self.fields or self.fields[name].read_only
+
+    def _unknown(self) -> ErrorDetail:
+        names = ", ".join(name for name, field in self.fields.items() if not field.read_only)
+        return ErrorDetail(f"This field does not exist. There are: {names}.", code="unknown")
+
+    def _not_an_object(self, data: Any) -> ErrorDetail:
+        required = ", ".join(name for name, field in self.fields.items() if field.required)
+        wanted = f"an object with {required}" if required else "an object"
+        return ErrorDetail(f"Expected {wanted}, but got {JSON_TYPES.get(type(data), 'another value')}.", code="invalid")
 
 
 class OwnedSerializer(StrictSerializer):
