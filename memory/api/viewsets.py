@@ -256,12 +256,14 @@ class RecordViewSet(
             instance.delete()
 
 
+# `queryset` is for the schema's generator. `objects` would read `MEMORY`, at the import: before the system checks can
+# report a wrong value.
 class MemoryItemViewSet(BulkMixin, RecordViewSet):
     """The viewset of memory items."""
 
     collection = "memory-items"
     model = MemoryItem
-    queryset = MemoryItem.objects.none()
+    queryset = MemoryItem.all_objects.none()
     serializer_class = serializers.MemoryItemSerializer
     replacement_class = serializers.MemoryItemReplacement
     bulk_class = serializers.MemoryItemBulkSerializer
@@ -396,7 +398,7 @@ class AgentDataViewSet(BulkMixin, RecordViewSet):
 
     collection = "agent-data"
     model = AgentData
-    queryset = AgentData.objects.none()
+    queryset = AgentData.all_objects.none()
     serializer_class = serializers.AgentDataSerializer
     replacement_class = serializers.AgentDataReplacement
     bulk_class = serializers.AgentDataBulkSerializer

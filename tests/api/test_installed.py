@@ -73,6 +73,14 @@ print(json.dumps({
 }))
 """
 
+CHECKED = (
+    PROJECT.partition("from django.contrib.auth")[0]
+    + """
+from django.core.checks import run_checks
+print(*(found.id for found in run_checks()))
+"""
+)
+
 OTHER_SETTINGS = {
     "REST_FRAMEWORK": {
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
@@ -117,3 +125,18 @@ def test_api_does_not_depend_on_the_projects_settings(settings: dict[str, Any]) 
     assert result["pages"] == [200, 200]
     assert result["schema"][:2] == [200, "Orchestra memory"]
     assert "/deep/down/memory-items/bulk/" in result["schema"][2]
+
+
+@pytest.mark.parametrize(("memory", "check"), [(["a"], "memory.E001"), ({"RETENTION": [{"days": 3}]}, "memory.E018")])
+def test_wrong_settings_are_reported_by_checks(memory: Any, check: str) -> None:
+    """With the API's URLs, whose modules are imported before the checks run."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHECKED, json.dumps({"MEMORY": memory})],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert check in run.stdout.split()
