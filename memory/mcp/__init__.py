@@ -3,3 +3,7 @@
 `views` (Streamable HTTP) or `stdio` -> `protocol` (which message it is) -> `server` (methods) -> `tools`, `resources`.
 `tools` is the table of tools with their schemas, `calls` is what they do.
 """
+
+from ..extras import require
+
+require("The MCP server", "api")

@@ -148,6 +148,24 @@ for use in (
 ):
     print(error_of(use))
 """
+ENTRIES = """
+import importlib
+from pathlib import Path
+
+import memory
+
+root = Path(memory.__file__).parent
+entries = ["memory.api.urls", "memory.health", "memory.mcp.urls", "memory.usage", "memory.routers"]
+for file in root.glob("**/management/commands/[a-z]*.py"):
+    entries.append(".".join(file.relative_to(root.parent).with_suffix("").parts))
+for entry in entries:
+    try:
+        importlib.import_module(entry)
+    except Exception as error:
+        print(entry, type(error).__name__, error)
+    else:
+        print(entry, "imported")
+"""
 PARTS = (
     ("Search", "search"),
     ("Search", "search"),
@@ -196,6 +214,15 @@ def test_a_missing_extra_is_named() -> None:
     done = run(without(*MODULES), ERRORS, firestore=True)
     wanted = [f'MissingExtra: {part} needs an extra: pip install "orchestra-memory[{extra}]".' for part, extra in PARTS]
     assert done.stdout.splitlines() == wanted, done.stderr[-2000:]
+
+
+def test_every_entry_names_its_extra() -> None:
+    """Commands and URLs are imported, or say which extra they need. None fails with the name of a module."""
+    done = run(without(*MODULES), ENTRIES)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert len(found) > 20
+    assert {what for _, what, *_ in found} == {"imported", "MissingExtra"}, done.stdout
 
 
 def test_the_check_names_extras_of_settings() -> None:
