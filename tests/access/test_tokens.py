@@ -213,6 +213,7 @@ def test_the_command_issues_lists_and_revokes(client: Client, make_user: Callabl
         ("revoke",),
         ("revoke", "mem_none"),
         ("revoke", "--user", "nobody"),
+        ("create", "ada", "--owner", ""),
         ("create", "ada", "--days", "-1"),
         ("create", "ada", "--days", "999999999"),
         ("create", "ada", "--days", "999999999999999"),

@@ -352,3 +352,17 @@ def test_an_encryption_goes_on_without_the_erased(settings: Any, make_item: Call
     call_command("memory_encrypt", stdout=out)
     assert list(DataKey.objects.values_list("user_id", flat=True)) == [BOB]
     assert out.getvalue().startswith("1 ")
+
+
+def test_nothing_is_erased_without_an_answer_or_a_place_for_the_receipt(
+    make_item: Callable[..., MemoryItem], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command says so before it erases: at the end the receipt would be lost. Scheduled jobs have no terminal."""
+    make_item(user_id="ada")
+    monkeypatch.setattr("sys.stdin", StringIO())
+    for place, problem in ((tmp_path / "none" / "r.json", "cannot be written"), (tmp_path, "cannot be written")):
+        with pytest.raises(CommandError, match=problem):
+            call_command("memory_erase", "ada", "--no-input", "--receipt", str(place))
+    with pytest.raises(CommandError, match="--no-input"):
+        call_command("memory_erase", "ada", "--receipt", str(tmp_path / "r.json"))
+    assert MemoryItem.objects.for_user("ada").count() == 1

@@ -123,10 +123,17 @@ def test_the_command_measures_recall(tmp_path: Path) -> None:
     assert headings == ["questions", "oblique", "plain", "by"]
 
 
+@pytest.mark.django_db(databases=["default", "memory"])
+def test_the_command_says_that_there_is_no_feedback() -> None:
+    """And where it is given."""
+    with pytest.raises(CommandError, match="search page"):
+        call_command("memory_evaluate", "--feedback")
+
+
 def test_the_command_reports_errors(tmp_path: Path) -> None:
     """A missing file, no questions, an invalid embedder."""
     file = tmp_path / "set.json"
-    with pytest.raises(CommandError, match=r"set\.json"):
+    with pytest.raises(CommandError, match=r"set\.json: No such file or directory\."):
         call_command("memory_evaluate", str(file))
     file.write_text(json.dumps(labelled(questions=[])))
     with pytest.raises(CommandError, match="no questions with evidence"):

@@ -43,8 +43,8 @@ class Command(AuditedCommand):
         cache = history.cache_of(using)
         if cache is None:
             raise CommandError(
-                "The conversation cache is not configured: MEMORY['CACHE'] must name a django-redis cache. In this "
-                "project, set REDIS_HOST or REDIS_URL."
+                "The conversation cache is not configured: MEMORY['CACHE'] must name a django-redis cache. See "
+                "docs/redis.md; the service reads REDIS_HOST or REDIS_URL."
             )
         try:
             if options["stats"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from argparse import ArgumentParser
 from datetime import timedelta
 from pathlib import Path
@@ -68,8 +69,11 @@ class Command(AuditedCommand):
         self._print_cost(costs.cost_of(user_id, scan=scan))
         if options["dry_run"]:
             return
-        if not options["no_input"] and input("Erase all of this? It cannot be undone. Type 'yes': ") != "yes":
-            raise CommandError("Nothing was erased.")
+        path = Path(options["receipt"] or f"erasure-{timezone.now():%Y%m%d-%H%M%S}.json")
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise CommandError(f"The receipt cannot be written to {path}. Nothing was erased.")
+        if not options["no_input"]:
+            self._confirm()
         seconds = erasure.settle_seconds(memory_settings.database)
         self.stdout.write(f"Erasing; this takes at least {seconds:.0f} s, until no write is under way.")
         done = erasure.erase(
@@ -81,11 +85,18 @@ class Command(AuditedCommand):
         )
         for table, count in done.counts.items():
             self.stdout.write(f"{table}: {count:,} erased")
-        path = Path(options["receipt"] or f"erasure-{timezone.now():%Y%m%d-%H%M%S}.json")
         path.write_text(done.receipt, encoding="utf-8")
         signed = "" if memory_settings.receipt_key else ", not signed: MEMORY['RECEIPT_KEY'] is not set"
         self.stdout.write(f"Receipt: {path}{signed}")
         self.stdout.write(f"Writes of this person are refused until {done.until.isoformat(timespec='seconds')}.")
+
+    def _confirm(self) -> None:
+        try:
+            answer = input("Erase all of this? It cannot be undone. Type 'yes': ")
+        except EOFError as error:
+            raise CommandError("Nothing was erased: nobody answered. Use --no-input.") from error
+        if answer != "yes":
+            raise CommandError("Nothing was erased.")
 
     def _print_cost(self, cost: costs.Cost) -> None:
         for table, count in cost.owned.items():

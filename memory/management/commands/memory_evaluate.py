@@ -107,7 +107,9 @@ class Command(AuditedCommand):
             )
         try:
             report = self._from_database(options) if options["database"] else self._from_memory(options)
-        except (OSError, UnicodeDecodeError, EvaluationError, EmbedderError) as error:
+        except OSError as error:
+            raise CommandError(f"{options['file']}: {error.strerror or error}.") from error
+        except (UnicodeDecodeError, EvaluationError, EmbedderError) as error:
             raise CommandError(f"{options['file'] or '--feedback'}: {error}") from error
         if options["json"]:
             self._show_json(report)
@@ -135,7 +137,7 @@ class Command(AuditedCommand):
 
     def _conversations(self, file: Path | None) -> list[Conversation]:
         """Read the file or the feedback; report skipped entries on stderr, up to MAX_REPORTED individually."""
-        text = json.dumps(labelled_data(memory_settings.database)) if file is None else file.read_text("utf-8-sig")
+        text = self._feedback() if file is None else file.read_text("utf-8-sig")
         conversations = read_conversations(text)
         left_out = [one for conversation in conversations for one in conversation.left_out]
         for one in left_out[:MAX_REPORTED]:
@@ -145,6 +147,12 @@ class Command(AuditedCommand):
         if not any(label.evidence for one in conversations for label in one.labels):
             raise EvaluationError("The conversations have no questions with evidence.")
         return conversations
+
+    def _feedback(self) -> str:
+        data = labelled_data(memory_settings.database)
+        if not data["conversations"]:
+            raise EvaluationError('Nobody has answered "Does it answer the question?" on the admin\'s search page yet.')
+        return json.dumps(data)
 
     def _measured(
         self,

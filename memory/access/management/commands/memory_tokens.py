@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from django.db import router
 from django.utils import timezone
 
 from memory.access import legacy
-from memory.access.models import DEFAULT_DAYS, SCOPES, AccessToken
+from memory.access.models import DEFAULT_DAYS, HINT_LENGTH, SCOPES, AccessToken
 from memory.lifecycle.commands import AuditedCommand
 from memory.limits import days
 
@@ -32,7 +32,7 @@ class Command(AuditedCommand):
         create.add_argument("username")
         create.add_argument("--name", default="", help="What the token is used for.")
         create.add_argument("--scope", action="append", choices=list(SCOPES), help="Repeatable; by default all.")
-        create.add_argument("--owner", default="", help="The only user id whose records the token reaches.")
+        create.add_argument("--owner", type=owner, default="", help="The only user id whose records the token reaches.")
         create.add_argument("--days", type=days, default=DEFAULT_DAYS, help="Days of validity; 0: it never expires.")
         listed = commands.add_parser("list", help="List tokens, without their secrets.")
         listed.add_argument("username", nargs="?")
@@ -101,6 +101,13 @@ class Command(AuditedCommand):
         self.stdout.write(f"{adopted} adopted")
 
 
+def owner(text: str) -> str:
+    """An owner id. Raises `ArgumentTypeError` for an empty one, such as a variable of a shell that is not set."""
+    if not text:
+        raise ArgumentTypeError("an owner id is not empty; without --owner the token reaches all that its user may")
+    return text
+
+
 def user_of(username: str) -> Any:
     """The user with this name. Raises `CommandError`."""
     model: Any = get_user_model()
@@ -115,5 +122,9 @@ def tokens_like(text: str) -> Any:
     found = AccessToken.objects.of_secret(text)
     keys = [found.pk] if found else list(AccessToken.objects.filter(hint=text).values_list("pk", flat=True)[:2])
     if len(keys) != 1:
-        raise CommandError("No token begins so." if not keys else "Several tokens begin so: use the admin.")
+        raise CommandError(
+            f"No token begins with exactly {text[:HINT_LENGTH]!r}: see memory_tokens list."
+            if not keys
+            else "Several tokens begin so: use the admin."
+        )
     return AccessToken.objects.filter(pk__in=keys)
