@@ -407,3 +407,39 @@ def test_words_are_not_broken(browse: Callable[..., Any], url: Url, make_item: A
         assert page.locator("#result_list .memory-name").count() >= 3 * len(words)
         assert page.evaluate(BROKEN_WORDS) == []
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+OVERLAPS = """
+() => {
+    const range = document.createRange();
+    range.selectNodeContents(document.querySelector("#content > h2"));
+    const buttons = [...document.querySelectorAll(".object-tools a")].map(button => button.getBoundingClientRect());
+    return [...range.getClientRects()].filter(line => buttons.some(button =>
+        line.left < button.right && button.left < line.right && line.top < button.bottom && button.top < line.bottom
+    )).length;
+}
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 800, 390])
+def test_a_long_title_leaves_room_for_buttons(browse: Callable[..., Any], records: None, url: Url, width: int) -> None:
+    """Above a conversation and the forms of a session and an item, whose names have 200 characters."""
+    session = UserSession.make_id("u" * 200, "w" * 200)
+    item = MemoryItem.objects.get(user_id="u" * 200)
+    pages = [url("usersession", page, session) for page in ("conversation", "change")]
+    pages.append(url("memoryitem", "change", item.pk))
+    with browse(width=width) as page:
+        for path in pages:
+            page.goto(path)
+            assert page.locator(".object-tools a").count() > 0
+            assert page.evaluate(OVERLAPS) == 0, path
+
+
+def test_errors_of_a_search_are_above_its_fields(browse: Callable[..., Any], superuser: Client) -> None:
+    """In a line of their own."""
+    with browse() as page:
+        page.goto("/admin/memory/memoryitem/search/?q=tea")
+        note, form = (page.locator(place).bounding_box() for place in (".memory-ask .errornote", ".memory-ask"))
+        assert note["width"] == form["width"]
+        heights = {page.locator(f"#memory-{name}").bounding_box()["height"] for name in ("user", "q", "least", "asker")}
+        assert len(heights) == 1

@@ -151,7 +151,7 @@ def test_erasure(superuser: Client, make_item: Callable[..., MemoryItem], monkey
     LogEntry.objects.log_actions(user.pk, MemoryItem.objects.filter(pk__in=["a0", "b"]), CHANGE, "changed")
     erase = f"{PEOPLE}ada/erase/"
     question = superuser.get(erase).content.decode()
-    assert "4 items, 1 sessions" in question
+    assert "items (4), sessions (1)" in question
     assert "6 records are deleted, and 2 of others are looked through" in question
     assert ("US dollars" in question) is (connections["memory"].vendor == "firestore")
     assert superuser.post(erase).headers["Location"] == erase
