@@ -90,7 +90,15 @@ class Record:
 
 def digest_of(text: str, secret: str | bytes | None = None) -> str:
     """The digest of an id or a name in the trail: to look for one, make its digest. `secret`: an old `SECRET_KEY`."""
-    return salted_hmac(SALT, text, secret=secret, algorithm="sha256").hexdigest()[:DIGEST_LENGTH]
+    return salted_hmac(SALT, storable(text), secret=secret, algorithm="sha256").hexdigest()[:DIGEST_LENGTH]
+
+
+def storable(text: str) -> str:
+    """The text with escapes for what no database, or not each, can store: lone surrogates and null characters.
+
+    A trail has what was asked for, too, if it was refused for these characters.
+    """
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def digests_of(text: str) -> list[str]:
@@ -127,10 +135,8 @@ def recorded(record: Record) -> Iterator[None]:
 def _shown(record: Record) -> dict[str, Any]:
     is_plain = memory_settings.audit_ids == "plain"
     ids = list(islice(dict.fromkeys(record.ids), MOST_IDS))
-    return {
-        "ids": ids if is_plain else [digest_of(one) for one in ids],
-        "principal": record.principal if is_plain or not record.principal else digest_of(record.principal),
-    }
+    show = storable if is_plain else digest_of
+    return {"ids": [show(one) for one in ids], "principal": show(record.principal) if record.principal else ""}
 
 
 def action_of(method: str, name: str) -> str:

@@ -6,6 +6,7 @@ Objects allow no other properties. A problem names the argument, never its value
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 from typing import Any, Final
 
 from django.utils.dateparse import parse_datetime
@@ -104,9 +105,9 @@ def has_type(value: object, kind: str) -> bool:
 
 
 def moment(value: str) -> Any:
-    """The aware datetime of RFC 3339; None for anything else."""
+    """The datetime of RFC 3339, in UTC; None for anything else, and for one outside of the years 1 to 9999 in UTC."""
     try:
         found = parse_datetime(value) if "T" in value.upper() else None
-    except ValueError:
+        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return found if found is not None and found.tzinfo is not None else None

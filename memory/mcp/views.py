@@ -151,5 +151,8 @@ def is_allowed_origin(request: Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None or origin in memory_settings.mcp_origins:
         return True
-    own = urlsplit(origin)
+    try:
+        own = urlsplit(origin)
+    except ValueError:  # brackets without an address
+        return False
     return own.scheme == request.scheme and own.netloc == request.get_host()

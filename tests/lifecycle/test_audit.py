@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from memory.access.models import AccessToken
 from memory.lifecycle import audit
 from memory.lifecycle.audit import action_of
 from memory.lifecycle.commands import AuditedCommand
+from memory.mcp.tools import TOOLS
 from memory.models import AppendOnlyError, AuditEntry, MemoryItem
 
 pytestmark = pytest.mark.django_db(databases=["default", "memory"], transaction=True)
@@ -182,6 +185,25 @@ def test_every_command_leaves_a_record(records: Callable[[], list[dict[str, Any]
     assert (second["action"], second["outcome"]) == ("erase", "failed")
 
 
+@pytest.mark.parametrize("value", ["\udcff", ["ada", "\udcff"], Path("\udcff")], ids=["text", "texts", "file"])
+def test_every_command_refuses_arguments_that_are_not_utf_8(
+    value: object, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """In one sentence, and with a record. Python decodes such bytes of the command line to lone surrogates."""
+    names = {name: app for name, app in get_commands().items() if app in ("memory", "memory.access")}
+    for name in names.keys() - UNRECORDED:
+        command = import_module(f"{names[name]}.management.commands.{name}").Command()
+        for option in ("user_id", "output"):
+            with pytest.raises(CommandError, match=f"^The argument '{option}' must be valid UTF-8.$"):
+                command.execute(**{option: value})
+            [record] = records()
+            assert (record["operation"], record["outcome"]) == (name, "failed")
+    with pytest.raises(CommandError, match="must be valid UTF-8"):
+        call_command("memory_erase", "\udcff")
+    with pytest.raises(CommandError, match="must be valid UTF-8"):
+        call_command("memory_tokens", "create", "\udcff")
+
+
 def test_every_tool_leaves_a_record(records: Callable[[], list[dict[str, Any]]]) -> None:
     """Whatever it answers: a call without arguments, which most refuse."""
     from memory.mcp import calls, protocol, server, tools
@@ -228,6 +250,33 @@ def test_calls_of_tools_name_what_they_are_about(
         assert record["ids"] == [audit.digest_of(one) for one in ids]
         assert (record["count"], record["outcome"]) == (count, "done")
         assert SECRET not in json.dumps(record)
+
+
+@pytest.mark.parametrize(("sink", "shown"), [("log", "plain"), ("log", "digests"), ("database", "plain")])
+def test_ids_that_cannot_be_stored_are_recorded(
+    client: Client, settings: Any, make_user: Callable[..., Any], sink: str, shown: str
+) -> None:
+    """A call that is refused for a lone surrogate or a null character is recorded, and answered as without a trail."""
+    settings.MEMORY = {**settings.MEMORY, "AUDIT": sink, "AUDIT_IDS": shown}
+    token = AccessToken.objects.issue(make_user("ada"))[1]
+    odd = "\ud800\0"
+    asked: list[tuple[str, dict[str, Any], int]] = [
+        ("resources/read", {"uri": f"memory://sessions/{odd}"}, 400),
+        *(
+            ("tools/call", {"name": name, "arguments": {"text": "x", "question": "x", argument: value}}, 200)
+            for name in TOOLS
+            for argument, value in (("id", odd), ("session_id", odd), ("ids", [odd]))
+        ),
+    ]
+    for method, params, status in asked:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        response = client.post(
+            "/mcp", body, content_type="application/json", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert response.status_code == status, (method, params, response.content)
+    if sink == "database":
+        assert AuditEntry.objects.count() == len(asked)
+        assert all(entry.ids == ["\\ud800\\x00"] for entry in AuditEntry.objects.all())
 
 
 def test_a_block_is_recorded(records: Callable[[], list[dict[str, Any]]]) -> None:

@@ -194,6 +194,9 @@ def test_there_is_no_metadata_of_oauth(ada: Mcp) -> None:
         ("http://evil.example", 403),
         ("null", 403),
         ("x", 403),
+        ("http://[", 403),
+        ("http://[::1", 403),
+        ("http://testserver\u2100", 403),
     ],
 )
 def test_pages_of_other_sites_are_refused(ada: Mcp, settings: Any, origin: str, status: int) -> None:
