@@ -151,7 +151,7 @@ class Changes:
 
 
 def _is_recent(item: Any, times: tuple[datetime, datetime] | None) -> bool:
-    return times is not None and times[0] <= item.timestamp < times[1] + TOUCH_AFTER
+    return times is not None and times[0] <= item.timestamp and item.timestamp - times[1] < TOUCH_AFTER
 
 
 def _operation(item: Any) -> Operation:

@@ -392,6 +392,20 @@ def test_a_sessions_time_follows_within_a_minute(filled: ConversationCache) -> N
     assert UserSession.objects.get().started_at == START - timedelta(seconds=5)
 
 
+def test_items_at_the_end_of_time_are_written_and_read(cache: ConversationCache) -> None:
+    """A cached session whose last activity is the last microsecond takes more of them."""
+    last = datetime.max.replace(tzinfo=UTC)
+    item(1, timestamp=last).save()
+    assert history.session("ada", "chat") is not None
+    assert len(read_history()) == 1
+    second = item(2, timestamp=last)
+    second.save()
+    MemoryItem.objects.bulk_create([item(3, timestamp=last)])
+    second.metadata = {"read": True}
+    second.save()
+    assert sorted(found["id"] for found in read_history()) == ["item-001", "item-002", "item-003"]
+
+
 def test_emptied_tables_empty_the_cache(filled: ConversationCache) -> None:
     """`flush` and `migrate` clear the cache."""
     call_command("flush", database="memory", interactive=False, verbosity=0)
