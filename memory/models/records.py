@@ -542,6 +542,13 @@ class UserSession(Document):
         ("session_id", "-last_activity"),
         ("user_id", "last_activity"),
         ("session_id", "last_activity"),
+        # Pages after the first one, which begin at a time and an id.
+        ("user_id", "-last_activity", "-id"),
+        ("user_id", "last_activity", "id"),
+        ("session_id", "-last_activity", "-id"),
+        ("session_id", "last_activity", "id"),
+        ("-last_activity", "-id"),
+        ("last_activity", "id"),
     )
 
     objects = UserSessionQuerySet.as_manager()

@@ -56,6 +56,11 @@ def stored() -> None:
         values: dict[str, Any] = {"metadata": {"ada": "blue"}, "timestamp": at}
         MemoryItem.objects.create(user_id="ada", session_id="ada", item_type="ada", persona_active="ada", **values)
         AgentData.objects.create(agent_id="ada", data_type="ada", **values)
+        # Two of another principal, whom an operator's lists have.
+        for user, session in (("ada", f"ada-{number}"), (f"eve-{number}", "ada")):
+            UserSession.objects.create(
+                id=UserSession.make_id(user, session), user_id=user, session_id=session, last_activity=at
+            )
     UserSession.objects.update(metadata={"ada": "blue"})
 
 

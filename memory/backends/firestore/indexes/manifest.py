@@ -5,7 +5,8 @@
 - An expiration field (by its name, `expiration` by default) gets a TTL policy. Each declared index gets a second one
   for queries that exclude expired documents, with the expiration field at the position that the planner needs.
 - `firestore_indexes` of a model are further lists of field names, as `Index.fields` has them, for Firestore alone. If
-  the model expires, they are for queries that exclude expired documents only.
+  the model expires, they are for queries that exclude expired documents only. Otherwise a primary key at the end is the
+  key's own field, by which queries of the next page compare: `Q(at__lt=...) | Q(pk__lt=...)`.
 - Django's own models get the indexes that its admin needs (`DJANGO_INDEXES`).
 - A vector field gets an index of its own, and one with each first field of another index, for searches among the rows
   of one owner. If the field has `searched_with` (fields that all its searches compare for equality), it gets one with
@@ -148,7 +149,7 @@ def _add_model(manifest: Manifest, model: type[models.Model], options: Options) 
         manifest.overrides.append({**override, "indexes": [dict(single) for single in AUTOMATIC]})
     for names in getattr(model, "firestore_indexes", ()):
         orders = _orders_of(model, names)
-        manifest.add([_declared_index(model, orders) if ttl is None else _unexpired_index(model, orders, ttl)])
+        manifest.add([_own_index(model, orders) if ttl is None else _unexpired_index(model, orders, ttl)])
     for name in getattr(model, "firestore_unindexed", ()):
         path = document_ids.field_path((str(meta.get_field(name).column),))  # type: ignore[union-attr]
         manifest.overrides.append({"collectionGroup": meta.db_table, "fieldPath": path, "indexes": []})
@@ -187,6 +188,11 @@ def _orders_of(model: type[models.Model], names: Iterable[str]) -> list[Order]:
 def _declared_index(model: type[models.Model], orders: Sequence[Order]) -> Definition | None:
     if len(orders) > 1 and orders[-1].ref.key and orders[-1].descending == orders[-2].descending:
         orders = orders[:-1]
+    return _own_index(model, orders)
+
+
+def _own_index(model: type[models.Model], orders: Sequence[Order]) -> Definition | None:
+    """The index with exactly these fields: a primary key at the end is the key's own field, not `__name__`."""
     fields = [sorted_field(document_ids.field_path(order.ref.path), order.descending) for order in orders]
     return definition(model._meta.db_table, fields) if len(fields) > 1 else None
 
