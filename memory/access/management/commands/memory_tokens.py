@@ -32,7 +32,7 @@ class Command(AuditedCommand):
         create.add_argument("username")
         create.add_argument("--name", default="", help="What the token is used for.")
         create.add_argument("--scope", action="append", choices=list(SCOPES), help="Repeatable; by default all.")
-        create.add_argument("--owner", type=owner, default="", help="The only user id whose records the token reaches.")
+        create.add_argument("--owner", type=owner, help="The only user id whose records the token reaches.")
         create.add_argument("--days", type=days, default=DEFAULT_DAYS, help="Days of validity; 0: it never expires.")
         listed = commands.add_parser("list", help="List tokens, without their secrets.")
         listed.add_argument("username", nargs="?")
@@ -60,7 +60,7 @@ class Command(AuditedCommand):
                 user_of(options["username"]),
                 options["scope"] or SCOPES,
                 name=options["name"],
-                owner=options["owner"],
+                owner=options["owner"] or "",
                 expires=expires,
             )
         except ValidationError as error:
