@@ -6,12 +6,16 @@ A run that decides about a change fails for that change alone. New examples are 
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from . import backends
 
 
 def load_profile() -> None:
-    """Let hypothesis have no deadline, since a machine may be busy, and repeat its examples if that is asked for."""
-    settings.register_profile("memory", deadline=None, derandomize=backends.required())
+    """Let hypothesis neither time its examples nor how they are made, since a machine may be busy.
+
+    Examples are repeated where every backend is required.
+    """
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("memory", deadline=None, suppress_health_check=slow, derandomize=backends.required())
     settings.load_profile("memory")

@@ -128,7 +128,7 @@ def chains(tree: Sequence[tuple[int | None, Any]]) -> list[list[str]]:
 
 
 @pytest.mark.django_db(databases=["default", "memory"])
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(trees(), st.randoms())
 def test_any_tree(tmp_path: Path, admin_client: Client, tree: list[tuple[int | None, Any]], random: Any) -> None:
     """Each chain keeps its order in the history (rows, store, admin), in the context of a search, in an export, and in
@@ -156,7 +156,7 @@ def test_any_tree(tmp_path: Path, admin_client: Client, tree: list[tuple[int | N
 
 
 @pytest.mark.django_db(databases=["default", "memory"])
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(CLOCKS, min_size=1, max_size=10), st.integers(1, 10), st.booleans())
 def test_any_list_that_grows(tmp_path: Path, clocks: list[Any], part: int, on_lines: bool) -> None:
     """Messages on lines or in an array keep their order, also where an earlier state of the file is imported."""

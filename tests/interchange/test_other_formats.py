@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from memory.interchange.entries import Empty, Entry, Reject, Removal
 from memory.interchange.formats.gemini import plain_text
@@ -347,7 +347,6 @@ def test_html() -> None:
 
 
 @given(JSON, JSON, JSON)
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_anything_can_stand_anywhere(content: Any, kind: Any, key: Any) -> None:
     """No content ends the import."""
     more = {"id": key, "uuid": key, "text": content, "created_at": kind, "timestamp": kind, "metadata": key}

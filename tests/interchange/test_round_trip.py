@@ -69,7 +69,7 @@ def export(*options: str) -> str:
     return out.getvalue()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(ITEMS, max_size=4, unique_by=lambda values: values["id"]),
     st.lists(DATA, max_size=3, unique_by=lambda values: values["id"]),

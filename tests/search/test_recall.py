@@ -205,7 +205,7 @@ def test_nothing_is_found_in_nothing() -> None:
 ODD = st.text(max_size=60) | st.text(alphabet="🎉\x00'\"%_\\;()日本 สวัสดีaé", max_size=30)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(query=ODD, limit=st.integers(1, 100))
 @example(query="\ud800", limit=1)
 @example(query="word " * 2_000, limit=100)

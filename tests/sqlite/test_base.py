@@ -31,7 +31,7 @@ TEXT = st.text(st.sampled_from("aAbBéÉßß%_\\'`.ÿ😀 "), max_size=5)
 
 
 @pytest.mark.parametrize("lookup", PYTHON)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(text=TEXT, wanted=TEXT)
 def test_text_lookups_are_pythons(lookup: str, text: str, wanted: str) -> None:
     """Case, wildcards, quotes and Unicode: each lookup agrees with Python's own comparison."""

@@ -53,7 +53,7 @@ numbers = itertools.count()
 
 
 @pytest.mark.django_db(databases=["default", "memory"])
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     rows=ITEMS,
     session=st.none() | NAMES,
