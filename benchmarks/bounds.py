@@ -2,10 +2,11 @@
 
     python -m benchmarks.bounds
 
-On a new SQLite file, or on the emulator if `FIRESTORE_EMULATOR_HOST` is set, in a project of its own; each case in a
-process of its own. Prints CPU seconds and the growth of memory (RSS) at its peak, and fails if a search takes more than
-`MOST_CPU_SECONDS` or a case more than `MOST_GROWTH`. What a process loads once is a case of its own, without a bound,
-and is loaded before the searches.
+On new SQLite files, or on the emulator if `FIRESTORE_EMULATOR_HOST` is set, in projects of its own. Each case runs in a
+process of its own, and those of the same data follow each other: on SQLite each gets a copy of the files; on the
+emulator a memory without an index is stored for each case, since a search makes its index. Prints CPU seconds and the
+growth of memory (RSS) at its peak, and fails if a search takes more than `MOST_CPU_SECONDS` or a case more than
+`MOST_GROWTH`. What a process loads once is a case of its own, without a bound, and is loaded before the searches.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import string
 import subprocess
 import sys
@@ -22,6 +24,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +101,7 @@ def client() -> Any:
 
 
 def store(count: int, text: Callable[[], str], *, indexed: bool = False, metadata: Any = None) -> None:
-    """Items of one user and session, stored by another process: the memory that this takes is not measured."""
-    from django.db import connections
-
-    connections.close_all()
-    if pid := os.fork():
-        assert os.waitpid(pid, 0)[1] == 0
-        return
+    """Items of one user and session."""
     from memory.models import MemoryItem
 
     at_once = BATCH if count < MANY else MANY // 10
@@ -117,14 +115,12 @@ def store(count: int, text: Callable[[], str], *, indexed: bool = False, metadat
         from memory.search.packing import pack
 
         pack("u", MemoryItem.objects.db)
-    os._exit(0)
 
 
-def search(kind: str, limit: int, indexed: bool, filters: Mapping[str, Any] | None = None) -> None:
+def search(limit: int, filters: Mapping[str, Any] | None = None) -> None:
     """One search, the first of this memory in the process."""
     from memory.models import MemoryItem
 
-    store(*TEXTS[kind], indexed=indexed, metadata=METADATA.get(kind))
     load()
     items = MemoryItem.objects.for_user("u").filter(**filters or {})
     measured(lambda: items.search(ASKED, limit=limit))
@@ -145,7 +141,6 @@ def load() -> None:
 
 def page(path: str) -> None:
     """One page, or a stream that is read to its end."""
-    store(COUNT, lambda: "x" * LARGE)
     browser = client()
 
     def read() -> int:
@@ -156,11 +151,10 @@ def page(path: str) -> None:
     measured(read)
 
 
-def export(path: str) -> None:
+def export() -> None:
     """The lines of an export."""
     from memory.interchange.export import json_lines
 
-    store(COUNT, lambda: "x" * LARGE)
     measured(lambda: sum(map(len, json_lines(["MemoryItem"]))))
 
 
@@ -173,31 +167,89 @@ def measured(work: Callable[[], Any]) -> None:
     print(f"{seconds:.3f} {most()}")
 
 
-CASES: Mapping[str, Callable[[], None]] = {
-    LOADING: lambda: measured(load),
-    **{f"search, {kind}, {state}, limit {limit}":
-       lambda kind=kind, state=state, limit=limit: search(kind, limit, state == "indexed")  # type: ignore[misc]
+@dataclass(frozen=True)
+class Data:
+    """What is stored for some cases: a kind of texts, without or with an index, or `PAGES`."""
+
+    kind: str
+    indexed: bool = False
+
+    def store(self) -> None:
+        """Store it."""
+        count, text = TEXTS.get(self.kind, (COUNT, lambda: "x" * LARGE))
+        store(count, text, indexed=self.indexed, metadata=METADATA.get(self.kind))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured, of which data; None: of an empty database."""
+
+    work: Callable[[], None]
+    data: Data | None = None
+
+
+PAGES = "pages"
+CASES: Mapping[str, Case] = {
+    LOADING: Case(lambda: measured(load)),
+    **{f"search, {kind}, {state}, limit {limit}": Case(partial(search, limit), Data(kind, state == "indexed"))
        for kind in TEXTS for state in ("indexed", "new") for limit in (10, 100)},
-    **{f"search, {kind}, indexed, limit 100, {name}":
-       lambda kind=kind, filters=filters: search(kind, 100, True, filters)  # type: ignore[misc]
+    **{f"search, {kind}, indexed, limit 100, {name}": Case(partial(search, 100, filters), Data(kind, indexed=True))
        for kind in ("distinct words", "many short texts") for name, filters in FILTERS.items()},
-    "API: 200 items of 1 MB": lambda: page("/api/memory-items/?limit=200"),
-    "API: history of 200": lambda: page("/api/sessions/u:s/history/?limit=200"),
-    "admin: list": lambda: page("/admin/memory/memoryitem/"),
-    "admin: show all": lambda: page("/admin/memory/memoryitem/?all="),
-    "export": lambda: export(""),
+    "API: 200 items of 1 MB": Case(partial(page, "/api/memory-items/?limit=200"), Data(PAGES)),
+    "API: history of 200": Case(partial(page, "/api/sessions/u:s/history/?limit=200"), Data(PAGES)),
+    "admin: list": Case(partial(page, "/admin/memory/memoryitem/"), Data(PAGES)),
+    "admin: show all": Case(partial(page, "/admin/memory/memoryitem/?all="), Data(PAGES)),
+    "export": Case(export, Data(PAGES)),
 }  # fmt: skip
 
 
-def run(case: str) -> None:
-    """One case, in this process."""
+def run(case: str, prepare: bool) -> None:
+    """Store the data of a case, or measure it, in this process."""
     import django
     from django.core.management import call_command
 
     django.setup()
+    if not prepare:
+        CASES[case].work()
+        return
     for alias in ("default", "memory"):
         call_command("migrate", database=alias, verbosity=0)
-    CASES[case]()
+    if (data := CASES[case].data) is not None:
+        data.store()
+
+
+@dataclass
+class Prepared:
+    """The data of the last case, and the variables of the databases that have it."""
+
+    folder: Path
+    data: Data | None = None
+    variables: Mapping[str, str] | None = None
+
+    def of(self, case: str) -> Mapping[str, str]:
+        """The variables of databases with a case's data, stored unless the last case had the same."""
+        wanted = CASES[case].data
+        on_emulator = bool(os.environ.get("FIRESTORE_EMULATOR_HOST"))
+        is_kept = wanted is not None and (wanted.indexed or wanted.kind == PAGES or not on_emulator)
+        if self.variables is None or wanted != self.data or not is_kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir()
+            self.data, self.variables = wanted, databases(str(self.folder))
+            process(case, self.variables, "--prepare")
+        return self.variables
+
+
+def process(case: str, variables: Mapping[str, str], *more: str) -> str:
+    """Run one case, or its preparation, in a process of its own; what it prints."""
+    environment = {**os.environ, **variables, "APP_ENV": "test", "DJANGO_SETTINGS_MODULE": "settings"}
+    command = [sys.executable, "-m", "benchmarks.bounds", "--case", case, *more]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout  # noqa: S603
+
+
+def copied(variables: Mapping[str, str], source: Path, target: Path) -> Mapping[str, str]:
+    """The variables of a copy of SQLite's files; a project of the emulator is the same."""
+    shutil.copytree(source, target)
+    return {name: value.replace(str(source), str(target)) for name, value in variables.items()}
 
 
 def databases(folder: str) -> dict[str, str]:
@@ -213,23 +265,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=CASES)
     parser.add_argument("--only", default="", help="the cases whose names contain this")
+    parser.add_argument("--prepare", action="store_true", help="store the data of the case, and measure nothing")
     given = parser.parse_args()
     if given.case:
-        run(given.case)
+        run(given.case, given.prepare)
         return 0
     failed = 0
-    for case in CASES:
-        if given.only not in case:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            environment = {**os.environ, **databases(folder), "APP_ENV": "test", "DJANGO_SETTINGS_MODULE": "settings"}
-            command = [sys.executable, "-m", "benchmarks.bounds", "--case", case]
-            out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout  # noqa: S603
-        seconds, growth = float(out.split()[-2]), int(out.split()[-1])
-        above = case != LOADING and (growth > MOST_GROWTH or (case.startswith("search") and seconds > MOST_CPU_SECONDS))
-        failed += above
-        print(f"{case:40} {seconds:6.2f} CPU-s {growth / MIB:6.0f} MiB{'  above' if above else ''}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, copy = Prepared(Path(folder, "prepared")), Path(folder, "copy")
+        # Those of the same data follow each other.
+        for case in sorted((case for case in CASES if given.only in case), key=order):
+            out = process(case, copied(prepared.of(case), prepared.folder, copy))
+            shutil.rmtree(copy)
+            failed += shown(case, float(out.split()[-2]), int(out.split()[-1]))
     return failed
+
+
+def order(case: str) -> tuple[int, int]:
+    """Cases of the same data together, otherwise as in `CASES`."""
+    names, data = list(CASES), CASES[case].data
+    first = next(number for number, name in enumerate(names) if CASES[name].data == data)
+    return first, names.index(case)
+
+
+def shown(case: str, seconds: float, growth: int) -> bool:
+    """Print the figures of a case; whether it is above the bounds."""
+    above = case != LOADING and (growth > MOST_GROWTH or (case.startswith("search") and seconds > MOST_CPU_SECONDS))
+    print(f"{case:40} {seconds:6.2f} CPU-s {growth / MIB:6.0f} MiB{'  above' if above else ''}", flush=True)
+    return above
 
 
 if __name__ == "__main__":
