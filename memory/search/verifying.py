@@ -67,6 +67,8 @@ def users(using: str) -> Iterator[str]:
     if connections[using].vendor == "firestore":
         found = set(values_of(items, "user_id"))
     else:
-        found = set(items.order_by().values_list("user_id", flat=True).distinct())
+        names = items.order_by().values_list("user_id", flat=True).distinct()
+        names.query.expects_mirror = True  # type: ignore[attr-defined]  # Firestore does not run it
+        found = set(names)
     indexed = SearchIndex.objects.using(using).order_by().values_list("user_id", flat=True)
     yield from sorted(found.union(indexed))

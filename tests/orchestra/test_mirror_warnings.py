@@ -1,4 +1,4 @@
-"""The service's own pages run no query that would need the mirror on Firestore, so `make run` warns of none."""
+"""The service's pages and commands run no query that would need the mirror on Firestore: development warns of none."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
@@ -113,3 +114,25 @@ def test_pages_run_natively(client: Client, stored: dict[type[Any], str], pages:
         if status != 200 or seen:
             failed[page] = (status, seen)
     assert failed == {}
+
+
+@pytest.mark.django_db(databases=["default", "memory"], transaction=True)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("memory_index",),
+        ("memory_index", "--check"),
+        ("memory_embed",),
+        ("memory_export",),
+        ("memory_purge",),
+        ("memory_erase", "ada", "--dry-run"),
+        ("memory_tokens", "list"),
+    ],
+    ids=" ".join,
+)
+def test_commands_run_natively(stored: dict[type[Any], str], arguments: tuple[str, ...]) -> None:
+    """Each runs without a `MirrorWarning`."""
+    call_command("memory_index")
+    with watched(connections["memory"]) as seen:
+        call_command(*arguments)
+    assert seen == []
