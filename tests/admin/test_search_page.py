@@ -206,7 +206,7 @@ def test_permissions(staff: Callable[..., Client], stored: None) -> None:
 
 def test_feedback_is_evaluated(superuser: Client, stored: None) -> None:
     """`memory_evaluate --feedback` measures the questions; unanswerable ones are refused or not."""
-    with pytest.raises(CommandError, match="no list"):
+    with pytest.raises(CommandError, match="Nobody has answered"):
         call_command("memory_evaluate", "--feedback", "--embedder", "none", stdout=StringIO(), stderr=StringIO())
     give(superuser, "yes", "a1")
     give(superuser, "no", "a3")
