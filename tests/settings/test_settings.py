@@ -256,7 +256,7 @@ def test_development_warns_of_queries_that_need_the_mirror(tmp_path: Path) -> No
 def test_workers_import_the_client_before_requests(url: str, loaded: bool) -> None:
     """Firestore's client, only where it is used."""
     code = (
-        "import sys, django; django.setup(); from orchestra.warm import warm_client; warm_client(); "
+        "import sys, django; django.setup(); from orchestra.warm import warm_clients; warm_clients(); "
         "print('grpc' in sys.modules)"
     )
     done = run("-c", code, APP_ENV="production", MEMORY_DATABASE_URL=url, **DEPLOYED)
